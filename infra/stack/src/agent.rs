@@ -1,0 +1,117 @@
+//! Binaries of the workspace: the agents, the simulator.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use reqwest::Client;
+
+use crate::guard::Guard;
+use crate::layout::Layout;
+use crate::part::Part;
+use crate::probe;
+
+/// The six agents, in the order an incident passes them.
+pub const AGENTS: [&str; 6] =
+    ["detection", "correlation", "investigation", "remediation", "communication", "postmortem"];
+
+/// What to run.
+#[derive(Debug, Clone, Default)]
+pub struct Program {
+    /// Binary of the workspace.
+    pub name: String,
+    /// Counts the copies from 1.
+    pub replica: u32,
+    /// Arguments.
+    pub arguments: Vec<String>,
+    /// Settings on top of the stack's own.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Program {
+    /// Describes the first copy of a binary.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), replica: 1, ..Self::default() }
+    }
+
+    /// Makes it another copy.
+    #[must_use]
+    pub fn replica(mut self, replica: u32) -> Self {
+        self.replica = replica;
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn with(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+}
+
+/// A running copy of a binary.
+pub struct Agent {
+    part: Arc<Part>,
+    http: String,
+}
+
+impl Agent {
+    /// Starts a copy with `settings`, serving probes on `port`.
+    pub(crate) fn start(
+        program: &Program,
+        binaries: &Path,
+        port: u16,
+        settings: BTreeMap<String, String>,
+        layout: &Layout,
+        guard: &Arc<Guard>,
+    ) -> Result<Self> {
+        let binary = binaries.join(&program.name);
+        ensure!(
+            binary.exists(),
+            "{} is not built; `cargo build --workspace --bins` builds every binary",
+            binary.display()
+        );
+        let http = format!("127.0.0.1:{port}");
+        let mut environment = settings;
+        environment.insert("FIREWATCH_HTTP__LISTEN".to_owned(), http.clone());
+        environment.extend(program.environment.clone());
+        let name = format!("{}-{}", program.name, program.replica);
+        let arguments = program.arguments.clone();
+        let part = Part::new(&name, layout.log(&name), guard.clone(), move || {
+            let mut command = Command::new(&binary);
+            command.args(&arguments).envs(&environment);
+            command
+        });
+        part.start()?;
+        Ok(Self { part: Arc::new(part), http })
+    }
+
+    /// Returns its name with the number of the copy, e.g. `detection-1`.
+    pub fn name(&self) -> &str {
+        self.part.name()
+    }
+
+    /// Returns where it serves probes and metrics.
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// Returns the process.
+    pub fn part(&self) -> &Arc<Part> {
+        &self.part
+    }
+
+    /// Waits until it says that it is ready.
+    pub async fn ready(&self, deadline: Duration) -> Result<()> {
+        let client = Client::new();
+        let url = format!("http://{}/readyz", self.http);
+        probe::until(&format!("{} is ready", self.name()), deadline, async || {
+            self.part.check()?;
+            probe::http(&client, &url).await
+        })
+        .await
+    }
+}

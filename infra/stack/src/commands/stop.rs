@@ -1,0 +1,54 @@
+//! `stack stop` and `stack clean`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use stack::progress::{Progress, say};
+use stack::state::{Claim, sweep};
+use stack::{layout, probe};
+
+/// Longest time for an orderly end of everything.
+const ORDERLY: Duration = Duration::from_mins(1);
+
+/// Ends what runs.
+pub(crate) async fn stop() -> Result<ExitCode> {
+    if !end().await? {
+        say("nothing runs");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends what runs and removes `.run`.
+pub(crate) async fn clean() -> Result<ExitCode> {
+    end().await?;
+    let dir = layout::run();
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
+        say(&format!("removed {}", dir.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the stack to end and waits for it; ends by force what is left. Returns whether anything ran.
+async fn end() -> Result<bool> {
+    let dir = layout::run();
+    let holder = Claim::holder(&dir);
+    if let Some(holder) = &holder {
+        kill(Pid::from_raw(holder.pid as i32), Signal::SIGTERM).context("asking the stack to end")?;
+        let gone = probe::until("the end of the stack", ORDERLY, async || {
+            ensure!(!holder.alive(), "process {} is still there", holder.pid);
+            Ok(())
+        });
+        if Progress::Every.step("stopping", gone).await.is_err() && holder.alive() {
+            kill(Pid::from_raw(holder.pid as i32), Signal::SIGKILL).context("killing the stack")?;
+        }
+    }
+    let swept = sweep(&dir)?;
+    for name in &swept {
+        say(&format!("ended {name}, which had been left behind"));
+    }
+    Ok(holder.is_some() || !swept.is_empty())
+}

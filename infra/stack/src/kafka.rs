@@ -1,0 +1,145 @@
+//! Apache Kafka: one node that is broker and controller (KRaft).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+use shared::bus::{self, admin::Admin};
+
+use crate::guard::Guard;
+use crate::layout::Layout;
+use crate::part::Part;
+use crate::{ports, probe};
+
+const LOG4J: &str = include_str!("../kafka/log4j2.properties");
+/// Any will do: nothing else ever talks to this cluster.
+const CLUSTER: &str = "RmlyZXdhdGNoTmF0aXZlMQ";
+/// Longest time to be ready, also after a crash with much to recover.
+const READY: Duration = Duration::from_secs(90);
+
+/// A broker.
+pub struct Kafka {
+    part: Arc<Part>,
+    admin: Admin,
+    brokers: String,
+}
+
+impl Kafka {
+    /// Starts a broker on free ports with its data under `layout`, and waits until it answers.
+    pub async fn start(jars: &Path, layout: &Layout, guard: &Arc<Guard>) -> Result<Self> {
+        let data = layout.data().join("kafka");
+        std::fs::create_dir_all(&data)?;
+        let [port, controller] = ports::free()?;
+        let properties = data.join("server.properties");
+        std::fs::write(&properties, configuration(port, controller, &data.join("log")))?;
+        let log4j = data.join("log4j2.properties");
+        std::fs::write(&log4j, LOG4J)?;
+        if !data.join("log/meta.properties").exists() {
+            format(jars, &properties).await?;
+        }
+        let class_path = jars.join("*");
+        let part = Part::new("kafka", layout.log("kafka"), guard.clone(), move || {
+            let mut java = Command::new("java");
+            java.args(["-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-Djava.awt.headless=true"])
+                .arg(joined("-Dlog4j2.configurationFile=", &log4j))
+                .arg("-cp")
+                .arg(&class_path)
+                .arg("kafka.Kafka")
+                .arg(&properties);
+            java
+        })
+        .stopped_by(Signal::SIGTERM, Duration::from_secs(20));
+        part.start()?;
+        let brokers = format!("127.0.0.1:{port}");
+        let admin = Admin::new(&bus::Options { brokers: brokers.clone(), ..bus::Options::default() })?;
+        let kafka = Self { part: Arc::new(part), admin, brokers };
+        kafka.ready().await?;
+        Ok(kafka)
+    }
+
+    /// Returns the address clients connect to.
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// Returns what topics are managed with.
+    pub fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// Returns the process.
+    pub fn part(&self) -> &Arc<Part> {
+        &self.part
+    }
+
+    /// Starts it again on the same ports with the same data, and waits until it answers.
+    pub async fn restart(&self) -> Result<()> {
+        self.part.stop().await?;
+        self.part.start()?;
+        self.ready().await
+    }
+
+    /// Waits until the broker answers.
+    pub async fn ready(&self) -> Result<()> {
+        probe::until("Kafka answers", READY, async || {
+            self.part.check()?;
+            self.admin.topics(Duration::from_secs(2)).await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Prepares the data folder.
+async fn format(jars: &Path, properties: &Path) -> Result<()> {
+    let output = tokio::process::Command::new("java")
+        .arg("-cp")
+        .arg(jars.join("*"))
+        .args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER, "--ignore-formatted", "--config"])
+        .arg(properties)
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("running java")?;
+    if !output.status.success() {
+        bail!("formatting Kafka's data folder: {}", String::from_utf8_lossy(&output.stderr).trim_end());
+    }
+    Ok(())
+}
+
+/// The quorum is named here and not stored in the data, so that the same data can come up on other ports.
+fn configuration(port: u16, controller: u16, log: &Path) -> String {
+    format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={}
+num.partitions=1
+default.replication.factor=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+",
+        log.display()
+    )
+}
+
+fn joined(prefix: &str, path: &Path) -> PathBuf {
+    let mut joined = std::ffi::OsString::from(prefix);
+    joined.push(path);
+    joined.into()
+}

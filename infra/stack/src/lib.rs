@@ -1,0 +1,290 @@
+#![doc = include_str!("../README.md")]
+
+pub mod agent;
+pub mod fetch;
+pub mod guard;
+pub mod kafka;
+pub mod layout;
+pub mod mail;
+pub mod mailbox;
+pub mod part;
+pub mod ports;
+pub mod postgres;
+pub mod probe;
+pub mod progress;
+pub mod state;
+pub mod testing;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use shared::events::Topic;
+use shared::store::{self, Store};
+
+pub use agent::{AGENTS, Agent, Program};
+
+use fetch::Fetched;
+use guard::Guard;
+use kafka::Kafka;
+use layout::Layout;
+use mail::Mail;
+use part::Part;
+use postgres::{Durability, Postgres};
+use progress::{Progress, say};
+use state::{Claim, Identity, Process, State};
+use watch::Watch;
+
+/// The database of a run.
+const DATABASE: &str = "firewatch";
+/// Longest time for the knowledge base to be indexed.
+const SEEDING: Duration = Duration::from_mins(5);
+
+/// What to start, and where.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Folder for all state of the run.
+    pub dir: PathBuf,
+    /// Removes the folder when the run ends, and trades durability for speed.
+    pub throw_away: bool,
+    /// Folder with the binaries of the workspace.
+    pub binaries: PathBuf,
+    /// How much is said.
+    pub progress: Progress,
+}
+
+impl Options {
+    /// A run in the checkout's `.run` that stays until it is cleaned.
+    pub fn lasting() -> Result<Self> {
+        let binaries = layout::binaries()?;
+        Ok(Self { dir: layout::run(), throw_away: false, binaries, progress: Progress::Every })
+    }
+
+    /// A run in a new temporary folder that leaves nothing.
+    pub fn throw_away() -> Result<Self> {
+        let binaries = layout::binaries()?;
+        Ok(Self { dir: layout::scratch(), throw_away: true, binaries, progress: Progress::Slow })
+    }
+}
+
+/// Everything Firewatch needs around it, running: Kafka with the topics, PostgreSQL with the schema, a mail sink and
+/// the embedding model; and the binaries of the workspace that were started over them.
+///
+/// All of it ends when this is dropped, and also when its process is killed.
+pub struct Stack {
+    // fields are dropped in this order: those that depend on others first
+    agents: Mutex<Vec<Arc<Agent>>>,
+    mail: Mail,
+    kafka: Kafka,
+    postgres: Postgres,
+    guard: Arc<Guard>,
+    fetched: Fetched,
+    layout: Layout,
+    options: Options,
+    _claim: Claim,
+}
+
+impl Stack {
+    /// Fetches what is missing, starts the parts, creates the topics and the schema.
+    pub async fn start(options: Options) -> Result<Self> {
+        let progress = options.progress;
+        let layout = Layout::create(&options.dir)?;
+        let claim = Claim::take(layout.dir())?;
+        let fetched = fetch::all(progress).await?;
+        let guard = Arc::new(Guard::start(options.throw_away.then(|| layout.dir()))?);
+        let durability = if options.throw_away { Durability::Disposable } else { Durability::Durable };
+        let (kafka, postgres, mail) = tokio::try_join!(
+            progress.step("starting Kafka", Kafka::start(&fetched.kafka, &layout, &guard)),
+            progress.step("starting PostgreSQL", Postgres::start(&layout, &guard, durability)),
+            progress.step("starting the mail sink", Mail::start(&fetched.maildev, &layout, &guard)),
+        )?;
+        let agents = Mutex::default();
+        let stack = Self { agents, mail, kafka, postgres, guard, fetched, layout, options, _claim: claim };
+        stack.record(false)?;
+        progress.step("creating the topics", stack.create_topics()).await?;
+        progress.step("creating the schema", stack.create_schema()).await?;
+        Ok(stack)
+    }
+
+    /// Returns Kafka.
+    pub fn kafka(&self) -> &Kafka {
+        &self.kafka
+    }
+
+    /// Returns PostgreSQL.
+    pub fn postgres(&self) -> &Postgres {
+        &self.postgres
+    }
+
+    /// Returns the mail sink.
+    pub fn mail(&self) -> &Mail {
+        &self.mail
+    }
+
+    /// Returns the folders of the run.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Returns the address of Kafka.
+    pub fn brokers(&self) -> &str {
+        self.kafka.brokers()
+    }
+
+    /// Returns the URL of the database.
+    pub fn postgres_url(&self) -> String {
+        self.postgres.url(DATABASE)
+    }
+
+    /// Returns the ONNX Runtime, which the embedding model needs.
+    pub fn onnxruntime(&self) -> &Path {
+        &self.fetched.onnxruntime
+    }
+
+    /// Opens the database.
+    pub fn store(&self) -> Result<Store> {
+        let options = store::Options { url: self.postgres_url(), max_connections: 2, ..store::Options::default() };
+        Ok(Store::new(&options, "stack")?)
+    }
+
+    /// Returns the settings by which a binary of the workspace finds the parts.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let settings = [
+            ("FIREWATCH_KAFKA__BROKERS", self.brokers().to_owned()),
+            ("FIREWATCH_POSTGRES__URL", self.postgres_url()),
+            ("FIREWATCH_COMMUNICATION__SMTP_URL", self.mail.smtp_url()),
+            ("FIREWATCH_KNOWLEDGE__INDEX", "postgres".to_owned()),
+            ("FIREWATCH_KNOWLEDGE__MODEL_DIR", self.fetched.model.display().to_string()),
+            ("ORT_DYLIB_PATH", self.fetched.onnxruntime.display().to_string()),
+        ];
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// Indexes the knowledge base.
+    pub async fn seed(&self) -> Result<()> {
+        let log = self.layout.log("seeder");
+        let output = std::fs::File::create(&log)?;
+        let binary = self.options.binaries.join("seeder");
+        let mut child = tokio::process::Command::new(&binary)
+            .envs(self.environment())
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("running {}", binary.display()))?;
+        let status = tokio::time::timeout(SEEDING, child.wait()).await.context("the seeder takes too long")??;
+        if !status.success() {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            bail!("seeder: {}; {}:\n{text}", part::describe(status), log.display());
+        }
+        Ok(())
+    }
+
+    /// Starts a binary of the workspace. It may not be ready yet: see [`Agent::ready`].
+    pub fn spawn(&self, program: &Program) -> Result<Arc<Agent>> {
+        let [port] = ports::free()?;
+        let binaries = &self.options.binaries;
+        let agent = Agent::start(program, binaries, port, self.environment(), &self.layout, &self.guard)?;
+        let agent = Arc::new(agent);
+        self.agents().push(agent.clone());
+        self.record(false)?;
+        Ok(agent)
+    }
+
+    /// Starts `replicas` copies of each of the six agents and waits until all are ready.
+    pub async fn spawn_agents(&self, replicas: u32, deadline: Duration) -> Result<()> {
+        let mut agents = Vec::new();
+        for name in AGENTS {
+            for replica in 1..=replicas {
+                agents.push(self.spawn(&Program::new(name).replica(replica))?);
+            }
+        }
+        for agent in agents {
+            agent.ready(deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes down that everything is up.
+    pub fn ready(&self) -> Result<()> {
+        self.record(true)
+    }
+
+    /// Starts again whatever ends by itself, for ever.
+    pub async fn watch(&self) -> Result<()> {
+        let mut watches: BTreeMap<String, Watch> = BTreeMap::new();
+        loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let mut changed = false;
+            for part in self.parts() {
+                changed |= watches.entry(part.name().to_owned()).or_default().look(&part)?;
+            }
+            if changed {
+                self.record(true)?;
+            }
+        }
+    }
+
+    /// Ends everything in an orderly way: the agents, then what they depend on.
+    pub async fn stop(self) -> Result<()> {
+        let agents: Vec<_> = self.agents().drain(..).collect();
+        let mut stopping = tokio::task::JoinSet::new();
+        for agent in agents {
+            let part = agent.part().clone();
+            stopping.spawn(async move { part.stop().await });
+        }
+        while let Some(stopped) = stopping.join_next().await {
+            stopped??;
+        }
+        tokio::try_join!(self.kafka.part().stop(), self.postgres.part().stop(), self.mail.part().stop())?;
+        State::remove(self.layout.dir());
+        Ok(())
+    }
+
+    async fn create_topics(&self) -> Result<()> {
+        let provisioned = self.kafka.admin().provision(&Topic::all()).await?;
+        for mismatch in provisioned.mismatched {
+            say(&mismatch.to_string());
+        }
+        Ok(())
+    }
+
+    async fn create_schema(&self) -> Result<()> {
+        Ok(self.store()?.migrate().await?)
+    }
+
+    fn parts(&self) -> Vec<Arc<Part>> {
+        let own = [self.kafka.part(), self.postgres.part(), self.mail.part()];
+        let agents = self.agents();
+        own.into_iter().chain(agents.iter().map(|agent| agent.part())).cloned().collect()
+    }
+
+    fn record(&self, ready: bool) -> Result<()> {
+        let http: BTreeMap<String, String> =
+            self.agents().iter().map(|agent| (agent.name().to_owned(), agent.http().to_owned())).collect();
+        let processes = self.parts().into_iter().filter_map(|part| {
+            let identity = Identity::of(part.pid()?)?;
+            let (name, log) = (part.name().to_owned(), part.log().to_owned());
+            Some(Process { http: http.get(&name).cloned(), name, identity, log })
+        });
+        let state = State {
+            ready,
+            brokers: self.brokers().to_owned(),
+            postgres_url: self.postgres_url(),
+            smtp_url: self.mail.smtp_url(),
+            mail_url: self.mail.web_url(),
+            environment: self.environment(),
+            processes: processes.collect(),
+        };
+        state.write(self.layout.dir())
+    }
+
+    fn agents(&self) -> MutexGuard<'_, Vec<Arc<Agent>>> {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,84 @@
+//! maildev: an SMTP server that keeps every mail and shows it on a web page.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::guard::Guard;
+use crate::layout::Layout;
+use crate::mailbox::Mailbox;
+use crate::part::Part;
+use crate::{ports, probe};
+
+const READY: Duration = Duration::from_mins(1);
+
+/// A mail sink.
+pub struct Mail {
+    part: Arc<Part>,
+    smtp: u16,
+    web: u16,
+}
+
+impl Mail {
+    /// Starts a mail sink on free ports and waits until it answers. It keeps mails under `layout`.
+    pub async fn start(program: &Path, layout: &Layout, guard: &Arc<Guard>) -> Result<Self> {
+        let [smtp, web] = ports::free()?;
+        let data = layout.data().join("mail");
+        std::fs::create_dir_all(&data)?;
+        let program = program.to_owned();
+        let part = Part::new("mail", layout.log("mail"), guard.clone(), move || {
+            let mut node = Command::new("node");
+            node.arg(&program)
+                .args(["--smtp", &smtp.to_string(), "--ip", "127.0.0.1"])
+                .args(["--web", &web.to_string(), "--web-ip", "127.0.0.1"])
+                .arg("--mail-directory")
+                .arg(&data);
+            node
+        });
+        part.start()?;
+        let mail = Self { part: Arc::new(part), smtp, web };
+        mail.ready().await?;
+        Ok(mail)
+    }
+
+    /// Returns where mails are sent.
+    pub fn smtp_url(&self) -> String {
+        format!("smtp://127.0.0.1:{}", self.smtp)
+    }
+
+    /// Returns the page that shows them.
+    pub fn web_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.web)
+    }
+
+    /// Returns a reader of what arrived.
+    pub fn mailbox(&self) -> Mailbox {
+        Mailbox::maildev(self.web_url())
+    }
+
+    /// Returns the process. Stopped, it refuses connections; paused, it accepts them and never answers.
+    pub fn part(&self) -> &Arc<Part> {
+        &self.part
+    }
+
+    /// Starts it again on the same ports, with the mails it had, and waits until it answers.
+    pub async fn restart(&self) -> Result<()> {
+        self.part.stop().await?;
+        self.part.start()?;
+        self.ready().await
+    }
+
+    /// Waits until it answers.
+    pub async fn ready(&self) -> Result<()> {
+        let client = reqwest::Client::new();
+        let url = format!("{}/healthz", self.web_url());
+        probe::until("the mail sink answers", READY, async || {
+            self.part.check()?;
+            probe::http(&client, &url).await
+        })
+        .await
+    }
+}

@@ -1,0 +1,53 @@
+//! `stack`: starts, watches and stops everything Firewatch needs, natively.
+
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Starts, watches and stops everything Firewatch needs, natively. All state is under `.run/`.
+#[derive(Parser)]
+#[command(name = "stack", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fetches what the parts are made of (Kafka, the embedding model, the mail sink)
+    Fetch,
+    /// Starts everything in the background and returns when it is ready
+    Start(commands::start::Arguments),
+    /// Ends what runs, and what a crash has left
+    Stop,
+    /// Tells what runs and whether it is ready
+    Status,
+    /// Shows the end of the logs and follows them
+    Logs(commands::logs::Arguments),
+    /// Indexes the knowledge base again
+    Seed,
+    /// Ends what runs and removes all state
+    Clean,
+    /// Starts throw-away parts, runs a command over them and ends with its exit code
+    Run(commands::run::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Fetch => commands::fetch().await,
+        Command::Start(arguments) => commands::start::start(arguments).await,
+        Command::Stop => commands::stop::stop().await,
+        Command::Status => commands::status::status().await,
+        Command::Logs(arguments) => commands::logs::logs(&arguments),
+        Command::Seed => commands::seed(),
+        Command::Clean => commands::stop::clean().await,
+        Command::Run(arguments) => commands::run::run(&arguments).await,
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,185 @@
+//! The content directory: `incidents/*.yaml`, `runbooks/*.md`, `services/*.yaml`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use shared::catalogue::{Catalogue, Service};
+use shared::events::Category;
+use shared::knowledge::Chunk;
+
+use crate::incident::Incident;
+use crate::problem::{Problem, Problems, Report};
+use crate::runbook::Runbook;
+use crate::service;
+
+/// Largest file, bytes.
+const MAX_FILE: u64 = 256 * 1024;
+/// Most files of one kind.
+const MAX_FILES: usize = 1_000;
+
+/// Causes that need a runbook: without one, an incident of that kind would have no plan.
+const COVERED: [Category; 11] = [
+    Category::Cpu,
+    Category::Memory,
+    Category::Network,
+    Category::Code,
+    Category::Deployment,
+    Category::Pool,
+    Category::Lag,
+    Category::Dependency,
+    Category::Disk,
+    Category::Certificate,
+    Category::Traffic,
+];
+
+/// Everything there is, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Content {
+    /// Past incidents, by file name.
+    pub incidents: Vec<Incident>,
+    /// Runbooks, by file name.
+    pub runbooks: Vec<Runbook>,
+    /// The service catalogue.
+    pub catalogue: Catalogue,
+}
+
+impl Content {
+    /// Reads and checks a content directory.
+    pub fn load(directory: &Path) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let incidents = yaml::<Incident>(directory, "incidents", &mut problems);
+        let services = yaml::<Service>(directory, "services", &mut problems);
+        let mut runbooks = Vec::new();
+        for (file, text) in files(directory, "runbooks", "md", &mut problems) {
+            if let Some(runbook) = Runbook::read(&text, &mut Report::new(&file, &mut problems)) {
+                runbooks.push((file, runbook));
+            }
+        }
+        check(&incidents, &runbooks, &services, &mut problems);
+        if !problems.is_empty() {
+            problems.sort();
+            return Err(Problems(problems));
+        }
+        Ok(Self {
+            incidents: values(incidents),
+            runbooks: values(runbooks),
+            catalogue: Catalogue::new(values(services)),
+        })
+    }
+
+    /// Returns the chunks of all documents.
+    pub fn chunks(&self) -> Vec<Chunk> {
+        let incidents = self.incidents.iter().flat_map(Incident::chunks);
+        let runbooks = self.runbooks.iter().flat_map(Runbook::chunks);
+        let services = self.catalogue.services().map(|service| service::chunk(service, &self.catalogue));
+        incidents.chain(runbooks).chain(services).collect()
+    }
+}
+
+type Files<T> = Vec<(String, T)>;
+
+fn values<T>(files: Files<T>) -> Vec<T> {
+    files.into_iter().map(|(_, value)| value).collect()
+}
+
+fn yaml<T: DeserializeOwned>(directory: &Path, kind: &str, problems: &mut Vec<Problem>) -> Files<T> {
+    let mut read = Vec::new();
+    for (file, text) in files(directory, kind, "yaml", problems) {
+        match serde_norway::from_str(&text) {
+            Ok(value) => read.push((file, value)),
+            Err(error) => Report::new(&file, problems).add("", error.to_string()),
+        }
+    }
+    read
+}
+
+/// Reads all files of one kind, by name. A file of another kind is a problem: it would be forgotten silently.
+fn files(directory: &Path, kind: &str, extension: &str, problems: &mut Vec<Problem>) -> Files<String> {
+    let folder = directory.join(kind);
+    let mut names = BTreeSet::new();
+    match std::fs::read_dir(&folder) {
+        Ok(entries) => names.extend(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned())),
+        Err(error) => Report::new(kind, problems).add("", format!("cannot be read: {error}")),
+    }
+    let mut read = Vec::new();
+    for name in names.iter().take(MAX_FILES) {
+        let file = format!("{kind}/{name}");
+        let mut report = Report::new(&file, problems);
+        let path = folder.join(name);
+        if path.extension().is_none_or(|found| found != extension) {
+            report.add("", format!("is not a .{extension} file"));
+            continue;
+        }
+        match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.len() > MAX_FILE => report.add("", format!("is larger than {MAX_FILE} bytes")),
+            Ok(_) => match std::fs::read_to_string(&path) {
+                Ok(text) => read.push((file, text)),
+                Err(error) => report.add("", format!("cannot be read: {error}")),
+            },
+            Err(error) => report.add("", format!("cannot be read: {error}")),
+        }
+    }
+    Report::new(kind, problems).unless(names.len() <= MAX_FILES, "", || format!("holds more than {MAX_FILES} files"));
+    read
+}
+
+/// Returns a file's name without folder and extension.
+fn stem(file: &str) -> &str {
+    file.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or(file)
+}
+
+fn check(
+    incidents: &[(String, Incident)],
+    runbooks: &[(String, Runbook)],
+    services: &[(String, Service)],
+    problems: &mut Vec<Problem>,
+) {
+    let names: BTreeSet<&str> = services.iter().map(|(_, service)| &*service.name).collect();
+    let by_id: BTreeMap<&str, &Runbook> =
+        runbooks.iter().map(|(_, runbook)| (&*runbook.front.id, runbook)).collect();
+
+    for (file, value) in services {
+        let mut report = Report::new(file, problems);
+        let is_runbook = |id: &str| by_id.contains_key(id);
+        service::check(value, stem(file), &mut report, |name| names.contains(name), is_runbook);
+    }
+    for (file, runbook) in runbooks {
+        runbook.check(stem(file), &mut Report::new(file, problems));
+    }
+    let mut seen = BTreeSet::new();
+    for (file, incident) in incidents {
+        let mut report = Report::new(file, problems);
+        report.unless(seen.insert(&incident.id), "id", || format!("{:?} is used twice", incident.id));
+        check_incident(incident, stem(file), &mut report);
+        report.known("services", &incident.services, |name| names.contains(name));
+        report.known("runbooks", &incident.runbooks, |id| by_id.contains_key(id));
+        let covered = |id: &String| by_id.get(&**id).is_some_and(|r| r.front.categories.contains(&incident.category));
+        report.unless(incident.runbooks.iter().any(covered), "runbooks", || {
+            format!("none is for the category {}", incident.category)
+        });
+    }
+    for category in COVERED {
+        let covered = runbooks.iter().any(|(_, runbook)| runbook.front.categories.contains(&category));
+        Report::new("runbooks", problems).unless(covered, "", || format!("none is for the category {category}"));
+    }
+}
+
+fn check_incident(incident: &Incident, stem: &str, report: &mut Report<'_>) {
+    let number = incident.id.strip_prefix("INC-").unwrap_or_default();
+    let fine = number.len() >= 4 && number.bytes().all(|byte| byte.is_ascii_digit());
+    report.unless(fine, "id", || format!("{:?} is not INC- and at least four digits", incident.id));
+    report.unless(stem.starts_with(&format!("{}-", incident.id)), "id", || {
+        format!("{:?} does not begin the file's name", incident.id)
+    });
+    report.text("title", &incident.title, 120);
+    report.text("root_cause", &incident.root_cause, 1_200);
+    report.text("resolution", &incident.resolution, 1_200);
+    report.list("services", &incident.services, 60);
+    report.list("symptoms", &incident.symptoms, 300);
+    report.list("contributing_factors", &incident.contributing_factors, 300);
+    report.list("tags", &incident.tags, 40);
+    report.unless(incident.category != Category::Unknown, "category", || "names no cause".into());
+    report.unless(incident.started_at <= incident.detected_at, "detected_at", || "is before started_at".into());
+    report.unless(incident.detected_at < incident.resolved_at, "resolved_at", || "is not after detected_at".into());
+}

@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+
+pub mod content;
+pub mod incident;
+mod problem;
+pub mod runbook;
+pub mod seed;
+mod service;
+
+pub use content::Content;
+pub use problem::{Problem, Problems};

@@ -1,0 +1,80 @@
+//! Indexes the content directory, says what it did and ends.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+use knowledge::{Content, seed};
+use shared::knowledge::catalogue;
+use shared::service::config::Nothing;
+use shared::service::{Cli, Config, telemetry};
+use shared::store::Store;
+
+/// Checks the content and makes the index and the service catalogue equal to it.
+#[derive(Parser)]
+#[command(name = "seeder", version)]
+struct Arguments {
+    #[command(flatten)]
+    common: Cli,
+    /// Directory with `incidents`, `runbooks` and `services`.
+    #[arg(long, env = "FIREWATCH_CONTENT", default_value = "knowledge")]
+    content: PathBuf,
+    /// Only checks the content; connects to nothing.
+    #[arg(long)]
+    check: bool,
+    /// Removes everything first and embeds it again, as after a change of the model.
+    #[arg(long)]
+    rebuild: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match Config::<Nothing>::load("seeder", &arguments.common) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("seeder: the configuration is invalid:\n{problems}");
+            return ExitCode::from(2);
+        }
+    };
+    if arguments.common.print_config {
+        println!("{}", config.to_toml());
+        return ExitCode::SUCCESS;
+    }
+    let content = match Content::load(&arguments.content) {
+        Ok(content) => content,
+        Err(problems) => {
+            let directory = arguments.content.display();
+            eprintln!("seeder: the content of {directory} is invalid, nothing was touched:\n{problems}");
+            return ExitCode::from(2);
+        }
+    };
+    telemetry::init(&config.common.log);
+    match run(&arguments, &config, &content).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("seeder: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments, config: &Config<Nothing>, content: &Content) -> anyhow::Result<()> {
+    let chunks = content.chunks();
+    let (incidents, runbooks) = (content.incidents.len(), content.runbooks.len());
+    let services = content.catalogue.services().count();
+    println!("{incidents} incidents, {runbooks} runbooks, {services} services: {} chunks", chunks.len());
+    if arguments.check {
+        return Ok(());
+    }
+    let embedder = config.common.knowledge.embedder().await?;
+    let store = Store::new(&config.common.postgres, "seeder")?;
+    store.migrate().await.context("migrating")?;
+    let index = config.common.knowledge.open_index(store.clone())?;
+    let outcome = seed::seed(&chunks, &embedder, &*index, arguments.rebuild).await.context("seeding the index")?;
+    println!("{outcome}");
+    let change = catalogue::replace(&store, &content.catalogue).await.context("writing the catalogue")?;
+    println!("{} services unchanged, {} written, {} removed", change.unchanged, change.written, change.removed);
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! A page about a service, from the catalogue.
+
+use std::collections::BTreeMap;
+
+use shared::catalogue::{Catalogue, Service};
+use shared::events::Category;
+use shared::knowledge::{Chunk, DocumentKind, YES, facet};
+
+use crate::incident::bullets;
+use crate::problem::Report;
+
+pub(crate) fn check(
+    service: &Service,
+    stem: &str,
+    report: &mut Report<'_>,
+    is_service: impl Fn(&str) -> bool,
+    is_runbook: impl Fn(&str) -> bool,
+) {
+    report.unless(service.name == stem, "name", || format!("{:?} is not the file's name", service.name));
+    report.text("description", &service.description, 600);
+    report.text("team", &service.team, 60);
+    report.text("language", &service.language, 60);
+    report.unless((1..=4).contains(&service.tier), "tier", || format!("{} is not 1 to 4", service.tier));
+    let slo = service.slo;
+    report.unless(slo > 0.0 && slo < 100.0, "slo", || format!("{slo} is not between 0 and 100 percent"));
+    let latency = service.latency_slo_ms;
+    report.unless(latency > 0.0 && latency.is_finite(), "latency_slo_ms", || format!("{latency} is not a time"));
+    for (field, address) in [("oncall", &service.oncall), ("contact", &service.contact)] {
+        let fine = address.split_once('@').is_some_and(|(name, place)| {
+            !name.is_empty() && place.contains('.') && !address.contains(|c: char| c.is_whitespace() || c.is_control())
+        });
+        report.unless(fine, field, || format!("{address:?} is not a mail address"));
+    }
+    report.known("depends_on", &service.depends_on, |name| is_service(name) && name != service.name);
+    report.known("runbooks", &service.runbooks, is_runbook);
+    for (index, mode) in service.failure_modes.iter().enumerate() {
+        report.text(&format!("failure_modes[{index}].symptom"), &mode.symptom, 300);
+        report.unless(mode.category != Category::Unknown, &format!("failure_modes[{index}].category"), || {
+            "names no cause".into()
+        });
+    }
+}
+
+/// Returns the one chunk of a service.
+pub(crate) fn chunk(service: &Service, catalogue: &Catalogue) -> Chunk {
+    let graph = catalogue.graph();
+    let list = |names: Vec<&str>| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    let modes: Vec<String> =
+        service.failure_modes.iter().map(|mode| format!("{}: {}", mode.category.words(), mode.symptom)).collect();
+    let text = format!(
+        "{}\n\nTier {}, written in {}, owned by {} (on call: {}). Objective: {} % available, p99 below {} ms.\n\
+         Calls: {}. Called by: {}.\n\nKnown failures:\n{}\n\nRunbooks: {}.",
+        service.description,
+        service.tier,
+        service.language,
+        service.team,
+        service.oncall,
+        service.slo,
+        service.latency_slo_ms,
+        list(graph.callees(&service.name).collect()),
+        list(graph.callers(&service.name).collect()),
+        bullets(&modes),
+        service.runbooks.join(", "),
+    );
+    let mut facets = BTreeMap::from([
+        ("owner".to_owned(), service.team.clone()),
+        ("service".to_owned(), service.name.clone()),
+        (facet("service", &service.name), YES.to_owned()),
+    ]);
+    for mode in &service.failure_modes {
+        facets.insert(facet("category", &mode.category.to_string()), YES.to_owned());
+    }
+    Chunk {
+        doc_id: format!("service/{}", service.name),
+        kind: DocumentKind::Service,
+        title: service.name.clone(),
+        section: "service".to_owned(),
+        ordinal: 0,
+        text,
+        facets,
+    }
+}

@@ -1,0 +1,40 @@
+#![doc = include_str!("../README.md")]
+
+pub mod channel;
+pub mod chart;
+pub mod decide;
+pub mod figures;
+pub mod mail;
+pub mod markdown;
+pub mod message;
+pub mod metrics;
+pub mod occasion;
+pub mod options;
+pub mod plain;
+pub mod recipients;
+pub mod render;
+pub mod stage;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use shared::clock::SystemClock;
+use shared::service::{Config, Deps};
+use shared::stage::run::{self, Base};
+use tokio_util::sync::CancellationToken;
+
+pub use channel::Email;
+pub use options::Options;
+pub use stage::Communication;
+
+/// Runs the stage until `shutdown`.
+pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
+    for warning in config.stage.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let email = Email::new(&config.stage).context("setting up mail")?;
+    match Base::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? {
+        Some(base) => run::run(Communication::new(config.stage, Arc::new(email)), base).await,
+        None => Ok(()),
+    }
+}

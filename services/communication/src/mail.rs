@@ -1,0 +1,194 @@
+//! What a mail says: plain data, cleaned and put into words, ready for its two templates.
+
+pub mod opened;
+pub mod plan;
+pub mod postmortem;
+pub mod resolved;
+pub mod root_cause;
+
+use jiff::Timestamp;
+use shared::events::incident::{BlastRadius, Change};
+use shared::events::Severity;
+
+use crate::chart::{self, Picture};
+use crate::occasion::{Kind, Occasion};
+use crate::{figures, plain};
+
+/// What surrounds every mail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// Which mail it is, e.g. `Incident opened`.
+    pub kind: &'static str,
+    /// `SEV1` to `SEV4`.
+    pub severity: &'static str,
+    /// Colour of the bar and the badge.
+    pub colour: &'static str,
+    /// Incident number.
+    pub number: i64,
+    /// One line.
+    pub title: String,
+    /// Environment.
+    pub environment: String,
+    /// The news in one or two sentences.
+    pub lede: String,
+    /// Incident.
+    pub incident_id: String,
+    /// Where it can be seen, or empty.
+    pub link: String,
+    /// The picture, if there is one.
+    pub picture: Option<Inline>,
+}
+
+/// How a mail refers to its picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inline {
+    /// Content-ID without angle brackets.
+    pub cid: String,
+    /// What it shows.
+    pub alt: String,
+    /// Width, CSS pixels.
+    pub width: u32,
+    /// Height, CSS pixels.
+    pub height: u32,
+}
+
+/// Content-ID of the picture; unique within its mail, which is all that `multipart/related` asks for.
+pub const PICTURE_ID: &str = "metric@firewatch";
+
+/// A name and what is to be said about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// E.g. `Where`.
+    pub label: &'static str,
+    /// One sentence.
+    pub value: String,
+}
+
+impl Fact {
+    fn new(label: &'static str, value: impl Into<String>) -> Self {
+        Self { label, value: value.into() }
+    }
+}
+
+impl Frame {
+    /// Builds the frame of an occasion.
+    pub fn new(occasion: &Occasion, lede: String, link_base: &str, picture: Option<&Picture>) -> Self {
+        let about = &occasion.about;
+        let kind = occasion.news.kind();
+        Self {
+            kind: kind.words(),
+            severity: about.severity.label(),
+            colour: if kind == Kind::Resolved { "#1b7f4b" } else { colour(about.severity) },
+            number: about.number,
+            title: plain::one_line(&about.title, 160),
+            environment: name(&about.environment),
+            lede,
+            incident_id: about.incident_id.to_string(),
+            link: match link_base.trim_end_matches('/') {
+                "" => String::new(),
+                base => format!("{base}/incidents/{}", about.number),
+            },
+            picture: picture.map(|picture| Inline {
+                cid: PICTURE_ID.to_owned(),
+                alt: picture.alt.clone(),
+                width: chart::WIDTH,
+                height: chart::HEIGHT,
+            }),
+        }
+    }
+}
+
+/// The colour of a severity; white text on it has a contrast of at least 4.5.
+fn colour(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Sev1 => "#b3261e",
+        Severity::Sev2 => "#b54708",
+        Severity::Sev3 => "#856404",
+        Severity::Sev4 => "#2b5f96",
+    }
+}
+
+/// What a severity means.
+fn meaning(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Sev1 => "a critical path is failing",
+        Severity::Sev2 => "users notice",
+        Severity::Sev3 => "degraded, little user impact",
+        Severity::Sev4 => "worth knowing",
+    }
+}
+
+fn name(text: &str) -> String {
+    plain::one_line(text, plain::NAME)
+}
+
+fn sentence(text: &str) -> String {
+    plain::one_line(text, plain::SENTENCE)
+}
+
+fn sentences(texts: &[String], most: usize) -> Vec<String> {
+    texts.iter().take(most).map(|text| sentence(text)).filter(|text| !text.is_empty()).collect()
+}
+
+/// Returns names as in a sentence: `a, b and c`; further ones are counted.
+fn listed(names: &[String], most: usize) -> String {
+    let shown: Vec<String> = names.iter().take(most).map(|text| name(text)).collect();
+    let more = names.len() - shown.len();
+    let mut parts = shown;
+    if more > 0 {
+        parts.push(format!("{more} more"));
+    }
+    match parts.split_last() {
+        None => String::new(),
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+/// Who is hurt, in one sentence.
+fn blast(radius: &BlastRadius) -> String {
+    let share = figures::percent(radius.share);
+    match radius.callers.as_slice() {
+        [] => format!("no known callers; {share} of the known services"),
+        [caller] => format!("{} calls it; {share} of the known services", name(caller)),
+        callers => format!("{} call it, directly or not; {share} of the known services", listed(callers, 8)),
+    }
+}
+
+/// A change, and how long before the fault it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// E.g. `user v2.4.1 (deploy)`.
+    pub what: String,
+    /// E.g. `4 min 10 s before the first abnormal sample`.
+    pub when: String,
+    /// Who, commit, description: what is known of it.
+    pub detail: String,
+    /// Risks its author named.
+    pub risks: Vec<String>,
+}
+
+impl Deployment {
+    fn new(change: &Change, started_at: Timestamp) -> Self {
+        let side = if change.at <= started_at { "before" } else { "after" };
+        let mut detail: Vec<String> = Vec::new();
+        detail.extend(change.description.as_deref().map(sentence));
+        detail.extend(change.deployed_by.as_deref().map(|by| format!("by {}", name(by))));
+        detail.extend(change.git_sha.as_deref().map(|sha| format!("commit {}", plain::one_line(sha, 12))));
+        Self {
+            what: format!(
+                "{} {} ({})",
+                name(&change.service),
+                name(&change.version),
+                plain::one_line(&change.change_type, 24)
+            ),
+            when: format!(
+                "{}, {} {side} the first abnormal sample",
+                figures::clock(change.at),
+                figures::between(change.at, started_at)
+            ),
+            detail: detail.join(" · "),
+            risks: sentences(&change.known_risks, 3),
+        }
+    }
+}

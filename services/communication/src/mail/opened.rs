@@ -1,0 +1,178 @@
+//! "Something is wrong": what, where, since when, how bad.
+
+use shared::events::anomaly::{Direction, Status};
+use shared::events::incident::{Incident, Signal, Suspect};
+
+use super::{Deployment, Fact, blast, listed, meaning, name, sentence, sentences};
+use crate::{figures, plain};
+
+const MOST_SUSPECTS: usize = 3;
+const MOST_SIGNALS: usize = 8;
+const MOST_LOGS: usize = 3;
+
+/// The opening of an incident.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    /// What, where, since when, how bad.
+    pub facts: Vec<Fact>,
+    /// Hypotheses, best first.
+    pub suspects: Vec<Hypothesis>,
+    /// Members, strongest first.
+    pub signals: Vec<Row>,
+    /// Members that are not shown.
+    pub more_signals: usize,
+    /// Likely trigger.
+    pub deployment: Option<Deployment>,
+    /// Log lines of the suspect.
+    pub logs: Vec<Log>,
+}
+
+/// A hypothesis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hypothesis {
+    /// Service.
+    pub service: String,
+    /// Kind of cause in words.
+    pub cause: &'static str,
+    /// E.g. `93 %`.
+    pub confidence: String,
+    /// The same as a whole number from 1 to 100, for the bar.
+    pub share: u32,
+    /// Why.
+    pub reasons: Vec<String>,
+}
+
+impl Hypothesis {
+    fn new(suspect: &Suspect) -> Self {
+        Self {
+            service: name(&suspect.service),
+            cause: suspect.category.words(),
+            confidence: figures::percent(suspect.posterior),
+            share: ((suspect.posterior * 100.0).round() as u32).clamp(1, 100),
+            reasons: sentences(&suspect.reasons, 4),
+        }
+    }
+}
+
+/// A signal in figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Service.
+    pub service: String,
+    /// Metric.
+    pub metric: String,
+    /// What was seen.
+    pub observed: String,
+    /// Above or below its band, or back inside it.
+    pub side: &'static str,
+    /// The same as an arrow; empty where it is back inside.
+    pub arrow: &'static str,
+    /// The band it was expected in.
+    pub expected: String,
+    /// Time of the first abnormal sample.
+    pub since: String,
+}
+
+impl Row {
+    fn new(signal: &Signal) -> Self {
+        let (side, arrow) = match (signal.status, signal.direction) {
+            (Status::Cleared, _) => ("back to normal", ""),
+            (_, Direction::Up) => ("above", "↑"),
+            (_, Direction::Down) => ("below", "↓"),
+        };
+        Self {
+            service: name(&signal.service),
+            metric: name(&signal.metric),
+            observed: figures::figure(signal.observed, &signal.unit),
+            side,
+            arrow,
+            expected: figures::band(&signal.expected, &signal.unit),
+            since: figures::clock(signal.started_at),
+        }
+    }
+}
+
+/// Log lines of one shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Level.
+    pub level: String,
+    /// E.g. `41 times`.
+    pub times: String,
+    /// One line as it was written.
+    pub example: String,
+}
+
+impl Log {
+    /// Returns the line with how often it was seen.
+    pub fn line(&self) -> String {
+        format!("{} {} ({})", self.level, self.example, self.times)
+    }
+}
+
+impl Opened {
+    /// Puts an incident into words.
+    pub fn new(incident: &Incident) -> Self {
+        let suspect = incident.suspect().map(|suspect| suspect.service.as_str());
+        let place = match suspect {
+            Some(service) => format!("{} in {}", name(service), name(&incident.environment)),
+            None => format!("{} in {}", listed(&incident.affected_services, 4), name(&incident.environment)),
+        };
+        let mut facts = vec![
+            Fact::new("Where", place),
+            Fact::new(
+                "Since",
+                format!(
+                    "{}; detected after {}",
+                    figures::moment(incident.started_at),
+                    figures::between(incident.started_at, incident.opened_at)
+                ),
+            ),
+            Fact::new("How bad", format!("{}: {}", incident.severity.label(), meaning(incident.severity))),
+            Fact::new("Blast radius", blast(&incident.blast_radius)),
+        ];
+        if incident.affected_services.len() > 1 {
+            facts.push(Fact::new("Abnormal in", listed(&incident.affected_services, 8)));
+        }
+        let logs = incident
+            .signals
+            .iter()
+            .filter(|signal| suspect.is_none_or(|service| signal.service == service))
+            .find(|signal| !signal.logs.is_empty())
+            .map_or(&[][..], |signal| &signal.logs[..]);
+        Self {
+            facts,
+            suspects: incident.suspects.iter().take(MOST_SUSPECTS).map(Hypothesis::new).collect(),
+            signals: incident.signals.iter().take(MOST_SIGNALS).map(Row::new).collect(),
+            more_signals: incident.members.len().saturating_sub(incident.signals.len().min(MOST_SIGNALS)),
+            deployment: incident.deployment.as_ref().map(|change| Deployment::new(change, incident.started_at)),
+            logs: logs
+                .iter()
+                .take(MOST_LOGS)
+                .map(|log| Log {
+                    level: log.level.to_string().to_uppercase(),
+                    times: if log.count == 1 { "once".to_owned() } else { format!("{} times", log.count) },
+                    example: plain::one_line(&log.example, 240),
+                })
+                .collect(),
+        }
+    }
+
+    /// Says it in one or two sentences.
+    pub fn lede(incident: &Incident) -> String {
+        let strongest = incident.signals.first().map(|signal| sentence(&signal.explanation)).unwrap_or_default();
+        let cause = match incident.suspect() {
+            Some(suspect) => format!(
+                "Likeliest: {} in {} ({}).",
+                suspect.category.words(),
+                name(&suspect.service),
+                figures::percent(suspect.posterior)
+            ),
+            None => "No cause stands out yet.".to_owned(),
+        };
+        match strongest.trim_end_matches('.') {
+            "" => cause,
+            strongest => format!("{strongest}. {cause}"),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! "What to do": steps by urgency, each with risk, owner, rollback and how to tell that it worked.
+
+use shared::events::Plan as Event;
+use shared::events::incident::Signal;
+use shared::events::remediation::{Action, Priority, Risk, Step as Typed};
+
+use super::{name, sentence};
+use crate::{figures, plain};
+
+const MOST_STEPS: usize = 12;
+
+/// A plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Steps by urgency; no group is empty.
+    pub groups: Vec<Group>,
+    /// Steps that are not shown.
+    pub more_steps: usize,
+    /// Whom to call next.
+    pub escalation: Escalation,
+    /// The series that must come back, if there is one.
+    pub watch: String,
+}
+
+/// Steps of one urgency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// E.g. `Immediately`.
+    pub title: &'static str,
+    /// Its steps.
+    pub steps: Vec<Step>,
+}
+
+/// A step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Counts through the plan from 1.
+    pub order: u32,
+    /// What.
+    pub title: String,
+    /// How.
+    pub detail: String,
+    /// Typed action, e.g. `clear_connections`; empty where a person does it.
+    pub action: &'static str,
+    /// `low`, `medium` or `high`.
+    pub risk: &'static str,
+    /// Colour of the risk.
+    pub risk_colour: &'static str,
+    /// Who does it.
+    pub owner: String,
+    /// How to undo it.
+    pub rollback: String,
+    /// How to tell that it worked.
+    pub expected: String,
+    /// Runbook section behind it.
+    pub source: String,
+}
+
+/// Whom to call when the plan does not help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Escalation {
+    /// When, e.g. `after 15 min`.
+    pub after: String,
+    /// Team.
+    pub team: String,
+    /// How to reach it.
+    pub contact: String,
+    /// One sentence.
+    pub note: String,
+}
+
+impl Plan {
+    /// Puts a plan into words; `signal` is the series to watch.
+    pub fn new(event: &Event, signal: Option<&Signal>) -> Self {
+        let shown = &event.steps[..event.steps.len().min(MOST_STEPS)];
+        let groups = [Priority::Immediate, Priority::Within15Min, Priority::Within1Hour]
+            .map(|priority| Group {
+                title: title(priority),
+                steps: shown.iter().filter(|step| step.priority == priority).map(Step::new).collect(),
+            })
+            .into_iter()
+            .filter(|group| !group.steps.is_empty())
+            .collect();
+        Self {
+            groups,
+            more_steps: event.steps.len() - shown.len(),
+            escalation: Escalation {
+                after: format!("after {}", figures::duration(i64::from(event.escalation.after_minutes) * 60_000)),
+                team: name(&event.escalation.team),
+                contact: name(&event.escalation.contact),
+                note: sentence(&event.escalation.note),
+            },
+            watch: signal.map(watch).unwrap_or_default(),
+        }
+    }
+
+    /// Says it in one sentence.
+    pub fn lede(event: &Event) -> String {
+        sentence(&event.summary)
+    }
+}
+
+impl Step {
+    /// Returns the title with its risk.
+    pub fn heading(&self) -> String {
+        format!("{} [{} risk]", self.title, self.risk)
+    }
+
+    /// Returns the number as it stands before the title.
+    pub fn lead(&self) -> String {
+        format!("{:>2}. ", self.order)
+    }
+
+    fn new(step: &Typed) -> Self {
+        let (risk, risk_colour) = match step.risk {
+            Risk::Low => ("low", "#1b7f4b"),
+            Risk::Medium => ("medium", "#856404"),
+            Risk::High => ("high", "#b3261e"),
+        };
+        Self {
+            order: step.order,
+            title: plain::one_line(&step.title, 160),
+            detail: plain::one_line(&step.detail, 1200),
+            action: if step.action == Action::Manual { "" } else { step.action.name() },
+            risk,
+            risk_colour,
+            owner: plain::one_line(&step.owner, 120),
+            rollback: sentence(&step.rollback),
+            expected: sentence(&step.expected_outcome),
+            source: plain::one_line(&step.source, 160),
+        }
+    }
+}
+
+fn title(priority: Priority) -> &'static str {
+    match priority {
+        Priority::Immediate => "Immediately",
+        Priority::Within15Min => "Within 15 minutes",
+        Priority::Within1Hour => "Within 1 hour",
+    }
+}
+
+fn watch(signal: &Signal) -> String {
+    format!(
+        "{} {}: back within {} (was {} at {})",
+        name(&signal.service),
+        name(&signal.metric),
+        figures::band(&signal.expected, &signal.unit),
+        figures::figure(signal.observed, &signal.unit),
+        figures::clock(signal.observed_at)
+    )
+}

@@ -1,0 +1,112 @@
+//! "It is over": how long it took and what came back.
+
+use shared::events::incident::{Incident, Signal};
+
+use super::{Deployment, Fact, listed, meaning, name};
+use crate::figures;
+
+const MOST_SIGNALS: usize = 10;
+
+/// The end of an incident.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// Durations and extent.
+    pub facts: Vec<Fact>,
+    /// What came back, strongest first.
+    pub signals: Vec<Row>,
+    /// Members that are not shown.
+    pub more_signals: usize,
+    /// Likely trigger.
+    pub deployment: Option<Deployment>,
+}
+
+/// A signal that came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Service.
+    pub service: String,
+    /// Metric.
+    pub metric: String,
+    /// The abnormal sample farthest from the band, of those that were kept.
+    pub worst: String,
+    /// Last value.
+    pub now: String,
+    /// The band.
+    pub expected: String,
+    /// When it was back.
+    pub cleared: String,
+}
+
+impl Row {
+    fn new(signal: &Signal) -> Self {
+        Self {
+            service: name(&signal.service),
+            metric: name(&signal.metric),
+            worst: worst(signal).map_or_else(|| "–".to_owned(), |value| figures::figure(value, &signal.unit)),
+            now: figures::figure(signal.observed, &signal.unit),
+            expected: figures::band(&signal.expected, &signal.unit),
+            cleared: signal.cleared_at.map_or_else(|| "–".to_owned(), figures::clock),
+        }
+    }
+}
+
+fn worst(signal: &Signal) -> Option<f64> {
+    let end = signal.cleared_at.map_or(i64::MAX, jiff::Timestamp::as_millisecond);
+    signal
+        .samples
+        .iter()
+        .filter(|point| point.ts_ms >= signal.started_at.as_millisecond() && point.ts_ms < end)
+        .map(|point| point.value)
+        .filter(|value| value.is_finite())
+        .max_by(|a, b| (a - signal.expected.center).abs().total_cmp(&(b - signal.expected.center).abs()))
+}
+
+impl Resolved {
+    /// Puts the end of an incident into words.
+    pub fn new(incident: &Incident) -> Self {
+        let end = incident.resolved_at.unwrap_or(incident.opened_at);
+        let mut facts = vec![
+            Fact::new("Lasted", figures::between(incident.started_at, end)),
+            Fact::new("Began", figures::moment(incident.started_at)),
+            Fact::new(
+                "Detected",
+                format!("after {}", figures::between(incident.started_at, incident.opened_at)),
+            ),
+            Fact::new("Over", figures::moment(end)),
+            Fact::new(
+                "At its worst",
+                format!("{}: {}", incident.severity.label(), meaning(incident.severity)),
+            ),
+        ];
+        if !incident.affected_services.is_empty() {
+            facts.push(Fact::new("Abnormal were", listed(&incident.affected_services, 8)));
+        }
+        if let Some(suspect) = incident.suspect() {
+            facts.push(Fact::new(
+                "Suspect",
+                format!(
+                    "{}: {} ({})",
+                    name(&suspect.service),
+                    suspect.category.words(),
+                    figures::percent(suspect.posterior)
+                ),
+            ));
+        }
+        Self {
+            facts,
+            signals: incident.signals.iter().take(MOST_SIGNALS).map(Row::new).collect(),
+            more_signals: incident.members.len().saturating_sub(incident.signals.len().min(MOST_SIGNALS)),
+            deployment: incident.deployment.as_ref().map(|change| Deployment::new(change, incident.started_at)),
+        }
+    }
+
+    /// Says it in one sentence.
+    pub fn lede(incident: &Incident) -> String {
+        let end = incident.resolved_at.unwrap_or(incident.opened_at);
+        let lasted = figures::between(incident.started_at, end);
+        match incident.members.len() {
+            0 | 1 => format!("The abnormal series is back to normal and has stayed there. It lasted {lasted}."),
+            many => format!("All {many} abnormal series are back to normal and have stayed there. It lasted {lasted}."),
+        }
+    }
+}

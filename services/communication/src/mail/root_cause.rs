@@ -1,0 +1,207 @@
+//! "Why": ranked causes with their evidence, or that the cause is not known and what was ruled out.
+
+use shared::events::RootCause as Event;
+use shared::events::rca::{Candidate, Evidence, Method, Reference, Source, Verdict};
+
+use super::{name, sentence, sentences};
+use crate::{figures, plain};
+
+const MOST_CANDIDATES: usize = 3;
+const MOST_CLAIMS: usize = 8;
+const MOST_QUOTES: usize = 3;
+const MOST_REFERENCES: usize = 3;
+
+/// The result of an investigation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RootCause {
+    /// Nothing stands out.
+    pub unknown: bool,
+    /// Causes, best first.
+    pub causes: Vec<Cause>,
+    /// What speaks against other causes.
+    pub ruled_out: Vec<String>,
+    /// Telemetry that would have helped.
+    pub missing: Vec<String>,
+    /// How the result was checked.
+    pub checked: String,
+}
+
+/// A possible cause.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cause {
+    /// Place in the ranking, from 1.
+    pub rank: usize,
+    /// Service at fault.
+    pub service: String,
+    /// The cause in one sentence.
+    pub cause: String,
+    /// Kind of cause in words.
+    pub category: &'static str,
+    /// E.g. `93 %`.
+    pub confidence: String,
+    /// The same as a whole number from 1 to 100, for the bar.
+    pub share: u32,
+    /// What speaks for it.
+    pub claims: Vec<Claim>,
+    /// Past incidents that fit.
+    pub similar: Vec<Document>,
+    /// Runbooks that fit.
+    pub runbooks: Vec<Document>,
+}
+
+/// A sentence with what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The sentence.
+    pub text: String,
+    /// Its evidence.
+    pub quotes: Vec<Quote>,
+}
+
+/// A piece of evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quote {
+    /// Id in the record, e.g. `E3`.
+    pub id: String,
+    /// Where it can be read again.
+    pub place: String,
+    /// What is there.
+    pub words: String,
+}
+
+/// A document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Id, e.g. `runbook/db-connections`.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// How well it fits.
+    pub fit: String,
+}
+
+impl RootCause {
+    /// Puts a result into words.
+    pub fn new(event: &Event) -> Self {
+        Self {
+            unknown: event.verdict == Verdict::Unknown,
+            causes: event
+                .candidates
+                .iter()
+                .take(MOST_CANDIDATES)
+                .enumerate()
+                .map(|(place, candidate)| Cause::new(place + 1, candidate, &event.evidence))
+                .collect(),
+            ruled_out: sentences(&event.ruled_out, 8),
+            missing: sentences(&event.missing, 8),
+            checked: checked(event),
+        }
+    }
+
+    /// Says it in one or two sentences.
+    pub fn lede(event: &Event) -> String {
+        let best = event.candidates.first();
+        match (event.verdict, best) {
+            (Verdict::Unknown, None) => {
+                "The cause is not visible in this telemetry. What was ruled out and what is missing follows.".to_owned()
+            }
+            (Verdict::Unknown, Some(best)) => format!(
+                "The cause is not known. The best guess, {} in {}, reaches only {}.",
+                best.category.words(),
+                name(&best.service),
+                figures::percent(best.confidence)
+            ),
+            (Verdict::Cause, Some(best)) => {
+                format!("{} Confidence {}.", ended(&sentence(&best.cause)), figures::percent(best.confidence))
+            }
+            (Verdict::Likely, Some(best)) => format!(
+                "Likely, not certain ({}): {}",
+                figures::percent(best.confidence),
+                ended(&sentence(&best.cause))
+            ),
+            (Verdict::Cause | Verdict::Likely, None) => "No cause is on record.".to_owned(),
+        }
+    }
+}
+
+impl Cause {
+    fn new(rank: usize, candidate: &Candidate, evidence: &[Evidence]) -> Self {
+        Self {
+            rank,
+            service: name(&candidate.service),
+            cause: sentence(&candidate.cause),
+            category: candidate.category.words(),
+            confidence: figures::percent(candidate.confidence),
+            share: ((candidate.confidence * 100.0).round() as u32).clamp(1, 100),
+            claims: candidate
+                .claims
+                .iter()
+                .take(MOST_CLAIMS)
+                .map(|claim| Claim {
+                    text: sentence(&claim.text),
+                    quotes: claim
+                        .evidence
+                        .iter()
+                        .filter_map(|id| evidence.iter().find(|evidence| evidence.id == *id))
+                        .take(MOST_QUOTES)
+                        .map(Quote::new)
+                        .collect(),
+                })
+                .collect(),
+            similar: documents(&candidate.similar_incidents),
+            runbooks: documents(&candidate.runbooks),
+        }
+    }
+}
+
+impl Quote {
+    fn new(evidence: &Evidence) -> Self {
+        let place = match &evidence.source {
+            Source::Samples { service, metric, .. } => format!("samples of {} {}", name(service), name(metric)),
+            Source::Log { service, .. } => format!("log of {}", name(service)),
+            Source::Deployment { service, version } => format!("deployment {} {}", name(service), name(version)),
+            Source::Edge { caller, callee } => format!("calls {} → {}", name(caller), name(callee)),
+            Source::Document { doc_id, section } => format!("{} § {}", name(doc_id), name(section)),
+        };
+        Self { id: plain::one_line(&evidence.id, 12), place, words: plain::one_line(&evidence.quote, 240) }
+    }
+}
+
+fn documents(references: &[Reference]) -> Vec<Document> {
+    references
+        .iter()
+        .take(MOST_REFERENCES)
+        .map(|reference| Document {
+            id: name(&reference.doc_id),
+            title: plain::one_line(&reference.title, 160),
+            fit: figures::percent(reference.score),
+        })
+        .collect()
+}
+
+fn checked(event: &Event) -> String {
+    let method = match event.method {
+        Method::Deterministic => "Ranked by rules; no model was asked.".to_owned(),
+        Method::Model => format!(
+            "Ranked by rules, explained by a model ({} tokens, {:.4} USD).",
+            event.tokens,
+            event.cost_microdollars as f64 / 1e6
+        ),
+    };
+    let dropped = event.claims_total.saturating_sub(event.claims_verified);
+    let claims = match (event.claims_total, dropped) {
+        (0, _) => "It makes no claims.".to_owned(),
+        (1, 0) => "Its one claim was read again in the record and found.".to_owned(),
+        (total, 0) => format!("All {total} claims were read again in the record and found."),
+        (total, dropped) => format!(
+            "{} of {total} claims were read again in the record and found; {dropped} dropped.",
+            event.claims_verified
+        ),
+    };
+    format!("{method} {claims}")
+}
+
+/// Ends a sentence with a full stop.
+fn ended(text: &str) -> String {
+    if text.ends_with(['.', '!', '?', '…']) { text.to_owned() } else { format!("{text}.") }
+}

@@ -1,0 +1,7 @@
+//! `communication`: tells people.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shared::service::main("communication", communication::run)
+}

@@ -1,0 +1,199 @@
+//! Markdown as HTML that mail clients show: inline styles, no raw HTML, no remote content, links to the web and to
+//! mail addresses only.
+
+use pulldown_cmark::{Alignment, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+
+/// Elements deeper than this are flattened: what nests that deep is no document.
+const MAX_DEPTH: usize = 24;
+
+/// Renders a document. Raw HTML in it is shown, not interpreted.
+pub fn to_html(markdown: &str) -> String {
+    let parser = Parser::new_ext(markdown, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH);
+    let mut html = Html { out: String::with_capacity(markdown.len() * 2), ..Html::default() };
+    for event in parser {
+        html.event(event);
+    }
+    html.out
+}
+
+#[derive(Default)]
+struct Html {
+    out: String,
+    open: Vec<String>,
+    skipped: usize,
+    alignments: Vec<Alignment>,
+    column: usize,
+    head: bool,
+}
+
+impl Html {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Start(tag) => self.start(tag),
+            Event::End(end) => self.end(end),
+            Event::Code(code) => {
+                self.out.push_str(r#"<code class="mono" style="font-family:Consolas,Menlo,monospace;font-size:13px;background-color:#eef1f5;border-radius:3px;padding:1px 4px;">"#);
+                escape(&mut self.out, &code);
+                self.out.push_str("</code>");
+            }
+            Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => escape(&mut self.out, &text),
+            Event::SoftBreak => self.out.push('\n'),
+            Event::HardBreak => self.out.push_str("<br>\n"),
+            Event::Rule => self.out.push_str(
+                r#"<hr class="line" style="border:0;border-top:1px solid #e1e5ea;margin:20px 0;">"#,
+            ),
+            Event::FootnoteReference(text) | Event::InlineMath(text) | Event::DisplayMath(text) => {
+                escape(&mut self.out, &text);
+            }
+            Event::TaskListMarker(done) => self.out.push_str(if done { "☑ " } else { "☐ " }),
+        }
+    }
+
+    fn start(&mut self, tag: Tag<'_>) {
+        if self.open.len() >= MAX_DEPTH {
+            self.skipped += 1;
+            return;
+        }
+        let (open, close) = match tag {
+            Tag::Paragraph => plain("p", "margin:0 0 12px;"),
+            Tag::Heading { level, .. } => heading(level),
+            Tag::BlockQuote(_) => (
+                r#"<blockquote class="line soft" style="margin:0 0 12px;padding:2px 0 2px 12px;border-left:3px solid #d5dae1;color:#5b6675;">"#.to_owned(),
+                "</blockquote>\n".to_owned(),
+            ),
+            Tag::CodeBlock(_) => (
+                r#"<pre class="mono" style="margin:0 0 12px;padding:10px 12px;font-family:Consolas,Menlo,monospace;font-size:13px;line-height:18px;background-color:#eef1f5;border-radius:4px;white-space:pre-wrap;word-break:break-word;">"#.to_owned(),
+                "</pre>\n".to_owned(),
+            ),
+            Tag::List(None) => plain("ul", "margin:0 0 12px;padding-left:22px;"),
+            Tag::List(Some(first)) => (
+                format!(r#"<ol start="{first}" style="margin:0 0 12px;padding-left:24px;">"#),
+                "</ol>\n".to_owned(),
+            ),
+            Tag::Item => plain("li", "margin:0 0 4px;"),
+            Tag::Table(alignments) => {
+                self.alignments = alignments;
+                (
+                    r#"<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="width:100%;border-collapse:collapse;margin:0 0 16px;font-size:14px;line-height:20px;">"#.to_owned(),
+                    "</table>\n".to_owned(),
+                )
+            }
+            Tag::TableHead => {
+                self.head = true;
+                self.column = 0;
+                ("<tr>".to_owned(), "</tr>\n".to_owned())
+            }
+            Tag::TableRow => {
+                self.column = 0;
+                ("<tr>".to_owned(), "</tr>\n".to_owned())
+            }
+            Tag::TableCell => self.cell(),
+            Tag::Emphasis => ("<em>".to_owned(), "</em>".to_owned()),
+            Tag::Strong => ("<strong>".to_owned(), "</strong>".to_owned()),
+            Tag::Strikethrough => ("<s>".to_owned(), "</s>".to_owned()),
+            Tag::Link { dest_url, .. } if leads_somewhere_safe(&dest_url) => {
+                let mut open = r#"<a class="link" style="color:#2b5f96;" href=""#.to_owned();
+                escape(&mut open, &dest_url);
+                open.push_str(r#"">"#);
+                (open, "</a>".to_owned())
+            }
+            // pictures would be fetched from elsewhere: their description stays
+            _ => (String::new(), String::new()),
+        };
+        self.out.push_str(&open);
+        self.open.push(close);
+    }
+
+    fn end(&mut self, end: TagEnd) {
+        if self.skipped > 0 {
+            self.skipped -= 1;
+            return;
+        }
+        if end == TagEnd::TableHead {
+            self.head = false;
+        }
+        if let Some(close) = self.open.pop() {
+            self.out.push_str(&close);
+        }
+    }
+
+    fn cell(&mut self) -> (String, String) {
+        let align = match self.alignments.get(self.column) {
+            Some(Alignment::Right) => "right",
+            Some(Alignment::Center) => "center",
+            _ => "left",
+        };
+        self.column += 1;
+        let (element, look) = if self.head {
+            ("th", "color:#5b6675;font-weight:600;font-size:13px;border-bottom:2px solid #d5dae1;")
+        } else {
+            ("td", "border-bottom:1px solid #e1e5ea;")
+        };
+        let class = if self.head { "line soft" } else { "line" };
+        (
+            format!(r#"<{element} class="{class}" align="{align}" valign="top" style="padding:6px 10px 6px 0;{look}">"#),
+            format!("</{element}>"),
+        )
+    }
+}
+
+fn plain(element: &str, style: &str) -> (String, String) {
+    (format!(r#"<{element} style="{style}">"#), format!("</{element}>\n"))
+}
+
+fn heading(level: HeadingLevel) -> (String, String) {
+    let (element, style) = match level {
+        HeadingLevel::H1 => ("h2", "margin:4px 0 12px;font-size:20px;line-height:26px;"),
+        HeadingLevel::H2 => ("h3", "margin:24px 0 8px;font-size:17px;line-height:24px;"),
+        _ => ("h4", "margin:18px 0 6px;font-size:15px;line-height:22px;"),
+    };
+    (
+        format!(r#"<{element} class="ink" style="{style}font-weight:600;color:#1d2430;">"#),
+        format!("</{element}>\n"),
+    )
+}
+
+fn leads_somewhere_safe(url: &str) -> bool {
+    let scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    matches!(scheme.as_deref(), Some("http" | "https" | "mailto"))
+}
+
+fn escape(out: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raw_html_is_shown_and_not_interpreted() {
+        let html = to_html("a <script>alert(1)</script>\n\n<img src=x onerror=alert(1)>\n\n`<b>`");
+        assert!(!html.contains("<script") && !html.contains("<img") && !html.contains("<b>"), "{html}");
+        assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{html}");
+    }
+
+    #[test]
+    fn links_lead_to_the_web_only_and_pictures_are_not_fetched() {
+        let html = to_html("[a](javascript:alert(1)) [b](https://example.com/?q=\"x\") ![c](https://evil.example/c.png)");
+        assert!(!html.contains("javascript") && !html.contains("evil.example"), "{html}");
+        assert!(html.contains(r#"href="https://example.com/"#), "{html}");
+        assert!(html.contains('c'));
+    }
+
+    #[test]
+    fn a_bottomless_list_ends() {
+        let html = to_html(&"> ".repeat(2000));
+        assert!(html.matches("<blockquote").count() <= MAX_DEPTH);
+        assert_eq!(html.matches("<blockquote").count(), html.matches("</blockquote").count());
+    }
+}

@@ -1,0 +1,191 @@
+//! What there is to tell: one of five occasions in the life of an incident, frozen when it was decided, so that a
+//! second attempt says the same as the first.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use shared::events::incident::{Incident, Signal};
+use shared::events::{Plan, Postmortem, RootCause, Severity};
+use shared::ids::{EventId, IncidentId, derive};
+
+use crate::plain;
+
+/// Which of the five mails of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Something is wrong.
+    Opened,
+    /// Why, or that it is not known.
+    RootCause,
+    /// What to do.
+    Plan,
+    /// It is over.
+    Resolved,
+    /// What was learned.
+    Postmortem,
+}
+
+impl Kind {
+    /// All five, in the order an incident usually takes.
+    pub const ALL: [Self; 5] = [Self::Opened, Self::RootCause, Self::Plan, Self::Resolved, Self::Postmortem];
+
+    /// Returns the name in rows, ids and headers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::RootCause => "root_cause",
+            Self::Plan => "plan",
+            Self::Resolved => "resolved",
+            Self::Postmortem => "postmortem",
+        }
+    }
+
+    /// Returns the name for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Opened => "Incident opened",
+            Self::RootCause => "Root cause",
+            Self::Plan => "Remediation plan",
+            Self::Resolved => "Incident resolved",
+            Self::Postmortem => "Postmortem",
+        }
+    }
+}
+
+/// What every mail of an incident says about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// Incident.
+    pub incident_id: IncidentId,
+    /// For people.
+    pub number: i64,
+    /// One line for people.
+    pub title: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Environment.
+    pub environment: String,
+    /// First suspect's service; none if nothing stands out.
+    pub service: Option<String>,
+    /// First abnormal sample.
+    pub started_at: Timestamp,
+    /// The series that tells most: it is drawn.
+    pub signal: Option<Signal>,
+}
+
+impl About {
+    /// Takes from an incident what every mail says about it.
+    pub fn incident(incident: &Incident) -> Self {
+        Self {
+            incident_id: incident.incident_id,
+            number: incident.number,
+            title: incident.title.clone(),
+            severity: incident.severity,
+            environment: incident.environment.clone(),
+            service: incident.suspect().map(|suspect| suspect.service.clone()),
+            started_at: incident.started_at,
+            signal: telling(incident)
+                .map(|signal| Signal { siblings: Vec::new(), logs: Vec::new(), ..signal.clone() }),
+        }
+    }
+
+    /// Returns the subject that all mails of the incident share, so that clients show one thread.
+    pub fn subject(&self) -> String {
+        let title = plain::one_line(&self.title, 120);
+        match &self.service {
+            Some(service) if !title.contains(service.as_str()) => {
+                let service = plain::one_line(service, plain::NAME);
+                format!("[{}] #{} {service}: {title}", self.severity.label(), self.number)
+            }
+            _ => format!("[{}] #{} {title}", self.severity.label(), self.number),
+        }
+    }
+}
+
+/// Returns the strongest signal of the first suspect that can be drawn, else the strongest of any service.
+fn telling(incident: &Incident) -> Option<&Signal> {
+    let suspect = incident.suspect().map(|suspect| suspect.service.as_str());
+    incident.signals.iter().max_by(|a, b| {
+        let rank = |signal: &Signal| (Some(signal.service.as_str()) == suspect, !signal.samples.is_empty());
+        rank(a).cmp(&rank(b)).then(a.evidence.total_cmp(&b.evidence)).then(b.metric.cmp(&a.metric))
+    })
+}
+
+/// What has happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum News {
+    /// The incident as it was announced.
+    Opened(Box<Incident>),
+    /// The result of an investigation.
+    RootCause(Box<RootCause>),
+    /// The plan.
+    Plan(Box<Plan>),
+    /// The incident as it was when it was over.
+    Resolved(Box<Incident>),
+    /// The document.
+    Postmortem(Box<Postmortem>),
+}
+
+impl News {
+    /// Returns which mail tells it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Opened(_) => Kind::Opened,
+            Self::RootCause(_) => Kind::RootCause,
+            Self::Plan(_) => Kind::Plan,
+            Self::Resolved(_) => Kind::Resolved,
+            Self::Postmortem(_) => Kind::Postmortem,
+        }
+    }
+
+    /// Returns the incident it is about.
+    pub fn incident_id(&self) -> IncidentId {
+        match self {
+            Self::Opened(incident) | Self::Resolved(incident) => incident.incident_id,
+            Self::RootCause(cause) => cause.incident_id,
+            Self::Plan(plan) => plan.incident_id,
+            Self::Postmortem(postmortem) => postmortem.incident_id,
+        }
+    }
+
+    /// Returns when it happened, in event time.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::Opened(incident) => incident.opened_at,
+            Self::RootCause(cause) => cause.completed_at,
+            Self::Plan(plan) => plan.created_at,
+            Self::Resolved(incident) => incident.resolved_at.unwrap_or(incident.opened_at),
+            Self::Postmortem(postmortem) => postmortem.generated_at,
+        }
+    }
+
+    /// Returns how often it has been told anew: the revision of the record it carries.
+    pub fn revision(&self) -> u32 {
+        match self {
+            Self::Opened(incident) | Self::Resolved(incident) => incident.revision,
+            Self::RootCause(cause) => cause.revision,
+            Self::Plan(plan) => plan.revision,
+            Self::Postmortem(_) => 1,
+        }
+    }
+}
+
+/// News with its incident: all that a mail is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Occasion {
+    /// The incident.
+    pub about: About,
+    /// What has happened.
+    pub news: News,
+}
+
+/// Returns the id of the one notification of that kind for an incident.
+pub fn notification_id(incident: IncidentId, kind: Kind) -> EventId {
+    EventId(derive(&["notification", &incident.to_string(), kind.name()]))
+}
+
+/// Returns the Message-ID of the one mail of that kind for an incident, without angle brackets.
+pub fn message_id(incident: IncidentId, kind: Kind, domain: &str) -> String {
+    format!("{}.{incident}@{domain}", kind.name())
+}

@@ -1,0 +1,277 @@
+//! Settings of the stage.
+
+use std::time::Duration;
+
+use lettre::Address;
+use lettre::message::Mailbox;
+use serde::{Deserialize, Deserializer, Serialize};
+use shared::service::{Secret, Section};
+use url::Url;
+
+/// Settings under `[communication]`, or `FIREWATCH_COMMUNICATION__...`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Mail server: `smtp://host:port` (add `?tls=required` or `?tls=opportunistic` for STARTTLS) or `smtps://host:port`.
+    pub smtp_url: String,
+    /// User at the mail server; empty: none.
+    pub smtp_user: String,
+    /// Password at the mail server; never printed.
+    pub smtp_password: Secret,
+    /// Sender, e.g. `Firewatch <firewatch@example.com>`.
+    pub from: String,
+    /// Domain of Message-IDs and of the list; also how the mail server is greeted.
+    pub domain: String,
+    /// Where an incident can be seen: `{link_base_url}/incidents/{number}`; empty: mails carry no link.
+    pub link_base_url: String,
+    /// Told of SEV1 and SEV2.
+    #[serde(deserialize_with = "list")]
+    pub commanders: Vec<String>,
+    /// Told that a SEV1 has begun and that it is over.
+    #[serde(deserialize_with = "list")]
+    pub stakeholders: Vec<String>,
+    /// Get every postmortem.
+    #[serde(deserialize_with = "list")]
+    pub postmortem_readers: Vec<String>,
+    /// Told where nobody else is known.
+    pub fallback: String,
+    /// Attempts at one mail before it is given up.
+    pub max_attempts: u32,
+    /// Pause after the first failed attempt, milliseconds; doubled after each further one.
+    pub retry_initial_ms: u64,
+    /// Longest pause between two attempts, milliseconds.
+    pub retry_max_ms: u64,
+    /// Longest wait for a connection and for each answer of the server, milliseconds.
+    pub command_timeout_ms: u64,
+    /// Longest time one attempt may take as a whole, milliseconds.
+    pub send_timeout_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            smtp_url: "smtp://127.0.0.1:1025".to_owned(),
+            smtp_user: String::new(),
+            smtp_password: Secret::default(),
+            from: "Firewatch <firewatch@firewatch.local>".to_owned(),
+            domain: "firewatch.local".to_owned(),
+            link_base_url: String::new(),
+            commanders: Vec::new(),
+            stakeholders: Vec::new(),
+            postmortem_readers: Vec::new(),
+            fallback: "oncall@firewatch.local".to_owned(),
+            max_attempts: 500,
+            retry_initial_ms: 1_000,
+            retry_max_ms: 60_000,
+            command_timeout_ms: 10_000,
+            send_timeout_ms: 30_000,
+        }
+    }
+}
+
+/// Longest time one attempt may be given, milliseconds: less than the runtime gives a timer.
+const MAX_SEND_MS: u64 = 40_000;
+
+impl Section for Options {
+    fn problems(&self) -> Vec<String> {
+        self.validate()
+    }
+}
+
+/// How a connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// Not at all.
+    None,
+    /// STARTTLS where the server offers it; can be stripped on the way.
+    StartTlsIfOffered,
+    /// STARTTLS, or no mail.
+    StartTls,
+    /// TLS from the first byte.
+    Tls,
+}
+
+/// Where the mail server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: Security,
+}
+
+impl Options {
+    /// Returns every problem, one sentence each.
+    pub fn validate(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Err(problem) = self.server() {
+            problems.push(format!("smtp_url: {problem}"));
+        }
+        if self.smtp_user.is_empty() != self.smtp_password.is_empty() {
+            problems.push("smtp_user and smtp_password are set together or not at all".to_owned());
+        }
+        if let Err(error) = self.from.parse::<Mailbox>() {
+            problems.push(format!("from: {:?} is no mail address: {error}", self.from));
+        }
+        if format!("list@{}", self.domain).parse::<Address>().is_err() {
+            problems.push(format!("domain: {:?} is no domain", self.domain));
+        }
+        if let Err(problem) = link(&self.link_base_url) {
+            problems.push(format!("link_base_url: {problem}"));
+        }
+        let lists = [
+            ("commanders", &self.commanders),
+            ("stakeholders", &self.stakeholders),
+            ("postmortem_readers", &self.postmortem_readers),
+        ];
+        let entries = lists.into_iter().flat_map(|(name, list)| list.iter().map(move |entry| (name, entry)));
+        for (name, entry) in entries.chain([("fallback", &self.fallback)]) {
+            if entry.trim().parse::<Address>().is_err() {
+                problems.push(format!("{name}: {entry:?} is no mail address"));
+            }
+        }
+        for (name, value, range) in [
+            ("max_attempts", u64::from(self.max_attempts), 1..=10_000),
+            ("retry_initial_ms", self.retry_initial_ms, 10..=60_000),
+            ("retry_max_ms", self.retry_max_ms, 10..=3_600_000),
+            ("command_timeout_ms", self.command_timeout_ms, 100..=MAX_SEND_MS),
+            // a timer that takes longer is cut off by the runtime
+            ("send_timeout_ms", self.send_timeout_ms, 100..=MAX_SEND_MS),
+        ] {
+            if !range.contains(&value) {
+                problems.push(format!("{name}: {value} is not within {} to {}", range.start(), range.end()));
+            }
+        }
+        if self.send_timeout_ms < self.command_timeout_ms {
+            problems.push("send_timeout_ms is shorter than command_timeout_ms".to_owned());
+        }
+        problems
+    }
+
+    /// Returns what works but is risky, one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let Ok(server) = self.server() else { return Vec::new() };
+        let mut warnings = Vec::new();
+        let near = matches!(server.host.as_str(), "localhost" | "127.0.0.1" | "[::1]");
+        if !near && matches!(server.security, Security::None | Security::StartTlsIfOffered) {
+            warnings.push(format!("mail to {} may travel unencrypted; use smtps:// or ?tls=required", server.host));
+            if !self.smtp_user.is_empty() {
+                warnings.push(format!("the password for {} may travel unencrypted", server.host));
+            }
+        }
+        warnings
+    }
+
+    /// Returns where the mail server is.
+    pub fn server(&self) -> Result<Server, String> {
+        let url = Url::parse(&self.smtp_url).map_err(|error| error.to_string())?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("user and password belong into smtp_user and smtp_password".to_owned());
+        }
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or("names no host")?.to_owned();
+        let tls = url.query_pairs().find(|(key, _)| key == "tls").map(|(_, value)| value.into_owned());
+        let (security, port) = match (url.scheme(), tls.as_deref()) {
+            ("smtp", None) => (Security::None, 25),
+            ("smtp", Some("opportunistic")) => (Security::StartTlsIfOffered, 587),
+            ("smtp", Some("required")) => (Security::StartTls, 587),
+            ("smtps", None) => (Security::Tls, 465),
+            (scheme, None) => return Err(format!("scheme {scheme:?} is neither smtp nor smtps")),
+            (scheme, Some(tls)) => return Err(format!("tls={tls} does not go with {scheme}://")),
+        };
+        Ok(Server { host, port: url.port().unwrap_or(port), security })
+    }
+
+    /// Returns the longest wait for one answer.
+    pub fn command_timeout(&self) -> Duration {
+        Duration::from_millis(self.command_timeout_ms)
+    }
+
+    /// Returns the longest time one attempt may take.
+    pub fn send_timeout(&self) -> Duration {
+        Duration::from_millis(self.send_timeout_ms)
+    }
+}
+
+fn link(base: &str) -> Result<(), String> {
+    if base.is_empty() {
+        return Ok(());
+    }
+    let url = Url::parse(base).map_err(|error| error.to_string())?;
+    match url.scheme() {
+        "http" | "https" if url.query().is_none() && url.fragment().is_none() => Ok(()),
+        "http" | "https" => Err("has a query or a fragment".to_owned()),
+        scheme => Err(format!("scheme {scheme:?} is neither http nor https")),
+    }
+}
+
+/// Reads a list, or one string with commas, which is what an environment variable can hold.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Entries {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Entries::deserialize(deserializer)? {
+        Entries::One(line) => {
+            line.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+        }
+        Entries::Many(entries) => entries,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        assert_eq!(Options::default().validate(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn all_problems_are_named_at_once() {
+        let options = Options {
+            smtp_url: "http://mail".into(),
+            smtp_user: "me".into(),
+            from: "nobody".into(),
+            domain: "fire watch\r\n".into(),
+            link_base_url: "javascript:alert(1)".into(),
+            commanders: vec!["a@example.com, b".into()],
+            max_attempts: 0,
+            send_timeout_ms: 200,
+            ..Options::default()
+        };
+        let problems = options.validate();
+        let named: Vec<_> = problems.iter().filter_map(|p| p.split([':', ' ']).next()).collect();
+        assert_eq!(
+            named,
+            ["smtp_url", "smtp_user", "from", "domain", "link_base_url", "commanders", "max_attempts", "send_timeout_ms"]
+        );
+    }
+
+    #[test]
+    fn a_server_is_read_from_its_url() {
+        let server = |url: &str| Options { smtp_url: url.into(), ..Options::default() }.server();
+        let expect = |host: &str, port, security| Ok(Server { host: host.into(), port, security });
+        assert_eq!(server("smtp://mail:1025"), expect("mail", 1025, Security::None));
+        assert_eq!(server("smtp://mail?tls=required"), expect("mail", 587, Security::StartTls));
+        assert_eq!(server("smtps://mail"), expect("mail", 465, Security::Tls));
+        assert!(server("smtp://me:secret@mail").is_err());
+        assert!(server("smtps://mail?tls=none").is_err());
+    }
+
+    #[test]
+    fn a_password_is_never_shown_and_a_list_may_be_one_string() {
+        let options: Options = serde_json::from_str(
+            r#"{"smtp_user":"me","smtp_password":"hunter2","commanders":"a@example.com, b@example.com"}"#,
+        )
+        .unwrap();
+        assert_eq!(options.commanders, ["a@example.com", "b@example.com"]);
+        let shown = format!("{options:?} {}", serde_json::to_string(&options).unwrap());
+        assert!(!shown.contains("hunter2") && shown.contains("***"), "{shown}");
+        assert!(serde_json::from_str::<Options>(r#"{"smtp_ur1":""}"#).is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! What is held to be true of an incident, computed afresh from its members.
+
+use jiff::SignedDuration;
+use shared::clock::from_ms;
+use shared::events::anomaly::Direction;
+use shared::events::incident::{BlastRadius, Change, Signal, Suspect};
+use shared::events::{Deployment, Kind};
+use shared::store::Neighbourhood;
+use shared::store::lifecycle::Assessment;
+
+use crate::{hypotheses, severity};
+
+/// Assesses a group of members.
+pub fn assess(mut members: Vec<Signal>, around: &Neighbourhood, window: SignedDuration) -> Assessment {
+    members.sort_by(|a, b| {
+        b.evidence.total_cmp(&a.evidence).then(a.started_at.cmp(&b.started_at)).then(a.anomaly_id.cmp(&b.anomaly_id))
+    });
+    let suspects = hypotheses::rank(&members, &around.graph, &around.deployments, window);
+    let first = suspects.first();
+    let points = severity::points(&members, first, &around.catalogue, &around.graph);
+    Assessment {
+        title: title(&members, first),
+        severity: severity::of(points),
+        blast_radius: blast_radius(&members, first, around),
+        deployment: first.and_then(|suspect| {
+            let onset = members.iter().filter(|m| m.service == suspect.service).map(|m| m.started_at).min()?;
+            hypotheses::trigger(&suspect.service, onset, &around.deployments, window).map(change)
+        }),
+        suspects,
+        signals: members,
+    }
+}
+
+/// One line for people: where, and what is seen there.
+fn title(members: &[Signal], suspect: Option<&Suspect>) -> String {
+    let Some(suspect) = suspect else { return "nothing stands out".to_owned() };
+    let own = |signal: &&Signal| signal.service == suspect.service;
+    let fits = |signal: &&Signal| own(signal) && explains(suspect, signal.kind);
+    let Some(signal) = members.iter().find(fits).or_else(|| members.iter().find(own)) else {
+        return format!("{}: {}", suspect.service, suspect.category.words());
+    };
+    let side = match (signal.kind, signal.direction) {
+        (Kind::Errors, Direction::Up) => "requests are failing",
+        (Kind::Latency, Direction::Up) => "requests are slow",
+        (Kind::Cpu, Direction::Up) => "CPU is saturating",
+        (Kind::Memory, Direction::Up) => "memory is filling up",
+        (Kind::Pool, Direction::Up) => "the connection pool is running out",
+        (Kind::Lag, Direction::Up) => "the consumer falls behind",
+        (Kind::Disk, Direction::Up) => "the disk is filling up",
+        (Kind::Certificate, _) => "a certificate is about to expire",
+        (Kind::Traffic, Direction::Up) => "traffic is surging",
+        (Kind::Traffic, Direction::Down) => "traffic is dropping",
+        (_, Direction::Up) => return format!("{}: {} is unusually high", suspect.service, signal.metric),
+        (_, Direction::Down) => return format!("{}: {} is unusually low", suspect.service, signal.metric),
+    };
+    format!("{}: {side}", suspect.service)
+}
+
+/// Tells whether a kind of signal is the one that the category is about.
+fn explains(suspect: &Suspect, kind: Kind) -> bool {
+    use shared::events::Category;
+    matches!(
+        (suspect.category, kind),
+        (Category::Cpu, Kind::Cpu)
+            | (Category::Memory, Kind::Memory)
+            | (Category::Pool, Kind::Pool)
+            | (Category::Lag, Kind::Lag)
+            | (Category::Disk, Kind::Disk)
+            | (Category::Certificate, Kind::Certificate)
+            | (Category::Traffic, Kind::Traffic)
+            | (Category::Code | Category::Deployment, Kind::Errors)
+            | (Category::Dependency | Category::Network, Kind::Latency)
+    )
+}
+
+fn blast_radius(members: &[Signal], suspect: Option<&Suspect>, around: &Neighbourhood) -> BlastRadius {
+    let Some(suspect) = suspect else { return BlastRadius::default() };
+    let callers = around.graph.ancestors(&suspect.service);
+    let mut hurt = callers.clone();
+    hurt.insert(suspect.service.clone());
+    hurt.extend(members.iter().map(|member| member.service.clone()));
+    let share = hurt.len() as f64 / around.graph.len().max(hurt.len()) as f64;
+    BlastRadius { callers: callers.into_iter().collect(), share }
+}
+
+fn change(deployment: Deployment) -> Change {
+    Change {
+        service: deployment.service,
+        version: deployment.version,
+        at: from_ms(deployment.ts_ms),
+        change_type: deployment.change_type,
+        git_sha: deployment.git_sha,
+        deployed_by: deployment.deployed_by,
+        description: deployment.description,
+        known_risks: deployment.known_risks,
+    }
+}

@@ -1,0 +1,172 @@
+//! Which incident an anomaly belongs to, when one opens and when it is over. Pure: reads a [`Neighbourhood`], returns
+//! what is to be done.
+
+use jiff::{SignedDuration, Timestamp};
+use shared::events::Incident;
+use shared::events::anomaly::{Anomaly, Status};
+use shared::events::incident::Signal;
+use shared::ids::{AnomalyId, IncidentId};
+use shared::store::Neighbourhood;
+use shared::store::lifecycle::Assessment;
+
+use crate::assessment::assess;
+use crate::hypotheses;
+use crate::options::Options;
+
+/// What an anomaly means for the incidents around it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// A revision that is already known, or older than what is known.
+    Stale,
+    /// Kept, but it belongs to no incident (yet).
+    Loose,
+    /// It opens an incident, together with what was loose and related.
+    Opens {
+        /// The new incident.
+        incident: IncidentId,
+        /// First assessment.
+        assessment: Assessment,
+        /// Loose signals that join with it.
+        adopted: Vec<Signal>,
+    },
+    /// It belongs to an open incident.
+    Belongs {
+        /// The incident as it stands.
+        incident: Box<Incident>,
+        /// Assessment with the new revision.
+        assessment: Assessment,
+        /// Whether it is a new member.
+        is_new: bool,
+        /// When the last member cleared, if all have.
+        all_clear: Option<Timestamp>,
+    },
+}
+
+/// A decision on one anomaly.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The signal to keep.
+    pub signal: Signal,
+    /// An incident that was over before this anomaly began, and when.
+    pub over: Option<(IncidentId, Timestamp)>,
+    /// What the anomaly means.
+    pub verdict: Verdict,
+}
+
+/// Decides on one anomaly.
+pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> Decision {
+    let known = around.signals.iter().find(|(signal, _)| signal.anomaly_id == anomaly.anomaly_id);
+    let before = known.map(|(signal, _)| signal);
+    let signal = Signal::from_anomaly(anomaly, before);
+    if before.is_some_and(|before| before.revision >= anomaly.revision) {
+        return Decision { signal, over: None, verdict: Verdict::Stale };
+    }
+    let window = SignedDuration::from_mins(i64::from(options.deployment_window_min));
+    let mut over = None;
+    let home = known.and_then(|(_, incident)| *incident).or_else(|| {
+        let mut candidates = around.incidents.iter().filter(|incident| near(incident, anomaly, around));
+        let found = candidates.next()?;
+        // all members were clear for longer than the hold when this began: that incident is over, whatever the clock says
+        match all_clear(&members(found.incident_id, around)) {
+            Some((at, hold)) if anomaly.started_at > at + scaled(hold, options.resolve_hold_intervals) => {
+                over = Some((found.incident_id, at));
+                None
+            }
+            _ => Some(found.incident_id),
+        }
+    });
+    if let Some(incident) = home.and_then(|id| around.incidents.iter().find(|incident| incident.incident_id == id)) {
+        let mut group = members(incident.incident_id, around);
+        let is_new = !group.iter().any(|member| member.anomaly_id == anomaly.anomaly_id);
+        group.retain(|member| member.anomaly_id != anomaly.anomaly_id);
+        group.push(signal.clone());
+        let all_clear = all_clear(&group).map(|(at, _)| at);
+        let assessment = assess(group, around, window);
+        return Decision {
+            signal,
+            over,
+            verdict: Verdict::Belongs { incident: Box::new(incident.clone()), assessment, is_new, all_clear },
+        };
+    }
+    if home.is_some() || anomaly.status == Status::Cleared {
+        return Decision { signal, over, verdict: Verdict::Loose };
+    }
+    let adopted = loose(anomaly, around);
+    let mut group = adopted.clone();
+    group.push(signal.clone());
+    let together = group.len() > 1
+        && hypotheses::rank(&group, &around.graph, &around.deployments, window)
+            .first()
+            .is_some_and(|suspect| suspect.score >= options.open_nats);
+    let verdict = if anomaly.status == Status::Firing || together {
+        Verdict::Opens {
+            incident: IncidentId::opened_by(anomaly.anomaly_id),
+            assessment: assess(group, around, window),
+            adopted,
+        }
+    } else {
+        Verdict::Loose
+    };
+    Decision { signal, over, verdict }
+}
+
+/// Returns the members of an incident.
+pub fn members(incident: IncidentId, around: &Neighbourhood) -> Vec<Signal> {
+    around
+        .signals
+        .iter()
+        .filter(|(_, of)| *of == Some(incident))
+        .map(|(signal, _)| signal.clone())
+        .collect()
+}
+
+/// Returns when the last member cleared and the longest interval among the members, if none is still abnormal.
+/// Weak members that never cleared do not hold an incident open.
+pub fn all_clear(members: &[Signal]) -> Option<(Timestamp, u64)> {
+    let hold = members.iter().map(|member| member.interval_ms).max()?;
+    if members.iter().any(|member| member.status == Status::Firing) {
+        return None;
+    }
+    members.iter().filter_map(|member| member.cleared_at).max().map(|at| (at, hold))
+}
+
+/// Returns `intervals` times `interval_ms`.
+pub fn scaled(interval_ms: u64, intervals: f64) -> SignedDuration {
+    SignedDuration::from_millis((interval_ms as f64 * intervals) as i64)
+}
+
+/// Tells whether an anomaly could be of the same fault: a member's own service, or on a call path with the first
+/// suspect.
+fn near(incident: &Incident, anomaly: &Anomaly, around: &Neighbourhood) -> bool {
+    incident.affected_services.iter().any(|service| *service == anomaly.service)
+        || incident.suspect().is_some_and(|suspect| around.graph.related(&suspect.service, &anomaly.service))
+}
+
+/// Returns signals without an incident that could be of the same fault.
+fn loose(anomaly: &Anomaly, around: &Neighbourhood) -> Vec<Signal> {
+    around
+        .signals
+        .iter()
+        .filter(|(signal, incident)| {
+            incident.is_none()
+                && signal.anomaly_id != anomaly.anomaly_id
+                && signal.status != Status::Cleared
+                && around.graph.related(&signal.service, &anomaly.service)
+        })
+        .map(|(signal, _)| signal.clone())
+        .collect()
+}
+
+/// Tells what readers of `incidents.updated` would care about: who is suspected, how bad it is, who belongs to it, and
+/// whether members have cleared.
+pub fn is_news(before: &Incident, after: &Assessment, anomaly: AnomalyId) -> bool {
+    let head = |suspects: &[shared::events::incident::Suspect]| {
+        suspects.first().map(|suspect| (suspect.service.clone(), suspect.category))
+    };
+    let status = |signals: &[Signal]| {
+        signals.iter().find(|signal| signal.anomaly_id == anomaly).map(|signal| signal.status)
+    };
+    head(&before.suspects) != head(&after.suspects)
+        || after.severity > before.severity
+        || status(&before.signals) != status(&after.signals)
+}

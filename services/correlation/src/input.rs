@@ -1,0 +1,36 @@
+//! What correlation reads.
+
+use shared::events::{Anomaly, Deployment, Refusal, Span, Topic, decode};
+use shared::stage::Key;
+
+/// One record, decoded.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A revision of an anomaly.
+    Anomaly(Box<Anomaly>),
+    /// A change.
+    Deployment(Deployment),
+    /// A call.
+    Span(Span),
+}
+
+impl Input {
+    /// Reads a record of one of the input topics.
+    pub fn decode(topic: Topic, payload: &[u8]) -> Result<Self, Refusal> {
+        match topic {
+            Topic::Anomalies => Ok(Self::Anomaly(Box::new(decode(payload)?))),
+            Topic::RawDeployments => Ok(Self::Deployment(decode(payload)?)),
+            Topic::RawSpans => Ok(Self::Span(decode(payload)?)),
+            other => Err(Refusal::UnknownType(other.name().to_owned())),
+        }
+    }
+
+    /// Groups are decided per environment, so anomalies of one stay in order; spans only need their trace together.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Anomaly(anomaly) => Key(anomaly.environment.clone()),
+            Self::Deployment(deployment) => Key(deployment.environment.clone()),
+            Self::Span(span) => Key(span.trace_id.clone()),
+        }
+    }
+}

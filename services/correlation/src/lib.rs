@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+pub mod assessment;
+pub mod edges;
+pub mod grouping;
+pub mod hypotheses;
+pub mod input;
+pub mod options;
+pub mod severity;
+pub mod stage;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use shared::clock::SystemClock;
+use shared::service::{Config, Deps};
+use shared::stage::run::{self, Base};
+use tokio_util::sync::CancellationToken;
+
+pub use options::Options;
+pub use stage::Correlation;
+
+/// Runs the stage until `shutdown`.
+pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
+    match Base::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? {
+        Some(base) => run::run(Correlation::new(config.stage), base).await,
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,57 @@
+//! Settings.
+
+use serde::{Deserialize, Serialize};
+use shared::service::Section;
+
+/// Settings of correlation. Times that are given in intervals follow the cadence of the series themselves.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// How long a new group gathers before it is announced, in intervals of the series that opened it.
+    pub group_wait_intervals: f64,
+    /// Least of that wait, milliseconds.
+    pub group_wait_min_ms: u64,
+    /// Most of that wait, milliseconds.
+    pub group_wait_max_ms: u64,
+    /// How long all members must stay cleared before the incident is over, in intervals of the slowest member.
+    pub resolve_hold_intervals: f64,
+    /// Summed evidence, in nats, at which weak signals of several series open an incident together.
+    pub open_nats: f64,
+    /// A change this long before the first symptom may be its trigger, minutes.
+    pub deployment_window_min: u32,
+    /// An edge of the service graph that was not seen for this long is forgotten, hours.
+    pub edge_age_hours: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            group_wait_intervals: 1.0,
+            group_wait_min_ms: 500,
+            group_wait_max_ms: 15_000,
+            resolve_hold_intervals: 3.0,
+            open_nats: 6.0,
+            deployment_window_min: 60,
+            edge_age_hours: 24 * 7,
+        }
+    }
+}
+
+impl Section for Options {
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (name, value) in [
+            ("group_wait_intervals", self.group_wait_intervals),
+            ("resolve_hold_intervals", self.resolve_hold_intervals),
+            ("open_nats", self.open_nats),
+        ] {
+            if !(value.is_finite() && (0.0..=1_000.0).contains(&value)) {
+                problems.push(format!("{name} {value} is not between 0 and 1000"));
+            }
+        }
+        if self.group_wait_min_ms > self.group_wait_max_ms {
+            problems.push("group_wait_min_ms is above group_wait_max_ms".to_owned());
+        }
+        problems
+    }
+}

@@ -1,0 +1,63 @@
+//! How bad it is. A sum of points over five questions, so that anyone can do it again by hand:
+//!
+//! | question | points |
+//! |---|---|
+//! | user impact: do requests fail (3), are they slow (2), is a resource running out (1)? | 0-3 |
+//! | tier of the first suspect: 1 (2), 2 (1) | 0-2 |
+//! | breadth: half of the known services affected (2), more than one (1) | 0-2 |
+//! | deviation: ten half-bands from the expected (2), five (1) | 0-2 |
+//! | reversibility: does it get worse until someone acts (leak, disk, certificate)? | 0-1 |
+//!
+//! 8 and more is SEV1, 5-7 SEV2, 3-4 SEV3, less SEV4.
+
+use shared::catalogue::Catalogue;
+use shared::events::incident::{Signal, Suspect};
+use shared::events::{Category, Kind, Severity};
+use shared::graph::Graph;
+
+/// Returns the points.
+pub fn points(signals: &[Signal], suspect: Option<&Suspect>, catalogue: &Catalogue, graph: &Graph) -> u32 {
+    let shows = |kind: Kind| signals.iter().any(|signal| signal.kind == kind && signal.evidence >= 2.0);
+    let impact = if shows(Kind::Errors) {
+        3
+    } else if shows(Kind::Latency) {
+        2
+    } else {
+        u32::from([Kind::Cpu, Kind::Memory, Kind::Pool, Kind::Lag, Kind::Disk].into_iter().any(shows))
+    };
+    let tier = match suspect.map(|suspect| catalogue.tier(&suspect.service)) {
+        Some(1) => 2,
+        Some(2) => 1,
+        _ => 0,
+    };
+    let mut affected: Vec<&str> = signals.iter().map(|signal| signal.service.as_str()).collect();
+    affected.sort_unstable();
+    affected.dedup();
+    let breadth = if affected.len() > 1 && affected.len() * 2 >= graph.len().max(1) {
+        2
+    } else {
+        u32::from(affected.len() > 1)
+    };
+    let furthest = signals.iter().map(half_bands).fold(0.0, f64::max);
+    let deviation = u32::from(furthest >= 5.0) + u32::from(furthest >= 10.0);
+    let lasting = suspect.is_some_and(|suspect| {
+        matches!(suspect.category, Category::Memory | Category::Disk | Category::Certificate)
+    });
+    impact + tier + breadth + deviation + u32::from(lasting)
+}
+
+/// Returns the severity of that many points.
+pub fn of(points: u32) -> Severity {
+    match points {
+        8.. => Severity::Sev1,
+        5..=7 => Severity::Sev2,
+        3..=4 => Severity::Sev3,
+        _ => Severity::Sev4,
+    }
+}
+
+/// Distance from the expected value, in half-widths of the band.
+fn half_bands(signal: &Signal) -> f64 {
+    let half = (signal.expected.upper - signal.expected.lower) / 2.0;
+    if half > 0.0 { ((signal.observed - signal.expected.center) / half).abs() } else { 0.0 }
+}

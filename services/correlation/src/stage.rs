@@ -1,0 +1,284 @@
+//! The stage: a verdict becomes effects.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use shared::clock::from_ms;
+use shared::events::incident::{Incident, State};
+use shared::events::{Anomaly, Deployment, Refusal, Topic};
+use shared::ids::IncidentId;
+use shared::stage::{Audit, Context, Effects, Error, Guard, IncidentChange, Key, Stage, Timer};
+use shared::store::lifecycle::{Assessment, Change};
+use shared::store::{Neighbourhood, Write};
+
+use crate::edges::Edges;
+use crate::grouping::{self, Decision, Verdict};
+use crate::input::Input;
+use crate::options::Options;
+
+/// Fires when a new group has settled.
+const SETTLE: &str = "settle";
+/// Fires when all members have been clear for long enough.
+const RESOLVE: &str = "resolve";
+/// A record from further in the future than this is refused.
+const FUTURE: SignedDuration = SignedDuration::from_hours(1);
+
+/// Groups anomalies into incidents.
+pub struct Correlation {
+    options: Options,
+    edges: Mutex<Edges>,
+}
+
+impl Correlation {
+    /// Starts with what the options say and no edges of its own.
+    pub fn new(options: Options) -> Self {
+        Self { options, edges: Mutex::default() }
+    }
+
+    async fn around(&self, environment: &str, at: Timestamp, ctx: &Context) -> Result<Neighbourhood, Error> {
+        let since = at - SignedDuration::from_mins(i64::from(self.options.deployment_window_min) + 60);
+        let edges_since = at - SignedDuration::from_hours(i64::from(self.options.edge_age_hours));
+        Ok(ctx.store.neighbourhood(environment, since, edges_since).await?)
+    }
+
+    async fn anomaly(&self, anomaly: &Anomaly, ctx: &Context) -> Result<Effects, Error> {
+        let around = self.around(&anomaly.environment, anomaly.observed_at, ctx).await?;
+        let decision = grouping::decide(anomaly, &around, &self.options);
+        let mut effects = self.effects(anomaly, decision, &around, ctx.wall_clock());
+        effects.guard = Some(Guard { scope: anomaly.environment.clone(), version: around.version });
+        Ok(effects)
+    }
+
+    fn effects(&self, anomaly: &Anomaly, decision: Decision, around: &Neighbourhood, now: Timestamp) -> Effects {
+        let Decision { signal, over, verdict } = decision;
+        let mut effects = Effects::none();
+        if let Some((id, at)) = over
+            && let Some(incident) = around.incidents.iter().find(|incident| incident.incident_id == id)
+        {
+            resolve(incident, at, &mut effects);
+        }
+        let keep = |signal: shared::events::incident::Signal, incident_id: Option<IncidentId>| Write::Signal {
+            environment: anomaly.environment.clone(),
+            signal: Box::new(signal),
+            incident_id,
+        };
+        match verdict {
+            Verdict::Stale => {}
+            Verdict::Loose => effects.writes.push(keep(signal, None)),
+            Verdict::Opens { incident, assessment, adopted } => {
+                let wait = (anomaly.interval_ms as f64 * self.options.group_wait_intervals) as u64;
+                let wait = wait.clamp(self.options.group_wait_min_ms, self.options.group_wait_max_ms);
+                effects.audit.push(opened(incident, anomaly, &assessment));
+                effects.incidents.push(IncidentChange {
+                    incident_id: incident,
+                    change: Change::Opened {
+                        environment: anomaly.environment.clone(),
+                        at: anomaly.observed_at,
+                        assessment: Box::new(assessment),
+                    },
+                    publish: None,
+                });
+                effects.writes.push(keep(signal, Some(incident)));
+                effects.writes.extend(adopted.into_iter().map(|signal| keep(signal, Some(incident))));
+                effects.timers.push(Timer::new(
+                    SETTLE,
+                    incident.to_string(),
+                    &[],
+                    now + SignedDuration::from_millis(wait as i64),
+                    json!({ "incident_id": incident, "environment": anomaly.environment }),
+                ));
+            }
+            Verdict::Belongs { incident, assessment, is_new, all_clear } => {
+                let id = incident.incident_id;
+                let announced = incident.state != State::Detecting;
+                let news = grouping::is_news(&incident, &assessment, anomaly.anomaly_id);
+                effects.audit.extend(member_line(&incident, anomaly, is_new));
+                effects.audit.extend(suspect_line(&incident, &assessment, anomaly.observed_at));
+                if let Some(cleared_at) = all_clear {
+                    let hold = assessment.signals.iter().map(|signal| signal.interval_ms).max().unwrap_or(0);
+                    effects.timers.push(Timer::new(
+                        RESOLVE,
+                        id.to_string(),
+                        &[&cleared_at.to_string()],
+                        now + grouping::scaled(hold, self.options.resolve_hold_intervals),
+                        json!({ "incident_id": id, "environment": anomaly.environment, "cleared_at": cleared_at }),
+                    ));
+                }
+                effects.incidents.push(IncidentChange {
+                    incident_id: id,
+                    change: Change::Reassessed(Box::new(assessment)),
+                    publish: (announced && news).then_some(Topic::IncidentsUpdated),
+                });
+                effects.writes.push(keep(signal, Some(id)));
+            }
+        }
+        effects
+    }
+
+    fn deployment(deployment: &Deployment, now: Timestamp) -> Result<Effects, Error> {
+        refuse_future(deployment.ts_ms, now)?;
+        Ok(Effects { writes: vec![Write::Deployment(deployment.clone())], ..Effects::none() })
+    }
+}
+
+#[async_trait]
+impl Stage for Correlation {
+    const NAME: &'static str = "correlation";
+    const TOPICS: &'static [Topic] = &[Topic::Anomalies, Topic::RawDeployments, Topic::RawSpans];
+    type Input = Input;
+
+    fn decode(topic: Topic, payload: &[u8]) -> Result<Input, Refusal> {
+        Input::decode(topic, payload)
+    }
+
+    fn key(input: &Input) -> Key {
+        input.key()
+    }
+
+    async fn handle(&self, input: &Input, ctx: &Context) -> Result<Effects, Error> {
+        match input {
+            Input::Anomaly(anomaly) => self.anomaly(anomaly, ctx).await,
+            Input::Deployment(deployment) => Self::deployment(deployment, ctx.wall_clock()),
+            Input::Span(span) => {
+                refuse_future(span.ts_ms, ctx.wall_clock())?;
+                let mut edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(Effects { writes: edges.observe(span), ..Effects::none() })
+            }
+        }
+    }
+
+    async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {
+        let field = |name: &str| timer.payload.get(name).cloned().unwrap_or_default();
+        let id: IncidentId = serde_json::from_value(field("incident_id")).map_err(Error::reject)?;
+        let environment: String = serde_json::from_value(field("environment")).map_err(Error::reject)?;
+        let Some(incident) = ctx.store.incident(id).await? else {
+            return Err(Error::reject(anyhow::anyhow!("a timer names the unknown incident {id}")));
+        };
+        let around = self.around(&environment, incident.opened_at, ctx).await?;
+        let mut effects = Effects::none();
+        match timer.name.as_str() {
+            SETTLE => announce(&incident, &mut effects),
+            RESOLVE => {
+                let cleared_at: Timestamp = serde_json::from_value(field("cleared_at")).map_err(Error::reject)?;
+                let members = grouping::members(id, &around);
+                // a member that fired again meanwhile has set, or will set, a timer of its own
+                if grouping::all_clear(&members).is_some_and(|(at, _)| at == cleared_at) && incident.state.is_open() {
+                    resolve(&incident, cleared_at, &mut effects);
+                }
+            }
+            other => return Err(Error::reject(anyhow::anyhow!("unknown timer {other:?}"))),
+        }
+        effects.guard = Some(Guard { scope: environment, version: around.version });
+        Ok(effects)
+    }
+}
+
+fn refuse_future(ts_ms: i64, now: Timestamp) -> Result<(), Error> {
+    if from_ms(ts_ms).duration_since(now) > FUTURE {
+        return Err(Error::reject(anyhow::anyhow!("ts_ms {ts_ms} is more than an hour in the future")));
+    }
+    Ok(())
+}
+
+fn announce(incident: &Incident, effects: &mut Effects) {
+    if incident.state != State::Detecting {
+        return;
+    }
+    let others = incident.affected_services.len().saturating_sub(1);
+    effects.audit.push(Audit {
+        incident_id: incident.incident_id,
+        at: last_seen(incident),
+        action: "announced",
+        summary: format!(
+            "The group settled: {} signals, {} other services affected; {} announced.",
+            incident.members.len(),
+            others,
+            incident.severity.label()
+        ),
+        detail: json!({ "severity": incident.severity, "suspects": incident.suspects }),
+    });
+    effects.incidents.push(IncidentChange {
+        incident_id: incident.incident_id,
+        change: Change::Announced,
+        publish: Some(Topic::IncidentsOpened),
+    });
+}
+
+fn resolve(incident: &Incident, at: Timestamp, effects: &mut Effects) {
+    if incident.state == State::Detecting {
+        // over before anyone was told: people still hear of it, in order
+        announce(incident, effects);
+    }
+    let lasted = at.duration_since(incident.started_at);
+    effects.audit.push(Audit {
+        incident_id: incident.incident_id,
+        at,
+        action: "resolved",
+        summary: format!("All signals are back inside their bands, {} s after the first symptom.", lasted.as_secs()),
+        detail: json!({ "cleared_at": at }),
+    });
+    effects.incidents.push(IncidentChange {
+        incident_id: incident.incident_id,
+        change: Change::Resolved { at },
+        publish: Some(Topic::IncidentsResolved),
+    });
+}
+
+fn opened(incident_id: IncidentId, anomaly: &Anomaly, assessment: &Assessment) -> Audit {
+    Audit {
+        incident_id,
+        at: anomaly.observed_at,
+        action: "opened",
+        summary: format!("Opened by {}.", anomaly.explanation),
+        detail: json!({
+            "anomaly_id": anomaly.anomaly_id,
+            "service": anomaly.service,
+            "metric": anomaly.metric,
+            "severity": assessment.severity,
+            "title": assessment.title,
+        }),
+    }
+}
+
+/// Says that a member joined or cleared; a stronger revision of a member is no line of its own.
+fn member_line(incident: &Incident, anomaly: &Anomaly, is_new: bool) -> Option<Audit> {
+    use shared::events::anomaly::Status;
+    let (action, summary) = match anomaly.status {
+        Status::Cleared => ("cleared", format!("{} of {} is back inside its band.", anomaly.metric, anomaly.service)),
+        _ if is_new => ("joined", format!("Joined by {}.", anomaly.explanation)),
+        _ => return None,
+    };
+    Some(Audit {
+        incident_id: incident.incident_id,
+        at: anomaly.observed_at,
+        action,
+        summary,
+        detail: json!({ "anomaly_id": anomaly.anomaly_id, "service": anomaly.service, "metric": anomaly.metric }),
+    })
+}
+
+fn suspect_line(incident: &Incident, assessment: &Assessment, at: Timestamp) -> Option<Audit> {
+    let (before, after) = (incident.suspects.first()?, assessment.suspects.first()?);
+    if (&before.service, before.category) == (&after.service, after.category) {
+        return None;
+    }
+    Some(Audit {
+        incident_id: incident.incident_id,
+        at,
+        action: "suspect_changed",
+        summary: format!(
+            "First suspect is now {} ({}), before it was {} ({}).",
+            after.service,
+            after.category.words(),
+            before.service,
+            before.category.words()
+        ),
+        detail: json!({ "before": before, "after": after }),
+    })
+}
+
+fn last_seen(incident: &Incident) -> Timestamp {
+    incident.signals.iter().map(|signal| signal.observed_at).max().unwrap_or(incident.opened_at)
+}

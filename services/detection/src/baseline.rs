@@ -1,0 +1,223 @@
+//! What is normal for one series: a robust level, a spread on each side of it, and how far its noise has reached.
+//!
+//! Everything is streaming and costs the same for each sample. Formulae and constants are in the README.
+
+use serde::{Deserialize, Serialize};
+use shared::events::anomaly::{Band, Direction};
+
+use crate::meaning::Meaning;
+
+/// Half width of the expected band, in spreads. A series is back when it stays inside.
+pub const BAND: f64 = 3.5;
+/// Distance at which a sample is noticed, in spreads, unless the series' own noise has reached further.
+pub const NOTICED: f64 = 6.0;
+
+/// Mean absolute deviation to standard deviation of a normal distribution, sqrt(pi / 2).
+const TO_SPREAD: f64 = 1.2533;
+/// Median absolute deviation to standard deviation of a normal distribution.
+const MAD_TO_SPREAD: f64 = 1.4826;
+/// Farthest a sample may pull the level, in spreads.
+const LEVEL_LIMIT: f64 = 2.0;
+/// Farthest a sample may pull a spread, in spreads.
+const SPREAD_LIMIT: f64 = 3.0;
+/// Farthest a sample may pull the short mean, in spreads: one spike must not look like a shift.
+const MEAN_LIMIT: f64 = 6.0;
+/// Weight of a new sample in the short mean, "the last four".
+const MEAN_RATE: f64 = 0.25;
+/// Spread of that mean over the spread of independent samples, sqrt(w / (2 - w)).
+const MEAN_SPREAD: f64 = 0.378;
+/// How far above the reach of the noise a sample has to be.
+const REACH_MARGIN: f64 = 1.3;
+/// Farthest the noise is believed to reach, in spreads.
+const REACH_LIMIT: f64 = 11.5;
+/// Samples after which half of a reach is forgotten.
+const REACH_HALF_LIFE: f64 = 2000.0;
+/// Samples of a block: what is seen enters the reach one to two blocks later, so that a ramp cannot raise the bar
+/// that it has to pass.
+const BLOCK: u32 = 64;
+/// What few samples cannot tell yet: a spread learned from n samples counts as (1 + this / n) times as large.
+const INEXPERIENCE: f64 = 8.0;
+
+/// What one sample says about its series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    /// The sample.
+    pub value: f64,
+    /// Level of the series before it.
+    pub level: f64,
+    /// Side of the level on which it lies.
+    pub direction: Direction,
+    /// Distance from the level, in spreads of that side.
+    pub distance: f64,
+    /// The same, measured by how far the series' own noise reaches: [`NOTICED`] is where noise ends.
+    pub novelty: f64,
+    /// Distance of the short mean from the level, in its own spreads; negative below.
+    pub shift: f64,
+}
+
+/// How far the noise reaches on one side, in spreads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Reach {
+    far: f64,
+    block: f64,
+    before: f64,
+}
+
+/// The normal of one series.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Samples it rests on; 0 until it has been founded.
+    seen: u32,
+    level: f64,
+    /// Mean deviation of the samples above the level, and of those below.
+    above: f64,
+    below: f64,
+    /// Mean of the last few deviations, and the usual size of that mean.
+    mean: f64,
+    usual_mean: f64,
+    reach_up: Reach,
+    reach_down: Reach,
+}
+
+impl Baseline {
+    /// Tells whether enough was seen to judge samples.
+    pub fn is_founded(&self) -> bool {
+        self.seen > 0
+    }
+
+    /// Starts anew from some recent samples: their median, and on each side the mean deviation, limited to what the
+    /// median absolute deviation suggests. Up to half of the samples may be wild.
+    pub fn found(&mut self, samples: &mut [f64]) {
+        if samples.is_empty() {
+            return;
+        }
+        let level = median(samples);
+        let mut deviations: Vec<f64> = samples.iter().map(|value| (value - level).abs()).collect();
+        let limit = SPREAD_LIMIT * MAD_TO_SPREAD * median(&mut deviations);
+        let mean = |side: &dyn Fn(f64) -> f64| {
+            let (mut sum, mut count) = (0.0, 0.0);
+            for deviation in samples.iter().map(|value| side(value - level)).filter(|d| *d > 0.0) {
+                sum += deviation.min(limit);
+                count += 1.0;
+            }
+            if count > 0.0 { sum / count } else { 0.0 }
+        };
+        let (above, below) = (mean(&|d| d), mean(&|d| -d));
+        *self = Self {
+            seen: samples.len() as u32,
+            level,
+            above,
+            below,
+            mean: 0.0,
+            usual_mean: MEAN_SPREAD * (above + below) / 2.0,
+            reach_up: Reach::default(),
+            reach_down: Reach::default(),
+        };
+    }
+
+    /// Judges a sample, and takes it into the short mean (only there).
+    pub fn read(&mut self, value: f64, meaning: &Meaning) -> Reading {
+        let (down, up) = self.spreads(meaning);
+        let deviation = value - self.level;
+        let (direction, spread, reach) = if deviation >= 0.0 {
+            (Direction::Up, up, self.reach_up)
+        } else {
+            (Direction::Down, down, self.reach_down)
+        };
+        self.mean += MEAN_RATE * (deviation.clamp(-MEAN_LIMIT * down, MEAN_LIMIT * up) - self.mean);
+        let side = if self.mean >= 0.0 { up } else { down };
+        let mean_spread = (MEAN_SPREAD * side).max(TO_SPREAD * self.usual_mean * self.caution());
+        let distance = deviation.abs() / spread;
+        Reading {
+            value,
+            level: self.level,
+            direction,
+            distance,
+            novelty: distance * NOTICED / reach.bar(),
+            shift: self.mean / mean_spread,
+        }
+    }
+
+    /// Learns from a sample that was found normal. `memory` is how many samples the level remembers.
+    pub fn learn(&mut self, reading: &Reading, meaning: &Meaning, memory: f64) {
+        let (down, up) = self.spreads(meaning);
+        let rate = (1.0 / (f64::from(self.seen) + 1.0)).max(1.0 / memory);
+        let deviation = reading.value - self.level;
+        self.level += rate * deviation.clamp(-LEVEL_LIMIT * down, LEVEL_LIMIT * up);
+        // each side sees every other sample
+        let side_rate = (2.0 * rate).min(1.0);
+        if deviation > 0.0 {
+            self.above += side_rate * (deviation.min(SPREAD_LIMIT * up) - self.above);
+        } else if deviation < 0.0 {
+            self.below += side_rate * (-deviation.max(-SPREAD_LIMIT * down) - self.below);
+        } else {
+            self.above -= rate * self.above;
+            self.below -= rate * self.below;
+        }
+        let limit = SPREAD_LIMIT * (MEAN_SPREAD * up.max(down)).max(self.usual_mean);
+        self.usual_mean += rate * (self.mean.abs().min(limit) - self.usual_mean);
+        self.seen = self.seen.saturating_add(1);
+        self.remember(reading.direction, reading.distance);
+    }
+
+    /// Remembers how far a sample of noise lay: a normal one, or a spike that did not last.
+    pub fn remember(&mut self, direction: Direction, distance: f64) {
+        let reach = match direction {
+            Direction::Up => &mut self.reach_up,
+            Direction::Down => &mut self.reach_down,
+        };
+        reach.block = reach.block.max(distance.min(REACH_LIMIT));
+        let ends = self.seen.is_multiple_of(BLOCK);
+        for reach in [&mut self.reach_up, &mut self.reach_down] {
+            reach.far *= 0.5_f64.powf(1.0 / REACH_HALF_LIFE);
+            if ends {
+                reach.far = reach.far.max(reach.before);
+                reach.before = reach.block;
+                reach.block = 0.0;
+            }
+        }
+    }
+
+    /// Forgets what an episode or a gap has left in the short mean.
+    pub fn settle(&mut self) {
+        self.mean = 0.0;
+    }
+
+    /// Returns the band in which samples are expected.
+    pub fn band(&self, meaning: &Meaning) -> Band {
+        let (down, up) = self.spreads(meaning);
+        let mut lower = self.level - BAND * down;
+        if self.level >= 0.0 && meaning.kind != shared::events::Kind::Other {
+            lower = lower.max(0.0);
+        }
+        let mut upper = self.level + BAND * up;
+        if let Some(ceiling) = meaning.ceiling.filter(|ceiling| *ceiling >= self.level) {
+            upper = upper.min(ceiling);
+        }
+        Band { lower, center: self.level, upper }
+    }
+
+    /// Returns the spread below and above the level. Neither is believed to be less than half of the other.
+    fn spreads(&self, meaning: &Meaning) -> (f64, f64) {
+        let floor = meaning.floor(self.level);
+        let scale = TO_SPREAD * self.caution();
+        let (below, above) = (scale * self.below, scale * self.above);
+        (below.max(0.5 * above).max(floor), above.max(0.5 * below).max(floor))
+    }
+
+    fn caution(&self) -> f64 {
+        1.0 + INEXPERIENCE / f64::from(self.seen.max(1))
+    }
+}
+
+impl Reach {
+    fn bar(self) -> f64 {
+        (REACH_MARGIN * self.far).max(NOTICED)
+    }
+}
+
+/// Returns the median (the upper one of an even number), reordering the values. The slice must not be empty.
+pub(crate) fn median(values: &mut [f64]) -> f64 {
+    let middle = values.len() / 2;
+    *values.select_nth_unstable_by(middle, f64::total_cmp).1
+}

@@ -1,0 +1,102 @@
+//! Settings of detection, under `[detection]` or `FIREWATCH_DETECTION__...`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::meaning::Override;
+use crate::series::KEPT;
+
+/// Settings; every one has a default that is meant to be kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Samples of a series before it is judged (10 to 60).
+    pub warm_up: u32,
+    /// Samples that a series' level remembers: long enough to be steady, short enough to follow the day.
+    pub memory: u32,
+    /// Samples after which a firing episode is told again though nothing has changed, to refresh its chart.
+    pub refresh_every: u32,
+    /// Samples after which a steady new level is accepted as normal; twelve times as many where it is SEV2 or worse.
+    pub accept_after: u32,
+    /// Seconds that must have passed as well.
+    pub accept_after_s: u32,
+    /// Seconds by which a sample may be ahead of all others of its partition, and of the record's time.
+    pub ahead_s: u32,
+    /// Seconds behind its series from which a sample counts as late, not just out of order.
+    pub late_after_s: u32,
+    /// Most series of one partition; samples of further ones are dropped and counted.
+    pub max_series: usize,
+    /// Most series of one service, which bounds its snapshot.
+    pub max_series_per_service: usize,
+    /// Corrections of what metrics mean.
+    pub metrics: Vec<Override>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            warm_up: 30,
+            memory: 240,
+            refresh_every: 10,
+            accept_after: 500,
+            accept_after_s: 3600,
+            ahead_s: 300,
+            late_after_s: 3600,
+            max_series: 100_000,
+            max_series_per_service: 500,
+            metrics: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Returns everything that is wrong with the settings.
+    pub fn validate(&self) -> Result<(), Vec<String>> {
+        let mut problems = Vec::new();
+        let mut require = |holds: bool, problem: &str| {
+            if !holds {
+                problems.push(format!("detection.{problem}"));
+            }
+        };
+        require((10..=KEPT as u32).contains(&self.warm_up), "warm_up must be between 10 and 60");
+        require(self.memory >= self.warm_up, "memory must not be below warm_up");
+        require(self.refresh_every >= 1, "refresh_every must be at least 1");
+        require(self.accept_after >= KEPT as u32, "accept_after must be at least 60");
+        require(self.max_series >= 1, "max_series must be at least 1");
+        require(
+            (1..=500).contains(&self.max_series_per_service),
+            "max_series_per_service must be between 1 and 500: a snapshot must fit into one record",
+        );
+        for correction in &self.metrics {
+            let ceiling = correction.ceiling.is_none_or(|value| value.is_finite() && value > 0.0);
+            let floor = correction.floor.is_none_or(|value| value.is_finite() && value >= 0.0);
+            require(!correction.metric.is_empty(), "metrics: an entry names no metric");
+            require(ceiling, &format!("metrics: the ceiling of {} must be above 0", correction.metric));
+            require(floor, &format!("metrics: the floor of {} must not be negative", correction.metric));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    pub(crate) fn accept_after_ms(&self) -> i64 {
+        i64::from(self.accept_after_s) * 1000
+    }
+
+    pub(crate) fn ahead_ms(&self) -> i64 {
+        i64::from(self.ahead_s) * 1000
+    }
+
+    pub(crate) fn late_after_ms(&self) -> i64 {
+        i64::from(self.late_after_s) * 1000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_problems_are_named_at_once() {
+        assert_eq!(Settings::default().validate(), Ok(()));
+        let wrong = Settings { warm_up: 5, refresh_every: 0, ..Settings::default() };
+        assert_eq!(wrong.validate().unwrap_err().len(), 2);
+    }
+}

@@ -1,0 +1,239 @@
+//! Episodes: when a deviation begins to count, how it is graded, and when it is over.
+
+use serde::{Deserialize, Serialize};
+use shared::events::anomaly::{Direction, Status};
+use shared::events::{Kind, Severity};
+
+use crate::baseline::{BAND, NOTICED, Reading};
+use crate::meaning::Meaning;
+
+/// Novelty of two out of three samples that makes an episode fire.
+const LASTING: f64 = 8.0;
+/// Shift of the short mean that makes an episode fire.
+const SHIFTED: f64 = 9.0;
+/// Shift of the short mean that is noticed.
+const SHIFTING: f64 = 7.0;
+/// Distance below which noise explains everything, in spreads.
+const NOISE: f64 = 3.0;
+/// Most that a series may say for itself, in nats.
+pub const EVIDENCE_LIMIT: f64 = 6.0;
+/// Most that a deviation may say which has not lasted, or which harms nobody.
+const SUSPECT_LIMIT: f64 = 3.0;
+/// Samples in a row inside the band after which an episode is over.
+pub const CALM: u8 = 3;
+/// Farthest the mean of those samples may lie from the level, in spreads: three samples just inside the band are no
+/// recovery.
+const CALM_MEAN: f64 = 2.0;
+
+/// What a sample amounts to, given those before it.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub enum Finding {
+    /// Noise.
+    Normal,
+    /// Noticed; the evidence in nats.
+    Suspect(f64),
+    /// Lasting and harmful; the evidence in nats.
+    Firing(f64),
+}
+
+/// The signed deviations of the last samples, newest last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Recent {
+    novelty: [f64; 3],
+    distance: [f64; 3],
+}
+
+impl Recent {
+    /// Takes the newest reading.
+    pub fn push(&mut self, reading: &Reading) {
+        let sign = sign(reading.direction);
+        self.novelty = [self.novelty[1], self.novelty[2], sign * reading.novelty];
+        self.distance = [self.distance[1], self.distance[2], sign * reading.distance];
+    }
+
+    /// Returns the novelty that two of the last three samples reach on that side, the newest being one of them.
+    fn lasting(&self, direction: Direction) -> f64 {
+        let sign = sign(direction);
+        let [first, second, newest] = self.novelty.map(|novelty| sign * novelty);
+        newest.min(first.max(second)).max(0.0)
+    }
+
+    /// Tells whether the mean of the last samples is close to the level.
+    fn is_centred(&self) -> bool {
+        (self.distance.iter().sum::<f64>() / self.distance.len() as f64).abs() < CALM_MEAN
+    }
+
+    /// Judges the newest sample.
+    pub fn find(&self, reading: &Reading, meaning: &Meaning) -> Finding {
+        // the short mean counts only while the sample itself is still outside, on the same side
+        let agrees = reading.distance >= BAND && reading.shift * sign(reading.direction) > 0.0;
+        let shift = if agrees { reading.shift.abs() } else { 0.0 };
+        let lasting = self.lasting(reading.direction);
+        let lasts = lasting >= LASTING || shift >= SHIFTED;
+        let nats = nats(lasting.max(shift));
+        if !meaning.harm.includes(reading.direction) {
+            // a drop of what should be low is told only where it lasts, and never loudly
+            return if lasts { Finding::Suspect(nats.min(SUSPECT_LIMIT)) } else { Finding::Normal };
+        }
+        if lasts {
+            Finding::Firing(nats)
+        } else if reading.novelty >= NOTICED || shift >= SHIFTING {
+            Finding::Suspect(self::nats(reading.novelty.max(shift)).min(SUSPECT_LIMIT))
+        } else {
+            Finding::Normal
+        }
+    }
+}
+
+/// Returns the evidence of a deviation of `z` spreads: nothing below 3, then 1 + 1.5 ln(z / 3), at most 6.
+///
+/// The logarithm instead of the normal distribution's square because the tails of real noise are heavy.
+pub fn nats(z: f64) -> f64 {
+    if z <= NOISE { 0.0 } else { (1.0 + 1.5 * (z / NOISE).ln()).min(EVIDENCE_LIMIT) }
+}
+
+fn sign(direction: Direction) -> f64 {
+    match direction {
+        Direction::Up => 1.0,
+        Direction::Down => -1.0,
+    }
+}
+
+/// Why a revision is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The episode began, became firing, grew in evidence or severity, or its samples are to be refreshed.
+    Goes,
+    /// Back inside the band.
+    Recovered,
+    /// It has stayed where it is for so long that this is the new normal.
+    Accepted,
+}
+
+/// What has been told about an episode.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Told {
+    evidence: f64,
+    severity: Severity,
+    status: Status,
+    samples: u32,
+}
+
+/// One episode of one series, from its first abnormal sample until it has cleared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Episode {
+    /// Event time of the first abnormal sample, milliseconds.
+    pub started_ms: i64,
+    /// Where it stands.
+    pub status: Status,
+    /// Which side of the band.
+    pub direction: Direction,
+    /// How bad; never falls within an episode.
+    pub severity: Severity,
+    /// Strongest evidence so far, nats.
+    pub evidence: f64,
+    /// Value farthest from the level so far.
+    pub worst: f64,
+    /// Samples since the first abnormal one, with it.
+    pub samples: u32,
+    /// Revisions that were sent.
+    pub revision: u32,
+    calm: u8,
+    told: Told,
+}
+
+impl Episode {
+    /// Begins an episode with a finding that is not normal. Its first samples may lie before the one that told.
+    pub fn begin(started_ms: i64, samples: u32, direction: Direction, value: f64) -> Self {
+        Self {
+            started_ms,
+            status: Status::Suspect,
+            direction,
+            severity: Severity::Sev4,
+            evidence: 0.0,
+            worst: value,
+            samples: samples.saturating_sub(1),
+            revision: 0,
+            calm: 0,
+            told: Told { evidence: 0.0, severity: Severity::Sev4, status: Status::Suspect, samples: 0 },
+        }
+    }
+
+    /// Takes the next sample. Returns why a revision is due, if one is. `refresh` is after how many samples a firing
+    /// episode is told again though nothing else has changed.
+    pub fn take(
+        &mut self,
+        reading: &Reading,
+        finding: Finding,
+        recent: &Recent,
+        meaning: &Meaning,
+        refresh: u32,
+    ) -> Option<Turn> {
+        self.samples = self.samples.saturating_add(1);
+        match finding {
+            Finding::Normal => {}
+            Finding::Suspect(evidence) => self.evidence = self.evidence.max(evidence),
+            Finding::Firing(evidence) => {
+                self.status = Status::Firing;
+                self.direction = reading.direction;
+                self.evidence = self.evidence.max(evidence);
+            }
+        }
+        let outward = |value: f64| (value - reading.level) * sign(self.direction);
+        if outward(reading.value) > outward(self.worst) {
+            self.worst = reading.value;
+        }
+        if self.status == Status::Firing {
+            self.severity = self.severity.max(grade(reading, self.evidence, self.direction, meaning));
+        }
+        self.calm = if reading.distance < BAND { self.calm.saturating_add(1) } else { 0 };
+        if self.calm >= CALM && recent.is_centred() {
+            return Some(self.end(Turn::Recovered));
+        }
+        let refreshes = self.status == Status::Firing && self.samples - self.told.samples >= refresh;
+        let news = self.revision == 0
+            || self.status != self.told.status
+            || self.severity > self.told.severity
+            || self.evidence - self.told.evidence >= 1.0;
+        (news || refreshes).then(|| self.tell(Turn::Goes))
+    }
+
+    /// Ends the episode.
+    pub fn end(&mut self, turn: Turn) -> Turn {
+        self.status = Status::Cleared;
+        self.tell(turn)
+    }
+
+    fn tell(&mut self, turn: Turn) -> Turn {
+        self.revision += 1;
+        self.told = Told {
+            evidence: self.evidence,
+            severity: self.severity,
+            status: self.status,
+            samples: self.samples,
+        };
+        turn
+    }
+}
+
+/// Grades a firing series by itself, without knowing who depends on the service:
+///
+/// - SEV1: a quarter of all requests fail, or traffic has fallen below a twentieth of its level;
+/// - SEV2: what users feel (latency, errors, loss of traffic) with 3 nats or more, or anything within a tenth of its
+///   ceiling;
+/// - SEV3: everything else that fires.
+fn grade(reading: &Reading, evidence: f64, direction: Direction, meaning: &Meaning) -> Severity {
+    let &Reading { value, level, .. } = reading;
+    let lost = meaning.kind == Kind::Traffic && direction == Direction::Down;
+    let failing = meaning.kind == Kind::Errors && meaning.harm == crate::meaning::Harm::Up;
+    let share = meaning.ceiling.map_or(0.0, |ceiling| value / ceiling);
+    if (failing && share >= 0.25) || (lost && value < 0.05 * level) {
+        Severity::Sev1
+    } else if (evidence >= 3.0 && (lost || matches!(meaning.kind, Kind::Latency | Kind::Errors)))
+        || meaning.is_nearly_full(value)
+    {
+        Severity::Sev2
+    } else {
+        Severity::Sev3
+    }
+}

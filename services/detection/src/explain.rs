@@ -1,0 +1,185 @@
+//! One sentence per anomaly: what was seen, what was expected, since when, why it counts.
+
+use shared::clock::from_ms;
+use shared::events::Kind;
+use shared::events::anomaly::{Direction, Status};
+
+use crate::episode::{CALM, Turn};
+use crate::meaning::Meaning;
+use crate::series::Change;
+
+/// A deployment that is this close before an episode is mentioned, milliseconds.
+const DEPLOYMENT_MS: i64 = 3_600_000;
+
+/// What the sentence is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Service.
+    pub service: &'a str,
+    /// Metric name.
+    pub metric: &'a str,
+    /// What the metric means.
+    pub meaning: &'a Meaning,
+    /// Version and time of the service's last deployment.
+    pub deployed: Option<(&'a str, i64)>,
+}
+
+/// Returns the sentence.
+pub fn sentence(subject: Subject<'_>, change: &Change, observed_ms: i64) -> String {
+    let Subject { service, metric, meaning, deployed } = subject;
+    let episode = &change.episode;
+    let observed = quantity(change.observed, &meaning.unit);
+    let expected = range(change.expected.lower, change.expected.upper, &meaning.unit);
+    let since = time(episode.started_ms, observed_ms);
+    let samples = episode.samples;
+    match change.turn {
+        Turn::Recovered => {
+            let lasted = duration(observed_ms.saturating_sub(episode.started_ms));
+            let worst = quantity(episode.worst, &meaning.unit);
+            format!(
+                "{metric} of {service} is back at {observed}, inside {expected} for {CALM} samples; it had left at \
+                 {since}, {lasted} ago, and was {worst} at worst"
+            )
+        }
+        Turn::Accepted => format!(
+            "{metric} of {service} has stayed around {observed} since {since} ({samples} samples), which is taken as \
+             its normal from now on; before, {expected} was expected"
+        ),
+        Turn::Goes => {
+            let plural = if samples == 1 { "" } else { "s" };
+            let why = reason(change, meaning);
+            let caveat = match episode.status {
+                Status::Suspect if !meaning.harm.includes(episode.direction) => "; this way it harms nobody",
+                Status::Suspect => "; not yet lasting",
+                _ => "",
+            };
+            let deployment = deployed
+                .map(|(version, at_ms)| (version, episode.started_ms.saturating_sub(at_ms)))
+                .filter(|(_, before)| (0..=DEPLOYMENT_MS).contains(before))
+                .map(|(version, before)| format!("; version {version} was deployed {} before", duration(before)))
+                .unwrap_or_default();
+            format!(
+                "{metric} of {service} is {observed}, expected {expected}, since {since} ({samples} \
+                 sample{plural}): {why}{caveat}{deployment}"
+            )
+        }
+    }
+}
+
+/// Says why a deviation counts, in the words that fit it best.
+fn reason(change: &Change, meaning: &Meaning) -> String {
+    let (value, level) = (change.observed, change.expected.center);
+    if let Some(ceiling) = meaning.ceiling.filter(|_| meaning.is_nearly_full(value)) {
+        return format!("{:.0} % of its ceiling of {}", 100.0 * value / ceiling, quantity(ceiling, &meaning.unit));
+    }
+    let ratio = if level > 0.0 { value / level } else { 0.0 };
+    if ratio > 100.0 {
+        "over 100 times its usual level".to_owned()
+    } else if ratio >= 1.5 {
+        format!("{ratio:.1} times its usual level")
+    } else if level > 0.0 && change.episode.direction == Direction::Down && (0.0..=0.7).contains(&ratio) {
+        let what = if meaning.kind == Kind::Traffic { "lost" } else { "below its usual level" };
+        format!("{:.0} % {what}", 100.0 * (1.0 - ratio))
+    } else {
+        let side = if value >= level { "above" } else { "below" };
+        if change.distance > 1000.0 {
+            format!("{side} anything it has ever been")
+        } else {
+            format!("{:.1} times its usual spread {side} its level", change.distance)
+        }
+    }
+}
+
+/// Writes a value with its unit.
+pub fn quantity(value: f64, unit: &str) -> String {
+    match unit {
+        "" | "1" => number(value),
+        unit => format!("{} {unit}", number(value)),
+    }
+}
+
+fn range(lower: f64, upper: f64, unit: &str) -> String {
+    let (from, to) = (number(lower), number(upper));
+    if from == to { quantity(lower, unit) } else { format!("{from} to {}", quantity(upper, unit)) }
+}
+
+/// Writes a number with about three digits, and with commas where it is long.
+fn number(value: f64) -> String {
+    let size = value.abs();
+    if size >= 1e15 || (size > 0.0 && size < 1e-4) {
+        return format!("{value:.2e}");
+    }
+    let decimals = match size {
+        100.0.. => 0,
+        10.0.. => 1,
+        1.0.. => 2,
+        0.1.. => 3,
+        _ => 4,
+    };
+    let text = format!("{size:.decimals$}");
+    let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
+    let part = part.trim_end_matches('0');
+    let sign = if value < 0.0 && size > 0.0 { "-" } else { "" };
+    let mut grouped = String::with_capacity(whole.len() + whole.len() / 3 + part.len() + 2);
+    grouped.push_str(sign);
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    if !part.is_empty() {
+        grouped.push('.');
+        grouped.push_str(part);
+    }
+    grouped
+}
+
+/// Writes a time of day, with the date where it is not the day of `now_ms`.
+fn time(ms: i64, now_ms: i64) -> String {
+    let (then, now) = (from_ms(ms), from_ms(now_ms));
+    let same_day = then.strftime("%F").to_string() == now.strftime("%F").to_string();
+    let format = if same_day { "%H:%M:%S UTC" } else { "%F %H:%M:%S UTC" };
+    then.strftime(format).to_string()
+}
+
+fn duration(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    match seconds {
+        ..=119 => format!("{seconds} s"),
+        120..7200 => format!("{} min", (seconds + 30) / 60),
+        7200..172_800 => format!("{} h", (seconds + 1800) / 3600),
+        _ => format!("{} days", (seconds + 43_200) / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        for (value, text) in [
+            (3120.4, "3,120"),
+            (1_234_567.0, "1,234,567"),
+            (99.96, "100"),
+            (42.25, "42.2"),
+            (7.5, "7.5"),
+            (0.5, "0.5"),
+            (0.0, "0"),
+            (-1500.0, "-1,500"),
+            (1e-7, "1.00e-7"),
+            (2e20, "2.00e20"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn durations_and_times_read_well() {
+        assert_eq!([duration(45_000), duration(240_000), duration(7_200_000)], ["45 s", "4 min", "2 h"]);
+        let noon = 1_750_000_000_000;
+        assert_eq!(time(noon, noon), "15:06:40 UTC");
+        assert_eq!(time(noon, noon + 86_400_000), "2025-06-15 15:06:40 UTC");
+    }
+}

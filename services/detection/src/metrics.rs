@@ -1,0 +1,66 @@
+//! What detection says about itself: the names of its metrics, all in one place.
+
+use metrics::{counter, gauge};
+
+use crate::partition::{Outcome, Partition};
+
+/// A metric of detection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name {
+    /// Samples and lines that were used, by `topic`.
+    Used,
+    /// Samples and lines that were dropped, by `topic` and `reason`.
+    Dropped,
+    /// Records that went to the dead-letter topic, by `topic` and `reason`.
+    Refused,
+    /// Revisions that were published, by `status`.
+    Anomalies,
+    /// Series, by `partition`.
+    Series,
+    /// Distance between a record's time and the newest sample's, by `partition`, seconds.
+    EventLag,
+}
+
+impl Name {
+    /// All metrics.
+    pub const ALL: [Self; 6] =
+        [Self::Used, Self::Dropped, Self::Refused, Self::Anomalies, Self::Series, Self::EventLag];
+
+    /// Returns the name in the Prometheus format.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Used => "detection_samples_total",
+            Self::Dropped => "detection_dropped_total",
+            Self::Refused => "detection_refused_total",
+            Self::Anomalies => "detection_anomalies_total",
+            Self::Series => "detection_series",
+            Self::EventLag => "detection_event_lag_seconds",
+        }
+    }
+}
+
+/// Counts what came of one record of `topic`.
+pub fn count(topic: &'static str, outcome: &Outcome) {
+    if outcome.used > 0 {
+        counter!(Name::Used.as_str(), "topic" => topic).increment(u64::from(outcome.used));
+    }
+    for (reason, count) in outcome.dropped.iter() {
+        counter!(Name::Dropped.as_str(), "topic" => topic, "reason" => reason.reason()).increment(u64::from(count));
+    }
+    if let Some(refusal) = &outcome.refused {
+        counter!(Name::Refused.as_str(), "topic" => topic, "reason" => refusal.reason()).increment(1);
+    }
+    for anomaly in &outcome.anomalies {
+        counter!(Name::Anomalies.as_str(), "status" => anomaly.status.to_string()).increment(1);
+    }
+}
+
+/// Shows how a partition stands. `now_ms` is the time of its last record.
+pub fn show(number: i32, partition: &Partition, now_ms: i64) {
+    let number = number.to_string();
+    gauge!(Name::Series.as_str(), "partition" => number.clone()).set(partition.series() as f64);
+    if let Some(newest_ms) = partition.newest_ms() {
+        let lag = now_ms.saturating_sub(newest_ms).max(0) as f64 / 1000.0;
+        gauge!(Name::EventLag.as_str(), "partition" => number).set(lag);
+    }
+}

@@ -1,0 +1,472 @@
+//! One input partition: all its series, the context of their services, and what is written down to survive.
+//!
+//! Nothing here knows Kafka or the wall clock. What a partition decides follows from its records alone, so that the
+//! same log yields the same anomalies, also with a restart anywhere in between.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use shared::clock::from_ms;
+use shared::events::anomaly::{Anomaly, Context, Sibling};
+use shared::events::{Deployment, LogRecord, Refusal, decode};
+use shared::ids::AnomalyId;
+
+use crate::config::Settings;
+use crate::explain;
+use crate::logs::Book;
+use crate::sample::{self, Sample};
+use crate::series::{Change, Series, Unused};
+pub use crate::snapshot::{Offsets, Record, Snapshot};
+use crate::snapshot::{Deployed, PartitionState, ServiceState, ServiceView};
+
+/// Name and version of the detector, as anomalies carry it.
+pub const DETECTOR: &str = "baseline/1";
+
+/// Siblings that an anomaly carries.
+const SIBLINGS: usize = 20;
+
+/// Where a record lies in its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct At {
+    /// Its offset.
+    pub offset: i64,
+    /// Its own time (of creation or of append), milliseconds. It stands for the wall clock: unlike the clock itself it
+    /// is the same in a replay.
+    pub timestamp_ms: i64,
+}
+
+/// Why a sample or a line was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Drop {
+    /// Same time as the sample before it.
+    Duplicate,
+    /// Older than the sample before it.
+    OutOfOrder,
+    /// Much older than the sample before it.
+    Late,
+    /// Far ahead of everything else.
+    Ahead,
+    /// One series more than the partition or the service may have.
+    SeriesLimit,
+}
+
+impl Drop {
+    /// All reasons.
+    pub const ALL: [Self; 5] =
+        [Self::Duplicate, Self::OutOfOrder, Self::Late, Self::Ahead, Self::SeriesLimit];
+
+    /// Returns the name for metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate",
+            Self::OutOfOrder => "out_of_order",
+            Self::Late => "late",
+            Self::Ahead => "ahead",
+            Self::SeriesLimit => "series_limit",
+        }
+    }
+}
+
+impl From<Unused> for Drop {
+    fn from(unused: Unused) -> Self {
+        match unused {
+            Unused::Duplicate => Self::Duplicate,
+            Unused::OutOfOrder => Self::OutOfOrder,
+            Unused::Late => Self::Late,
+        }
+    }
+}
+
+/// How often something was dropped, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped([u32; Drop::ALL.len()]);
+
+impl Dropped {
+    fn count(&mut self, reason: Drop) {
+        self.0[reason as usize] += 1;
+    }
+
+    /// Returns the reasons that occurred, and how often.
+    pub fn iter(&self) -> impl Iterator<Item = (Drop, u32)> {
+        Drop::ALL.into_iter().zip(self.0).filter(|(_, count)| *count > 0)
+    }
+}
+
+/// What came of one record.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Revisions to publish, in this order.
+    pub anomalies: Vec<Anomaly>,
+    /// Why the record belongs into the dead-letter topic, if it does. Its good elements were used all the same.
+    pub refused: Option<Refusal>,
+    /// What was left out without being wrong.
+    pub dropped: Dropped,
+    /// Samples or lines that were used.
+    pub used: u32,
+}
+
+#[derive(Debug)]
+struct Service {
+    environment: Box<str>,
+    name: Box<str>,
+    series: Vec<Series>,
+    by_metric: HashMap<Box<str>, usize>,
+    logs: Book,
+    deployed: Option<Deployed>,
+    /// What the snapshot it was restored from already reflects.
+    restored: Offsets,
+    /// Version of the partition at its last change.
+    version: u64,
+}
+
+/// What a restored partition needs from its caller.
+#[derive(Debug)]
+pub struct Restored {
+    /// The partition.
+    pub partition: Partition,
+    /// Last records that it reflects: read on from the offsets after these. -1 means from the beginning.
+    pub resume: Offsets,
+    /// State that could not be read, and why; those series warm up again.
+    pub refused: Vec<String>,
+}
+
+/// All series of one input partition.
+#[derive(Debug)]
+pub struct Partition {
+    number: i32,
+    settings: Arc<Settings>,
+    services: Vec<Service>,
+    /// Environment, then service, to the place in `services`.
+    index: HashMap<Box<str>, HashMap<Box<str>, usize>>,
+    series: usize,
+    newest_ms: Option<i64>,
+    applied: Offsets,
+    /// Counts the records that were taken in.
+    version: u64,
+    /// Version of the last snapshot that was saved.
+    saved: u64,
+}
+
+impl Partition {
+    /// Begins a partition that has seen nothing.
+    pub fn new(number: i32, settings: Arc<Settings>) -> Self {
+        Self {
+            number,
+            settings,
+            services: Vec::new(),
+            index: HashMap::new(),
+            series: 0,
+            newest_ms: None,
+            applied: Offsets::default(),
+            version: 0,
+            saved: 0,
+        }
+    }
+
+    /// Restores a partition from the records of `detection.state` (the last value of each key; those of other
+    /// partitions are passed over).
+    pub fn restore<'r>(
+        number: i32,
+        settings: Arc<Settings>,
+        records: impl IntoIterator<Item = (&'r str, &'r [u8])>,
+    ) -> Restored {
+        let mut partition = Self::new(number, settings);
+        let mut refused = Vec::new();
+        let own = number.to_string();
+        for (key, value) in records {
+            let (owner, service) = key.split_once('/').unwrap_or((key, ""));
+            if owner != own {
+                continue;
+            }
+            let result = if service.is_empty() {
+                crate::snapshot::read::<PartitionState>(value).map(|state| {
+                    partition.applied = state.applied;
+                    partition.newest_ms = state.newest_ms;
+                })
+            } else {
+                crate::snapshot::read::<ServiceState>(value).map(|state| partition.adopt(state))
+            };
+            if let Err(reason) = result {
+                refused.push(format!("{key}: {reason}"));
+            }
+        }
+        Restored { resume: partition.applied, partition, refused }
+    }
+
+    /// Takes one record of `raw.metrics`.
+    pub fn metrics(&mut self, payload: &[u8], at: At) -> Outcome {
+        let mut outcome = Outcome::default();
+        self.version += 1;
+        outcome.refused = sample::read(payload, |sample| {
+            match self.sample(sample, at) {
+                Ok(Some(anomaly)) => outcome.anomalies.push(anomaly),
+                Ok(None) => {}
+                Err(reason) => return outcome.dropped.count(reason),
+            }
+            outcome.used += 1;
+        })
+        .err();
+        self.applied.metrics = at.offset;
+        outcome
+    }
+
+    /// Takes one record of `raw.logs`.
+    pub fn log(&mut self, payload: &[u8], at: At) -> Outcome {
+        self.version += 1;
+        self.applied.logs = at.offset;
+        let record: LogRecord = match decode(payload) {
+            Ok(record) => record,
+            Err(refusal) => return Outcome::refusing(refusal),
+        };
+        if let Err(reason) = sample::named("service", &record.service)
+            .and_then(|()| sample::named("environment", &record.environment))
+        {
+            return Outcome::refusing(Refusal::Invalid(reason));
+        }
+        self.context(&record.environment, &record.service, record.ts_ms, at, |service| {
+            if at.offset > service.restored.logs {
+                service.logs.add(record.level, &record.message, record.ts_ms);
+            }
+        })
+    }
+
+    /// Takes one record of `raw.deployments`.
+    pub fn deployment(&mut self, payload: &[u8], at: At) -> Outcome {
+        self.version += 1;
+        self.applied.deployments = at.offset;
+        let record: Deployment = match decode(payload) {
+            Ok(record) => record,
+            Err(refusal) => return Outcome::refusing(refusal),
+        };
+        if let Err(reason) = sample::named("service", &record.service)
+            .and_then(|()| sample::named("version", &record.version))
+            .and_then(|()| sample::named("environment", &record.environment))
+        {
+            return Outcome::refusing(Refusal::Invalid(reason));
+        }
+        self.context(&record.environment, &record.service, record.ts_ms, at, |service| {
+            let newer = service.deployed.as_ref().is_none_or(|deployed| deployed.ts_ms <= record.ts_ms);
+            if at.offset > service.restored.deployments && newer {
+                service.deployed =
+                    Some(Deployed { version: record.version.as_str().into(), ts_ms: record.ts_ms });
+            }
+        })
+    }
+
+    /// Returns what has changed since the last snapshot that was [`Self::saved`]. Anomalies of the records it
+    /// reflects must be acknowledged by the broker before it is written.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut records: Vec<Record> = self
+            .services
+            .iter()
+            .filter(|service| service.version > self.saved)
+            .map(|service| Record {
+                key: format!("{}/{}/{}", self.number, service.environment, service.name),
+                value: crate::snapshot::write(&ServiceView {
+                    applied: self.applied,
+                    environment: &service.environment,
+                    name: &service.name,
+                    series: &service.series,
+                    logs: &service.logs,
+                    deployed: service.deployed.as_ref(),
+                }),
+            })
+            .collect();
+        if self.version > self.saved {
+            let state = PartitionState { applied: self.applied, newest_ms: self.newest_ms };
+            records.push(Record { key: self.number.to_string(), value: crate::snapshot::write(&state) });
+        }
+        Snapshot { records, version: self.version }
+    }
+
+    /// Notes that all records of a snapshot were acknowledged. Without it the next snapshot contains them again.
+    pub fn saved(&mut self, snapshot: &Snapshot) {
+        self.saved = self.saved.max(snapshot.version);
+    }
+
+    /// Returns the last records that were taken in.
+    pub fn applied(&self) -> Offsets {
+        self.applied
+    }
+
+    /// Returns how many series there are.
+    pub fn series(&self) -> usize {
+        self.series
+    }
+
+    /// Returns the newest event time of any sample, milliseconds.
+    pub fn newest_ms(&self) -> Option<i64> {
+        self.newest_ms
+    }
+
+    fn sample(&mut self, sample: &Sample<'_>, at: At) -> Result<Option<Anomaly>, Drop> {
+        if self.is_ahead(sample.ts_ms, at) {
+            return Err(Drop::Ahead);
+        }
+        self.newest_ms = self.newest_ms.max(Some(sample.ts_ms));
+        let environment = sample.environment();
+        let slot = self.service(environment, &sample.service)?;
+        let service = &mut self.services[slot];
+        if at.offset <= service.restored.metrics {
+            return Ok(None);
+        }
+        let place = if let Some(&place) = service.by_metric.get(&*sample.metric) {
+            place
+        } else {
+            if self.series >= self.settings.max_series
+                || service.series.len() >= self.settings.max_series_per_service
+            {
+                return Err(Drop::SeriesLimit);
+            }
+            self.series += 1;
+            service.add(Series::new(&sample.metric, sample.unit(), &self.settings))
+        };
+        service.version = self.version;
+        let change = service.series[place].observe(sample.ts_ms, sample.value, &self.settings)?;
+        Ok(change.map(|change| service.anomaly(place, &change, sample.ts_ms)))
+    }
+
+    /// Finds the service of a log line or a deployment and lets `take` change it.
+    fn context(
+        &mut self,
+        environment: &str,
+        name: &str,
+        ts_ms: i64,
+        at: At,
+        take: impl FnOnce(&mut Service),
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        let found = if self.is_ahead(ts_ms, at) { Err(Drop::Ahead) } else { self.service(environment, name) };
+        match found {
+            Ok(slot) => {
+                let service = &mut self.services[slot];
+                service.version = self.version;
+                take(service);
+                outcome.used = 1;
+            }
+            Err(reason) => outcome.dropped.count(reason),
+        }
+        outcome
+    }
+
+    /// Tells whether a time is so far ahead, both of all samples so far and of the record itself, that it would only
+    /// block what comes after it.
+    fn is_ahead(&self, ts_ms: i64, at: At) -> bool {
+        let newest = self.newest_ms.unwrap_or(i64::MIN).max(at.timestamp_ms);
+        ts_ms > newest.saturating_add(self.settings.ahead_ms())
+    }
+
+    fn service(&mut self, environment: &str, name: &str) -> Result<usize, Drop> {
+        if let Some(&slot) = self.index.get(environment).and_then(|services| services.get(name)) {
+            return Ok(slot);
+        }
+        if self.services.len() >= self.settings.max_series {
+            return Err(Drop::SeriesLimit);
+        }
+        Ok(self.enter(Service {
+            environment: environment.into(),
+            name: name.into(),
+            series: Vec::new(),
+            by_metric: HashMap::new(),
+            logs: Book::default(),
+            deployed: None,
+            restored: Offsets::default(),
+            version: self.version,
+        }))
+    }
+
+    fn adopt(&mut self, state: ServiceState) {
+        let mut service = Service {
+            environment: state.environment,
+            name: state.name,
+            series: Vec::new(),
+            by_metric: HashMap::new(),
+            logs: state.logs,
+            deployed: state.deployed,
+            restored: state.applied,
+            version: 0,
+        };
+        for mut series in state.series {
+            series.understand(&self.settings);
+            service.add(series);
+        }
+        self.series += service.series.len();
+        self.enter(service);
+    }
+
+    fn enter(&mut self, service: Service) -> usize {
+        let slot = self.services.len();
+        self.index.entry(service.environment.clone()).or_default().insert(service.name.clone(), slot);
+        self.services.push(service);
+        slot
+    }
+}
+
+impl Outcome {
+    fn refusing(refusal: Refusal) -> Self {
+        Self { refused: Some(refusal), ..Self::default() }
+    }
+}
+
+impl Service {
+    fn add(&mut self, series: Series) -> usize {
+        let place = self.series.len();
+        self.by_metric.insert(series.metric.clone(), place);
+        self.series.push(series);
+        place
+    }
+
+    /// Writes down a change of one series with all that is known beside it.
+    fn anomaly(&self, place: usize, change: &Change, ts_ms: i64) -> Anomaly {
+        let series = &self.series[place];
+        let meaning = series.meaning();
+        let episode = &change.episode;
+        let subject = explain::Subject {
+            service: &self.name,
+            metric: &series.metric,
+            meaning,
+            deployed: self.deployed.as_ref().map(|deployed| (&*deployed.version, deployed.ts_ms)),
+        };
+        Anomaly {
+            anomaly_id: AnomalyId::of_episode(
+                &self.environment,
+                &self.name,
+                &series.metric,
+                episode.started_ms,
+            ),
+            revision: episode.revision,
+            status: episode.status,
+            kind: meaning.kind,
+            environment: self.environment.to_string(),
+            service: self.name.to_string(),
+            metric: series.metric.to_string(),
+            unit: meaning.unit.to_string(),
+            severity: episode.severity,
+            evidence: episode.evidence,
+            direction: episode.direction,
+            observed: change.observed,
+            expected: change.expected,
+            started_at: from_ms(episode.started_ms),
+            observed_at: from_ms(ts_ms),
+            interval_ms: series.interval_ms(),
+            detector: DETECTOR.to_owned(),
+            explanation: explain::sentence(subject, change, ts_ms),
+            context: Context {
+                samples: series.points().collect(),
+                siblings: self.siblings(place, ts_ms),
+                logs: self.logs.recent(ts_ms),
+            },
+        }
+    }
+
+    fn siblings(&self, place: usize, ts_ms: i64) -> Vec<Sibling> {
+        let others = self.series.iter().enumerate().filter(|(other, _)| *other != place);
+        others
+            .filter_map(|(_, series)| {
+                let (observed, expected) = series.latest(ts_ms)?;
+                Some(Sibling { metric: series.metric.to_string(), observed, expected })
+            })
+            .take(SIBLINGS)
+            .collect()
+    }
+}

@@ -1,0 +1,193 @@
+//! `detection replay`: the same code over a file, for backtesting and benchmarks.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use serde::Serialize;
+use shared::clock::from_ms;
+use shared::events::Anomaly;
+use shared::events::anomaly::Status;
+use shared::ids::AnomalyId;
+
+use crate::config::Settings;
+use crate::partition::{At, Partition};
+
+/// How often progress is shown.
+const PROGRESS: Duration = Duration::from_millis(250);
+/// Refusals that are spelled out; the rest is only counted.
+const SPELLED_OUT: u64 = 5;
+
+/// How decisions are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object a line, with a `score` of 1 where an episode starts firing and 0 elsewhere.
+    #[default]
+    Jsonl,
+    /// One line for people.
+    Table,
+}
+
+/// Arguments of `detection replay`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// File with one sample (or array of samples) as JSON a line, in the order in which they came; `-` is standard
+    /// input.
+    pub file: PathBuf,
+    /// How decisions are printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Adds to each decision the sentence that says why.
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// What a replay came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Samples that were used.
+    pub used: u64,
+    /// Samples that were dropped.
+    pub dropped: u64,
+    /// Lines that were refused.
+    pub refused: u64,
+    /// Episodes that fired.
+    pub firing: u64,
+    /// Series.
+    pub series: usize,
+}
+
+/// One decision: an episode has begun, started firing or cleared.
+#[derive(Debug, Serialize)]
+struct Decision<'a> {
+    ts_ms: i64,
+    service: &'a str,
+    metric: &'a str,
+    score: u8,
+    status: Status,
+    evidence: f64,
+    severity: shared::events::Severity,
+    started_ms: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<&'a str>,
+}
+
+/// Replays a file to standard output, with progress on standard error if that is a terminal.
+pub fn run(args: &Args, settings: Settings) -> anyhow::Result<()> {
+    let out = BufWriter::new(io::stdout().lock());
+    let started = Instant::now();
+    let summary = if args.file.as_os_str() == "-" {
+        replay(io::stdin().lock(), out, args, settings)?
+    } else {
+        let file = File::open(&args.file).with_context(|| format!("opening {}", args.file.display()))?;
+        replay(BufReader::with_capacity(1 << 16, file), out, args, settings)?
+    };
+    let seconds = started.elapsed().as_secs_f64().max(1e-9);
+    eprintln!(
+        "{} samples of {} series in {seconds:.1} s ({:.0} a second): {} episodes fired, {} samples dropped, {} lines \
+         refused",
+        summary.used,
+        summary.series,
+        summary.used as f64 / seconds,
+        summary.firing,
+        summary.dropped,
+        summary.refused,
+    );
+    Ok(())
+}
+
+/// Replays lines and writes the decisions.
+pub fn replay(
+    mut lines: impl BufRead,
+    mut out: impl Write,
+    args: &Args,
+    settings: Settings,
+) -> anyhow::Result<Summary> {
+    let mut partition = Partition::new(0, Arc::new(settings));
+    let mut summary = Summary::default();
+    let mut firing = HashSet::new();
+    let mut line = Vec::new();
+    let mut shown = Instant::now();
+    let shows = io::stderr().is_terminal();
+    for offset in 0.. {
+        line.clear();
+        if lines.read_until(b'\n', &mut line).context("reading")? == 0 {
+            break;
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        // a file has no wall clock: its own times are taken as they are
+        let outcome = partition.metrics(&line, At { offset, timestamp_ms: i64::MAX });
+        summary.used += u64::from(outcome.used);
+        summary.dropped += outcome.dropped.iter().map(|(_, count)| u64::from(count)).sum::<u64>();
+        if let Some(refusal) = outcome.refused {
+            summary.refused += 1;
+            if summary.refused <= SPELLED_OUT {
+                eprintln!("line {}: {refusal}", offset + 1);
+            }
+        }
+        for anomaly in &outcome.anomalies {
+            let Some(decision) = Decision::of(anomaly, &mut firing, args.explain) else { continue };
+            summary.firing += u64::from(decision.score);
+            decision.write(&mut out, args.format).context("writing")?;
+        }
+        if shows && shown.elapsed() >= PROGRESS {
+            shown = Instant::now();
+            eprint!("\r{} samples, {} series, {} fired ", summary.used, partition.series(), summary.firing);
+        }
+    }
+    out.flush().context("writing")?;
+    if shows {
+        eprint!("\r\x1b[K");
+    }
+    summary.series = partition.series();
+    Ok(summary)
+}
+
+impl<'a> Decision<'a> {
+    /// Returns the decision that a revision stands for; none if it only tells more of the same. `firing` are the
+    /// episodes that fire so far.
+    fn of(anomaly: &'a Anomaly, firing: &mut HashSet<AnomalyId>, explain: bool) -> Option<Self> {
+        let (is_news, score) = match anomaly.status {
+            Status::Suspect => (anomaly.revision == 1, 0),
+            Status::Firing => (firing.insert(anomaly.anomaly_id), 1),
+            Status::Cleared => {
+                firing.remove(&anomaly.anomaly_id);
+                (true, 0)
+            }
+        };
+        is_news.then(|| Self {
+            ts_ms: anomaly.observed_at.as_millisecond(),
+            service: &anomaly.service,
+            metric: &anomaly.metric,
+            score,
+            status: anomaly.status,
+            evidence: anomaly.evidence,
+            severity: anomaly.severity,
+            started_ms: anomaly.started_at.as_millisecond(),
+            explanation: explain.then_some(anomaly.explanation.as_str()),
+        })
+    }
+
+    fn write(&self, mut out: impl Write, format: Format) -> io::Result<()> {
+        match format {
+            Format::Jsonl => {
+                serde_json::to_writer(&mut out, self)?;
+                writeln!(out)
+            }
+            Format::Table => {
+                let at = from_ms(self.ts_ms).strftime("%F %T");
+                let status = self.status.to_string();
+                let (severity, nats) = (self.severity.label(), self.evidence);
+                write!(out, "{at}  {status:<8} {severity} {nats:>4.1}  {:<16} {:<24}", self.service, self.metric)?;
+                writeln!(out, " {}", self.explanation.unwrap_or_default())
+            }
+        }
+    }
+}

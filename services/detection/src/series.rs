@@ -1,0 +1,270 @@
+//! One series: its last samples, its cadence, its baseline and the episode it may be in.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use shared::events::Severity;
+use shared::events::anomaly::{Band, Direction, Point, Status};
+
+use crate::baseline::{Baseline, Reading, median};
+use crate::config::Settings;
+use crate::episode::{Episode, Finding, Recent, Turn};
+use crate::meaning::Meaning;
+
+/// Samples that are kept for charts and for founding a baseline.
+pub const KEPT: usize = 60;
+/// Distance from which a sample may turn out to have been an episode's first, in spreads.
+const STIRRING: f64 = 2.0;
+/// Most samples by which the start of an episode is moved back.
+const STIRRING_LIMIT: i32 = 16;
+/// A gap of this many intervals makes what was just before it irrelevant.
+const GAP: f64 = 10.0;
+/// Memory of the cadence, in samples.
+const CADENCE_MEMORY: f64 = 100.0;
+/// How many times longer a severe episode has to last before it counts as the new normal.
+const PATIENCE: u32 = 12;
+
+/// Why a sample was not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unused {
+    /// Same time as the sample before it.
+    Duplicate,
+    /// Older than the sample before it.
+    OutOfOrder,
+    /// Much older than the sample before it.
+    Late,
+}
+
+/// A revision of an episode that is due.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Why.
+    pub turn: Turn,
+    /// The episode as it stands.
+    pub episode: Episode,
+    /// The sample that caused it, as it is judged (a counter's increase per second).
+    pub observed: f64,
+    /// Where it was expected.
+    pub expected: Band,
+    /// Distance from the level, in spreads.
+    pub distance: f64,
+}
+
+/// One series.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Series {
+    /// Metric name.
+    pub metric: Box<str>,
+    unit: Box<str>,
+    #[serde(skip, default = "unknown")]
+    meaning: Meaning,
+    last_ms: i64,
+    /// Usual distance between samples, milliseconds; 0 before the second.
+    interval_ms: f64,
+    intervals: u32,
+    /// Time and value of a counter's last sample.
+    counted: Option<(i64, f64)>,
+    samples: VecDeque<(i64, f64)>,
+    baseline: Baseline,
+    recent: Recent,
+    /// Samples in a row that lie to one side, positive above.
+    stirring: i32,
+    episode: Option<Episode>,
+}
+
+fn unknown() -> Meaning {
+    Meaning::of("", "", &[])
+}
+
+impl Series {
+    /// Begins a series; it has seen nothing yet.
+    pub fn new(metric: &str, unit: &str, settings: &Settings) -> Self {
+        Self {
+            metric: metric.into(),
+            unit: unit.into(),
+            meaning: Meaning::of(metric, unit, &settings.metrics),
+            last_ms: i64::MIN,
+            interval_ms: 0.0,
+            intervals: 0,
+            counted: None,
+            samples: VecDeque::with_capacity(KEPT),
+            baseline: Baseline::default(),
+            recent: Recent::default(),
+            stirring: 0,
+            episode: None,
+        }
+    }
+
+    /// Looks up again what the metric means, after the series was read from a snapshot.
+    pub fn understand(&mut self, settings: &Settings) {
+        self.meaning = Meaning::of(&self.metric, &self.unit, &settings.metrics);
+    }
+
+    /// Takes the next sample. Returns the revision that is due, if one is, or why the sample was not used.
+    pub fn observe(&mut self, ts_ms: i64, value: f64, settings: &Settings) -> Result<Option<Change>, Unused> {
+        self.advance(ts_ms, settings)?;
+        let Some(value) = self.increase(value) else { return Ok(None) };
+        if self.samples.len() == KEPT {
+            self.samples.pop_front();
+        }
+        self.samples.push_back((ts_ms, value));
+        if !self.baseline.is_founded() {
+            if self.samples.len() >= settings.warm_up as usize {
+                self.found();
+            }
+            return Ok(None);
+        }
+        let reading = self.baseline.read(value, &self.meaning);
+        self.recent.push(&reading);
+        self.stir(&reading);
+        let finding = self.recent.find(&reading, &self.meaning);
+        let Some(mut episode) = self.episode.take().or_else(|| self.begin(&reading, finding, value)) else {
+            self.baseline.learn(&reading, &self.meaning, f64::from(settings.memory));
+            return Ok(None);
+        };
+        let expected = self.baseline.band(&self.meaning);
+        let mut turn =
+            episode.take(&reading, finding, &self.recent, &self.meaning, settings.refresh_every);
+        if turn != Some(Turn::Recovered) && self.is_the_new_normal(&episode, settings) {
+            turn = Some(episode.end(Turn::Accepted));
+        }
+        let change = turn.map(|turn| Change {
+            turn,
+            episode: episode.clone(),
+            observed: value,
+            expected,
+            distance: reading.distance,
+        });
+        match turn {
+            Some(Turn::Recovered) => self.calm_down(),
+            Some(Turn::Accepted) => {
+                self.found();
+                self.calm_down();
+            }
+            _ => self.episode = Some(episode),
+        }
+        Ok(change)
+    }
+
+    /// Returns the last samples, oldest first.
+    pub fn points(&self) -> impl Iterator<Item = Point> {
+        self.samples.iter().map(|&(ts_ms, value)| Point { ts_ms, value })
+    }
+
+    /// Returns the last value and the band in which it was expected, unless it is older than some intervals or
+    /// nothing is expected yet.
+    pub fn latest(&self, at_ms: i64) -> Option<(f64, Band)> {
+        let &(ts_ms, value) = self.samples.back()?;
+        let fresh = at_ms.saturating_sub(ts_ms) as f64 <= GAP * self.interval_ms;
+        (self.baseline.is_founded() && fresh).then(|| (value, self.baseline.band(&self.meaning)))
+    }
+
+    /// Returns what the metric means.
+    pub fn meaning(&self) -> &Meaning {
+        &self.meaning
+    }
+
+    /// Returns the usual distance between samples, milliseconds.
+    pub fn interval_ms(&self) -> u64 {
+        self.interval_ms.round() as u64
+    }
+
+    /// Returns the status of the episode the series is in, if it is in one.
+    pub fn status(&self) -> Option<Status> {
+        self.episode.as_ref().map(|episode| episode.status)
+    }
+
+    /// Moves the clock of the series, or tells why the sample comes too late.
+    fn advance(&mut self, ts_ms: i64, settings: &Settings) -> Result<(), Unused> {
+        if self.last_ms == i64::MIN {
+            self.last_ms = ts_ms;
+            return Ok(());
+        }
+        let gap = ts_ms.saturating_sub(self.last_ms);
+        match gap {
+            0 => return Err(Unused::Duplicate),
+            ..0 if gap.saturating_neg() > settings.late_after_ms() => return Err(Unused::Late),
+            ..0 => return Err(Unused::OutOfOrder),
+            1.. => self.last_ms = ts_ms,
+        }
+        let gap = gap as f64;
+        if self.intervals > 1 && gap > GAP * self.interval_ms {
+            self.baseline.settle();
+            self.recent = Recent::default();
+            self.stirring = 0;
+        }
+        self.intervals = self.intervals.saturating_add(1);
+        // one long pause must not be taken for the cadence
+        let limited = if self.intervals > 5 { gap.min(4.0 * self.interval_ms) } else { gap };
+        self.interval_ms += (limited - self.interval_ms) / f64::from(self.intervals).min(CADENCE_MEMORY);
+        Ok(())
+    }
+
+    /// Turns a counter into its increase per second; other values pass. Nothing comes of a counter's first value and
+    /// of one that is smaller than before, which is a restart.
+    fn increase(&mut self, value: f64) -> Option<f64> {
+        if !self.meaning.counter {
+            return Some(value);
+        }
+        let (ts_ms, before) = self.counted.replace((self.last_ms, value))?;
+        let seconds = self.last_ms.saturating_sub(ts_ms) as f64 / 1000.0;
+        (value >= before).then(|| (value - before) / seconds)
+    }
+
+    fn found(&mut self) {
+        let mut values: Vec<f64> = self.samples.iter().map(|(_, value)| *value).collect();
+        self.baseline.found(&mut values);
+    }
+
+    /// Counts how many samples in a row lie to one side.
+    fn stir(&mut self, reading: &Reading) {
+        let step = match reading.direction {
+            _ if reading.distance < STIRRING => 0,
+            Direction::Up => 1,
+            Direction::Down => -1,
+        };
+        let goes_on = step * self.stirring > 0;
+        self.stirring = if goes_on { (self.stirring + step).clamp(-STIRRING_LIMIT, STIRRING_LIMIT) } else { step };
+    }
+
+    /// Begins an episode if the finding asks for one: with the first of the samples in a row that lie to its side.
+    fn begin(&self, reading: &Reading, finding: Finding, value: f64) -> Option<Episode> {
+        if finding == Finding::Normal {
+            return None;
+        }
+        let abnormal = (self.stirring.unsigned_abs() as usize).clamp(1, self.samples.len());
+        let (started_ms, _) = self.samples[self.samples.len() - abnormal];
+        Some(Episode::begin(started_ms, abnormal as u32, reading.direction, value))
+    }
+
+    /// Forgets what the episode has left in the short memories, so that the same fault soon after is found.
+    fn calm_down(&mut self) {
+        self.baseline.settle();
+        self.recent = Recent::default();
+        self.stirring = 0;
+    }
+
+    /// Tells whether the episode has lasted so long, at so steady a level, that this is how the series is now. What is
+    /// severe is given [`PATIENCE`] times as long.
+    fn is_the_new_normal(&self, episode: &Episode, settings: &Settings) -> bool {
+        let patience = if episode.severity >= Severity::Sev2 { PATIENCE } else { 1 };
+        episode.samples.is_multiple_of(KEPT as u32)
+            && episode.samples >= settings.accept_after.saturating_mul(patience)
+            && self.last_ms.saturating_sub(episode.started_ms) >= settings.accept_after_ms() * i64::from(patience)
+            && self.is_steady()
+    }
+
+    /// Tells whether the older and the newer half of the kept samples lie level, compared with how much one sample
+    /// differs from the next.
+    fn is_steady(&self) -> bool {
+        let mut values: Vec<f64> = self.samples.iter().map(|(_, value)| *value).collect();
+        let steps: f64 = values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum();
+        let step = steps / (values.len().max(2) - 1) as f64;
+        let (older, newer) = values.split_at_mut(KEPT / 2);
+        if newer.is_empty() {
+            return false;
+        }
+        let (older, newer) = (median(older), median(newer));
+        (newer - older).abs() <= step.max(self.meaning.floor(newer))
+    }
+}

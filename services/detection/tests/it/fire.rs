@@ -1,0 +1,86 @@
+//! The simulator's faults, seen by a partition.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use detection::{At, Partition, Settings};
+use shared::events::anomaly::{Anomaly, Status};
+use shared::events::fault::{Phase, Scenario};
+use shared::events::Topic;
+use simulator::noise::Noise;
+use simulator::schedule::Faults;
+use simulator::{Options, Shop, record};
+
+pub(crate) const START_MS: i64 = 1_750_000_000_000;
+pub(crate) const INTERVAL_MS: i64 = 10_000;
+
+/// One run of the simulator.
+pub(crate) struct Run {
+    /// First tick of each fault, and the first without it.
+    pub(crate) burns: Vec<(i64, i64)>,
+    /// All revisions, in order.
+    pub(crate) anomalies: Vec<Anomaly>,
+}
+
+pub(crate) fn watch(faults: Faults, noise: Noise, seed: u64, first: u64, gap: u64, ticks: i64) -> Run {
+    let mut shop = Shop::new(Options {
+        seed,
+        noise,
+        faults,
+        first_fault_after: first,
+        min_gap: gap,
+        ..Options::default()
+    });
+    let mut partition = Partition::new(0, Arc::new(Settings::default()));
+    let (mut burns, mut anomalies) = (Vec::new(), Vec::new());
+    let mut offset = 0;
+    for i in 0..ticks {
+        let ts_ms = START_MS + i * INTERVAL_MS;
+        let tick = shop.tick(ts_ms);
+        for fault in &tick.faults {
+            match fault.phase {
+                Phase::Started => burns.push((ts_ms, i64::MAX)),
+                Phase::Ended => burns.last_mut().unwrap().1 = ts_ms,
+            }
+        }
+        for record in record::records(&tick).unwrap() {
+            offset += 1;
+            let at = At { offset, timestamp_ms: ts_ms };
+            let outcome = match record.topic {
+                Topic::RawMetrics => partition.metrics(&record.payload, at),
+                Topic::RawLogs => partition.log(&record.payload, at),
+                Topic::RawDeployments => partition.deployment(&record.payload, at),
+                _ => continue,
+            };
+            assert!(outcome.refused.is_none() && outcome.dropped.iter().next().is_none());
+            anomalies.extend(outcome.anomalies);
+        }
+    }
+    Run { burns, anomalies }
+}
+
+impl Run {
+    /// Returns for each (service, metric) when its first episode began to fire at or after `from_ms`.
+    pub(crate) fn fired(&self, from_ms: i64) -> BTreeMap<(&str, &str), i64> {
+        let mut fired = BTreeMap::new();
+        for anomaly in &self.anomalies {
+            let at = anomaly.observed_at.as_millisecond();
+            if anomaly.status == Status::Firing && at >= from_ms {
+                fired.entry((anomaly.service.as_str(), anomaly.metric.as_str())).or_insert(at);
+            }
+        }
+        fired
+    }
+}
+
+/// The culprit's own metric.
+pub(crate) fn metric(scenario: Scenario) -> &'static str {
+    match scenario {
+        Scenario::LatencySpike => "latency_p99_ms",
+        Scenario::ErrorSpike | Scenario::BadDeployment => "error_rate",
+        Scenario::CpuSaturation => "cpu_percent",
+        Scenario::MemoryLeak => "memory_percent",
+        Scenario::DbConnections => "db_connections",
+        Scenario::ConsumerLag => "consumer_lag",
+    }
+}

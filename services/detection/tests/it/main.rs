@@ -1,0 +1,5 @@
+//! Detection as a whole: quiet on noise, early on faults, unmoved by hostile input, the same after a restart.
+
+mod explore;
+mod fire;
+mod shop;

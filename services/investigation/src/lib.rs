@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+
+pub mod candidates;
+pub mod documents;
+pub mod evidence;
+pub mod options;
+pub mod ruling;
+pub mod stage;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use shared::clock::SystemClock;
+use shared::service::{Config, Deps, wait_for};
+use shared::stage::run::{self, Base};
+use tokio_util::sync::CancellationToken;
+
+pub use options::Options;
+pub use stage::Investigation;
+
+/// Runs the stage until `shutdown`.
+pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
+    let Some(base) = Base::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? else {
+        return Ok(());
+    };
+    let knowledge = &config.common.knowledge;
+    let load = || knowledge.retrieval(base.store.clone());
+    match wait_for("embedding model", &deps.readiness, &shutdown, load).await {
+        Some(retrieval) => run::run(Investigation::new(config.stage, retrieval), base).await,
+        None => Ok(()),
+    }
+}

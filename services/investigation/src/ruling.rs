@@ -1,0 +1,80 @@
+//! The verdict, what speaks against other causes, and which telemetry is missing.
+
+use shared::events::incident::{Incident, Signal};
+use shared::events::rca::{Candidate, Verdict};
+
+use crate::evidence::number;
+
+/// Confidence from which a cause is called the cause.
+const CAUSE: f64 = 0.8;
+/// Confidence below which nothing is claimed.
+const LIKELY: f64 = 0.3;
+/// Most sentences of each list.
+const MAX_SENTENCES: usize = 6;
+
+/// How sure the ranking is.
+pub fn verdict(candidates: &[Candidate]) -> Verdict {
+    match candidates.first().map(|candidate| candidate.confidence) {
+        Some(confidence) if confidence >= CAUSE => Verdict::Cause,
+        Some(confidence) if confidence >= LIKELY => Verdict::Likely,
+        _ => Verdict::Unknown,
+    }
+}
+
+/// What was looked at and speaks against other causes.
+pub fn ruled_out(incident: &Incident) -> Vec<String> {
+    let Some(first) = incident.suspects.first() else { return Vec::new() };
+    let mut sentences = Vec::new();
+    if incident.deployment.is_none() {
+        sentences.push(format!("No deployment of {} in the hour before its first symptom.", first.service));
+    }
+    for other in incident.suspects.iter().skip(1).filter(|other| other.posterior < 0.05) {
+        if incident.blast_radius.callers.contains(&other.service) {
+            sentences.push(format!(
+                "{}: what it shows is explained by {}, which it calls ({:.0} % against {:.0} %).",
+                other.service,
+                first.service,
+                other.posterior * 100.0,
+                first.posterior * 100.0
+            ));
+        }
+    }
+    for sibling in incident.signals.iter().filter(|signal| signal.service == first.service).flat_map(|s| &s.siblings) {
+        let inside = (sibling.expected.lower..=sibling.expected.upper).contains(&sibling.observed);
+        let is_member = |signal: &Signal| signal.service == first.service && signal.metric == sibling.metric;
+        if inside && !incident.signals.iter().any(is_member) {
+            let sentence = format!(
+                "{} of {} stayed inside its band: {}, expected {} to {}.",
+                sibling.metric,
+                first.service,
+                number(sibling.observed),
+                number(sibling.expected.lower),
+                number(sibling.expected.upper)
+            );
+            // several members of one service carry the same siblings; the first word is enough to know one again
+            let head = format!("{} of {} ", sibling.metric, first.service);
+            if !sentences.iter().any(|known| known.starts_with(&head)) {
+                sentences.push(sentence);
+            }
+        }
+    }
+    sentences.truncate(MAX_SENTENCES);
+    sentences
+}
+
+/// Which telemetry would help and is not there.
+pub fn missing(incident: &Incident, has_edges: bool, searched: bool) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if let Some(first) = incident.suspects.first() {
+        if incident.signals.iter().filter(|signal| signal.service == first.service).all(|s| s.logs.is_empty()) {
+            sentences.push(format!("No warnings or errors of {} were logged, or its logs are not sent.", first.service));
+        }
+        if !has_edges {
+            sentences.push(format!("No calls to or from {} are known: no spans, no catalogue entry.", first.service));
+        }
+    }
+    if !searched {
+        sentences.push("Past incidents and runbooks could not be searched.".to_owned());
+    }
+    sentences
+}

@@ -1,0 +1,108 @@
+//! Kafka: an idempotent producer, an ordered consumer with drain, dead letters and topic administration.
+
+pub mod admin;
+pub mod consumer;
+pub mod dead_letter;
+pub mod partitioned;
+pub mod producer;
+pub mod reader;
+pub mod tracker;
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientConfig;
+use serde::{Deserialize, Serialize};
+
+pub use consumer::{Consumer, Record};
+pub use producer::{Pending, Producer};
+
+/// How to reach Kafka.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// `host:port`, separated by commas.
+    pub brokers: String,
+    /// A replica that is not heard of for this long loses its partitions, milliseconds.
+    pub session_timeout_ms: u32,
+    /// Longest wait for work in flight on a revoke or at shutdown, milliseconds; below the session timeout.
+    pub drain_timeout_ms: u32,
+    /// Longest wait for an acknowledgement, milliseconds.
+    pub delivery_timeout_ms: u32,
+    /// Records read ahead of what is handled.
+    pub read_ahead: usize,
+    /// Further librdkafka properties, e.g. `security.protocol`; they win over the above.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            brokers: "127.0.0.1:9092".to_owned(),
+            session_timeout_ms: 10_000,
+            drain_timeout_ms: 6_000,
+            delivery_timeout_ms: 30_000,
+            read_ahead: 512,
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+impl Options {
+    /// Returns everything that is wrong with the options.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.brokers.trim().is_empty() {
+            problems.push("kafka.brokers is empty".to_owned());
+        }
+        if self.drain_timeout_ms >= self.session_timeout_ms {
+            problems.push(format!(
+                "kafka.drain_timeout_ms {} is not below kafka.session_timeout_ms {}",
+                self.drain_timeout_ms, self.session_timeout_ms
+            ));
+        }
+        if self.read_ahead == 0 {
+            problems.push("kafka.read_ahead is 0".to_owned());
+        }
+        problems
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("socket.timeout.ms", "10000")
+            .set("reconnect.backoff.ms", "100")
+            .set("reconnect.backoff.max.ms", "2000");
+        config
+    }
+
+    fn finish(&self, mut config: ClientConfig) -> ClientConfig {
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config
+    }
+}
+
+/// Why Kafka did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The client refused or the broker answered with an error.
+    #[error("kafka: {0}")]
+    Kafka(#[from] rdkafka::error::KafkaError),
+    /// No acknowledgement within the deadline.
+    #[error("kafka did not acknowledge within {0} ms")]
+    NotAcknowledged(u32),
+    /// The client was dropped while a record was on its way.
+    #[error("kafka client was closed")]
+    Closed,
+    /// Something else that has no error of its own.
+    #[error("kafka: {0}")]
+    Other(String),
+}
+
+impl From<Error> for crate::error::Error {
+    fn from(error: Error) -> Self {
+        Self::retry(error)
+    }
+}

@@ -1,0 +1,303 @@
+//! The consumer: a thread of its own polls, hands records out through a bounded queue, pauses while the queue is
+//! full, stores offsets of finished records only, and drains before partitions are given away.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::sync::mpsc::{self, error::TrySendError};
+
+use super::tracker::{Ticket, Tracker};
+use super::{Error, Options};
+use crate::events::Topic;
+use crate::events::envelope::Headers;
+
+/// A record and the right to work on it.
+#[derive(Debug)]
+pub struct Record {
+    /// Topic.
+    pub topic: Topic,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+    /// Broker's or producer's timestamp, milliseconds; for bookkeeping, not for decisions.
+    pub timestamp_ms: Option<i64>,
+    /// Key as it was written.
+    pub key: Option<Vec<u8>>,
+    /// Headers that are text.
+    pub headers: Headers,
+    /// Payload; empty where the record has none.
+    pub payload: Vec<u8>,
+    /// The right to work on it.
+    pub ticket: Ticket,
+}
+
+/// A member of a consumer group.
+pub struct Consumer {
+    records: mpsc::Receiver<Record>,
+    shared: Arc<Shared>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    drain_timeout: Duration,
+}
+
+struct Shared {
+    tracker: Arc<Tracker>,
+    stop: AtomicBool,
+    stopped: AtomicBool,
+    assigned: AtomicU64,
+    drain_timeout: Duration,
+    epoch: tokio::sync::watch::Sender<u64>,
+}
+
+struct Context(Arc<Shared>);
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka client");
+    }
+}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(partitions) = rebalance {
+            self.0.drain(consumer, partitions.count());
+        }
+    }
+
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                self.0.assigned.store(partitions.count() as u64, Ordering::SeqCst);
+                tracing::info!(partitions = partitions.count(), "partitions assigned");
+            }
+            Rebalance::Revoke(_) => self.0.assigned.store(0, Ordering::SeqCst),
+            Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
+        }
+    }
+}
+
+impl Shared {
+    /// Finishes what is in flight, commits it and forgets the assignment.
+    fn drain(&self, consumer: &BaseConsumer<Context>, partitions: usize) {
+        self.epoch.send_modify(|epoch| *epoch += 1);
+        let in_time = self.tracker.drain(self.drain_timeout);
+        if !in_time {
+            tracing::warn!(in_flight = self.tracker.in_flight(), "drain deadline passed; the rest will be read again");
+        }
+        metrics::counter!("firewatch_bus_drains_total", "in_time" => if in_time { "true" } else { "false" }).increment(1);
+        store_progress(consumer, &self.tracker);
+        match consumer.commit_consumer_state(CommitMode::Sync) {
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            Err(error) => tracing::info!(%error, "commit on revoke was refused; the records will be read again"),
+        }
+        self.tracker.clear();
+        tracing::info!(partitions, "partitions given back");
+    }
+}
+
+fn store_progress(consumer: &BaseConsumer<Context>, tracker: &Tracker) {
+    let progress = tracker.progress();
+    if progress.is_empty() {
+        return;
+    }
+    let mut offsets = TopicPartitionList::with_capacity(progress.len());
+    for ((topic, partition), offset) in progress {
+        if let Err(error) = offsets.add_partition_offset(topic.name(), partition, Offset::Offset(offset)) {
+            tracing::warn!(%error, "offset cannot be stored");
+        }
+    }
+    if let Err(error) = consumer.store_offsets(&offsets) {
+        tracing::debug!(%error, "offset not stored: the partition is no longer ours");
+    }
+}
+
+impl Consumer {
+    /// Joins `group` and reads `topics` from where the group stands, or from the beginning.
+    pub fn join(options: &Options, group: &str, topics: &[Topic]) -> Result<Self, Error> {
+        let (epoch, _) = tokio::sync::watch::channel(0);
+        let drain_timeout = Duration::from_millis(u64::from(options.drain_timeout_ms));
+        let shared = Arc::new(Shared {
+            tracker: Arc::default(),
+            stop: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            assigned: AtomicU64::new(0),
+            drain_timeout,
+            epoch,
+        });
+        let mut config = options.client();
+        config
+            .set("group.id", group)
+            .set("auto.offset.reset", "earliest")
+            .set("enable.auto.commit", "true")
+            .set("auto.commit.interval.ms", "500")
+            .set("enable.auto.offset.store", "false")
+            .set("partition.assignment.strategy", "range")
+            .set("session.timeout.ms", options.session_timeout_ms.to_string())
+            .set("heartbeat.interval.ms", (options.session_timeout_ms / 4).to_string())
+            .set("max.poll.interval.ms", "300000")
+            .set("fetch.wait.max.ms", "50")
+            .set("queued.min.messages", "10000")
+            .set("queued.max.messages.kbytes", "32768")
+            .set("topic.metadata.refresh.interval.ms", "10000")
+            .set("allow.auto.create.topics", "false");
+        let consumer: BaseConsumer<Context> =
+            options.finish(config).create_with_context(Context(Arc::clone(&shared)))?;
+        let names: Vec<&str> = topics.iter().map(|topic| topic.name()).collect();
+        consumer.subscribe(&names)?;
+        let (sender, records) = mpsc::channel(options.read_ahead);
+        let thread = std::thread::Builder::new()
+            .name(format!("{group}-poll"))
+            .spawn({
+                let shared = Arc::clone(&shared);
+                let topics = topics.to_vec();
+                move || poll(consumer, &shared, &topics, &sender)
+            })
+            .map_err(|error| Error::Other(error.to_string()))?;
+        Ok(Self { records, shared, thread: Some(thread), drain_timeout })
+    }
+
+    /// Returns the next record; none once the consumer has been stopped.
+    pub async fn next(&mut self) -> Option<Record> {
+        self.records.recv().await
+    }
+
+    /// Returns a handle to watch and to stop the consumer.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.shared))
+    }
+
+    /// Stops polling, finishes what is in flight, commits and leaves the group. Goes on without the client if that
+    /// takes longer than the drain deadline and a grace of two seconds.
+    pub async fn leave(mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        self.records.close();
+        while self.records.try_recv().is_ok() {}
+        let deadline = tokio::time::Instant::now() + self.drain_timeout + Duration::from_secs(2);
+        while !self.shared.stopped.load(Ordering::SeqCst) && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if let Some(thread) = self.thread.take()
+            && !thread.is_finished()
+        {
+            tracing::debug!("the kafka client is still closing; it is left behind");
+        }
+    }
+}
+
+/// Watches and stops a consumer.
+#[derive(Clone)]
+pub struct Handle(Arc<Shared>);
+
+impl Handle {
+    /// Tells the polling thread to drain and leave.
+    pub fn stop(&self) {
+        self.0.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns how many partitions are assigned.
+    pub fn assigned(&self) -> u64 {
+        self.0.assigned.load(Ordering::SeqCst)
+    }
+
+    /// Returns how many records were read and are not finished.
+    pub fn in_flight(&self) -> usize {
+        self.0.tracker.in_flight()
+    }
+
+    /// Returns a watch that changes when the assignment is about to be given back.
+    pub fn revocations(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.0.epoch.subscribe()
+    }
+}
+
+fn poll(
+    consumer: BaseConsumer<Context>,
+    shared: &Shared,
+    topics: &[Topic],
+    sender: &mpsc::Sender<Record>,
+) {
+    // what was already fetched when the queue filled up; bounded by the client's own fetch buffer
+    let mut waiting: VecDeque<Record> = VecDeque::new();
+    while !shared.stop.load(Ordering::SeqCst) && !sender.is_closed() {
+        while let Some(record) = waiting.pop_front() {
+            match sender.try_send(record) {
+                Ok(()) if waiting.is_empty() => set_paused(&consumer, false),
+                Err(TrySendError::Full(record)) if record.ticket.is_current() => {
+                    waiting.push_front(record);
+                    break;
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        // a full queue pauses fetching, but polling goes on: it is what keeps us in the group
+        let wait = if waiting.is_empty() { Duration::from_millis(50) } else { Duration::from_millis(2) };
+        match consumer.poll(wait) {
+            None => {}
+            Some(Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
+            ))) => tracing::warn!("a topic does not exist yet; waiting for it to be provisioned"),
+            Some(Err(error)) => tracing::warn!(%error, "poll failed; the client tries again"),
+            Some(Ok(message)) => {
+                let Some(topic) = topics.iter().copied().find(|topic| topic.name() == message.topic()) else {
+                    continue;
+                };
+                let record = own(&message, topic, &shared.tracker);
+                if !waiting.is_empty() {
+                    waiting.push_back(record);
+                    continue;
+                }
+                if let Err(TrySendError::Full(record)) = sender.try_send(record) {
+                    set_paused(&consumer, true);
+                    waiting.push_back(record);
+                }
+            }
+        }
+        store_progress(&consumer, &shared.tracker);
+    }
+    drop(waiting);
+    shared.drain(&consumer, shared.assigned.load(Ordering::SeqCst) as usize);
+    consumer.unsubscribe();
+    // leaving the group needs a last poll; closing the client has been seen to hang, so nobody waits for it
+    let _ = consumer.poll(Duration::from_millis(100));
+    shared.stopped.store(true, Ordering::SeqCst);
+    drop(consumer);
+}
+
+fn own(message: &BorrowedMessage<'_>, topic: Topic, tracker: &Arc<Tracker>) -> Record {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        headers
+            .iter()
+            .take(32)
+            .filter_map(|header| {
+                let value = std::str::from_utf8(header.value?).ok()?;
+                Some((header.key.to_owned(), value.to_owned()))
+            })
+            .collect()
+    });
+    Record {
+        topic,
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis(),
+        key: message.key().map(<[u8]>::to_vec),
+        headers,
+        payload: message.payload().map(<[u8]>::to_vec).unwrap_or_default(),
+        ticket: tracker.issue((topic, message.partition()), message.offset()),
+    }
+}
+
+fn set_paused(consumer: &BaseConsumer<Context>, paused: bool) {
+    let outcome = consumer.assignment().and_then(|partitions| {
+        if paused { consumer.pause(&partitions) } else { consumer.resume(&partitions) }
+    });
+    if let Err(error) = outcome {
+        tracing::warn!(%error, paused, "pause or resume failed");
+    }
+}

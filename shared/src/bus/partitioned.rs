@@ -1,0 +1,241 @@
+//! The runtime of a stage that keeps its state in memory: one task per partition, its state in a compacted topic.
+//!
+//! The group's offset is committed only up to what the last snapshot reflects, and only after the snapshot and every
+//! event before it are acknowledged. A crash between the two leaves parts of the state ahead of the offset: each part
+//! holds the offsets it reflects, and its task skips what it already holds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::reader::{From, Reader};
+use super::tracker::Ticket;
+use super::{Consumer, Error, Options, Producer, Record, dead_letter};
+use crate::events::{Outgoing, Topic};
+
+/// Records a partition's task may have waiting.
+const QUEUE: usize = 1024;
+
+/// What a task makes of one record.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Events to publish, in order.
+    pub publish: Vec<Outgoing>,
+    /// Why the record, or a part of it, is refused; it then goes to the dead-letter topic.
+    pub refused: Option<String>,
+}
+
+/// One record of the state topic: a part of a task's state under its own key, e.g. one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Key within the partition.
+    pub key: String,
+    /// The state, as the task writes it.
+    pub payload: Vec<u8>,
+}
+
+/// State of one partition.
+pub trait Task: Send + 'static {
+    /// Takes one record. Skips what the state already reflects.
+    fn record(&mut self, topic: Topic, offset: i64, payload: &[u8]) -> Output;
+
+    /// Returns the parts that have changed since the last call, each with the offsets it reflects.
+    fn snapshot(&mut self) -> Vec<Part>;
+
+    /// Takes back one part of an earlier snapshot; once, before the first record.
+    fn restore(&mut self, part: &[u8]) -> Result<(), anyhow::Error>;
+}
+
+/// How a partitioned stage runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Consumer group, dead-letter topic and metric label.
+    pub stage: &'static str,
+    /// Input topics; equal partition numbers go to one task.
+    pub topics: Vec<Topic>,
+    /// Compacted topic of the state.
+    pub state: Topic,
+    /// Longest time between snapshots.
+    pub snapshot_every: Duration,
+}
+
+/// Reads until `shutdown`, with a task from `make` for each assigned partition.
+pub async fn run<T: Task>(
+    options: &Options,
+    settings: Settings,
+    make: impl Fn(i32) -> T,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let producer = Producer::connect(options)?;
+    let mut consumer = Consumer::join(options, settings.stage, &settings.topics)?;
+    let revocations = consumer.handle().revocations();
+    let settings = Arc::new(settings);
+    let mut tasks: BTreeMap<i32, (u64, mpsc::Sender<Record>)> = BTreeMap::new();
+    let mut running = tokio::task::JoinSet::new();
+    let failure = loop {
+        let record = tokio::select! {
+            () = shutdown.cancelled() => break None,
+            Some(ended) = running.join_next() => match ended {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => break Some(error),
+                Err(panic) => break Some(Error::Other(format!("a partition's task panicked: {panic}"))),
+            },
+            record = consumer.next() => match record {
+                Some(record) => record,
+                None => break None,
+            },
+        };
+        let epoch = *revocations.borrow();
+        let partition = record.partition;
+        if tasks.get(&partition).is_none_or(|(of, sender)| *of != epoch || sender.is_closed()) {
+            let (sender, records) = mpsc::channel(QUEUE);
+            tasks.insert(partition, (epoch, sender));
+            running.spawn(work(
+                options.clone(),
+                Arc::clone(&settings),
+                producer.clone(),
+                partition,
+                make(partition),
+                records,
+                revocations.clone(),
+                epoch,
+            ));
+        }
+        // a task that has ended hands its records back by dropping them: they are read again after the rebalance
+        let _ = tasks[&partition].1.send(record).await;
+    };
+    tasks.clear();
+    consumer.leave().await;
+    running.shutdown().await;
+    let closing = producer.clone();
+    let _ = tokio::task::spawn_blocking(move || closing.flush(Duration::from_secs(2))).await;
+    failure.map_or(Ok(()), Err)
+}
+
+#[allow(clippy::too_many_arguments, reason = "the parts of one task, named where it is spawned")]
+async fn work<T: Task>(
+    options: Options,
+    settings: Arc<Settings>,
+    producer: Producer,
+    partition: i32,
+    mut task: T,
+    mut records: mpsc::Receiver<Record>,
+    mut revocations: watch::Receiver<u64>,
+    epoch: u64,
+) -> Result<(), Error> {
+    restore(&options, &settings, partition, &mut task).await?;
+    let mut journal = Journal { done: Vec::new(), pending: Vec::new() };
+    let mut ticks = tokio::time::interval(settings.snapshot_every);
+    ticks.tick().await;
+    loop {
+        let revoked = *revocations.borrow_and_update() != epoch;
+        if revoked {
+            break;
+        }
+        tokio::select! {
+            biased;
+            _ = revocations.changed() => {}
+            _ = ticks.tick() => {
+                journal.settle(&settings, &producer, partition, &mut task).await?;
+            }
+            record = records.recv() => match record {
+                None => break,
+                Some(mut record) => {
+                    if !record.ticket.start() {
+                        continue;
+                    }
+                    let output = task.record(record.topic, record.offset, &record.payload);
+                    for outgoing in &output.publish {
+                        journal.pending.push(producer.enqueue(
+                            outgoing.topic,
+                            Some(&outgoing.key),
+                            &outgoing.envelope.to_headers(),
+                            &outgoing.payload,
+                        ).await?);
+                    }
+                    if let Some(reason) = output.refused {
+                        dead_letter::send(&producer, settings.stage, &record, &reason, 1).await?;
+                    }
+                    journal.done.push(record.ticket);
+                    if journal.done.len() >= 50_000 {
+                        journal.settle(&settings, &producer, partition, &mut task).await?;
+                    }
+                }
+            },
+        }
+    }
+    journal.settle(&settings, &producer, partition, &mut task).await
+}
+
+/// What was done since the last snapshot.
+struct Journal {
+    done: Vec<Ticket>,
+    pending: Vec<super::Pending>,
+}
+
+impl Journal {
+    /// Waits for every event to be acknowledged, writes the snapshot, and only then lets the offsets go.
+    async fn settle<T: Task>(
+        &mut self,
+        settings: &Settings,
+        producer: &Producer,
+        partition: i32,
+        task: &mut T,
+    ) -> Result<(), Error> {
+        for pending in self.pending.drain(..) {
+            pending.acknowledged().await?;
+        }
+        if self.done.is_empty() {
+            return Ok(());
+        }
+        let mut writes = Vec::new();
+        for part in task.snapshot() {
+            let key = format!("{partition}/{}", part.key);
+            writes.push(
+                producer.enqueue_at(settings.state, Some(partition), Some(&key), &Vec::new(), &part.payload).await?,
+            );
+        }
+        for write in writes {
+            write.acknowledged().await?;
+        }
+        for ticket in self.done.drain(..) {
+            ticket.finish();
+        }
+        metrics::counter!("firewatch_snapshots_total", "stage" => settings.stage).increment(1);
+        Ok(())
+    }
+}
+
+async fn restore<T: Task>(
+    options: &Options,
+    settings: &Settings,
+    partition: i32,
+    task: &mut T,
+) -> Result<(), Error> {
+    let (options, state) = (options.clone(), settings.state);
+    let lines = tokio::task::spawn_blocking(move || {
+        Reader::open(&options, state, Some(partition), From::Beginning, Duration::from_secs(10))?
+            .to_end(Duration::from_secs(60))
+    })
+    .await
+    .map_err(|error| Error::Other(error.to_string()))??;
+    let mut parts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for line in lines {
+        if let (Some(key), Some(payload)) = (line.key, line.payload) {
+            parts.insert(key, payload);
+        }
+    }
+    let found = parts.len();
+    for (key, payload) in parts {
+        if let Err(error) = task.restore(&payload) {
+            // relearning one service beats not starting at all
+            tracing::warn!(%error, key, "a part of the state cannot be read; it is learned anew");
+            metrics::counter!("firewatch_state_unreadable_total", "stage" => settings.stage).increment(1);
+        }
+    }
+    tracing::info!(partition, parts = found, "state restored");
+    Ok(())
+}

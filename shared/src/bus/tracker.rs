@@ -1,0 +1,201 @@
+//! Which offsets may be committed: everything below the lowest record that is not finished.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::events::Topic;
+
+/// A partition of a topic.
+pub type Place = (Topic, i32);
+
+#[derive(Debug, Default)]
+struct Partition {
+    /// Handed out and not finished.
+    unfinished: BTreeSet<i64>,
+    /// One past the highest offset handed out.
+    next: i64,
+    /// Being worked on right now.
+    active: usize,
+    /// What was last given to the client to commit.
+    stored: i64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    partitions: BTreeMap<Place, Partition>,
+    /// Counts assignments; a ticket of an earlier one is void.
+    epoch: u64,
+}
+
+/// Shared by the polling thread and the workers.
+#[derive(Debug, Default)]
+pub struct Tracker {
+    state: Mutex<State>,
+    idle: Condvar,
+}
+
+/// The right to work on one record.
+#[derive(Debug)]
+pub struct Ticket {
+    tracker: std::sync::Arc<Tracker>,
+    place: Place,
+    offset: i64,
+    epoch: u64,
+    started: bool,
+}
+
+impl Tracker {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands out a ticket for a record that was read.
+    pub fn issue(self: &std::sync::Arc<Self>, place: Place, offset: i64) -> Ticket {
+        let mut state = self.lock();
+        let epoch = state.epoch;
+        let partition = state.partitions.entry(place).or_default();
+        partition.unfinished.insert(offset);
+        partition.next = partition.next.max(offset + 1);
+        drop(state);
+        Ticket { tracker: std::sync::Arc::clone(self), place, offset, epoch, started: false }
+    }
+
+    /// Voids all tickets that have not been started and waits until the started ones are finished or given up.
+    /// Returns whether all were in time.
+    pub fn drain(&self, deadline: Duration) -> bool {
+        let end = Instant::now() + deadline;
+        let mut state = self.lock();
+        state.epoch += 1;
+        while state.partitions.values().any(|partition| partition.active > 0) {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.idle.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Forgets all partitions, after they were drained and committed.
+    pub fn clear(&self) {
+        let mut state = self.lock();
+        state.epoch += 1;
+        state.partitions.clear();
+    }
+
+    /// Returns the offsets that have become safe to commit since the last call.
+    pub fn progress(&self) -> Vec<(Place, i64)> {
+        let mut state = self.lock();
+        let mut progress = Vec::new();
+        for (place, partition) in &mut state.partitions {
+            let safe = partition.unfinished.first().copied().unwrap_or(partition.next);
+            if safe > partition.stored {
+                partition.stored = safe;
+                progress.push((*place, safe));
+            }
+        }
+        progress
+    }
+
+    /// Returns the number of records that were read and are not finished.
+    pub fn in_flight(&self) -> usize {
+        self.lock().partitions.values().map(|partition| partition.unfinished.len()).sum()
+    }
+
+    /// Returns the current epoch: it changes with every assignment and revocation.
+    pub fn epoch(&self) -> u64 {
+        self.lock().epoch
+    }
+}
+
+impl Ticket {
+    /// Begins the work. `false` means that the partition was taken away: drop the record, someone else will read it.
+    #[must_use]
+    pub fn start(&mut self) -> bool {
+        let mut state = self.tracker.lock();
+        if state.epoch != self.epoch {
+            return false;
+        }
+        if !self.started
+            && let Some(partition) = state.partitions.get_mut(&self.place)
+        {
+            partition.active += 1;
+            self.started = true;
+        }
+        self.started
+    }
+
+    /// Returns whether the partition is still ours.
+    pub fn is_current(&self) -> bool {
+        self.tracker.lock().epoch == self.epoch
+    }
+
+    /// Ends the work: the record need not be read again.
+    pub fn finish(self) {
+        let mut state = self.tracker.lock();
+        if let Some(partition) = state.partitions.get_mut(&self.place) {
+            partition.unfinished.remove(&self.offset);
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.started {
+            let mut state = self.tracker.lock();
+            if let Some(partition) = state.partitions.get_mut(&self.place) {
+                partition.active = partition.active.saturating_sub(1);
+            }
+            drop(state);
+            self.tracker.idle.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const PLACE: Place = (Topic::Anomalies, 0);
+
+    #[test]
+    fn nothing_beyond_an_unfinished_record_is_committed() {
+        let tracker = Arc::new(Tracker::default());
+        let mut tickets: Vec<Ticket> = (10..13).map(|offset| tracker.issue(PLACE, offset)).collect();
+        assert_eq!(tracker.progress(), [(PLACE, 10)]);
+        for ticket in tickets.drain(1..) {
+            ticket.finish();
+        }
+        assert_eq!(tracker.progress(), []);
+        tickets.remove(0).finish();
+        assert_eq!(tracker.progress(), [(PLACE, 13)]);
+        assert_eq!(tracker.progress(), []);
+    }
+
+    #[test]
+    fn a_drain_waits_for_started_work_and_voids_the_rest() {
+        let tracker = Arc::new(Tracker::default());
+        let mut started = tracker.issue(PLACE, 1);
+        let mut waiting = tracker.issue(PLACE, 2);
+        assert!(started.start());
+        assert!(!tracker.drain(Duration::from_millis(20)), "started work is not finished yet");
+        assert!(!waiting.start(), "work that had not begun must not begin after a drain");
+        let worker = std::thread::spawn(move || started.finish());
+        assert!(tracker.drain(Duration::from_secs(5)));
+        worker.join().unwrap();
+        assert_eq!(tracker.progress(), [(PLACE, 2)]);
+    }
+
+    #[test]
+    fn work_that_was_given_up_is_read_again() {
+        let tracker = Arc::new(Tracker::default());
+        let mut ticket = tracker.issue(PLACE, 5);
+        assert!(ticket.start());
+        drop(ticket);
+        assert!(tracker.drain(Duration::from_millis(20)));
+        assert_eq!(tracker.progress(), [(PLACE, 5)], "offset 5 itself stays uncommitted");
+    }
+}

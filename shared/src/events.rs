@@ -1,0 +1,253 @@
+//! What travels on the bus: the type of every topic's payload, the topics, the envelope and the schemas.
+//!
+//! Payloads are flat JSON. Unknown fields are ignored; missing required ones, unknown enum values and numbers that
+//! are not finite are refused ([`decode`]), and the record goes to the dead-letter topic with the reason.
+
+pub mod anomaly;
+pub mod envelope;
+pub mod fault;
+pub mod incident;
+pub mod outgoing;
+pub mod postmortem;
+pub mod raw;
+pub mod rca;
+pub mod remediation;
+pub mod schema;
+pub mod topic;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+pub use anomaly::Anomaly;
+pub use envelope::Envelope;
+pub use fault::Fault;
+pub use incident::Incident;
+pub use outgoing::Outgoing;
+pub use postmortem::Postmortem;
+pub use raw::{Deployment, LogRecord, MetricSample, Span};
+pub use rca::RootCause;
+pub use remediation::Plan;
+pub use topic::Topic;
+
+/// Largest payload that is read, in bytes. A larger one is refused before it is parsed.
+pub const MAX_PAYLOAD: usize = 512 * 1024;
+
+/// How bad it is, from 1 (everything is down) to 4 (worth knowing).
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing; nobody is woken.
+    Sev4,
+    /// Degraded, no or little user impact.
+    Sev3,
+    /// Users notice.
+    Sev2,
+    /// A critical path is failing.
+    Sev1,
+}
+
+impl Severity {
+    /// Returns the name people use, e.g. `SEV2`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Sev1 => "SEV1",
+            Self::Sev2 => "SEV2",
+            Self::Sev3 => "SEV3",
+            Self::Sev4 => "SEV4",
+        }
+    }
+}
+
+/// What a series measures, as far as causes are concerned.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Time a request takes.
+    Latency,
+    /// Share or rate of failures.
+    Errors,
+    /// Processor use.
+    Cpu,
+    /// Memory use.
+    Memory,
+    /// A pool with a ceiling: connections, threads, file descriptors.
+    Pool,
+    /// Distance behind the head of a queue or log.
+    Lag,
+    /// Disk use.
+    Disk,
+    /// Requests per second.
+    Traffic,
+    /// Remaining life of a certificate.
+    Certificate,
+    /// Anything else.
+    Other,
+}
+
+/// The kind of cause, as runbooks and past incidents name it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Category {
+    /// Processor exhaustion.
+    Cpu,
+    /// Memory exhaustion or leak.
+    Memory,
+    /// Slow or lossy network.
+    Network,
+    /// A fault in the service's own code or configuration.
+    Code,
+    /// A change that was just rolled out.
+    Deployment,
+    /// A pool of the service ran out: database connections, threads.
+    Pool,
+    /// A consumer falls behind its log.
+    Lag,
+    /// A service or system below is at fault and not itself watched.
+    Dependency,
+    /// Disk exhaustion.
+    Disk,
+    /// An expired or expiring certificate.
+    Certificate,
+    /// A surge or drop of traffic.
+    Traffic,
+    /// Not visible in this telemetry.
+    Unknown,
+}
+
+impl Category {
+    /// Returns the category in words, for a sentence.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Cpu => "CPU saturation",
+            Self::Memory => "memory pressure",
+            Self::Network => "slow network",
+            Self::Code => "a fault in its code or configuration",
+            Self::Deployment => "a bad deployment",
+            Self::Pool => "an exhausted connection pool",
+            Self::Lag => "consumer lag",
+            Self::Dependency => "a failing dependency",
+            Self::Disk => "a full disk",
+            Self::Certificate => "an expiring certificate",
+            Self::Traffic => "a change of traffic",
+            Self::Unknown => "an unknown cause",
+        }
+    }
+}
+
+macro_rules! display_as_serialised {
+    ($($type:ty),*) => {$(
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.serialize(f)
+            }
+        }
+    )*};
+}
+display_as_serialised!(
+    Severity,
+    Kind,
+    Category,
+    anomaly::Status,
+    anomaly::Direction,
+    incident::State,
+    rca::Verdict,
+    rca::Method,
+    remediation::Priority,
+    remediation::Risk,
+    raw::Level,
+    fault::Scenario
+);
+
+/// Why a payload was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The record has no value at all.
+    #[error("empty payload")]
+    Empty,
+    /// The record is larger than [`MAX_PAYLOAD`].
+    #[error("payload of {0} bytes is larger than {MAX_PAYLOAD}")]
+    TooLarge(usize),
+    /// Not JSON, or not the JSON this topic carries.
+    #[error("malformed: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// The envelope names a version this reader does not know.
+    #[error("unknown event type {0:?}")]
+    UnknownType(String),
+    /// A rule the types cannot express is broken.
+    #[error("invalid: {0}")]
+    Invalid(String),
+}
+
+impl Refusal {
+    /// Returns a short name for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::TooLarge(_) => "too_large",
+            Self::Malformed(_) => "malformed",
+            Self::UnknownType(_) => "unknown_type",
+            Self::Invalid(_) => "invalid",
+        }
+    }
+}
+
+/// An event with its own topic identity: type name, version and what it is about.
+pub trait Event: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// The CloudEvents type with its version, e.g. `firewatch.anomaly.v1`.
+    const TYPE: &'static str;
+
+    /// Returns what the event is about (`ce_subject`), usually the key.
+    fn subject(&self) -> String;
+
+    /// Checks what the types cannot.
+    fn validate(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+/// Reads one event from a payload.
+pub fn decode<E: Event>(payload: &[u8]) -> Result<E, Refusal> {
+    if payload.is_empty() {
+        return Err(Refusal::Empty);
+    }
+    if payload.len() > MAX_PAYLOAD {
+        return Err(Refusal::TooLarge(payload.len()));
+    }
+    let event: E = serde_json::from_slice(payload)?;
+    event.validate()?;
+    Ok(event)
+}
+
+/// Writes one event as its payload.
+///
+/// Fails only where a number is not finite, which validation refuses on the way in.
+pub fn encode<E: Event>(event: &E) -> Result<Vec<u8>, Refusal> {
+    event.validate()?;
+    Ok(serde_json::to_vec(event)?)
+}
+
+/// Refuses numbers that are not finite.
+pub(crate) fn finite(name: &str, value: f64) -> Result<(), Refusal> {
+    if value.is_finite() { Ok(()) } else { Err(Refusal::Invalid(format!("{name} is not finite"))) }
+}
+
+/// Refuses empty and overlong names.
+pub(crate) fn named(name: &str, value: &str) -> Result<(), Refusal> {
+    match value.len() {
+        0 => Err(Refusal::Invalid(format!("{name} is empty"))),
+        1..=256 => Ok(()),
+        long => Err(Refusal::Invalid(format!("{name} of {long} bytes is longer than 256"))),
+    }
+}
+
+/// Returns the environment that is assumed where a record names none.
+pub(crate) fn default_environment() -> String {
+    "production".to_owned()
+}

@@ -1,0 +1,133 @@
+//! The topics: names, keys, partitions. Created by the stack, never by auto-creation.
+
+use std::fmt;
+
+/// How a topic forgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retention {
+    /// After this many hours.
+    Hours(u32),
+    /// Keeps the last record of each key.
+    Compacted,
+}
+
+/// A topic of Firewatch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    /// Metric samples, keyed by service.
+    RawMetrics,
+    /// Log lines, keyed by service.
+    RawLogs,
+    /// Changes, keyed by service.
+    RawDeployments,
+    /// Spans, keyed by trace.
+    RawSpans,
+    /// Anomalies, keyed by service.
+    Anomalies,
+    /// Announced incidents, keyed by incident.
+    IncidentsOpened,
+    /// Changed incidents, keyed by incident.
+    IncidentsUpdated,
+    /// Incidents that are over, keyed by incident.
+    IncidentsResolved,
+    /// Ranked causes, keyed by incident.
+    RcaCompleted,
+    /// Plans, keyed by incident.
+    Plans,
+    /// Actions, keyed by incident.
+    Actions,
+    /// Postmortems, keyed by incident.
+    Postmortems,
+    /// Detection's baselines, keyed by partition and service.
+    DetectionState,
+    /// The simulator's ground truth, keyed by service.
+    SimFaults,
+    /// Dead letters of a stage, keyed as the input was.
+    DeadLetters(&'static str),
+}
+
+/// Stages that have a dead-letter topic.
+pub const STAGES: [&str; 6] =
+    ["detection", "correlation", "investigation", "remediation", "communication", "postmortem"];
+
+impl Topic {
+    /// Every topic the stack provisions.
+    pub fn all() -> Vec<Self> {
+        let mut all = vec![
+            Self::RawMetrics,
+            Self::RawLogs,
+            Self::RawDeployments,
+            Self::RawSpans,
+            Self::Anomalies,
+            Self::IncidentsOpened,
+            Self::IncidentsUpdated,
+            Self::IncidentsResolved,
+            Self::RcaCompleted,
+            Self::Plans,
+            Self::Actions,
+            Self::Postmortems,
+            Self::DetectionState,
+            Self::SimFaults,
+        ];
+        all.extend(STAGES.map(Self::DeadLetters));
+        all
+    }
+
+    /// Returns the topic of that name, if it is ours.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::all().into_iter().find(|topic| topic.name() == name)
+    }
+
+    /// Returns the name on the broker.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RawMetrics => "raw.metrics",
+            Self::RawLogs => "raw.logs",
+            Self::RawDeployments => "raw.deployments",
+            Self::RawSpans => "raw.spans",
+            Self::Anomalies => "anomalies.detected",
+            Self::IncidentsOpened => "incidents.opened",
+            Self::IncidentsUpdated => "incidents.updated",
+            Self::IncidentsResolved => "incidents.resolved",
+            Self::RcaCompleted => "rca.completed",
+            Self::Plans => "remediation.plans",
+            Self::Actions => "remediation.actions",
+            Self::Postmortems => "postmortems.generated",
+            Self::DetectionState => "detection.state",
+            Self::SimFaults => "sim.faults",
+            Self::DeadLetters(stage) => match stage {
+                "detection" => "dlq.detection",
+                "correlation" => "dlq.correlation",
+                "investigation" => "dlq.investigation",
+                "remediation" => "dlq.remediation",
+                "communication" => "dlq.communication",
+                "postmortem" => "dlq.postmortem",
+                other => unreachable!("no stage is called {other}"),
+            },
+        }
+    }
+
+    /// Returns the number of partitions. All keyed topics share one number, so that the `range` assignor gives one
+    /// replica the same partition of each.
+    pub fn partitions(self) -> i32 {
+        match self {
+            Self::DeadLetters(_) | Self::SimFaults => 1,
+            _ => 6,
+        }
+    }
+
+    /// Returns how the topic forgets. Nothing is correct only because of it.
+    pub fn retention(self) -> Retention {
+        match self {
+            Self::DetectionState => Retention::Compacted,
+            Self::RawMetrics | Self::RawLogs | Self::RawSpans => Retention::Hours(48),
+            _ => Retention::Hours(24 * 14),
+        }
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

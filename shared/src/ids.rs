@@ -1,0 +1,115 @@
+//! Identifiers. Each is derived from what it names, so that the same input always yields the same id and a
+//! replay changes nothing downstream.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The namespace of every id that Firewatch derives (RFC 9562, version 5).
+const NAMESPACE: Uuid = Uuid::from_u128(0x6669_7265_7761_7463_6800_0000_0000_0001);
+
+/// Derives a version 5 UUID from its parts. Parts are length-prefixed, so `["ab", "c"]` and `["a", "bc"]` differ.
+pub fn derive(parts: &[&str]) -> Uuid {
+    let mut name = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
+    for part in parts {
+        name.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        name.extend_from_slice(part.as_bytes());
+    }
+    Uuid::new_v5(&NAMESPACE, &name)
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map($name)
+            }
+        }
+    };
+}
+
+id!(
+    /// One event on the bus (`ce_id`): what the inbox deduplicates by.
+    EventId
+);
+id!(
+    /// One episode of one series, from its start until it cleared.
+    AnomalyId
+);
+id!(
+    /// One incident.
+    IncidentId
+);
+id!(
+    /// One remediation plan of an incident.
+    PlanId
+);
+id!(
+    /// One postmortem of an incident.
+    PostmortemId
+);
+
+impl AnomalyId {
+    /// Returns the id of the episode that began at `started_at_ms` in one series.
+    pub fn of_episode(environment: &str, service: &str, metric: &str, started_at_ms: i64) -> Self {
+        Self(derive(&["anomaly", environment, service, metric, &started_at_ms.to_string()]))
+    }
+}
+
+impl IncidentId {
+    /// Returns the id of the incident that `first` opened.
+    pub fn opened_by(first: AnomalyId) -> Self {
+        Self(derive(&["incident", &first.to_string()]))
+    }
+}
+
+impl EventId {
+    /// Returns the id of the `revision`-th event of `kind` about `subject`.
+    pub fn of(kind: &str, subject: &str, revision: u32) -> Self {
+        Self(derive(&["event", kind, subject, &revision.to_string()]))
+    }
+
+    /// Returns the id of a record without an envelope: where it lies in the log.
+    pub fn of_record(topic: &str, partition: i32, offset: i64) -> Self {
+        Self(derive(&["record", topic, &partition.to_string(), &offset.to_string()]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cannot_run_into_each_other() {
+        assert_ne!(derive(&["ab", "c"]), derive(&["a", "bc"]));
+        assert_eq!(derive(&["ab", "c"]), derive(&["ab", "c"]));
+    }
+
+    #[test]
+    fn an_episode_keeps_its_id_on_replay() {
+        let id = AnomalyId::of_episode("prod", "payment", "latency_p99_ms", 1_700_000_000_000);
+        assert_eq!(id, AnomalyId::of_episode("prod", "payment", "latency_p99_ms", 1_700_000_000_000));
+        assert_ne!(id, AnomalyId::of_episode("prod", "payment", "latency_p99_ms", 1_700_000_010_000));
+    }
+}

@@ -1,0 +1,93 @@
+//! Which model and which index.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::embedding::FastEmbedder;
+use super::postgres::PostgresIndex;
+use super::retrieval::Retrieval;
+use super::{Error, Index};
+use crate::store::Store;
+
+/// Where chunks are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Adapter {
+    /// Rows in PostgreSQL, scanned exactly.
+    #[default]
+    Postgres,
+    /// A Qdrant server.
+    Qdrant,
+}
+
+/// Settings of knowledge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Directory with model, tokenizer and ONNX Runtime, see [`super::embedding`].
+    pub model_dir: PathBuf,
+    /// Where chunks are kept.
+    pub index: Adapter,
+    /// Qdrant's gRPC address.
+    pub qdrant_url: String,
+    /// Longest wait for Qdrant, milliseconds.
+    pub qdrant_timeout_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            model_dir: PathBuf::from("models"),
+            index: Adapter::Postgres,
+            qdrant_url: "http://127.0.0.1:6334".to_owned(),
+            qdrant_timeout_ms: 5_000,
+        }
+    }
+}
+
+impl Options {
+    /// Returns everything that is wrong, one line each.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.index == Adapter::Qdrant {
+            if !cfg!(feature = "qdrant") {
+                problems.push("index: this binary was built without the feature `qdrant`".to_owned());
+            }
+            if !(self.qdrant_url.starts_with("http://") || self.qdrant_url.starts_with("https://")) {
+                problems.push(format!("qdrant_url {:?} is not an http address", self.qdrant_url));
+            }
+        }
+        if !(100..=60_000).contains(&self.qdrant_timeout_ms) {
+            problems.push("qdrant_timeout_ms is not between 100 and 60,000".to_owned());
+        }
+        problems
+    }
+
+    /// Loads the model. Takes about half a second.
+    pub async fn embedder(&self) -> Result<FastEmbedder, Error> {
+        FastEmbedder::load(&self.model_dir).await
+    }
+
+    /// Returns the index that is asked for. Does not connect yet.
+    pub fn open_index(&self, store: Store) -> Result<Arc<dyn Index>, Error> {
+        match self.index {
+            Adapter::Postgres => Ok(Arc::new(PostgresIndex::new(store))),
+            #[cfg(feature = "qdrant")]
+            Adapter::Qdrant => {
+                let timeout = std::time::Duration::from_millis(self.qdrant_timeout_ms);
+                Ok(Arc::new(super::qdrant::QdrantIndex::new(&self.qdrant_url, timeout)?))
+            }
+            #[cfg(not(feature = "qdrant"))]
+            Adapter::Qdrant => {
+                Err(Error::Inconsistent("this binary was built without the feature `qdrant`".to_owned()))
+            }
+        }
+    }
+
+    /// Loads the model and returns search over the index.
+    pub async fn retrieval(&self, store: Store) -> Result<Retrieval, Error> {
+        Ok(Retrieval::new(Arc::new(self.embedder().await?), self.open_index(store)?))
+    }
+}

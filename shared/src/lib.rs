@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+pub mod clock;
+pub mod events;
+pub mod ids;
+pub mod llm;
+
+#[cfg(feature = "bus")]
+pub mod bus;
+#[cfg(feature = "knowledge")]
+pub mod knowledge;
+#[cfg(feature = "service")]
+pub mod service;
+#[cfg(feature = "stage")]
+pub mod stage;
+#[cfg(feature = "store")]
+pub mod store;
+
+pub mod catalogue;
+pub mod error;
+pub mod graph;

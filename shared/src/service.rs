@@ -1,0 +1,141 @@
+//! What every process has: configuration, tracing, probes, metrics and an orderly end.
+
+pub mod config;
+pub mod probes;
+pub mod secret;
+pub mod telemetry;
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+pub use config::{Cli, Common, Config, Section};
+pub use probes::{Probes, Readiness};
+pub use secret::Secret;
+
+/// What `run` of a service is handed besides its configuration.
+#[derive(Clone)]
+pub struct Deps {
+    /// Name of this process, unique among its replicas: stage and process id.
+    pub process: String,
+    /// Where it reports its dependencies.
+    pub readiness: Readiness,
+}
+
+/// Loads the configuration, starts telemetry and probes, and runs `service` until SIGTERM, SIGINT or its own end.
+///
+/// Exits with 0 after an orderly end, 1 after a failure, 2 where the configuration is invalid.
+pub fn main<S, F, Fut>(name: &'static str, run: F) -> ExitCode
+where
+    S: Section,
+    F: FnOnce(Config<S>, Deps, CancellationToken) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let cli = Cli::parse_for(name);
+    let config = match Config::<S>::load(name, &cli) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("{name}: the configuration is invalid:\n{problems}");
+            return ExitCode::from(2);
+        }
+    };
+    if cli.print_config {
+        println!("{}", config.to_toml());
+        return ExitCode::SUCCESS;
+    }
+    telemetry::init(&config.common.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.common.worker_threads.max(1))
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{name}: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        let process = format!("{name}-{}", std::process::id());
+        let metrics = telemetry::metrics(name)?;
+        let readiness = Readiness::default();
+        let probes = Probes::bind(&config.common.http.listen, readiness.clone(), metrics)
+            .await
+            .with_context(|| format!("listening on {}", config.common.http.listen))?;
+        tracing::info!(process, address = %probes.address(), version = env!("CARGO_PKG_VERSION"), "started");
+        let serving = tokio::spawn(probes.serve(shutdown.clone()));
+        let signals = tokio::spawn(cancel_on_signal(shutdown.clone()));
+        let outcome = run(config, Deps { process, readiness }, shutdown.clone()).await;
+        shutdown.cancel();
+        signals.abort();
+        let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
+        outcome
+    });
+    // blocking client calls may outlive the service; nobody waits for them
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    match outcome {
+        Ok(()) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "stopped by a failure");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Cancels `shutdown` on SIGTERM or SIGINT.
+pub async fn cancel_on_signal(shutdown: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be caught; stop me with kill -9");
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: finishing what is in flight"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: finishing what is in flight"),
+    }
+    shutdown.cancel();
+}
+
+/// Tries `attempt` until it succeeds or `shutdown`, saying every few seconds what is waited for.
+pub async fn wait_for<T, E, F, Fut>(
+    what: &'static str,
+    readiness: &Readiness,
+    shutdown: &CancellationToken,
+    mut attempt: F,
+) -> Option<T>
+where
+    E: std::fmt::Display,
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let outcome = tokio::select! {
+            () = shutdown.cancelled() => return None,
+            outcome = attempt() => outcome,
+        };
+        match outcome {
+            Ok(value) => {
+                readiness.up(what);
+                return Some(value);
+            }
+            Err(error) => {
+                tracing::warn!(dependency = what, %error, "waiting for a dependency");
+                readiness.down(what, &error.to_string());
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return None,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(Duration::from_secs(3));
+    }
+}

@@ -1,0 +1,92 @@
+//! `/healthz` (the process is alive), `/readyz` (its dependencies answer, with reasons) and `/metrics`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// What is known of each dependency: up, or why not.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, Option<String>>>>);
+
+impl Readiness {
+    /// Notes that a dependency answers.
+    pub fn up(&self, dependency: &'static str) {
+        self.set(dependency, None);
+    }
+
+    /// Notes why a dependency does not answer.
+    pub fn down(&self, dependency: &'static str, reason: &str) {
+        self.set(dependency, Some(reason.chars().take(300).collect()));
+    }
+
+    fn set(&self, dependency: &'static str, reason: Option<String>) {
+        let ready = if reason.is_none() { 1.0 } else { 0.0 };
+        metrics::gauge!("firewatch_dependency_up", "dependency" => dependency).set(ready);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(dependency, reason);
+    }
+
+    /// Returns whether all dependencies answer, and one line for each.
+    pub fn report(&self) -> (bool, String) {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ready = !known.is_empty() && known.values().all(Option::is_none);
+        let lines: Vec<String> = known
+            .iter()
+            .map(|(name, reason)| match reason {
+                None => format!("{name}: ok"),
+                Some(reason) => format!("{name}: down: {reason}"),
+            })
+            .collect();
+        (ready, if lines.is_empty() { "starting".to_owned() } else { lines.join("\n") } + "\n")
+    }
+}
+
+/// The HTTP side of a process.
+pub struct Probes {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: Router,
+}
+
+impl Probes {
+    /// Listens on `address:port`; port 0 takes a free one.
+    pub async fn bind(listen: &str, readiness: Readiness, metrics: PrometheusHandle) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(listen).await?;
+        let address = listener.local_addr()?;
+        let router = Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .with_state(readiness)
+            .route("/metrics", get(move || async move {
+                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+            }));
+        Ok(Self { listener, address, router })
+    }
+
+    /// Returns where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown`.
+    pub async fn serve(self, shutdown: CancellationToken) {
+        let serving =
+            axum::serve(self.listener, self.router).with_graceful_shutdown(async move { shutdown.cancelled().await });
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "probes are gone");
+        }
+    }
+}
+
+async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
+    let (ready, report) = readiness.report();
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, report)
+}

@@ -1,0 +1,461 @@
+//! The runtime: reads, decides, applies, relays, and only then lets the offset go.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Class, Context, Effects, Error, Stage, Timer};
+use crate::bus::{Consumer, Producer, Record, dead_letter};
+use crate::clock::Clock;
+use crate::events::envelope::header;
+use crate::ids::EventId;
+use crate::service::{Common, Deps, Readiness, wait_for};
+use crate::store::apply::{Applied, Cause};
+use crate::store::{self, Store};
+
+/// Events of different keys that are worked on side by side.
+const LANES: usize = 8;
+/// Records that may wait in one lane.
+const LANE_QUEUE: usize = 32;
+/// Tries of one event while its dependencies answer, before it becomes a dead letter.
+const MAX_ATTEMPTS: u32 = 8;
+/// Tries of one timer before it is given up, unless the stage decides earlier.
+const MAX_TIMER_ATTEMPTS: u32 = 30;
+/// Decisions that may lose against another replica in a row.
+const MAX_CONFLICTS: u32 = 100;
+/// Longest time one decision may take.
+const HANDLE_TIMEOUT: Duration = Duration::from_secs(45);
+/// Longest pause between looks at outbox and timers.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// Database and bus, connected.
+#[derive(Clone)]
+pub struct Base {
+    /// Database, migrated.
+    pub store: Store,
+    /// Bus.
+    pub producer: Producer,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    common: Common,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+}
+
+impl Base {
+    /// Connects, waiting for whatever is not there yet; none if the process is told to stop meanwhile.
+    pub async fn connect(
+        common: &Common,
+        deps: &Deps,
+        clock: Arc<dyn Clock>,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Option<Self>> {
+        let store = Store::new(&common.postgres, &deps.process)?;
+        let ready = wait_for("postgres", &deps.readiness, shutdown, || async {
+            store.ping().await?;
+            store.migrate().await
+        });
+        if ready.await.is_none() {
+            return Ok(None);
+        }
+        let producer = Producer::connect(&common.kafka)?;
+        if wait_for("kafka", &deps.readiness, shutdown, || ping(producer.clone())).await.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            store,
+            producer,
+            clock,
+            common: common.clone(),
+            readiness: deps.readiness.clone(),
+            shutdown: shutdown.clone(),
+        }))
+    }
+}
+
+async fn ping(producer: Producer) -> Result<(), crate::bus::Error> {
+    tokio::task::spawn_blocking(move || producer.ping(Duration::from_secs(5)))
+        .await
+        .unwrap_or(Err(crate::bus::Error::Closed))
+}
+
+/// Runs a stage until the base's shutdown; ends with an error where the process cannot go on.
+pub async fn run<S: Stage>(stage: S, base: Base) -> anyhow::Result<()> {
+    let mut consumer = Consumer::join(&base.common.kafka, S::NAME, S::TOPICS)?;
+    let watch = consumer.handle();
+    let runtime = Arc::new(Runtime { stage, base: base.clone(), wake_relay: Notify::new(), wake_timers: Notify::new() });
+    // what must go on while the last events are finished has a token of its own
+    let background = CancellationToken::new();
+    let mut tasks: JoinSet<Result<(), Error>> = JoinSet::new();
+    tasks.spawn(Arc::clone(&runtime).relay(background.clone()));
+    tasks.spawn(Arc::clone(&runtime).timers(background.clone()));
+    tasks.spawn(Arc::clone(&runtime).look_after(background.clone(), watch.clone()));
+    let mut lanes = Vec::with_capacity(LANES);
+    for _ in 0..LANES {
+        let (sender, records) = mpsc::channel(LANE_QUEUE);
+        lanes.push(sender);
+        tasks.spawn(Arc::clone(&runtime).lane(records));
+    }
+
+    let failure = loop {
+        tokio::select! {
+            () = base.shutdown.cancelled() => break None,
+            Some(ended) = tasks.join_next() => match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => break Some(error),
+                Err(panic) => break Some(Error::fatal(anyhow::anyhow!("a task panicked: {panic}"))),
+            },
+            record = consumer.next() => match record {
+                None => break Some(Error::fatal(anyhow::anyhow!("the consumer has ended"))),
+                Some(record) => runtime.dispatch(record, &lanes).await,
+            },
+        }
+    };
+    drop(lanes);
+    consumer.leave().await;
+    background.cancel();
+    let end = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(Duration::from_secs(3), end).await.is_err() {
+        tracing::warn!("work in flight was cut off; it will be done again");
+    }
+    // what the last events have left in the outbox; another replica would find it, but why wait
+    if let Err(error) = runtime.base.store.relay(S::NAME, &runtime.base.producer).await {
+        tracing::info!(%error, "the outbox is left to another replica");
+    }
+    match failure {
+        None => Ok(()),
+        Some(error) => Err(anyhow::Error::new(error).context(format!("stage {}", S::NAME))),
+    }
+}
+
+struct Runtime<S> {
+    stage: S,
+    base: Base,
+    wake_relay: Notify,
+    wake_timers: Notify,
+}
+
+/// A record on its way through a lane.
+struct Job<I> {
+    record: Record,
+    input: I,
+}
+
+impl<S: Stage> Runtime<S> {
+    /// Decodes a record and puts it in the lane of its key.
+    async fn dispatch(&self, mut record: Record, lanes: &[mpsc::Sender<Job<S::Input>>]) {
+        match S::decode(record.topic, &record.payload) {
+            Ok(input) => {
+                let mut hasher = DefaultHasher::new();
+                S::key(&input).hash(&mut hasher);
+                let lane = hasher.finish() as usize % lanes.len();
+                // a closed lane means shutdown: the record will be read again
+                let _ = lanes[lane].send(Job { record, input }).await;
+            }
+            Err(refusal) => {
+                if record.ticket.start() {
+                    metrics::counter!("firewatch_events_total", "stage" => S::NAME, "outcome" => refusal.reason())
+                        .increment(1);
+                    self.bury(record, &refusal.to_string(), 1).await;
+                }
+            }
+        }
+    }
+
+    async fn lane(self: Arc<Self>, mut jobs: mpsc::Receiver<Job<S::Input>>) -> Result<(), Error> {
+        while let Some(mut job) = jobs.recv().await {
+            if job.record.ticket.start() {
+                self.work(job).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles one event until it is done, dead or no longer ours.
+    async fn work(&self, job: Job<S::Input>) -> Result<(), Error> {
+        let Job { record, input } = job;
+        let event_id = header(&record.headers, "ce_id")
+            .and_then(|id| id.parse().ok())
+            .unwrap_or_else(|| EventId::of_record(record.topic.name(), record.partition, record.offset));
+        let context = self.context(event_id, header(&record.headers, "traceparent"));
+        let mut attempts = 0;
+        loop {
+            let begun = Instant::now();
+            let error = match self.once(&input, &context).await {
+                Ok(outcome) => {
+                    let outcome = match outcome {
+                        Applied::Committed => "handled",
+                        Applied::Duplicate => "duplicate",
+                    };
+                    metrics::counter!("firewatch_events_total", "stage" => S::NAME, "outcome" => outcome).increment(1);
+                    metrics::histogram!("firewatch_handle_seconds", "stage" => S::NAME).record(begun.elapsed());
+                    record.ticket.finish();
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            attempts += 1;
+            metrics::counter!("firewatch_failures_total", "stage" => S::NAME, "class" => class_name(error.class()))
+                .increment(1);
+            match error.class() {
+                Class::Fatal => return Err(error),
+                Class::Retry if attempts < MAX_ATTEMPTS => {
+                    tracing::warn!(event = %event_id, attempts, %error, "trying again");
+                    if !self.dependencies_answer().await {
+                        // not the event's fault: it waits, however long that takes
+                        attempts = 0;
+                    }
+                    if !self.pause(backoff(attempts)).await || !record.ticket.is_current() {
+                        return Ok(());
+                    }
+                }
+                Class::Retry | Class::Reject => {
+                    self.bury(record, &error.to_string(), attempts).await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn once(&self, input: &S::Input, context: &Context) -> Result<Applied, Error> {
+        if self.base.store.is_processed(S::NAME, context.event_id).await? {
+            return Ok(Applied::Duplicate);
+        }
+        for lost in 0..MAX_CONFLICTS {
+            let effects = bounded(self.stage.handle(input, context)).await?;
+            if effects.is_empty() {
+                return Ok(Applied::Committed);
+            }
+            let cause = Cause::Event(context.event_id);
+            match self.base.store.apply(S::NAME, cause, context.traceparent.as_deref(), &effects).await {
+                Err(store::Error::Conflict { .. }) => self.lost(lost).await,
+                outcome => {
+                    let outcome = outcome?;
+                    self.wake(&effects);
+                    return Ok(outcome);
+                }
+            }
+        }
+        Err(Error::retry(anyhow::anyhow!("lost against other replicas {MAX_CONFLICTS} times")))
+    }
+
+    async fn timer(self: Arc<Self>, timer: Timer) -> Result<(), Error> {
+        let context = self.context(timer.id, None);
+        let mut lost = 0;
+        let error = loop {
+            let effects = match bounded(self.stage.on_timer(&timer, &context)).await {
+                Ok(effects) => effects,
+                Err(error) => break error,
+            };
+            match self.base.store.apply(S::NAME, Cause::Timer(&timer), None, &effects).await {
+                Err(store::Error::Conflict { .. }) if lost < MAX_CONFLICTS => {
+                    self.lost(lost).await;
+                    lost += 1;
+                }
+                Err(error) => break error.into(),
+                Ok(_) => {
+                    metrics::counter!("firewatch_timers_total", "stage" => S::NAME, "outcome" => "handled").increment(1);
+                    self.wake(&effects);
+                    self.wake_timers.notify_one();
+                    return Ok(());
+                }
+            }
+        };
+        if error.class() == Class::Fatal {
+            return Err(error);
+        }
+        let again = error.class() == Class::Retry && timer.attempts + 1 < MAX_TIMER_ATTEMPTS;
+        let due = again.then(|| self.base.clock.now() + backoff(timer.attempts + 3).min(Duration::from_secs(60)));
+        let outcome = if again { "again" } else { "failed" };
+        metrics::counter!("firewatch_timers_total", "stage" => S::NAME, "outcome" => outcome).increment(1);
+        tracing::warn!(timer = timer.name, key = timer.key, attempts = timer.attempts + 1, again, %error, "timer failed");
+        // if this fails too, the lease ends and another replica takes over
+        if let Err(error) = self.base.store.return_timer(S::NAME, &timer, due, &error.to_string()).await {
+            tracing::warn!(%error, "timer could not be put back; its lease will end");
+        }
+        Ok(())
+    }
+
+    async fn timers(self: Arc<Self>, stop: CancellationToken) -> Result<(), Error> {
+        let mut running: JoinSet<Result<(), Error>> = JoinSet::new();
+        while !stop.is_cancelled() {
+            while let Some(ended) = running.try_join_next() {
+                ended.map_err(|panic| Error::fatal(anyhow::anyhow!("a timer panicked: {panic}")))??;
+            }
+            let room = LANES.saturating_sub(running.len());
+            let now = self.base.clock.now();
+            let claimed = if room == 0 {
+                Vec::new()
+            } else {
+                self.base.store.claim_timers(S::NAME, now, room as i64).await.unwrap_or_else(|error| {
+                    tracing::debug!(%error, "timers cannot be claimed");
+                    Vec::new()
+                })
+            };
+            let idle = claimed.is_empty();
+            for timer in claimed {
+                running.spawn(Arc::clone(&self).timer(timer));
+            }
+            if idle {
+                let due = self.base.store.next_timer(S::NAME).await.ok().flatten();
+                let wait = due.map_or(IDLE, |due| {
+                    Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO).clamp(Duration::from_millis(10), IDLE)
+                });
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = self.wake_timers.notified() => {}
+                    () = tokio::time::sleep(wait) => {}
+                }
+            }
+        }
+        while running.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    async fn relay(self: Arc<Self>, stop: CancellationToken) -> Result<(), Error> {
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            let wait = match self.base.store.relay(S::NAME, &self.base.producer).await {
+                Ok(turn) => {
+                    failures = 0;
+                    if turn.published > 0 {
+                        metrics::counter!("firewatch_outbox_published_total", "stage" => S::NAME)
+                            .increment(turn.published as u64);
+                        metrics::counter!("firewatch_outbox_taken_over_total", "stage" => S::NAME)
+                            .increment(turn.taken_over as u64);
+                    }
+                    match turn {
+                        store::outbox::Turn { more: true, published: 0, .. } => Duration::from_millis(10),
+                        store::outbox::Turn { more: true, .. } => Duration::ZERO,
+                        _ => IDLE,
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "outbox waits");
+                    failures += 1;
+                    backoff(failures)
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.wake_relay.notified(), if failures == 0 => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps `/readyz` and the gauges honest, and forgets what is old.
+    async fn look_after(self: Arc<Self>, stop: CancellationToken, watch: crate::bus::consumer::Handle) -> Result<(), Error> {
+        let mut turn: u64 = 0;
+        while !stop.is_cancelled() {
+            self.dependencies_answer().await;
+            metrics::gauge!("firewatch_assigned_partitions", "stage" => S::NAME).set(watch.assigned() as f64);
+            metrics::gauge!("firewatch_in_flight", "stage" => S::NAME).set(watch.in_flight() as f64);
+            if let Ok(depth) = self.base.store.outbox_depth(S::NAME).await {
+                metrics::gauge!("firewatch_outbox_depth", "stage" => S::NAME).set(depth as f64);
+            }
+            if turn.is_multiple_of(1_800)
+                && let Err(error) = self.base.store.sweep().await
+            {
+                tracing::debug!(%error, "sweep put off");
+            }
+            turn += 1;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks database and bus, and notes it for `/readyz`.
+    async fn dependencies_answer(&self) -> bool {
+        let (store, bus) = tokio::join!(self.base.store.ping(), ping(self.base.producer.clone()));
+        note(&self.base.readiness, "postgres", store.as_ref().err());
+        note(&self.base.readiness, "kafka", bus.as_ref().err());
+        store.is_ok() && bus.is_ok()
+    }
+
+    /// Sends a record to the dead-letter topic, however long Kafka takes; gives up only if it is no longer ours.
+    async fn bury(&self, record: Record, reason: &str, attempts: u32) {
+        let mut failures = 0;
+        while record.ticket.is_current() {
+            match dead_letter::send(&self.base.producer, S::NAME, &record, reason, attempts).await {
+                Ok(()) => {
+                    record.ticket.finish();
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the dead-letter topic does not take a record yet");
+                    failures += 1;
+                    if !self.pause(backoff(failures)).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn context(&self, event_id: EventId, traceparent: Option<&str>) -> Context {
+        Context {
+            event_id,
+            traceparent: traceparent.map(str::to_owned),
+            store: self.base.store.clone(),
+            stage: S::NAME,
+            clock: Arc::clone(&self.base.clock),
+        }
+    }
+
+    fn wake(&self, effects: &Effects) {
+        self.wake_relay.notify_one();
+        if !effects.timers.is_empty() {
+            self.wake_timers.notify_one();
+        }
+    }
+
+    /// Notes a decision that lost against another replica and lets that one go first.
+    async fn lost(&self, times: u32) {
+        metrics::counter!("firewatch_conflicts_total", "stage" => S::NAME).increment(1);
+        tokio::time::sleep(Duration::from_millis(u64::from(times.min(20)) + 1)).await;
+    }
+
+    /// Waits; `false` if the process is told to stop meanwhile.
+    async fn pause(&self, time: Duration) -> bool {
+        tokio::select! {
+            () = self.base.shutdown.cancelled() => false,
+            () = tokio::time::sleep(time) => true,
+        }
+    }
+}
+
+/// Limits the time of one decision.
+async fn bounded(decision: impl Future<Output = Result<Effects, Error>>) -> Result<Effects, Error> {
+    tokio::time::timeout(HANDLE_TIMEOUT, decision)
+        .await
+        .unwrap_or_else(|_| Err(Error::retry(anyhow::anyhow!("no decision within {HANDLE_TIMEOUT:?}"))))
+}
+
+fn note<E: std::fmt::Display>(readiness: &Readiness, what: &'static str, error: Option<&E>) {
+    match error {
+        None => readiness.up(what),
+        Some(error) => readiness.down(what, &error.to_string()),
+    }
+}
+
+fn class_name(class: Class) -> &'static str {
+    match class {
+        Class::Retry => "retry",
+        Class::Reject => "reject",
+        Class::Fatal => "fatal",
+    }
+}
+
+/// Returns the pause before the next try: 100 ms, doubled each time, at most 5 s.
+fn backoff(attempts: u32) -> Duration {
+    Duration::from_millis(100 << attempts.min(6)).min(Duration::from_secs(5))
+}

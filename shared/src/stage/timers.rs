@@ -1,0 +1,79 @@
+//! Timers are rows, claimed with `FOR UPDATE SKIP LOCKED`; a lease lets another replica take over from a dead one.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Timer;
+use crate::ids::EventId;
+use crate::store::{Error, Store};
+
+/// How long a claimed timer may take before another replica may claim it. Longer than any one outside call.
+pub const LEASE: Duration = Duration::from_secs(60);
+
+impl Store {
+    /// Claims timers of `stage` that are due at `now`; of each (key, name) only the oldest that waits.
+    pub(crate) async fn claim_timers(&self, stage: &str, now: Timestamp, limit: i64) -> Result<Vec<Timer>, Error> {
+        let rows = self
+            .client()
+            .await?
+            .query(
+                "update timers set owner = $2, lease_until = now() + make_interval(secs => $5) \
+                 where (stage, id) in ( \
+                    select t.stage, t.id from timers t \
+                    where t.stage = $1 and t.state = 'waiting' and t.due <= $3 \
+                      and (t.lease_until is null or t.lease_until < now()) \
+                      and not exists (select 1 from timers o where o.stage = t.stage and o.key = t.key \
+                          and o.name = t.name and o.state = 'waiting' and o.seq < t.seq) \
+                    order by t.due limit $4 for update skip locked) \
+                 returning id, key, name, due, payload, attempts",
+                &[&stage, &self.process(), &now, &limit, &LEASE.as_secs_f64()],
+            )
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Timer {
+                id: EventId(row.get(0)),
+                key: row.get(1),
+                name: row.get(2),
+                due: row.get(3),
+                payload: row.get(4),
+                attempts: u32::try_from(row.get::<_, i32>(5)).unwrap_or(u32::MAX),
+            })
+            .collect())
+    }
+
+    /// Puts a claimed timer back, due again at `due`, or gives it up for good (`due` absent).
+    pub(crate) async fn return_timer(
+        &self,
+        stage: &str,
+        timer: &Timer,
+        due: Option<Timestamp>,
+        error: &str,
+    ) -> Result<(), Error> {
+        self.client()
+            .await?
+            .execute(
+                "update timers set state = case when $4::timestamptz is null then 'failed' else 'waiting' end, \
+                 due = coalesce($4, due), attempts = attempts + 1, owner = null, lease_until = null, last_error = $5 \
+                 where stage = $1 and id = $2 and state = 'waiting' and owner = $3",
+                &[&stage, &timer.id.0, &self.process(), &due, &error],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Returns when the next timer of `stage` is due that nobody holds.
+    pub(crate) async fn next_timer(&self, stage: &str) -> Result<Option<Timestamp>, Error> {
+        let row = self
+            .client()
+            .await?
+            .query_one(
+                "select min(due) from timers where stage = $1 and state = 'waiting' \
+                 and (lease_until is null or lease_until < now())",
+                &[&stage],
+            )
+            .await?;
+        Ok(row.get(0))
+    }
+}

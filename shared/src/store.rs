@@ -1,0 +1,65 @@
+//! PostgreSQL: incidents, audit trail, inbox, outbox, timers and the rows of each stage.
+
+pub mod apply;
+pub mod lifecycle;
+pub mod migrate;
+pub mod outbox;
+pub mod pool;
+pub mod read;
+pub mod write;
+
+pub use pool::{Options, Store};
+pub use read::{Neighbourhood, TimelineEntry};
+pub use write::{ArtifactKind, Attempt, Notification, NotificationState, Write};
+
+use crate::error;
+
+/// Why the store did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection could be had.
+    #[error("no connection to PostgreSQL: {0}")]
+    Pool(#[from] deadpool_postgres::PoolError),
+    /// A statement failed.
+    #[error("PostgreSQL: {}", describe(.0))]
+    Query(#[from] tokio_postgres::Error),
+    /// A stored document cannot be read.
+    #[error("stored document cannot be read: {0}")]
+    Document(#[from] serde_json::Error),
+    /// The state machine refused.
+    #[error(transparent)]
+    Illegal(#[from] lifecycle::IllegalTransition),
+    /// The decision rests on something that has changed since.
+    #[error("{scope} has changed since it was read")]
+    Conflict {
+        /// What changed.
+        scope: String,
+    },
+    /// Migrations failed.
+    #[error("migration: {0}")]
+    Migration(String),
+}
+
+fn describe(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(
+        || {
+            std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+        },
+        |db| format!("{} ({})", db.message(), db.code().code()),
+    )
+}
+
+impl From<Error> for error::Error {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::Pool(_) | Error::Conflict { .. } => Self::retry(error),
+            // a statement the server refuses for its content will be refused again; all else may pass
+            Error::Query(query) => match query.code().map(tokio_postgres::error::SqlState::code) {
+                Some(code) if code.starts_with("22") || code.starts_with("23") => Self::reject(error),
+                _ => Self::retry(error),
+            },
+            Error::Document(_) | Error::Illegal(_) => Self::reject(error),
+            Error::Migration(_) => Self::fatal(error),
+        }
+    }
+}

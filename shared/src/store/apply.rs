@@ -1,0 +1,306 @@
+//! Effects become rows, in one transaction.
+
+use deadpool_postgres::Transaction;
+use tokio_postgres::types::Json;
+
+use super::{Error, Store, Write, lifecycle};
+use crate::events::envelope::Headers;
+use crate::events::{Incident, Topic};
+use crate::ids::{EventId, IncidentId, derive};
+use crate::stage::{Audit, Effects, IncidentChange, Outgoing, Timer};
+
+/// What became of an event's effects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// Written.
+    Committed,
+    /// They had been written before; nothing changed.
+    Duplicate,
+}
+
+/// What caused the effects.
+#[derive(Debug, Clone, Copy)]
+pub enum Cause<'a> {
+    /// An event of the bus, recorded in the inbox.
+    Event(EventId),
+    /// A timer, which is done with its effects.
+    Timer(&'a Timer),
+}
+
+impl Cause<'_> {
+    /// Returns the id its audit lines are known by: each attempt of a timer has lines of its own.
+    fn audit_id(&self) -> EventId {
+        match self {
+            Self::Event(id) => *id,
+            Self::Timer(timer) => {
+                EventId(derive(&["attempt", &timer.id.to_string(), &timer.attempts.to_string()]))
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Applies effects: state, audit, outbox and inbox in one transaction.
+    pub async fn apply(
+        &self,
+        stage: &str,
+        cause: Cause<'_>,
+        traceparent: Option<&str>,
+        effects: &Effects,
+    ) -> Result<Applied, Error> {
+        let mut client = self.client().await?;
+        let tx = client.transaction().await?;
+        let fresh = match cause {
+            Cause::Event(id) => {
+                tx.execute(
+                    "insert into processed_events (consumer, event_id) values ($1, $2) on conflict do nothing",
+                    &[&stage, &id.0],
+                )
+                .await?
+            }
+            Cause::Timer(timer) => {
+                // the owner is the fence: whoever lost the lease changes nothing
+                tx.execute(
+                    "update timers set state = case when $4::timestamptz is null then 'done' else 'waiting' end, \
+                     due = coalesce($4, due), attempts = attempts + 1, owner = null, lease_until = null \
+                     where stage = $1 and id = $2 and state = 'waiting' and owner = $3 and attempts = $5",
+                    &[&stage, &timer.id.0, &self.process(), &effects.again, &(timer.attempts as i32)],
+                )
+                .await?
+            }
+        };
+        if fresh == 0 {
+            return Ok(Applied::Duplicate);
+        }
+        if let Some(guard) = &effects.guard {
+            let moved = tx
+                .execute(
+                    "update neighbourhoods set version = version + 1 where scope = $1 and version = $2",
+                    &[&guard.scope, &guard.version],
+                )
+                .await?;
+            if moved == 0 {
+                return Err(Error::Conflict { scope: guard.scope.clone() });
+            }
+        }
+        for change in &effects.incidents {
+            self.change_incident(&tx, stage, traceparent, change).await?;
+        }
+        for write in &effects.writes {
+            write_row(&tx, write).await?;
+        }
+        for (ordinal, audit) in effects.audit.iter().enumerate() {
+            write_audit(&tx, stage, cause.audit_id(), ordinal, audit).await?;
+        }
+        for outgoing in &effects.publish {
+            self.enqueue(&tx, stage, outgoing).await?;
+        }
+        for timer in &effects.timers {
+            set_timer(&tx, stage, timer).await?;
+        }
+        tx.commit().await?;
+        Ok(Applied::Committed)
+    }
+
+    async fn change_incident(
+        &self,
+        tx: &Transaction<'_>,
+        stage: &str,
+        traceparent: Option<&str>,
+        change: &IncidentChange,
+    ) -> Result<(), Error> {
+        let id = change.incident_id;
+        let before = tx
+            .query_opt("select body from incidents where incident_id = $1 for update", &[&id.0])
+            .await?
+            .map(|row| row.get::<_, Json<Incident>>(0).0);
+        let is_new = before.is_none();
+        let mut after = lifecycle::apply(before, id, change.change.clone())?;
+        if is_new {
+            after.number = next_number(tx).await?;
+        }
+        save_incident(tx, id, &after, is_new).await?;
+        if let Some(topic) = change.publish {
+            let event_id = EventId::of(topic.name(), &id.to_string(), after.revision);
+            let time = after.resolved_at.unwrap_or_else(|| latest(&after));
+            let outgoing = Outgoing::new(topic, &after, event_id, stage, time, traceparent)
+                .map_err(|error| Error::Migration(error.to_string()))?;
+            self.enqueue(tx, stage, &outgoing).await?;
+        }
+        Ok(())
+    }
+
+    async fn enqueue(&self, tx: &Transaction<'_>, stage: &str, outgoing: &Outgoing) -> Result<(), Error> {
+        let headers: Headers = outgoing.envelope.to_headers();
+        tx.execute(
+            "insert into outbox (stage, origin, topic, key, headers, payload) values ($1, $2, $3, $4, $5, $6)",
+            &[&stage, &self.process(), &outgoing.topic.name(), &outgoing.key, &Json(headers), &outgoing.payload],
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+fn latest(incident: &Incident) -> jiff::Timestamp {
+    incident.signals.iter().map(|signal| signal.observed_at).max().unwrap_or(incident.opened_at)
+}
+
+async fn next_number(tx: &Transaction<'_>) -> Result<i64, Error> {
+    let row = tx
+        .query_one(
+            "insert into counters (name, value) values ('incidents', 1) \
+             on conflict (name) do update set value = counters.value + 1 returning value",
+            &[],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+async fn save_incident(tx: &Transaction<'_>, id: IncidentId, incident: &Incident, is_new: bool) -> Result<(), Error> {
+    let (state, severity) = (incident.state.to_string(), incident.severity.to_string());
+    let revision = i32::try_from(incident.revision).unwrap_or(i32::MAX);
+    let body = Json(incident);
+    if is_new {
+        tx.execute(
+            "insert into incidents (incident_id, number, environment, state, severity, revision, opened_at, body) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            &[&id.0, &incident.number, &incident.environment, &state, &severity, &revision, &incident.opened_at, &body],
+        )
+        .await?;
+    } else {
+        tx.execute(
+            "update incidents set state = $2, severity = $3, revision = $4, resolved_at = $5, body = $6, \
+             updated_at = now() where incident_id = $1",
+            &[&id.0, &state, &severity, &revision, &incident.resolved_at, &body],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+async fn write_row(tx: &Transaction<'_>, write: &Write) -> Result<(), Error> {
+    match write {
+        Write::Signal { environment, signal, incident_id } => {
+            let revision = i32::try_from(signal.revision).unwrap_or(i32::MAX);
+            tx.execute(
+                "insert into signals (anomaly_id, environment, service, metric, revision, status, incident_id, \
+                 started_at, observed_at, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                 on conflict (anomaly_id) do update set revision = excluded.revision, status = excluded.status, \
+                 incident_id = coalesce(excluded.incident_id, signals.incident_id), \
+                 observed_at = excluded.observed_at, body = excluded.body \
+                 where signals.revision <= excluded.revision",
+                &[
+                    &signal.anomaly_id.0,
+                    environment,
+                    &signal.service,
+                    &signal.metric,
+                    &revision,
+                    &signal.status.to_string(),
+                    &incident_id.map(|id| id.0),
+                    &signal.started_at,
+                    &signal.observed_at,
+                    &Json(signal),
+                ],
+            )
+            .await?;
+        }
+        Write::Deployment(deployment) => {
+            tx.execute(
+                "insert into deployments (environment, service, version, at, body) values ($1, $2, $3, $4, $5) \
+                 on conflict do nothing",
+                &[
+                    &deployment.environment,
+                    &deployment.service,
+                    &deployment.version,
+                    &crate::clock::from_ms(deployment.ts_ms),
+                    &Json(deployment),
+                ],
+            )
+            .await?;
+        }
+        Write::Edge { environment, caller, callee, calls, last_seen } => {
+            tx.execute(
+                "insert into edges (environment, caller, callee, calls, last_seen) values ($1, $2, $3, $4, $5) \
+                 on conflict (environment, caller, callee) do update set calls = edges.calls + excluded.calls, \
+                 last_seen = greatest(edges.last_seen, excluded.last_seen)",
+                &[environment, caller, callee, calls, last_seen],
+            )
+            .await?;
+        }
+        Write::Artifact { incident_id, kind, revision, body } => {
+            tx.execute(
+                "insert into artifacts (incident_id, kind, revision, body) values ($1, $2, $3, $4) \
+                 on conflict do nothing",
+                &[&incident_id.0, &kind.name(), &i32::try_from(*revision).unwrap_or(i32::MAX), body],
+            )
+            .await?;
+        }
+        Write::Notification(notification) => {
+            tx.execute(
+                "insert into notifications (id, incident_id, kind, channel, state, body, created_at) \
+                 values ($1, $2, $3, $4, 'pending', $5, $6) on conflict do nothing",
+                &[
+                    &notification.id.0,
+                    &notification.incident_id.0,
+                    &notification.kind,
+                    &notification.channel,
+                    &Json(notification),
+                    &notification.created_at,
+                ],
+            )
+            .await?;
+        }
+        Write::Attempt(attempt) => {
+            tx.execute(
+                "insert into notification_attempts (notification_id, state, outcome, at) values ($1, $2, $3, $4)",
+                &[&attempt.notification_id.0, &attempt.state.name(), &attempt.outcome, &attempt.at],
+            )
+            .await?;
+            tx.execute(
+                "update notifications set state = $2 where id = $1 and state = 'pending'",
+                &[&attempt.notification_id.0, &attempt.state.name()],
+            )
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+async fn write_audit(
+    tx: &Transaction<'_>,
+    stage: &str,
+    cause: EventId,
+    ordinal: usize,
+    audit: &Audit,
+) -> Result<(), Error> {
+    tx.execute(
+        "insert into audit (incident_id, at, actor, action, summary, detail, event_id, ordinal) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
+        &[
+            &audit.incident_id.0,
+            &audit.at,
+            &stage,
+            &audit.action,
+            &audit.summary,
+            &audit.detail,
+            &cause.0,
+            &i32::try_from(ordinal).unwrap_or(i32::MAX),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn set_timer(tx: &Transaction<'_>, stage: &str, timer: &Timer) -> Result<(), Error> {
+    tx.execute(
+        "insert into timers (stage, id, key, name, due, payload) values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+        &[&stage, &timer.id.0, &timer.key, &timer.name, &timer.due, &timer.payload],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Returns the topic of an outbox row.
+pub(crate) fn topic_of(name: &str) -> Result<Topic, Error> {
+    Topic::from_name(name).ok_or_else(|| Error::Migration(format!("outbox names the unknown topic {name:?}")))
+}

@@ -1,0 +1,187 @@
+//! The life of an incident as a type: what can happen to it, and what cannot.
+//!
+//! ```text
+//! detecting -> correlating -> investigating -> rca_complete -> remediating -> resolved -> closed
+//!      \____________\______________\________________\______________________/
+//! ```
+//!
+//! An incident may resolve from any open state. Knowledge that arrives late (a cause or a plan after the fault is
+//! over) is recorded and moves nothing.
+
+use jiff::Timestamp;
+
+use crate::events::incident::{BlastRadius, Change as Trigger, Incident, Signal, State, Suspect};
+use crate::events::Severity;
+use crate::ids::{AnomalyId, IncidentId};
+
+/// Most members an incident carries in full; further ones are counted by id.
+pub const MAX_SIGNALS: usize = 40;
+
+/// What correlation holds to be true of an incident, recomputed as a whole whenever a member changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assessment {
+    /// One line for people.
+    pub title: String,
+    /// How bad it is now; the record keeps the worst.
+    pub severity: Severity,
+    /// Hypotheses, best first.
+    pub suspects: Vec<Suspect>,
+    /// Members, strongest first.
+    pub signals: Vec<Signal>,
+    /// Who is hurt.
+    pub blast_radius: BlastRadius,
+    /// Likeliest trigger.
+    pub deployment: Option<Trigger>,
+}
+
+/// What can happen to an incident.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// A first anomaly opens it.
+    Opened {
+        /// Environment.
+        environment: String,
+        /// Event time of the anomaly.
+        at: Timestamp,
+        /// First assessment.
+        assessment: Box<Assessment>,
+    },
+    /// A member joined, changed or cleared.
+    Reassessed(Box<Assessment>),
+    /// The group has settled.
+    Announced,
+    /// The search for the cause has begun.
+    InvestigationStarted,
+    /// A ranked cause is on record.
+    CauseRanked,
+    /// A plan is with the people who act on it.
+    PlanProposed,
+    /// Every member has cleared for long enough.
+    Resolved {
+        /// When the last member was back inside its band.
+        at: Timestamp,
+    },
+    /// The postmortem is written.
+    Closed {
+        /// Event time.
+        at: Timestamp,
+    },
+}
+
+impl Change {
+    /// Returns a short name for logs, metrics and errors.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Opened { .. } => "opened",
+            Self::Reassessed(_) => "reassessed",
+            Self::Announced => "announced",
+            Self::InvestigationStarted => "investigation_started",
+            Self::CauseRanked => "cause_ranked",
+            Self::PlanProposed => "plan_proposed",
+            Self::Resolved { .. } => "resolved",
+            Self::Closed { .. } => "closed",
+        }
+    }
+}
+
+/// A change that an incident in that state cannot undergo.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("incident {incident_id} is {from} and cannot be {change}", from = .from.map_or_else(|| "unknown".to_owned(), |state| state.to_string()))]
+pub struct IllegalTransition {
+    /// Incident.
+    pub incident_id: IncidentId,
+    /// Where it stands; none if it does not exist.
+    pub from: Option<State>,
+    /// What was asked for.
+    pub change: &'static str,
+}
+
+/// Applies a change to an incident as it stands (`None` before it is opened) and returns it as it then stands.
+pub fn apply(before: Option<Incident>, id: IncidentId, change: Change) -> Result<Incident, IllegalTransition> {
+    use State::{Closed, Correlating, Detecting, Investigating, RcaComplete, Remediating, Resolved};
+
+    let illegal =
+        IllegalTransition { incident_id: id, from: before.as_ref().map(|incident| incident.state), change: change.name() };
+    let Some(mut incident) = before else {
+        return match change {
+            Change::Opened { environment, at, assessment } => Ok(opened(id, environment, at, *assessment)),
+            _ => Err(illegal),
+        };
+    };
+
+    let forward = |from: State, to: State| if from < to { to } else { from };
+    incident.state = match (incident.state, change) {
+        (_, Change::Opened { .. }) => return Err(illegal),
+        (state, Change::Reassessed(assessment)) if state.is_open() => {
+            reassess(&mut incident, *assessment);
+            state
+        }
+        (Detecting, Change::Announced) => Correlating,
+        (state @ (Investigating | RcaComplete | Remediating | Resolved), Change::Announced) => state,
+        (Correlating, Change::InvestigationStarted) => Investigating,
+        (state @ (Investigating | RcaComplete | Remediating | Resolved | Closed), Change::InvestigationStarted) => state,
+        (state @ (Correlating | Investigating | RcaComplete | Remediating), Change::CauseRanked) => {
+            forward(state, RcaComplete)
+        }
+        (state @ (RcaComplete | Remediating), Change::PlanProposed) => forward(state, Remediating),
+        (state @ (Resolved | Closed), Change::CauseRanked | Change::PlanProposed) => state,
+        (state, Change::Resolved { at }) if state.is_open() => {
+            incident.resolved_at = Some(at.max(incident.started_at));
+            Resolved
+        }
+        (Resolved, Change::Closed { at }) => {
+            incident.closed_at = Some(at);
+            Closed
+        }
+        _ => return Err(illegal),
+    };
+    incident.revision += 1;
+    Ok(incident)
+}
+
+fn opened(id: IncidentId, environment: String, at: Timestamp, assessment: Assessment) -> Incident {
+    let mut incident = Incident {
+        incident_id: id,
+        number: 0,
+        revision: 1,
+        state: State::Detecting,
+        severity: assessment.severity,
+        title: String::new(),
+        environment,
+        suspects: Vec::new(),
+        members: Vec::new(),
+        affected_services: Vec::new(),
+        blast_radius: BlastRadius::default(),
+        signals: Vec::new(),
+        deployment: None,
+        started_at: at,
+        opened_at: at,
+        resolved_at: None,
+        closed_at: None,
+    };
+    reassess(&mut incident, assessment);
+    incident
+}
+
+fn reassess(incident: &mut Incident, assessment: Assessment) {
+    let Assessment { title, severity, suspects, mut signals, blast_radius, deployment } = assessment;
+    let mut members: Vec<AnomalyId> = incident.members.clone();
+    members.extend(signals.iter().map(|signal| signal.anomaly_id));
+    members.sort_unstable();
+    members.dedup();
+    let mut affected: Vec<String> =
+        incident.affected_services.iter().cloned().chain(signals.iter().map(|s| s.service.clone())).collect();
+    affected.sort_unstable();
+    affected.dedup();
+    incident.started_at =
+        signals.iter().map(|signal| signal.started_at).chain([incident.started_at]).min().unwrap_or(incident.started_at);
+    signals.truncate(MAX_SIGNALS);
+    incident.title = title;
+    incident.severity = incident.severity.max(severity);
+    incident.suspects = suspects;
+    incident.members = members;
+    incident.affected_services = affected;
+    incident.blast_radius = blast_radius;
+    incident.signals = signals;
+    incident.deployment = deployment;
+}

@@ -1,0 +1,39 @@
+//! Migrations: versioned and checksummed; safe when several services start at once.
+
+use std::time::Duration;
+
+use super::{Error, Store};
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// Taken while migrations run, so that of several processes one migrates and the others wait.
+const LOCK: i64 = 0x6669_7265;
+
+impl Store {
+    /// Brings the schema up to date.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        let mut client = self.client().await?;
+        client.batch_execute("set statement_timeout to '5min'").await?;
+        client.batch_execute("do $$ begin execute format('create schema if not exists %I', current_setting('search_path')); end $$").await?;
+        client.query_one("select pg_advisory_lock($1)", &[&LOCK]).await?;
+        let outcome = embedded::migrations::runner()
+            .set_abort_divergent(true)
+            .set_abort_missing(false)
+            .run_async(&mut **client.as_mut())
+            .await;
+        // the connection is thrown away, and the lock with it, whatever happened
+        drop(deadpool_postgres::Object::take(client));
+        tokio::time::sleep(Duration::ZERO).await;
+        match outcome {
+            Ok(report) => {
+                for migration in report.applied_migrations() {
+                    tracing::info!(%migration, "migration applied");
+                }
+                Ok(())
+            }
+            Err(error) => Err(Error::Migration(error.to_string())),
+        }
+    }
+}

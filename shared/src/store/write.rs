@@ -1,0 +1,136 @@
+//! Rows that stages write, as values.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::events::incident::Signal;
+use crate::events::{Deployment, Severity};
+use crate::ids::{EventId, IncidentId};
+
+/// A result that is kept for an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArtifactKind {
+    /// A [`crate::events::RootCause`].
+    RootCause,
+    /// A [`crate::events::Plan`].
+    Plan,
+    /// A [`crate::events::Postmortem`].
+    Postmortem,
+}
+
+impl ArtifactKind {
+    /// Returns the name in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RootCause => "root_cause",
+            Self::Plan => "plan",
+            Self::Postmortem => "postmortem",
+        }
+    }
+}
+
+/// Where a notification stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotificationState {
+    /// Waits to be sent.
+    Pending,
+    /// The channel has accepted it.
+    Sent,
+    /// Given up after the last attempt, or refused for good.
+    Failed,
+}
+
+impl NotificationState {
+    /// Returns the name in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One message to people. Its id is derived from incident and kind, so that it cannot be written twice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Notification {
+    /// Derived from incident and kind.
+    pub id: EventId,
+    /// Incident.
+    pub incident_id: IncidentId,
+    /// `opened`, `root_cause`, `plan`, `resolved` or `postmortem`.
+    pub kind: String,
+    /// Where it goes, e.g. `email`.
+    pub channel: String,
+    /// Who gets it.
+    pub recipients: Vec<String>,
+    /// Message-ID without angle brackets.
+    pub message_id: String,
+    /// Subject.
+    pub subject: String,
+    /// Severity when it was written.
+    pub severity: Severity,
+    /// What it says: the event that is rendered when it is sent.
+    pub event: serde_json::Value,
+    /// Event time.
+    pub created_at: Timestamp,
+}
+
+/// One attempt to send a notification.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Notification.
+    pub notification_id: EventId,
+    /// Where it stands afterwards.
+    pub state: NotificationState,
+    /// What the channel answered.
+    pub outcome: String,
+    /// When, by the wall clock.
+    pub at: Timestamp,
+}
+
+/// One row to write, in the transaction of the event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// The last revision of an anomaly, and the incident it belongs to, if any. An older revision changes nothing.
+    Signal {
+        /// Environment.
+        environment: String,
+        /// The signal.
+        signal: Box<Signal>,
+        /// Incident it has joined.
+        incident_id: Option<IncidentId>,
+    },
+    /// A deployment.
+    Deployment(Deployment),
+    /// Calls that were seen between two services.
+    Edge {
+        /// Environment.
+        environment: String,
+        /// Caller.
+        caller: String,
+        /// Callee.
+        callee: String,
+        /// Calls since the last write.
+        calls: i64,
+        /// Event time of the last one.
+        last_seen: Timestamp,
+    },
+    /// A result for an incident. The same revision again changes nothing.
+    Artifact {
+        /// Incident.
+        incident_id: IncidentId,
+        /// What it is.
+        kind: ArtifactKind,
+        /// Counts from 1.
+        revision: u32,
+        /// The event as it was published.
+        body: serde_json::Value,
+    },
+    /// A message to people. The same id again changes nothing.
+    Notification(Box<Notification>),
+    /// An attempt to send one.
+    Attempt(Attempt),
+}

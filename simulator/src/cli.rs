@@ -1,0 +1,192 @@
+//! The command line.
+
+use std::str::FromStr;
+
+use clap::Parser;
+use jiff::{SignedDuration, Timestamp};
+use shared::events::fault::Scenario;
+use shared::service::Cli;
+
+use crate::noise::Noise;
+use crate::run::{Pace, Settings};
+use crate::schedule::Faults;
+use crate::shop::{Decoys, Options};
+
+/// A shop of six services that can be set on fire, over Kafka.
+///
+/// Lengths are a number of ticks (`60`) or event time (`10m`).
+#[derive(Debug, Clone, Parser)]
+#[command(version)]
+pub struct Args {
+    /// Configuration that all processes share
+    #[command(flatten)]
+    pub shared: Cli,
+    /// Kafka brokers, separated by commas; instead of the configured ones
+    #[arg(long)]
+    pub brokers: Option<String>,
+    /// Seed of all randomness
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Time between two ticks: `10s`, `500ms`
+    #[arg(long, default_value = "10s", value_parser = interval)]
+    interval: u64,
+    /// Always this fault, e.g. `latency-spike`; otherwise each of the seven in turn
+    #[arg(long, value_parser = scenario, conflicts_with = "quiet")]
+    scenario: Option<Scenario>,
+    /// One fault only; end after the tail
+    #[arg(long, conflicts_with = "quiet")]
+    once: bool,
+    /// No fault at all
+    #[arg(long)]
+    quiet: bool,
+    /// Length of the healthy start
+    #[arg(long, default_value = "60")]
+    first_fault_after: Length,
+    /// Least length between two faults
+    #[arg(long, default_value = "60")]
+    min_gap: Length,
+    /// Length of the healthy end after `--once`
+    #[arg(long, default_value = "30")]
+    tail: Length,
+    /// End after this length
+    #[arg(long = "for", value_name = "LENGTH")]
+    length: Option<Length>,
+    /// Shape of the noise
+    #[arg(long, value_enum, default_value_t)]
+    noise: Noise,
+    /// Which services healthy deployments may touch
+    #[arg(long, value_enum, default_value_t)]
+    decoys: Decoys,
+    /// Environment that all records name
+    #[arg(long, default_value = "production")]
+    environment: String,
+    /// Event time of the first tick (RFC 3339); the present otherwise
+    #[arg(long)]
+    start: Option<Timestamp>,
+    /// Seconds of event time in a second; needs `--start`
+    #[arg(long, requires = "start", value_parser = speed)]
+    speed: Option<f64>,
+    /// Do not wait between ticks; needs `--start`
+    #[arg(long, requires = "start", conflicts_with = "speed")]
+    as_fast_as_possible: bool,
+    /// Where `/metrics` and the probes are served, instead of the configured place; port 0 takes a free one
+    #[arg(long)]
+    pub listen: Option<String>,
+}
+
+impl Args {
+    /// Returns what the process is to do, which serves its probes at `listen`.
+    pub fn settings(&self, listen: &str) -> Settings {
+        let ticks = |length: Length| length.ticks(self.interval);
+        let faults = match (self.quiet, self.once) {
+            (true, _) => Faults::Quiet,
+            (_, true) => Faults::Once(self.scenario),
+            _ => Faults::Repeat(self.scenario),
+        };
+        let speed = if self.as_fast_as_possible { None } else { Some(self.speed.unwrap_or(1.0)) };
+        Settings {
+            shop: Options {
+                seed: self.seed,
+                interval_ms: self.interval,
+                noise: self.noise,
+                faults,
+                first_fault_after: ticks(self.first_fault_after),
+                min_gap: ticks(self.min_gap),
+                decoys: self.decoys,
+                environment: self.environment.clone(),
+                ..Options::default()
+            },
+            pace: self.start.map_or(Pace::Live, |start| Pace::Replayed { start, speed }),
+            tail: ticks(self.tail),
+            ticks: self.length.map(ticks),
+            listen: listen.to_owned(),
+        }
+    }
+}
+
+/// A number of ticks, or event time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Length {
+    Ticks(u64),
+    Milliseconds(u64),
+}
+
+impl Length {
+    /// Returns the number of ticks that are at least as long.
+    fn ticks(self, interval_ms: u64) -> u64 {
+        match self {
+            Self::Ticks(ticks) => ticks,
+            Self::Milliseconds(ms) => ms.div_ceil(interval_ms),
+        }
+    }
+}
+
+impl FromStr for Length {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(ticks) => Ok(Self::Ticks(ticks)),
+            Err(_) => milliseconds(text).map(Self::Milliseconds),
+        }
+    }
+}
+
+fn milliseconds(text: &str) -> Result<u64, String> {
+    let duration: SignedDuration =
+        text.parse().map_err(|_| "expected a duration such as 10s or 5m".to_owned())?;
+    u64::try_from(duration.as_millis()).map_err(|_| "a duration is not negative".to_owned())
+}
+
+fn interval(text: &str) -> Result<u64, String> {
+    match milliseconds(text)? {
+        0 => Err("the interval is at least 1ms".to_owned()),
+        ms @ 1..=3_600_000 => Ok(ms),
+        _ => Err("the interval is at most 1h".to_owned()),
+    }
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    if (0.001..=100_000.0).contains(&speed) { Ok(speed) } else { Err("expected 0.001 to 100000".to_owned()) }
+}
+
+fn scenario(text: &str) -> Result<Scenario, String> {
+    let names = Scenario::ALL.map(|scenario| scenario.to_string());
+    let found = names.iter().position(|name| name == text);
+    found.map(|index| Scenario::ALL[index]).ok_or_else(|| format!("expected one of {}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(line: &str) -> Result<Settings, clap::Error> {
+        Args::try_parse_from(line.split_whitespace()).map(|args| args.settings("127.0.0.1:0"))
+    }
+
+    #[test]
+    fn lengths_are_ticks_or_time_whatever_the_interval() {
+        let found = settings("simulator --interval 500ms --first-fault-after 45s --tail 7").unwrap();
+        assert_eq!((found.shop.first_fault_after, found.tail), (90, 7));
+        assert_eq!(found.shop.faults, Faults::Repeat(None));
+    }
+
+    #[test]
+    fn one_scenario_can_be_asked_for_by_its_name() {
+        let found = settings("simulator --once --scenario bad-deployment").unwrap();
+        assert_eq!(found.shop.faults, Faults::Once(Some(Scenario::BadDeployment)));
+        assert!(settings("simulator --scenario earthquake").is_err());
+        assert!(settings("simulator --quiet --once").is_err());
+    }
+
+    #[test]
+    fn time_runs_faster_only_from_a_given_start() {
+        assert!(settings("simulator --as-fast-as-possible").is_err());
+        assert!(settings("simulator --interval 0s").is_err());
+        let found =
+            settings("simulator --as-fast-as-possible --start 2026-01-05T00:00:00Z --for 1h").unwrap();
+        assert_eq!(found.ticks, Some(360));
+        assert!(matches!(found.pace, Pace::Replayed { speed: None, .. }));
+    }
+}

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+pub mod cli;
+pub mod delivery;
+pub mod fault;
+pub mod noise;
+pub mod record;
+pub mod run;
+pub mod schedule;
+pub mod service;
+pub mod shop;
+pub mod telemetry;
+
+pub use run::run;
+pub use shop::{Options, Shop, Tick};

@@ -1,0 +1,160 @@
+//! The simulator as a process: lets time pass, hands each tick to [`delivery`], serves `/metrics`.
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use shared::clock::Clock;
+use shared::service::{Probes, Readiness};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::delivery::{self, Sink};
+use crate::record::{Record, records};
+use crate::shop::{Options, Shop, Tick};
+use crate::telemetry::Telemetry;
+
+/// Longest wait for Kafka at shutdown.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How the hours pass.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// Event time is the time of day.
+    Live,
+    /// Event time begins at `start` and runs `speed` times as fast as the clock; without a speed as fast as Kafka
+    /// takes it.
+    Replayed {
+        /// Event time of the first tick.
+        start: Timestamp,
+        /// Seconds of event time in a second.
+        speed: Option<f64>,
+    },
+}
+
+/// What a process does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The shop.
+    pub shop: Options,
+    /// How the hours pass.
+    pub pace: Pace,
+    /// Healthy ticks after the only fault of a run, before the process ends.
+    pub tail: u64,
+    /// Ends after this many ticks.
+    pub ticks: Option<u64>,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served.
+    pub listen: String,
+}
+
+/// Runs until the shop has nothing more to do or `shutdown` is called, and until Kafka has everything.
+///
+/// Fails if the page cannot be served, or if Kafka has not taken all records within ten seconds after `shutdown`.
+pub async fn run(
+    settings: Settings,
+    sink: impl Sink,
+    clock: impl Clock,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let telemetry = Telemetry::new(&settings.shop.environment);
+    let readiness = Readiness::default();
+    let probes = Probes::bind(&settings.listen, readiness.clone(), telemetry.handle())
+        .await
+        .with_context(|| format!("listening on {}", settings.listen))?;
+    writeln!(std::io::stdout(), "listening on http://{}", probes.address())?;
+    let serving = tokio::spawn(probes.serve(shutdown.clone()));
+
+    let (queue, waiting) = mpsc::channel(delivery::BUFFERED_TICKS);
+    let mut delivery = tokio::spawn(delivery::deliver(sink, waiting, telemetry.clone(), readiness));
+    let produced = produce(&settings, &queue, &clock, &telemetry, &shutdown).await;
+    let behind = queue.max_capacity() - queue.capacity();
+    drop(queue);
+    info!(ticks_behind = behind, "no more ticks, flushing");
+    tokio::select! {
+        done = &mut delivery => done.context("writing to kafka")?,
+        () = expired(&shutdown) => {
+            delivery.abort();
+            anyhow::bail!("kafka did not take the last records within {DRAIN:?}");
+        }
+    }
+    serving.abort();
+    produced
+}
+
+/// Waits until [`DRAIN`] has passed since `shutdown`.
+async fn expired(shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(DRAIN).await;
+}
+
+/// Lets the shop tick and queues what it says, until it is over.
+async fn produce(
+    settings: &Settings,
+    queue: &mpsc::Sender<Vec<Record>>,
+    clock: &impl Clock,
+    telemetry: &Telemetry,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut shop = Shop::new(settings.shop.clone());
+    let mut metronome = settings.metronome();
+    for number in 0..settings.ticks.unwrap_or(u64::MAX) {
+        if let Some(metronome) = &mut metronome {
+            tokio::select! {
+                _ = metronome.tick() => {}
+                () = shutdown.cancelled() => break,
+            }
+        }
+        let tick = shop.tick(settings.event_time(number, clock));
+        telemetry.observe(&tick);
+        announce(&tick);
+        if queue.capacity() == 0 {
+            warn!(ticks = delivery::BUFFERED_TICKS, "buffer is full, the shop waits for kafka");
+        }
+        tokio::select! {
+            sent = queue.send(records(&tick)?) => sent.context("writing to kafka has stopped")?,
+            () = shutdown.cancelled() => break,
+        }
+        if shop.recovered_for().is_some_and(|ticks| ticks >= settings.tail) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Says what a person at the terminal wants to know.
+fn announce(tick: &Tick) {
+    for fault in &tick.faults {
+        info!(scenario = %fault.scenario, service = fault.service, phase = ?fault.phase, at = %fault.at, "fault");
+    }
+    for change in &tick.deployments {
+        info!(service = change.service, version = change.version, "deployment");
+    }
+}
+
+impl Settings {
+    /// Returns what beats the time, unless there is no need to wait.
+    fn metronome(&self) -> Option<tokio::time::Interval> {
+        let seconds = self.shop.interval_ms as f64 / 1000.0;
+        let period = match self.pace {
+            Pace::Live => seconds,
+            Pace::Replayed { speed, .. } => seconds / speed?,
+        };
+        let mut metronome = tokio::time::interval_at(Instant::now(), Duration::from_secs_f64(period));
+        // after a wait for Kafka the shop does not hurry to catch up
+        metronome.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Some(metronome)
+    }
+
+    fn event_time(&self, tick: u64, clock: &impl Clock) -> i64 {
+        match self.pace {
+            Pace::Live => clock.now().as_millisecond(),
+            Pace::Replayed { start, .. } => {
+                let passed = tick.saturating_mul(self.shop.interval_ms);
+                start.as_millisecond().saturating_add_unsigned(passed)
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! When what burns.
+
+use std::collections::VecDeque;
+
+use rand::Rng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use shared::events::fault::Scenario;
+
+use crate::fault::{culprit, duration};
+use crate::service::Service;
+
+/// Time after a change within which people take it for the cause of what breaks, milliseconds.
+const SUSPICION_MS: u64 = 3_600_000;
+
+/// Which faults break out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Faults {
+    /// None.
+    Quiet,
+    /// One, of this scenario or of any.
+    Once(Option<Scenario>),
+    /// One after the other: always this scenario, or all seven in random order and then again.
+    Repeat(Option<Scenario>),
+}
+
+/// One planned fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Planned {
+    /// Counts from 1.
+    pub(crate) number: u32,
+    pub(crate) scenario: Scenario,
+    /// First tick with the fault.
+    pub(crate) starts: u64,
+    /// First tick without it.
+    pub(crate) ends: u64,
+}
+
+impl Planned {
+    /// Returns the part of its time, in 0..=1, that has passed when `tick` is over; nothing while it does not burn.
+    pub(crate) fn progress(&self, tick: u64) -> Option<f64> {
+        let burns = (self.starts..self.ends).contains(&tick);
+        burns.then(|| (tick - self.starts + 1) as f64 / (self.ends - self.starts) as f64)
+    }
+}
+
+/// The plan of a run, drawn an hour ahead, so that healthy deployments can keep away from what is going to break.
+#[derive(Debug, Clone)]
+pub(crate) struct Schedule {
+    rng: ChaCha8Rng,
+    faults: Faults,
+    min_gap: u64,
+    /// Ticks of [`SUSPICION_MS`].
+    suspicion: u64,
+    /// The fault that burns, or burnt until this tick, and those to come.
+    planned: VecDeque<Planned>,
+    /// Scenarios left of the current round.
+    round: Vec<Scenario>,
+    next_start: u64,
+    next_number: u32,
+    last_end: Option<u64>,
+}
+
+impl Schedule {
+    pub(crate) fn new(rng: ChaCha8Rng, options: &crate::Options) -> Self {
+        Self {
+            rng,
+            faults: options.faults,
+            min_gap: options.min_gap.max(1),
+            suspicion: SUSPICION_MS.div_ceil(options.interval_ms.max(1)),
+            planned: VecDeque::new(),
+            round: Vec::new(),
+            // a bad version needs a tick before it in which it is rolled out
+            next_start: options.first_fault_after.max(1),
+            next_number: 1,
+            last_end: None,
+        }
+    }
+
+    /// Forgets what ended before `tick` and plans what may matter to it.
+    pub(crate) fn advance(&mut self, tick: u64) {
+        while self.planned.front().is_some_and(|fault| fault.ends < tick) {
+            self.planned.pop_front();
+        }
+        while self.next_start <= tick + self.suspicion + 1 {
+            let Some(scenario) = self.draw() else { return };
+            let (starts, number) = (self.next_start, self.next_number);
+            let ends = starts + duration(scenario);
+            self.planned.push_back(Planned { number, scenario, starts, ends });
+            self.next_number += 1;
+            self.next_start = ends + self.min_gap + self.rng.random_range(0..=self.min_gap);
+            self.last_end = Some(ends);
+        }
+    }
+
+    /// Returns the scenario of the next fault, unless there is none.
+    fn draw(&mut self) -> Option<Scenario> {
+        let wanted = match self.faults {
+            Faults::Quiet => return None,
+            Faults::Once(_) if self.next_number > 1 => return None,
+            Faults::Once(wanted) | Faults::Repeat(wanted) => wanted,
+        };
+        if wanted.is_some() {
+            return wanted;
+        }
+        if self.round.is_empty() {
+            self.round = Scenario::ALL.to_vec();
+            self.round.shuffle(&mut self.rng);
+        }
+        self.round.pop()
+    }
+
+    /// Returns the fault that burns, or burnt until this tick, and those of the next hour.
+    pub(crate) fn planned(&self) -> impl Iterator<Item = &Planned> {
+        self.planned.iter()
+    }
+
+    /// Returns the first tick without the only fault of a run, once it is known.
+    pub(crate) fn over_at(&self) -> Option<u64> {
+        self.last_end.filter(|_| matches!(self.faults, Faults::Once(_)))
+    }
+
+    /// Tells whether a change of `service` at `tick` would be suspected, wrongly, of a fault to come.
+    pub(crate) fn would_mislead(&self, service: Service, tick: u64) -> bool {
+        self.planned.iter().any(|fault| {
+            fault.scenario != Scenario::BadDeployment
+                && culprit(fault.scenario) == service
+                && (fault.starts.saturating_sub(self.suspicion)..fault.ends).contains(&tick)
+        })
+    }
+}

@@ -1,0 +1,212 @@
+//! The shop as a pure function of its options and the ticks it is given.
+
+mod changes;
+mod logs;
+mod traces;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use shared::clock::from_ms;
+use shared::events::fault::{Phase, Scenario};
+use shared::events::{Deployment, Fault, LogRecord, MetricSample, Span};
+
+pub use changes::Decoys;
+
+use crate::fault::{culprit, effect, travel};
+use crate::noise::{self, Noise};
+use crate::schedule::{Faults, Schedule};
+use crate::service::{Metric, Service, Vitals};
+
+/// What a run is made of. The same options yield the same ticks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Seed of all randomness.
+    pub seed: u64,
+    /// Event time between two ticks, milliseconds. Faults count ticks, so they last as long as it says.
+    pub interval_ms: u64,
+    /// Shape of the noise.
+    pub noise: Noise,
+    /// Height of the daily curve of traffic, as a part of its mean.
+    pub daily_amplitude: f64,
+    /// Which faults break out.
+    pub faults: Faults,
+    /// Ticks before the first fault; at least 1.
+    pub first_fault_after: u64,
+    /// Least number of ticks between two faults; there are at most twice as many.
+    pub min_gap: u64,
+    /// Which services healthy deployments may touch.
+    pub decoys: Decoys,
+    /// Environment that all records name.
+    pub environment: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            interval_ms: 10_000,
+            noise: Noise::Gaussian,
+            daily_amplitude: 0.25,
+            faults: Faults::Repeat(None),
+            first_fault_after: 60,
+            min_gap: 60,
+            decoys: Decoys::Innocent,
+            environment: "production".to_owned(),
+        }
+    }
+}
+
+/// What the shop says about one interval.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tick {
+    /// Event time at which the interval ended, milliseconds since the Unix epoch.
+    pub ts_ms: i64,
+    /// One sample of each metric of each service, service by service.
+    pub metrics: Vec<MetricSample>,
+    /// Lines written within the interval, in the order of their times.
+    pub logs: Vec<LogRecord>,
+    /// Versions rolled out at the end of the interval.
+    pub deployments: Vec<Deployment>,
+    /// Spans that ended within the interval, parents before children.
+    pub spans: Vec<Span>,
+    /// Ground truth: faults of which this is the first tick with, or the first without.
+    pub faults: Vec<Fault>,
+}
+
+/// A fault as it stands at one tick.
+#[derive(Debug, Clone, Copy)]
+struct Fire {
+    scenario: Scenario,
+    /// Part of its time that has passed, in 0..=1.
+    progress: f64,
+}
+
+/// The state of all services at one tick, by [`Service::ALL`].
+struct State {
+    /// What each service suffers by itself.
+    own: [Vitals; Service::ALL.len()],
+    /// The same with what it feels of those it calls.
+    felt: [Vitals; Service::ALL.len()],
+}
+
+/// Six services, and what goes wrong with them.
+#[derive(Debug, Clone)]
+pub struct Shop {
+    options: Options,
+    /// Ticks so far.
+    ticks: u64,
+    schedule: Schedule,
+    sources: [[noise::Source; Metric::ALL.len()]; Service::ALL.len()],
+    noise_rng: ChaCha8Rng,
+    changes: changes::Changes,
+    logs_rng: ChaCha8Rng,
+    traces_rng: ChaCha8Rng,
+}
+
+impl Shop {
+    /// Opens the shop.
+    pub fn new(options: Options) -> Self {
+        // each concern has a stream of its own: a fault changes no noise, and a log line no schedule
+        let stream = |number: u64| {
+            let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+            rng.set_stream(number);
+            rng
+        };
+        Self {
+            schedule: Schedule::new(stream(0), &options),
+            sources: Default::default(),
+            noise_rng: stream(1),
+            changes: changes::Changes::new(stream(2), options.decoys),
+            logs_rng: stream(3),
+            traces_rng: stream(4),
+            ticks: 0,
+            options,
+        }
+    }
+
+    /// Lets one interval pass, which ends at `ts_ms`.
+    pub fn tick(&mut self, ts_ms: i64) -> Tick {
+        let tick = self.ticks;
+        self.ticks += 1;
+        self.schedule.advance(tick);
+
+        let fire = self.fire(tick);
+        let mut own = [Vitals::default(); Service::ALL.len()];
+        if let Some(Fire { scenario, progress }) = fire {
+            own[culprit(scenario) as usize] = effect(scenario, progress);
+        }
+        let state = State { own, felt: travel(own) };
+
+        let metrics = self.metrics(&state, ts_ms);
+        let moment =
+            Moment { ts_ms, interval_ms: self.options.interval_ms, environment: &self.options.environment };
+        let spans = traces::spans(&mut self.traces_rng, &state.own, &moment);
+        let logs = logs::lines(&mut self.logs_rng, fire, &state, &spans, &moment);
+        let deployments = self.changes.at(tick, &self.schedule, &moment);
+        let faults = self.ground_truth(tick, ts_ms);
+        Tick { ts_ms, metrics, logs, deployments, spans, faults }
+    }
+
+    /// Returns for how many ticks the only fault of a run ([`Faults::Once`]) has been over; nothing before.
+    pub fn recovered_for(&self) -> Option<u64> {
+        self.schedule.over_at().and_then(|over| self.ticks.checked_sub(over))
+    }
+
+    fn fire(&self, tick: u64) -> Option<Fire> {
+        self.schedule.planned().find_map(|fault| {
+            fault.progress(tick).map(|progress| Fire { scenario: fault.scenario, progress })
+        })
+    }
+
+    fn metrics(&mut self, state: &State, ts_ms: i64) -> Vec<MetricSample> {
+        let mut samples = Vec::with_capacity(Service::ALL.len() * Metric::ALL.len());
+        for service in Service::ALL {
+            for metric in Metric::ALL {
+                let daily = noise::daily(metric, ts_ms, self.options.daily_amplitude);
+                let base = service.baseline()[metric] * daily;
+                let extra = state.felt[service as usize][metric];
+                let source = &mut self.sources[service as usize][metric as usize];
+                let deviation = source.next(self.options.noise, metric, &mut self.noise_rng);
+                let value = base + extra + deviation * noise::spread(metric, base, extra);
+                samples.push(MetricSample {
+                    service: service.name().to_owned(),
+                    metric: metric.name().to_owned(),
+                    value: metric.measured(value),
+                    ts_ms,
+                    environment: self.options.environment.clone(),
+                    unit: Some(metric.unit().to_owned()),
+                    labels: std::collections::BTreeMap::default(),
+                });
+            }
+        }
+        samples
+    }
+
+    fn ground_truth(&self, tick: u64, ts_ms: i64) -> Vec<Fault> {
+        let mut edges = Vec::new();
+        for fault in self.schedule.planned() {
+            let phase = match tick {
+                _ if tick == fault.starts => Phase::Started,
+                _ if tick == fault.ends => Phase::Ended,
+                _ => continue,
+            };
+            edges.push(Fault {
+                fault: fault.number,
+                scenario: fault.scenario,
+                service: culprit(fault.scenario).name().to_owned(),
+                phase,
+                at: from_ms(ts_ms),
+                environment: self.options.environment.clone(),
+            });
+        }
+        edges
+    }
+}
+
+/// What all records of a tick share.
+struct Moment<'a> {
+    /// End of the interval.
+    ts_ms: i64,
+    interval_ms: u64,
+    environment: &'a str,
+}

@@ -1,0 +1,1 @@
+//! The pipeline as a whole; see `tests/it`.
