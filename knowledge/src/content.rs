@@ -56,7 +56,10 @@ impl Content {
                 runbooks.push((file, runbook));
             }
         }
-        check(&incidents, &runbooks, &services, &mut problems);
+        // a file that cannot be read would also be missed by all that refer to it
+        if problems.is_empty() {
+            check(&incidents, &runbooks, &services, &mut problems);
+        }
         if !problems.is_empty() {
             problems.sort();
             return Err(Problems(problems));
@@ -99,7 +102,9 @@ fn files(directory: &Path, kind: &str, extension: &str, problems: &mut Vec<Probl
     let folder = directory.join(kind);
     let mut names = BTreeSet::new();
     match std::fs::read_dir(&folder) {
-        Ok(entries) => names.extend(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned())),
+        Ok(entries) => {
+            names.extend(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        }
         Err(error) => Report::new(kind, problems).add("", format!("cannot be read: {error}")),
     }
     let mut read = Vec::new();
@@ -112,7 +117,9 @@ fn files(directory: &Path, kind: &str, extension: &str, problems: &mut Vec<Probl
             continue;
         }
         match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.len() > MAX_FILE => report.add("", format!("is larger than {MAX_FILE} bytes")),
+            Ok(metadata) if metadata.len() > MAX_FILE => {
+                report.add("", format!("is larger than {MAX_FILE} bytes"))
+            }
             Ok(_) => match std::fs::read_to_string(&path) {
                 Ok(text) => read.push((file, text)),
                 Err(error) => report.add("", format!("cannot be read: {error}")),
@@ -120,7 +127,8 @@ fn files(directory: &Path, kind: &str, extension: &str, problems: &mut Vec<Probl
             Err(error) => report.add("", format!("cannot be read: {error}")),
         }
     }
-    Report::new(kind, problems).unless(names.len() <= MAX_FILES, "", || format!("holds more than {MAX_FILES} files"));
+    Report::new(kind, problems)
+        .unless(names.len() <= MAX_FILES, "", || format!("holds more than {MAX_FILES} files"));
     read
 }
 
@@ -154,14 +162,16 @@ fn check(
         check_incident(incident, stem(file), &mut report);
         report.known("services", &incident.services, |name| names.contains(name));
         report.known("runbooks", &incident.runbooks, |id| by_id.contains_key(id));
-        let covered = |id: &String| by_id.get(&**id).is_some_and(|r| r.front.categories.contains(&incident.category));
+        let covered =
+            |id: &String| by_id.get(&**id).is_some_and(|r| r.front.categories.contains(&incident.category));
         report.unless(incident.runbooks.iter().any(covered), "runbooks", || {
             format!("none is for the category {}", incident.category)
         });
     }
     for category in COVERED {
         let covered = runbooks.iter().any(|(_, runbook)| runbook.front.categories.contains(&category));
-        Report::new("runbooks", problems).unless(covered, "", || format!("none is for the category {category}"));
+        Report::new("runbooks", problems)
+            .unless(covered, "", || format!("none is for the category {category}"));
     }
 }
 
@@ -180,6 +190,9 @@ fn check_incident(incident: &Incident, stem: &str, report: &mut Report<'_>) {
     report.list("contributing_factors", &incident.contributing_factors, 300);
     report.list("tags", &incident.tags, 40);
     report.unless(incident.category != Category::Unknown, "category", || "names no cause".into());
-    report.unless(incident.started_at <= incident.detected_at, "detected_at", || "is before started_at".into());
-    report.unless(incident.detected_at < incident.resolved_at, "resolved_at", || "is not after detected_at".into());
+    report
+        .unless(incident.started_at <= incident.detected_at, "detected_at", || "is before started_at".into());
+    report.unless(incident.detected_at < incident.resolved_at, "resolved_at", || {
+        "is not after detected_at".into()
+    });
 }

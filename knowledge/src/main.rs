@@ -72,9 +72,13 @@ async fn run(arguments: &Arguments, config: &Config<Nothing>, content: &Content)
     let store = Store::new(&config.common.postgres, "seeder")?;
     store.migrate().await.context("migrating")?;
     let index = config.common.knowledge.open_index(store.clone())?;
-    let outcome = seed::seed(&chunks, &embedder, &*index, arguments.rebuild).await.context("seeding the index")?;
+    let outcome =
+        seed::seed(&chunks, &embedder, &*index, arguments.rebuild).await.context("seeding the index")?;
     println!("{outcome}");
     let change = catalogue::replace(&store, &content.catalogue).await.context("writing the catalogue")?;
-    println!("{} services unchanged, {} written, {} removed", change.unchanged, change.written, change.removed);
+    println!(
+        "{} services unchanged, {} written, {} removed",
+        change.unchanged, change.written, change.removed
+    );
     Ok(())
 }

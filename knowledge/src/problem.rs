@@ -41,7 +41,11 @@ impl<'a> Report<'a> {
     }
 
     pub(crate) fn add(&mut self, field: impl Into<String>, reason: impl Into<String>) {
-        self.problems.push(Problem { file: self.file.to_owned(), field: field.into(), reason: reason.into() });
+        self.problems.push(Problem {
+            file: self.file.to_owned(),
+            field: field.into(),
+            reason: reason.into(),
+        });
     }
 
     pub(crate) fn unless(&mut self, fine: bool, field: &str, reason: impl FnOnce() -> String) {

@@ -42,7 +42,8 @@ pub struct Runbook {
 impl Runbook {
     /// Reads a file's text.
     pub(crate) fn read(text: &str, report: &mut Report<'_>) -> Option<Self> {
-        let Some((front, body)) = text.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n")) else {
+        let Some((front, body)) = text.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n"))
+        else {
             report.add("", "does not begin with front matter between two lines of ---");
             return None;
         };
@@ -72,11 +73,15 @@ impl Runbook {
         }
         let names: Vec<&str> = self.sections.iter().map(|(name, _)| &**name).collect();
         let fine = names.first() == Some(&OVERVIEW) && names[1..] == SECTIONS;
-        report.unless(fine, "sections", || format!("are {names:?} and not {OVERVIEW:?} (the text below the title), {SECTIONS:?}"));
+        report.unless(fine, "sections", || {
+            format!("are {names:?} and not {OVERVIEW:?} (the text below the title), {SECTIONS:?}")
+        });
         for (name, text) in &self.sections {
             report.text(name, text, 8_000);
             for placeholder in placeholders(text) {
-                report.unless(placeholder == "service", name, || format!("unknown placeholder {{{placeholder}}}"));
+                report.unless(placeholder == "service", name, || {
+                    format!("unknown placeholder {{{placeholder}}}")
+                });
             }
             if ACTIONS.iter().any(|(action, _)| action == name)
                 && let Err(error) = steps(name, text, "payment")

@@ -24,10 +24,14 @@ pub(crate) fn check(
     let slo = service.slo;
     report.unless(slo > 0.0 && slo < 100.0, "slo", || format!("{slo} is not between 0 and 100 percent"));
     let latency = service.latency_slo_ms;
-    report.unless(latency > 0.0 && latency.is_finite(), "latency_slo_ms", || format!("{latency} is not a time"));
+    report.unless(latency > 0.0 && latency.is_finite(), "latency_slo_ms", || {
+        format!("{latency} is not a time")
+    });
     for (field, address) in [("oncall", &service.oncall), ("contact", &service.contact)] {
         let fine = address.split_once('@').is_some_and(|(name, place)| {
-            !name.is_empty() && place.contains('.') && !address.contains(|c: char| c.is_whitespace() || c.is_control())
+            !name.is_empty()
+                && place.contains('.')
+                && !address.contains(|c: char| c.is_whitespace() || c.is_control())
         });
         report.unless(fine, field, || format!("{address:?} is not a mail address"));
     }
@@ -35,9 +39,11 @@ pub(crate) fn check(
     report.known("runbooks", &service.runbooks, is_runbook);
     for (index, mode) in service.failure_modes.iter().enumerate() {
         report.text(&format!("failure_modes[{index}].symptom"), &mode.symptom, 300);
-        report.unless(mode.category != Category::Unknown, &format!("failure_modes[{index}].category"), || {
-            "names no cause".into()
-        });
+        report.unless(
+            mode.category != Category::Unknown,
+            &format!("failure_modes[{index}].category"),
+            || "names no cause".into(),
+        );
     }
 }
 
@@ -45,8 +51,11 @@ pub(crate) fn check(
 pub(crate) fn chunk(service: &Service, catalogue: &Catalogue) -> Chunk {
     let graph = catalogue.graph();
     let list = |names: Vec<&str>| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-    let modes: Vec<String> =
-        service.failure_modes.iter().map(|mode| format!("{}: {}", mode.category.words(), mode.symptom)).collect();
+    let modes: Vec<String> = service
+        .failure_modes
+        .iter()
+        .map(|mode| format!("{}: {}", mode.category.words(), mode.symptom))
+        .collect();
     let text = format!(
         "{}\n\nTier {}, written in {}, owned by {} (on call: {}). Objective: {} % available, p99 below {} ms.\n\
          Calls: {}. Called by: {}.\n\nKnown failures:\n{}\n\nRunbooks: {}.",

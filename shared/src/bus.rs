@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod consumer;
 pub mod dead_letter;
+pub mod lag;
 pub mod partitioned;
 pub mod producer;
 pub mod reader;

@@ -18,4 +18,6 @@ pub mod store;
 
 pub mod catalogue;
 pub mod error;
+pub mod figures;
 pub mod graph;
+pub mod plain;

@@ -19,7 +19,7 @@ pub use secret::Secret;
 /// What `run` of a service is handed besides its configuration.
 #[derive(Clone)]
 pub struct Deps {
-    /// Name of this process, unique among its replicas: stage and process id.
+    /// Name of this process, unique among its replicas: stage, host and process id.
     pub process: String,
     /// Where it reports its dependencies.
     pub readiness: Readiness,
@@ -60,7 +60,7 @@ where
     };
     let outcome = runtime.block_on(async {
         let shutdown = CancellationToken::new();
-        let process = format!("{name}-{}", std::process::id());
+        let process = process_name(name);
         let metrics = telemetry::metrics(name)?;
         let readiness = Readiness::default();
         let probes = Probes::bind(&config.common.http.listen, readiness.clone(), metrics)
@@ -89,10 +89,17 @@ where
     }
 }
 
+/// Returns the name of this process. In a container every process has the id 1, so the host belongs to the name.
+fn process_name(name: &str) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{name}-{}-{}", host.trim(), std::process::id())
+}
+
 /// Cancels `shutdown` on SIGTERM or SIGINT.
 pub async fn cancel_on_signal(shutdown: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         tracing::error!("signals cannot be caught; stop me with kill -9");
         return;

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use crate::error::{Class, Error};
 use crate::clock::Clock;
+pub use crate::error::{Class, Error};
 pub use crate::events::Outgoing;
 use crate::events::{Event, Refusal, Topic};
 use crate::ids::{EventId, IncidentId};
@@ -51,7 +51,11 @@ pub trait Stage: Send + Sync + 'static {
 
     /// Decides what follows from a timer that has come due. May run more than once, too.
     async fn on_timer(&self, timer: &Timer, _ctx: &Context) -> Result<Effects, Error> {
-        Err(Error::reject(anyhow::anyhow!("{} has no timers, yet one is called {:?}", Self::NAME, timer.name)))
+        Err(Error::reject(anyhow::anyhow!(
+            "{} has no timers, yet one is called {:?}",
+            Self::NAME,
+            timer.name
+        )))
     }
 }
 
@@ -92,7 +96,13 @@ impl Context {
     }
 
     /// Wraps an event for publication by this stage.
-    pub fn outgoing<E: Event>(&self, topic: Topic, event: &E, id: EventId, time: Timestamp) -> Result<Outgoing, Error> {
+    pub fn outgoing<E: Event>(
+        &self,
+        topic: Topic,
+        event: &E,
+        id: EventId,
+        time: Timestamp,
+    ) -> Result<Outgoing, Error> {
         Outgoing::new(topic, event, id, self.stage, time, self.traceparent.as_deref())
     }
 }
@@ -131,11 +141,24 @@ pub struct Timer {
 
 impl Timer {
     /// Sets a timer with a derived id.
-    pub fn new(name: &str, key: impl Into<String>, seed: &[&str], due: Timestamp, payload: serde_json::Value) -> Self {
+    pub fn new(
+        name: &str,
+        key: impl Into<String>,
+        seed: &[&str],
+        due: Timestamp,
+        payload: serde_json::Value,
+    ) -> Self {
         let key = key.into();
         let mut parts = vec!["timer", name, key.as_str()];
         parts.extend_from_slice(seed);
-        Self { id: EventId(crate::ids::derive(&parts)), key, name: name.to_owned(), due, payload, attempts: 0 }
+        Self {
+            id: EventId(crate::ids::derive(&parts)),
+            key,
+            name: name.to_owned(),
+            due,
+            payload,
+            attempts: 0,
+        }
     }
 }
 

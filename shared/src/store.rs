@@ -43,7 +43,8 @@ pub enum Error {
 fn describe(error: &tokio_postgres::Error) -> String {
     error.as_db_error().map_or_else(
         || {
-            std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+            std::error::Error::source(error)
+                .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
         },
         |db| format!("{} ({})", db.message(), db.code().code()),
     )

@@ -5,12 +5,18 @@ use std::str::FromStr;
 use clap::Parser;
 use jiff::{SignedDuration, Timestamp};
 use shared::events::fault::Scenario;
-use shared::service::Cli;
+use shared::service::config::{Nothing, Problems};
+use shared::service::{Cli, Config};
 
 use crate::noise::Noise;
 use crate::run::{Pace, Settings};
 use crate::schedule::Faults;
 use crate::shop::{Decoys, Options};
+
+/// Longest length, in ticks.
+const MAX_TICKS: u64 = 1_000_000_000;
+/// Longest duration, ten years in milliseconds.
+const MAX_MS: u64 = 3_650 * 86_400_000;
 
 /// A shop of six services that can be set on fire, over Kafka.
 ///
@@ -23,7 +29,7 @@ pub struct Args {
     pub shared: Cli,
     /// Kafka brokers, separated by commas; instead of the configured ones
     #[arg(long)]
-    pub brokers: Option<String>,
+    brokers: Option<String>,
     /// Seed of all randomness
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -71,10 +77,22 @@ pub struct Args {
     as_fast_as_possible: bool,
     /// Where `/metrics` and the probes are served, instead of the configured place; port 0 takes a free one
     #[arg(long)]
-    pub listen: Option<String>,
+    listen: Option<String>,
 }
 
 impl Args {
+    /// Loads the configuration that all processes share; flags win over it.
+    pub fn config(&self) -> Result<Config<Nothing>, Problems> {
+        let mut config = Config::load("simulator", &self.shared)?;
+        if let Some(brokers) = &self.brokers {
+            config.common.kafka.brokers.clone_from(brokers);
+        }
+        if let Some(listen) = &self.listen {
+            config.common.http.listen.clone_from(listen);
+        }
+        Ok(config)
+    }
+
     /// Returns what the process is to do, which serves its probes at `listen`.
     pub fn settings(&self, listen: &str) -> Settings {
         let ticks = |length: Length| length.ticks(self.interval);
@@ -126,6 +144,7 @@ impl FromStr for Length {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
+            Ok(ticks) if ticks > MAX_TICKS => Err(format!("a length is at most {MAX_TICKS} ticks")),
             Ok(ticks) => Ok(Self::Ticks(ticks)),
             Err(_) => milliseconds(text).map(Self::Milliseconds),
         }
@@ -135,7 +154,11 @@ impl FromStr for Length {
 fn milliseconds(text: &str) -> Result<u64, String> {
     let duration: SignedDuration =
         text.parse().map_err(|_| "expected a duration such as 10s or 5m".to_owned())?;
-    u64::try_from(duration.as_millis()).map_err(|_| "a duration is not negative".to_owned())
+    match u64::try_from(duration.as_millis()) {
+        Err(_) => Err("a duration is not negative".to_owned()),
+        Ok(ms) if ms > MAX_MS => Err("a duration is at most ten years".to_owned()),
+        Ok(ms) => Ok(ms),
+    }
 }
 
 fn interval(text: &str) -> Result<u64, String> {
@@ -181,9 +204,11 @@ mod tests {
     }
 
     #[test]
-    fn time_runs_faster_only_from_a_given_start() {
+    fn what_makes_no_sense_is_refused() {
         assert!(settings("simulator --as-fast-as-possible").is_err());
-        assert!(settings("simulator --interval 0s").is_err());
+        for bad in ["--interval 0s", "--interval -1s", "--min-gap 18446744073709551615", "--tail 99999999h"] {
+            assert!(settings(&format!("simulator {bad}")).is_err(), "{bad}");
+        }
         let found =
             settings("simulator --as-fast-as-possible --start 2026-01-05T00:00:00Z --for 1h").unwrap();
         assert_eq!(found.ticks, Some(360));

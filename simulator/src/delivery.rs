@@ -8,7 +8,7 @@ use futures::future::join_all;
 use shared::bus::{self, Producer};
 use shared::service::Readiness;
 use tokio::sync::mpsc;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::record::Record;
 use crate::telemetry::Telemetry;
@@ -44,6 +44,7 @@ pub async fn deliver(
     while let Some(records) = queue.recv().await {
         let mut waiting = records;
         let mut pause = BACKOFF.0;
+        let mut late = false;
         loop {
             let attempts = join_all(waiting.iter().map(|record| sink.send(record)));
             let outcomes = patiently(attempts, || {
@@ -53,6 +54,7 @@ pub async fn deliver(
                     "waiting for kafka to acknowledge"
                 );
                 readiness.down(KAFKA, "no acknowledgement");
+                late = true;
             })
             .await;
             let mut refused = Vec::new();
@@ -70,11 +72,15 @@ pub async fn deliver(
             waiting = refused;
             telemetry.retried(waiting.len());
             readiness.down(KAFKA, &error.to_string());
+            late = true;
             warn!(%error, records = waiting.len(), ticks_behind = queue.len(), "kafka took no records, trying again");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(BACKOFF.1);
         }
         readiness.up(KAFKA);
+        if late {
+            info!(ticks_behind = queue.len(), "kafka takes records again");
+        }
     }
 }
 

@@ -11,5 +11,7 @@ pub mod service;
 pub mod shop;
 pub mod telemetry;
 
+pub use noise::Noise;
 pub use run::run;
-pub use shop::{Options, Shop, Tick};
+pub use schedule::Faults;
+pub use shop::{Decoys, Options, Shop, Tick};

@@ -13,7 +13,7 @@ use crate::service::Metric;
 const DAY_MS: i64 = 86_400_000;
 /// Hour of the day, UTC, at which load is highest.
 const PEAK_HOUR: f64 = 15.0;
-/// Spread of the logarithm of skewed noise: skewness 1.3, one sample in 30,000 nine deviations out.
+/// Spread of the logarithm of skewed noise: skewness 1.3, one sample in 30,000 more than eight deviations out.
 const SKEW: f64 = 0.4;
 /// A calm series enters a burst once in this many ticks.
 const BURST_EVERY: f64 = 300.0;
@@ -32,7 +32,7 @@ pub enum Noise {
     Skewed,
     /// Gaussian, three times as wide during bursts.
     Bursty,
-    /// None; with a flat day, the exact expected values.
+    /// No noise; with a flat day, the exact expected values.
     Off,
 }
 

@@ -1,6 +1,9 @@
 //! One module a command; the small ones are here.
 
+pub(crate) mod demo;
+pub(crate) mod follow;
 pub(crate) mod logs;
+mod narration;
 pub(crate) mod run;
 pub(crate) mod start;
 pub(crate) mod status;
@@ -9,6 +12,8 @@ pub(crate) mod stop;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
+use shared::bus::{self, admin::Admin};
+use stack::kafka::create_topics;
 use stack::progress::Progress;
 use stack::state::{Claim, State};
 use stack::{fetch as parts, layout};
@@ -17,6 +22,20 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Fetches what is missing.
 pub(crate) async fn fetch() -> Result<ExitCode> {
     parts::all(Progress::Every).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Topics {
+    /// Address of Kafka
+    #[arg(long, env = "FIREWATCH_KAFKA__BROKERS")]
+    brokers: String,
+}
+
+/// Creates the topics that are missing.
+pub(crate) async fn topics(arguments: &Topics) -> Result<ExitCode> {
+    let options = bus::Options { brokers: arguments.brokers.clone(), ..bus::Options::default() };
+    Progress::Every.step("creating the topics", create_topics(&Admin::new(&options)?)).await?;
     Ok(ExitCode::SUCCESS)
 }
 

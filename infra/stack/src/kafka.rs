@@ -8,10 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use shared::bus::{self, admin::Admin};
+use shared::events::Topic;
 
 use crate::guard::Guard;
 use crate::layout::Layout;
 use crate::part::Part;
+use crate::progress::say;
 use crate::{ports, probe};
 
 const LOG4J: &str = include_str!("../kafka/log4j2.properties");
@@ -91,6 +93,14 @@ impl Kafka {
         })
         .await
     }
+}
+
+/// Creates the topics that are missing. Says so where one is there with another number of partitions.
+pub async fn create_topics(admin: &Admin) -> Result<()> {
+    for mismatch in admin.provision(&Topic::all()).await?.mismatched {
+        say(&mismatch.to_string());
+    }
+    Ok(())
 }
 
 /// Prepares the data folder.

@@ -50,6 +50,15 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Removes data and logs.
+    pub fn empty(&self) -> std::io::Result<()> {
+        for folder in [self.data(), self.logs()] {
+            std::fs::remove_dir_all(&folder)?;
+            std::fs::create_dir(folder)?;
+        }
+        Ok(())
+    }
+
     /// Returns the folder itself.
     pub fn dir(&self) -> &Path {
         &self.dir

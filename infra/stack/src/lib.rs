@@ -7,12 +7,15 @@ pub mod kafka;
 pub mod layout;
 pub mod mail;
 pub mod mailbox;
+pub mod news;
 pub mod part;
 pub mod ports;
 pub mod postgres;
 pub mod probe;
 pub mod progress;
 pub mod state;
+pub mod story;
+pub mod telling;
 pub mod testing;
 mod watch;
 
@@ -23,7 +26,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use shared::events::Topic;
 use shared::store::{self, Store};
 
 pub use agent::{AGENTS, Agent, Program};
@@ -35,7 +37,7 @@ use layout::Layout;
 use mail::Mail;
 use part::Part;
 use postgres::{Durability, Postgres};
-use progress::{Progress, say};
+use progress::Progress;
 use state::{Claim, Identity, Process, State};
 use watch::Watch;
 
@@ -51,6 +53,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// Removes the folder when the run ends, and trades durability for speed.
     pub throw_away: bool,
+    /// Begins without what an earlier run left in the folder.
+    pub fresh: bool,
     /// Folder with the binaries of the workspace.
     pub binaries: PathBuf,
     /// How much is said.
@@ -61,13 +65,13 @@ impl Options {
     /// A run in the checkout's `.run` that stays until it is cleaned.
     pub fn lasting() -> Result<Self> {
         let binaries = layout::binaries()?;
-        Ok(Self { dir: layout::run(), throw_away: false, binaries, progress: Progress::Every })
+        Ok(Self { dir: layout::run(), throw_away: false, fresh: false, binaries, progress: Progress::Every })
     }
 
     /// A run in a new temporary folder that leaves nothing.
     pub fn throw_away() -> Result<Self> {
         let binaries = layout::binaries()?;
-        Ok(Self { dir: layout::scratch(), throw_away: true, binaries, progress: Progress::Slow })
+        Ok(Self { dir: layout::scratch(), throw_away: true, fresh: true, binaries, progress: Progress::Slow })
     }
 }
 
@@ -94,6 +98,9 @@ impl Stack {
         let progress = options.progress;
         let layout = Layout::create(&options.dir)?;
         let claim = Claim::take(layout.dir())?;
+        if options.fresh {
+            layout.empty()?;
+        }
         let fetched = fetch::all(progress).await?;
         let guard = Arc::new(Guard::start(options.throw_away.then(|| layout.dir()))?);
         let durability = if options.throw_away { Durability::Disposable } else { Durability::Durable };
@@ -105,7 +112,7 @@ impl Stack {
         let agents = Mutex::default();
         let stack = Self { agents, mail, kafka, postgres, guard, fetched, layout, options, _claim: claim };
         stack.record(false)?;
-        progress.step("creating the topics", stack.create_topics()).await?;
+        progress.step("creating the topics", kafka::create_topics(stack.kafka.admin())).await?;
         progress.step("creating the schema", stack.create_schema()).await?;
         Ok(stack)
     }
@@ -210,8 +217,11 @@ impl Stack {
         Ok(())
     }
 
-    /// Writes down that everything is up.
+    /// Writes down that everything is up, and the settings that `firewatch` finds.
     pub fn ready(&self) -> Result<()> {
+        let settings = self.environment().into_iter();
+        let lines: String = settings.map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+        std::fs::write(self.layout.dir().join("env"), lines)?;
         self.record(true)
     }
 
@@ -243,14 +253,6 @@ impl Stack {
         }
         tokio::try_join!(self.kafka.part().stop(), self.postgres.part().stop(), self.mail.part().stop())?;
         State::remove(self.layout.dir());
-        Ok(())
-    }
-
-    async fn create_topics(&self) -> Result<()> {
-        let provisioned = self.kafka.admin().provision(&Topic::all()).await?;
-        for mismatch in provisioned.mismatched {
-            say(&mismatch.to_string());
-        }
         Ok(())
     }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use mail_parser::{HeaderValue, MessageParser, MimeHeaders};
 use reqwest::Client;
 use serde::Deserialize;
-use serde_json::Value;
 
 /// Longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -14,6 +14,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// One mail, as its reader's program would see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
+    /// When the sink took it.
+    pub received_at: Timestamp,
     /// `Message-ID`, without the angle brackets.
     pub id: String,
     /// `In-Reply-To`, without the angle brackets.
@@ -59,35 +61,51 @@ impl Mailbox {
 
     /// Returns all mails, in the order they arrived.
     pub async fn mails(&self) -> Result<Vec<Mail>> {
-        let sources = match self.kind {
-            Kind::Maildev => self.maildev_sources().await,
-            Kind::Mailhog => self.mailhog_sources().await,
-        };
-        sources
-            .with_context(|| format!("reading the mail sink at {}", self.url))?
-            .iter()
-            .map(|source| parse(source))
-            .collect()
+        self.mails_after(0).await
     }
 
-    async fn maildev_sources(&self) -> Result<Vec<Vec<u8>>> {
+    /// Returns the mails but the first `known` ones, in the order they arrived.
+    pub async fn mails_after(&self, known: usize) -> Result<Vec<Mail>> {
+        let mails = match self.kind {
+            Kind::Maildev => self.read_maildev(known).await,
+            Kind::Mailhog => self.read_mailhog(known).await,
+        };
+        mails.with_context(|| format!("reading the mail sink at {}", self.url))
+    }
+
+    async fn read_maildev(&self, known: usize) -> Result<Vec<Mail>> {
         #[derive(Deserialize)]
         struct Entry {
             id: String,
+            time: Timestamp,
         }
-        let entries: Vec<Entry> = serde_json::from_slice(&self.get("/email").await?)?;
-        let mut sources = Vec::with_capacity(entries.len());
+        let entries: Vec<Entry> = serde_json::from_slice(&self.get(&format!("/email?skip={known}")).await?)?;
+        let mut mails = Vec::with_capacity(entries.len());
         for entry in entries {
-            sources.push(self.get(&format!("/email/{}/source", entry.id)).await?);
+            mails.push(parse(&self.get(&format!("/email/{}/source", entry.id)).await?, entry.time)?);
         }
-        Ok(sources)
+        Ok(mails)
     }
 
-    async fn mailhog_sources(&self) -> Result<Vec<Vec<u8>>> {
-        let answer: Value = serde_json::from_slice(&self.get("/api/v2/messages?limit=1000").await?)?;
-        let items = answer["items"].as_array().context("no items")?;
+    async fn read_mailhog(&self, known: usize) -> Result<Vec<Mail>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            items: Vec<Item>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Item {
+            created: Timestamp,
+            raw: Raw,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Raw {
+            data: String,
+        }
+        let answer: Answer = serde_json::from_slice(&self.get("/api/v2/messages?limit=1000").await?)?;
         // newest first
-        items.iter().rev().map(|item| Ok(item["Raw"]["Data"].as_str().context("no raw data")?.into())).collect()
+        answer.items.iter().rev().skip(known).map(|item| parse(item.raw.data.as_bytes(), item.created)).collect()
     }
 
     async fn get(&self, path: &str) -> Result<Vec<u8>> {
@@ -96,13 +114,14 @@ impl Mailbox {
     }
 }
 
-fn parse(source: &[u8]) -> Result<Mail> {
+fn parse(source: &[u8], received_at: Timestamp) -> Result<Mail> {
     let message = MessageParser::default().parse(source).context("not a mail")?;
     let ids = |value: &HeaderValue| -> Vec<String> {
         value.as_text_list().unwrap_or_default().iter().map(ToString::to_string).collect()
     };
     let to = message.to().map(|to| to.iter().filter_map(|to| Some(to.address()?.to_owned())).collect());
     Ok(Mail {
+        received_at,
         id: message.message_id().context("a mail without Message-ID")?.to_owned(),
         in_reply_to: ids(message.in_reply_to()).pop(),
         references: ids(message.references()),

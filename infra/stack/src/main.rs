@@ -18,6 +18,12 @@ struct Arguments {
 enum Command {
     /// Fetches what the parts are made of (Kafka, the embedding model, the mail sink)
     Fetch,
+    /// Starts everything and tells what happens: a fault, an incident, five mails, a postmortem
+    Demo(commands::demo::Arguments),
+    /// Tells what happens in a house that was started otherwise, e.g. by compose
+    Follow(commands::follow::Arguments),
+    /// Creates the topics that are missing
+    Topics(commands::Topics),
     /// Starts everything in the background and returns when it is ready
     Start(commands::start::Arguments),
     /// Ends what runs, and what a crash has left
@@ -38,6 +44,9 @@ enum Command {
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Fetch => commands::fetch().await,
+        Command::Demo(arguments) => commands::demo::demo(&arguments).await,
+        Command::Follow(arguments) => commands::follow::follow(&arguments).await,
+        Command::Topics(arguments) => commands::topics(&arguments).await,
         Command::Start(arguments) => commands::start::start(arguments).await,
         Command::Stop => commands::stop::stop().await,
         Command::Status => commands::status::status().await,

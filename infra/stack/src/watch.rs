@@ -45,6 +45,11 @@ impl Watch {
         }
         let Some(status) = part.ended()? else { return Ok(false) };
         let (name, why) = (part.name(), describe(status));
+        if status.success() {
+            // it has done what it was asked to do
+            self.ends = GIVE_UP;
+            return Ok(false);
+        }
         self.ends = if self.since.elapsed() > RECOVERED { 1 } else { self.ends + 1 };
         if self.ends >= GIVE_UP {
             say(&format!("{name} ended {} times in a row and is given up; see {}", self.ends, part.log().display()));

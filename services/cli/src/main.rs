@@ -1,1 +1,7 @@
-fn main() {}
+//! `firewatch`, the operator's command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -5,10 +5,12 @@ use std::sync::Once;
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::element::{Circle, PathElement, Rectangle, Text};
-use plotters::prelude::{BitMapBackend, Cartesian2d, ChartBuilder, ChartContext, DrawingArea, IntoDrawingArea};
-use plotters::coord::Shift;
+use plotters::prelude::{
+    BitMapBackend, Cartesian2d, ChartBuilder, ChartContext, DrawingArea, IntoDrawingArea,
+};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, IntoFont, RGBColor, TextStyle, register_font};
 use shared::clock::from_ms;
@@ -32,6 +34,10 @@ const SCALE: u32 = DENSITY * OVERSAMPLING;
 const RIGHT: u32 = 64;
 /// Fewer samples than this tell nothing.
 const MIN_SAMPLES: usize = 3;
+/// Samples farther from the last observation are left out, milliseconds: 30 days.
+const LONGEST_MS: i64 = 30 * 86_400_000;
+/// Larger figures are left out: pixels are counted in `i32`.
+const LARGEST: f64 = 1e15;
 
 const PAPER: RGBColor = RGBColor(0xff, 0xff, 0xff);
 const INK: RGBColor = RGBColor(0x1d, 0x24, 0x30);
@@ -55,10 +61,10 @@ pub struct Picture {
 type Root<'b> = DrawingArea<BitMapBackend<'b>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// Draws a signal, or returns `None` if it has too few samples to draw.
+/// Draws a signal, or returns `None` if it has too little to draw.
 pub fn draw(signal: &Signal) -> anyhow::Result<Option<Picture>> {
     let view = View::of(signal);
-    if view.points.len() < MIN_SAMPLES {
+    if view.points.len() < MIN_SAMPLES || !drawable(view.band.lower) || !drawable(view.band.upper) {
         return Ok(None);
     }
     let (width, height) = (WIDTH * SCALE, HEIGHT * SCALE);
@@ -73,6 +79,7 @@ pub fn draw(signal: &Signal) -> anyhow::Result<Option<Picture>> {
 struct View {
     title: String,
     alt: String,
+    abnormal: String,
     unit: String,
     points: Vec<(f64, f64)>,
     first_ms: i64,
@@ -84,12 +91,20 @@ struct View {
 
 impl View {
     fn of(signal: &Signal) -> Self {
-        let mut samples: Vec<Point> = signal.samples.iter().copied().filter(|p| p.value.is_finite()).collect();
+        let last_ms = signal.observed_at.as_millisecond();
+        let near = last_ms.saturating_sub(LONGEST_MS)..=last_ms.saturating_add(LONGEST_MS);
+        let mut samples: Vec<Point> = signal
+            .samples
+            .iter()
+            .copied()
+            .filter(|point| drawable(point.value) && near.contains(&point.ts_ms))
+            .collect();
         samples.sort_by_key(|point| point.ts_ms);
         samples.dedup_by_key(|point| point.ts_ms);
         let first_ms = samples.first().map_or(0, |point| point.ts_ms);
         let seconds = |ms: i64| ms.saturating_sub(first_ms) as f64 / 1000.0;
-        let points: Vec<(f64, f64)> = samples.iter().map(|point| (seconds(point.ts_ms), point.value)).collect();
+        let points: Vec<(f64, f64)> =
+            samples.iter().map(|point| (seconds(point.ts_ms), point.value)).collect();
         let band = Band {
             lower: signal.expected.lower.min(signal.expected.upper),
             upper: signal.expected.upper.max(signal.expected.lower),
@@ -97,17 +112,24 @@ impl View {
         };
         let values = points.iter().map(|(_, value)| *value);
         let y = Axis::over(values.chain([band.lower, band.upper]));
-        let name = format!("{} {}", plain::one_line(&signal.service, 40), plain::one_line(&signal.metric, 40));
+        let name =
+            format!("{} {}", plain::one_line(&signal.service, 40), plain::one_line(&signal.metric, 40));
         let unit = figures::spoken(&signal.unit);
+        let abnormal = match signal.cleared_at {
+            None => format!("abnormal since {}", figures::clock(signal.started_at)),
+            Some(at) => {
+                format!("abnormal from {}, cleared {}", figures::clock(signal.started_at), figures::clock(at))
+            }
+        };
         let alt = format!(
-            "{name}: {} at {}, expected {}; abnormal since {}",
+            "{name}: {} at {}, expected {}; {abnormal}",
             figures::figure(signal.observed, &signal.unit),
-            figures::clock(signal.observed_at),
+            figures::moment(signal.observed_at),
             figures::band(&band, &signal.unit),
-            figures::moment(signal.started_at),
         );
         Self {
-            title: if unit.is_empty() { name } else { format!("{name} ({unit})") },
+            title: if unit.is_empty() { name } else { format!("{} ({unit})", plain::one_line(&name, 48)) },
+            abnormal,
             alt: alt.replace('\u{a0}', " "),
             unit: signal.unit.clone(),
             onset: seconds(signal.started_at.as_millisecond()),
@@ -139,14 +161,16 @@ impl View {
         self.grid(&root, &chart)?;
         self.line(&mut chart)?;
         self.marks(&root, &chart)?;
-        root.draw(&Text::new(self.title.clone(), at(0, 6), style(14, INK, HPos::Left, VPos::Top))).map_err(failed)?;
+        root.draw(&Text::new(self.title.clone(), at(0, 6), style(14, INK, HPos::Left, VPos::Top)))
+            .map_err(failed)?;
         self.legend(&root)?;
         drop(chart);
         root.present().map_err(failed)
     }
 
     fn band(&self, chart: &mut Chart<'_, '_>) -> anyhow::Result<()> {
-        let corners = [(0.0, self.band.lower.max(self.y.low)), (self.span(), self.band.upper.min(self.y.high))];
+        let corners =
+            [(0.0, self.band.lower.max(self.y.low)), (self.span(), self.band.upper.min(self.y.high))];
         chart.draw_series([Rectangle::new(corners, BAND.filled())]).map_err(failed)?;
         Ok(())
     }
@@ -155,8 +179,10 @@ impl View {
         for value in self.y.ticks() {
             let (left, y) = chart.backend_coord(&(0.0, value));
             let (right, _) = chart.backend_coord(&(self.span(), value));
-            root.draw(&PathElement::new([(left, y), (right, y)], GRID.stroke_width(SCALE))).map_err(failed)?;
-            let label = Text::new(short(value), (left - css(8), y), style(12, SOFT, HPos::Right, VPos::Center));
+            root.draw(&PathElement::new([(left, y), (right, y)], GRID.stroke_width(SCALE)))
+                .map_err(failed)?;
+            let label =
+                Text::new(short(value), (left - css(8), y), style(12, SOFT, HPos::Right, VPos::Center));
             root.draw(&label).map_err(failed)?;
         }
         for (seconds, label) in self.times() {
@@ -171,9 +197,11 @@ impl View {
 
     /// Ticks at round times of day, at least 90 CSS pixels apart.
     fn times(&self) -> Vec<(f64, String)> {
-        const STEPS: [i64; 15] = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
+        const STEPS: [i64; 15] =
+            [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
         let span = self.span();
-        let step = STEPS.into_iter().find(|step| span / *step as f64 <= 5.0).unwrap_or((span / 5.0) as i64 + 1);
+        let step =
+            STEPS.into_iter().find(|step| span / *step as f64 <= 5.0).unwrap_or((span / 5.0) as i64 + 1);
         let form = if step < 60 { "%H:%M:%S" } else { "%H:%M" };
         let step_ms = step * 1000;
         let start = self.first_ms.div_euclid(step_ms) * step_ms;
@@ -186,18 +214,26 @@ impl View {
     }
 
     fn line(&self, chart: &mut Chart<'_, '_>) -> anyhow::Result<()> {
-        let abnormal = |x: f64| x >= self.onset && x < self.end;
-        let stroke = |colour: RGBColor| colour.stroke_width(2 * SCALE);
         for pair in self.points.windows(2) {
-            let colour = if abnormal(pair[1].0) { ABNORMAL } else { NORMAL };
-            chart.draw_series([PathElement::new(pair.to_vec(), stroke(colour))]).map_err(failed)?;
+            let either = if self.is_abnormal(pair[0]) { pair[0] } else { pair[1] };
+            let stroke = self.colour(either).stroke_width(2 * SCALE);
+            chart.draw_series([PathElement::new(pair.to_vec(), stroke)]).map_err(failed)?;
         }
         // round joints: wide segments drawn one by one would show notches
-        for (x, y) in &self.points {
-            let colour = if abnormal(*x) { ABNORMAL } else { NORMAL };
-            chart.draw_series([Circle::new((*x, *y), SCALE, colour.filled())]).map_err(failed)?;
+        for point in &self.points {
+            let colour = self.colour(*point);
+            chart.draw_series([Circle::new(*point, SCALE, colour.filled())]).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Tells whether a point lies within the episode and outside the band.
+    fn is_abnormal(&self, (x, y): (f64, f64)) -> bool {
+        x >= self.onset && x < self.end && !(self.band.lower..=self.band.upper).contains(&y)
+    }
+
+    fn colour(&self, point: (f64, f64)) -> RGBColor {
+        if self.is_abnormal(point) { ABNORMAL } else { NORMAL }
     }
 
     /// The onset as a dashed line with its time, and the last value in figures.
@@ -209,15 +245,15 @@ impl View {
                 let dash = [(x, y), (x, (y + css(4)).min(bottom))];
                 root.draw(&PathElement::new(dash, ABNORMAL.stroke_width(SCALE))).map_err(failed)?;
             }
-            let onset = from_ms(self.first_ms.saturating_add((self.onset * 1000.0) as i64));
             let (side, gap) =
                 if self.onset > 0.6 * self.span() { (HPos::Right, -css(6)) } else { (HPos::Left, css(6)) };
-            let label = format!("abnormal since {}", figures::clock(onset));
-            root.draw(&Text::new(label, (x + gap, top), style(12, ABNORMAL, side, VPos::Top))).map_err(failed)?;
+            let label =
+                Text::new(self.abnormal.clone(), (x + gap, top), style(12, ABNORMAL, side, VPos::Top));
+            root.draw(&label).map_err(failed)?;
         }
         if let Some(last) = self.points.last() {
             let (x, y) = chart.backend_coord(last);
-            let colour = if last.0 >= self.onset && last.0 < self.end { ABNORMAL } else { NORMAL };
+            let colour = self.colour(*last);
             root.draw(&Circle::new((x, y), 4 * SCALE, PAPER.filled())).map_err(failed)?;
             root.draw(&Circle::new((x, y), 3 * SCALE, colour.filled())).map_err(failed)?;
             let label = figures::figure(last.1, &self.unit).replace('\u{a0}', " ");
@@ -250,9 +286,9 @@ impl Axis {
     /// Covers all values with some air; starts at zero where the values come anywhere near it.
     fn over(values: impl Iterator<Item = f64>) -> Self {
         let (mut low, mut high) = values
-            .filter(|value| value.is_finite())
+            .filter(|value| drawable(*value))
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
-        if !low.is_finite() || !high.is_finite() || high - low > f64::MAX / 4.0 {
+        if low > high {
             (low, high) = (0.0, 1.0);
         }
         if low >= 0.0 && low < 0.5 * high {
@@ -271,6 +307,10 @@ impl Axis {
         let first = (self.low / self.step).ceil();
         (0..12).map(|n| (first + f64::from(n)) * self.step).take_while(|value| *value <= self.high).collect()
     }
+}
+
+fn drawable(value: f64) -> bool {
+    value.abs() <= LARGEST
 }
 
 /// Returns the least of 1, 2, 2.5, 5 times a power of ten that is not below `rough`.
@@ -302,7 +342,11 @@ fn at(x: u32, y: u32) -> (i32, i32) {
 }
 
 fn style(size: u32, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
-    TextStyle { color: colour.to_backend_color(), pos: Pos::new(h, v), ..TextStyle::from((FONT, size * SCALE).into_font()) }
+    TextStyle {
+        color: colour.to_backend_color(),
+        pos: Pos::new(h, v),
+        ..TextStyle::from((FONT, size * SCALE).into_font())
+    }
 }
 
 /// Registers the embedded font once for the process.

@@ -46,7 +46,11 @@ pub fn announce(
             incident_id: about.incident_id,
             at: news.at(),
             action: "mail_address_unusable",
-            summary: format!("left out of the {} mail: {}", kind.words().to_lowercase(), told.unusable.join(", ")),
+            summary: format!(
+                "left out of the {} mail: {}",
+                kind.words().to_lowercase(),
+                told.unusable.join(", ")
+            ),
             detail: json!({ "kind": kind, "unusable": told.unusable }),
         });
     }

@@ -88,7 +88,8 @@ pub fn percent(share: f64) -> String {
 /// Returns a duration of milliseconds in its two largest units, e.g. `3 min 20 s`.
 pub fn duration(ms: i64) -> String {
     let seconds = (ms.unsigned_abs() + 500) / 1000;
-    let (days, hours, minutes, rest) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let (days, hours, minutes, rest) =
+        (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     let two = |large: u64, large_name: &str, small: u64, small_name: &str| {
         if small == 0 {
             format!("{large}\u{a0}{large_name}")
@@ -126,8 +127,9 @@ mod tests {
 
     #[test]
     fn figures_have_three_digits_and_a_unit() {
-        let read = [(7380.0, "ms"), (97.36, "%"), (0.5, "%"), (9.996, ""), (100.0, "count"), (-1234.0, "{jobs}")]
-            .map(|(value, unit)| figure(value, unit).replace('\u{a0}', " "));
+        let read =
+            [(7380.0, "ms"), (97.36, "%"), (0.5, "%"), (9.996, ""), (100.0, "count"), (-1234.0, "{jobs}")]
+                .map(|(value, unit)| figure(value, unit).replace('\u{a0}', " "));
         assert_eq!(read, ["7,380 ms", "97.4 %", "0.5 %", "10", "100", "−1,234 jobs"]);
         assert_eq!(figure(1.5 * 1024.0 * 1024.0 * 1024.0, "By").replace('\u{a0}', " "), "1.5 GiB");
         assert_eq!(number(1e300), "1.00e300");

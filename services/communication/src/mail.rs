@@ -7,8 +7,8 @@ pub mod resolved;
 pub mod root_cause;
 
 use jiff::Timestamp;
-use shared::events::incident::{BlastRadius, Change};
 use shared::events::Severity;
+use shared::events::incident::{BlastRadius, Change};
 
 use crate::chart::{self, Picture};
 use crate::occasion::{Kind, Occasion};

@@ -74,7 +74,7 @@ impl Html {
             Tag::Table(alignments) => {
                 self.alignments = alignments;
                 (
-                    r#"<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="width:100%;border-collapse:collapse;margin:0 0 16px;font-size:14px;line-height:20px;">"#.to_owned(),
+                    r#"<table width="100%" cellpadding="0" cellspacing="0" style="width:100%;border-collapse:collapse;margin:0 0 16px;font-size:14px;line-height:20px;">"#.to_owned(),
                     "</table>\n".to_owned(),
                 )
             }
@@ -131,7 +131,9 @@ impl Html {
         };
         let class = if self.head { "line soft" } else { "line" };
         (
-            format!(r#"<{element} class="{class}" align="{align}" valign="top" style="padding:6px 10px 6px 0;{look}">"#),
+            format!(
+                r#"<{element} class="{class}" align="{align}" valign="top" style="padding:6px 10px 6px 0;{look}">"#
+            ),
             format!("</{element}>"),
         )
     }
@@ -184,7 +186,9 @@ mod tests {
 
     #[test]
     fn links_lead_to_the_web_only_and_pictures_are_not_fetched() {
-        let html = to_html("[a](javascript:alert(1)) [b](https://example.com/?q=\"x\") ![c](https://evil.example/c.png)");
+        let html = to_html(
+            "[a](javascript:alert(1)) [b](https://example.com/?q=\"x\") ![c](https://evil.example/c.png)",
+        );
         assert!(!html.contains("javascript") && !html.contains("evil.example"), "{html}");
         assert!(html.contains(r#"href="https://example.com/"#), "{html}");
         assert!(html.contains('c'));

@@ -10,9 +10,9 @@
 
 use std::time::SystemTime;
 
+use lettre::Message;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, MessageBuilder, MultiPart, SinglePart};
-use lettre::Message;
 use shared::store::Notification;
 
 use crate::mail::PICTURE_ID;
@@ -24,7 +24,12 @@ use crate::render::Letter;
 const SUBJECT: usize = 180;
 
 /// Composes the mail of a notification.
-pub fn compose(from: &Mailbox, domain: &str, notification: &Notification, letter: &Letter) -> anyhow::Result<Vec<u8>> {
+pub fn compose(
+    from: &Mailbox,
+    domain: &str,
+    notification: &Notification,
+    letter: &Letter,
+) -> anyhow::Result<Vec<u8>> {
     let mut builder = Message::builder()
         .from(from.clone())
         .subject(plain::one_line(&notification.subject, SUBJECT))
@@ -44,7 +49,9 @@ pub fn compose(from: &Mailbox, domain: &str, notification: &Notification, letter
         ("X-Firewatch-Incident", notification.incident_id.to_string()),
         ("X-Firewatch-Kind", plain::one_line(&notification.kind, 32)),
     ] {
-        message.headers_mut().insert_raw(HeaderValue::new(HeaderName::new_from_ascii(name.to_owned())?, value));
+        message
+            .headers_mut()
+            .insert_raw(HeaderValue::new(HeaderName::new_from_ascii(name.to_owned())?, value));
     }
     Ok(message.formatted())
 }

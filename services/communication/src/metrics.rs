@@ -17,8 +17,13 @@ pub enum Metric {
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Attempts, Self::RecipientsRefused, Self::AddressesUnusable, Self::NotRepeated, Self::DeliverySeconds];
+    pub const ALL: [Self; 5] = [
+        Self::Attempts,
+        Self::RecipientsRefused,
+        Self::AddressesUnusable,
+        Self::NotRepeated,
+        Self::DeliverySeconds,
+    ];
 
     /// Returns the name as it is exported.
     pub fn name(self) -> &'static str {

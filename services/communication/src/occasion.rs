@@ -84,8 +84,11 @@ impl About {
             environment: incident.environment.clone(),
             service: incident.suspect().map(|suspect| suspect.service.clone()),
             started_at: incident.started_at,
-            signal: telling(incident)
-                .map(|signal| Signal { siblings: Vec::new(), logs: Vec::new(), ..signal.clone() }),
+            signal: telling(incident).map(|signal| Signal {
+                siblings: Vec::new(),
+                logs: Vec::new(),
+                ..signal.clone()
+            }),
         }
     }
 

@@ -156,7 +156,10 @@ impl Options {
         let mut warnings = Vec::new();
         let near = matches!(server.host.as_str(), "localhost" | "127.0.0.1" | "[::1]");
         if !near && matches!(server.security, Security::None | Security::StartTlsIfOffered) {
-            warnings.push(format!("mail to {} may travel unencrypted; use smtps:// or ?tls=required", server.host));
+            warnings.push(format!(
+                "mail to {} may travel unencrypted; use smtps:// or ?tls=required",
+                server.host
+            ));
             if !self.smtp_user.is_empty() {
                 warnings.push(format!("the password for {} may travel unencrypted", server.host));
             }
@@ -248,7 +251,16 @@ mod tests {
         let named: Vec<_> = problems.iter().filter_map(|p| p.split([':', ' ']).next()).collect();
         assert_eq!(
             named,
-            ["smtp_url", "smtp_user", "from", "domain", "link_base_url", "commanders", "max_attempts", "send_timeout_ms"]
+            [
+                "smtp_url",
+                "smtp_user",
+                "from",
+                "domain",
+                "link_base_url",
+                "commanders",
+                "max_attempts",
+                "send_timeout_ms"
+            ]
         );
     }
 

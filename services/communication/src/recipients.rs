@@ -13,8 +13,10 @@ use lettre::Address;
 use shared::catalogue::Catalogue;
 use shared::events::Severity;
 
+use crate::metrics::Metric;
 use crate::occasion::Kind;
 use crate::options::Options;
+use crate::plain;
 
 /// Most recipients of one mail; the first in the order of the table stay.
 pub const MAX: usize = 50;
@@ -66,7 +68,10 @@ fn collect(wanted: Vec<&str>) -> Recipients {
             Ok(address) if addresses.iter().any(|known| known.eq_ignore_ascii_case(address.as_ref())) => {}
             Ok(_) if addresses.len() == MAX => break,
             Ok(address) => addresses.push(address.to_string()),
-            Err(_) => unusable.push(crate::plain::one_line(entry, 80)),
+            Err(_) => {
+                metrics::counter!(Metric::AddressesUnusable.name()).increment(1);
+                unusable.push(plain::one_line(entry, 80));
+            }
         }
     }
     unusable.dedup();
@@ -149,10 +154,8 @@ mod tests {
 
     #[test]
     fn the_number_of_recipients_is_bounded() {
-        let many = Options {
-            commanders: (0..200).map(|n| format!("c{n}@example.com")).collect(),
-            ..options()
-        };
+        let many =
+            Options { commanders: (0..200).map(|n| format!("c{n}@example.com")).collect(), ..options() };
         let chosen = choose(&many, &Catalogue::default(), None, Severity::Sev1, Kind::Opened);
         assert_eq!(chosen.addresses.len(), MAX);
     }

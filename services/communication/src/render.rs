@@ -54,10 +54,14 @@ pub fn render(occasion: &Occasion, link_base: &str) -> anyhow::Result<Letter> {
     let (html, text) = match &occasion.news {
         News::Opened(incident) => {
             let (frame, mail) = (frame(opened::Opened::lede(incident)), opened::Opened::new(incident));
-            (OpenedHtml { frame: &frame, mail: &mail }.render()?, OpenedText { frame: &frame, mail: &mail }.render()?)
+            (
+                OpenedHtml { frame: &frame, mail: &mail }.render()?,
+                OpenedText { frame: &frame, mail: &mail }.render()?,
+            )
         }
         News::RootCause(event) => {
-            let (frame, mail) = (frame(root_cause::RootCause::lede(event)), root_cause::RootCause::new(event));
+            let (frame, mail) =
+                (frame(root_cause::RootCause::lede(event)), root_cause::RootCause::new(event));
             (
                 RootCauseHtml { frame: &frame, mail: &mail }.render()?,
                 RootCauseText { frame: &frame, mail: &mail }.render()?,
@@ -66,28 +70,48 @@ pub fn render(occasion: &Occasion, link_base: &str) -> anyhow::Result<Letter> {
         News::Plan(event) => {
             let mail = plan::Plan::new(event, occasion.about.signal.as_ref());
             let frame = frame(plan::Plan::lede(event));
-            (PlanHtml { frame: &frame, mail: &mail }.render()?, PlanText { frame: &frame, mail: &mail }.render()?)
+            (
+                PlanHtml { frame: &frame, mail: &mail }.render()?,
+                PlanText { frame: &frame, mail: &mail }.render()?,
+            )
         }
         News::Resolved(incident) => {
-            let (frame, mail) = (frame(resolved::Resolved::lede(incident)), resolved::Resolved::new(incident));
+            let (frame, mail) =
+                (frame(resolved::Resolved::lede(incident)), resolved::Resolved::new(incident));
             (
                 ResolvedHtml { frame: &frame, mail: &mail }.render()?,
                 ResolvedText { frame: &frame, mail: &mail }.render()?,
             )
         }
         News::Postmortem(event) => {
-            let (frame, mail) = (frame(postmortem::Postmortem::lede(event)), postmortem::Postmortem::new(event));
+            let (frame, mail) =
+                (frame(postmortem::Postmortem::lede(event)), postmortem::Postmortem::new(event));
             (
                 PostmortemHtml { frame: &frame, mail: &mail }.render()?,
                 PostmortemText { frame: &frame, mail: &mail }.render()?,
             )
         }
     };
-    // figures are kept together in HTML; a text part is read in places that show such blanks as odd characters
-    Ok(Letter { html, text: text.replace('\u{a0}', " "), picture })
+    Ok(Letter { html, text: tidy(&text), picture })
+}
+
+/// Figures are kept together in HTML, but a text part is read in places that show such blanks as odd characters; and
+/// sections that are left out leave no gap.
+fn tidy(text: &str) -> String {
+    let mut tidied = String::with_capacity(text.len());
+    let mut blank = 0;
+    for line in text.lines() {
+        blank = if line.is_empty() { blank + 1 } else { 0 };
+        if blank < 2 {
+            tidied.push_str(&line.replace('\u{a0}', " "));
+            tidied.push('\n');
+        }
+    }
+    tidied
 }
 
 /// Filters of the text templates.
+#[allow(unreachable_pub, reason = "the attribute makes items of its own public")]
 mod filters {
     use std::fmt::Display;
 
@@ -104,7 +128,11 @@ mod filters {
 
     /// Breaks text into lines beside a label.
     #[askama::filter_fn]
-    pub(super) fn labelled(text: impl Display, _: &dyn askama::Values, label: &str) -> askama::Result<String> {
+    pub(super) fn labelled(
+        text: impl Display,
+        _: &dyn askama::Values,
+        label: &str,
+    ) -> askama::Result<String> {
         Ok(plain::wrap(&format!("{label:<LABEL$}"), &text.to_string()))
     }
 

@@ -56,7 +56,11 @@ impl Communication {
         Ok(Occasion { about: About::incident(&incident), news: News::Opened(Box::new(incident)) })
     }
 
-    async fn deliver(&self, notification: &Notification, ctx: &Context) -> Result<Result<Receipt, Failure>, Error> {
+    async fn deliver(
+        &self,
+        notification: &Notification,
+        ctx: &Context,
+    ) -> Result<Result<Receipt, Failure>, Error> {
         let occasion: Occasion = match serde_json::from_value(notification.event.clone()) {
             Ok(occasion) => occasion,
             Err(error) => return Ok(Err(Failure::Permanent(format!("cannot be read: {error}")))),

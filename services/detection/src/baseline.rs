@@ -2,6 +2,8 @@
 //!
 //! Everything is streaming and costs the same for each sample. Formulae and constants are in the README.
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 use shared::events::anomaly::{Band, Direction};
 
@@ -35,6 +37,11 @@ const REACH_HALF_LIFE: f64 = 2000.0;
 /// Samples of a block: what is seen enters the reach one to two blocks later, so that a ramp cannot raise the bar
 /// that it has to pass.
 const BLOCK: u32 = 64;
+/// Samples that a sample waits before it is learned, so that the onset of a ramp does not teach the baseline to bear it.
+pub const LATE: usize = 16;
+/// How many times longer the spread is remembered than the level where a slow rise is a fault: what leaks must not
+/// widen its own band.
+const STIFFNESS: f64 = 4.0;
 /// What few samples cannot tell yet: a spread learned from n samples counts as (1 + this / n) times as large.
 const INEXPERIENCE: f64 = 8.0;
 
@@ -77,6 +84,10 @@ pub struct Baseline {
     usual_mean: f64,
     reach_up: Reach,
     reach_down: Reach,
+    /// Samples in the block of the reaches.
+    in_block: u32,
+    /// Samples that wait to be learned, each with the short mean of its time.
+    pending: VecDeque<(f64, f64)>,
 }
 
 impl Baseline {
@@ -112,6 +123,8 @@ impl Baseline {
             usual_mean: MEAN_SPREAD * (above + below) / 2.0,
             reach_up: Reach::default(),
             reach_down: Reach::default(),
+            in_block: 0,
+            pending: VecDeque::with_capacity(LATE + 1),
         };
     }
 
@@ -138,12 +151,21 @@ impl Baseline {
         }
     }
 
-    /// Learns from a sample that was found normal. `memory` is how many samples the level remembers.
+    /// Learns from a sample that was found normal, once [`LATE`] more have been. `memory` is how many samples the level
+    /// remembers.
     pub fn learn(&mut self, reading: &Reading, meaning: &Meaning, memory: f64) {
+        self.remember(reading.direction, reading.distance);
+        self.pending.push_back((reading.value, self.mean));
+        if self.pending.len() <= LATE {
+            return;
+        }
+        let Some((value, mean)) = self.pending.pop_front() else { return };
         let (down, up) = self.spreads(meaning);
         let rate = (1.0 / (f64::from(self.seen) + 1.0)).max(1.0 / memory);
-        let deviation = reading.value - self.level;
+        let deviation = value - self.level;
         self.level += rate * deviation.clamp(-LEVEL_LIMIT * down, LEVEL_LIMIT * up);
+        let memory = if meaning.accumulates() { STIFFNESS * memory } else { memory };
+        let rate = (1.0 / (f64::from(self.seen) + 1.0)).max(1.0 / memory);
         // each side sees every other sample
         let side_rate = (2.0 * rate).min(1.0);
         if deviation > 0.0 {
@@ -155,9 +177,13 @@ impl Baseline {
             self.below -= rate * self.below;
         }
         let limit = SPREAD_LIMIT * (MEAN_SPREAD * up.max(down)).max(self.usual_mean);
-        self.usual_mean += rate * (self.mean.abs().min(limit) - self.usual_mean);
+        self.usual_mean += rate * (mean.abs().min(limit) - self.usual_mean);
         self.seen = self.seen.saturating_add(1);
-        self.remember(reading.direction, reading.distance);
+    }
+
+    /// Leaves out the samples that wait to be learned: they were the onset of something that is not normal.
+    pub fn unlearn(&mut self) {
+        self.pending.clear();
     }
 
     /// Remembers how far a sample of noise lay: a normal one, or a spike that did not last.
@@ -167,7 +193,11 @@ impl Baseline {
             Direction::Down => &mut self.reach_down,
         };
         reach.block = reach.block.max(distance.min(REACH_LIMIT));
-        let ends = self.seen.is_multiple_of(BLOCK);
+        self.in_block += 1;
+        let ends = self.in_block == BLOCK;
+        if ends {
+            self.in_block = 0;
+        }
         for reach in [&mut self.reach_up, &mut self.reach_down] {
             reach.far *= 0.5_f64.powf(1.0 / REACH_HALF_LIFE);
             if ends {

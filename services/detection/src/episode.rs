@@ -5,7 +5,7 @@ use shared::events::anomaly::{Direction, Status};
 use shared::events::{Kind, Severity};
 
 use crate::baseline::{BAND, NOTICED, Reading};
-use crate::meaning::Meaning;
+use crate::meaning::{Harm, Meaning};
 
 /// Novelty of two out of three samples that makes an episode fire.
 const LASTING: f64 = 8.0;
@@ -134,6 +134,8 @@ pub struct Episode {
     pub evidence: f64,
     /// Value farthest from the level so far.
     pub worst: f64,
+    /// Farthest distance from the level so far, in spreads.
+    pub farthest: f64,
     /// Samples since the first abnormal one, with it.
     pub samples: u32,
     /// Revisions that were sent.
@@ -152,6 +154,7 @@ impl Episode {
             severity: Severity::Sev4,
             evidence: 0.0,
             worst: value,
+            farthest: 0.0,
             samples: samples.saturating_sub(1),
             revision: 0,
             calm: 0,
@@ -170,6 +173,7 @@ impl Episode {
         refresh: u32,
     ) -> Option<Turn> {
         self.samples = self.samples.saturating_add(1);
+        self.farthest = self.farthest.max(reading.distance);
         match finding {
             Finding::Normal => {}
             Finding::Suspect(evidence) => self.evidence = self.evidence.max(evidence),
@@ -198,6 +202,12 @@ impl Episode {
         (news || refreshes).then(|| self.tell(Turn::Goes))
     }
 
+    /// Tells whether the episode has ever fired.
+    pub fn has_fired(&self) -> bool {
+        // whatever fires is graded SEV3 or worse, and never better again
+        self.severity > Severity::Sev4
+    }
+
     /// Ends the episode.
     pub fn end(&mut self, turn: Turn) -> Turn {
         self.status = Status::Cleared;
@@ -218,20 +228,29 @@ impl Episode {
 
 /// Grades a firing series by itself, without knowing who depends on the service:
 ///
-/// - SEV1: a quarter of all requests fail, or traffic has fallen below a twentieth of its level;
-/// - SEV2: what users feel (latency, errors, loss of traffic) with 3 nats or more, or anything within a tenth of its
-///   ceiling;
+/// - SEV1: a quarter of all requests fail, or 95 % of the traffic is gone;
+/// - SEV2: with 3 nats or more, 5 % of all requests fail (five times as many as usual where shares are not known),
+///   latency has doubled, or half of the traffic is gone; and anything within a tenth of its ceiling;
 /// - SEV3: everything else that fires.
 fn grade(reading: &Reading, evidence: f64, direction: Direction, meaning: &Meaning) -> Severity {
     let &Reading { value, level, .. } = reading;
-    let lost = meaning.kind == Kind::Traffic && direction == Direction::Down;
-    let failing = meaning.kind == Kind::Errors && meaning.harm == crate::meaning::Harm::Up;
-    let share = meaning.ceiling.map_or(0.0, |ceiling| value / ceiling);
-    if (failing && share >= 0.25) || (lost && value < 0.05 * level) {
+    let lost = match (meaning.kind, direction) {
+        (Kind::Traffic, Direction::Down) if level > 0.0 => 1.0 - value / level,
+        _ => 0.0,
+    };
+    let failing = match (meaning.kind, meaning.ceiling, meaning.harm) {
+        (Kind::Errors, Some(ceiling), Harm::Down) => 1.0 - value / ceiling,
+        (Kind::Errors, Some(ceiling), _) => value / ceiling,
+        _ => 0.0,
+    };
+    let multiplied = match meaning.kind {
+        Kind::Latency => value >= 2.0 * level,
+        Kind::Errors => meaning.ceiling.is_none() && meaning.harm == Harm::Up && value >= 5.0 * level,
+        _ => false,
+    };
+    if failing >= 0.25 || lost >= 0.95 {
         Severity::Sev1
-    } else if (evidence >= 3.0 && (lost || matches!(meaning.kind, Kind::Latency | Kind::Errors)))
-        || meaning.is_nearly_full(value)
-    {
+    } else if (evidence >= 3.0 && (failing >= 0.05 || lost >= 0.5 || multiplied)) || meaning.is_nearly_full(value) {
         Severity::Sev2
     } else {
         Severity::Sev3

@@ -150,6 +150,12 @@ impl Meaning {
         (self.relative_floor * level.abs()).max(self.absolute_floor).max(1e-9)
     }
 
+    /// Tells whether the metric measures something that fills up or piles up. A slow rise of such a thing is a fault,
+    /// not the time of day.
+    pub fn accumulates(&self) -> bool {
+        matches!(self.kind, Kind::Memory | Kind::Disk | Kind::Pool | Kind::Lag)
+    }
+
     /// Tells whether `value` has come within a tenth of the ceiling.
     pub fn is_nearly_full(&self, value: f64) -> bool {
         self.harm == Harm::Up && self.ceiling.is_some_and(|ceiling| value >= 0.9 * ceiling)

@@ -128,6 +128,11 @@ impl Series {
         if turn != Some(Turn::Recovered) && self.is_the_new_normal(&episode, settings) {
             turn = Some(episode.end(Turn::Accepted));
         }
+        if episode.has_fired() {
+            self.baseline.unlearn();
+        } else if turn == Some(Turn::Recovered) {
+            self.baseline.remember(episode.direction, episode.farthest);
+        }
         let change = turn.map(|turn| Change {
             turn,
             episode: episode.clone(),

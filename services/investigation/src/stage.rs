@@ -85,8 +85,7 @@ impl Investigation {
 
     /// Reads again what the incident's claims will cite: the members as they are stored now, not as the event has them.
     async fn library(&self, incident: &Incident, ctx: &Context) -> Result<Library, Error> {
-        let stored = ctx.store.signals_of(incident.incident_id).await?;
-        let signals = stored.into_iter().map(|signal| with_samples_of(signal, incident)).collect();
+        let signals = ctx.store.signals_of(incident.incident_id).await?;
         let changes = ctx
             .store
             .incident(incident.incident_id)
@@ -99,18 +98,6 @@ impl Investigation {
         let graph = ctx.store.graph(&incident.environment, edges_since).await?;
         Ok(Library { signals, changes, graph, sections: std::collections::BTreeMap::default() })
     }
-}
-
-/// A member may have moved on since the event was written, and its window with it: what has left the window is taken
-/// from the event, which is itself on record.
-fn with_samples_of(mut stored: Signal, incident: &Incident) -> Signal {
-    let Some(told) = incident.signals.iter().find(|signal| signal.anomaly_id == stored.anomaly_id) else {
-        return stored;
-    };
-    let known: std::collections::BTreeSet<i64> = stored.samples.iter().map(|point| point.ts_ms).collect();
-    stored.samples.extend(told.samples.iter().filter(|point| !known.contains(&point.ts_ms)));
-    stored.logs.extend(told.logs.iter().cloned());
-    stored
 }
 
 fn last_seen(signals: &[Signal]) -> Option<jiff::Timestamp> {

@@ -1,1 +1,7 @@
-fn main() {}
+//! `remediation`: plans what should be done.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shared::service::main("remediation", remediation::run)
+}

@@ -85,9 +85,7 @@ impl Admin {
     /// Makes a client. Nothing is sent before the first call.
     pub fn new(options: &Options) -> Result<Self, Error> {
         let mut config = options.client();
-        config
-            .set("client.id", "firewatch-admin")
-            .set("socket.timeout.ms", REQUEST.as_millis().to_string());
+        config.set("client.id", "firewatch-admin").set("socket.timeout.ms", REQUEST.as_millis().to_string());
         Ok(Self { client: Arc::new(options.finish(config).create()?) })
     }
 

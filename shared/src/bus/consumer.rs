@@ -89,13 +89,19 @@ impl Shared {
         self.epoch.send_modify(|epoch| *epoch += 1);
         let in_time = self.tracker.drain(self.drain_timeout);
         if !in_time {
-            tracing::warn!(in_flight = self.tracker.in_flight(), "drain deadline passed; the rest will be read again");
+            tracing::warn!(
+                in_flight = self.tracker.in_flight(),
+                "drain deadline passed; the rest will be read again"
+            );
         }
-        metrics::counter!("firewatch_bus_drains_total", "in_time" => if in_time { "true" } else { "false" }).increment(1);
+        metrics::counter!("firewatch_bus_drains_total", "in_time" => if in_time { "true" } else { "false" })
+            .increment(1);
         store_progress(consumer, &self.tracker);
         match consumer.commit_consumer_state(CommitMode::Sync) {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-            Err(error) => tracing::info!(%error, "commit on revoke was refused; the records will be read again"),
+            Err(error) => {
+                tracing::info!(%error, "commit on revoke was refused; the records will be read again")
+            }
         }
         self.tracker.clear();
         tracing::info!(partitions, "partitions given back");
@@ -217,12 +223,7 @@ impl Handle {
     }
 }
 
-fn poll(
-    consumer: BaseConsumer<Context>,
-    shared: &Shared,
-    topics: &[Topic],
-    sender: &mpsc::Sender<Record>,
-) {
+fn poll(consumer: BaseConsumer<Context>, shared: &Shared, topics: &[Topic], sender: &mpsc::Sender<Record>) {
     // what was already fetched when the queue filled up; bounded by the client's own fetch buffer
     let mut waiting: VecDeque<Record> = VecDeque::new();
     while !shared.stop.load(Ordering::SeqCst) && !sender.is_closed() {

@@ -31,7 +31,8 @@ pub async fn send(
     reason: &str,
     attempts: u32,
 ) -> Result<(), Error> {
-    let mut headers: Headers = record.headers.iter().filter(|(name, _)| !name.starts_with("dlq_")).cloned().collect();
+    let mut headers: Headers =
+        record.headers.iter().filter(|(name, _)| !name.starts_with("dlq_")).cloned().collect();
     let reason: String = reason.chars().take(1_000).collect();
     for (name, value) in [
         (header::REASON, reason),

@@ -28,10 +28,10 @@ pub struct Output {
     pub refused: Option<String>,
 }
 
-/// One record of the state topic: a part of a task's state under its own key, e.g. one service.
+/// One record of the state topic, e.g. the state of one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Key within the partition.
+    /// Key; begins with the partition, so that partitions do not overwrite each other.
     pub key: String,
     /// The state, as the task writes it.
     pub payload: Vec<u8>,
@@ -39,14 +39,15 @@ pub struct Part {
 
 /// State of one partition.
 pub trait Task: Send + 'static {
-    /// Takes one record. Skips what the state already reflects.
-    fn record(&mut self, topic: Topic, offset: i64, payload: &[u8]) -> Output;
+    /// Takes one record. Skips what the state already reflects. `timestamp_ms` is the record's own time.
+    fn record(&mut self, topic: Topic, offset: i64, timestamp_ms: i64, payload: &[u8]) -> Output;
 
-    /// Returns the parts that have changed since the last call, each with the offsets it reflects.
+    /// Returns the parts that have changed since the last snapshot that was [`Task::saved`], each with the offsets it
+    /// reflects, in the order they must be written.
     fn snapshot(&mut self) -> Vec<Part>;
 
-    /// Takes back one part of an earlier snapshot; once, before the first record.
-    fn restore(&mut self, part: &[u8]) -> Result<(), anyhow::Error>;
+    /// Notes that the last snapshot was acknowledged.
+    fn saved(&mut self);
 }
 
 /// How a partitioned stage runs.
@@ -62,17 +63,19 @@ pub struct Settings {
     pub snapshot_every: Duration,
 }
 
-/// Reads until `shutdown`, with a task from `make` for each assigned partition.
+/// Reads until `shutdown`. For each assigned partition `make` is given the last record of each key of its state, and
+/// returns its task.
 pub async fn run<T: Task>(
     options: &Options,
     settings: Settings,
-    make: impl Fn(i32) -> T,
+    make: impl Fn(i32, Vec<Part>) -> T + Send + Sync + 'static,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let producer = Producer::connect(options)?;
     let mut consumer = Consumer::join(options, settings.stage, &settings.topics)?;
     let revocations = consumer.handle().revocations();
     let settings = Arc::new(settings);
+    let make = Arc::new(make);
     let mut tasks: BTreeMap<i32, (u64, mpsc::Sender<Record>)> = BTreeMap::new();
     let mut running = tokio::task::JoinSet::new();
     let failure = loop {
@@ -98,7 +101,7 @@ pub async fn run<T: Task>(
                 Arc::clone(&settings),
                 producer.clone(),
                 partition,
-                make(partition),
+                Arc::clone(&make),
                 records,
                 revocations.clone(),
                 epoch,
@@ -116,17 +119,17 @@ pub async fn run<T: Task>(
 }
 
 #[allow(clippy::too_many_arguments, reason = "the parts of one task, named where it is spawned")]
-async fn work<T: Task>(
+async fn work<T: Task, M: Fn(i32, Vec<Part>) -> T + Send + Sync + 'static>(
     options: Options,
     settings: Arc<Settings>,
     producer: Producer,
     partition: i32,
-    mut task: T,
+    make: Arc<M>,
     mut records: mpsc::Receiver<Record>,
     mut revocations: watch::Receiver<u64>,
     epoch: u64,
 ) -> Result<(), Error> {
-    restore(&options, &settings, partition, &mut task).await?;
+    let mut task = make(partition, restore(&options, settings.state, partition).await?);
     let mut journal = Journal { done: Vec::new(), pending: Vec::new() };
     let mut ticks = tokio::time::interval(settings.snapshot_every);
     ticks.tick().await;
@@ -147,7 +150,12 @@ async fn work<T: Task>(
                     if !record.ticket.start() {
                         continue;
                     }
-                    let output = task.record(record.topic, record.offset, &record.payload);
+                    let output = task.record(
+                        record.topic,
+                        record.offset,
+                        record.timestamp_ms.unwrap_or(i64::MAX),
+                        &record.payload,
+                    );
                     for outgoing in &output.publish {
                         journal.pending.push(producer.enqueue(
                             outgoing.topic,
@@ -193,14 +201,15 @@ impl Journal {
         }
         let mut writes = Vec::new();
         for part in task.snapshot() {
-            let key = format!("{partition}/{}", part.key);
+            let key = Some(part.key.as_str());
             writes.push(
-                producer.enqueue_at(settings.state, Some(partition), Some(&key), &Vec::new(), &part.payload).await?,
+                producer.enqueue_at(settings.state, Some(partition), key, &Vec::new(), &part.payload).await?,
             );
         }
         for write in writes {
             write.acknowledged().await?;
         }
+        task.saved();
         for ticket in self.done.drain(..) {
             ticket.finish();
         }
@@ -209,33 +218,20 @@ impl Journal {
     }
 }
 
-async fn restore<T: Task>(
-    options: &Options,
-    settings: &Settings,
-    partition: i32,
-    task: &mut T,
-) -> Result<(), Error> {
-    let (options, state) = (options.clone(), settings.state);
+async fn restore(options: &Options, state: Topic, partition: i32) -> Result<Vec<Part>, Error> {
+    let options = options.clone();
     let lines = tokio::task::spawn_blocking(move || {
         Reader::open(&options, state, Some(partition), From::Beginning, Duration::from_secs(10))?
             .to_end(Duration::from_secs(60))
     })
     .await
     .map_err(|error| Error::Other(error.to_string()))??;
-    let mut parts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut last: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     for line in lines {
         if let (Some(key), Some(payload)) = (line.key, line.payload) {
-            parts.insert(key, payload);
+            last.insert(key, payload);
         }
     }
-    let found = parts.len();
-    for (key, payload) in parts {
-        if let Err(error) = task.restore(&payload) {
-            // relearning one service beats not starting at all
-            tracing::warn!(%error, key, "a part of the state cannot be read; it is learned anew");
-            metrics::counter!("firewatch_state_unreadable_total", "stage" => settings.stage).increment(1);
-        }
-    }
-    tracing::info!(partition, parts = found, "state restored");
-    Ok(())
+    tracing::info!(partition, parts = last.len(), "state restored");
+    Ok(last.into_iter().map(|(key, payload)| Part { key, payload }).collect())
 }

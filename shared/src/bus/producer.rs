@@ -85,9 +85,10 @@ impl Producer {
         headers: &Headers,
         payload: &[u8],
     ) -> Result<Pending, Error> {
-        let owned = headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |owned, (name, value)| {
-            owned.insert(Header { key: name, value: Some(value) })
-        });
+        let owned =
+            headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |owned, (name, value)| {
+                owned.insert(Header { key: name, value: Some(value) })
+            });
         let mut record = FutureRecord::<str, [u8]>::to(topic.name()).payload(payload).headers(owned);
         if let Some(key) = key {
             record = record.key(key);

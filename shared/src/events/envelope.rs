@@ -30,7 +30,14 @@ impl Envelope {
     pub fn of<E: Event>(event: &E, id: EventId, source: &str, time: Timestamp, parent: Option<&str>) -> Self {
         let subject = event.subject();
         let traceparent = child_of(parent, &subject, id);
-        Self { id, kind: E::TYPE.to_owned(), source: format!("firewatch/{source}"), time, subject, traceparent }
+        Self {
+            id,
+            kind: E::TYPE.to_owned(),
+            source: format!("firewatch/{source}"),
+            time,
+            subject,
+            traceparent,
+        }
     }
 
     /// Writes the headers.

@@ -2,8 +2,11 @@
 
 use schemars::{JsonSchema, Schema, schema_for};
 
-use super::{Anomaly, Deployment, Event, Fault, Incident, LogRecord, MetricSample, Plan, Postmortem, RootCause, Span, Topic};
 use super::remediation::ActionResult;
+use super::{
+    Anomaly, Deployment, Event, Fault, Incident, LogRecord, MetricSample, Plan, Postmortem, RootCause, Span,
+    Topic,
+};
 
 /// Returns (file stem, schema) of every event type.
 pub fn all() -> Vec<(&'static str, Schema)> {

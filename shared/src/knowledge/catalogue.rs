@@ -33,7 +33,8 @@ pub async fn replace(store: &Store, catalogue: &Catalogue) -> Result<Change, Err
         if written == 0 { change.unchanged += 1 } else { change.written += 1 }
     }
     let names: Vec<&str> = catalogue.services().map(|service: &Service| &*service.name).collect();
-    let removed = transaction.execute("delete from catalogue_services where name <> all($1)", &[&names]).await?;
+    let removed =
+        transaction.execute("delete from catalogue_services where name <> all($1)", &[&names]).await?;
     change.removed = removed as usize;
     transaction.commit().await?;
     Ok(change)

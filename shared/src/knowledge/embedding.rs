@@ -10,7 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use async_trait::async_trait;
 use fastembed::{
-    InitOptionsUserDefined, Pooling, QuantizationMode, TextEmbedding, TokenizerFiles, UserDefinedEmbeddingModel,
+    InitOptionsUserDefined, Pooling, QuantizationMode, TextEmbedding, TokenizerFiles,
+    UserDefinedEmbeddingModel,
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -35,9 +36,9 @@ const TURN: usize = 16;
 const WAIT: Duration = Duration::from_secs(10);
 
 // What the tokenizer file does not say about the model, as its authors publish it.
-const CONFIG: &str = r#"{"model_type":"bert","max_position_embeddings":512,"hidden_size":384,"pad_token_id":0}"#;
-const SPECIAL_TOKENS: &str =
-    r#"{"unk_token":"[UNK]","sep_token":"[SEP]","pad_token":"[PAD]","cls_token":"[CLS]","mask_token":"[MASK]"}"#;
+const CONFIG: &str =
+    r#"{"model_type":"bert","max_position_embeddings":512,"hidden_size":384,"pad_token_id":0}"#;
+const SPECIAL_TOKENS: &str = r#"{"unk_token":"[UNK]","sep_token":"[SEP]","pad_token":"[PAD]","cls_token":"[CLS]","mask_token":"[MASK]"}"#;
 const TOKENIZER_CONFIG: &str =
     r#"{"model_max_length":512,"pad_token":"[PAD]","tokenizer_class":"BertTokenizer"}"#;
 
@@ -133,7 +134,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_model_is_named_with_its_setting() {
-        let Err(error) = FastEmbedder::load(Path::new("no/such/place")).await else { panic!("nothing is there") };
+        let Err(error) = FastEmbedder::load(Path::new("no/such/place")).await else {
+            panic!("nothing is there")
+        };
         let text = error.to_string();
         assert!(text.contains("no/such/place") && text.contains("knowledge.model_dir"), "{text}");
     }

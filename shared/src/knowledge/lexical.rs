@@ -19,9 +19,9 @@ const MAX_WORDS: usize = 4_000;
 
 /// Words that say nothing about an incident.
 const STOP_WORDS: [&str; 36] = [
-    "a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "for", "from", "had", "has", "have", "in", "into", "is",
-    "it", "its", "not", "of", "on", "or", "that", "the", "their", "then", "there", "this", "to", "was", "were", "which",
-    "while", "with",
+    "a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "for", "from", "had", "has", "have",
+    "in", "into", "is", "it", "its", "not", "of", "on", "or", "that", "the", "their", "then", "there",
+    "this", "to", "was", "were", "which", "while", "with",
 ];
 
 /// Chunks with their words counted.
@@ -125,7 +125,10 @@ mod tests {
 
     #[test]
     fn metric_names_are_found_whole_and_by_their_parts() {
-        assert_eq!(words("The db_connections were exhausted."), ["db", "connection", "db_connections", "exhausted"]);
+        assert_eq!(
+            words("The db_connections were exhausted."),
+            ["db", "connection", "db_connections", "exhausted"]
+        );
         assert_eq!(words("__ -- ĀÄ99%"), ["āä99"]);
     }
 
@@ -136,7 +139,8 @@ mod tests {
             chunk("b", "service certificate"),
             chunk("c", "service slow"),
         ]);
-        let found: Vec<_> = corpus.search("slow certificate", |_| true).into_iter().map(|(c, _)| &*c.doc_id).collect();
+        let found: Vec<_> =
+            corpus.search("slow certificate", |_| true).into_iter().map(|(c, _)| &*c.doc_id).collect();
         assert_eq!(found, ["b", "a", "c"]);
         assert!(corpus.search("the of and", |_| true).is_empty());
     }

@@ -124,12 +124,24 @@ impl Index for PostgresIndex {
 
     async fn document(&self, doc_id: &str) -> Result<Vec<Chunk>, Error> {
         let corpus = self.corpus().await?;
-        Ok(corpus.chunks.iter().map(|(chunk, _)| chunk).filter(|chunk| chunk.doc_id == doc_id).cloned().collect())
+        Ok(corpus
+            .chunks
+            .iter()
+            .map(|(chunk, _)| chunk)
+            .filter(|chunk| chunk.doc_id == doc_id)
+            .cloned()
+            .collect())
     }
 
     async fn scan(&self, query: &Query) -> Result<Vec<Chunk>, Error> {
         let corpus = self.corpus().await?;
-        Ok(corpus.chunks.iter().map(|(chunk, _)| chunk).filter(|chunk| query.admits(chunk)).cloned().collect())
+        Ok(corpus
+            .chunks
+            .iter()
+            .map(|(chunk, _)| chunk)
+            .filter(|chunk| query.admits(chunk))
+            .cloned()
+            .collect())
     }
 }
 
@@ -150,8 +162,12 @@ async fn next_version(client: &impl GenericClient) -> Result<usize, Error> {
 
 /// Reads version and chunks as they stood at one moment.
 async fn read(client: &mut deadpool_postgres::Client) -> Result<Corpus, Error> {
-    let transaction =
-        client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
+    let transaction = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await?;
     let (dimensions, version) =
         head(&transaction).await?.ok_or_else(|| Error::Inconsistent("the index has gone".into()))?;
     let rows = transaction
@@ -162,13 +178,16 @@ async fn read(client: &mut deadpool_postgres::Client) -> Result<Corpus, Error> {
         .await?;
     transaction.commit().await?;
     if rows.len() > MAX_CHUNKS {
-        return Err(Error::Inconsistent(format!("more than {MAX_CHUNKS} chunks; use Qdrant for a corpus of that size")));
+        return Err(Error::Inconsistent(format!(
+            "more than {MAX_CHUNKS} chunks; use Qdrant for a corpus of that size"
+        )));
     }
     let chunks = rows
         .iter()
         .map(|row| {
-            let unreadable =
-                |error: tokio_postgres::Error| Error::Inconsistent(format!("a chunk cannot be read: {error}"));
+            let unreadable = |error: tokio_postgres::Error| {
+                Error::Inconsistent(format!("a chunk cannot be read: {error}"))
+            };
             let Json(chunk) = row.try_get::<_, Json<Chunk>>(0).map_err(unreadable)?;
             let vector: Vec<f32> = row.try_get(1).map_err(unreadable)?;
             check_vector(&vector, dimensions)?;

@@ -10,15 +10,17 @@ use async_trait::async_trait;
 use qdrant_client::qdrant::point_id::PointIdOptions;
 use qdrant_client::qdrant::vectors_config::Config;
 use qdrant_client::qdrant::{
-    Condition, CreateCollectionBuilder, DeletePointsBuilder, Distance, Filter, PointId, PointStruct, PointsIdsList,
-    QueryPointsBuilder, RetrievedPoint, ScrollPointsBuilder, SearchParamsBuilder, UpsertPointsBuilder, Value,
-    VectorParamsBuilder,
+    Condition, CreateCollectionBuilder, DeletePointsBuilder, Distance, Filter, PointId, PointStruct,
+    PointsIdsList, QueryPointsBuilder, RetrievedPoint, ScrollPointsBuilder, SearchParamsBuilder,
+    UpsertPointsBuilder, Value, VectorParamsBuilder,
 };
 use qdrant_client::{Payload, Qdrant, QdrantError};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Chunk, DocumentKind, Error, Hit, Index, MAX_CHUNKS, Query, check_vector, content_hash, mismatch};
+use super::{
+    Chunk, DocumentKind, Error, Hit, Index, MAX_CHUNKS, Query, check_vector, content_hash, mismatch,
+};
 
 /// Name of the collection.
 pub const COLLECTION: &str = "firewatch_knowledge";
@@ -64,8 +66,10 @@ impl QdrantIndex {
             Some(Config::Params(params)) if params.distance() == Distance::Cosine => {
                 Ok(Some((params.size as usize, info.points_count.unwrap_or_default())))
             }
-            _ => Err(Error::Inconsistent(format!("collection {COLLECTION} is not ours: its vectors have names or \
-                 another distance than cosine"))),
+            _ => Err(Error::Inconsistent(format!(
+                "collection {COLLECTION} is not ours: its vectors have names or \
+                 another distance than cosine"
+            ))),
         }
     }
 
@@ -73,9 +77,9 @@ impl QdrantIndex {
         let vectors = VectorParamsBuilder::new(dimensions as u64, Distance::Cosine);
         let request = CreateCollectionBuilder::new(COLLECTION).vectors_config(vectors);
         match self.client.create_collection(request).await {
-            // another process was quicker
-            Err(QdrantError::ResponseError { status }) if i32::from(status.code()) == ALREADY_EXISTS => Ok(()),
-            outcome => outcome.map(drop).map_err(Error::from),
+            Ok(_) => Ok(()),
+            // another process may have been quicker
+            Err(error) => self.head().await?.map(drop).ok_or_else(|| error.into()),
         }
     }
 
@@ -109,8 +113,10 @@ impl QdrantIndex {
 
     async fn chunks(&self, filter: Filter) -> Result<Vec<Chunk>, Error> {
         let points = self.scroll(filter).await?;
-        let mut chunks =
-            points.into_iter().map(|point| Ok(stored(point.payload)?.chunk)).collect::<Result<Vec<_>, Error>>()?;
+        let mut chunks = points
+            .into_iter()
+            .map(|point| Ok(stored(point.payload)?.chunk))
+            .collect::<Result<Vec<_>, Error>>()?;
         chunks.sort_by(|a, b| (&a.doc_id, a.ordinal).cmp(&(&b.doc_id, b.ordinal)));
         Ok(chunks)
     }
@@ -196,12 +202,14 @@ impl Index for QdrantIndex {
 fn filter(query: &Query) -> Result<Filter, Error> {
     let mut conditions = Vec::new();
     if let Some(kind) = query.kind {
-        let serde_json::Value::String(name) = serde_json::to_value(kind).map_err(|error| invalid(&error))? else {
+        let serde_json::Value::String(name) = serde_json::to_value(kind).map_err(|error| invalid(&error))?
+        else {
             return Err(Error::Inconsistent(format!("{kind:?} has no name")));
         };
         conditions.push(Condition::matches("kind", name));
     }
-    conditions.extend(query.facets.iter().map(|(name, value)| Condition::matches("facets", pair(name, value))));
+    conditions
+        .extend(query.facets.iter().map(|(name, value)| Condition::matches("facets", pair(name, value))));
     Ok(Filter::must(conditions))
 }
 
@@ -239,7 +247,6 @@ fn invalid(error: &dyn std::fmt::Display) -> Error {
 // gRPC status codes, https://grpc.io/docs/guides/status-codes/
 const INVALID_ARGUMENT: i32 = 3;
 const NOT_FOUND: i32 = 5;
-const ALREADY_EXISTS: i32 = 6;
 
 fn is_missing(error: &QdrantError) -> bool {
     matches!(error, QdrantError::ResponseError { status } if i32::from(status.code()) == NOT_FOUND)

@@ -213,8 +213,7 @@ fn step(block: &Block<'_>, priority: Priority, service: &str) -> Result<RunbookS
     let names = ["Action", "Risk", "Rollback", "Owner", "Expected"];
     let (mut fields, detail) = Fields::read(block.title, names, &block.lines)?;
     let name = fields.take("Action")?;
-    let action =
-        action(name.trim_matches('`'), service).ok_or_else(|| fields.invalid("Action", &name))?;
+    let action = action(name.trim_matches('`'), service).ok_or_else(|| fields.invalid("Action", &name))?;
     let risk = fields.take("Risk")?;
     let risk = match risk.as_str() {
         "low" => Risk::Low,
@@ -280,7 +279,8 @@ impl<'a, const N: usize> Fields<'a, N> {
 
     fn add(&mut self, line: &str) -> Result<(), Error> {
         let unknown = || Error::UnknownField { place: self.place.to_owned(), line: line.trim().to_owned() };
-        let (name, value) = line.strip_prefix("- ").and_then(|rest| rest.split_once(':')).ok_or_else(unknown)?;
+        let (name, value) =
+            line.strip_prefix("- ").and_then(|rest| rest.split_once(':')).ok_or_else(unknown)?;
         let index = self.names.iter().position(|known| *known == name).ok_or_else(unknown)?;
         let field = self.names[index];
         if value.trim().is_empty() {
@@ -403,12 +403,21 @@ delete pod POD`.
             steps("Immediate actions", &RESTART.replace(from, to), "order").unwrap_err().to_string()
         };
         let title = "Restart {service} one by one";
-        assert_eq!(refused("- Owner: on-call of {service}\n", ""), format!("{title}: field Owner is missing"));
+        assert_eq!(
+            refused("- Owner: on-call of {service}\n", ""),
+            format!("{title}: field Owner is missing")
+        );
         assert_eq!(refused("`restart`", "`reboot`"), format!("{title}: Action cannot be \"`reboot`\""));
         assert_eq!(refused("low", "none"), format!("{title}: Risk cannot be \"none\""));
-        assert_eq!(refused("- Risk: low", "- Danger: low"), format!("{title}: \"- Danger: low\" is not a known field"));
+        assert_eq!(
+            refused("- Risk: low", "- Danger: low"),
+            format!("{title}: \"- Danger: low\" is not a known field")
+        );
         assert_eq!(refused("- Risk: low", "- Owner: me"), format!("{title}: field Owner appears twice"));
-        assert_eq!(refused("### Restart {service} one by one", "Restart"), "text before the first step: \"Restart\"");
+        assert_eq!(
+            refused("### Restart {service} one by one", "Restart"),
+            "text before the first step: \"Restart\""
+        );
         assert_eq!(steps("Symptoms", RESTART, "order"), Err(Error::NotAnActionSection("Symptoms".into())));
         assert_eq!(steps("Within 1 hour", "\n", "order"), Err(Error::NoSteps));
     }

@@ -167,7 +167,8 @@ const SECTIONS: [&str; 13] = [
 impl<S: Section> Config<S> {
     /// Loads file and environment over the defaults. `name` is the section of the stage.
     pub fn load(name: &'static str, cli: &Cli) -> Result<Self, Problems> {
-        let variables = std::env::vars().filter(|(name, _)| name.starts_with("FIREWATCH_") && name.contains("__"));
+        let variables =
+            std::env::vars().filter(|(name, _)| name.starts_with("FIREWATCH_") && name.contains("__"));
         let file = match &cli.config {
             None => None,
             Some(path) => Some(
@@ -193,10 +194,13 @@ impl<S: Section> Config<S> {
             .separator("__")
             .try_parsing(true)
             .source(Some(variables));
-        let merged = builder.add_source(environment).build().map_err(|error| Problems(vec![error.to_string()]))?;
+        let merged =
+            builder.add_source(environment).build().map_err(|error| Problems(vec![error.to_string()]))?;
 
         let mut problems = Vec::new();
-        if let Ok(table) = merged.clone().try_deserialize::<std::collections::BTreeMap<String, config::Value>>() {
+        if let Ok(table) =
+            merged.clone().try_deserialize::<std::collections::BTreeMap<String, config::Value>>()
+        {
             for section in table.keys().filter(|section| !SECTIONS.contains(&section.as_str())) {
                 problems.push(format!("unknown section {section:?}"));
             }
@@ -215,7 +219,8 @@ impl<S: Section> Config<S> {
 
         problems.extend(common.kafka.problems());
         #[cfg(feature = "knowledge")]
-        problems.extend(common.knowledge.problems().into_iter().map(|problem| format!("knowledge.{problem}")));
+        problems
+            .extend(common.knowledge.problems().into_iter().map(|problem| format!("knowledge.{problem}")));
         problems.extend(stage.problems().into_iter().map(|problem| format!("{name}.{problem}")));
         if problems.is_empty() { Ok(Self { common, stage, name }) } else { Err(Problems(problems)) }
     }
@@ -320,7 +325,8 @@ mod tests {
     }
 
     fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config<Options>, Problems> {
-        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let variables =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Config::from_sources("detection", Some(file), variables)
     }
 
@@ -345,7 +351,9 @@ mod tests {
 
     #[test]
     fn secrets_are_masked() {
-        let config = load("[detection]\npassword = 'hunter2'\n[kafka]\nbrokers = 'sasl://u:hunter2@k:1'\n", &[]).unwrap();
+        let config =
+            load("[detection]\npassword = 'hunter2'\n[kafka]\nbrokers = 'sasl://u:hunter2@k:1'\n", &[])
+                .unwrap();
         assert!(!config.to_toml().contains("hunter2"), "{}", config.to_toml());
     }
 }

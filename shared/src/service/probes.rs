@@ -58,16 +58,23 @@ pub struct Probes {
 
 impl Probes {
     /// Listens on `address:port`; port 0 takes a free one.
-    pub async fn bind(listen: &str, readiness: Readiness, metrics: PrometheusHandle) -> std::io::Result<Self> {
+    pub async fn bind(
+        listen: &str,
+        readiness: Readiness,
+        metrics: PrometheusHandle,
+    ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let router = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .with_state(readiness)
-            .route("/metrics", get(move || async move {
-                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
-            }));
+            .route(
+                "/metrics",
+                get(move || async move {
+                    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+                }),
+            );
         Ok(Self { listener, address, router })
     }
 
@@ -78,8 +85,8 @@ impl Probes {
 
     /// Serves until `shutdown`.
     pub async fn serve(self, shutdown: CancellationToken) {
-        let serving =
-            axum::serve(self.listener, self.router).with_graceful_shutdown(async move { shutdown.cancelled().await });
+        let serving = axum::serve(self.listener, self.router)
+            .with_graceful_shutdown(async move { shutdown.cancelled().await });
         if let Err(error) = serving.await {
             tracing::error!(%error, "probes are gone");
         }

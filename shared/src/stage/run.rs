@@ -87,7 +87,12 @@ async fn ping(producer: Producer) -> Result<(), crate::bus::Error> {
 pub async fn run<S: Stage>(stage: S, base: Base) -> anyhow::Result<()> {
     let mut consumer = Consumer::join(&base.common.kafka, S::NAME, S::TOPICS)?;
     let watch = consumer.handle();
-    let runtime = Arc::new(Runtime { stage, base: base.clone(), wake_relay: Notify::new(), wake_timers: Notify::new() });
+    let runtime = Arc::new(Runtime {
+        stage,
+        base: base.clone(),
+        wake_relay: Notify::new(),
+        wake_timers: Notify::new(),
+    });
     // what must go on while the last events are finished has a token of its own
     let background = CancellationToken::new();
     let mut tasks: JoinSet<Result<(), Error>> = JoinSet::new();
@@ -191,8 +196,10 @@ impl<S: Stage> Runtime<S> {
                         Applied::Committed => "handled",
                         Applied::Duplicate => "duplicate",
                     };
-                    metrics::counter!("firewatch_events_total", "stage" => S::NAME, "outcome" => outcome).increment(1);
-                    metrics::histogram!("firewatch_handle_seconds", "stage" => S::NAME).record(begun.elapsed());
+                    metrics::counter!("firewatch_events_total", "stage" => S::NAME, "outcome" => outcome)
+                        .increment(1);
+                    metrics::histogram!("firewatch_handle_seconds", "stage" => S::NAME)
+                        .record(begun.elapsed());
                     record.ticket.finish();
                     return Ok(());
                 }
@@ -258,7 +265,8 @@ impl<S: Stage> Runtime<S> {
                 }
                 Err(error) => break error.into(),
                 Ok(_) => {
-                    metrics::counter!("firewatch_timers_total", "stage" => S::NAME, "outcome" => "handled").increment(1);
+                    metrics::counter!("firewatch_timers_total", "stage" => S::NAME, "outcome" => "handled")
+                        .increment(1);
                     self.wake(&effects);
                     self.wake_timers.notify_one();
                     return Ok(());
@@ -269,7 +277,8 @@ impl<S: Stage> Runtime<S> {
             return Err(error);
         }
         let again = error.class() == Class::Retry && timer.attempts + 1 < MAX_TIMER_ATTEMPTS;
-        let due = again.then(|| self.base.clock.now() + backoff(timer.attempts + 3).min(Duration::from_secs(60)));
+        let due =
+            again.then(|| self.base.clock.now() + backoff(timer.attempts + 3).min(Duration::from_secs(60)));
         let outcome = if again { "again" } else { "failed" };
         metrics::counter!("firewatch_timers_total", "stage" => S::NAME, "outcome" => outcome).increment(1);
         tracing::warn!(timer = timer.name, key = timer.key, attempts = timer.attempts + 1, again, %error, "timer failed");
@@ -303,7 +312,9 @@ impl<S: Stage> Runtime<S> {
             if idle {
                 let due = self.base.store.next_timer(S::NAME).await.ok().flatten();
                 let wait = due.map_or(IDLE, |due| {
-                    Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO).clamp(Duration::from_millis(10), IDLE)
+                    Duration::try_from(due.duration_since(now))
+                        .unwrap_or(Duration::ZERO)
+                        .clamp(Duration::from_millis(10), IDLE)
                 });
                 tokio::select! {
                     () = stop.cancelled() => {}
@@ -350,7 +361,11 @@ impl<S: Stage> Runtime<S> {
     }
 
     /// Keeps `/readyz` and the gauges honest, and forgets what is old.
-    async fn look_after(self: Arc<Self>, stop: CancellationToken, watch: crate::bus::consumer::Handle) -> Result<(), Error> {
+    async fn look_after(
+        self: Arc<Self>,
+        stop: CancellationToken,
+        watch: crate::bus::consumer::Handle,
+    ) -> Result<(), Error> {
         let mut turn: u64 = 0;
         while !stop.is_cancelled() {
             self.dependencies_answer().await;

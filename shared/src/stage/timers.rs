@@ -13,7 +13,12 @@ pub const LEASE: Duration = Duration::from_secs(60);
 
 impl Store {
     /// Claims timers of `stage` that are due at `now`; of each (key, name) only the oldest that waits.
-    pub(crate) async fn claim_timers(&self, stage: &str, now: Timestamp, limit: i64) -> Result<Vec<Timer>, Error> {
+    pub(crate) async fn claim_timers(
+        &self,
+        stage: &str,
+        now: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<Timer>, Error> {
         let rows = self
             .client()
             .await?

@@ -156,7 +156,12 @@ async fn next_number(tx: &Transaction<'_>) -> Result<i64, Error> {
     Ok(row.get(0))
 }
 
-async fn save_incident(tx: &Transaction<'_>, id: IncidentId, incident: &Incident, is_new: bool) -> Result<(), Error> {
+async fn save_incident(
+    tx: &Transaction<'_>,
+    id: IncidentId,
+    incident: &Incident,
+    is_new: bool,
+) -> Result<(), Error> {
     let (state, severity) = (incident.state.to_string(), incident.severity.to_string());
     let revision = i32::try_from(incident.revision).unwrap_or(i32::MAX);
     let body = Json(incident);

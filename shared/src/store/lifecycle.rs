@@ -10,8 +10,8 @@
 
 use jiff::Timestamp;
 
-use crate::events::incident::{BlastRadius, Change as Trigger, Incident, Signal, State, Suspect};
 use crate::events::Severity;
+use crate::events::incident::{BlastRadius, Change as Trigger, Incident, Signal, State, Suspect};
 use crate::ids::{AnomalyId, IncidentId};
 
 /// Most members an incident carries in full; further ones are counted by id.
@@ -97,11 +97,18 @@ pub struct IllegalTransition {
 }
 
 /// Applies a change to an incident as it stands (`None` before it is opened) and returns it as it then stands.
-pub fn apply(before: Option<Incident>, id: IncidentId, change: Change) -> Result<Incident, IllegalTransition> {
+pub fn apply(
+    before: Option<Incident>,
+    id: IncidentId,
+    change: Change,
+) -> Result<Incident, IllegalTransition> {
     use State::{Closed, Correlating, Detecting, Investigating, RcaComplete, Remediating, Resolved};
 
-    let illegal =
-        IllegalTransition { incident_id: id, from: before.as_ref().map(|incident| incident.state), change: change.name() };
+    let illegal = IllegalTransition {
+        incident_id: id,
+        from: before.as_ref().map(|incident| incident.state),
+        change: change.name(),
+    };
     let Some(mut incident) = before else {
         return match change {
             Change::Opened { environment, at, assessment } => Ok(opened(id, environment, at, *assessment)),
@@ -119,7 +126,10 @@ pub fn apply(before: Option<Incident>, id: IncidentId, change: Change) -> Result
         (Detecting, Change::Announced) => Correlating,
         (state @ (Investigating | RcaComplete | Remediating | Resolved), Change::Announced) => state,
         (Correlating, Change::InvestigationStarted) => Investigating,
-        (state @ (Investigating | RcaComplete | Remediating | Resolved | Closed), Change::InvestigationStarted) => state,
+        (
+            state @ (Investigating | RcaComplete | Remediating | Resolved | Closed),
+            Change::InvestigationStarted,
+        ) => state,
         (state @ (Correlating | Investigating | RcaComplete | Remediating), Change::CauseRanked) => {
             forward(state, RcaComplete)
         }
@@ -173,8 +183,12 @@ fn reassess(incident: &mut Incident, assessment: Assessment) {
         incident.affected_services.iter().cloned().chain(signals.iter().map(|s| s.service.clone())).collect();
     affected.sort_unstable();
     affected.dedup();
-    incident.started_at =
-        signals.iter().map(|signal| signal.started_at).chain([incident.started_at]).min().unwrap_or(incident.started_at);
+    incident.started_at = signals
+        .iter()
+        .map(|signal| signal.started_at)
+        .chain([incident.started_at])
+        .min()
+        .unwrap_or(incident.started_at);
     signals.truncate(MAX_SIGNALS);
     incident.title = title;
     incident.severity = incident.severity.max(severity);
@@ -184,4 +198,118 @@ fn reassess(incident: &mut Incident, assessment: Assessment) {
     incident.blast_radius = blast_radius;
     incident.signals = signals;
     incident.deployment = deployment;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::clock::from_ms;
+
+    fn assessment() -> Assessment {
+        Assessment {
+            title: "payment: requests are slow".into(),
+            severity: Severity::Sev3,
+            suspects: Vec::new(),
+            signals: Vec::new(),
+            blast_radius: BlastRadius::default(),
+            deployment: None,
+        }
+    }
+
+    fn id() -> IncidentId {
+        IncidentId(crate::ids::derive(&["test"]))
+    }
+
+    fn opened_change() -> Change {
+        Change::Opened {
+            environment: "production".into(),
+            at: from_ms(1_000),
+            assessment: Box::new(assessment()),
+        }
+    }
+
+    fn walk(changes: impl IntoIterator<Item = Change>) -> Result<Incident, IllegalTransition> {
+        let mut incident = None;
+        for change in changes {
+            incident = Some(apply(incident, id(), change)?);
+        }
+        Ok(incident.expect("at least one change"))
+    }
+
+    #[test]
+    fn the_usual_life() {
+        let incident = walk([
+            opened_change(),
+            Change::Announced,
+            Change::InvestigationStarted,
+            Change::CauseRanked,
+            Change::PlanProposed,
+            Change::Resolved { at: from_ms(9_000) },
+            Change::Closed { at: from_ms(9_000) },
+        ])
+        .unwrap();
+        assert_eq!((incident.state, incident.revision), (State::Closed, 7));
+    }
+
+    #[test]
+    fn a_cause_that_comes_late_is_recorded_and_moves_nothing() {
+        let incident = walk([
+            opened_change(),
+            Change::Announced,
+            Change::Resolved { at: from_ms(9_000) },
+            Change::CauseRanked,
+        ])
+        .unwrap();
+        assert_eq!(incident.state, State::Resolved);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for illegal in [
+            vec![Change::Announced],
+            vec![opened_change(), opened_change()],
+            vec![opened_change(), Change::PlanProposed],
+            vec![opened_change(), Change::Closed { at: from_ms(1) }],
+            vec![opened_change(), Change::Resolved { at: from_ms(1) }, Change::Resolved { at: from_ms(2) }],
+            vec![
+                opened_change(),
+                Change::Resolved { at: from_ms(1) },
+                Change::Reassessed(Box::new(assessment())),
+            ],
+        ] {
+            assert!(walk(illegal.clone()).is_err(), "{illegal:?}");
+        }
+    }
+
+    fn any_change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            Just(opened_change()),
+            Just(Change::Reassessed(Box::new(assessment()))),
+            Just(Change::Announced),
+            Just(Change::InvestigationStarted),
+            Just(Change::CauseRanked),
+            Just(Change::PlanProposed),
+            (0..99_000_i64).prop_map(|ms| Change::Resolved { at: from_ms(ms) }),
+            (0..99_000_i64).prop_map(|ms| Change::Closed { at: from_ms(ms) }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_sequence_moves_an_incident_backwards(changes in prop::collection::vec(any_change(), 0..30)) {
+            let mut incident = apply(None, id(), opened_change()).unwrap();
+            for change in changes {
+                let before = incident.clone();
+                if let Ok(after) = apply(Some(incident.clone()), id(), change) {
+                    prop_assert!(after.state >= before.state);
+                    prop_assert_eq!(after.revision, before.revision + 1);
+                    prop_assert!(after.severity >= before.severity);
+                    prop_assert!(after.resolved_at.is_none_or(|at| at >= after.started_at));
+                    incident = after;
+                }
+            }
+        }
+    }
 }

@@ -75,7 +75,8 @@ impl Store {
             taken_over += usize::from(row.get::<_, &str>(1) != self.process());
             let Json(headers): Json<Headers> = row.get(4);
             // enqueued in order here; one idempotent producer keeps it on the wire
-            sends.push(producer.enqueue(topic_of(row.get(2))?, Some(row.get(3)), &headers, row.get(5)).await?);
+            sends
+                .push(producer.enqueue(topic_of(row.get(2))?, Some(row.get(3)), &headers, row.get(5)).await?);
         }
         for send in sends {
             send.acknowledged().await?;

@@ -38,7 +38,10 @@ impl Default for Options {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options").field("url", &mask(&self.url)).field("schema", &self.schema).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("url", &mask(&self.url))
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
     }
 }
 
@@ -48,7 +51,11 @@ pub fn mask(url: &str) -> String {
     match rest.rsplit_once('@') {
         Some((user, place)) => {
             let name = user.split(':').next().unwrap_or_default();
-            if user.contains(':') { format!("{scheme}://{name}:***@{place}") } else { format!("{scheme}://{rest}") }
+            if user.contains(':') {
+                format!("{scheme}://{name}:***@{place}")
+            } else {
+                format!("{scheme}://{rest}")
+            }
         }
         None => url.to_owned(),
     }

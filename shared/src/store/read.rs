@@ -59,10 +59,13 @@ impl Store {
     ) -> Result<Neighbourhood, Error> {
         let mut client = self.client().await?;
         let tx = client.transaction().await?;
-        tx.execute("insert into neighbourhoods (scope) values ($1) on conflict do nothing", &[&environment]).await?;
+        tx.execute("insert into neighbourhoods (scope) values ($1) on conflict do nothing", &[&environment])
+            .await?;
         // the lock makes the reads below belong to that version
-        let version =
-            tx.query_one("select version from neighbourhoods where scope = $1 for share", &[&environment]).await?.get(0);
+        let version = tx
+            .query_one("select version from neighbourhoods where scope = $1 for share", &[&environment])
+            .await?
+            .get(0);
         let signals = tx
             .query(
                 "select body, incident_id from signals where environment = $1 and \
@@ -111,15 +114,21 @@ impl Store {
 
     /// Returns an incident as it stands.
     pub async fn incident(&self, id: IncidentId) -> Result<Option<Incident>, Error> {
-        let row =
-            self.client().await?.query_opt("select body from incidents where incident_id = $1", &[&id.0]).await?;
+        let row = self
+            .client()
+            .await?
+            .query_opt("select body from incidents where incident_id = $1", &[&id.0])
+            .await?;
         Ok(row.map(|row| row.get::<_, Json<Incident>>(0).0))
     }
 
     /// Returns the incident with that number.
     pub async fn incident_by_number(&self, number: i64) -> Result<Option<Incident>, Error> {
-        let row =
-            self.client().await?.query_opt("select body from incidents where number = $1", &[&number]).await?;
+        let row = self
+            .client()
+            .await?
+            .query_opt("select body from incidents where number = $1", &[&number])
+            .await?;
         Ok(row.map(|row| row.get::<_, Json<Incident>>(0).0))
     }
 
@@ -142,7 +151,10 @@ impl Store {
         let rows = self
             .client()
             .await?
-            .query("select body from signals where incident_id = $1 order by started_at, anomaly_id", &[&id.0])
+            .query(
+                "select body from signals where incident_id = $1 order by started_at, anomaly_id",
+                &[&id.0],
+            )
             .await?;
         Ok(rows.into_iter().map(|row| row.get::<_, Json<Signal>>(0).0).collect())
     }
@@ -203,14 +215,23 @@ impl Store {
     }
 
     /// Returns a notification and where it stands.
-    pub async fn notification(&self, id: EventId) -> Result<Option<(Notification, NotificationState)>, Error> {
-        let row =
-            self.client().await?.query_opt("select body, state from notifications where id = $1", &[&id.0]).await?;
+    pub async fn notification(
+        &self,
+        id: EventId,
+    ) -> Result<Option<(Notification, NotificationState)>, Error> {
+        let row = self
+            .client()
+            .await?
+            .query_opt("select body, state from notifications where id = $1", &[&id.0])
+            .await?;
         row.map(notification).transpose()
     }
 
     /// Returns the notifications of an incident, oldest first.
-    pub async fn notifications(&self, id: IncidentId) -> Result<Vec<(Notification, NotificationState)>, Error> {
+    pub async fn notifications(
+        &self,
+        id: IncidentId,
+    ) -> Result<Vec<(Notification, NotificationState)>, Error> {
         let rows = self
             .client()
             .await?
@@ -229,7 +250,12 @@ impl Store {
     }
 
     /// Returns what a step of an event gave, if it has succeeded before.
-    pub(crate) async fn step(&self, consumer: &str, event: EventId, name: &str) -> Result<Option<Value>, Error> {
+    pub(crate) async fn step(
+        &self,
+        consumer: &str,
+        event: EventId,
+        name: &str,
+    ) -> Result<Option<Value>, Error> {
         let row = self
             .client()
             .await?

@@ -29,7 +29,7 @@ const HEALTHY: [(&str, &[&str]); 6] = [
 /// Which services healthy deployments may touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Decoys {
-    /// None: there are no healthy deployments.
+    /// No healthy deployments.
     None,
     /// Any service but one that breaks for another reason within the next hour.
     #[default]

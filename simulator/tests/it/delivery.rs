@@ -8,10 +8,10 @@ use shared::bus;
 use shared::clock::{ManualClock, from_ms};
 use shared::events::Topic;
 use shared::service::Readiness;
+use simulator::Faults;
 use simulator::delivery::{BUFFERED_TICKS, Sink, deliver};
 use simulator::record::{Record, records};
 use simulator::run::{Pace, Settings};
-use simulator::schedule::Faults;
 use simulator::telemetry::Telemetry;
 use simulator::{Options, Shop};
 use tokio::sync::mpsc;
@@ -31,13 +31,13 @@ impl Sink for Broker {
         if self.away.load(Ordering::SeqCst) {
             return Err(bus::Error::Other("no broker".to_owned()));
         }
-        self.written.lock().unwrap().push(record.clone());
+        self.written.lock().expect("no test panics with it").push(record.clone());
         Ok(())
     }
 }
 
 fn expected(ticks: usize) -> Vec<Record> {
-    run(Options::default(), ticks).iter().flat_map(|tick| records(tick).unwrap()).collect()
+    run(Options::default(), ticks).iter().flat_map(|tick| records(tick).expect("valid events")).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,7 +51,7 @@ async fn an_outage_delays_records_and_loses_and_reorders_none() {
     for tick in run(Options::default(), 50) {
         queue.send(records(&tick).unwrap()).await.unwrap();
     }
-    tokio::time::sleep(Duration::from_secs(300)).await;
+    tokio::time::sleep(Duration::from_mins(5)).await;
     assert!(broker.written.lock().unwrap().is_empty());
     assert!(!readiness.report().0, "an absent broker shows in /readyz");
 
@@ -79,7 +79,7 @@ async fn a_full_buffer_stops_time_in_the_shop() {
         clock,
         CancellationToken::new(),
     ));
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
     assert!(!running.is_finished());
     broker.away.store(false, Ordering::SeqCst);
     running.await.unwrap().unwrap();

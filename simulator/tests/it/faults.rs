@@ -2,10 +2,10 @@
 
 use shared::events::fault::{Phase, Scenario};
 use shared::events::raw::{Level, SpanStatus};
+use simulator::Decoys;
+use simulator::Faults;
 use simulator::fault::{culprit, duration};
-use simulator::schedule::Faults;
 use simulator::service::{Metric, Service};
-use simulator::shop::Decoys;
 use simulator::{Options, Shop, Tick};
 
 use crate::{START_MS, exact, run, series};

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::events::Event;
 use shared::events::fault::Scenario;
 use shared::events::raw::Level;
+use simulator::Faults;
+use simulator::Noise;
 use simulator::Options;
-use simulator::noise::Noise;
-use simulator::schedule::Faults;
 use simulator::service::{CALLS, Metric, Service};
 
 use crate::{run, series};

@@ -5,10 +5,10 @@ mod faults;
 mod healthy;
 
 use shared::events::fault::Scenario;
-use simulator::noise::Noise;
-use simulator::schedule::Faults;
+use simulator::Decoys;
+use simulator::Faults;
+use simulator::Noise;
 use simulator::service::Metric;
-use simulator::shop::Decoys;
 use simulator::{Options, Shop, Tick};
 
 /// An event time: Monday morning.

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     foreground: bool,
 }
 
-/// Starts everything; in the background by starting ourselves again, in a session of our own.
+/// Starts everything; in the background by starting ourselves again, in a session of its own.
 pub(crate) async fn start(arguments: Arguments) -> Result<ExitCode> {
     if arguments.foreground {
         return foreground(&arguments).await;
@@ -81,16 +81,23 @@ async fn foreground(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 async fn up(arguments: &Arguments) -> Result<Stack> {
-    let progress = Progress::Every;
-    let stack = Stack::start(Options::lasting()?).await?;
-    progress.step("indexing the knowledge base", stack.seed()).await?;
-    let agents = format!("starting the six agents, {} of each", arguments.replicas);
-    progress.step(&agents, stack.spawn_agents(arguments.replicas, READY)).await?;
+    let stack = agents(Options::lasting()?, arguments.replicas).await?;
     if !arguments.no_simulator {
         stack.spawn(&Program::new("simulator"))?;
     }
     stack.ready()?;
     say(&format!("up; mails are shown at {}", stack.mail().web_url()));
+    Ok(stack)
+}
+
+/// Starts the parts, indexes the knowledge base and starts copies of the agents.
+pub(super) async fn agents(options: Options, replicas: u32) -> Result<Stack> {
+    let progress = options.progress;
+    let stack = Stack::start(options).await?;
+    progress.step("indexing the knowledge base", stack.seed()).await?;
+    let copies = if replicas == 1 { String::new() } else { format!(", {replicas} copies of each") };
+    let step = format!("starting the six agents{copies}");
+    progress.step(&step, stack.spawn_agents(replicas, READY)).await?;
     Ok(stack)
 }
 

@@ -70,9 +70,15 @@ impl Smtp {
         let tls = || TlsParameters::new(host.clone()).map_err(|error| unavailable("TLS", error));
         let wrapper = if *security == Security::Tls { Some(tls()?) } else { None };
         let place = (host.trim_matches(['[', ']']), *port);
-        let connecting =
-            AsyncSmtpConnection::connect_tokio1(place, Some(self.command_timeout), &self.hello, wrapper, None);
-        let mut connection = self.answer(connecting).await.map_err(|refusal| refusal.for_now("connection"))?;
+        let connecting = AsyncSmtpConnection::connect_tokio1(
+            place,
+            Some(self.command_timeout),
+            &self.hello,
+            wrapper,
+            None,
+        );
+        let mut connection =
+            self.answer(connecting).await.map_err(|refusal| refusal.for_now("connection"))?;
         let upgrade = match security {
             Security::StartTls => true,
             Security::StartTlsIfOffered => connection.can_starttls(),
@@ -116,7 +122,11 @@ impl Smtp {
         }
         if refused.len() == to.len() {
             let reasons = refused.join("; ");
-            return Err(if later.is_some() { Failure::Transient(reasons) } else { Failure::Permanent(reasons) });
+            return Err(if later.is_some() {
+                Failure::Transient(reasons)
+            } else {
+                Failure::Permanent(reasons)
+            });
         }
         self.answer(connection.command(Data)).await.map_err(|refusal| refusal.about("message"))?;
         let response =

@@ -145,7 +145,10 @@ impl Opened {
             suspects: incident.suspects.iter().take(MOST_SUSPECTS).map(Hypothesis::new).collect(),
             signals: incident.signals.iter().take(MOST_SIGNALS).map(Row::new).collect(),
             more_signals: incident.members.len().saturating_sub(incident.signals.len().min(MOST_SIGNALS)),
-            deployment: incident.deployment.as_ref().map(|change| Deployment::new(change, incident.started_at)),
+            deployment: incident
+                .deployment
+                .as_ref()
+                .map(|change| Deployment::new(change, incident.started_at)),
             logs: logs
                 .iter()
                 .take(MOST_LOGS)
@@ -160,7 +163,8 @@ impl Opened {
 
     /// Says it in one or two sentences.
     pub fn lede(incident: &Incident) -> String {
-        let strongest = incident.signals.first().map(|signal| sentence(&signal.explanation)).unwrap_or_default();
+        let strongest =
+            incident.signals.first().map(|signal| sentence(&signal.explanation)).unwrap_or_default();
         let cause = match incident.suspect() {
             Some(suspect) => format!(
                 "Likeliest: {} in {} ({}).",

@@ -85,7 +85,10 @@ impl Plan {
             groups,
             more_steps: event.steps.len() - shown.len(),
             escalation: Escalation {
-                after: format!("after {}", figures::duration(i64::from(event.escalation.after_minutes) * 60_000)),
+                after: format!(
+                    "after {}",
+                    figures::duration(i64::from(event.escalation.after_minutes) * 60_000)
+                ),
                 team: name(&event.escalation.team),
                 contact: name(&event.escalation.contact),
                 note: sentence(&event.escalation.note),

@@ -5,6 +5,14 @@ use shared::events::Postmortem as Event;
 use super::Fact;
 use crate::{figures, markdown, plain};
 
+/// Returns a document without its title: the mail has it already.
+fn untitled(markdown: &str) -> &str {
+    match markdown.split_once('\n') {
+        Some((first, rest)) if first.starts_with("# ") => rest,
+        _ => markdown,
+    }
+}
+
 /// Most lines of a document in a mail.
 const MOST_LINES: usize = 600;
 
@@ -29,7 +37,7 @@ impl Postmortem {
         }
         facts.push(Fact::new("To resolve", figures::duration(times.to_resolve_ms)));
         let markdown = plain::document(&event.markdown, MOST_LINES);
-        Self { facts, html: markdown::to_html(&markdown), markdown }
+        Self { facts, html: markdown::to_html(untitled(&markdown)), markdown }
     }
 
     /// Says it in one sentence.

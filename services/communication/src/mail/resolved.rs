@@ -79,7 +79,7 @@ impl Resolved {
             ),
         ];
         if !incident.affected_services.is_empty() {
-            facts.push(Fact::new("Abnormal were", listed(&incident.affected_services, 8)));
+            facts.push(Fact::new("Abnormal in", listed(&incident.affected_services, 8)));
         }
         if let Some(suspect) = incident.suspect() {
             facts.push(Fact::new(
@@ -96,7 +96,10 @@ impl Resolved {
             facts,
             signals: incident.signals.iter().take(MOST_SIGNALS).map(Row::new).collect(),
             more_signals: incident.members.len().saturating_sub(incident.signals.len().min(MOST_SIGNALS)),
-            deployment: incident.deployment.as_ref().map(|change| Deployment::new(change, incident.started_at)),
+            deployment: incident
+                .deployment
+                .as_ref()
+                .map(|change| Deployment::new(change, incident.started_at)),
         }
     }
 
@@ -105,8 +108,12 @@ impl Resolved {
         let end = incident.resolved_at.unwrap_or(incident.opened_at);
         let lasted = figures::between(incident.started_at, end);
         match incident.members.len() {
-            0 | 1 => format!("The abnormal series is back to normal and has stayed there. It lasted {lasted}."),
-            many => format!("All {many} abnormal series are back to normal and have stayed there. It lasted {lasted}."),
+            0 | 1 => {
+                format!("The abnormal series is back to normal and has stayed there. It lasted {lasted}.")
+            }
+            many => format!(
+                "All {many} abnormal series are back to normal and have stayed there. It lasted {lasted}."
+            ),
         }
     }
 }

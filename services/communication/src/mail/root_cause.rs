@@ -103,7 +103,8 @@ impl RootCause {
         let best = event.candidates.first();
         match (event.verdict, best) {
             (Verdict::Unknown, None) => {
-                "The cause is not visible in this telemetry. What was ruled out and what is missing follows.".to_owned()
+                "The cause is not visible in this telemetry. What was ruled out and what is missing follows."
+                    .to_owned()
             }
             (Verdict::Unknown, Some(best)) => format!(
                 "The cause is not known. The best guess, {} in {}, reaches only {}.",
@@ -157,9 +158,13 @@ impl Cause {
 impl Quote {
     fn new(evidence: &Evidence) -> Self {
         let place = match &evidence.source {
-            Source::Samples { service, metric, .. } => format!("samples of {} {}", name(service), name(metric)),
+            Source::Samples { service, metric, .. } => {
+                format!("samples of {} {}", name(service), name(metric))
+            }
             Source::Log { service, .. } => format!("log of {}", name(service)),
-            Source::Deployment { service, version } => format!("deployment {} {}", name(service), name(version)),
+            Source::Deployment { service, version } => {
+                format!("deployment {} {}", name(service), name(version))
+            }
             Source::Edge { caller, callee } => format!("calls {} → {}", name(caller), name(callee)),
             Source::Document { doc_id, section } => format!("{} § {}", name(doc_id), name(section)),
         };

@@ -31,7 +31,10 @@ fn samples(until: i64, value: impl Fn(i64, f64) -> f64) -> Vec<Point> {
         .map(|n| {
             // two incommensurate waves look enough like noise and are the same on every run
             let wobble = (n as f64 * 1.7).sin() + 0.6 * (n as f64 * 4.1 + 1.0).sin();
-            Point { ts_ms: after(n * INTERVAL).as_millisecond(), value: value(n * INTERVAL, wobble) }
+            Point {
+                ts_ms: after(n * INTERVAL).as_millisecond(),
+                value: (value(n * INTERVAL, wobble) * 100.0).round() / 100.0,
+            }
         })
         .collect()
 }
@@ -42,7 +45,9 @@ fn progress(t: i64) -> Option<f64> {
 }
 
 fn connections(t: i64, wobble: f64) -> f64 {
-    progress(t).map_or(30.0 + 1.4 * wobble, |p| (32.0 + 70.0 * (2.0 * (p + 0.05)).min(1.0) + wobble).min(100.0)).round()
+    progress(t)
+        .map_or(30.0 + 1.4 * wobble, |p| (32.0 + 70.0 * (2.0 * (p + 0.05)).min(1.0) + wobble).min(100.0))
+        .round()
 }
 
 fn errors(t: i64, wobble: f64) -> f64 {
@@ -99,7 +104,12 @@ fn signal(series: &Series, until: i64, values: impl Fn(i64, f64) -> f64) -> Sign
     let last = *samples.last().unwrap();
     let cleared = until > 220;
     Signal {
-        anomaly_id: AnomalyId::of_episode("production", series.service, series.metric, after(series.lag).as_millisecond()),
+        anomaly_id: AnomalyId::of_episode(
+            "production",
+            series.service,
+            series.metric,
+            after(series.lag).as_millisecond(),
+        ),
         revision: if cleared { 9 } else { 2 },
         service: series.service.into(),
         metric: series.metric.into(),
@@ -113,7 +123,7 @@ fn signal(series: &Series, until: i64, values: impl Fn(i64, f64) -> f64) -> Sign
         expected: series.expected,
         started_at: after(series.lag),
         observed_at: from_ms(last.ts_ms),
-        cleared_at: cleared.then(|| after(210)),
+        cleared_at: cleared.then(|| after(230)),
         interval_ms: INTERVAL as u64 * 1000,
         explanation: format!(
             "{} of {} left its band of {} to {} upwards at {}",
@@ -136,7 +146,9 @@ fn incident(until: i64) -> Incident {
             level: Level::Error,
             template: "could not obtain a connection from pool <*> within <*> ms".into(),
             count: 41,
-            example: "could not obtain a connection from pool payments-main within 5000 ms (100 of 100 in use)".into(),
+            example:
+                "could not obtain a connection from pool payments-main within 5000 ms (100 of 100 in use)"
+                    .into(),
             last_seen: after(until.min(190)),
         },
         LogTemplate {
@@ -176,7 +188,9 @@ fn incident(until: i64) -> Incident {
                 category: Category::Deployment,
                 score: 5.2,
                 posterior: 0.042,
-                reasons: vec!["a version went out 23 min before the onset, which is long for its kind".into()],
+                reasons: vec![
+                    "a version went out 23 min before the onset, which is long for its kind".into(),
+                ],
             },
         ],
         members: signals.iter().map(|signal| signal.anomaly_id).collect(),
@@ -428,7 +442,11 @@ pub(crate) fn postmortem() -> Postmortem {
         severity: incident.severity,
         environment: incident.environment,
         markdown: include_str!("postmortem.md").to_owned(),
-        timeline: vec![Moment { at: after(0), actor: "payment".into(), what: "first abnormal sample".into() }],
+        timeline: vec![Moment {
+            at: after(0),
+            actor: "payment".into(),
+            what: "first abnormal sample".into(),
+        }],
         action_items: vec![
             ActionItem {
                 title: "Set a timeout for idle transactions".into(),

@@ -2,4 +2,6 @@
 
 mod explore;
 mod fire;
+mod found;
+mod quiet;
 mod shop;

@@ -94,7 +94,7 @@ pub(crate) fn healthy(base: f64, metric: usize, ts_ms: i64, source: &mut Source)
     value.clamp(0.0, limit)
 }
 
-/// Counts of the episodes that were begun, and of those that fired.
+/// Counts of the episodes that were begun (with those that fired at once), and of those that fired.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(crate) struct Alarms {
     pub(crate) suspects: u32,
@@ -114,12 +114,69 @@ pub(crate) fn quiet(noise: Noise, interval_ms: i64, samples: i64, seed: u64) -> 
                 let ts_ms = START_MS + i * interval_ms;
                 let value = healthy(bases[metric], metric, ts_ms, &mut source);
                 let change = series.observe(ts_ms, value, &settings).unwrap();
-                let Some(Change { episode, .. }) = change else { continue };
-                alarms.suspects += u32::from(episode.revision == 1);
-                alarms.firing += u32::from(episode.status == Status::Firing && !fires);
-                fires = episode.status == Status::Firing;
+                if let Some(change) = change {
+                    alarms.count(&change, &mut fires);
+                }
             }
         }
     }
     alarms
+}
+
+/// One series under watch.
+pub(crate) struct Watched {
+    series: Series,
+    settings: Settings,
+    source: Source,
+    at_ms: i64,
+    fires: bool,
+    pub(crate) alarms: Alarms,
+    /// The last revision.
+    pub(crate) last: Option<Change>,
+}
+
+impl Watched {
+    pub(crate) fn new(metric: &str, unit: &str, noise: Noise) -> Self {
+        let settings = Settings::default();
+        Self {
+            series: Series::new(metric, unit, &settings),
+            settings,
+            source: Source::new(noise, 7),
+            at_ms: START_MS,
+            fires: false,
+            alarms: Alarms::default(),
+            last: None,
+        }
+    }
+
+    /// Draws around `base` with a deviation of 5 % (20 % below 1).
+    pub(crate) fn draw(&mut self, base: f64) -> f64 {
+        let spread = if base < 1.0 { 0.2 } else { 0.05 };
+        base * (1.0 + spread * self.source.draw())
+    }
+
+    /// Takes healthy samples.
+    pub(crate) fn healthy(&mut self, base: f64, samples: usize) {
+        for _ in 0..samples {
+            let value = self.draw(base);
+            self.take(value);
+        }
+    }
+
+    /// Takes the next sample, ten seconds after the one before.
+    pub(crate) fn take(&mut self, value: f64) {
+        self.at_ms += 10_000;
+        let Some(change) = self.series.observe(self.at_ms, value, &self.settings).unwrap() else { return };
+        self.alarms.count(&change, &mut self.fires);
+        self.last = Some(change);
+    }
+}
+
+impl Alarms {
+    fn count(&mut self, change: &Change, fires: &mut bool) {
+        let firing = change.episode.status == Status::Firing;
+        self.suspects += u32::from(change.episode.revision == 1);
+        self.firing += u32::from(firing && !*fires);
+        *fires = firing;
+    }
 }

@@ -1,0 +1,81 @@
+# `make` alone lists the targets. All state is under .run, all that is fetched under .tools, all that is built under target.
+
+SHELL := /bin/sh
+STACK := target/debug/stack
+COMPOSE := docker compose
+
+# `make demo` listens to DEMO_ONCE=1 (ends after one fault, with failure if anything is missing), DEMO_SCENARIO=memory-leak,
+# DEMO_REPLICAS=2 (copies of each agent) and DEMO_SEED=7.
+
+# Copies of each agent for `make start`.
+REPLICAS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## One fault from outbreak to postmortem: in containers where Docker runs, natively elsewhere
+	@if docker info >/dev/null 2>&1 && $(COMPOSE) version >/dev/null 2>&1; \
+	then $(MAKE) --no-print-directory demo-compose; \
+	else $(MAKE) --no-print-directory demo-native; fi
+
+.PHONY: demo-native
+demo-native: build ## The same, natively in any case
+	@$(STACK) demo
+
+.PHONY: start
+start: build ## Starts everything natively in the background (REPLICAS=2 for two copies of each agent)
+	@$(STACK) start --replicas $(REPLICAS)
+
+.PHONY: stop
+stop: $(STACK) ## Ends what `start` and `demo` started
+	@$(STACK) stop
+
+.PHONY: clean
+clean: $(STACK) ## Ends it and removes its state
+	@$(STACK) clean
+
+.PHONY: logs
+logs: $(STACK) ## Shows the logs and follows them
+	@$(STACK) logs
+
+.PHONY: status
+status: $(STACK) ## Tells what runs and whether it is ready
+	@$(STACK) status
+
+.PHONY: seed
+seed: build ## Indexes the knowledge base again
+	@$(STACK) seed
+
+.PHONY: build
+build: install ## Builds every binary
+	@cargo build --workspace --bins
+
+.PHONY: test
+test: build ## Runs all tests over real parts
+	@$(STACK) run -- cargo test --workspace
+
+.PHONY: check
+check: ## Checks format, lints, dependencies and documentation
+	@infra/install.sh --check
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	@tools=$$(infra/tools/install.sh) && PATH="$$tools:$$PATH" && set -x && \
+	cargo deny --log-level error check bans licenses sources && \
+	cargo shear
+	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --quiet
+
+.PHONY: audit
+audit: ## Looks for known vulnerabilities of the dependencies (needs a network)
+	@infra/install.sh --check
+	@tools=$$(infra/tools/install.sh) && PATH="$$tools:$$PATH" cargo deny check advisories
+
+.PHONY: install
+install: # Installs what is missing on this machine
+	@infra/install.sh
+
+# stop, clean, logs and status do not build what is built already
+$(STACK):
+	@$(MAKE) --no-print-directory build

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Compares the dashboards with the code: a panel asks only for metrics that exist, and every metric is on a panel.
+
+Metric names are read from the Rust files that use the macros of `metrics`, and from those called metrics.rs; so a name is
+a literal, where it is used or in an enum of the service.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+OWNERS = "firewatch|detection|correlation|investigation|remediation|communication|postmortem|simulator"
+NAME = re.compile(rf'"((?:{OWNERS})_[a-z_]+)"')
+MACRO = re.compile(r"\b(?:counter|gauge|histogram)!\(")
+# what a histogram is asked for by
+SUFFIX = re.compile(r"_(?:bucket|sum|count)$")
+# made by Prometheus itself
+BUILT_IN = {"up"}
+# in an expression: what is no metric, to be taken out in this order
+NOT_METRICS = [
+    r'"[^"]*"',
+    r"\{[^}]*\}",
+    r"\[[^\]]*\]",
+    r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)",
+    r"\b[a-z_]+\s*(?=\()",
+    r"\b(?:and|or|unless|by|bool|offset)\b",
+]
+
+
+def names_in_code():
+    names = set()
+    for crate in ["shared", "knowledge", "simulator", *sorted((ROOT / "services").iterdir())]:
+        for file in (ROOT / crate / "src").rglob("*.rs"):
+            text = file.read_text()
+            if file.name == "metrics.rs" or MACRO.search(text):
+                names.update(NAME.findall(text))
+    return names
+
+
+def names_of_the_shop():
+    """What the simulated services report; the simulator names it in `Metric::name`."""
+    text = (ROOT / "simulator/src/service.rs").read_text()
+    return set(re.findall(r'Self::\w+ => "([a-z][a-z0-9]*_[a-z0-9_]+)"', text))
+
+
+def names_in(expression):
+    for pattern in NOT_METRICS:
+        expression = re.sub(pattern, " ", expression)
+    return set(re.findall(r"\b[a-z_:][a-z0-9_:]*", expression))
+
+
+def panels(dashboard):
+    for panel in dashboard["panels"]:
+        yield panel
+        yield from panel.get("panels", [])
+
+
+def main():
+    code, shop = names_in_code(), names_of_the_shop()
+    shown, problems = set(), []
+    for file in sorted((ROOT / "infra/compose/grafana/dashboards").glob("*.json")):
+        for panel in panels(json.loads(file.read_text())):
+            for target in panel.get("targets", []):
+                for name in sorted(names_in(target["expr"]) - BUILT_IN - shop):
+                    known = name if name in code else SUFFIX.sub("", name)
+                    shown.add(known)
+                    if known not in code:
+                        problems.append(f"{file.name}, {panel['title']!r}: no code has {name}")
+    problems += [f"no dashboard shows {name}" for name in sorted(code - shown)]
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not shown or not shop:
+        sys.exit("no metrics found")
+    if problems:
+        sys.exit(1)
+    print(f"{len(code)} metrics, all on a dashboard")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+//! `stack follow`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use stack::mailbox::Mailbox;
+use stack::news;
+
+use super::narration::Narration;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Address of Kafka
+    #[arg(long, env = "FIREWATCH_KAFKA__BROKERS")]
+    brokers: String,
+    /// Where a Mailhog shows its mails
+    #[arg(long, required_unless_present = "maildev")]
+    mailhog: Option<String>,
+    /// Where a maildev shows its mails
+    #[arg(long, conflicts_with = "mailhog")]
+    maildev: Option<String>,
+    #[command(flatten)]
+    ending: Ending,
+    /// File for the facts of the first fault
+    #[arg(long, value_name = "FILE")]
+    facts: Option<PathBuf>,
+}
+
+/// When the telling ends.
+#[derive(clap::Args)]
+pub(super) struct Ending {
+    /// Ends after the first fault, with failure if anything is missing
+    #[arg(long, env = "DEMO_ONCE", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(super) once: bool,
+    /// Longest time the first fault may take from now until its postmortem, in seconds
+    #[arg(long, env = "DEMO_DEADLINE", default_value_t = 240, hide_env = true)]
+    deadline: u64,
+}
+
+impl Ending {
+    pub(super) fn deadline(&self) -> Duration {
+        Duration::from_secs(self.deadline)
+    }
+}
+
+/// Tells what happens at the given places.
+pub(crate) async fn follow(arguments: &Arguments) -> Result<ExitCode> {
+    let mailbox = match (&arguments.mailhog, &arguments.maildev) {
+        (Some(url), _) => Mailbox::mailhog(url),
+        (None, url) => Mailbox::maildev(url.as_deref().unwrap_or_default()),
+    };
+    let mut narration = Narration::new(news::follow(&arguments.brokers, mailbox)?);
+    tokio::select! {
+        () = narration.one_fault(arguments.ending.deadline()) => {}
+        interrupted = super::interrupted() => interrupted?,
+    }
+    println!("\n{}", narration.summary());
+    if let Some(file) = &arguments.facts {
+        narration.write(file)?;
+    }
+    if arguments.ending.once {
+        return Ok(ExitCode::from(u8::from(!narration.story.missing().is_empty())));
+    }
+    tokio::select! {
+        () = narration.go_on() => {}
+        interrupted = super::interrupted() => interrupted?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

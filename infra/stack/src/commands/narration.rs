@@ -1,0 +1,68 @@
+//! Tells what happens until it is told.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use shared::clock::{Clock, SystemClock};
+use stack::news::News;
+use stack::story::Story;
+use stack::telling::Teller;
+use tokio::sync::mpsc::Receiver;
+
+/// How long after the last thing that had to happen something that must not happen (a second incident, a sixth mail)
+/// is waited for.
+const AFTERMATH: Duration = Duration::from_secs(6);
+
+/// Someone who listens to the news and tells them.
+pub(super) struct Narration {
+    /// What is known so far.
+    pub(super) story: Story,
+    teller: Teller,
+    news: Receiver<News>,
+}
+
+impl Narration {
+    pub(super) fn new(news: Receiver<News>) -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some() || !std::io::stdout().is_terminal();
+        Self { story: Story::default(), teller: Teller { colours: !plain }, news }
+    }
+
+    /// Tells until nothing is missing from the story of one fault, or until `deadline` has passed.
+    pub(super) async fn one_fault(&mut self, deadline: Duration) {
+        let started = Instant::now();
+        let mut complete: Option<Instant> = None;
+        while started.elapsed() < deadline && complete.is_none_or(|complete| complete.elapsed() < AFTERMATH) {
+            match tokio::time::timeout(Duration::from_millis(250), self.news.recv()).await {
+                Ok(Some(news)) => self.tell(&news),
+                Ok(None) => return,
+                Err(_) => {}
+            }
+            complete = if self.story.missing().is_empty() { complete.or(Some(Instant::now())) } else { None };
+        }
+    }
+
+    /// Tells for as long as there is something.
+    pub(super) async fn go_on(&mut self) {
+        while let Some(news) = self.news.recv().await {
+            self.tell(&news);
+        }
+    }
+
+    /// Returns what happened.
+    pub(super) fn summary(&self) -> String {
+        self.teller.summary(&self.story)
+    }
+
+    /// Writes the facts into `file`.
+    pub(super) fn write(&self, file: &std::path::Path) -> Result<()> {
+        Ok(std::fs::write(file, serde_json::to_vec_pretty(&self.story.facts())?)?)
+    }
+
+    fn tell(&mut self, news: &News) {
+        if let Some(line) = self.teller.line(news, &self.story, SystemClock.now()) {
+            println!("{line}");
+        }
+        self.story.hear(news);
+    }
+}

@@ -1,0 +1,197 @@
+//! What became of a fault: collected from the news, told as facts, and compared with what should have come of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use shared::events::anomaly::Status;
+use shared::events::fault::{Phase, Scenario};
+use shared::events::{Incident, Plan, Postmortem, RootCause};
+use shared::ids::{AnomalyId, IncidentId};
+
+use crate::mailbox::Mail;
+use crate::news::News;
+
+/// Mails in the life of an incident: opened, cause, plan, resolved, postmortem.
+pub const MAILS: usize = 5;
+
+/// A fault, as the simulator made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outbreak {
+    /// What.
+    pub scenario: Scenario,
+    /// Where.
+    pub service: String,
+    /// First tick with it.
+    pub started: Timestamp,
+    /// First tick without it.
+    pub ended: Option<Timestamp>,
+}
+
+/// Everything that is known of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Story {
+    /// Faults in the order they broke out, by their number.
+    pub outbreaks: BTreeMap<u32, Outbreak>,
+    /// Announced incidents in their last revision.
+    pub incidents: BTreeMap<IncidentId, Incident>,
+    /// Their last ranking of causes.
+    pub causes: BTreeMap<IncidentId, RootCause>,
+    /// Their last plan.
+    pub plans: BTreeMap<IncidentId, Plan>,
+    /// Their postmortem.
+    pub postmortems: BTreeMap<IncidentId, Postmortem>,
+    /// Mails in the order they arrived.
+    pub mails: Vec<Mail>,
+    /// Records that a stage could not handle.
+    pub dead_letters: usize,
+    /// Series that are outside their band.
+    pub abnormal: BTreeSet<AnomalyId>,
+}
+
+/// The facts of a run with one fault, for programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    /// Announced incidents.
+    pub incidents: usize,
+    /// Different mails.
+    pub mails: usize,
+    /// Whether there is a postmortem.
+    pub postmortem: bool,
+    /// What broke out.
+    pub scenario: Option<Scenario>,
+    /// Where it broke out.
+    pub service: Option<String>,
+    /// First suspect of the first incident.
+    pub suspect: Option<String>,
+    /// First tick with the fault.
+    pub fault_started: Option<Timestamp>,
+    /// When the first incident was opened, event time.
+    pub opened_at: Option<Timestamp>,
+    /// When the first mail was accepted.
+    pub first_mail_at: Option<Timestamp>,
+    /// When the first incident was over, event time.
+    pub resolved_at: Option<Timestamp>,
+    /// First tick without the fault.
+    pub fault_ended: Option<Timestamp>,
+    /// What should have happened and has not, one sentence each.
+    pub missing: Vec<String>,
+}
+
+impl Story {
+    /// Takes in what happened.
+    pub fn hear(&mut self, news: &News) {
+        match news {
+            News::Fault(fault) if fault.phase == Phase::Started => {
+                let (scenario, service) = (fault.scenario, fault.service.clone());
+                self.outbreaks.insert(fault.fault, Outbreak { scenario, service, started: fault.at, ended: None });
+            }
+            News::Fault(fault) => {
+                if let Some(outbreak) = self.outbreaks.get_mut(&fault.fault) {
+                    outbreak.ended = Some(fault.at);
+                }
+            }
+            News::Opened(incident) | News::Updated(incident) | News::Resolved(incident) => {
+                let known = self.incidents.entry(incident.incident_id).or_insert_with(|| incident.clone());
+                // three topics: their order among each other is not kept
+                if known.revision < incident.revision {
+                    *known = incident.clone();
+                }
+            }
+            News::Cause(cause) => _ = self.causes.insert(cause.incident_id, cause.clone()),
+            News::Plan(plan) => _ = self.plans.insert(plan.incident_id, plan.clone()),
+            News::Postmortem(postmortem) => {
+                self.postmortems.insert(postmortem.incident_id, postmortem.clone());
+            }
+            News::Mail(mail) => self.mails.push(mail.clone()),
+            News::DeadLetter { .. } => self.dead_letters += 1,
+            News::Anomaly(anomaly) => match anomaly.status {
+                Status::Suspect => {}
+                Status::Firing => _ = self.abnormal.insert(anomaly.anomaly_id),
+                Status::Cleared => _ = self.abnormal.remove(&anomaly.anomaly_id),
+            },
+            News::Deployment(_) => {}
+        }
+    }
+
+    /// Returns the incident that was announced first.
+    pub fn incident(&self) -> Option<&Incident> {
+        self.incidents.values().min_by_key(|incident| incident.number)
+    }
+
+    /// Returns the fault that broke out first.
+    pub fn outbreak(&self) -> Option<&Outbreak> {
+        self.outbreaks.values().next()
+    }
+
+    /// Returns the facts.
+    pub fn facts(&self) -> Facts {
+        let (outbreak, incident) = (self.outbreak(), self.incident());
+        Facts {
+            incidents: self.incidents.len(),
+            mails: self.different_mails(),
+            postmortem: incident.is_some_and(|incident| self.postmortems.contains_key(&incident.incident_id)),
+            scenario: outbreak.map(|outbreak| outbreak.scenario),
+            service: outbreak.map(|outbreak| outbreak.service.clone()),
+            suspect: incident.and_then(|incident| Some(incident.suspect()?.service.clone())),
+            fault_started: outbreak.map(|outbreak| outbreak.started),
+            opened_at: incident.map(|incident| incident.opened_at),
+            first_mail_at: self.mails.iter().map(|mail| mail.received_at).min(),
+            resolved_at: incident.and_then(|incident| incident.resolved_at),
+            fault_ended: outbreak.and_then(|outbreak| outbreak.ended),
+            missing: self.missing(),
+        }
+    }
+
+    /// Tells what should have come of one fault and has not, one sentence each: exactly one incident with the right
+    /// suspect, a cause, a plan, five mails in one thread, a resolution after the fault's end, a postmortem.
+    pub fn missing(&self) -> Vec<String> {
+        let Some(outbreak) = self.outbreak() else { return vec!["no fault broke out".to_owned()] };
+        let Some(incident) = self.incident() else { return vec!["no incident was opened".to_owned()] };
+        let id = &incident.incident_id;
+        let mut missing = Vec::new();
+        let mut expect = |met: bool, sentence: String| {
+            if !met {
+                missing.push(sentence);
+            }
+        };
+        expect(self.incidents.len() == 1, format!("{} incidents were opened instead of one", self.incidents.len()));
+        match incident.suspect() {
+            Some(suspect) => expect(
+                suspect.service == outbreak.service,
+                format!("{} is suspected instead of {}", suspect.service, outbreak.service),
+            ),
+            None => expect(false, "nothing is suspected".to_owned()),
+        }
+        expect(self.causes.contains_key(id), "no cause was ranked".to_owned());
+        expect(self.plans.contains_key(id), "no plan was made".to_owned());
+        match (incident.resolved_at, outbreak.ended) {
+            (_, None) => expect(false, "the fault has not ended".to_owned()),
+            (None, _) => expect(false, "the incident is not resolved".to_owned()),
+            (Some(resolved), Some(ended)) => {
+                expect(resolved >= ended, format!("resolved at {resolved}, before the fault ended at {ended}"));
+            }
+        }
+        expect(self.postmortems.contains_key(id), "no postmortem was written".to_owned());
+        let different = self.different_mails();
+        expect(different == MAILS, format!("{different} mails arrived instead of {MAILS}"));
+        expect(different == self.mails.len(), format!("{} mails arrived twice", self.mails.len() - different));
+        expect(self.threads() <= 1, format!("the mails are in {} threads", self.threads()));
+        expect(self.dead_letters == 0, format!("{} records could not be handled", self.dead_letters));
+        missing
+    }
+
+    fn different_mails(&self) -> usize {
+        self.mails.iter().map(|mail| &mail.id).collect::<BTreeSet<_>>().len()
+    }
+
+    /// Counts the threads a mail program would show: a mail begins one unless it refers to another that is there.
+    fn threads(&self) -> usize {
+        let ids: BTreeSet<_> = self.mails.iter().map(|mail| &mail.id).collect();
+        let begins = |mail: &&Mail| {
+            let root = mail.references.first().or(mail.in_reply_to.as_ref());
+            root.is_none_or(|root| !ids.contains(root))
+        };
+        self.mails.iter().filter(begins).map(|mail| &mail.id).collect::<BTreeSet<_>>().len()
+    }
+}

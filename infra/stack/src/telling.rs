@@ -1,0 +1,203 @@
+//! Tells the news and the story to people at a terminal.
+
+use std::fmt::Write as _;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use shared::events::anomaly::{Anomaly, Direction, Status};
+use shared::events::fault::Phase;
+use shared::events::{Incident, Plan, RootCause};
+
+use crate::mailbox::Mail;
+use crate::news::News;
+use crate::story::Story;
+
+/// What a line is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tone {
+    /// Told beside, by the simulator.
+    Aside,
+    /// It gets worse.
+    Bad,
+    /// Someone has to know.
+    Important,
+    /// It gets better, or is known better.
+    Good,
+}
+
+/// Writes lines, with colours where they are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Teller {
+    /// Whether the terminal shows colours.
+    pub colours: bool,
+}
+
+impl Teller {
+    /// Returns the line of one piece of news that was heard at `now`, unless it is not worth one. `story` is what was
+    /// known before it.
+    pub fn line(self, news: &News, story: &Story, now: Timestamp) -> Option<String> {
+        let (tone, what, text) = match news {
+            News::Fault(fault) => {
+                let verb = if fault.phase == Phase::Started { "breaks out in" } else { "ends in" };
+                (Tone::Aside, "simulator".to_owned(), format!("{} {verb} {}", fault.scenario, fault.service))
+            }
+            News::Deployment(change) => {
+                let text = format!("{} of {} to version {}", change.change_type, change.service, change.version);
+                (Tone::Aside, "change".to_owned(), text)
+            }
+            News::Anomaly(anomaly) => (Tone::Bad, "anomaly".to_owned(), anomaly_text(anomaly, story)?),
+            News::Opened(incident) => (Tone::Important, number(incident.number), opened(incident)),
+            News::Updated(incident) => (Tone::Aside, number(incident.number), updated(incident, story)?),
+            News::Resolved(incident) => {
+                let took = incident.resolved_at.unwrap_or(now).duration_since(incident.started_at);
+                let text = format!("resolved, {} after the first abnormal sample", span(took));
+                (Tone::Good, number(incident.number), text)
+            }
+            News::Cause(cause) => (Tone::Good, number(cause.number), ranked(cause)),
+            News::Plan(plan) => (Tone::Good, number(plan.number), planned(plan)),
+            News::Postmortem(postmortem) => {
+                let items = postmortem.action_items.len();
+                (Tone::Good, number(postmortem.number), format!("postmortem written, with {items} action items"))
+            }
+            News::Mail(mail) => (Tone::Important, "mail".to_owned(), posted(mail)),
+            News::DeadLetter { topic, reason, .. } => (Tone::Bad, (*topic).to_owned(), reason.clone()),
+        };
+        let (colour, off) = self.colour(tone);
+        Some(format!("{}  {colour}{what:<12}{off} {text}", clock(now)))
+    }
+
+    /// Returns what happened in a run with one fault.
+    pub fn summary(self, story: &Story) -> String {
+        let mut text = String::new();
+        let mut tell = |what: &str, how: String| _ = writeln!(text, "  {what:<11} {how}");
+        if let Some(outbreak) = story.outbreak() {
+            let end = outbreak.ended.map_or_else(|| "now".to_owned(), clock);
+            let (scenario, service) = (outbreak.scenario, &outbreak.service);
+            tell("fault", format!("{scenario} in {service}, {} to {end}", clock(outbreak.started)));
+            if let Some(incident) = story.incident() {
+                let after = span(incident.opened_at.duration_since(outbreak.started));
+                tell("incident", format!("#{} {}, opened {after} after the outbreak", incident.number, incident.severity.label()));
+            }
+        }
+        if let Some(incident) = story.incident() {
+            tell("", incident.title.clone());
+            if let Some(suspect) = incident.suspect() {
+                tell("suspect", format!("{}, {}", suspect.service, suspect.category.words()));
+            }
+            if let Some(plan) = story.plans.get(&incident.incident_id) {
+                tell("plan", plan.summary.clone());
+            }
+            let resolved = incident.resolved_at.zip(story.outbreak().and_then(|outbreak| outbreak.ended));
+            if let Some((resolved, ended)) = resolved {
+                tell("resolved", format!("{}, {} after the end of the fault", clock(resolved), span(resolved.duration_since(ended))));
+            }
+            if let Some(postmortem) = story.postmortems.get(&incident.incident_id) {
+                tell("postmortem", postmortem.title.clone());
+            }
+        }
+        let facts = story.facts();
+        if let Some((first, started)) = facts.first_mail_at.zip(facts.fault_started) {
+            let after = span(first.duration_since(started));
+            tell("mails", format!("{}, the first {after} after the outbreak", facts.mails));
+        }
+        for missing in &facts.missing {
+            let (colour, off) = self.colour(Tone::Bad);
+            tell("missing", format!("{colour}{missing}{off}"));
+        }
+        text
+    }
+
+    fn colour(self, tone: Tone) -> (&'static str, &'static str) {
+        if !self.colours {
+            return ("", "");
+        }
+        let colour = match tone {
+            Tone::Aside => "\x1b[2m",
+            Tone::Bad => "\x1b[31m",
+            Tone::Important => "\x1b[1;33m",
+            Tone::Good => "\x1b[32m",
+        };
+        (colour, "\x1b[0m")
+    }
+}
+
+/// Tells of an episode once when it fires and once when it is over.
+fn anomaly_text(anomaly: &Anomaly, story: &Story) -> Option<String> {
+    let Anomaly { service, metric, observed, expected, unit, .. } = anomaly;
+    let known = story.abnormal.contains(&anomaly.anomaly_id);
+    match anomaly.status {
+        Status::Firing if !known => {
+            let side = if anomaly.direction == Direction::Up { "above" } else { "below" };
+            let (observed, lower, upper) = (figure(*observed), figure(expected.lower), figure(expected.upper));
+            Some(format!("{service} {metric} at {observed} {unit} is {side} its band of {lower} to {upper} {unit}"))
+        }
+        Status::Cleared if known => Some(format!("{service} {metric} is back inside its band")),
+        _ => None,
+    }
+}
+
+fn opened(incident: &Incident) -> String {
+    let mut text = format!("{} opened: {}", incident.severity.label(), incident.title);
+    if let Some(suspect) = incident.suspect() {
+        let _ = write!(text, "; suspect {} ({}, {:.0} %)", suspect.service, suspect.category.words(), 100.0 * suspect.posterior);
+    }
+    text
+}
+
+/// Tells of a change only where people would act differently: another severity or another suspect.
+fn updated(incident: &Incident, story: &Story) -> Option<String> {
+    let before = story.incidents.get(&incident.incident_id)?;
+    let suspect = |incident: &Incident| incident.suspect().map(|suspect| suspect.service.clone());
+    if before.severity != incident.severity {
+        let (from, to) = (before.severity.label(), incident.severity.label());
+        return Some(format!("{to} now, was {from}; {} services affected", incident.affected_services.len()));
+    }
+    let (from, to) = (suspect(before), suspect(incident)?);
+    (from.as_deref() != Some(to.as_str())).then(|| format!("{to} is the first suspect now"))
+}
+
+fn ranked(cause: &RootCause) -> String {
+    match cause.cause() {
+        Some(found) => format!(
+            "cause: {} ({:.0} % sure, {} of {} claims verified)",
+            found.cause.trim_end_matches('.'),
+            100.0 * found.confidence,
+            cause.claims_verified,
+            cause.claims_total
+        ),
+        None => format!("cause: not visible in this telemetry; {} ruled out", cause.ruled_out.len()),
+    }
+}
+
+fn planned(plan: &Plan) -> String {
+    let first = plan.steps.first().map(|step| step.title.as_str()).unwrap_or_default();
+    format!("plan of {} steps; first: {first}", plan.steps.len())
+}
+
+fn posted(mail: &Mail) -> String {
+    format!("\"{}\" to {}", mail.subject, mail.to.join(", "))
+}
+
+fn number(number: i64) -> String {
+    format!("incident #{number}")
+}
+
+/// Tells the time of day where the reader is.
+fn clock(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
+}
+
+/// Tells a duration: `4.2 s`, `1 min 5 s`.
+fn span(time: SignedDuration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds.abs() < 60.0 {
+        format!("{seconds:.1} s")
+    } else {
+        format!("{} min {} s", time.as_secs() / 60, time.as_secs() % 60)
+    }
+}
+
+/// Tells a number with as many digits as matter.
+fn figure(value: f64) -> String {
+    if value.abs() >= 100.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+}

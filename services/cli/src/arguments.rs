@@ -1,0 +1,141 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Parser, Subcommand};
+use shared::events::Topic;
+use shared::ids::IncidentId;
+
+const SETTINGS: &str = "\
+Settings, as for the agents; later ones win:
+  defaults            Kafka on 127.0.0.1:9092, PostgreSQL on 127.0.0.1:5432
+  --config FILE       TOML, e.g. kafka.brokers and postgres.url
+  environment         FIREWATCH_KAFKA__BROKERS, FIREWATCH_POSTGRES__URL
+
+Without --config and with neither variable set, the nearest .run/env in this folder or one above is
+read: the file a running demo leaves there, so that the commands just work beside it.
+
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 not found.
+Colours only on a terminal, and never where NO_COLOR is set. Times are UTC.";
+
+/// Looks at incidents and at what travels between the agents.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "firewatch", version, after_help = SETTINGS, max_term_width = 100)]
+pub struct Arguments {
+    /// TOML file with settings.
+    #[arg(long, env = "FIREWATCH_CONFIG", hide_env_values = true, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the command line can do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Incidents, as PostgreSQL has them.
+    Incidents {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: Incidents,
+    },
+    /// Topics, as Kafka has them.
+    Topics {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: Topics,
+    },
+}
+
+/// What can be done with incidents.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Incidents {
+    /// Lists incidents, newest first.
+    List {
+        /// Leaves out those that are resolved or closed.
+        #[arg(long)]
+        open: bool,
+        /// Most incidents to list.
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+        limit: i64,
+        /// Prints the stored documents as one JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows one incident: suspects, signals, cause, plan, notifications, timeline.
+    Show {
+        /// Its number, e.g. 12, or its id.
+        #[arg(value_name = "NUMBER|ID")]
+        which: Which,
+        /// Prints everything stored about it as one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What can be done with topics.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Topics {
+    /// Lists Firewatch's topics: what they carry, what they hold and who is behind.
+    List {
+        /// Prints one JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints the last records of a topic, one readable line each.
+    Tail {
+        /// Topic.
+        #[arg(value_name = "TOPIC", value_parser = topic())]
+        topic: Topic,
+        /// How many records to begin with, over all partitions.
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(0..=1_000))]
+        last: u16,
+        /// Goes on with each record that comes, until interrupted.
+        #[arg(long, short)]
+        follow: bool,
+        /// Only records with this key, among the last 100,000 of each partition.
+        #[arg(long, value_name = "K")]
+        key: Option<String>,
+        /// Prints one JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// How an incident is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// By the number people use.
+    Number(i64),
+    /// By its id.
+    Id(IncidentId),
+}
+
+impl FromStr for Which {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = text.strip_prefix('#').unwrap_or(text);
+        number
+            .parse()
+            .map(Self::Number)
+            .or_else(|_| text.parse().map(Self::Id))
+            .map_err(|_| "neither a number nor an id")
+    }
+}
+
+impl std::fmt::Display for Which {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "#{number}"),
+            Self::Id(id) => id.fmt(f),
+        }
+    }
+}
+
+fn topic() -> impl clap::builder::TypedValueParser<Value = Topic> {
+    PossibleValuesParser::new(Topic::all().into_iter().map(Topic::name))
+        .try_map(|name| Topic::from_name(&name).ok_or("no such topic"))
+}

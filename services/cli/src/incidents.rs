@@ -1,0 +1,164 @@
+//! `firewatch incidents`: incidents, as PostgreSQL has them.
+
+pub mod list;
+pub mod show;
+
+use serde::Serialize;
+use shared::events::incident::{Signal, State};
+use shared::events::{Incident, Plan, Postmortem, RootCause, Severity};
+use shared::store::{self, ArtifactKind, Notification, NotificationState, Store, TimelineEntry};
+
+use crate::arguments::{self, Which};
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::terminal::{self, Screen, Tone, clean, cleaned};
+
+/// Everything that is stored about one incident.
+#[derive(Debug, Clone, Serialize)]
+pub struct Case {
+    /// The incident as it stands.
+    pub incident: Incident,
+    /// All its members, in order of their onset.
+    pub signals: Vec<Signal>,
+    /// Last result of the investigation.
+    pub root_cause: Option<RootCause>,
+    /// Last plan.
+    pub plan: Option<Plan>,
+    /// Postmortem.
+    pub postmortem: Option<Postmortem>,
+    /// What people were told, oldest first.
+    pub notifications: Vec<Delivery>,
+    /// Audit trail, oldest first.
+    pub timeline: Vec<TimelineEntry>,
+}
+
+/// A notification and where it stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct Delivery {
+    /// Where it stands.
+    pub state: NotificationState,
+    /// The notification.
+    #[serde(flatten)]
+    pub notification: Notification,
+}
+
+impl Case {
+    /// Returns the case with every text in it fit for a terminal.
+    pub fn cleaned(&self) -> Result<Self, Failure> {
+        Ok(Self {
+            incident: cleaned(&self.incident)?,
+            signals: cleaned(&self.signals)?,
+            root_cause: cleaned(&self.root_cause)?,
+            plan: cleaned(&self.plan)?,
+            postmortem: cleaned(&self.postmortem)?,
+            notifications: self
+                .notifications
+                .iter()
+                .map(|delivery| {
+                    Ok(Delivery { state: delivery.state, notification: cleaned(&delivery.notification)? })
+                })
+                .collect::<Result<_, serde_json::Error>>()?,
+            timeline: self
+                .timeline
+                .iter()
+                .map(|entry| TimelineEntry {
+                    actor: clean(&entry.actor, 100),
+                    action: clean(&entry.action, 100),
+                    summary: clean(&entry.summary, 1_000),
+                    ..entry.clone()
+                })
+                .collect(),
+        })
+    }
+}
+
+/// Runs `firewatch incidents ...`.
+pub async fn run(command: arguments::Incidents, settings: &Settings, screen: &Screen) -> Result<(), Failure> {
+    let store =
+        Store::new(&settings.common.postgres, "firewatch").map_err(|error| failed(settings, &error))?;
+    let text = match command {
+        arguments::Incidents::List { open, limit, json } => {
+            let incidents = store.incidents(open, limit).await.map_err(|error| failed(settings, &error))?;
+            if json { terminal::json(&incidents, true)? } else { list::render(&cleaned(&incidents)?, screen) }
+        }
+        arguments::Incidents::Show { which, json } => {
+            let case = read(&store, which)
+                .await
+                .map_err(|error| failed(settings, &error))?
+                .ok_or_else(|| Failure::NotFound(format!("there is no incident {which}")))?;
+            if json { terminal::json(&case, true)? } else { show::render(&case.cleaned()?, screen) }
+        }
+    };
+    terminal::print(&text)
+}
+
+async fn read(store: &Store, which: Which) -> Result<Option<Case>, store::Error> {
+    let found = match which {
+        Which::Number(number) => store.incident_by_number(number).await?,
+        Which::Id(id) => store.incident(id).await?,
+    };
+    let Some(incident) = found else { return Ok(None) };
+    let id = incident.incident_id;
+    let notifications = store.notifications(id).await?;
+    Ok(Some(Case {
+        signals: store.signals_of(id).await?,
+        root_cause: store.artifact(id, ArtifactKind::RootCause).await?,
+        plan: store.artifact(id, ArtifactKind::Plan).await?,
+        postmortem: store.artifact(id, ArtifactKind::Postmortem).await?,
+        notifications: notifications
+            .into_iter()
+            .map(|(notification, state)| Delivery { state, notification })
+            .collect(),
+        timeline: store.timeline(id).await?,
+        incident,
+    }))
+}
+
+/// Returns the failure for an error of the store.
+fn failed(settings: &Settings, error: &store::Error) -> Failure {
+    /// PostgreSQL's code for a table that does not exist.
+    const UNDEFINED_TABLE: &str = "42P01";
+
+    match error {
+        store::Error::Pool(_) => {
+            let address = store::pool::mask(&settings.common.postgres.url);
+            settings.unreachable("PostgreSQL", &address, "FIREWATCH_POSTGRES__URL", &innermost(error))
+        }
+        store::Error::Query(query) if query.code().is_some_and(|code| code.code() == UNDEFINED_TABLE) => {
+            Failure::Failed(
+                "the database has no tables of Firewatch yet; they come with the first agent".to_owned(),
+            )
+        }
+        other => Failure::Failed(other.to_string()),
+    }
+}
+
+/// Returns the message at the bottom of a chain of errors: what the operating system or the server said.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// Returns how loud a severity is.
+pub(crate) fn severity_tone(severity: Severity) -> Tone {
+    match severity {
+        Severity::Sev1 | Severity::Sev2 => Tone::Alarm,
+        Severity::Sev3 => Tone::Warning,
+        Severity::Sev4 => Tone::Plain,
+    }
+}
+
+/// Returns how loud a state is.
+pub(crate) fn state_tone(state: State) -> Tone {
+    if state.is_open() { Tone::Warning } else { Tone::Good }
+}
+
+/// Returns how long an incident has lasted, from its first abnormal sample.
+fn lasted(incident: &Incident, screen: &Screen) -> String {
+    let until = incident.resolved_at.unwrap_or(screen.now);
+    let lasted = crate::figures::duration(until.duration_since(incident.started_at));
+    if incident.resolved_at.is_some() { lasted } else { format!("{lasted} so far") }
+}

@@ -1,0 +1,31 @@
+//! The list of incidents.
+
+use shared::events::Incident;
+
+use super::{lasted, severity_tone, state_tone};
+use crate::figures::{ago, percent};
+use crate::terminal::{Screen, Tone, cell, finished};
+
+/// Renders incidents as a table, in the order they are given.
+pub fn render(incidents: &[Incident], screen: &Screen) -> String {
+    if incidents.is_empty() {
+        return "no incidents\n".to_owned();
+    }
+    let mut table = screen.table(&["NUMBER", "SEVERITY", "STATE", "TITLE", "SUSPECT", "OPENED", "LASTED"]);
+    for incident in incidents {
+        let suspect = incident.suspect().map_or_else(
+            || "none stands out".to_owned(),
+            |suspect| format!("{} ({})", suspect.service, percent(suspect.posterior)),
+        );
+        table.add_row([
+            cell(Tone::Strong, incident.number),
+            cell(severity_tone(incident.severity), incident.severity.label()),
+            cell(state_tone(incident.state), incident.state),
+            cell(Tone::Plain, &incident.title),
+            cell(Tone::Plain, suspect),
+            cell(Tone::Plain, ago(screen.now, incident.opened_at)),
+            cell(Tone::Plain, lasted(incident, screen)),
+        ]);
+    }
+    finished(&table)
+}

@@ -1,0 +1,174 @@
+//! The page of one incident, in the order in which a person on call asks: what and since when, who is to blame, what
+//! is seen, what the cause is, what to do, who was told, what happened when.
+
+mod cause;
+mod page;
+mod plan;
+mod signals;
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use shared::events::Postmortem;
+use shared::events::incident::{Change, Incident, Suspect};
+use shared::store::{NotificationState, TimelineEntry};
+
+use super::{Case, Delivery, lasted, severity_tone, state_tone};
+use crate::figures::{ago, counted, duration, moment, number, percent, time_of_day};
+use crate::terminal::{Screen, Tone};
+use page::Page;
+
+/// Entries of a long timeline that are shown at its beginning and at its end.
+const TIMELINE_ENDS: usize = 25;
+
+/// Renders the page. Expects a cleaned case.
+pub fn render(case: &Case, screen: &Screen) -> String {
+    let mut page = Page::new(screen);
+    header(&mut page, &case.incident, screen);
+    suspects(&mut page, &case.incident.suspects);
+    signals::render(&mut page, &case.signals);
+    cause::render(&mut page, case.root_cause.as_ref());
+    plan::render(&mut page, case.plan.as_ref());
+    postmortem(&mut page, case.postmortem.as_ref());
+    notifications(&mut page, &case.notifications);
+    timeline(&mut page, &case.timeline);
+    page.finish()
+}
+
+fn header(page: &mut Page<'_>, incident: &Incident, screen: &Screen) {
+    page.line(&format!(
+        "{}  {}  {}  {}",
+        screen.paint(Tone::Strong, &format!("Incident #{}", incident.number)),
+        screen.paint(severity_tone(incident.severity), incident.severity.label()),
+        screen.paint(state_tone(incident.state), &incident.state.to_string()),
+        incident.environment,
+    ));
+    page.text("", &screen.paint(Tone::Strong, &incident.title));
+    page.gap();
+    page.field(
+        "Started",
+        &format!("{}, {}", moment(incident.started_at), ago(screen.now, incident.started_at)),
+    );
+    let detected = duration(incident.opened_at.duration_since(incident.started_at));
+    page.field(
+        "Opened",
+        &format!("{}, {detected} after the first abnormal sample", moment(incident.opened_at)),
+    );
+    match incident.resolved_at {
+        Some(at) => page.field("Resolved", &format!("{}, lasted {}", moment(at), lasted(incident, screen))),
+        None => page.field("Resolved", &format!("not yet, {}", lasted(incident, screen))),
+    }
+    page.field("Affected", &incident.affected_services.join(", "));
+    page.field("Blast radius", &blast_radius(incident));
+    page.field(
+        "Deployment",
+        &incident.deployment.as_ref().map_or_else(|| "none nearby".to_owned(), deployment),
+    );
+    page.field("Id", &format!("{}, revision {}", incident.incident_id, incident.revision));
+}
+
+fn blast_radius(incident: &Incident) -> String {
+    let radius = &incident.blast_radius;
+    let share = format!("{} of the known services", percent(radius.share));
+    match (incident.suspect(), radius.callers.as_slice()) {
+        (Some(suspect), []) => format!("{share}; nobody calls {}", suspect.service),
+        (Some(suspect), callers) => format!("{share}; {} depend on {}", callers.join(", "), suspect.service),
+        (None, _) => share,
+    }
+}
+
+fn deployment(change: &Change) -> String {
+    let mut text =
+        format!("{} of {} {} at {}", change.change_type, change.service, change.version, moment(change.at));
+    if let Some(person) = &change.deployed_by {
+        let _ = write!(text, " by {person}");
+    }
+    if let Some(sha) = &change.git_sha {
+        let _ = write!(text, " ({sha})");
+    }
+    if let Some(description) = &change.description {
+        let _ = write!(text, ": {description}");
+    }
+    if !change.known_risks.is_empty() {
+        let _ = write!(text, " (known risks: {})", change.known_risks.join("; "));
+    }
+    text
+}
+
+fn suspects(page: &mut Page<'_>, suspects: &[Suspect]) {
+    page.heading("Suspects", "");
+    if suspects.is_empty() {
+        page.text("  ", "none stands out");
+    }
+    for (rank, suspect) in suspects.iter().enumerate() {
+        page.line(&format!(
+            "  {}. {}, {}  {}, {} nats",
+            rank + 1,
+            page.strong(&suspect.service),
+            suspect.category.words(),
+            percent(suspect.posterior),
+            number(suspect.score),
+        ));
+        for reason in &suspect.reasons {
+            page.item("     ", reason);
+        }
+    }
+}
+
+fn postmortem(page: &mut Page<'_>, postmortem: Option<&Postmortem>) {
+    let Some(postmortem) = postmortem else { return };
+    page.heading("Postmortem", &counted(postmortem.action_items.len(), "action item"));
+    page.text("  ", &postmortem.title);
+    for item in &postmortem.action_items {
+        page.item("    ", &format!("{} ({}, due {}): {}", item.title, item.owner, item.due, item.reason));
+    }
+}
+
+fn notifications(page: &mut Page<'_>, notifications: &[Delivery]) {
+    page.heading("Notifications", "");
+    if notifications.is_empty() {
+        page.text("  ", "none yet");
+    }
+    for Delivery { state, notification } in notifications {
+        let tone = match state {
+            NotificationState::Pending => Tone::Warning,
+            NotificationState::Sent => Tone::Good,
+            NotificationState::Failed => Tone::Alarm,
+        };
+        page.line(&format!(
+            "  {}  {}  {}, {} to {}",
+            time_of_day(notification.created_at),
+            page.paint(tone, &format!("{:<7}", state.name())),
+            notification.kind,
+            notification.channel,
+            notification.recipients.join(", "),
+        ));
+        page.faint("                     ", &notification.subject);
+    }
+}
+
+fn timeline(page: &mut Page<'_>, entries: &[TimelineEntry]) {
+    page.heading("Timeline", "");
+    let actors = entries.iter().map(|entry| entry.actor.chars().count()).max().unwrap_or_default().min(20);
+    let left_out = entries.len().saturating_sub(2 * TIMELINE_ENDS);
+    let mut day = None;
+    for (index, entry) in entries.iter().enumerate() {
+        if left_out > 0 && (TIMELINE_ENDS..TIMELINE_ENDS + left_out).contains(&index) {
+            if index == TIMELINE_ENDS {
+                page.faint("  ", &format!("... and {}; --json has them all", counted(left_out, "line")));
+            }
+            continue;
+        }
+        let date = date(entry.at);
+        if day.as_ref() != Some(&date) {
+            page.faint("  ", &date);
+            day = Some(date);
+        }
+        let actor = format!("{:<actors$}", entry.actor);
+        page.hanging(&format!("  {}  {}  ", time_of_day(entry.at), actor), &entry.summary);
+    }
+}
+
+fn date(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}

@@ -1,0 +1,80 @@
+//! Lines of a page, wrapped to the screen with hanging indents.
+
+use crate::terminal::{Screen, Tone};
+
+/// A page while it is written.
+pub(super) struct Page<'s> {
+    screen: &'s Screen,
+    text: String,
+}
+
+impl<'s> Page<'s> {
+    pub(super) fn new(screen: &'s Screen) -> Self {
+        Self { screen, text: String::new() }
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.text
+    }
+
+    pub(super) fn paint(&self, tone: Tone, text: &str) -> String {
+        self.screen.paint(tone, text)
+    }
+
+    pub(super) fn strong(&self, text: &str) -> String {
+        self.paint(Tone::Strong, text)
+    }
+
+    /// An empty line.
+    pub(super) fn gap(&mut self) {
+        self.text.push('\n');
+    }
+
+    /// A line that is left as it is.
+    pub(super) fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    /// A heading with a remark behind it.
+    pub(super) fn heading(&mut self, heading: &str, remark: &str) {
+        self.gap();
+        self.line(&format!("{}  {remark}", self.strong(&heading.to_uppercase())));
+    }
+
+    /// A text, indented and wrapped.
+    pub(super) fn text(&mut self, indent: &str, text: &str) {
+        self.wrap(indent, indent, text);
+    }
+
+    /// A text of lesser weight, indented and wrapped.
+    pub(super) fn faint(&mut self, indent: &str, text: &str) {
+        let room = self.screen.columns().saturating_sub(indent.len()).max(20);
+        for line in textwrap::wrap(text, room) {
+            self.line(&format!("{indent}{}", self.paint(Tone::Faint, &line)));
+        }
+    }
+
+    /// One item of a list.
+    pub(super) fn item(&mut self, indent: &str, text: &str) {
+        self.wrap(&format!("{indent}- "), &format!("{indent}  "), text);
+    }
+
+    /// A text behind a label; its further lines begin below its first.
+    pub(super) fn hanging(&mut self, label: &str, text: &str) {
+        self.wrap(label, &" ".repeat(textwrap::core::display_width(label)), text);
+    }
+
+    /// One of the facts at the top.
+    pub(super) fn field(&mut self, name: &str, text: &str) {
+        self.hanging(&format!("  {}  ", self.paint(Tone::Faint, &format!("{name:<12}"))), text);
+    }
+
+    fn wrap(&mut self, first: &str, rest: &str, text: &str) {
+        let options =
+            textwrap::Options::new(self.screen.columns()).initial_indent(first).subsequent_indent(rest);
+        for line in textwrap::wrap(text, options) {
+            self.line(&line);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What is seen: each member with its band, its line of bars and its explanation.
+
+use shared::events::anomaly::{Direction, Status};
+use shared::events::incident::Signal;
+
+use super::super::severity_tone;
+use super::page::Page;
+use crate::figures::{counted, number, quantity, time_of_day};
+use crate::terminal::Tone;
+use crate::terminal::sparkline::{self, Bar};
+
+/// Signals that are shown with their samples; a storm has hundreds.
+const MOST: usize = 20;
+/// Samples that are drawn of each.
+const SAMPLES: usize = 60;
+const INDENT: &str = "      ";
+
+pub(super) fn render(page: &mut Page<'_>, signals: &[Signal]) {
+    page.heading("Signals", "in order of their onset");
+    for signal in signals.iter().take(MOST) {
+        one(page, signal);
+    }
+    if signals.len() > MOST {
+        page.faint(
+            "  ",
+            &format!("... and {}; --json has them all", counted(signals.len() - MOST, "signal")),
+        );
+    }
+}
+
+fn one(page: &mut Page<'_>, signal: &Signal) {
+    let arrow = match signal.direction {
+        Direction::Up => '▲',
+        Direction::Down => '▼',
+    };
+    let (tone, standing) = match signal.status {
+        Status::Suspect => (Tone::Warning, "suspect".to_owned()),
+        Status::Firing => (Tone::Alarm, "firing".to_owned()),
+        Status::Cleared => (
+            Tone::Good,
+            format!(
+                "cleared{}",
+                signal.cleared_at.map_or_else(String::new, |at| format!(" at {}", time_of_day(at)))
+            ),
+        ),
+    };
+    let band = &signal.expected;
+    page.line(&format!(
+        "  {} {}  {}  {}  {}",
+        page.paint(tone, &arrow.to_string()),
+        page.strong(&format!("{} {}", signal.service, signal.metric)),
+        page.paint(severity_tone(signal.severity), signal.severity.label()),
+        page.paint(tone, &standing),
+        page.paint(Tone::Faint, &format!("{} nats", number(signal.evidence))),
+    ));
+    page.line(&format!(
+        "{INDENT}observed {}, expected {} to {}, abnormal since {}",
+        page.strong(&quantity(signal.observed, &signal.unit)),
+        number(band.lower),
+        quantity(band.upper, &signal.unit),
+        time_of_day(signal.started_at),
+    ));
+    draw(page, &sparkline::bars(&signal.samples, *band, SAMPLES));
+    page.faint(INDENT, &signal.explanation);
+}
+
+/// Draws the bars, and below them a mark under each sample outside the band.
+fn draw(page: &mut Page<'_>, bars: &[Bar]) {
+    if bars.is_empty() {
+        return;
+    }
+    let mut line = INDENT.to_owned();
+    for run in bars.chunk_by(|a, b| a.outside == b.outside) {
+        let glyphs: String = run.iter().map(|bar| bar.glyph).collect();
+        let tone = if run[0].outside { Tone::Alarm } else { Tone::Plain };
+        line.push_str(&page.paint(tone, &glyphs));
+    }
+    page.line(&line);
+    if bars.iter().any(|bar| bar.outside) {
+        let marks: String = bars.iter().map(|bar| if bar.outside { '╵' } else { ' ' }).collect();
+        let words = page.paint(Tone::Faint, "outside the band");
+        page.line(&format!("{INDENT}{marks}  {words}"));
+    }
+}

@@ -1,0 +1,52 @@
+#![doc = include_str!("../README.md")]
+
+pub mod arguments;
+pub mod failure;
+pub mod figures;
+pub mod incidents;
+pub mod settings;
+pub mod terminal;
+pub mod topics;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+use shared::clock::SystemClock;
+
+use arguments::{Arguments, Command};
+use failure::Failure;
+use settings::Settings;
+use terminal::Screen;
+
+/// Runs the command that was typed and returns its exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("no runtime: {error}")))
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(run(arguments));
+            // nobody waits for a client that is slow to close
+            runtime.shutdown_timeout(Duration::from_millis(200));
+            outcome
+        });
+    match outcome {
+        Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("firewatch: {}", terminal::clean(&failure.to_string(), 2_000));
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let settings = Settings::load(arguments.config.as_deref())?;
+    let screen = Screen::of_stdout(&SystemClock);
+    match arguments.command {
+        Command::Incidents { command } => incidents::run(command, &settings, &screen).await,
+        Command::Topics { command } => topics::run(command, settings, screen).await,
+    }
+}

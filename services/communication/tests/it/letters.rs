@@ -1,0 +1,214 @@
+use communication::chart;
+use communication::decide;
+use communication::message::compose;
+use communication::occasion::{News, Occasion};
+use communication::options::Options;
+use communication::plain::COLUMNS;
+use communication::render::{Letter, render};
+use insta::assert_snapshot;
+use jiff::Timestamp;
+use shared::catalogue::Catalogue;
+use shared::events::anomaly::LogTemplate;
+use shared::events::raw::Level;
+use shared::store::{Notification, Write};
+
+use crate::scenario;
+
+const LINK: &str = "https://firewatch.example.com";
+
+pub(crate) fn notification(occasion: &Occasion) -> Notification {
+    let options = Options { commanders: vec!["commander@example.com".into()], ..Options::default() };
+    let opened = scenario::thread().remove(0);
+    let effects = decide::announce(
+        &options,
+        &Catalogue::default(),
+        occasion,
+        Some(&opened.about.subject()),
+        Timestamp::UNIX_EPOCH,
+    )
+    .unwrap();
+    match effects.writes.into_iter().next() {
+        Some(Write::Notification(notification)) => *notification,
+        other => panic!("no notification but {other:?}"),
+    }
+}
+
+fn letter(occasion: &Occasion) -> Letter {
+    render(occasion, LINK).unwrap()
+}
+
+fn mime(occasion: &Occasion) -> String {
+    let from = "Firewatch <firewatch@firewatch.local>".parse().unwrap();
+    let bytes = compose(&from, "firewatch.local", &notification(occasion), &letter(occasion)).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Headers and part structure: everything but the contents of the parts.
+fn skeleton(mime: &str) -> String {
+    let mut lines = Vec::new();
+    let mut heading = true;
+    for line in mime.lines() {
+        if line.starts_with("--firewatch-") {
+            heading = true;
+            lines.push(String::new());
+        }
+        if heading {
+            lines.push(line.to_owned());
+        }
+        if line.is_empty() {
+            heading = false;
+        }
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn five_mails_in_text() {
+    for occasion in scenario::thread() {
+        assert_snapshot!(format!("text-{}", occasion.news.kind().name()), letter(&occasion).text);
+    }
+}
+
+#[test]
+fn five_mails_in_html() {
+    for occasion in scenario::thread() {
+        assert_snapshot!(format!("html-{}", occasion.news.kind().name()), letter(&occasion).html);
+    }
+}
+
+#[test]
+fn five_mails_make_one_thread() {
+    for occasion in scenario::thread() {
+        assert_snapshot!(format!("headers-{}", occasion.news.kind().name()), skeleton(&mime(&occasion)));
+    }
+}
+
+#[test]
+fn an_unknown_cause_is_said_to_be_unknown() {
+    let occasion = scenario::occasion(News::RootCause(Box::new(scenario::unknown_cause())));
+    let letter = letter(&occasion);
+    assert_snapshot!("text-unknown_cause", letter.text);
+    assert!(letter.html.contains("not visible in this telemetry"));
+}
+
+#[test]
+fn a_mail_is_the_same_bytes_each_time() {
+    for occasion in scenario::thread() {
+        assert_eq!(mime(&occasion), mime(&occasion));
+    }
+}
+
+#[test]
+fn text_keeps_to_its_columns() {
+    for occasion in scenario::thread() {
+        if matches!(occasion.news, News::Postmortem(_)) {
+            continue; // the document is sent as it was written
+        }
+        for line in letter(&occasion).text.lines() {
+            assert!(line.chars().count() <= COLUMNS || line.split_whitespace().count() < 3, "{line:?}");
+        }
+    }
+}
+
+/// Text that tries to break out of a header, of an element, of an attribute, and to never end.
+const HOSTILE: &str = "x\r\nBcc: eve@example.com\r\n\r\n<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u{202E}{{ 7*7 }}\0";
+
+fn hostile() -> Occasion {
+    let mut incident = scenario::opened();
+    let long = format!("{HOSTILE}{}", "A".repeat(100_000));
+    incident.title = long.clone();
+    incident.environment = long.clone();
+    incident.suspects[0].service = long.clone();
+    incident.suspects[0].reasons = vec![long.clone(); 50];
+    incident.affected_services = vec![long.clone(); 50];
+    incident.blast_radius.callers = vec![long.clone(); 50];
+    for signal in &mut incident.signals {
+        signal.service.clone_from(&long);
+        signal.metric.clone_from(&long);
+        signal.unit.clone_from(&long);
+        signal.explanation.clone_from(&long);
+        signal.observed = -1e308;
+        signal.samples[3].value = 1e308;
+        signal.logs = vec![LogTemplate {
+            level: Level::Fatal,
+            template: long.clone(),
+            count: u64::MAX,
+            example: long.clone(),
+            last_seen: scenario::onset(),
+        }];
+    }
+    if let Some(change) = &mut incident.deployment {
+        change.version.clone_from(&long);
+        change.description = Some(long.clone());
+        change.known_risks = vec![long];
+    }
+    scenario::occasion(News::Opened(Box::new(incident.clone()))).replacing(&incident)
+}
+
+trait Replacing {
+    fn replacing(self, incident: &shared::events::Incident) -> Self;
+}
+
+impl Replacing for Occasion {
+    fn replacing(mut self, incident: &shared::events::Incident) -> Self {
+        self.about = communication::occasion::About::incident(incident);
+        self
+    }
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let occasion = hostile();
+    let mail = letter(&occasion);
+    for forbidden in ["<script", "<img src=x", "\u{202E}", "\0", "'><img"] {
+        assert!(!mail.html.contains(forbidden), "{forbidden:?} came through");
+    }
+    assert!(mail.html.contains("&#60;script&#62;"), "it is shown as it was written");
+    assert!(mail.html.len() < 60_000 && mail.text.len() < 30_000, "{} {}", mail.html.len(), mail.text.len());
+    let mut notification = notification(&occasion);
+    notification.subject = format!("Re: {HOSTILE}");
+    let from = "Firewatch <firewatch@firewatch.local>".parse().unwrap();
+    let bytes = compose(&from, "firewatch.local", &notification, &mail).unwrap();
+    let mime = String::from_utf8(bytes).unwrap();
+    let head = mime.split("\r\n\r\n").next().unwrap();
+    assert!(!head.lines().any(|line| line.to_ascii_lowercase().starts_with("bcc")), "{head}");
+    assert_snapshot!("text-hostile", mail.text);
+    assert_snapshot!("headers-hostile", head.replace("\r\n", "\n"));
+}
+
+#[test]
+fn a_picture_is_small_sharp_and_the_same_each_time() {
+    let signal = scenario::resolved().signals.remove(0);
+    let picture = chart::draw(&signal).unwrap().unwrap();
+    assert_eq!(picture, chart::draw(&signal).unwrap().unwrap());
+    assert!(picture.png.starts_with(b"\x89PNG"));
+    assert!(picture.png.len() < 60_000, "{} bytes", picture.png.len());
+    let width = u32::from_be_bytes(picture.png[16..20].try_into().unwrap());
+    assert_eq!(width, 2 * chart::WIDTH);
+    assert_eq!(
+        picture.alt,
+        "payment db_connections: 29 at 14 Mar 2026, 09:30:50 UTC, expected 25.4–34.6; abnormal from 09:26:50, cleared 09:30:40"
+    );
+}
+
+#[test]
+fn odd_series_are_drawn_or_left_out_but_never_fail() {
+    let signal = scenario::resolved().signals.remove(0);
+    let with = |values: &[f64]| {
+        let mut odd = signal.clone();
+        odd.samples.truncate(values.len());
+        odd.samples.iter_mut().zip(values).for_each(|(point, value)| point.value = *value);
+        chart::draw(&odd).unwrap()
+    };
+    assert!(with(&[1.0, 2.0]).is_none());
+    assert!(with(&[f64::NAN, 1.0, f64::INFINITY, 2.0]).is_none());
+    assert!(with(&[5.0; 20]).is_some());
+    assert!(with(&[0.0; 20]).is_some());
+    assert!(with(&[-1e308, 1e308, 0.0, 3.0]).is_none());
+    assert!(with(&[-1e15, 1e15, 0.0, 3.0]).is_some());
+    assert!(with(&[1e-300, 2e-300, 3e-300]).is_some());
+    let mut far = signal.clone();
+    far.samples[0].ts_ms = i64::MIN;
+    far.samples[1].ts_ms = i64::MAX;
+    assert!(chart::draw(&far).unwrap().is_some());
+}

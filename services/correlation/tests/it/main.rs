@@ -1,0 +1,161 @@
+//! Decisions of correlation, without any bus or database.
+
+mod shop;
+
+use correlation::grouping::{Verdict, decide};
+use correlation::{Options, hypotheses};
+use jiff::SignedDuration;
+use shared::events::anomaly::Status;
+use shared::events::{Category, Kind};
+use shared::store::lifecycle;
+use shop::{Shop, anomaly};
+
+const WINDOW: SignedDuration = SignedDuration::from_mins(60);
+
+#[test]
+fn whichever_symptom_comes_first_the_callee_is_suspected_and_there_is_one_incident() {
+    let symptoms = [
+        anomaly("payment", "db_connections", Kind::Pool, 10),
+        anomaly("payment", "error_rate", Kind::Errors, 12),
+        anomaly("order", "error_rate", Kind::Errors, 12),
+        anomaly("api-gateway", "error_rate", Kind::Errors, 13),
+    ];
+    for first in 0..symptoms.len() {
+        let mut order = symptoms.to_vec();
+        order.rotate_left(first);
+        let mut shop = Shop::default();
+        for symptom in &order {
+            shop.take(symptom);
+        }
+        assert_eq!(shop.incidents.len(), 1, "starting with {}", order[0].metric);
+        let suspect = shop.incidents[0].suspect().unwrap();
+        assert_eq!((suspect.service.as_str(), suspect.category), ("payment", Category::Pool));
+        assert!(suspect.posterior > 0.8, "{suspect:?}");
+        assert_eq!(shop.incidents[0].affected_services, ["api-gateway", "order", "payment"]);
+        assert_eq!(shop.incidents[0].blast_radius.callers, ["api-gateway", "order"]);
+    }
+}
+
+#[test]
+fn a_fault_elsewhere_is_another_incident() {
+    let mut shop = Shop::default();
+    shop.take(&anomaly("notification", "memory_percent", Kind::Memory, 10));
+    shop.take(&anomaly("payment", "latency_p99_ms", Kind::Latency, 10));
+    assert_eq!(shop.incidents.len(), 2);
+}
+
+#[test]
+fn a_weak_signal_opens_nothing_and_joins_what_opens_later() {
+    let mut shop = Shop::default();
+    let mut weak = anomaly("order", "latency_p99_ms", Kind::Latency, 10);
+    (weak.status, weak.evidence) = (Status::Suspect, 1.5);
+    shop.take(&weak);
+    assert!(shop.incidents.is_empty());
+    shop.take(&anomaly("payment", "latency_p99_ms", Kind::Latency, 12));
+    assert_eq!(shop.incidents[0].members.len(), 2);
+}
+
+#[test]
+fn weak_signals_of_several_series_open_together() {
+    let mut shop = Shop::default();
+    for (metric, kind) in [("cpu_percent", Kind::Cpu), ("latency_p99_ms", Kind::Latency), ("error_rate", Kind::Errors)] {
+        let mut weak = anomaly("inventory", metric, kind, 10);
+        (weak.status, weak.evidence) = (Status::Suspect, 3.0);
+        shop.take(&weak);
+    }
+    assert_eq!(shop.incidents.len(), 1);
+}
+
+#[test]
+fn an_incident_is_over_when_every_member_has_cleared_and_not_before() {
+    let mut shop = Shop::default();
+    let (mut pool, mut errors) =
+        (anomaly("payment", "db_connections", Kind::Pool, 10), anomaly("payment", "error_rate", Kind::Errors, 12));
+    shop.take(&pool);
+    shop.take(&errors);
+    for (member, last) in [(&mut pool, false), (&mut errors, true)] {
+        (member.status, member.revision) = (Status::Cleared, 2);
+        let decision = decide(member, &shop.around(), &Options::default());
+        let Verdict::Belongs { all_clear, .. } = &decision.verdict else { panic!("{decision:?}") };
+        assert_eq!(all_clear.is_some(), last);
+        shop.take(member);
+    }
+}
+
+#[test]
+fn the_same_fault_long_after_it_cleared_is_a_new_incident_even_if_no_timer_has_fired() {
+    let mut shop = Shop::default();
+    let mut first = anomaly("payment", "latency_p99_ms", Kind::Latency, 10);
+    shop.take(&first);
+    (first.status, first.revision) = (Status::Cleared, 2);
+    shop.take(&first);
+    let again = anomaly("payment", "latency_p99_ms", Kind::Latency, 60);
+    let decision = decide(&again, &shop.around(), &Options::default());
+    assert!(decision.over.is_some(), "the first is over");
+    assert!(matches!(decision.verdict, Verdict::Opens { .. }));
+
+    let soon = anomaly("payment", "latency_p99_ms", Kind::Latency, 11);
+    let decision = decide(&soon, &shop.around(), &Options::default());
+    assert!(matches!(decision.verdict, Verdict::Belongs { .. }), "within the hold it goes on");
+}
+
+#[test]
+fn an_older_revision_changes_nothing() {
+    let mut shop = Shop::default();
+    let mut newer = anomaly("payment", "latency_p99_ms", Kind::Latency, 10);
+    newer.revision = 3;
+    shop.take(&newer);
+    let decision = decide(&anomaly("payment", "latency_p99_ms", Kind::Latency, 10), &shop.around(), &Options::default());
+    assert_eq!(decision.verdict, Verdict::Stale);
+}
+
+#[test]
+fn a_fresh_deployment_of_the_failing_service_is_suspected() {
+    let mut shop = Shop::default();
+    shop.deploy("user", "2.4.0", 5);
+    shop.deploy("inventory", "1.0.9", 8);
+    shop.take(&anomaly("user", "error_rate", Kind::Errors, 20));
+    let incident = &shop.incidents[0];
+    assert_eq!(incident.suspect().unwrap().category, Category::Deployment);
+    assert_eq!(incident.deployment.as_ref().unwrap().version, "2.4.0");
+}
+
+#[test]
+fn a_change_after_the_first_symptom_is_no_trigger() {
+    let mut shop = Shop::default();
+    shop.deploy("user", "2.4.0", 30);
+    shop.take(&anomaly("user", "error_rate", Kind::Errors, 20));
+    assert_eq!(shop.incidents[0].deployment, None);
+}
+
+#[test]
+fn without_evidence_nobody_is_named() {
+    let mut faint = anomaly("payment", "latency_p99_ms", Kind::Latency, 10);
+    faint.evidence = 0.4;
+    let signal = shared::events::incident::Signal::from_anomaly(&faint, None);
+    let suspects = hypotheses::rank(&[signal], &shop::graph(), &[], WINDOW);
+    assert!(suspects[0].posterior < 0.3, "not visible must win: {suspects:?}");
+}
+
+#[test]
+fn severity_is_never_lowered_while_the_incident_lasts() {
+    let mut shop = Shop::default();
+    shop.take(&anomaly("payment", "error_rate", Kind::Errors, 10));
+    let worst = shop.incidents[0].severity;
+    let mut assessment = match decide(
+        &anomaly("payment", "cpu_percent", Kind::Cpu, 12),
+        &shop.around(),
+        &Options::default(),
+    )
+    .verdict
+    {
+        Verdict::Belongs { assessment, .. } => assessment,
+        other => panic!("{other:?}"),
+    };
+    assessment.severity = shared::events::Severity::Sev4;
+    let incident = shop.incidents[0].clone();
+    let id = incident.incident_id;
+    let after =
+        lifecycle::apply(Some(incident), id, lifecycle::Change::Reassessed(Box::new(assessment))).unwrap();
+    assert_eq!(after.severity, worst);
+}

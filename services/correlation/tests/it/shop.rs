@@ -1,0 +1,124 @@
+//! A shop of six services whose correlation state is kept in memory by applying verdicts as the store would.
+
+use correlation::Options;
+use correlation::grouping::{Verdict, decide};
+use jiff::Timestamp;
+use shared::catalogue::Catalogue;
+use shared::events::anomaly::{Anomaly, Band, Context, Direction, Point, Status};
+use shared::events::incident::{Incident, Signal};
+use shared::events::{Deployment, Kind, Severity};
+use shared::graph::Graph;
+use shared::ids::{AnomalyId, IncidentId};
+use shared::store::Neighbourhood;
+use shared::store::lifecycle::{self, Change};
+
+const INTERVAL_MS: i64 = 10_000;
+
+pub(crate) fn at(tick: i64) -> Timestamp {
+    shared::clock::from_ms(1_700_000_000_000 + tick * INTERVAL_MS)
+}
+
+pub(crate) fn graph() -> Graph {
+    let mut graph = Graph::from_edges([
+        ("api-gateway", "payment"),
+        ("api-gateway", "order"),
+        ("api-gateway", "user"),
+        ("order", "payment"),
+        ("order", "inventory"),
+    ]);
+    graph.add_service("notification");
+    graph
+}
+
+pub(crate) fn anomaly(service: &str, metric: &str, kind: Kind, tick: i64) -> Anomaly {
+    let environment = "production";
+    Anomaly {
+        anomaly_id: AnomalyId::of_episode(environment, service, metric, at(tick).as_millisecond()),
+        revision: 1,
+        status: Status::Firing,
+        kind,
+        environment: environment.into(),
+        service: service.into(),
+        metric: metric.into(),
+        unit: String::new(),
+        severity: Severity::Sev3,
+        evidence: 6.0,
+        direction: Direction::Up,
+        observed: 90.0,
+        expected: Band { lower: 20.0, center: 30.0, upper: 40.0 },
+        started_at: at(tick),
+        observed_at: at(tick + 1),
+        interval_ms: INTERVAL_MS as u64,
+        detector: "test".into(),
+        explanation: format!("{metric} of {service} is 90"),
+        context: Context {
+            samples: vec![Point { ts_ms: at(tick).as_millisecond(), value: 90.0 }],
+            ..Context::default()
+        },
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Shop {
+    pub(crate) signals: Vec<(Signal, Option<IncidentId>)>,
+    pub(crate) incidents: Vec<Incident>,
+    pub(crate) deployments: Vec<Deployment>,
+}
+
+impl Shop {
+    pub(crate) fn around(&self) -> Neighbourhood {
+        Neighbourhood {
+            version: 0,
+            signals: self.signals.clone(),
+            incidents: self.incidents.iter().filter(|incident| incident.state.is_open()).cloned().collect(),
+            catalogue: Catalogue::default(),
+            graph: graph(),
+            deployments: self.deployments.clone(),
+        }
+    }
+
+    pub(crate) fn deploy(&mut self, service: &str, version: &str, tick: i64) {
+        self.deployments.push(Deployment {
+            service: service.into(),
+            version: version.into(),
+            ts_ms: at(tick).as_millisecond(),
+            environment: "production".into(),
+            change_type: "deploy".into(),
+            git_sha: None,
+            deployed_by: None,
+            description: None,
+            known_risks: Vec::new(),
+        });
+    }
+
+    pub(crate) fn take(&mut self, anomaly: &Anomaly) {
+        let decision = decide(anomaly, &self.around(), &Options::default());
+        let home = match decision.verdict {
+            Verdict::Stale => return,
+            Verdict::Loose => None,
+            Verdict::Opens { incident, assessment, adopted } => {
+                let change = Change::Opened {
+                    environment: anomaly.environment.clone(),
+                    at: anomaly.observed_at,
+                    assessment: Box::new(assessment),
+                };
+                self.incidents.push(lifecycle::apply(None, incident, change).unwrap());
+                for (signal, of) in &mut self.signals {
+                    if adopted.iter().any(|joined| joined.anomaly_id == signal.anomaly_id) {
+                        *of = Some(incident);
+                    }
+                }
+                Some(incident)
+            }
+            Verdict::Belongs { incident, assessment, .. } => {
+                let id = incident.incident_id;
+                let place = self.incidents.iter().position(|known| known.incident_id == id).unwrap();
+                let change = Change::Reassessed(Box::new(assessment));
+                self.incidents[place] = lifecycle::apply(Some(*incident), id, change).unwrap();
+                Some(id)
+            }
+        };
+        self.signals.retain(|(known, _)| known.anomaly_id != decision.signal.anomaly_id);
+        self.signals.push((decision.signal, home));
+    }
+}

@@ -1,0 +1,66 @@
+//! Healthy series raise nothing.
+
+use crate::shop::{Alarms, Noise, SERVICES, Watched, quiet};
+
+/// Series of the healthy shop.
+const SERIES: u32 = SERVICES.len() as u32 * 7;
+
+#[test]
+fn an_hour_and_a_day_of_thin_tailed_noise_raise_nothing_at_all() {
+    for noise in [Noise::Uniform, Noise::Gaussian, Noise::Sluggish(0.5)] {
+        for (interval_ms, samples) in [(10_000, 360), (1000, 3600), (10_000, 8640)] {
+            assert_eq!(quiet(noise, interval_ms, samples, 1), Alarms::default(), "{noise:?} {interval_ms} ms");
+        }
+    }
+}
+
+#[test]
+fn a_day_of_skewed_or_bursty_noise_fires_nothing_and_suspects_little() {
+    for (noise, suspects_a_series) in [(Noise::Skewed(0.2), 0.1), (Noise::Skewed(0.4), 1.5), (Noise::Bursty, 2.5)] {
+        let day = quiet(noise, 10_000, 8640, 1);
+        assert_eq!(day.firing, 0, "{noise:?}");
+        assert!(f64::from(day.suspects) <= suspects_a_series * f64::from(SERIES), "{noise:?} {day:?}");
+    }
+}
+
+#[test]
+fn three_days_of_minutes_with_a_strong_daily_curve_fire_nothing() {
+    assert_eq!(quiet(Noise::Gaussian, 60_000, 3 * 1440, 1).firing, 0);
+}
+
+#[test]
+fn a_spike_of_one_sample_is_suspected_and_never_fires() {
+    for size in [1e3, 1e6, 1e12] {
+        let mut watched = Watched::new("latency_p99_ms", "ms", Noise::Gaussian);
+        watched.healthy(380.0, 200);
+        for _ in 0..20 {
+            watched.take(size);
+            watched.healthy(380.0, 50);
+        }
+        assert_eq!(watched.alarms.firing, 0, "{size}");
+        assert_eq!(watched.alarms.suspects, 20, "{size}");
+    }
+}
+
+#[test]
+fn a_constant_series_raises_nothing_and_a_counter_that_restarts_neither() {
+    let mut watched = Watched::new("consumer_lag", "messages", Noise::Gaussian);
+    (0..2000).for_each(|_| watched.take(0.0));
+    assert_eq!(watched.alarms, Alarms::default());
+
+    let mut watched = Watched::new("http_requests_total", "", Noise::Gaussian);
+    let mut total = 0.0;
+    for i in 0..2000 {
+        total = if i == 1000 { 0.0 } else { total + watched.draw(100.0) };
+        watched.take(total);
+    }
+    assert_eq!(watched.alarms, Alarms::default());
+}
+
+#[test]
+fn the_better_direction_is_a_suspicion_at_most() {
+    let mut watched = Watched::new("latency_p99_ms", "ms", Noise::Gaussian);
+    watched.healthy(380.0, 300);
+    watched.healthy(150.0, 50);
+    assert_eq!(watched.alarms, Alarms { suspects: 1, firing: 0 });
+}

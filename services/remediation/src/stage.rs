@@ -1,0 +1,76 @@
+//! The stage: a ranking becomes a plan.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use shared::events::{Plan, Refusal, RootCause, Topic, decode};
+use shared::ids::EventId;
+use shared::knowledge::Index;
+use shared::stage::{Context, Effects, Error, IncidentChange, Key, Stage};
+use shared::store::lifecycle::Change;
+use shared::store::{ArtifactKind, Write};
+
+use crate::library::{self, Found};
+use crate::metrics::Metric;
+use crate::plan::{self, Case};
+use crate::target::Target;
+
+/// Plans what should be done. Nothing is executed.
+pub struct Remediation {
+    index: Arc<dyn Index>,
+}
+
+impl Remediation {
+    /// Reads runbooks from `index`.
+    pub fn new(index: Arc<dyn Index>) -> Self {
+        Self { index }
+    }
+}
+
+#[async_trait]
+impl Stage for Remediation {
+    const NAME: &'static str = "remediation";
+    const TOPICS: &'static [Topic] = &[Topic::RcaCompleted];
+    type Input = RootCause;
+
+    fn decode(_: Topic, payload: &[u8]) -> Result<RootCause, Refusal> {
+        decode(payload)
+    }
+
+    fn key(cause: &RootCause) -> Key {
+        Key::from(cause.incident_id)
+    }
+
+    async fn handle(&self, cause: &RootCause, ctx: &Context) -> Result<Effects, Error> {
+        let id = cause.incident_id;
+        let Some(incident) = ctx.store.incident(id).await? else {
+            return Err(Error::reject(anyhow::anyhow!("there is no incident {id}")));
+        };
+        let before: Option<Plan> = ctx.store.artifact(id, ArtifactKind::Plan).await?;
+        let target = Target::of(cause, &incident);
+        if let Some(plan) = before.as_ref().filter(|plan| plan::still_stands(plan, &target)) {
+            metrics::counter!(Metric::Unchanged.name()).increment(1);
+            return Ok(Effects { audit: vec![plan::unchanged(plan, cause)], ..Effects::none() });
+        }
+        let catalogue = ctx.store.catalogue().await?;
+        let found = library::find(&*self.index, &target, &catalogue).await;
+        let case = Case { cause, incident: &incident, catalogue: &catalogue };
+        let plan = plan::write(case, &target, &found, before.map_or(1, |plan| plan.revision + 1));
+        let basis = if matches!(found, Found::Runbook(_)) { "runbook" } else { "triage" };
+        metrics::counter!(Metric::Plans.name(), "basis" => basis).increment(1);
+        tracing::info!(incident = %id, revision = plan.revision, steps = plan.steps.len(), basis, "plan proposed");
+        let event_id = EventId::of(Topic::Plans.name(), &id.to_string(), plan.revision);
+        Ok(Effects {
+            incidents: vec![IncidentChange { incident_id: id, change: Change::PlanProposed, publish: None }],
+            writes: vec![Write::Artifact {
+                incident_id: id,
+                kind: ArtifactKind::Plan,
+                revision: plan.revision,
+                body: serde_json::to_value(&plan).map_err(Error::reject)?,
+            }],
+            audit: vec![plan::proposed(&plan)],
+            publish: vec![ctx.outgoing(Topic::Plans, &plan, event_id, plan.created_at)?],
+            ..Effects::none()
+        })
+    }
+}

@@ -1,0 +1,5 @@
+//! Plans over the runbooks and the catalogue that are shipped.
+
+mod case;
+mod finding;
+mod planning;

@@ -1,0 +1,150 @@
+//! Figures as people read them: values with units, shares, durations and times (UTC).
+
+use crate::events::anomaly::Band;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::plain;
+
+/// Returns a value to three significant digits with its unit, e.g. `7,380 ms`, `97.4 %`, `1.5 GiB`.
+pub fn figure(value: f64, unit: &str) -> String {
+    let (value, unit) = match unit {
+        "By" | "bytes" => bytes(value),
+        _ => (value, spoken(unit)),
+    };
+    if unit.is_empty() { number(value) } else { format!("{}\u{a0}{unit}", number(value)) }
+}
+
+/// Returns a band, e.g. `25.2–34.8 ms`.
+pub fn band(band: &Band, unit: &str) -> String {
+    let (lower, upper) = (band.lower.min(band.upper), band.lower.max(band.upper));
+    if matches!(unit, "By" | "bytes") {
+        return format!("{}–{}", figure(lower, unit), figure(upper, unit));
+    }
+    format!("{}–{}", number(lower), figure(upper, unit))
+}
+
+/// Returns a unit as it is written after a figure; counts have none. UCUM annotations lose their braces.
+pub fn spoken(unit: &str) -> String {
+    match unit {
+        "" | "1" | "count" => String::new(),
+        _ => plain::one_line(unit.trim_matches(['{', '}']), 16),
+    }
+}
+
+fn bytes(value: f64) -> (f64, String) {
+    let mut value = value;
+    let mut name = "B";
+    for larger in ["KiB", "MiB", "GiB", "TiB"] {
+        if value.abs() < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        name = larger;
+    }
+    (value, name.to_owned())
+}
+
+/// Returns a number to three significant digits, thousands grouped.
+pub fn number(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() {
+        return "n/a".to_owned();
+    }
+    if size != 0.0 && !(1e-3..1e12).contains(&size) {
+        return format!("{value:.2e}");
+    }
+    // counted after rounding, so that 9.996 is 10 and not 10.00
+    let digits = if size == 0.0 { 1.0 } else { size.log10().floor() + 1.0 };
+    let decimals = (3.0 - digits).clamp(0.0, 5.0) as usize;
+    let fixed = format!("{value:.decimals$}");
+    let (whole, fraction) = fixed.split_once('.').unwrap_or((&fixed, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let (sign, whole) = whole.strip_prefix('-').map_or(("", whole), |rest| ("−", rest));
+    let mut grouped = String::new();
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    if grouped == "0" && fraction.is_empty() {
+        return grouped;
+    }
+    if fraction.is_empty() { format!("{sign}{grouped}") } else { format!("{sign}{grouped}.{fraction}") }
+}
+
+/// Returns a share of 1 in percent; near certainty is not rounded to certainty.
+pub fn percent(share: f64) -> String {
+    match share * 100.0 {
+        p if !p.is_finite() => "n/a".to_owned(),
+        p if p <= 0.0 => "0\u{a0}%".to_owned(),
+        p if p < 1.0 => "<1\u{a0}%".to_owned(),
+        p if p > 99.0 && p < 100.0 => ">99\u{a0}%".to_owned(),
+        p => format!("{:.0}\u{a0}%", p.min(100.0)),
+    }
+}
+
+/// Returns a duration of milliseconds in its two largest units, e.g. `3 min 20 s`.
+pub fn duration(ms: i64) -> String {
+    let seconds = (ms.unsigned_abs() + 500) / 1000;
+    let (days, hours, minutes, rest) =
+        (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let two = |large: u64, large_name: &str, small: u64, small_name: &str| {
+        if small == 0 {
+            format!("{large}\u{a0}{large_name}")
+        } else {
+            format!("{large}\u{a0}{large_name} {small}\u{a0}{small_name}")
+        }
+    };
+    match (days, hours, minutes) {
+        (0, 0, 0) if ms.unsigned_abs() < 1000 => format!("{}\u{a0}ms", ms.unsigned_abs()),
+        (0, 0, 0) => format!("{rest}\u{a0}s"),
+        (0, 0, _) => two(minutes, "min", rest, "s"),
+        (0, _, _) => two(hours, "h", minutes, "min"),
+        _ => two(days, "d", hours, "h"),
+    }
+}
+
+/// Returns the duration between two times, whichever is first.
+pub fn between(a: Timestamp, b: Timestamp) -> String {
+    duration(b.as_millisecond().saturating_sub(a.as_millisecond()))
+}
+
+/// Returns day and time, e.g. `14 Mar 2026, 09:26:53 UTC`.
+pub fn moment(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).strftime("%-d %b %Y, %H:%M:%S UTC").to_string()
+}
+
+/// Returns the time of day, e.g. `09:26:53`.
+pub fn clock(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).strftime("%H:%M:%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_digits_and_a_unit() {
+        let read =
+            [(7380.0, "ms"), (97.36, "%"), (0.5, "%"), (9.996, ""), (100.0, "count"), (-1234.0, "{jobs}")]
+                .map(|(value, unit)| figure(value, unit).replace('\u{a0}', " "));
+        assert_eq!(read, ["7,380 ms", "97.4 %", "0.5 %", "10", "100", "−1,234 jobs"]);
+        assert_eq!(figure(1.5 * 1024.0 * 1024.0 * 1024.0, "By").replace('\u{a0}', " "), "1.5 GiB");
+        assert_eq!(number(1e300), "1.00e300");
+    }
+
+    #[test]
+    fn near_certainty_is_not_certainty() {
+        let read = [0.0, 0.004, 0.934, 0.996, 1.0].map(|share| percent(share).replace('\u{a0}', " "));
+        assert_eq!(read, ["0 %", "<1 %", "93 %", ">99 %", "100 %"]);
+    }
+
+    #[test]
+    fn durations_name_their_two_largest_units() {
+        let read = [40, 41_000, 200_000, 3_600_000, 5_430_000, 93_600_000]
+            .map(|ms| duration(ms).replace('\u{a0}', " "));
+        assert_eq!(read, ["40 ms", "41 s", "3 min 20 s", "1 h", "1 h 30 min", "1 d 2 h"]);
+    }
+}

@@ -1,0 +1,86 @@
+//! The document index: one conformance suite over both adapters.
+//!
+//! PostgreSQL is real (`FIREWATCH_TEST_POSTGRES_URL`). Qdrant is a double that speaks its gRPC interface, made from the
+//! client's own generated types: it shows that the adapter says and understands the right things, not that a server
+//! does.
+
+mod conformance;
+mod double;
+
+use std::time::Duration;
+
+use shared::knowledge::postgres::PostgresIndex;
+use shared::knowledge::qdrant::QdrantIndex;
+use shared::knowledge::{Error, Index, Query};
+use shared::store::{self, Store};
+
+/// Runs every case of the suite over an adapter; each case gets an index of its own.
+macro_rules! conforms {
+    ($adapter:ident: $($case:ident),* $(,)?) => {
+        mod $adapter {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let index = super::$adapter(stringify!($case)).await;
+                    super::conformance::$case(&*index).await;
+                }
+            )*
+        }
+    };
+}
+
+macro_rules! both_conform {
+    ($($case:ident),* $(,)?) => {
+        conforms!(postgres: $($case),*);
+        conforms!(qdrant: $($case),*);
+    };
+}
+
+both_conform![
+    an_unprepared_index_is_empty_and_refuses_chunks,
+    preparing_is_safe_to_repeat,
+    an_index_with_chunks_keeps_its_dimensions,
+    chunks_are_found_nearest_first,
+    equal_scores_come_in_order_of_their_ids,
+    kind_and_facets_narrow_what_is_found,
+    a_document_is_read_in_order,
+    writing_again_replaces_at_once,
+    removed_chunks_are_gone,
+    a_wrong_vector_changes_nothing,
+    pages_are_read_to_the_end,
+];
+
+async fn postgres(case: &str) -> Box<dyn Index> {
+    let url = std::env::var("FIREWATCH_TEST_POSTGRES_URL")
+        .expect("FIREWATCH_TEST_POSTGRES_URL names a PostgreSQL database for tests");
+    let schema = format!("knowledge_{case}");
+    let options =
+        store::Options { url, schema: schema.clone(), max_connections: 2, ..store::Options::default() };
+    let store = Store::new(&options, "test").unwrap();
+    let client = store.client().await.unwrap();
+    client.batch_execute(&format!("drop schema if exists {schema} cascade")).await.unwrap();
+    drop(client);
+    store.migrate().await.unwrap();
+    Box::new(PostgresIndex::new(store))
+}
+
+async fn qdrant(_: &str) -> Box<dyn Index> {
+    Box::new(QdrantIndex::new(&double::start().await, Duration::from_secs(5)).unwrap())
+}
+
+#[tokio::test]
+async fn a_qdrant_that_is_not_there_is_unavailable() {
+    let vacant = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let index = QdrantIndex::new(&format!("http://{vacant}"), Duration::from_millis(500)).unwrap();
+    let outcome = index.scan(&Query::default()).await;
+    assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_qdrant_that_hangs_is_unavailable_after_the_timeout() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let index = QdrantIndex::new(&url, Duration::from_millis(300)).unwrap();
+    let outcome = tokio::time::timeout(Duration::from_secs(20), index.prepare(3)).await.expect("it gives up");
+    assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
+}

@@ -1,0 +1,5 @@
+//! What `shared` promises, over real parts.
+
+mod knowledge;
+mod stage;
+mod store;

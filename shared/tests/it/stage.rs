@@ -1,0 +1,254 @@
+//! The runtime over a real Kafka and a real PostgreSQL: order, retries, poison, redelivery, takeover.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use serde_json::json;
+use shared::bus::reader::{From, Reader};
+use shared::bus::{self, Producer, dead_letter};
+use shared::clock::{SystemClock, from_ms};
+use shared::events::remediation::ActionResult;
+use shared::events::{Outgoing, Refusal, Topic, decode};
+use shared::ids::{EventId, IncidentId, PlanId, derive};
+use shared::service::{Common, Deps, Readiness};
+use shared::stage::run::{Base, run};
+use shared::stage::{Audit, Context, Effects, Error, Key, Stage, Timer};
+use shared::store::{self, Store};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// One consumer group is shared by all tests here, so they run one after another.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// Notes each action in the audit trail. Some outcomes make it fail.
+#[derive(Default)]
+struct Notes {
+    failures: AtomicU32,
+    steps: AtomicU32,
+}
+
+#[async_trait]
+impl Stage for Notes {
+    const NAME: &'static str = "remediation";
+    const TOPICS: &'static [Topic] = &[Topic::Actions];
+    type Input = ActionResult;
+
+    fn decode(_: Topic, payload: &[u8]) -> Result<ActionResult, Refusal> {
+        decode(payload)
+    }
+
+    fn key(input: &ActionResult) -> Key {
+        Key::from(input.incident_id)
+    }
+
+    async fn handle(&self, input: &ActionResult, ctx: &Context) -> Result<Effects, Error> {
+        let paid: u32 = ctx.step("pay", async || Ok(self.steps.fetch_add(1, Ordering::SeqCst))).await?;
+        match input.outcome.as_str() {
+            "reject" => return Err(Error::reject(anyhow::anyhow!("never acceptable"))),
+            "always retry" => return Err(Error::retry(anyhow::anyhow!("never there"))),
+            "fail twice" if self.failures.fetch_add(1, Ordering::SeqCst) < 2 => {
+                return Err(Error::retry(anyhow::anyhow!("not yet")));
+            }
+            _ => {}
+        }
+        Ok(Effects {
+            audit: vec![Audit {
+                incident_id: input.incident_id,
+                at: from_ms(i64::from(input.order)),
+                action: "noted",
+                summary: input.outcome.clone(),
+                detail: json!({ "paid": paid }),
+            }],
+            timers: (input.outcome == "timer")
+                .then(|| Timer::new("later", input.incident_id.to_string(), &[], ctx.wall_clock(), json!({})))
+                .into_iter()
+                .collect(),
+            ..Effects::none()
+        })
+    }
+
+    async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {
+        // due again once, then done
+        let first = timer.attempts == 0;
+        Ok(Effects {
+            audit: vec![Audit {
+                incident_id: timer.key.parse().map_err(Error::reject)?,
+                at: from_ms(1_000),
+                action: "rang",
+                summary: format!("attempt {}", timer.attempts + 1),
+                detail: json!({}),
+            }],
+            again: first.then(|| ctx.wall_clock()),
+            ..Effects::none()
+        })
+    }
+}
+
+struct Place {
+    database: stack::testing::Database,
+    common: Common,
+    producer: Producer,
+    store: Store,
+}
+
+impl Place {
+    async fn open() -> Self {
+        let database = stack::testing::postgres().await.unwrap();
+        let kafka = bus::Options {
+            brokers: stack::testing::kafka().await.unwrap(),
+            session_timeout_ms: 6_000,
+            drain_timeout_ms: 3_000,
+            ..bus::Options::default()
+        };
+        let admin = bus::admin::Admin::new(&kafka).unwrap();
+        admin.provision(&[Topic::Actions, Topic::DeadLetters("remediation")]).await.unwrap();
+        let postgres = store::Options { url: database.url(), ..store::Options::default() };
+        let producer = Producer::connect(&kafka).unwrap();
+        let store = database.store().unwrap();
+        Self { database, common: Common { kafka, postgres, ..Common::default() }, producer, store }
+    }
+
+    /// Starts a replica.
+    async fn start(&self, name: &str) -> (Arc<CancellationToken>, tokio::task::JoinHandle<anyhow::Result<()>>) {
+        let shutdown = CancellationToken::new();
+        let deps = Deps { process: name.to_owned(), readiness: Readiness::default() };
+        let base = Base::connect(&self.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
+        (Arc::new(shutdown), tokio::spawn(run(Notes::default(), base)))
+    }
+
+    async fn send(&self, incident_id: IncidentId, order: u32, outcome: &str) {
+        let result = ActionResult {
+            incident_id,
+            plan_id: PlanId(derive(&["plan"])),
+            order,
+            outcome: outcome.to_owned(),
+            at: from_ms(1),
+        };
+        let id = EventId::of("stage", &incident_id.to_string(), order);
+        let outgoing = Outgoing::new(Topic::Actions, &result, id, "test", from_ms(1), None).unwrap();
+        let headers = outgoing.envelope.to_headers();
+        self.producer.send(Topic::Actions, Some(&outgoing.key), &headers, &outgoing.payload).await.unwrap();
+    }
+
+    async fn noted(&self, id: IncidentId) -> Vec<String> {
+        self.store.timeline(id).await.unwrap().into_iter().map(|entry| entry.summary).collect()
+    }
+
+    /// Waits until the incident's notes are `expected`.
+    async fn wait_for(&self, id: IncidentId, expected: &[&str]) {
+        let deadline = Instant::now() + Duration::from_secs(40);
+        loop {
+            let noted = self.noted(id).await;
+            if noted == expected {
+                return;
+            }
+            assert!(Instant::now() < deadline, "expected {expected:?}, saw {noted:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn incident(&self, seed: &str) -> IncidentId {
+        IncidentId(derive(&["stage", &self.database.url(), seed]))
+    }
+
+    /// Returns reason and payload of the dead letters of a key.
+    async fn dead_letters(&self, key: String) -> Vec<(String, Vec<u8>)> {
+        let options = self.common.kafka.clone();
+        let lines = tokio::task::spawn_blocking(move || {
+            Reader::open(&options, Topic::DeadLetters("remediation"), None, From::Beginning, Duration::from_secs(10))
+                .and_then(|reader| reader.to_end(Duration::from_secs(20)))
+        })
+        .await
+        .unwrap()
+        .unwrap();
+        lines
+            .into_iter()
+            .filter(|line| line.key.as_ref() == Some(&key))
+            .map(|line| {
+                let headers: BTreeMap<String, String> = line.headers.into_iter().collect();
+                (headers[dead_letter::header::REASON].clone(), line.payload.unwrap_or_default())
+            })
+            .collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redelivered_event_has_one_effect_and_a_paid_step_is_paid_once() {
+    let _turn = TURN.lock().await;
+    let place = Place::open().await;
+    let id = place.incident("again");
+    for _ in 0..3 {
+        place.send(id, 1, "fail twice").await;
+    }
+    place.send(id, 2, "end").await;
+    let (shutdown, running) = place.start("one").await;
+    place.wait_for(id, &["fail twice", "end"]).await;
+    let paid: Vec<i64> =
+        place.store.timeline(id).await.unwrap().iter().map(|entry| entry.detail["paid"].as_i64().unwrap()).collect();
+    assert_eq!(paid, [0, 1], "the step of the first event ran once although it was tried three times");
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_goes_to_the_dead_letters_and_blocks_nothing() {
+    let _turn = TURN.lock().await;
+    let place = Place::open().await;
+    let id = place.incident("poison");
+    let key = id.to_string();
+    for bytes in [&b"\xff\xfe not json"[..], b"", b"{\"incident_id\":1}"] {
+        place.producer.send(Topic::Actions, Some(&key), &Vec::new(), bytes).await.unwrap();
+    }
+    place.send(id, 1, "reject").await;
+    place.send(id, 2, "always retry").await;
+    place.send(id, 3, "good").await;
+    let (shutdown, running) = place.start("one").await;
+    place.wait_for(id, &["good"]).await;
+    let letters = place.dead_letters(key).await;
+    assert_eq!(letters.len(), 5, "{letters:?}");
+    assert!(letters.iter().any(|(reason, payload)| reason.contains("malformed") && payload == b"\xff\xfe not json"));
+    assert!(letters.iter().any(|(reason, _)| reason.contains("never acceptable")), "{letters:?}");
+    assert!(letters.iter().any(|(reason, _)| reason.contains("never there")), "{letters:?}");
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_share_the_work_and_one_takes_over_without_loss_or_repetition() {
+    let _turn = TURN.lock().await;
+    let place = Place::open().await;
+    let ids: Vec<IncidentId> = (0..12).map(|n| place.incident(&format!("shared-{n}"))).collect();
+    let (first, first_running) = place.start("first").await;
+    let (second, second_running) = place.start("second").await;
+    let expected: Vec<String> = (1..=20).map(|order| format!("step {order}")).collect();
+    for order in 1..=20 {
+        for id in &ids {
+            place.send(*id, order, &format!("step {order}")).await;
+        }
+        if order == 10 {
+            first.cancel();
+        }
+    }
+    first_running.await.unwrap().unwrap();
+    let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+    for id in &ids {
+        place.wait_for(*id, &expected).await;
+    }
+    second.cancel();
+    second_running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timer_that_asks_for_it_rings_again_and_each_attempt_is_on_record() {
+    let _turn = TURN.lock().await;
+    let place = Place::open().await;
+    let id = place.incident("timer");
+    place.send(id, 1, "timer").await;
+    let (shutdown, running) = place.start("one").await;
+    place.wait_for(id, &["timer", "attempt 1", "attempt 2"]).await;
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+}
