@@ -103,7 +103,7 @@ fn files(directory: &Path, kind: &str, extension: &str, problems: &mut Vec<Probl
     let mut names = BTreeSet::new();
     match std::fs::read_dir(&folder) {
         Ok(entries) => {
-            names.extend(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()))
+            names.extend(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()));
         }
         Err(error) => Report::new(kind, problems).add("", format!("cannot be read: {error}")),
     }
@@ -118,7 +118,7 @@ fn files(directory: &Path, kind: &str, extension: &str, problems: &mut Vec<Probl
         }
         match std::fs::metadata(&path) {
             Ok(metadata) if metadata.len() > MAX_FILE => {
-                report.add("", format!("is larger than {MAX_FILE} bytes"))
+                report.add("", format!("is larger than {MAX_FILE} bytes"));
             }
             Ok(_) => match std::fs::read_to_string(&path) {
                 Ok(text) => read.push((file, text)),

@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
 use knowledge::{Content, seed};
-use shared::knowledge::catalogue;
+use shared::knowledge::{Error, catalogue};
 use shared::service::config::Nothing;
-use shared::service::{Cli, Config, telemetry};
+use shared::service::{Cli, Config, Readiness, telemetry, wait_for};
 use shared::store::Store;
+use tokio_util::sync::CancellationToken;
 
 /// Checks the content and makes the index and the service catalogue equal to it.
 #[derive(Parser)]
@@ -26,6 +28,9 @@ struct Arguments {
     /// Removes everything first and embeds it again, as after a change of the model.
     #[arg(long)]
     rebuild: bool,
+    /// Longest wait for PostgreSQL and for the index, seconds.
+    #[arg(long, default_value_t = 60)]
+    wait: u64,
 }
 
 #[tokio::main]
@@ -70,8 +75,16 @@ async fn run(arguments: &Arguments, config: &Config<Nothing>, content: &Content)
     }
     let embedder = config.common.knowledge.embedder().await?;
     let store = Store::new(&config.common.postgres, "seeder")?;
+    let wait = Duration::from_secs(arguments.wait);
+    answers("postgresql", wait, || store.ping()).await?;
     store.migrate().await.context("migrating")?;
     let index = config.common.knowledge.open_index(store.clone())?;
+    answers("knowledge index", wait, async || match index.hashes().await {
+        Err(down @ Error::Unavailable(_)) => Err(down),
+        // anything else is no reason to wait
+        _ => Ok(()),
+    })
+    .await?;
     let outcome =
         seed::seed(&chunks, &embedder, &*index, arguments.rebuild).await.context("seeding the index")?;
     println!("{outcome}");
@@ -80,5 +93,18 @@ async fn run(arguments: &Arguments, config: &Config<Nothing>, content: &Content)
         "{} services unchanged, {} written, {} removed",
         change.unchanged, change.written, change.removed
     );
+    Ok(())
+}
+
+/// Waits until a dependency answers, saying so every few seconds.
+async fn answers<E, F>(what: &'static str, wait: Duration, attempt: impl FnMut() -> F) -> anyhow::Result<()>
+where
+    E: std::fmt::Display,
+    F: Future<Output = Result<(), E>>,
+{
+    let never = CancellationToken::new();
+    tokio::time::timeout(wait, wait_for(what, &Readiness::default(), &never, attempt))
+        .await
+        .with_context(|| format!("{what} has not answered for {} s", wait.as_secs()))?;
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Makes index and catalogue equal to the content: adds what is new, replaces what has changed, removes what is gone.
+//! Makes index and catalogue equal to the content: adds what is new, replaces what has changed, removes what
+//! is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -29,10 +30,11 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Seeds the index. Chunks whose hash is there already are neither embedded nor written, unless `rebuild` is asked for:
-/// then everything is removed first, as after a change of the model.
+/// Seeds the index. Chunks whose hash is there already are neither embedded nor written, unless `rebuild` is
+/// asked for: then everything is removed first, as after a change of the model.
 ///
-/// A run that breaks off leaves a mixture of old and new chunks, each of them whole; the next run completes it.
+/// A run that breaks off leaves a mixture of old and new chunks, each of them whole; the next run completes
+/// it.
 pub async fn seed(
     chunks: &[Chunk],
     embedder: &dyn Embedder,

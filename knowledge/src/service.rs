@@ -57,7 +57,8 @@ pub(crate) fn chunk(service: &Service, catalogue: &Catalogue) -> Chunk {
         .map(|mode| format!("{}: {}", mode.category.words(), mode.symptom))
         .collect();
     let text = format!(
-        "{}\n\nTier {}, written in {}, owned by {} (on call: {}). Objective: {} % available, p99 below {} ms.\n\
+        "{}\n\nTier {}, written in {}, owned by {} (on call: {}). \
+         Objective: {} % available, p99 below {} ms.\n\
          Calls: {}. Called by: {}.\n\nKnown failures:\n{}\n\nRunbooks: {}.",
         service.description,
         service.tier,

@@ -2,10 +2,11 @@
 //!
 //! # Facets
 //!
-//! What a chunk is about, as pairs of strings that a [`Query`] can ask for. A facet with one value is written plainly:
-//! `category`, `service` and `severity` of an incident, `owner` of a runbook or a service. A facet with several values
-//! is written once for each, as [`facet`] spells it: `category:pool` and `service:payment` stand on every document
-//! that concerns them, whatever its kind.
+//! What a chunk is about, as pairs of strings that a [`Query`] can ask for. A facet with one value is written
+//! plainly: `category`, `service` and `severity` of an incident, `owner` of a runbook or a service. A facet
+//! with several values is written once for each, as [`facet`] spells it: `category:pool` stands on every
+//! document about exhausted pools, `service:payment` on every incident and service page that names payment.
+//! Runbooks are for all services.
 
 pub mod catalogue;
 pub mod embedding;
@@ -132,11 +133,11 @@ impl Query {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The index is down or slow; try again.
-    #[error("knowledge index unavailable: {0}")]
-    Unavailable(#[source] anyhow::Error),
+    #[error("knowledge index unavailable: {0:#}")]
+    Unavailable(anyhow::Error),
     /// The embedding model failed.
-    #[error("embedding failed: {0}")]
-    Embedding(#[source] anyhow::Error),
+    #[error("embedding failed: {0:#}")]
+    Embedding(anyhow::Error),
     /// The index holds something else than was asked for.
     #[error("knowledge index is inconsistent: {0}")]
     Inconsistent(String),
@@ -182,8 +183,8 @@ pub trait Index: Send + Sync + 'static {
     /// Returns all chunks of a document in order; empty where there is none.
     async fn document(&self, doc_id: &str) -> Result<Vec<Chunk>, Error>;
 
-    /// Returns all chunks that match the query's kind and facets, by document and place, for lexical search (at most
-    /// [`MAX_CHUNKS`]).
+    /// Returns all chunks that match the query's kind and facets, by document and place, for lexical search
+    /// (at most [`MAX_CHUNKS`]).
     async fn scan(&self, query: &Query) -> Result<Vec<Chunk>, Error>;
 }
 
@@ -194,7 +195,7 @@ fn check_vector(vector: &[f32], dimensions: usize) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Inconsistent(format!(
-        "a vector of {} numbers and length {norm:.3} was given where {dimensions} numbers of length 1 are expected",
+        "a vector of {} numbers and length {norm:.3} was given; {dimensions} numbers and length 1 are expected",
         vector.len()
     )))
 }

@@ -25,17 +25,26 @@ pub struct Deps {
     pub readiness: Readiness,
 }
 
-/// Loads the configuration, starts telemetry and probes, and runs `service` until SIGTERM, SIGINT or its own end.
-///
-/// Exits with 0 after an orderly end, 1 after a failure, 2 where the configuration is invalid.
+/// Reads the command line and [starts](start) the service.
 pub fn main<S, F, Fut>(name: &'static str, run: F) -> ExitCode
 where
     S: Section,
     F: FnOnce(Config<S>, Deps, CancellationToken) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let cli = Cli::parse_for(name);
-    let config = match Config::<S>::load(name, &cli) {
+    start(name, &Cli::parse_for(name), run)
+}
+
+/// Loads the configuration, starts telemetry and probes, and runs the service until SIGTERM, SIGINT or its own end.
+///
+/// Exits with 0 after an orderly end, 1 after a failure, 2 where the configuration is invalid.
+pub fn start<S, F, Fut>(name: &'static str, cli: &Cli, run: F) -> ExitCode
+where
+    S: Section,
+    F: FnOnce(Config<S>, Deps, CancellationToken) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let config = match Config::<S>::load(name, cli) {
         Ok(config) => config,
         Err(problems) => {
             eprintln!("{name}: the configuration is invalid:\n{problems}");

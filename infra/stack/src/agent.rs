@@ -108,10 +108,6 @@ impl Agent {
     pub async fn ready(&self, deadline: Duration) -> Result<()> {
         let client = Client::new();
         let url = format!("http://{}/readyz", self.http);
-        probe::until(&format!("{} is ready", self.name()), deadline, async || {
-            self.part.check()?;
-            probe::http(&client, &url).await
-        })
-        .await
+        self.part.until("is ready", deadline, async || probe::http(&client, &url).await).await
     }
 }

@@ -2,6 +2,8 @@
 //! after what it is made from, so that a second run has nothing to do and a new version does not mix with the old one.
 
 use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,6 +20,8 @@ const MODEL: &str = include_str!("../model/pom.xml");
 const MAIL: &str = include_str!("../mail/package.json");
 const MAIL_LOCK: &str = include_str!("../mail/package-lock.json");
 
+/// Name of the ONNX Runtime's library.
+const ONNX_RUNTIME: &str = "libonnxruntime.so";
 /// How often a download is tried.
 const TRIES: u32 = 3;
 /// Longest time for one try.
@@ -28,10 +32,8 @@ const TRY: Duration = Duration::from_mins(10);
 pub struct Fetched {
     /// Folder with the broker's jars.
     pub kafka: PathBuf,
-    /// Folder with the embedding model and its tokenizer.
+    /// Folder with the embedding model, its tokenizer and the ONNX Runtime.
     pub model: PathBuf,
-    /// The ONNX Runtime of this machine's processor.
-    pub onnxruntime: PathBuf,
     /// The mail sink's program, run by `node`.
     pub maildev: PathBuf,
 }
@@ -42,26 +44,16 @@ pub async fn all(progress: Progress) -> Result<Fetched> {
     std::fs::create_dir_all(&tools).with_context(|| format!("creating {}", tools.display()))?;
     let tools = tools.canonicalize()?;
     let lock = File::create(tools.join(".lock"))?;
-    progress
-        .step("waiting for another process that fetches", async {
-            tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await?.context("locking the tools folder")
-        })
-        .await
-        .map(|_lock| ())?;
+    let locked = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock));
+    let _lock = Progress::Slow.step("waiting for another process that fetches", locked).await??;
     let jars = async {
         let kafka = kafka(&tools, progress).await?;
         let model = model(&tools, progress).await?;
         anyhow::Ok((kafka, model))
     };
     let ((kafka, model), mail) = tokio::try_join!(jars, mail(&tools, progress))?;
-    let processor = match std::env::consts::ARCH {
-        "x86_64" => "linux-x64",
-        "aarch64" => "linux-aarch64",
-        other => bail!("the ONNX Runtime is not fetched for {other}"),
-    };
     Ok(Fetched {
         kafka: kafka.join("libs"),
-        onnxruntime: model.join("ai/onnxruntime/native").join(processor).join("libonnxruntime.so"),
         model,
         maildev: mail.join("node_modules/maildev/bin/maildev"),
     })
@@ -79,7 +71,12 @@ async fn kafka(tools: &Path, progress: Progress) -> Result<PathBuf> {
 }
 
 async fn model(tools: &Path, progress: Progress) -> Result<PathBuf> {
-    once(tools, "model", &[("pom.xml", MODEL)], "fetching the embedding model", progress, |dir| {
+    let processor = match std::env::consts::ARCH {
+        "x86_64" => "linux-x64",
+        "aarch64" => "linux-aarch64",
+        other => bail!("there is no ONNX Runtime for {other}"),
+    };
+    let model = once(tools, "model", &[("pom.xml", MODEL)], "fetching the embedding model", progress, |dir| {
         let wanted = "*.onnx,*tokenizer.json,ai/onnxruntime/native/linux-*/libonnxruntime.so";
         let mut command = maven(dir);
         command
@@ -87,7 +84,13 @@ async fn model(tools: &Path, progress: Progress) -> Result<PathBuf> {
             .args([&format!("-Dmdep.unpack.includes={wanted}"), "-DoutputDirectory=.", "-DmarkersDirectory=markers"]);
         command
     })
-    .await
+    .await?;
+    // beside the model, where it is looked for
+    let library = Path::new("ai/onnxruntime/native").join(processor).join(ONNX_RUNTIME);
+    match symlink(library, model.join(ONNX_RUNTIME)) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error).context("linking the ONNX Runtime"),
+        _ => Ok(model),
+    }
 }
 
 async fn mail(tools: &Path, progress: Progress) -> Result<PathBuf> {

@@ -14,7 +14,7 @@ use crate::guard::Guard;
 use crate::layout::Layout;
 use crate::part::Part;
 use crate::progress::say;
-use crate::{ports, probe};
+use crate::ports;
 
 const LOG4J: &str = include_str!("../kafka/log4j2.properties");
 /// Any will do: nothing else ever talks to this cluster.
@@ -86,12 +86,12 @@ impl Kafka {
 
     /// Waits until the broker answers.
     pub async fn ready(&self) -> Result<()> {
-        probe::until("Kafka answers", READY, async || {
-            self.part.check()?;
-            self.admin.topics(Duration::from_secs(2)).await?;
-            Ok(())
-        })
-        .await
+        self.part
+            .until("answers", READY, async || {
+                self.admin.topics(Duration::from_secs(2)).await?;
+                Ok(())
+            })
+            .await
     }
 }
 

@@ -20,7 +20,7 @@ pub mod testing;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -147,9 +147,9 @@ impl Stack {
         self.postgres.url(DATABASE)
     }
 
-    /// Returns the ONNX Runtime, which the embedding model needs.
-    pub fn onnxruntime(&self) -> &Path {
-        &self.fetched.onnxruntime
+    /// Returns where a binary of the workspace is.
+    pub fn binary(&self, name: &str) -> PathBuf {
+        self.options.binaries.join(name)
     }
 
     /// Opens the database.
@@ -166,7 +166,6 @@ impl Stack {
             ("FIREWATCH_COMMUNICATION__SMTP_URL", self.mail.smtp_url()),
             ("FIREWATCH_KNOWLEDGE__INDEX", "postgres".to_owned()),
             ("FIREWATCH_KNOWLEDGE__MODEL_DIR", self.fetched.model.display().to_string()),
-            ("ORT_DYLIB_PATH", self.fetched.onnxruntime.display().to_string()),
         ];
         settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
@@ -175,7 +174,7 @@ impl Stack {
     pub async fn seed(&self) -> Result<()> {
         let log = self.layout.log("seeder");
         let output = std::fs::File::create(&log)?;
-        let binary = self.options.binaries.join("seeder");
+        let binary = self.binary("seeder");
         let mut child = tokio::process::Command::new(&binary)
             .envs(self.environment())
             .stdin(Stdio::null())
@@ -219,9 +218,9 @@ impl Stack {
 
     /// Writes down that everything is up, and the settings that `firewatch` finds.
     pub fn ready(&self) -> Result<()> {
-        let settings = self.environment().into_iter();
-        let lines: String = settings.map(|(name, value)| format!("export {name}='{value}'\n")).collect();
-        std::fs::write(self.layout.dir().join("env"), lines)?;
+        let lines: Vec<_> =
+            self.environment().into_iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+        std::fs::write(self.layout.dir().join("env"), lines.concat())?;
         self.record(true)
     }
 

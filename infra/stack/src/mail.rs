@@ -75,10 +75,6 @@ impl Mail {
     pub async fn ready(&self) -> Result<()> {
         let client = reqwest::Client::new();
         let url = format!("{}/healthz", self.web_url());
-        probe::until("the mail sink answers", READY, async || {
-            self.part.check()?;
-            probe::http(&client, &url).await
-        })
-        .await
+        self.part.until("answers", READY, async || probe::http(&client, &url).await).await
     }
 }

@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::guard::Guard;
+use crate::probe;
 
 /// Time between two looks at whether a process has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -101,6 +102,22 @@ impl Part {
         let mut child = self.child();
         let child = child.as_mut()?;
         matches!(child.try_wait(), Ok(None)).then(|| child.id())
+    }
+
+    /// Waits until `probe` succeeds. Fails after `deadline`, and at once where the process has ended, with the end of
+    /// its log.
+    pub async fn until(
+        &self,
+        what: &str,
+        deadline: Duration,
+        mut probe: impl AsyncFnMut() -> Result<()>,
+    ) -> Result<()> {
+        let what = format!("{} {what}", self.name);
+        probe::until(&what, deadline, async || match self.check() {
+            Err(ended) => Ok(Err(ended)),
+            Ok(()) => probe().await.map(Ok),
+        })
+        .await?
     }
 
     /// Fails with the end of its log if the process has ended by itself.

@@ -1,15 +1,15 @@
 //! Waiting for a condition, with a deadline that tells what was seen last.
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
 /// Asks `probe` until it succeeds. Fails after `deadline` with what `what` was and the last answer.
-pub async fn until<T, F>(what: &str, deadline: Duration, mut probe: impl FnMut() -> F) -> Result<T>
-where
-    F: Future<Output = Result<T>>,
-{
+pub async fn until<T>(
+    what: &str,
+    deadline: Duration,
+    mut probe: impl AsyncFnMut() -> Result<T>,
+) -> Result<T> {
     let started = Instant::now();
     loop {
         match probe().await {

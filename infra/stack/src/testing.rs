@@ -113,10 +113,9 @@ pub async fn mail() -> Result<(String, Mailbox)> {
     Ok((mail.smtp_url(), mail.mailbox()))
 }
 
-/// Returns the folder with the embedding model, and the ONNX Runtime it needs.
-pub async fn model() -> Result<(PathBuf, PathBuf)> {
-    let fetched = fetch::all(Progress::Slow).await?;
-    Ok((fetched.model, fetched.onnxruntime))
+/// Returns the folder with the embedding model, `knowledge.model_dir`.
+pub async fn model() -> Result<PathBuf> {
+    Ok(fetch::all(Progress::Slow).await?.model)
 }
 
 async fn cluster() -> Result<String> {

@@ -2,13 +2,12 @@
 
 use knowledge::seed::{Outcome, seed};
 use shared::catalogue::Catalogue;
-use shared::knowledge::postgres::PostgresIndex;
 use shared::knowledge::{Index, catalogue};
 
 #[tokio::test]
 async fn seeding_follows_the_content_and_is_safe_to_repeat() {
     let embedder = super::embedder().await;
-    let index = PostgresIndex::new(super::store("knowledge_seeding").await);
+    let (index, _database) = super::index().await;
     let mut chunks = super::content().chunks();
     let all = chunks.len();
     let mut outcomes = vec![
@@ -33,7 +32,7 @@ async fn seeding_follows_the_content_and_is_safe_to_repeat() {
 #[tokio::test]
 async fn a_rebuild_writes_everything_again() {
     let embedder = super::embedder().await;
-    let index = PostgresIndex::new(super::store("knowledge_rebuild").await);
+    let (index, _database) = super::index().await;
     let chunks = super::content().chunks().split_off(180);
     seed(&chunks, &embedder, &index, false).await.unwrap();
     let outcome = seed(&chunks, &embedder, &index, true).await.unwrap();
@@ -43,7 +42,8 @@ async fn a_rebuild_writes_everything_again() {
 
 #[tokio::test]
 async fn the_catalogue_in_the_store_becomes_that_of_the_content() {
-    let store = super::store("knowledge_catalogue").await;
+    let database = stack::testing::postgres().await.unwrap();
+    let store = database.store().unwrap();
     let full = super::content().catalogue;
     let written = catalogue::replace(&store, &full).await.unwrap();
     assert_eq!((written.written, written.removed), (6, 0));

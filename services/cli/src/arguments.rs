@@ -22,7 +22,7 @@ Colours only on a terminal, and never where NO_COLOR is set. Times are UTC.";
 
 /// Looks at incidents and at what travels between the agents.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "firewatch", version, after_help = SETTINGS, max_term_width = 100)]
+#[command(name = "firewatch", version, after_help = SETTINGS)]
 pub struct Arguments {
     /// TOML file with settings.
     #[arg(long, env = "FIREWATCH_CONFIG", hide_env_values = true, global = true, value_name = "FILE")]
@@ -86,8 +86,8 @@ pub enum Topics {
     },
     /// Prints the last records of a topic, one readable line each.
     Tail {
-        /// Topic.
-        #[arg(value_name = "TOPIC", value_parser = topic())]
+        /// Topic, e.g. incidents.updated; `firewatch topics list` names them all.
+        #[arg(value_name = "TOPIC", value_parser = topic(), hide_possible_values = true)]
         topic: Topic,
         /// How many records to begin with, over all partitions.
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(0..=1_000))]

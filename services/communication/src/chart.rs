@@ -22,7 +22,7 @@ use crate::{figures, plain};
 /// Width in a mail, CSS pixels; the picture itself has twice as many.
 pub const WIDTH: u32 = 576;
 /// Height in a mail, CSS pixels.
-pub const HEIGHT: u32 = 216;
+pub const HEIGHT: u32 = 232;
 
 /// Image pixels to a CSS pixel.
 const DENSITY: u32 = 2;
@@ -31,7 +31,9 @@ const OVERSAMPLING: u32 = 2;
 /// Drawn pixels to a CSS pixel.
 const SCALE: u32 = DENSITY * OVERSAMPLING;
 /// Room for the last value, CSS pixels.
-const RIGHT: u32 = 64;
+const RIGHT: u32 = 76;
+/// What is centred on a line box stands too high: figures have no descenders. CSS pixels.
+const DROP: u32 = 2;
 /// Fewer samples than this tell nothing.
 const MIN_SAMPLES: usize = 3;
 /// Samples farther from the last observation are left out, milliseconds: 30 days.
@@ -151,9 +153,9 @@ impl View {
         root.fill(&PAPER).map_err(failed)?;
         let px = |css: u32| css * SCALE;
         let mut chart = ChartBuilder::on(&root)
-            .margin_top(px(34))
-            .margin_bottom(px(26))
-            .margin_left(px(40))
+            .margin_top(px(42))
+            .margin_bottom(px(34))
+            .margin_left(px(54))
             .margin_right(px(RIGHT))
             .build_cartesian_2d(0.0..self.span(), self.y.low..self.y.high)
             .map_err(failed)?;
@@ -161,7 +163,7 @@ impl View {
         self.grid(&root, &chart)?;
         self.line(&mut chart)?;
         self.marks(&root, &chart)?;
-        root.draw(&Text::new(self.title.clone(), at(0, 6), style(14, INK, HPos::Left, VPos::Top)))
+        root.draw(&Text::new(self.title.clone(), at(12, 10), style(15, INK, HPos::Left, VPos::Top)))
             .map_err(failed)?;
         self.legend(&root)?;
         drop(chart);
@@ -181,15 +183,18 @@ impl View {
             let (right, _) = chart.backend_coord(&(self.span(), value));
             root.draw(&PathElement::new([(left, y), (right, y)], GRID.stroke_width(SCALE)))
                 .map_err(failed)?;
-            let label =
-                Text::new(short(value), (left - css(8), y), style(12, SOFT, HPos::Right, VPos::Center));
+            let label = Text::new(
+                short(value),
+                (left - css(8), y + css(DROP)),
+                style(13, SOFT, HPos::Right, VPos::Center),
+            );
             root.draw(&label).map_err(failed)?;
         }
         for (seconds, label) in self.times() {
             let (x, bottom) = chart.backend_coord(&(seconds, self.y.low));
             root.draw(&PathElement::new([(x, bottom), (x, bottom + css(4))], SOFT.stroke_width(SCALE)))
                 .map_err(failed)?;
-            root.draw(&Text::new(label, (x, bottom + css(8)), style(12, SOFT, HPos::Center, VPos::Top)))
+            root.draw(&Text::new(label, (x, bottom + css(8)), style(13, SOFT, HPos::Center, VPos::Top)))
                 .map_err(failed)?;
         }
         Ok(())
@@ -248,7 +253,7 @@ impl View {
             let (side, gap) =
                 if self.onset > 0.6 * self.span() { (HPos::Right, -css(6)) } else { (HPos::Left, css(6)) };
             let label =
-                Text::new(self.abnormal.clone(), (x + gap, top), style(12, ABNORMAL, side, VPos::Top));
+                Text::new(self.abnormal.clone(), (x + gap, top), style(13, ABNORMAL, side, VPos::Top));
             root.draw(&label).map_err(failed)?;
         }
         if let Some(last) = self.points.last() {
@@ -257,21 +262,25 @@ impl View {
             root.draw(&Circle::new((x, y), 4 * SCALE, PAPER.filled())).map_err(failed)?;
             root.draw(&Circle::new((x, y), 3 * SCALE, colour.filled())).map_err(failed)?;
             let label = figures::figure(last.1, &self.unit).replace('\u{a0}', " ");
-            root.draw(&Text::new(label, (x + css(8), y), style(14, colour, HPos::Left, VPos::Center)))
-                .map_err(failed)?;
+            root.draw(&Text::new(
+                label,
+                (x + css(8), y + css(DROP)),
+                style(15, colour, HPos::Left, VPos::Center),
+            ))
+            .map_err(failed)?;
         }
         Ok(())
     }
 
     fn legend(&self, root: &Root<'_>) -> anyhow::Result<()> {
         let label = format!("expected {}", figures::band(&self.band, &self.unit)).replace('\u{a0}', " ");
-        let text = style(12, SOFT, HPos::Right, VPos::Center);
+        let text = style(13, SOFT, HPos::Right, VPos::Center);
         let (width, _) = root.estimate_text_size(&label, &text).map_err(failed)?;
-        let (right, middle) = at(WIDTH, 14);
+        let (right, middle) = at(WIDTH - 12, 19);
         let left = right - width as i32 - css(24);
         let swatch = [(left, middle - css(5)), (left + css(16), middle + css(5))];
         root.draw(&Rectangle::new(swatch, BAND.filled())).map_err(failed)?;
-        root.draw(&Text::new(label, (right, middle), text)).map_err(failed)
+        root.draw(&Text::new(label, (right, middle + css(DROP)), text)).map_err(failed)
     }
 }
 

@@ -111,7 +111,12 @@ fn tidy(text: &str) -> String {
 }
 
 /// Filters of the text templates.
-#[allow(unreachable_pub, reason = "the attribute makes items of its own public")]
+#[allow(
+    unreachable_pub,
+    clippy::inline_always,
+    clippy::unnecessary_wraps,
+    reason = "what the attribute asks for and generates"
+)]
 mod filters {
     use std::fmt::Display;
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use serde::Deserialize;
-use shared::events::{Refusal, Topic, decode};
+use shared::events::{Incident, Refusal, Topic, decode};
 use shared::ids::{EventId, IncidentId};
 use shared::stage::{Context, Effects, Error, Key, Stage, Timer};
 use shared::store::{Notification, NotificationState};
@@ -32,28 +32,6 @@ impl Communication {
     /// Builds the stage over a channel.
     pub fn new(options: Options, channel: Arc<dyn Channel>) -> Self {
         Self { options, channel }
-    }
-
-    /// Returns the incident that news are about, as it stands.
-    async fn about(&self, news: &News, ctx: &Context) -> Result<About, Error> {
-        match news {
-            News::Opened(incident) | News::Resolved(incident) => Ok(About::incident(incident)),
-            _ => {
-                let id = news.incident_id();
-                let incident = ctx.store.incident(id).await?;
-                let incident =
-                    incident.ok_or_else(|| Error::reject(anyhow::anyhow!("there is no incident {id}")))?;
-                Ok(About::incident(&incident))
-            }
-        }
-    }
-
-    /// Begins the thread with the incident as it stands, where other news overtook its opening: topics are read
-    /// side by side, and a reply needs something to reply to.
-    async fn begin(&self, id: IncidentId, ctx: &Context) -> Result<Occasion, Error> {
-        let incident = ctx.store.incident(id).await?;
-        let incident = incident.ok_or_else(|| Error::reject(anyhow::anyhow!("there is no incident {id}")))?;
-        Ok(Occasion { about: About::incident(&incident), news: News::Opened(Box::new(incident)) })
     }
 
     async fn deliver(
@@ -124,23 +102,27 @@ impl Stage for Communication {
         let tell = |occasion: &Occasion, base: Option<&str>| {
             decide::announce(&self.options, &catalogue, occasion, base, now).map_err(Error::reject)
         };
-        let occasion = Occasion { about: self.about(news, ctx).await?, news: news.clone() };
+        let about = match news {
+            News::Opened(incident) | News::Resolved(incident) => About::incident(incident),
+            _ => About::incident(&incident(id, ctx).await?),
+        };
+        let occasion = Occasion { about, news: news.clone() };
         if kind == Kind::Opened {
             return tell(&occasion, None);
         }
-        match ctx.store.notification(notification_id(id, Kind::Opened)).await? {
-            Some((opened, _)) => tell(&occasion, Some(&opened.subject)),
-            None => {
-                let first = self.begin(id, ctx).await?;
-                let base = first.about.subject();
-                let mut effects = tell(&first, None)?;
-                let then = tell(&occasion, Some(&base))?;
-                effects.writes.extend(then.writes);
-                effects.timers.extend(then.timers);
-                effects.audit.extend(then.audit);
-                Ok(effects)
-            }
+        if let Some((opened, _)) = ctx.store.notification(notification_id(id, Kind::Opened)).await? {
+            return tell(&occasion, Some(&opened.subject));
         }
+        // these news overtook the opening, for topics are read side by side: the thread begins with the incident as it
+        // stands, since a reply needs something to reply to
+        let incident = incident(id, ctx).await?;
+        let opening = Occasion { about: About::incident(&incident), news: News::Opened(Box::new(incident)) };
+        let mut effects = tell(&opening, None)?;
+        let reply = tell(&occasion, Some(&opening.about.subject()))?;
+        effects.writes.extend(reply.writes);
+        effects.timers.extend(reply.timers);
+        effects.audit.extend(reply.audit);
+        Ok(effects)
     }
 
     async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {
@@ -174,4 +156,10 @@ impl Stage for Communication {
         metrics::counter!(Metric::Attempts.name(), "kind" => kind, "outcome" => name).increment(1);
         Ok(effects)
     }
+}
+
+/// Returns an incident as it stands.
+async fn incident(id: IncidentId, ctx: &Context) -> Result<Incident, Error> {
+    let found = ctx.store.incident(id).await?;
+    found.ok_or_else(|| Error::reject(anyhow::anyhow!("there is no incident {id}")))
 }

@@ -38,7 +38,7 @@ const REACH_HALF_LIFE: f64 = 2000.0;
 /// that it has to pass.
 const BLOCK: u32 = 64;
 /// Samples that a sample waits before it is learned, so that the onset of a ramp does not teach the baseline to bear it.
-pub const LATE: usize = 16;
+pub const LATE: usize = 8;
 /// How many times longer the spread is remembered than the level where a slow rise is a fault: what leaks must not
 /// widen its own band.
 const STIFFNESS: f64 = 4.0;
@@ -98,11 +98,11 @@ impl Baseline {
 
     /// Starts anew from some recent samples: their median, and on each side the mean deviation, limited to what the
     /// median absolute deviation suggests. Up to half of the samples may be wild.
-    pub fn found(&mut self, samples: &mut [f64]) {
+    pub fn found(&mut self, samples: &[f64]) {
         if samples.is_empty() {
             return;
         }
-        let level = median(samples);
+        let level = median(&mut samples.to_vec());
         let mut deviations: Vec<f64> = samples.iter().map(|value| (value - level).abs()).collect();
         let limit = SPREAD_LIMIT * MAD_TO_SPREAD * median(&mut deviations);
         let mean = |side: &dyn Fn(f64) -> f64| {
@@ -114,13 +114,19 @@ impl Baseline {
             if count > 0.0 { sum / count } else { 0.0 }
         };
         let (above, below) = (mean(&|d| d), mean(&|d| -d));
+        // neighbours that resemble each other make the short mean wander more than independent ones would
+        let (mut short, mut wandered) = (0.0, 0.0);
+        for value in samples {
+            short += MEAN_RATE * ((value - level).clamp(-limit, limit) - short);
+            wandered += f64::abs(short);
+        }
         *self = Self {
             seen: samples.len() as u32,
             level,
             above,
             below,
             mean: 0.0,
-            usual_mean: MEAN_SPREAD * (above + below) / 2.0,
+            usual_mean: wandered / samples.len() as f64,
             reach_up: Reach::default(),
             reach_down: Reach::default(),
             in_block: 0,

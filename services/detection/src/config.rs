@@ -27,6 +27,8 @@ pub struct Settings {
     pub max_series: usize,
     /// Most series of one service, which bounds its snapshot.
     pub max_series_per_service: usize,
+    /// Longest time between snapshots, seconds: what is read again after a crash.
+    pub snapshot_every_s: u32,
     /// Corrections of what metrics mean.
     pub metrics: Vec<Override>,
 }
@@ -43,6 +45,7 @@ impl Default for Settings {
             late_after_s: 3600,
             max_series: 100_000,
             max_series_per_service: 500,
+            snapshot_every_s: 5,
             metrics: Vec::new(),
         }
     }
@@ -54,13 +57,14 @@ impl Settings {
         let mut problems = Vec::new();
         let mut require = |holds: bool, problem: &str| {
             if !holds {
-                problems.push(format!("detection.{problem}"));
+                problems.push(problem.to_owned());
             }
         };
         require((10..=KEPT as u32).contains(&self.warm_up), "warm_up must be between 10 and 60");
         require(self.memory >= self.warm_up, "memory must not be below warm_up");
         require(self.refresh_every >= 1, "refresh_every must be at least 1");
         require(self.accept_after >= KEPT as u32, "accept_after must be at least 60");
+        require((1..=300).contains(&self.snapshot_every_s), "snapshot_every_s must be between 1 and 300");
         require(self.max_series >= 1, "max_series must be at least 1");
         require(
             (1..=500).contains(&self.max_series_per_service),
@@ -86,6 +90,12 @@ impl Settings {
 
     pub(crate) fn late_after_ms(&self) -> i64 {
         i64::from(self.late_after_s) * 1000
+    }
+}
+
+impl shared::service::Section for Settings {
+    fn problems(&self) -> Vec<String> {
+        self.validate().err().unwrap_or_default()
     }
 }
 

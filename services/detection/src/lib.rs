@@ -12,6 +12,38 @@ pub mod replay;
 pub mod sample;
 pub mod series;
 pub mod snapshot;
+pub mod task;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use shared::bus::{Producer, partitioned};
+use shared::events::Topic;
+use shared::service::{Config, Deps, wait_for};
+use tokio_util::sync::CancellationToken;
 
 pub use config::Settings;
 pub use partition::{At, Offsets, Outcome, Partition};
+
+/// Longest wait for a broker's answer before the next try.
+const PING: Duration = Duration::from_secs(5);
+
+/// Runs the stage until `shutdown`.
+pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
+    let kafka = config.common.kafka;
+    let producer = Producer::connect(&kafka)?;
+    if wait_for("kafka", &deps.readiness, &shutdown, || producer.answers(PING)).await.is_none() {
+        return Ok(());
+    }
+    tokio::spawn(partitioned::watch(producer, deps.readiness, shutdown.clone()));
+    let settings = Arc::new(config.stage);
+    let stage = partitioned::Settings {
+        stage: "detection",
+        topics: vec![Topic::RawMetrics, Topic::RawLogs, Topic::RawDeployments],
+        state: Topic::DetectionState,
+        snapshot_every: Duration::from_secs(u64::from(settings.snapshot_every_s)),
+    };
+    let make = move |number, parts: Vec<_>| task::Assigned::restore(number, Arc::clone(&settings), &parts);
+    Ok(partitioned::run(&kafka, stage, make, shutdown).await?)
+}

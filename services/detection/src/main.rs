@@ -1,14 +1,19 @@
 //! `detection`: the service, and `detection replay` for files.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use detection::{Settings, replay};
+use shared::service::{self, Cli};
 
-/// Turns raw telemetry into anomalies.
+/// Turns raw telemetry into anomalies. Without a command it runs as a service.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "detection", version)]
 struct Arguments {
+    #[command(flatten)]
+    service: Cli,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -17,8 +22,16 @@ enum Command {
     Replay(replay::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
-        Command::Replay(arguments) => replay::run(&arguments, Settings::default()),
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        None => service::start("detection", &arguments.service, detection::run),
+        Some(Command::Replay(file)) => match replay::run(&file, Settings::default()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("detection replay: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
     }
 }

@@ -150,10 +150,10 @@ impl Meaning {
         (self.relative_floor * level.abs()).max(self.absolute_floor).max(1e-9)
     }
 
-    /// Tells whether the metric measures something that fills up or piles up. A slow rise of such a thing is a fault,
-    /// not the time of day.
+    /// Tells whether the metric measures something that fills up and does not follow the load. A slow rise of such a
+    /// thing is a leak, not the time of day.
     pub fn accumulates(&self) -> bool {
-        matches!(self.kind, Kind::Memory | Kind::Disk | Kind::Pool | Kind::Lag)
+        matches!(self.kind, Kind::Memory | Kind::Disk)
     }
 
     /// Tells whether `value` has come within a tenth of the ceiling.

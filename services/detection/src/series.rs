@@ -217,8 +217,8 @@ impl Series {
     }
 
     fn found(&mut self) {
-        let mut values: Vec<f64> = self.samples.iter().map(|(_, value)| *value).collect();
-        self.baseline.found(&mut values);
+        let values: Vec<f64> = self.samples.iter().map(|(_, value)| *value).collect();
+        self.baseline.found(&values);
     }
 
     /// Counts how many samples in a row lie to one side.

@@ -1,1 +1,31 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+
+pub mod actions;
+pub mod document;
+pub mod impact;
+pub mod markup;
+pub mod metrics;
+pub mod options;
+pub mod record;
+pub mod review;
+pub mod stage;
+pub mod timeline;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use shared::clock::SystemClock;
+use shared::service::{Config, Deps};
+use shared::stage::run::{self, Base};
+use tokio_util::sync::CancellationToken;
+
+pub use options::Options;
+pub use stage::Postmortems;
+
+/// Runs the stage until `shutdown`.
+pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
+    match Base::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? {
+        Some(base) => run::run(Postmortems::new(config.stage), base).await,
+        None => Ok(()),
+    }
+}

@@ -235,3 +235,18 @@ async fn restore(options: &Options, state: Topic, partition: i32) -> Result<Vec<
     tracing::info!(partition, parts = last.len(), "state restored");
     Ok(last.into_iter().map(|(key, payload)| Part { key, payload }).collect())
 }
+
+/// Keeps `/readyz` honest until `shutdown`.
+#[cfg(feature = "service")]
+pub async fn watch(producer: Producer, readiness: crate::service::Readiness, shutdown: CancellationToken) {
+    loop {
+        match producer.answers(Duration::from_secs(5)).await {
+            Ok(()) => readiness.up("kafka"),
+            Err(error) => readiness.down("kafka", &error.to_string()),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+        }
+    }
+}

@@ -113,9 +113,13 @@ impl Producer {
         Ok(self.inner.flush(deadline)?)
     }
 
-    /// Asks whether a broker answers. Blocks; call it off the async threads.
-    pub fn ping(&self, deadline: Duration) -> Result<(), Error> {
-        self.inner.client().fetch_metadata(Some(Topic::Anomalies.name()), deadline)?;
-        Ok(())
+    /// Asks whether a broker answers.
+    pub async fn answers(&self, deadline: Duration) -> Result<(), Error> {
+        let inner = self.inner.clone();
+        let ask = move || inner.client().fetch_metadata(Some(Topic::Anomalies.name()), deadline).map(|_| ());
+        match tokio::task::spawn_blocking(ask).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(Error::Closed),
+        }
     }
 }

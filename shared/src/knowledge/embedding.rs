@@ -1,7 +1,9 @@
-//! The embedder: all-MiniLM-L6-v2 (384 dimensions, mean pooling, 8-bit weights) on ONNX Runtime, through fastembed.
+//! The embedder: all-MiniLM-L6-v2 (384 dimensions, mean pooling, 8-bit weights) on ONNX Runtime, through
+//! fastembed.
 //!
-//! The model directory holds [`MODEL`], [`TOKENIZER`] and the library of ONNX Runtime 1.24 or later under its usual
-//! name (`libonnxruntime.so` on Linux). Nothing is downloaded. The library is loaded once for the whole process.
+//! The model directory holds [`MODEL`], [`TOKENIZER`] and the library of ONNX Runtime 1.24 or later under its
+//! usual name (`libonnxruntime.so` on Linux). Nothing is downloaded. The library is loaded once for the whole
+//! process.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +40,8 @@ const WAIT: Duration = Duration::from_secs(10);
 // What the tokenizer file does not say about the model, as its authors publish it.
 const CONFIG: &str =
     r#"{"model_type":"bert","max_position_embeddings":512,"hidden_size":384,"pad_token_id":0}"#;
-const SPECIAL_TOKENS: &str = r#"{"unk_token":"[UNK]","sep_token":"[SEP]","pad_token":"[PAD]","cls_token":"[CLS]","mask_token":"[MASK]"}"#;
+const SPECIAL_TOKENS: &str = r#"{"unk_token":"[UNK]","sep_token":"[SEP]","pad_token":"[PAD]",
+    "cls_token":"[CLS]","mask_token":"[MASK]"}"#;
 const TOKENIZER_CONFIG: &str =
     r#"{"model_max_length":512,"pad_token":"[PAD]","tokenizer_class":"BertTokenizer"}"#;
 
@@ -91,8 +94,8 @@ impl Embedder for FastEmbedder {
     }
 }
 
-/// Embeds one text. The 8-bit model scales its numbers over everything it is given at once, so that the vector of a text
-/// in a batch would depend on its neighbours.
+/// Embeds one text. The 8-bit model scales its numbers over everything it is given at once, so that the
+/// vector of a text in a batch would depend on its neighbours.
 fn embed(model: &mut TextEmbedding, text: &str) -> anyhow::Result<Vec<f32>> {
     let vector = model.embed([text], None)?.pop().context("the model gave no vector")?;
     let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();

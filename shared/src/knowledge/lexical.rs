@@ -1,8 +1,8 @@
 //! Search by words: Okapi BM25 over chunks.
 //!
-//! Formula and constants: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", Foundations
-//! and Trends in Information Retrieval 3(4), 2009, section 3; the inverse document frequency with 1 added inside the
-//! logarithm, so that a word in most chunks counts for little and never against.
+//! Formula and constants: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond",
+//! Foundations and Trends in Information Retrieval 3(4), 2009, section 3; the inverse document frequency with
+//! 1 added inside the logarithm, so that a word in most chunks counts for little and never against.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,8 @@ impl Corpus {
         Self { chunks, lengths, postings, mean_length }
     }
 
-    /// Returns the chunks that share words with `text` and that `admits` lets pass, best first; equal scores by id.
+    /// Returns the chunks that share words with `text` and that `admits` lets pass, best first; equal scores
+    /// by id.
     pub(super) fn search(&self, text: &str, admits: impl Fn(&Chunk) -> bool) -> Vec<(&Chunk, f64)> {
         let mut scores: BTreeMap<usize, f64> = BTreeMap::new();
         for word in words(text).into_iter().collect::<BTreeSet<_>>() {
@@ -76,8 +77,8 @@ impl Corpus {
     }
 }
 
-/// Returns the words of a text in lower case and without a plural `s`. A name with underscores counts as a whole and by
-/// its parts: `db_connections` gives `db_connections`, `db` and `connection`.
+/// Returns the words of a text in lower case and without a plural `s`. A name with underscores counts as a
+/// whole and by its parts: `db_connections` gives `db_connections`, `db` and `connection`.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let separators = |c: char| !(c.is_alphanumeric() || c == '_');

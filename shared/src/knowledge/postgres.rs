@@ -1,7 +1,7 @@
 //! The index as rows in PostgreSQL: an exact cosine scan, in process.
 //!
-//! The corpus is small (hundreds of chunks, at most [`MAX_CHUNKS`]), so it is kept in memory and scanned. A version row
-//! that every change counts up tells when to read it again.
+//! The corpus is small (hundreds of chunks, at most [`MAX_CHUNKS`]), so it is kept in memory and scanned. A
+//! version row that every change counts up tells when to read it again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,8 +57,10 @@ impl Index for PostgresIndex {
     async fn prepare(&self, dimensions: usize) -> Result<(), Error> {
         // an index without chunks takes any length; one with chunks keeps the length they have
         let statement = "insert into knowledge_index (dimensions) values ($1)
-            on conflict (single) do update set dimensions = excluded.dimensions, version = knowledge_index.version + 1
-            where knowledge_index.dimensions <> excluded.dimensions and not exists (select from knowledge_chunks)";
+            on conflict (single) do update
+                set dimensions = excluded.dimensions, version = knowledge_index.version + 1
+                where knowledge_index.dimensions <> excluded.dimensions
+                    and not exists (select from knowledge_chunks)";
         let client = self.store.client().await?;
         let length = i32::try_from(dimensions).map_err(|_| mismatch(0, dimensions))?;
         client.execute(statement, &[&length]).await?;
@@ -74,8 +76,10 @@ impl Index for PostgresIndex {
         let dimensions = next_version(&transaction).await?;
         let statement = transaction
             .prepare_cached(
-                "insert into knowledge_chunks (id, doc_id, ordinal, hash, chunk, vector) values ($1, $2, $3, $4, $5, $6)
-                 on conflict (id) do update set hash = excluded.hash, chunk = excluded.chunk, vector = excluded.vector",
+                "insert into knowledge_chunks (id, doc_id, ordinal, hash, chunk, vector)
+                 values ($1, $2, $3, $4, $5, $6)
+                 on conflict (id) do update
+                     set hash = excluded.hash, chunk = excluded.chunk, vector = excluded.vector",
             )
             .await?;
         for (chunk, vector) in chunks {
@@ -151,7 +155,8 @@ async fn head(client: &impl GenericClient) -> Result<Option<(usize, i64)>, Error
     row.map(|row| Ok((row.try_get::<_, i32>(0)?.unsigned_abs() as usize, row.try_get(1)?))).transpose()
 }
 
-/// Counts the version up and returns the length of vectors; holds off other writers until the end of the transaction.
+/// Counts the version up and returns the length of vectors; holds off other writers until the end of the
+/// transaction.
 async fn next_version(client: &impl GenericClient) -> Result<usize, Error> {
     client
         .query_opt("update knowledge_index set version = version + 1 returning dimensions", &[])

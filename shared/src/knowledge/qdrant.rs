@@ -1,12 +1,14 @@
 //! The index in Qdrant, over gRPC.
 //!
-//! One collection with cosine distance; a point is a chunk, its payload the chunk itself, its hash and what filters
-//! need. Facets are kept as one list of `name=value`, since a facet's name may hold what a payload path may not.
+//! One collection with cosine distance; a point is a chunk, its payload the chunk itself, its hash and what
+//! filters need. Facets are kept as one list of `name=value`, since a facet's name may hold what a payload
+//! path may not.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use qdrant_client::qdrant::r#match::MatchValue;
 use qdrant_client::qdrant::point_id::PointIdOptions;
 use qdrant_client::qdrant::vectors_config::Config;
 use qdrant_client::qdrant::{
@@ -191,7 +193,7 @@ impl Index for QdrantIndex {
     }
 
     async fn document(&self, doc_id: &str) -> Result<Vec<Chunk>, Error> {
-        self.chunks(Filter::must([Condition::matches("doc_id", doc_id.to_owned())])).await
+        self.chunks(Filter::must([is("doc_id", doc_id.to_owned())])).await
     }
 
     async fn scan(&self, query: &Query) -> Result<Vec<Chunk>, Error> {
@@ -206,11 +208,16 @@ fn filter(query: &Query) -> Result<Filter, Error> {
         else {
             return Err(Error::Inconsistent(format!("{kind:?} has no name")));
         };
-        conditions.push(Condition::matches("kind", name));
+        conditions.push(is("kind", name));
     }
-    conditions
-        .extend(query.facets.iter().map(|(name, value)| Condition::matches("facets", pair(name, value))));
+    conditions.extend(query.facets.iter().map(|(name, value)| is("facets", pair(name, value))));
     Ok(Filter::must(conditions))
+}
+
+/// Asks for a field that is, or contains, exactly that text. Left to itself the client makes a full-text
+/// search of a text with a space in it.
+fn is(field: &str, text: String) -> Condition {
+    Condition::matches(field, MatchValue::Keyword(text))
 }
 
 fn pair(name: &str, value: &str) -> String {

@@ -1,7 +1,9 @@
-//! Hybrid retrieval: words and meaning, each ranks documents by their best chunk, and the two rankings are fused.
+//! Hybrid retrieval: words and meaning, each ranks documents by their best chunk, and the two rankings are
+//! fused.
 //!
-//! Reciprocal rank fusion after Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and
-//! individual Rank Learning Methods", SIGIR 2009: a document's score is the sum over rankings of 1 / (60 + rank).
+//! Reciprocal rank fusion after Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet
+//! and individual Rank Learning Methods", SIGIR 2009: a document's score is the sum over rankings of 1 / (60
+//! + rank).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,8 +32,8 @@ const FRESH: Duration = Duration::from_secs(30);
 pub struct Found {
     /// The chunk that fits best: the first by meaning, else the first by words.
     pub chunk: Chunk,
-    /// 0 to 1: 1 is first in both rankings, .5 first in one and not found by the other. It says how the document
-    /// stands among the others, not how well it fits.
+    /// 0 to 1: 1 is first in both rankings, .5 first in one and not found by the other. It says how the
+    /// document stands among the others, not how well it fits.
     pub score: f64,
     /// Cosine similarity of query and chunk, where the document was found by meaning.
     pub similarity: Option<f32>,
@@ -54,7 +56,13 @@ impl Found {
 pub struct Retrieval {
     embedder: Arc<dyn Embedder>,
     index: Arc<dyn Index>,
-    words: Arc<Mutex<Option<(Instant, Arc<Corpus>)>>>,
+    words: Arc<Mutex<Option<Counted>>>,
+}
+
+/// Counted words, and when they were.
+struct Counted {
+    at: Instant,
+    corpus: Arc<Corpus>,
 }
 
 impl Retrieval {
@@ -97,13 +105,13 @@ impl Retrieval {
 
     async fn corpus(&self) -> Result<Arc<Corpus>, Error> {
         let mut words = self.words.lock().await;
-        if let Some((read_at, corpus)) = &*words
-            && read_at.elapsed() < FRESH
+        if let Some(counted) = &*words
+            && counted.at.elapsed() < FRESH
         {
-            return Ok(Arc::clone(corpus));
+            return Ok(Arc::clone(&counted.corpus));
         }
         let corpus = Arc::new(Corpus::new(self.index.scan(&Query::default()).await?));
-        *words = Some((Instant::now(), Arc::clone(&corpus)));
+        *words = Some(Counted { at: Instant::now(), corpus: Arc::clone(&corpus) });
         Ok(corpus)
     }
 }

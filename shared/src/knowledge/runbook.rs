@@ -13,8 +13,8 @@
 //! Highest first: `kubectl -n shop delete pod POD`, then the next.
 //! ```
 //!
-//! The reader is strict: a runbook that is misunderstood in an incident is worse than one that is refused when it is
-//! written.
+//! The reader is strict: a runbook that is misunderstood in an incident is worse than one that is refused
+//! when it is written.
 
 use crate::events::remediation::{Action, Priority, Risk, Step};
 
@@ -152,8 +152,8 @@ pub fn priority(section: &str) -> Option<Priority> {
 
 /// Reads the steps of an action section (its text without the `##` heading) for `service`.
 ///
-/// `{service}` is replaced in all texts, unless the name holds anything but letters, digits, `.`, `_` and `-`: people
-/// paste these lines into a shell, and the name comes from telemetry.
+/// `{service}` is replaced in all texts, unless the name holds anything but letters, digits, `.`, `_` and
+/// `-`: people paste these lines into a shell, and the name comes from telemetry.
 pub fn steps(section: &str, text: &str, service: &str) -> Result<Vec<RunbookStep>, Error> {
     let priority = priority(section).ok_or_else(|| Error::NotAnActionSection(section.to_owned()))?;
     if text.len() > MAX_SECTION {

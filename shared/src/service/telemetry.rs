@@ -9,7 +9,9 @@ use super::config::{Log, LogFormat};
 
 /// Starts logging to standard error. A second call changes nothing.
 pub fn init(log: &Log) {
-    let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    // the client's own lines repeat every broker it cannot reach; ours say it once, with what follows from it
+    let level = format!("{},librdkafka=off", log.level);
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info,librdkafka=off"));
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let outcome = match log.format {

@@ -29,6 +29,8 @@ const MAX_TIMER_ATTEMPTS: u32 = 30;
 const MAX_CONFLICTS: u32 = 100;
 /// Longest time one decision may take.
 const HANDLE_TIMEOUT: Duration = Duration::from_secs(45);
+/// Longest wait for a broker's answer.
+const PING: Duration = Duration::from_secs(5);
 /// Longest pause between looks at outbox and timers.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -63,7 +65,7 @@ impl Base {
             return Ok(None);
         }
         let producer = Producer::connect(&common.kafka)?;
-        if wait_for("kafka", &deps.readiness, shutdown, || ping(producer.clone())).await.is_none() {
+        if wait_for("kafka", &deps.readiness, shutdown, || producer.answers(PING)).await.is_none() {
             return Ok(None);
         }
         Ok(Some(Self {
@@ -75,12 +77,6 @@ impl Base {
             shutdown: shutdown.clone(),
         }))
     }
-}
-
-async fn ping(producer: Producer) -> Result<(), crate::bus::Error> {
-    tokio::task::spawn_blocking(move || producer.ping(Duration::from_secs(5)))
-        .await
-        .unwrap_or(Err(crate::bus::Error::Closed))
 }
 
 /// Runs a stage until the base's shutdown; ends with an error where the process cannot go on.
@@ -390,7 +386,7 @@ impl<S: Stage> Runtime<S> {
 
     /// Asks database and bus, and notes it for `/readyz`.
     async fn dependencies_answer(&self) -> bool {
-        let (store, bus) = tokio::join!(self.base.store.ping(), ping(self.base.producer.clone()));
+        let (store, bus) = tokio::join!(self.base.store.ping(), self.base.producer.answers(PING));
         note(&self.base.readiness, "postgres", store.as_ref().err());
         note(&self.base.readiness, "kafka", bus.as_ref().err());
         store.is_ok() && bus.is_ok()

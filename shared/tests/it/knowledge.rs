@@ -1,8 +1,9 @@
 //! The document index: one conformance suite over both adapters.
 //!
-//! PostgreSQL is real (`FIREWATCH_TEST_POSTGRES_URL`). Qdrant is a double that speaks its gRPC interface, made from the
-//! client's own generated types: it shows that the adapter says and understands the right things, not that a server
-//! does.
+//! PostgreSQL is real. Qdrant is a double that speaks its gRPC interface, made from the client's own
+//! generated types: it shows that the adapter says and understands the right things, not that a server does.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod conformance;
 mod double;
@@ -12,7 +13,6 @@ use std::time::Duration;
 use shared::knowledge::postgres::PostgresIndex;
 use shared::knowledge::qdrant::QdrantIndex;
 use shared::knowledge::{Error, Index, Query};
-use shared::store::{self, Store};
 
 /// Runs every case of the suite over an adapter; each case gets an index of its own.
 macro_rules! conforms {
@@ -21,7 +21,7 @@ macro_rules! conforms {
             $(
                 #[tokio::test]
                 async fn $case() {
-                    let index = super::$adapter(stringify!($case)).await;
+                    let (index, _keep) = super::$adapter().await;
                     super::conformance::$case(&*index).await;
                 }
             )*
@@ -50,22 +50,13 @@ both_conform![
     pages_are_read_to_the_end,
 ];
 
-async fn postgres(case: &str) -> Box<dyn Index> {
-    let url = std::env::var("FIREWATCH_TEST_POSTGRES_URL")
-        .expect("FIREWATCH_TEST_POSTGRES_URL names a PostgreSQL database for tests");
-    let schema = format!("knowledge_{case}");
-    let options =
-        store::Options { url, schema: schema.clone(), max_connections: 2, ..store::Options::default() };
-    let store = Store::new(&options, "test").unwrap();
-    let client = store.client().await.unwrap();
-    client.batch_execute(&format!("drop schema if exists {schema} cascade")).await.unwrap();
-    drop(client);
-    store.migrate().await.unwrap();
-    Box::new(PostgresIndex::new(store))
+async fn postgres() -> (Box<dyn Index>, stack::testing::Database) {
+    let database = stack::testing::postgres().await.unwrap();
+    (Box::new(PostgresIndex::new(database.store().unwrap())), database)
 }
 
-async fn qdrant(_: &str) -> Box<dyn Index> {
-    Box::new(QdrantIndex::new(&double::start().await, Duration::from_secs(5)).unwrap())
+async fn qdrant() -> (Box<dyn Index>, ()) {
+    (Box::new(QdrantIndex::new(&double::start().await, Duration::from_secs(5)).unwrap()), ())
 }
 
 #[tokio::test]

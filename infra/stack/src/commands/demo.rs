@@ -1,12 +1,13 @@
 //! `stack demo`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use shared::clock::{Clock, SystemClock};
 use shared::events::fault::Scenario;
 use stack::progress::{Progress, say};
-use stack::{Options, Program, Stack, news};
+use stack::{Options, Program, Stack, layout, news};
 
 use super::follow::Ending;
 use super::narration::Narration;
@@ -87,15 +88,16 @@ async fn tell(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) ->
 }
 
 fn places(stack: &Stack) -> String {
-    // relative to the checkout, where the demo was started
-    let firewatch = "target/debug/firewatch";
-    let logs = stack.layout().logs();
+    let root = layout::root();
+    let here = |path: PathBuf| path.strip_prefix(&root).unwrap_or(&path).display().to_string();
+    let firewatch = here(stack.binary("firewatch"));
+    let logs = here(stack.layout().logs());
     let rows = [
         ("mails", stack.mail().web_url()),
         ("incidents", format!("{firewatch} incidents list")),
         ("topics", format!("{firewatch} topics list")),
         ("database", format!("psql {}", stack.postgres_url())),
-        ("logs", logs.display().to_string()),
+        ("logs", logs),
         ("processes", "make status".to_owned()),
     ];
     rows.iter().fold(String::new(), |text, (what, place)| text + &format!("  {what:<11} {place}\n"))

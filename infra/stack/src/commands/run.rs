@@ -22,7 +22,6 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let [program, rest @ ..] = arguments.command.as_slice() else { return Ok(ExitCode::FAILURE) };
     let mut child = tokio::process::Command::new(program)
         .args(rest)
-        .env("ORT_DYLIB_PATH", stack.onnxruntime())
         .env(testing::KAFKA, stack.brokers())
         .env(testing::POSTGRES, stack.postgres().url("postgres"))
         .env(testing::SMTP, stack.mail().smtp_url())

@@ -149,6 +149,9 @@ fn notifications(page: &mut Page<'_>, notifications: &[Delivery]) {
 
 fn timeline(page: &mut Page<'_>, entries: &[TimelineEntry]) {
     page.heading("Timeline", "");
+    if entries.is_empty() {
+        page.text("  ", "nothing yet");
+    }
     let actors = entries.iter().map(|entry| entry.actor.chars().count()).max().unwrap_or_default().min(20);
     let left_out = entries.len().saturating_sub(2 * TIMELINE_ENDS);
     let mut day = None;

@@ -13,23 +13,34 @@ pub struct Bar {
     pub outside: bool,
 }
 
-/// Returns a bar for each of the last `most` samples. The scale reaches from the lowest to the highest of samples and
-/// band, so that noise inside the band stays small.
-pub fn bars(samples: &[Point], band: Band, most: usize) -> Vec<Bar> {
-    let samples = &samples[samples.len().saturating_sub(most)..];
-    let low = samples.iter().map(|sample| sample.value).fold(band.lower, f64::min);
-    let high = samples.iter().map(|sample| sample.value).fold(band.upper, f64::max);
-    let range = high - low;
-    samples
-        .iter()
-        .map(|sample| {
+/// A series and its scale.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sparkline {
+    /// One for each sample, oldest first.
+    pub bars: Vec<Bar>,
+    /// Value of the lowest bar.
+    pub low: f64,
+    /// Value of the highest bar.
+    pub high: f64,
+}
+
+impl Sparkline {
+    /// Draws the last `most` samples. The scale reaches from the lowest to the highest of samples and band, so that
+    /// noise inside the band stays small.
+    pub fn of(samples: &[Point], band: Band, most: usize) -> Self {
+        let samples = &samples[samples.len().saturating_sub(most)..];
+        let low = samples.iter().map(|sample| sample.value).fold(band.lower, f64::min);
+        let high = samples.iter().map(|sample| sample.value).fold(band.upper, f64::max);
+        let range = high - low;
+        let bar = |sample: &Point| {
             let height = if range > 0.0 { (sample.value - low) / range } else { 0.0 };
             Bar {
                 glyph: GLYPHS[((height * 7.0).round() as usize).min(7)],
                 outside: sample.value < band.lower || sample.value > band.upper,
             }
-        })
-        .collect()
+        };
+        Self { bars: samples.iter().map(bar).collect(), low, high }
+    }
 }
 
 #[cfg(test)]
@@ -38,7 +49,8 @@ mod tests {
 
     fn drawn(values: &[f64], lower: f64, upper: f64) -> (String, String) {
         let samples: Vec<Point> = values.iter().map(|value| Point { ts_ms: 0, value: *value }).collect();
-        bars(&samples, Band { lower, center: lower, upper }, 5)
+        Sparkline::of(&samples, Band { lower, center: lower, upper }, 5)
+            .bars
             .into_iter()
             .map(|bar| (bar.glyph, if bar.outside { 'x' } else { '.' }))
             .unzip()

@@ -318,7 +318,7 @@ fn dead_letter(record: &Line, screen: &Screen) -> Told {
     let of = |name| find(&record.headers, name).map(|value| clean(value, RAW));
     let origin = of(header::TOPIC).unwrap_or_else(|| "an unknown topic".to_owned());
     let place = match (of(header::PARTITION), of(header::OFFSET)) {
-        (Some(partition), Some(offset)) => format!(" {partition}@{offset}"),
+        (Some(partition), Some(offset)) => format!("[{partition}]@{offset}"),
         _ => String::new(),
     };
     let reason = of(header::REASON).unwrap_or_else(|| "no reason given".to_owned());

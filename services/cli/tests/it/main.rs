@@ -1,5 +1,7 @@
 //! The command line from the outside: what it prints, and how it ends.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 mod binary;
 mod fixtures;
 mod incidents;

@@ -147,7 +147,7 @@ fn the_topics_in_a_table() {
         records,
         carries,
         key,
-        behind: BTreeMap::from_iter(behind.iter().copied()),
+        behind: behind.iter().copied().collect::<BTreeMap<_, _>>(),
     };
     let rows = [
         row("raw.metrics", true, 1_234_567, Some("firewatch.metric.v1"), "service", &[("detection", 42)]),

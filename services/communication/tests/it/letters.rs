@@ -1,7 +1,7 @@
 use communication::chart;
 use communication::decide;
 use communication::message::compose;
-use communication::occasion::{News, Occasion};
+use communication::occasion::{About, News, Occasion};
 use communication::options::Options;
 use communication::plain::COLUMNS;
 use communication::render::{Letter, render};
@@ -116,9 +116,9 @@ const HOSTILE: &str = "x\r\nBcc: eve@example.com\r\n\r\n<script>alert(1)</script
 fn hostile() -> Occasion {
     let mut incident = scenario::opened();
     let long = format!("{HOSTILE}{}", "A".repeat(100_000));
-    incident.title = long.clone();
-    incident.environment = long.clone();
-    incident.suspects[0].service = long.clone();
+    incident.title.clone_from(&long);
+    incident.environment.clone_from(&long);
+    incident.suspects[0].service.clone_from(&long);
     incident.suspects[0].reasons = vec![long.clone(); 50];
     incident.affected_services = vec![long.clone(); 50];
     incident.blast_radius.callers = vec![long.clone(); 50];
@@ -142,18 +142,7 @@ fn hostile() -> Occasion {
         change.description = Some(long.clone());
         change.known_risks = vec![long];
     }
-    scenario::occasion(News::Opened(Box::new(incident.clone()))).replacing(&incident)
-}
-
-trait Replacing {
-    fn replacing(self, incident: &shared::events::Incident) -> Self;
-}
-
-impl Replacing for Occasion {
-    fn replacing(mut self, incident: &shared::events::Incident) -> Self {
-        self.about = communication::occasion::About::incident(incident);
-        self
-    }
+    Occasion { about: About::incident(&incident), news: News::Opened(Box::new(incident)) }
 }
 
 #[test]

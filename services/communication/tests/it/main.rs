@@ -1,7 +1,10 @@
 //! What people read, what the mail server hears, and what is written down.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod decisions;
 mod letters;
+mod pipeline;
 mod scenario;
 mod server;
 mod smtp;

@@ -286,7 +286,7 @@ pub(crate) fn root_cause() -> RootCause {
             Evidence {
                 id: "E1".into(),
                 source: samples_of(&incident.signals[0]),
-                quote: "91 at 09:28:10, expected 25.4 to 34.6, abnormal since 09:26:50".into(),
+                quote: "96 at 09:28:10, expected 25.4 to 34.6, abnormal since 09:26:50".into(),
             },
             Evidence {
                 id: "E2".into(),
@@ -296,7 +296,7 @@ pub(crate) fn root_cause() -> RootCause {
             Evidence {
                 id: "E3".into(),
                 source: samples_of(&incident.signals[1]),
-                quote: "20.6 % at 09:28:10, expected 0.12 to 0.9, abnormal since 09:27:30".into(),
+                quote: "21.4 % at 09:28:10, expected 0.12 to 0.9, abnormal since 09:27:30".into(),
             },
             Evidence {
                 id: "E4".into(),

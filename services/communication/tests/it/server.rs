@@ -17,6 +17,7 @@ pub(crate) struct Script {
 /// The server.
 pub(crate) struct Server {
     pub(crate) url: String,
+    script: Arc<Mutex<Script>>,
     commands: Arc<Mutex<Vec<String>>>,
     messages: Arc<Mutex<Vec<String>>>,
 }
@@ -25,12 +26,17 @@ impl Server {
     pub(crate) async fn start(script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("smtp://{}", listener.local_addr().unwrap());
-        let (commands, messages) = (Arc::default(), Arc::default());
-        let server = Self { url, commands: Arc::clone(&commands), messages: Arc::clone(&messages) };
+        let (script, commands, messages) = (Arc::new(Mutex::new(script)), Arc::default(), Arc::default());
+        let server = Self {
+            url,
+            script: Arc::clone(&script),
+            commands: Arc::clone(&commands),
+            messages: Arc::clone(&messages),
+        };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (script, commands, messages) =
-                    (script.clone(), Arc::clone(&commands), Arc::clone(&messages));
+                let script = script.lock().unwrap().clone();
+                let (commands, messages) = (Arc::clone(&commands), Arc::clone(&messages));
                 tokio::spawn(async move {
                     // a client that hangs up ends the talk
                     let _ = talk(stream, script, &commands, &messages).await;
@@ -38,6 +44,11 @@ impl Server {
             }
         });
         server
+    }
+
+    /// Agrees to everything from the next connection on.
+    pub(crate) fn give_in(&self) {
+        *self.script.lock().unwrap() = Script::default();
     }
 
     /// Messages that were accepted.

@@ -58,22 +58,30 @@ fn fifty(scenario: Scenario, noise: Noise) -> Vec<i64> {
     delays
 }
 
-#[test]
-fn each_scenario_is_found_in_time_and_again_a_minute_later() {
-    for noise in [Noise::Gaussian, Noise::Skewed] {
-        for (scenario, half) in [
-            (Scenario::LatencySpike, 1),
-            (Scenario::ErrorSpike, 1),
-            (Scenario::CpuSaturation, 5),
-            (Scenario::MemoryLeak, 7),
-            (Scenario::DbConnections, 2),
-            (Scenario::ConsumerLag, 1),
-            (Scenario::BadDeployment, 1),
-        ] {
-            let delays = fifty(scenario, noise);
-            assert!(delays[25] <= half, "{scenario:?} {noise:?}: {delays:?}");
-        }
+/// Runs all scenarios; half of the delays are at most what is given here, in samples.
+fn each_scenario(noise: Noise) {
+    for (scenario, half) in [
+        (Scenario::LatencySpike, 1),
+        (Scenario::ErrorSpike, 1),
+        (Scenario::CpuSaturation, 5),
+        (Scenario::MemoryLeak, 7),
+        (Scenario::DbConnections, 2),
+        (Scenario::ConsumerLag, 1),
+        (Scenario::BadDeployment, 1),
+    ] {
+        let delays = fifty(scenario, noise);
+        assert!(delays[25] <= half, "{scenario:?} {noise:?}: {delays:?}");
     }
+}
+
+#[test]
+fn each_scenario_in_gaussian_noise_is_found_in_time_and_again_a_minute_later() {
+    each_scenario(Noise::Gaussian);
+}
+
+#[test]
+fn each_scenario_in_skewed_noise_is_found_in_time_and_again_a_minute_later() {
+    each_scenario(Noise::Skewed);
 }
 
 #[test]

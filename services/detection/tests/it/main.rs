@@ -1,7 +1,9 @@
 //! Detection as a whole: quiet on noise, early on faults, unmoved by hostile input, the same after a restart.
 
-mod explore;
 mod fire;
 mod found;
+mod hostile;
 mod quiet;
+mod replay;
+mod restart;
 mod shop;

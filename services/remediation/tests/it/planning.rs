@@ -54,7 +54,9 @@ async fn an_exhausted_pool_is_planned_for() {
 
 #[tokio::test]
 async fn an_unknown_cause_is_said_to_be_unknown() {
-    let cause = ranking(Verdict::Unknown, vec![candidate("payment", Category::Pool, &["db-connections"])]);
+    let mut lead = candidate("payment", Category::Pool, &["db-connections"]);
+    lead.confidence = 0.22;
+    let cause = ranking(Verdict::Unknown, vec![lead]);
     let (_, plan) = planned(&Shelf::shipped(), &cause).await;
     check(&plan);
     assert!(

@@ -263,8 +263,8 @@ service! {
             request: Request<qdrant::GetCollectionInfoRequest>,
         ) -> Result<Response<qdrant::GetCollectionInfoResponse>, Status> {
             self.with(&request.into_inner().collection_name, |collection| {
-                let vectors_config =
-                    Some(qdrant::VectorsConfig { config: Some(vectors_config::Config::Params(collection.params.clone())) });
+                let config = Some(vectors_config::Config::Params(collection.params));
+                let vectors_config = Some(qdrant::VectorsConfig { config });
                 let params = Some(qdrant::CollectionParams { vectors_config, ..Default::default() });
                 let result = qdrant::CollectionInfo {
                     config: Some(qdrant::CollectionConfig { params, ..Default::default() }),

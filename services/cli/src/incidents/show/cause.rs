@@ -19,7 +19,7 @@ pub(super) fn render(page: &mut Page<'_>, cause: Option<&RootCause>) {
     list(page, "Ruled out", &cause.ruled_out);
     list(page, "Missing", &cause.missing);
     if !cause.evidence.is_empty() {
-        page.text("  ", "Evidence");
+        page.line(&format!("  {}", page.strong("Evidence")));
         for evidence in &cause.evidence {
             page.hanging(&format!("    {:<4} ", evidence.id), &told(evidence));
         }
@@ -68,7 +68,7 @@ fn list(page: &mut Page<'_>, label: &str, sentences: &[String]) {
     if sentences.is_empty() {
         return;
     }
-    page.text("  ", label);
+    page.line(&format!("  {}", page.strong(label)));
     for sentence in sentences {
         page.item("    ", sentence);
     }

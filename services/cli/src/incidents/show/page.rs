@@ -50,7 +50,7 @@ impl<'s> Page<'s> {
     /// A text of lesser weight, indented and wrapped.
     pub(super) fn faint(&mut self, indent: &str, text: &str) {
         let room = self.screen.columns().saturating_sub(indent.len()).max(20);
-        for line in textwrap::wrap(text, room) {
+        for line in textwrap::wrap(text, whole_words(room)) {
             self.line(&format!("{indent}{}", self.paint(Tone::Faint, &line)));
         }
     }
@@ -60,9 +60,10 @@ impl<'s> Page<'s> {
         self.wrap(&format!("{indent}- "), &format!("{indent}  "), text);
     }
 
-    /// A text behind a label; its further lines begin below its first.
+    /// A text behind a label; its further lines begin below its first, unless the label takes the room for it.
     pub(super) fn hanging(&mut self, label: &str, text: &str) {
-        self.wrap(label, &" ".repeat(textwrap::core::display_width(label)), text);
+        let indent = textwrap::core::display_width(label).min(self.screen.columns() / 3);
+        self.wrap(label, &" ".repeat(indent), text);
     }
 
     /// One of the facts at the top.
@@ -71,10 +72,14 @@ impl<'s> Page<'s> {
     }
 
     fn wrap(&mut self, first: &str, rest: &str, text: &str) {
-        let options =
-            textwrap::Options::new(self.screen.columns()).initial_indent(first).subsequent_indent(rest);
+        let options = whole_words(self.screen.columns()).initial_indent(first).subsequent_indent(rest);
         for line in textwrap::wrap(text, options) {
             self.line(&line);
         }
     }
+}
+
+/// Wraps between words only: commands and names with hyphens stay whole where they can.
+fn whole_words<'o>(width: usize) -> textwrap::Options<'o> {
+    textwrap::Options::new(width).word_splitter(textwrap::WordSplitter::NoHyphenation)
 }

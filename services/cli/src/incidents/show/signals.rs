@@ -7,7 +7,7 @@ use super::super::severity_tone;
 use super::page::Page;
 use crate::figures::{counted, number, quantity, time_of_day};
 use crate::terminal::Tone;
-use crate::terminal::sparkline::{self, Bar};
+use crate::terminal::sparkline::Sparkline;
 
 /// Signals that are shown with their samples; a storm has hundreds.
 const MOST: usize = 20;
@@ -17,6 +17,9 @@ const INDENT: &str = "      ";
 
 pub(super) fn render(page: &mut Page<'_>, signals: &[Signal]) {
     page.heading("Signals", "in order of their onset");
+    if signals.is_empty() {
+        page.text("  ", "none yet");
+    }
     for signal in signals.iter().take(MOST) {
         one(page, signal);
     }
@@ -54,18 +57,19 @@ fn one(page: &mut Page<'_>, signal: &Signal) {
         page.paint(Tone::Faint, &format!("{} nats", number(signal.evidence))),
     ));
     page.line(&format!(
-        "{INDENT}observed {}, expected {} to {}, abnormal since {}",
+        "{INDENT}observed {}, expected {} to {}, first abnormal at {}",
         page.strong(&quantity(signal.observed, &signal.unit)),
         number(band.lower),
         quantity(band.upper, &signal.unit),
         time_of_day(signal.started_at),
     ));
-    draw(page, &sparkline::bars(&signal.samples, *band, SAMPLES));
+    draw(page, &Sparkline::of(&signal.samples, *band, SAMPLES));
     page.faint(INDENT, &signal.explanation);
 }
 
 /// Draws the bars, and below them a mark under each sample outside the band.
-fn draw(page: &mut Page<'_>, bars: &[Bar]) {
+fn draw(page: &mut Page<'_>, sparkline: &Sparkline) {
+    let bars = &sparkline.bars;
     if bars.is_empty() {
         return;
     }
@@ -75,10 +79,11 @@ fn draw(page: &mut Page<'_>, bars: &[Bar]) {
         let tone = if run[0].outside { Tone::Alarm } else { Tone::Plain };
         line.push_str(&page.paint(tone, &glyphs));
     }
-    page.line(&line);
+    let scale = format!("▁ {}  █ {}", number(sparkline.low), number(sparkline.high));
+    page.line(&format!("{line}  {}", page.paint(Tone::Faint, &scale)));
     if bars.iter().any(|bar| bar.outside) {
         let marks: String = bars.iter().map(|bar| if bar.outside { '╵' } else { ' ' }).collect();
         let words = page.paint(Tone::Faint, "outside the band");
-        page.line(&format!("{INDENT}{marks}  {words}"));
+        page.line(&format!("{INDENT}{}  {words}", marks.trim_end()));
     }
 }

@@ -1,0 +1,72 @@
+//! A partition as the runtime of partitioned stages wants it.
+
+use std::sync::Arc;
+
+use shared::bus::partitioned::{Output, Part, Task};
+use shared::events::{Event as _, Outgoing, Topic};
+use shared::ids::EventId;
+
+use crate::config::Settings;
+use crate::metrics;
+use crate::partition::{At, Outcome, Partition};
+use crate::snapshot::Snapshot;
+
+/// One partition and the snapshot that is on its way.
+pub struct Assigned {
+    number: i32,
+    partition: Partition,
+    snapshot: Snapshot,
+    now_ms: i64,
+}
+
+impl Assigned {
+    /// Takes over a partition with what its last owner left in `detection.state`.
+    pub fn restore(number: i32, settings: Arc<Settings>, parts: &[Part]) -> Self {
+        let records = parts.iter().map(|part| (part.key.as_str(), part.payload.as_slice()));
+        let restored = Partition::restore(number, settings, records);
+        for reason in &restored.refused {
+            tracing::warn!(partition = number, reason, "a part of the state cannot be read; its series warm up again");
+        }
+        Self { number, partition: restored.partition, snapshot: Snapshot::default(), now_ms: 0 }
+    }
+
+    fn output(outcome: Outcome) -> Output {
+        let publish = outcome.anomalies.iter().filter_map(|anomaly| {
+            let id = EventId::of("anomaly", &anomaly.anomaly_id.to_string(), anomaly.revision);
+            let outgoing =
+                Outgoing::new(Topic::Anomalies, anomaly, id, "detection", anomaly.observed_at, None);
+            outgoing
+                .inspect_err(|error| tracing::error!(%error, subject = anomaly.subject(), "anomaly is not valid"))
+                .ok()
+        });
+        Output { publish: publish.collect(), refused: outcome.refused.map(|refusal| refusal.to_string()) }
+    }
+}
+
+impl Task for Assigned {
+    fn record(&mut self, topic: Topic, offset: i64, timestamp_ms: i64, payload: &[u8]) -> Output {
+        let at = At { offset, timestamp_ms };
+        self.now_ms = timestamp_ms;
+        let outcome = match topic {
+            Topic::RawLogs => self.partition.log(payload, at),
+            Topic::RawDeployments => self.partition.deployment(payload, at),
+            _ => self.partition.metrics(payload, at),
+        };
+        metrics::count(topic.name(), &outcome);
+        Self::output(outcome)
+    }
+
+    fn snapshot(&mut self) -> Vec<Part> {
+        metrics::show(self.number, &self.partition, self.now_ms);
+        self.snapshot = self.partition.snapshot();
+        self.snapshot
+            .records
+            .iter()
+            .map(|record| Part { key: record.key.clone(), payload: record.value.clone() })
+            .collect()
+    }
+
+    fn saved(&mut self) {
+        self.partition.saved(&self.snapshot);
+    }
+}

@@ -1,0 +1,114 @@
+//! Bad input is refused or dropped with a reason, and the stream goes on.
+
+use std::sync::Arc;
+
+use detection::partition::Drop;
+use detection::{At, Partition, Settings};
+use shared::events::MAX_PAYLOAD;
+use shared::events::anomaly::Status;
+
+use crate::shop::START_MS;
+
+const HOUR_MS: i64 = 3_600_000;
+
+fn at(offset: i64) -> At {
+    At { offset, timestamp_ms: START_MS }
+}
+
+fn sample(service: &str, metric: &str, value: f64, ts_ms: i64) -> Vec<u8> {
+    format!(r#"{{"service":"{service}","metric":"{metric}","value":{value},"ts_ms":{ts_ms}}}"#).into_bytes()
+}
+
+fn dropped(partition: &mut Partition, ts_ms: i64) -> Option<Drop> {
+    let outcome = partition.metrics(&sample("user", "m", 1.0, ts_ms), at(0));
+    assert!(outcome.refused.is_none());
+    outcome.dropped.iter().next().map(|(reason, count)| {
+        assert_eq!((count, outcome.used), (1, 0));
+        reason
+    })
+}
+
+#[test]
+fn times_out_of_order_are_dropped_by_reason() {
+    let mut partition = Partition::new(0, Arc::default());
+    for (ts_ms, reason) in [
+        (START_MS, None),
+        (START_MS, Some(Drop::Duplicate)),
+        (START_MS - 1, Some(Drop::OutOfOrder)),
+        (START_MS - HOUR_MS - 1, Some(Drop::Late)),
+        (i64::MIN, Some(Drop::Late)),
+        (i64::MAX, Some(Drop::Ahead)),
+        (START_MS + 300_001, Some(Drop::Ahead)),
+        (START_MS + 300_000, None),
+        // the others have moved on, though the record's time has not
+        (START_MS + 600_000, None),
+    ] {
+        assert_eq!(dropped(&mut partition, ts_ms), reason, "{ts_ms}");
+    }
+}
+
+#[test]
+fn a_first_sample_of_the_far_future_does_not_block_the_series() {
+    let mut partition = Partition::new(0, Arc::default());
+    assert_eq!(dropped(&mut partition, START_MS + 24 * HOUR_MS), Some(Drop::Ahead));
+    assert_eq!(dropped(&mut partition, START_MS), None);
+}
+
+#[test]
+fn series_are_bounded() {
+    let settings = Settings { max_series: 3, max_series_per_service: 2, ..Settings::default() };
+    let mut partition = Partition::new(0, Arc::new(settings));
+    let mut used = 0;
+    for service in ["a", "b", "c", "d"] {
+        for metric in ["x", "y", "z"] {
+            let outcome = partition.metrics(&sample(service, metric, 1.0, START_MS), at(0));
+            used += outcome.used;
+            assert_eq!(outcome.dropped.iter().count() as u32 + outcome.used, 1);
+        }
+    }
+    assert_eq!((used, partition.series()), (3, 3));
+}
+
+#[test]
+fn junk_between_samples_changes_nothing() {
+    let junk: [&[u8]; 9] = [
+        b"",
+        b"{",
+        b"[]]",
+        b"\xff\xfe",
+        br#"{"service":"user","metric":"m","value":"NaN","ts_ms":1}"#,
+        br#"{"service":"user","metric":"m","value":null,"ts_ms":1}"#,
+        br#"{"service":"user","metric":"m","value":1e999,"ts_ms":1}"#,
+        br#"{"service":"user","metric":"m","value":1,"ts_ms":1.5}"#,
+        &[b' '; MAX_PAYLOAD + 1],
+    ];
+    let mut partition = Partition::new(0, Arc::default());
+    let mut firing = 0;
+    for i in 0..200 {
+        let value = 100.0 + (i % 5) as f64 + if i >= 150 { 500.0 } else { 0.0 };
+        let payload = sample("user", "latency_p99_ms", value, START_MS + i * 1000);
+        let outcome = partition.metrics(&payload, at(2 * i));
+        firing += outcome.anomalies.iter().filter(|anomaly| anomaly.status == Status::Firing).count().min(1);
+        let outcome = partition.metrics(junk[i as usize % junk.len()], at(2 * i + 1));
+        assert!(outcome.refused.is_some() && outcome.used == 0);
+        let offset = i;
+        assert!(partition.log(junk[i as usize % 4], at(offset)).refused.is_some());
+        assert!(partition.deployment(junk[i as usize % 4], at(offset)).refused.is_some());
+    }
+    assert!(firing > 0);
+}
+
+#[test]
+fn the_largest_numbers_leave_finite_anomalies() {
+    let mut partition = Partition::new(0, Arc::default());
+    let mut told = 0;
+    for i in 0..600 {
+        let value = if i % 7 < 3 && i > 100 { 1e100 } else { -1e100 + f64::from(i % 3) * 1e99 };
+        let outcome = partition.metrics(&sample("user", "m", value, START_MS + i64::from(i) * 1000), at(i64::from(i)));
+        for anomaly in &outcome.anomalies {
+            shared::events::encode(anomaly).unwrap();
+            told += 1;
+        }
+    }
+    assert!(told > 0);
+}

@@ -1,0 +1,185 @@
+//! The same log yields the same anomalies, byte for byte, also with a crash anywhere in between.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use detection::{At, Offsets, Outcome, Partition, Settings};
+use proptest::prelude::*;
+use shared::events::anomaly::Status;
+
+use crate::shop::{Noise, START_MS, Source};
+
+/// What a record holds.
+enum Input {
+    Metrics(String),
+    Log(String),
+    Deployment(String),
+}
+
+/// An anomaly's identity, and its bytes.
+type Told = BTreeMap<(String, u32), String>;
+
+/// Writes a log in which two services burn now and then, among repeated, late and broken records.
+fn input(seed: u64) -> Vec<Input> {
+    let mut source = Source::new(Noise::Gaussian, seed);
+    let mut log = Vec::new();
+    for i in 0..400_i64 {
+        let ts_ms = START_MS + i * 10_000;
+        for (s, service) in ["payment", "user"].into_iter().enumerate() {
+            let burns = (i / 25 + s as i64 + seed as i64) % 4 == 3;
+            let latency = 380.0 * (1.0 + 0.05 * source.draw()) * if burns { 5.0 } else { 1.0 };
+            let rate = 80.0 * (1.0 + 0.05 * source.draw());
+            let stamp = if source.draw() > 2.2 { ts_ms - 10_000 } else { ts_ms };
+            let sample = |metric: &str, value: f64| {
+                format!(r#"{{"service":"{service}","metric":"{metric}","value":{value},"ts_ms":{stamp}}}"#)
+            };
+            let broken = if source.draw() > 2.0 { "null" } else { r#"{"service":"x"}"# };
+            log.push(Input::Metrics(match i % 10 {
+                9 => format!("[{},{broken},{}]", sample("latency_p99_ms", latency), sample("request_rate", rate)),
+                _ => format!("[{},{}]", sample("latency_p99_ms", latency), sample("request_rate", rate)),
+            }));
+            if burns {
+                log.push(Input::Log(format!(
+                    r#"{{"service":"{service}","level":"ERROR","message":"call {i} failed","ts_ms":{ts_ms}}}"#
+                )));
+            }
+            if i % 90 == 0 {
+                log.push(Input::Deployment(format!(
+                    r#"{{"service":"{service}","version":"1.{i}","ts_ms":{ts_ms}}}"#
+                )));
+            }
+        }
+    }
+    log
+}
+
+/// Feeds the records from `from` to `to` that the partition has not seen yet.
+fn feed(partition: &mut Partition, log: &[Input], from: Offsets, to: usize, told: &mut Told) {
+    // each topic counts its own offsets
+    let mut next = Offsets { metrics: 0, logs: 0, deployments: 0 };
+    for input in &log[..to] {
+        let at = |offset: i64| At { offset, timestamp_ms: START_MS + 400 * 10_000 };
+        let mut outcome = Outcome::default();
+        match input {
+            Input::Metrics(payload) => {
+                if next.metrics > from.metrics {
+                    outcome = partition.metrics(payload.as_bytes(), at(next.metrics));
+                }
+                next.metrics += 1;
+            }
+            Input::Log(payload) => {
+                if next.logs > from.logs {
+                    outcome = partition.log(payload.as_bytes(), at(next.logs));
+                }
+                next.logs += 1;
+            }
+            Input::Deployment(payload) => {
+                if next.deployments > from.deployments {
+                    outcome = partition.deployment(payload.as_bytes(), at(next.deployments));
+                }
+                next.deployments += 1;
+            }
+        }
+        for anomaly in outcome.anomalies {
+            let id = (anomaly.anomaly_id.to_string(), anomaly.revision);
+            let bytes = serde_json::to_string(&anomaly).unwrap();
+            if let Some(before) = told.insert(id, bytes.clone()) {
+                assert_eq!(before, bytes, "told again, and differently");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_crash_anywhere_changes_no_byte(
+        seed in 0_u64..1000,
+        first in 0.0_f64..1.0,
+        second in 0.0_f64..1.0,
+        crash in 0.0_f64..1.0,
+        written in 0_usize..4,
+    ) {
+        let log = input(seed);
+        let settings = Arc::new(Settings::default());
+        let mut whole = Told::new();
+        feed(&mut Partition::new(3, settings.clone()), &log, Offsets::default(), log.len(), &mut whole);
+        prop_assert!(whole.len() > 10);
+
+        let place = |part: f64| (part * log.len() as f64) as usize;
+        let mut places = [place(first), place(second), place(crash)];
+        places.sort_unstable();
+        let mut state: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let mut told = Told::new();
+        let mut partition = Partition::new(3, settings.clone());
+        // one snapshot that is written, one of which only some records are, then the crash
+        feed(&mut partition, &log, Offsets::default(), places[0], &mut told);
+        let snapshot = partition.snapshot();
+        state.extend(snapshot.records.iter().map(|record| (record.key.clone(), record.value.clone())));
+        partition.saved(&snapshot);
+        let seen = partition.applied();
+        feed(&mut partition, &log, seen, places[1], &mut told);
+        let torn = partition.snapshot();
+        state.extend(torn.records.iter().take(written).map(|record| (record.key.clone(), record.value.clone())));
+        let seen = partition.applied();
+        feed(&mut partition, &log, seen, places[2], &mut told);
+        drop(partition);
+
+        let records = state.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
+        let mut restored = Partition::restore(3, settings, records);
+        prop_assert!(restored.refused.is_empty());
+        feed(&mut restored.partition, &log, restored.resume, log.len(), &mut told);
+        prop_assert_eq!(told, whole);
+    }
+}
+
+#[test]
+fn the_log_of_this_test_has_all_kinds_of_anomalies() {
+    let mut told = Told::new();
+    feed(&mut Partition::new(0, Arc::default()), &input(1), Offsets::default(), usize::MAX.min(input(1).len()), &mut told);
+    for status in [Status::Suspect, Status::Firing, Status::Cleared] {
+        let name = format!(r#""status":"{status}""#);
+        assert!(told.values().any(|anomaly| anomaly.contains(&name)), "no {status}");
+    }
+    assert!(told.values().any(|anomaly| anomaly.contains("call <*> failed")));
+    assert!(told.values().any(|anomaly| anomaly.contains("was deployed")));
+}
+
+#[test]
+fn state_that_cannot_be_read_is_named_and_passed_over() {
+    let mut partition = Partition::new(0, Arc::default());
+    feed(&mut partition, &input(1), Offsets::default(), 100, &mut Told::new());
+    let snapshot = partition.snapshot();
+    assert_eq!(snapshot.records.last().unwrap().key, "0");
+    let damaged = |mut value: Vec<u8>| {
+        value.truncate(value.len() / 2);
+        value
+    };
+    let payment = damaged(snapshot.records[0].value.clone());
+    let other_format = [&[99], &snapshot.records[1].value[1..]].concat();
+    let records = [
+        ("0/production/payment", payment.as_slice()),
+        ("0/production/user", other_format.as_slice()),
+        ("1/production/order", b"of another partition".as_slice()),
+        ("0", snapshot.records[2].value.as_slice()),
+    ];
+    let restored = Partition::restore(0, Arc::default(), records);
+    assert_eq!(restored.refused.len(), 2, "{:?}", restored.refused);
+    assert_eq!(restored.resume, partition.applied());
+    assert_eq!(restored.partition.series(), 0);
+}
+
+#[test]
+fn a_snapshot_holds_what_has_changed_and_stays_small() {
+    let mut partition = Partition::new(0, Arc::default());
+    assert!(partition.snapshot().records.is_empty());
+    feed(&mut partition, &input(1), Offsets::default(), 700, &mut Told::new());
+    let snapshot = partition.snapshot();
+    assert_eq!(snapshot.records.len(), 3);
+    // two series a service, and its log book
+    assert!(snapshot.records[0].value.len() < 2 * 1300 + 500, "{} bytes", snapshot.records[0].value.len());
+    assert_eq!(partition.snapshot(), snapshot, "nothing is forgotten before it is saved");
+    partition.saved(&snapshot);
+    assert!(partition.snapshot().records.is_empty());
+}

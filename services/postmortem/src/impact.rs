@@ -1,0 +1,89 @@
+//! Who was hurt, for how long and how badly.
+
+use std::fmt::Write as _;
+
+use shared::events::anomaly::{Direction, Status};
+use shared::events::incident::Signal;
+use shared::figures::{band, between, figure, percent};
+
+use crate::markup::{listed, name, row, text};
+use crate::record::Record;
+
+/// Most series in the table.
+const MAX_SERIES: usize = 20;
+/// Most names in a sentence.
+const MAX_NAMES: usize = 8;
+
+/// Writes the section.
+pub fn section(record: &Record<'_>) -> String {
+    let incident = record.incident;
+    let service = record.service();
+    let mut out = String::from("## Impact\n\n");
+    let affected = incident.affected_services.iter().map(|affected| described(record, affected)).collect();
+    let _ = writeln!(out, "- **Affected:** {}.", listed(affected, MAX_NAMES));
+    let callers = &incident.blast_radius.callers;
+    if callers.is_empty() {
+        let _ = writeln!(out, "- **Callers:** none are known for {}.", name(service));
+    } else {
+        let hurt = record.hurt_callers();
+        let shown = match hurt.len() {
+            0 => "none of them showed it".to_owned(),
+            _ => format!("{} showed it as well", listed(hurt.into_iter().map(name).collect(), MAX_NAMES)),
+        };
+        let callers = listed(callers.iter().map(|caller| name(caller)).collect(), MAX_NAMES);
+        let _ = writeln!(out, "- **Callers:** {callers} call {}, directly or not; {shown}.", name(service));
+    }
+    let share = percent(incident.blast_radius.share);
+    let _ = writeln!(
+        out,
+        "- **Share of the fleet:** {share} of the known services are affected or call the suspect."
+    );
+    let lasted = between(incident.started_at, record.resolved_at());
+    let noticed = between(incident.started_at, incident.opened_at);
+    let _ = writeln!(out, "- **Duration:** {lasted}, noticed after {noticed}.");
+    out.push_str("- **Users:** how many noticed, and what it cost, is not on record.\n\n");
+    if !incident.signals.is_empty() {
+        out.push_str(&table(&incident.signals));
+    }
+    out
+}
+
+fn described(record: &Record<'_>, service: &str) -> String {
+    match record.catalogue.get(service) {
+        Some(entry) => format!("{} (tier {}, team {})", name(service), entry.tier, text(&entry.team, 80)),
+        None => name(service),
+    }
+}
+
+/// The series, strongest first as the incident has them.
+fn table(signals: &[Signal]) -> String {
+    let mut out = row(["Service", "Series", "Expected", "Worst on record", "Outside its band"]);
+    out.push_str("|---|---|---:|---:|---:|\n");
+    for signal in signals.iter().take(MAX_SERIES) {
+        let worst =
+            worst(signal).map_or_else(|| "not on record".to_owned(), |value| figure(value, &signal.unit));
+        let outside =
+            signal.cleared_at.map_or_else(|| "still".to_owned(), |at| between(signal.started_at, at));
+        let expected = band(&signal.expected, &signal.unit);
+        let (expected, worst) = (text(&expected, 60), text(&worst, 60));
+        out.push_str(&row([&name(&signal.service), &name(&signal.metric), &expected, &worst, &outside]));
+    }
+    if let Some(more) = signals.len().checked_sub(MAX_SERIES).filter(|more| *more > 0) {
+        let _ = writeln!(out, "\n{more} weaker series are left out.");
+    }
+    out
+}
+
+/// Returns the value that was farthest out while the episode lasted, as far as its samples are kept.
+pub fn worst(signal: &Signal) -> Option<f64> {
+    let from = signal.started_at.as_millisecond();
+    let until = signal.cleared_at.unwrap_or(signal.observed_at).as_millisecond();
+    let kept =
+        signal.samples.iter().filter(|point| (from..=until).contains(&point.ts_ms)).map(|point| point.value);
+    let last = (signal.status != Status::Cleared).then_some(signal.observed);
+    let values = kept.chain(last).filter(|value| value.is_finite());
+    match signal.direction {
+        Direction::Up => values.max_by(f64::total_cmp),
+        Direction::Down => values.min_by(f64::total_cmp),
+    }
+}

@@ -1,0 +1,164 @@
+//! The stage: an incident that is over becomes a document.
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use shared::events::incident::State;
+use shared::events::{Incident, Plan, Postmortem, Refusal, RootCause, Topic, decode};
+use shared::ids::{EventId, IncidentId};
+use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage, Timer};
+use shared::store::lifecycle::Change;
+use shared::store::{ArtifactKind, Write};
+
+use crate::document;
+use crate::markup::count;
+use crate::metrics::Metric;
+use crate::options::Options;
+use crate::record::Record;
+
+/// Fires when cause and plan are looked for again.
+const WAIT: &str = "wait_for_cause";
+
+/// Writes postmortems.
+pub struct Postmortems {
+    options: Options,
+}
+
+/// What the timer knows.
+#[derive(Debug, Serialize, Deserialize)]
+struct Waiting {
+    incident_id: IncidentId,
+    /// Wall clock time at which the document is written with what there is.
+    until: Timestamp,
+}
+
+/// What the document waits for.
+struct Findings {
+    cause: Option<RootCause>,
+    plan: Option<Plan>,
+}
+
+impl Findings {
+    async fn read(id: IncidentId, ctx: &Context) -> Result<Self, Error> {
+        Ok(Self {
+            cause: ctx.store.artifact(id, ArtifactKind::RootCause).await?,
+            plan: ctx.store.artifact(id, ArtifactKind::Plan).await?,
+        })
+    }
+
+    /// A plan answers a ranking, so it is the last to arrive.
+    fn are_complete(&self) -> bool {
+        self.cause.is_some() && self.plan.is_some()
+    }
+}
+
+impl Postmortems {
+    /// Starts with what the options say.
+    pub fn new(options: Options) -> Self {
+        Self { options }
+    }
+
+    async fn write(&self, incident: &Incident, findings: &Findings, ctx: &Context) -> Result<Effects, Error> {
+        let id = incident.incident_id;
+        let trail = ctx.store.timeline(id).await?;
+        let catalogue = ctx.store.catalogue().await?;
+        let notifications = ctx.store.notifications(id).await?;
+        let record = Record {
+            incident,
+            trail: &trail,
+            cause: findings.cause.as_ref(),
+            plan: findings.plan.as_ref(),
+            catalogue: &catalogue,
+            notifications: &notifications,
+        };
+        let postmortem = document::write(&record);
+        let verdict = record.cause.map_or_else(|| "none".to_owned(), |cause| cause.verdict.to_string());
+        metrics::counter!(Metric::Documents.name(), "verdict" => verdict.clone()).increment(1);
+        tracing::info!(incident = %id, verdict, items = postmortem.action_items.len(), "postmortem written");
+        let event_id = EventId::of(Topic::Postmortems.name(), &id.to_string(), 1);
+        let at = postmortem.generated_at;
+        Ok(Effects {
+            incidents: vec![IncidentChange { incident_id: id, change: Change::Closed { at }, publish: None }],
+            writes: vec![Write::Artifact {
+                incident_id: id,
+                kind: ArtifactKind::Postmortem,
+                revision: 1,
+                body: serde_json::to_value(&postmortem).map_err(Error::reject)?,
+            }],
+            audit: vec![written(&postmortem)],
+            publish: vec![ctx.outgoing(Topic::Postmortems, &postmortem, event_id, at)?],
+            ..Effects::none()
+        })
+    }
+}
+
+#[async_trait]
+impl Stage for Postmortems {
+    const NAME: &'static str = "postmortem";
+    const TOPICS: &'static [Topic] = &[Topic::IncidentsResolved];
+    type Input = Incident;
+
+    fn decode(_: Topic, payload: &[u8]) -> Result<Incident, Refusal> {
+        decode(payload)
+    }
+
+    fn key(incident: &Incident) -> Key {
+        Key::from(incident.incident_id)
+    }
+
+    async fn handle(&self, told: &Incident, ctx: &Context) -> Result<Effects, Error> {
+        let id = told.incident_id;
+        let Some(incident) = over(id, ctx).await? else { return Ok(Effects::none()) };
+        let findings = Findings::read(id, ctx).await?;
+        if findings.are_complete() || self.options.wait_ms == 0 {
+            return self.write(&incident, &findings, ctx).await;
+        }
+        let now = ctx.wall_clock();
+        let waiting = Waiting { incident_id: id, until: now + millis(self.options.wait_ms) };
+        let payload = serde_json::to_value(waiting).map_err(Error::fatal)?;
+        let due = now + millis(self.options.poll_ms);
+        Ok(Effects { timers: vec![Timer::new(WAIT, id.to_string(), &[], due, payload)], ..Effects::none() })
+    }
+
+    async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {
+        let Waiting { incident_id, until } =
+            serde_json::from_value(timer.payload.clone()).map_err(Error::reject)?;
+        let Some(incident) = over(incident_id, ctx).await? else { return Ok(Effects::none()) };
+        let findings = Findings::read(incident_id, ctx).await?;
+        let now = ctx.wall_clock();
+        let complete = findings.are_complete();
+        if !complete && now < until {
+            return Ok(Effects { again: Some(now + millis(self.options.poll_ms)), ..Effects::none() });
+        }
+        metrics::counter!(Metric::Waits.name(), "outcome" => if complete { "arrived" } else { "missed" })
+            .increment(1);
+        self.write(&incident, &findings, ctx).await
+    }
+}
+
+/// Returns the incident as it stands, if it is over and not yet written about.
+async fn over(id: IncidentId, ctx: &Context) -> Result<Option<Incident>, Error> {
+    match ctx.store.incident(id).await? {
+        None => Err(Error::reject(anyhow::anyhow!("there is no incident {id}"))),
+        Some(incident) if incident.state == State::Closed => Ok(None),
+        Some(incident) => Ok(Some(incident)),
+    }
+}
+
+fn written(postmortem: &Postmortem) -> Audit {
+    Audit {
+        incident_id: postmortem.incident_id,
+        at: postmortem.generated_at,
+        action: "postmortem_written",
+        summary: format!(
+            "The postmortem is written, with {}.",
+            count(postmortem.action_items.len(), "action item")
+        ),
+        detail: json!({ "postmortem_id": postmortem.postmortem_id, "times": postmortem.times }),
+    }
+}
+
+fn millis(ms: u64) -> SignedDuration {
+    SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,128 @@
+//! The timeline: what the audit trail says, in order of event time, without repetitions and bounded.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use shared::events::postmortem::Moment;
+use shared::events::topic::STAGES;
+use shared::figures::{band, between, figure};
+use shared::plain::{NAME, one_line};
+
+use crate::record::Record;
+
+/// Most rows.
+pub const MAX_MOMENTS: usize = 60;
+/// Longest sentence of a row, characters.
+const MAX_WHAT: usize = 320;
+
+/// A timeline that fits a page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timeline {
+    /// Rows, earliest first.
+    pub moments: Vec<Moment>,
+    /// Lines of the trail that did not fit.
+    pub left_out: usize,
+}
+
+/// A row with what decides whether it stays.
+struct Row {
+    weight: u8,
+    moment: Moment,
+}
+
+impl Row {
+    fn new(at: Timestamp, actor: &str, action: &str, what: &str) -> Self {
+        let what = one_line(what, MAX_WHAT).trim_end_matches('.').to_owned();
+        Self { weight: weight(actor, action), moment: Moment { at, actor: one_line(actor, NAME), what } }
+    }
+}
+
+/// Returns the timeline of an incident.
+pub fn timeline(record: &Record<'_>) -> Timeline {
+    let mut rows: Vec<Row> = facts(record);
+    rows.extend(
+        record.trail.iter().map(|entry| Row::new(entry.at, &entry.actor, &entry.action, &entry.summary)),
+    );
+    // stable: what happened at the same time stays as it was recorded
+    rows.sort_by_key(|row| row.moment.at);
+    let mut rows = without_repetitions(rows);
+    let left_out = shorten(&mut rows);
+    Timeline { moments: rows.into_iter().map(|row| row.moment).collect(), left_out }
+}
+
+/// What the incident itself knows of the time before it was opened. Who made a change is left out on purpose.
+fn facts(record: &Record<'_>) -> Vec<Row> {
+    let incident = record.incident;
+    let change = incident.deployment.as_ref().map(|change| {
+        let (service, version) = (one_line(&change.service, NAME), one_line(&change.version, NAME));
+        Row::new(change.at, "deployment", "deployment", &format!("Version {version} of {service} went out"))
+    });
+    let symptom = record.first_signal().map(|signal| {
+        let what = format!(
+            "First sample outside its band: {} of {}, expected {}",
+            one_line(&signal.metric, NAME),
+            one_line(&signal.service, NAME),
+            band(&signal.expected, &signal.unit)
+        );
+        let at = incident.started_at.min(signal.started_at);
+        let worst = signal.samples.iter().find(|point| point.ts_ms >= at.as_millisecond());
+        let seen = worst
+            .map(|point| format!("; {} was seen", figure(point.value, &signal.unit)))
+            .unwrap_or_default();
+        Row::new(at, "telemetry", "first_symptom", &(what + &seen))
+    });
+    change.into_iter().chain(symptom).collect()
+}
+
+/// How much a row matters: 0 is the story, 2 can be looked up. What people did always matters.
+fn weight(actor: &str, action: &str) -> u8 {
+    match action {
+        "deployment" | "first_symptom" | "opened" | "announced" | "suspect_changed" | "cause_ranked"
+        | "plan_proposed" | "resolved" => 0,
+        _ if !STAGES.contains(&actor) => 0,
+        "joined" | "cleared" => 2,
+        _ => 1,
+    }
+}
+
+/// Drops what is recorded twice, and merges the same sentence said several times in a row.
+fn without_repetitions(rows: Vec<Row>) -> Vec<Row> {
+    let mut kept: Vec<(Row, usize, Timestamp)> = Vec::new();
+    for row in rows {
+        match kept.last_mut() {
+            Some((last, times, until))
+                if last.moment.actor == row.moment.actor && last.moment.what == row.moment.what =>
+            {
+                if *until < row.moment.at {
+                    (*times, *until) = (*times + 1, row.moment.at);
+                }
+            }
+            _ => {
+                let at = row.moment.at;
+                kept.push((row, 1, at));
+            }
+        }
+    }
+    kept.into_iter()
+        .map(|(mut row, times, until)| {
+            if times > 1 {
+                let _ = write!(row.moment.what, " ({times} times within {})", between(row.moment.at, until));
+            }
+            row
+        })
+        .collect()
+}
+
+/// Takes out the rows that matter least, the latest of them first, until the rest fits; returns how many.
+fn shorten(rows: &mut Vec<Row>) -> usize {
+    let surplus = rows.len().saturating_sub(MAX_MOMENTS);
+    let mut places: Vec<usize> = (0..rows.len()).collect();
+    places.sort_by_key(|&place| std::cmp::Reverse((rows[place].weight, place)));
+    let dropped: std::collections::BTreeSet<usize> = places.into_iter().take(surplus).collect();
+    let mut place = 0;
+    rows.retain(|_| {
+        place += 1;
+        !dropped.contains(&(place - 1))
+    });
+    surplus
+}

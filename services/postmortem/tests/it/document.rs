@@ -1,0 +1,79 @@
+//! What the document says.
+
+use jiff::civil::date;
+use postmortem::{actions, document};
+use shared::events::{Category, Severity};
+
+use crate::scenario::{after, exhausted_connections, unknown_cause};
+
+#[test]
+fn exhausted_connections_are_written_up() {
+    insta::assert_snapshot!(document::write(&exhausted_connections().record()).markdown);
+}
+
+#[test]
+fn an_unknown_cause_is_written_up_as_unknown() {
+    insta::assert_snapshot!(document::write(&unknown_cause().record()).markdown);
+}
+
+#[test]
+fn times_are_those_of_the_record() {
+    let postmortem = document::write(&exhausted_connections().record());
+    let times = postmortem.times;
+    assert_eq!((times.to_detect_ms, times.to_cause_ms, times.to_resolve_ms), (20_000, Some(10_000), 220_000));
+    assert_eq!(postmortem.generated_at, after(220));
+    assert_eq!(
+        document::write(&unknown_cause().record()).times.to_cause_ms,
+        None,
+        "an unknown cause was not found"
+    );
+}
+
+#[test]
+fn the_worse_it_was_the_sooner_items_are_due() {
+    let over = date(2026, 2, 25);
+    let due = |severity| actions::due(severity, over);
+    assert_eq!(due(Severity::Sev1), date(2026, 3, 4));
+    assert_eq!(due(Severity::Sev2), date(2026, 3, 4));
+    assert_eq!(due(Severity::Sev3), date(2026, 3, 11));
+    assert_eq!(due(Severity::Sev4), date(2026, 3, 27));
+    let items = document::write(&exhausted_connections().record()).action_items;
+    assert!(
+        items
+            .iter()
+            .all(|item| item.due == date(2026, 3, 21) && !item.owner.is_empty() && !item.reason.is_empty())
+    );
+}
+
+#[test]
+fn a_bad_deployment_is_a_matter_of_rollouts_and_not_of_people() {
+    let mut scenario = exhausted_connections();
+    scenario.cause.as_mut().unwrap().candidates[0].category = Category::Deployment;
+    let postmortem = document::write(&scenario.record());
+    let text = serde_json::to_string(&postmortem).unwrap();
+    assert!(!text.contains("jo@shop.example"), "{}", postmortem.markdown);
+    assert!(postmortem.markdown.contains("it named the risks holds a connection"), "{}", postmortem.markdown);
+    assert!(postmortem.action_items[0].title.starts_with("Let a rollout of payment stop by itself"));
+}
+
+#[test]
+fn an_incident_of_which_little_is_known_still_has_its_document() {
+    let mut scenario = unknown_cause();
+    scenario.cause = None;
+    scenario.trail.clear();
+    scenario.notifications.clear();
+    scenario.incident.signals.clear();
+    scenario.incident.suspects.clear();
+    scenario.incident.affected_services = vec!["ledger".into()];
+    let postmortem = document::write(&scenario.record());
+    assert!(postmortem.markdown.contains("No investigation is on record, so no cause is claimed"));
+    assert!(
+        postmortem.action_items.iter().any(|item| item.title == "Describe ledger in the service catalogue")
+    );
+}
+
+#[test]
+fn the_same_record_makes_the_same_document() {
+    let (one, two) = (exhausted_connections(), exhausted_connections());
+    assert_eq!(document::write(&one.record()), document::write(&two.record()));
+}

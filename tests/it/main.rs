@@ -1,0 +1,4 @@
+//! The pipeline as a whole.
+
+mod quiet;
+mod scenarios;

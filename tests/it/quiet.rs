@@ -1,0 +1,46 @@
+//! An hour in which nothing happens, faster than life.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use shared::clock::{Clock, SystemClock};
+use stack::story::Story;
+use tests::House;
+
+/// An hour of samples every ten seconds, and then a fault. That the fault's incident is found says that the hour had
+/// been read; that it is the only one, that the hour was quiet.
+async fn a_quiet_hour_opens_nothing(noise: &str) -> Result<()> {
+    let mut house = House::with_copies(1).await?;
+    let start = (SystemClock.now() - Duration::from_hours(2)).to_string();
+    house.simulate(&[
+        "--interval=10s",
+        "--as-fast-as-possible",
+        "--start",
+        &start,
+        "--noise",
+        noise,
+        "--first-fault-after=1h",
+        "--once",
+        "--scenario=latency-spike",
+    ])?;
+    house.listen(Duration::from_mins(3), Duration::from_secs(3), found).await?;
+    let facts = house.story.facts();
+    ensure!(facts.incidents == 1, "{} incidents instead of the one of the fault", facts.incidents);
+    ensure!(facts.opened_at >= facts.fault_started, "an incident was opened in the quiet hour: {facts:#?}");
+    house.stack.stop().await
+}
+
+fn found(story: &Story) -> Vec<String> {
+    let resolved = story.incident().is_some_and(|incident| incident.resolved_at.is_some());
+    if resolved { Vec::new() } else { vec!["no incident was resolved".to_owned()] }
+}
+
+#[tokio::test]
+async fn under_gaussian_noise() -> Result<()> {
+    a_quiet_hour_opens_nothing("gaussian").await
+}
+
+#[tokio::test]
+async fn under_skewed_noise() -> Result<()> {
+    a_quiet_hour_opens_nothing("skewed").await
+}
