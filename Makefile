@@ -2,7 +2,9 @@
 
 SHELL := /bin/sh
 STACK := target/debug/stack
-COMPOSE := docker compose
+# succeeds where containers can be run, and where they were
+DOCKER := docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1
+IN_COMPOSE := [ -e .env ] && $(DOCKER)
 
 # `make demo` listens to DEMO_ONCE=1 (ends after one fault, with failure if anything is missing), DEMO_SCENARIO=memory-leak,
 # DEMO_REPLICAS=2 (copies of each agent) and DEMO_SEED=7.
@@ -17,9 +19,7 @@ help: ## Lists the targets
 
 .PHONY: demo
 demo: ## One fault from outbreak to postmortem: in containers where Docker runs, natively elsewhere
-	@if docker info >/dev/null 2>&1 && $(COMPOSE) version >/dev/null 2>&1; \
-	then $(MAKE) --no-print-directory demo-compose; \
-	else $(MAKE) --no-print-directory demo-native; fi
+	@if $(DOCKER); then infra/compose/demo; else $(MAKE) --no-print-directory demo-native; fi
 
 .PHONY: demo-native
 demo-native: build ## The same, natively in any case
@@ -30,20 +30,22 @@ start: build ## Starts everything natively in the background (REPLICAS=2 for two
 	@$(STACK) start --replicas $(REPLICAS)
 
 .PHONY: stop
-stop: $(STACK) ## Ends what `start` and `demo` started
-	@$(STACK) stop
+stop: ## Ends what `start` and `demo` started
+	@if [ -x $(STACK) ]; then $(STACK) stop; fi
+	@if $(IN_COMPOSE); then docker compose down; fi
 
 .PHONY: clean
-clean: $(STACK) ## Ends it and removes its state
-	@$(STACK) clean
+clean: ## Ends it and removes its state
+	@if [ -x $(STACK) ]; then $(STACK) clean; else rm -rf .run; fi
+	@if $(IN_COMPOSE); then docker compose down --volumes; fi
 
 .PHONY: logs
-logs: $(STACK) ## Shows the logs and follows them
-	@$(STACK) logs
+logs: ## Shows the logs and follows them
+	@if [ ! -e .run/stack.json ] && $(IN_COMPOSE); then docker compose logs --tail 20 --follow; else $(STACK) logs; fi
 
 .PHONY: status
-status: $(STACK) ## Tells what runs and whether it is ready
-	@$(STACK) status
+status: ## Tells what runs and whether it is ready
+	@if [ ! -e .run/stack.json ] && $(IN_COMPOSE); then docker compose ps; else $(STACK) status; fi
 
 .PHONY: seed
 seed: build ## Indexes the knowledge base again
@@ -75,7 +77,3 @@ audit: ## Looks for known vulnerabilities of the dependencies (needs a network)
 .PHONY: install
 install: # Installs what is missing on this machine
 	@infra/install.sh
-
-# stop, clean, logs and status do not build what is built already
-$(STACK):
-	@$(MAKE) --no-print-directory build

@@ -1,8 +1,10 @@
 //! PostgreSQL: incidents, audit trail, inbox, outbox, timers and the rows of each stage.
 
+#[cfg(feature = "stage")]
 pub mod apply;
 pub mod lifecycle;
 pub mod migrate;
+#[cfg(feature = "stage")]
 pub mod outbox;
 pub mod pool;
 pub mod read;

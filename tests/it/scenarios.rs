@@ -15,7 +15,15 @@ const DEADLINE: Duration = Duration::from_mins(3);
 async fn one_incident_five_mails(scenario: Scenario, copies: u32) -> Result<()> {
     let mut house = House::with_copies(copies).await?;
     let scenario = scenario.to_string();
-    house.simulate(&["--interval", "400ms", "--first-fault-after", "45", "--once", "--scenario", &scenario])?;
+    house.simulate(&[
+        "--interval",
+        "400ms",
+        "--first-fault-after",
+        "45",
+        "--once",
+        "--scenario",
+        &scenario,
+    ])?;
     house.listen(DEADLINE, SETTLED, Story::missing).await?;
     house.stack.stop().await
 }

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use reqwest::Client;
 
 use crate::guard::Guard;
-use crate::layout::Layout;
+use crate::layout::{self, Layout};
 use crate::part::Part;
 use crate::probe;
 
@@ -82,7 +82,7 @@ impl Agent {
         let arguments = program.arguments.clone();
         let part = Part::new(&name, layout.log(&name), guard.clone(), move || {
             let mut command = Command::new(&binary);
-            command.args(&arguments).envs(&environment);
+            command.args(&arguments).envs(&environment).current_dir(layout::root());
             command
         });
         part.start()?;

@@ -43,6 +43,7 @@ pub(crate) async fn topics(arguments: &Topics) -> Result<ExitCode> {
 pub(crate) fn seed() -> Result<ExitCode> {
     let state = running()?;
     let status = Command::new(layout::binaries()?.join("seeder"))
+        .current_dir(layout::root())
         .envs(&state.environment)
         .status()
         .context("running the seeder")?;

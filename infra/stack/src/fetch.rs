@@ -52,11 +52,7 @@ pub async fn all(progress: Progress) -> Result<Fetched> {
         anyhow::Ok((kafka, model))
     };
     let ((kafka, model), mail) = tokio::try_join!(jars, mail(&tools, progress))?;
-    Ok(Fetched {
-        kafka: kafka.join("libs"),
-        model,
-        maildev: mail.join("node_modules/maildev/bin/maildev"),
-    })
+    Ok(Fetched { kafka: kafka.join("libs"), model, maildev: mail.join("node_modules/maildev/bin/maildev") })
 }
 
 async fn kafka(tools: &Path, progress: Progress) -> Result<PathBuf> {
@@ -76,19 +72,24 @@ async fn model(tools: &Path, progress: Progress) -> Result<PathBuf> {
         "aarch64" => "linux-aarch64",
         other => bail!("there is no ONNX Runtime for {other}"),
     };
-    let model = once(tools, "model", &[("pom.xml", MODEL)], "fetching the embedding model", progress, |dir| {
-        let wanted = "*.onnx,*tokenizer.json,ai/onnxruntime/native/linux-*/libonnxruntime.so";
-        let mut command = maven(dir);
-        command
-            .arg("dependency:unpack-dependencies")
-            .args([&format!("-Dmdep.unpack.includes={wanted}"), "-DoutputDirectory=.", "-DmarkersDirectory=markers"]);
-        command
-    })
-    .await?;
+    let model =
+        once(tools, "model", &[("pom.xml", MODEL)], "fetching the embedding model", progress, |dir| {
+            let wanted = "*.onnx,*tokenizer.json,ai/onnxruntime/native/linux-*/libonnxruntime.so";
+            let mut command = maven(dir);
+            command.arg("dependency:unpack-dependencies").args([
+                &format!("-Dmdep.unpack.includes={wanted}"),
+                "-DoutputDirectory=.",
+                "-DmarkersDirectory=markers",
+            ]);
+            command
+        })
+        .await?;
     // beside the model, where it is looked for
     let library = Path::new("ai/onnxruntime/native").join(processor).join(ONNX_RUNTIME);
     match symlink(library, model.join(ONNX_RUNTIME)) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error).context("linking the ONNX Runtime"),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(error).context("linking the ONNX Runtime")
+        }
         _ => Ok(model),
     }
 }
@@ -97,9 +98,13 @@ async fn mail(tools: &Path, progress: Progress) -> Result<PathBuf> {
     let files = [("package.json", MAIL), ("package-lock.json", MAIL_LOCK)];
     once(tools, "mail", &files, "fetching the mail sink", progress, |dir| {
         let mut command = Command::new("npm");
-        command
-            .current_dir(dir)
-            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]);
+        command.current_dir(dir).args([
+            "ci",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--no-update-notifier",
+        ]);
         command
     })
     .await

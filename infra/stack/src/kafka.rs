@@ -13,8 +13,8 @@ use shared::events::Topic;
 use crate::guard::Guard;
 use crate::layout::Layout;
 use crate::part::Part;
-use crate::progress::say;
 use crate::ports;
+use crate::progress::say;
 
 const LOG4J: &str = include_str!("../kafka/log4j2.properties");
 /// Any will do: nothing else ever talks to this cluster.
@@ -108,7 +108,14 @@ async fn format(jars: &Path, properties: &Path) -> Result<()> {
     let output = tokio::process::Command::new("java")
         .arg("-cp")
         .arg(jars.join("*"))
-        .args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER, "--ignore-formatted", "--config"])
+        .args([
+            "kafka.tools.StorageTool",
+            "format",
+            "--cluster-id",
+            CLUSTER,
+            "--ignore-formatted",
+            "--config",
+        ])
         .arg(properties)
         .kill_on_drop(true)
         .output()

@@ -154,7 +154,8 @@ impl Stack {
 
     /// Opens the database.
     pub fn store(&self) -> Result<Store> {
-        let options = store::Options { url: self.postgres_url(), max_connections: 2, ..store::Options::default() };
+        let options =
+            store::Options { url: self.postgres_url(), max_connections: 2, ..store::Options::default() };
         Ok(Store::new(&options, "stack")?)
     }
 
@@ -176,6 +177,7 @@ impl Stack {
         let output = std::fs::File::create(&log)?;
         let binary = self.binary("seeder");
         let mut child = tokio::process::Command::new(&binary)
+            .current_dir(layout::root())
             .envs(self.environment())
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -183,7 +185,8 @@ impl Stack {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("running {}", binary.display()))?;
-        let status = tokio::time::timeout(SEEDING, child.wait()).await.context("the seeder takes too long")??;
+        let status =
+            tokio::time::timeout(SEEDING, child.wait()).await.context("the seeder takes too long")??;
         if !status.success() {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             bail!("seeder: {}; {}:\n{text}", part::describe(status), log.display());
@@ -218,8 +221,11 @@ impl Stack {
 
     /// Writes down that everything is up, and the settings that `firewatch` finds.
     pub fn ready(&self) -> Result<()> {
-        let lines: Vec<_> =
-            self.environment().into_iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+        let lines: Vec<_> = self
+            .environment()
+            .into_iter()
+            .map(|(name, value)| format!("export {name}='{value}'\n"))
+            .collect();
         std::fs::write(self.layout.dir().join("env"), lines.concat())?;
         self.record(true)
     }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use mail_parser::{HeaderValue, MessageParser, MimeHeaders};
 use reqwest::Client;
 use serde::Deserialize;
+use shared::clock::{Clock, SystemClock};
 
 /// Longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -14,8 +15,10 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// One mail, as its reader's program would see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
-    /// When the sink took it.
+    /// When it was there at the latest: the sink's own time where it tells one, else the time it was read.
     pub received_at: Timestamp,
+    /// `X-Firewatch-Kind`: `opened`, `root_cause`, `plan`, `resolved` or `postmortem`.
+    pub kind: Option<String>,
     /// `Message-ID`, without the angle brackets.
     pub id: String,
     /// `In-Reply-To`, without the angle brackets.
@@ -77,12 +80,12 @@ impl Mailbox {
         #[derive(Deserialize)]
         struct Entry {
             id: String,
-            time: Timestamp,
         }
         let entries: Vec<Entry> = serde_json::from_slice(&self.get(&format!("/email?skip={known}")).await?)?;
         let mut mails = Vec::with_capacity(entries.len());
         for entry in entries {
-            mails.push(parse(&self.get(&format!("/email/{}/source", entry.id)).await?, entry.time)?);
+            let source = self.get(&format!("/email/{}/source", entry.id)).await?;
+            mails.push(parse(&source, SystemClock.now())?);
         }
         Ok(mails)
     }
@@ -105,7 +108,13 @@ impl Mailbox {
         }
         let answer: Answer = serde_json::from_slice(&self.get("/api/v2/messages?limit=1000").await?)?;
         // newest first
-        answer.items.iter().rev().skip(known).map(|item| parse(item.raw.data.as_bytes(), item.created)).collect()
+        answer
+            .items
+            .iter()
+            .rev()
+            .skip(known)
+            .map(|item| parse(item.raw.data.as_bytes(), item.created))
+            .collect()
     }
 
     async fn get(&self, path: &str) -> Result<Vec<u8>> {
@@ -122,6 +131,7 @@ fn parse(source: &[u8], received_at: Timestamp) -> Result<Mail> {
     let to = message.to().map(|to| to.iter().filter_map(|to| Some(to.address()?.to_owned())).collect());
     Ok(Mail {
         received_at,
+        kind: message.header("X-Firewatch-Kind").and_then(|kind| Some(kind.as_text()?.trim().to_owned())),
         id: message.message_id().context("a mail without Message-ID")?.to_owned(),
         in_reply_to: ids(message.in_reply_to()).pop(),
         references: ids(message.references()),

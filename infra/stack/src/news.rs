@@ -17,7 +17,7 @@ use crate::mailbox::{Mail, Mailbox};
 /// News that may wait for their reader.
 const AHEAD: usize = 1_000;
 /// Time between two looks into the mailbox.
-const MAILBOX: Duration = Duration::from_millis(500);
+const MAILBOX: Duration = Duration::from_millis(200);
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -85,7 +85,9 @@ fn read(options: &bus::Options, topic: Topic, news: &Sender<News>) {
     let mut reader = None;
     while !news.is_closed() {
         let Some(reader) = &mut reader else {
-            reader = reader::Reader::open(options, topic, None, reader::From::Beginning, Duration::from_secs(5)).ok();
+            reader =
+                reader::Reader::open(options, topic, None, reader::From::Beginning, Duration::from_secs(5))
+                    .ok();
             continue;
         };
         match reader.next(PAUSE) {

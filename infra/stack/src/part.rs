@@ -123,7 +123,13 @@ impl Part {
     /// Fails with the end of its log if the process has ended by itself.
     pub fn check(&self) -> Result<()> {
         let Some(status) = self.ended()? else { return Ok(()) };
-        bail!("{} ended with {}; the end of {}:\n{}", self.name, describe(status), self.log.display(), self.tail(15))
+        bail!(
+            "{} ended with {}; the end of {}:\n{}",
+            self.name,
+            describe(status),
+            self.log.display(),
+            self.tail(15)
+        )
     }
 
     /// Returns how the process ended, if it did so by itself.

@@ -46,7 +46,8 @@ mod tests {
     #[test]
     fn ports_are_free_and_differ() {
         let ports = super::free::<3>().unwrap();
-        let listeners: Vec<_> = ports.map(|port| std::net::TcpListener::bind(("127.0.0.1", port)).unwrap()).into();
+        let listeners: Vec<_> =
+            ports.map(|port| std::net::TcpListener::bind(("127.0.0.1", port)).unwrap()).into();
         assert_eq!(listeners.len(), 3);
         let others = super::free::<3>().unwrap();
         assert!(others.iter().all(|port| !ports.contains(port)), "{ports:?} are taken, yet got {others:?}");

@@ -56,7 +56,9 @@ impl Postgres {
                 "log_timezone=UTC".to_owned(),
             ];
             if durability == Durability::Disposable {
-                settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"].map(str::to_owned));
+                settings.extend(
+                    ["fsync=off", "synchronous_commit=off", "full_page_writes=off"].map(str::to_owned),
+                );
             }
             for setting in settings {
                 command.arg("-c").arg(setting);
@@ -146,7 +148,15 @@ async fn initialise(launcher: &Launcher, binaries: &Path, data: &Path) -> Result
     let output = command
         .arg("-D")
         .arg(data)
-        .args(["--username", USER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"])
+        .args([
+            "--username",
+            USER,
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+            "--no-instructions",
+        ])
         .kill_on_drop(true)
         .output()
         .await
@@ -163,7 +173,9 @@ async fn initialise(launcher: &Launcher, binaries: &Path, data: &Path) -> Result
 pub fn binaries() -> Option<PathBuf> {
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = debian
-        .filter_map(|version| Some((version.file_name().to_str()?.parse::<u32>().ok()?, version.path().join("bin"))))
+        .filter_map(|version| {
+            Some((version.file_name().to_str()?.parse::<u32>().ok()?, version.path().join("bin")))
+        })
         .filter(|(_, binaries)| binaries.join("initdb").exists())
         .max();
     newest.map(|(_, binaries)| binaries).or_else(|| {

@@ -62,9 +62,8 @@ mod tests {
 
     #[test]
     fn time_is_told_as_people_tell_it() {
-        let told: Vec<_> = [40, 9_900, 10_400, 99_000, 125_000]
-            .map(|ms| seconds(Duration::from_millis(ms)))
-            .into();
+        let told: Vec<_> =
+            [40, 9_900, 10_400, 99_000, 125_000].map(|ms| seconds(Duration::from_millis(ms))).into();
         assert_eq!(told, ["0.0 s", "9.9 s", "10 s", "99 s", "2 min 5 s"]);
     }
 }

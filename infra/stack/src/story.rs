@@ -84,7 +84,8 @@ impl Story {
         match news {
             News::Fault(fault) if fault.phase == Phase::Started => {
                 let (scenario, service) = (fault.scenario, fault.service.clone());
-                self.outbreaks.insert(fault.fault, Outbreak { scenario, service, started: fault.at, ended: None });
+                self.outbreaks
+                    .insert(fault.fault, Outbreak { scenario, service, started: fault.at, ended: None });
             }
             News::Fault(fault) => {
                 if let Some(outbreak) = self.outbreaks.get_mut(&fault.fault) {
@@ -155,7 +156,10 @@ impl Story {
                 missing.push(sentence);
             }
         };
-        expect(self.incidents.len() == 1, format!("{} incidents were opened instead of one", self.incidents.len()));
+        expect(
+            self.incidents.len() == 1,
+            format!("{} incidents were opened instead of one", self.incidents.len()),
+        );
         match incident.suspect() {
             Some(suspect) => expect(
                 suspect.service == outbreak.service,
@@ -163,19 +167,31 @@ impl Story {
             ),
             None => expect(false, "nothing is suspected".to_owned()),
         }
+        expect(
+            incident.opened_at >= outbreak.started,
+            format!("opened at {}, before the fault began at {}", incident.opened_at, outbreak.started),
+        );
         expect(self.causes.contains_key(id), "no cause was ranked".to_owned());
         expect(self.plans.contains_key(id), "no plan was made".to_owned());
         match (incident.resolved_at, outbreak.ended) {
             (_, None) => expect(false, "the fault has not ended".to_owned()),
             (None, _) => expect(false, "the incident is not resolved".to_owned()),
             (Some(resolved), Some(ended)) => {
-                expect(resolved >= ended, format!("resolved at {resolved}, before the fault ended at {ended}"));
+                expect(
+                    resolved >= ended,
+                    format!("resolved at {resolved}, before the fault ended at {ended}"),
+                );
             }
         }
         expect(self.postmortems.contains_key(id), "no postmortem was written".to_owned());
         let different = self.different_mails();
         expect(different == MAILS, format!("{different} mails arrived instead of {MAILS}"));
-        expect(different == self.mails.len(), format!("{} mails arrived twice", self.mails.len() - different));
+        let kinds = self.mails.iter().filter_map(|mail| mail.kind.as_ref()).collect::<BTreeSet<_>>().len();
+        expect(kinds == MAILS, format!("they are of {kinds} kinds instead of {MAILS}"));
+        expect(
+            different == self.mails.len(),
+            format!("mails arrived twice: {}", self.mails.len() - different),
+        );
         expect(self.threads() <= 1, format!("the mails are in {} threads", self.threads()));
         expect(self.dead_letters == 0, format!("{} records could not be handled", self.dead_letters));
         missing

@@ -26,23 +26,26 @@ enum Tone {
 }
 
 /// Writes lines, with colours where they are wanted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Teller {
     /// Whether the terminal shows colours.
     pub colours: bool,
+    /// Where the reader is.
+    pub zone: TimeZone,
 }
 
 impl Teller {
     /// Returns the line of one piece of news that was heard at `now`, unless it is not worth one. `story` is what was
     /// known before it.
-    pub fn line(self, news: &News, story: &Story, now: Timestamp) -> Option<String> {
+    pub fn line(&self, news: &News, story: &Story, now: Timestamp) -> Option<String> {
         let (tone, what, text) = match news {
             News::Fault(fault) => {
                 let verb = if fault.phase == Phase::Started { "breaks out in" } else { "ends in" };
                 (Tone::Aside, "simulator".to_owned(), format!("{} {verb} {}", fault.scenario, fault.service))
             }
             News::Deployment(change) => {
-                let text = format!("{} of {} to version {}", change.change_type, change.service, change.version);
+                let text =
+                    format!("{} of {} to version {}", change.change_type, change.service, change.version);
                 (Tone::Aside, "change".to_owned(), text)
             }
             News::Anomaly(anomaly) => (Tone::Bad, "anomaly".to_owned(), anomaly_text(anomaly, story)?),
@@ -56,27 +59,34 @@ impl Teller {
             News::Cause(cause) => (Tone::Good, number(cause.number), ranked(cause)),
             News::Plan(plan) => (Tone::Good, number(plan.number), planned(plan)),
             News::Postmortem(postmortem) => {
-                let items = postmortem.action_items.len();
-                (Tone::Good, number(postmortem.number), format!("postmortem written, with {items} action items"))
+                let items = count(postmortem.action_items.len(), "action item");
+                (Tone::Good, number(postmortem.number), format!("postmortem written, with {items}"))
             }
             News::Mail(mail) => (Tone::Important, "mail".to_owned(), posted(mail)),
             News::DeadLetter { topic, reason, .. } => (Tone::Bad, (*topic).to_owned(), reason.clone()),
         };
         let (colour, off) = self.colour(tone);
-        Some(format!("{}  {colour}{what:<12}{off} {text}", clock(now)))
+        Some(format!("{}  {colour}{what:<12}{off} {text}", self.clock(now)))
     }
 
     /// Returns what happened in a run with one fault.
-    pub fn summary(self, story: &Story) -> String {
+    pub fn summary(&self, story: &Story) -> String {
         let mut text = String::new();
         let mut tell = |what: &str, how: String| _ = writeln!(text, "  {what:<11} {how}");
         if let Some(outbreak) = story.outbreak() {
-            let end = outbreak.ended.map_or_else(|| "now".to_owned(), clock);
+            let end = outbreak.ended.map_or_else(|| "now".to_owned(), |ended| self.clock(ended));
             let (scenario, service) = (outbreak.scenario, &outbreak.service);
-            tell("fault", format!("{scenario} in {service}, {} to {end}", clock(outbreak.started)));
+            tell("fault", format!("{scenario} in {service}, {} to {end}", self.clock(outbreak.started)));
             if let Some(incident) = story.incident() {
                 let after = span(incident.opened_at.duration_since(outbreak.started));
-                tell("incident", format!("#{} {}, opened {after} after the outbreak", incident.number, incident.severity.label()));
+                tell(
+                    "incident",
+                    format!(
+                        "#{} {}, opened {after} after the outbreak",
+                        incident.number,
+                        incident.severity.label()
+                    ),
+                );
             }
         }
         if let Some(incident) = story.incident() {
@@ -89,7 +99,14 @@ impl Teller {
             }
             let resolved = incident.resolved_at.zip(story.outbreak().and_then(|outbreak| outbreak.ended));
             if let Some((resolved, ended)) = resolved {
-                tell("resolved", format!("{}, {} after the end of the fault", clock(resolved), span(resolved.duration_since(ended))));
+                tell(
+                    "resolved",
+                    format!(
+                        "{}, {} after the end of the fault",
+                        self.clock(resolved),
+                        span(resolved.duration_since(ended))
+                    ),
+                );
             }
             if let Some(postmortem) = story.postmortems.get(&incident.incident_id) {
                 tell("postmortem", postmortem.title.clone());
@@ -107,7 +124,12 @@ impl Teller {
         text
     }
 
-    fn colour(self, tone: Tone) -> (&'static str, &'static str) {
+    /// Tells the time of day where the reader is.
+    fn clock(&self, at: Timestamp) -> String {
+        at.to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string()
+    }
+
+    fn colour(&self, tone: Tone) -> (&'static str, &'static str) {
         if !self.colours {
             return ("", "");
         }
@@ -128,8 +150,11 @@ fn anomaly_text(anomaly: &Anomaly, story: &Story) -> Option<String> {
     match anomaly.status {
         Status::Firing if !known => {
             let side = if anomaly.direction == Direction::Up { "above" } else { "below" };
-            let (observed, lower, upper) = (figure(*observed), figure(expected.lower), figure(expected.upper));
-            Some(format!("{service} {metric} at {observed} {unit} is {side} its band of {lower} to {upper} {unit}"))
+            let (observed, lower, upper) =
+                (figure(*observed), figure(expected.lower), figure(expected.upper));
+            Some(format!(
+                "{service} {metric} at {observed} {unit} is {side} its band of {lower} to {upper} {unit}"
+            ))
         }
         Status::Cleared if known => Some(format!("{service} {metric} is back inside its band")),
         _ => None,
@@ -139,7 +164,13 @@ fn anomaly_text(anomaly: &Anomaly, story: &Story) -> Option<String> {
 fn opened(incident: &Incident) -> String {
     let mut text = format!("{} opened: {}", incident.severity.label(), incident.title);
     if let Some(suspect) = incident.suspect() {
-        let _ = write!(text, "; suspect {} ({}, {:.0} %)", suspect.service, suspect.category.words(), 100.0 * suspect.posterior);
+        let _ = write!(
+            text,
+            "; suspect {} ({}, {:.0} %)",
+            suspect.service,
+            suspect.category.words(),
+            100.0 * suspect.posterior
+        );
     }
     text
 }
@@ -150,7 +181,10 @@ fn updated(incident: &Incident, story: &Story) -> Option<String> {
     let suspect = |incident: &Incident| incident.suspect().map(|suspect| suspect.service.clone());
     if before.severity != incident.severity {
         let (from, to) = (before.severity.label(), incident.severity.label());
-        return Some(format!("{to} now, was {from}; {} services affected", incident.affected_services.len()));
+        return Some(format!(
+            "{to} now, was {from}; {} affected",
+            count(incident.affected_services.len(), "service")
+        ));
     }
     let (from, to) = (suspect(before), suspect(incident)?);
     (from.as_deref() != Some(to.as_str())).then(|| format!("{to} is the first suspect now"))
@@ -171,20 +205,21 @@ fn ranked(cause: &RootCause) -> String {
 
 fn planned(plan: &Plan) -> String {
     let first = plan.steps.first().map(|step| step.title.as_str()).unwrap_or_default();
-    format!("plan of {} steps; first: {first}", plan.steps.len())
+    format!("plan of {}; first: {first}", count(plan.steps.len(), "step"))
 }
 
 fn posted(mail: &Mail) -> String {
-    format!("\"{}\" to {}", mail.subject, mail.to.join(", "))
+    let what = mail.kind.as_deref().unwrap_or(&mail.subject).replace('_', " ");
+    format!("{what}, to {}", mail.to.join(", "))
 }
 
 fn number(number: i64) -> String {
     format!("incident #{number}")
 }
 
-/// Tells the time of day where the reader is.
-fn clock(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
+/// Tells how many: `1 step`, `6 steps`.
+fn count(number: usize, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Tells a duration: `4.2 s`, `1 min 5 s`.

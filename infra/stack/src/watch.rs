@@ -52,7 +52,11 @@ impl Watch {
         }
         self.ends = if self.since.elapsed() > RECOVERED { 1 } else { self.ends + 1 };
         if self.ends >= GIVE_UP {
-            say(&format!("{name} ended {} times in a row and is given up; see {}", self.ends, part.log().display()));
+            say(&format!(
+                "{name} ended {} times in a row and is given up; see {}",
+                self.ends,
+                part.log().display()
+            ));
             return Ok(false);
         }
         let wait = (BACKOFF.0 * 2_u32.pow(self.ends - 1)).min(BACKOFF.1);

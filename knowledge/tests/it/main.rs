@@ -19,7 +19,7 @@ fn content() -> Content {
 }
 
 async fn embedder() -> FastEmbedder {
-    let (directory, _) = stack::testing::model().await.unwrap();
+    let directory = stack::testing::model().await.unwrap();
     FastEmbedder::load(&directory).await.unwrap()
 }
 

@@ -62,10 +62,17 @@ pub fn duration(duration: SignedDuration) -> String {
     }
 }
 
-/// Returns how long ago something was; what lies ahead (clocks differ) is said to.
+/// Returns how long ago something was, in its largest unit; what lies ahead (clocks differ) is said to.
 pub fn ago(now: Timestamp, at: Timestamp) -> String {
-    let age = now.duration_since(at);
-    if age.as_secs() < 0 { format!("in {}", duration(-age)) } else { format!("{} ago", duration(age)) }
+    let seconds = now.duration_since(at).as_secs();
+    let size = seconds.unsigned_abs();
+    let age = match size {
+        0..60 => format!("{size}s"),
+        60..3_600 => format!("{}m", size / 60),
+        3_600..86_400 => format!("{}h", size / 3_600),
+        _ => format!("{}d", size / 86_400),
+    };
+    if seconds < 0 { format!("in {age}") } else { format!("{age} ago") }
 }
 
 /// Returns date and time, UTC, to the second.

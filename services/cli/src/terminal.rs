@@ -20,6 +20,9 @@ use crate::failure::Failure;
 /// Longest text that is shown, characters.
 const LONGEST: usize = 1_000;
 
+/// Narrowest screen that is written for, columns.
+const NARROWEST: u16 = 40;
+
 /// What we write on.
 #[derive(Debug, Clone, Copy)]
 pub struct Screen {
@@ -54,13 +57,14 @@ impl Screen {
         let terminal = std::io::stdout().is_terminal();
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        let width = if terminal { Table::new().width() } else { None };
+        // a width that nothing fits in is a terminal that does not know its own
+        let width = Table::new().width().filter(|width| terminal && *width >= NARROWEST);
         Self { colour: terminal && !refused, width, now: clock.now() }
     }
 
     /// Returns the columns that running text may take.
     pub fn columns(&self) -> usize {
-        usize::from(self.width.unwrap_or(100)).clamp(40, 120)
+        usize::from(self.width.unwrap_or(100).clamp(NARROWEST, 120))
     }
 
     /// Returns a text in the colour of its tone.

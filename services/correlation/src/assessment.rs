@@ -13,7 +13,10 @@ use crate::{hypotheses, severity};
 /// Assesses a group of members.
 pub fn assess(mut members: Vec<Signal>, around: &Neighbourhood, window: SignedDuration) -> Assessment {
     members.sort_by(|a, b| {
-        b.evidence.total_cmp(&a.evidence).then(a.started_at.cmp(&b.started_at)).then(a.anomaly_id.cmp(&b.anomaly_id))
+        b.evidence
+            .total_cmp(&a.evidence)
+            .then(a.started_at.cmp(&b.started_at))
+            .then(a.anomaly_id.cmp(&b.anomaly_id))
     });
     let suspects = hypotheses::rank(&members, &around.graph, &around.deployments, window);
     let first = suspects.first();
@@ -23,7 +26,8 @@ pub fn assess(mut members: Vec<Signal>, around: &Neighbourhood, window: SignedDu
         severity: severity::of(points),
         blast_radius: blast_radius(&members, first, around),
         deployment: first.and_then(|suspect| {
-            let onset = members.iter().filter(|m| m.service == suspect.service).map(|m| m.started_at).min()?;
+            let onset =
+                members.iter().filter(|m| m.service == suspect.service).map(|m| m.started_at).min()?;
             hypotheses::trigger(&suspect.service, onset, &around.deployments, window).map(change)
         }),
         suspects,

@@ -19,11 +19,6 @@ const WRITE_EVERY_MS: i64 = 30_000;
 /// A span's place in its trace.
 type SpanKey = (String, String);
 
-#[derive(Debug, Clone)]
-struct Seen {
-    service: String,
-}
-
 #[derive(Debug, Default)]
 struct Edge {
     calls: i64,
@@ -34,11 +29,13 @@ struct Edge {
 /// Joins spans to their parents, whichever comes first.
 #[derive(Debug, Default)]
 pub struct Edges {
-    young: HashMap<SpanKey, Seen>,
-    old: HashMap<SpanKey, Seen>,
+    /// The service of each span.
+    young: HashMap<SpanKey, String>,
+    old: HashMap<SpanKey, String>,
     /// Children whose parent has not been seen yet, by the parent's key.
     orphans: HashMap<SpanKey, Vec<String>>,
-    edges: HashMap<(String, String, String), Edge>,
+    /// By environment, caller and callee.
+    calls: HashMap<(String, String, String), Edge>,
 }
 
 impl Edges {
@@ -56,7 +53,9 @@ impl Edges {
         if let Some(parent) = &span.parent_span_id {
             let parent = (span.trace_id.clone(), parent.clone());
             match self.young.get(&parent).or_else(|| self.old.get(&parent)).cloned() {
-                Some(caller) => writes.extend(self.call(&span.environment, &caller.service, &span.service, span.ts_ms)),
+                Some(caller) => {
+                    writes.extend(self.call(&span.environment, &caller, &span.service, span.ts_ms));
+                }
                 None if self.orphans.len() < GENERATION => {
                     let children = self.orphans.entry(parent).or_default();
                     if children.len() < 64 {
@@ -66,7 +65,7 @@ impl Edges {
                 None => {}
             }
         }
-        self.young.insert(own, Seen { service: span.service.clone() });
+        self.young.insert(own, span.service.clone());
         writes
     }
 
@@ -74,11 +73,11 @@ impl Edges {
         if caller == callee {
             return None;
         }
-        if self.edges.len() >= MAX_EDGES {
-            self.edges.clear();
+        if self.calls.len() >= MAX_EDGES {
+            self.calls.clear();
         }
         let key = (environment.to_owned(), caller.to_owned(), callee.to_owned());
-        let edge = self.edges.entry(key).or_default();
+        let edge = self.calls.entry(key).or_default();
         edge.calls += 1;
         edge.last_seen_ms = edge.last_seen_ms.max(ts_ms);
         if edge.written_ms.is_some_and(|written| edge.last_seen_ms < written + WRITE_EVERY_MS) {
@@ -139,7 +138,8 @@ mod tests {
         let mut writes = 0;
         for i in 0..100 {
             writes += edges.observe(&span(&format!("p{i}"), None, "order", i * 1000)).len();
-            writes += edges.observe(&span(&format!("c{i}"), Some(&format!("p{i}")), "payment", i * 1000)).len();
+            writes +=
+                edges.observe(&span(&format!("c{i}"), Some(&format!("p{i}")), "payment", i * 1000)).len();
         }
         assert_eq!(writes, 4, "at 0, 30, 60 and 90 s");
     }

@@ -75,7 +75,9 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
             _ => Some(found.incident_id),
         }
     });
-    if let Some(incident) = home.and_then(|id| around.incidents.iter().find(|incident| incident.incident_id == id)) {
+    if let Some(incident) =
+        home.and_then(|id| around.incidents.iter().find(|incident| incident.incident_id == id))
+    {
         let mut group = members(incident.incident_id, around);
         let is_new = !group.iter().any(|member| member.anomaly_id == anomaly.anomaly_id);
         group.retain(|member| member.anomaly_id != anomaly.anomaly_id);
@@ -112,12 +114,7 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
 
 /// Returns the members of an incident.
 pub fn members(incident: IncidentId, around: &Neighbourhood) -> Vec<Signal> {
-    around
-        .signals
-        .iter()
-        .filter(|(_, of)| *of == Some(incident))
-        .map(|(signal, _)| signal.clone())
-        .collect()
+    around.signals.iter().filter(|(_, of)| *of == Some(incident)).map(|(signal, _)| signal.clone()).collect()
 }
 
 /// Returns when the last member cleared and the longest interval among the members, if none is still abnormal.
@@ -138,7 +135,7 @@ pub fn scaled(interval_ms: u64, intervals: f64) -> SignedDuration {
 /// Tells whether an anomaly could be of the same fault: a member's own service, or on a call path with the first
 /// suspect.
 fn near(incident: &Incident, anomaly: &Anomaly, around: &Neighbourhood) -> bool {
-    incident.affected_services.iter().any(|service| *service == anomaly.service)
+    incident.affected_services.contains(&anomaly.service)
         || incident.suspect().is_some_and(|suspect| around.graph.related(&suspect.service, &anomaly.service))
 }
 

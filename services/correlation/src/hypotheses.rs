@@ -81,7 +81,12 @@ impl Tally {
 }
 
 /// Ranks hypotheses over the signals of one group.
-pub fn rank(signals: &[Signal], graph: &Graph, deployments: &[Deployment], window: SignedDuration) -> Vec<Suspect> {
+pub fn rank(
+    signals: &[Signal],
+    graph: &Graph,
+    deployments: &[Deployment],
+    window: SignedDuration,
+) -> Vec<Suspect> {
     let evidence = Evidence::new(signals, graph);
     let first = evidence.onset.values().min().copied();
     let mut suspects: Vec<Suspect> = Vec::new();
@@ -103,7 +108,8 @@ pub fn rank(signals: &[Signal], graph: &Graph, deployments: &[Deployment], windo
         .flatten()
         .max_by(|a, b| a.1.score.total_cmp(&b.1.score));
         let Some((category, mut tally)) = best else { continue };
-        let (latency, errors) = (evidence.callers(&callers, Kind::Latency), evidence.callers(&callers, Kind::Errors));
+        let (latency, errors) =
+            (evidence.callers(&callers, Kind::Latency), evidence.callers(&callers, Kind::Errors));
         tally.add(FROM_CALLERS * latency, || format!("callers of {service} are slow as well"));
         tally.add(FROM_CALLERS * errors, || format!("callers of {service} fail as well"));
         if evidence.by_service.len() > 1 && first == Some(evidence.onset[service]) {
@@ -175,7 +181,9 @@ fn slow(evidence: &Evidence<'_>, service: &str) -> Option<(Category, Tally)> {
     (nats > 0.0).then(|| {
         let mut tally = Tally::new();
         tally.add(0.9 * nats, || format!("{service} is slow, beyond what its callees explain"));
-        tally.add(0.3 * evidence.own(service, Kind::Errors), || format!("{service} fails, beyond what its callees explain"));
+        tally.add(0.3 * evidence.own(service, Kind::Errors), || {
+            format!("{service} fails, beyond what its callees explain")
+        });
         (Category::Dependency, tally)
     })
 }

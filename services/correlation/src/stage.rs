@@ -51,7 +51,13 @@ impl Correlation {
         Ok(effects)
     }
 
-    fn effects(&self, anomaly: &Anomaly, decision: Decision, around: &Neighbourhood, now: Timestamp) -> Effects {
+    fn effects(
+        &self,
+        anomaly: &Anomaly,
+        decision: Decision,
+        around: &Neighbourhood,
+        now: Timestamp,
+    ) -> Effects {
         let Decision { signal, over, verdict } = decision;
         let mut effects = Effects::none();
         if let Some((id, at)) = over
@@ -59,10 +65,8 @@ impl Correlation {
         {
             resolve(incident, at, &mut effects);
         }
-        let keep = |signal: shared::events::incident::Signal, incident_id: Option<IncidentId>| Write::Signal {
-            environment: anomaly.environment.clone(),
-            signal: Box::new(signal),
-            incident_id,
+        let keep = |signal: shared::events::incident::Signal, incident_id: Option<IncidentId>| {
+            Write::Signal { environment: anomaly.environment.clone(), signal: Box::new(signal), incident_id }
         };
         match verdict {
             Verdict::Stale => {}
@@ -161,10 +165,13 @@ impl Stage for Correlation {
         match timer.name.as_str() {
             SETTLE => announce(&incident, &mut effects),
             RESOLVE => {
-                let cleared_at: Timestamp = serde_json::from_value(field("cleared_at")).map_err(Error::reject)?;
+                let cleared_at: Timestamp =
+                    serde_json::from_value(field("cleared_at")).map_err(Error::reject)?;
                 let members = grouping::members(id, &around);
                 // a member that fired again meanwhile has set, or will set, a timer of its own
-                if grouping::all_clear(&members).is_some_and(|(at, _)| at == cleared_at) && incident.state.is_open() {
+                if grouping::all_clear(&members).is_some_and(|(at, _)| at == cleared_at)
+                    && incident.state.is_open()
+                {
                     resolve(&incident, cleared_at, &mut effects);
                 }
             }
@@ -186,16 +193,15 @@ fn announce(incident: &Incident, effects: &mut Effects) {
     if incident.state != State::Detecting {
         return;
     }
-    let others = incident.affected_services.len().saturating_sub(1);
     effects.audit.push(Audit {
         incident_id: incident.incident_id,
         at: last_seen(incident),
         action: "announced",
         summary: format!(
-            "The group settled: {} signals, {} other services affected; {} announced.",
-            incident.members.len(),
-            others,
-            incident.severity.label()
+            "Announced as {} with {} in {}.",
+            incident.severity.label(),
+            counted(incident.members.len(), "signal"),
+            counted(incident.affected_services.len(), "service")
         ),
         detail: json!({ "severity": incident.severity, "suspects": incident.suspects }),
     });
@@ -216,7 +222,10 @@ fn resolve(incident: &Incident, at: Timestamp, effects: &mut Effects) {
         incident_id: incident.incident_id,
         at,
         action: "resolved",
-        summary: format!("All signals are back inside their bands, {} s after the first symptom.", lasted.as_secs()),
+        summary: format!(
+            "All signals are back inside their bands, {} s after the first symptom.",
+            lasted.as_secs()
+        ),
         detail: json!({ "cleared_at": at }),
     });
     effects.incidents.push(IncidentChange {
@@ -231,7 +240,7 @@ fn opened(incident_id: IncidentId, anomaly: &Anomaly, assessment: &Assessment) -
         incident_id,
         at: anomaly.observed_at,
         action: "opened",
-        summary: format!("Opened by {}.", anomaly.explanation),
+        summary: format!("Opened: {}.", anomaly.explanation),
         detail: json!({
             "anomaly_id": anomaly.anomaly_id,
             "service": anomaly.service,
@@ -246,8 +255,10 @@ fn opened(incident_id: IncidentId, anomaly: &Anomaly, assessment: &Assessment) -
 fn member_line(incident: &Incident, anomaly: &Anomaly, is_new: bool) -> Option<Audit> {
     use shared::events::anomaly::Status;
     let (action, summary) = match anomaly.status {
-        Status::Cleared => ("cleared", format!("{} of {} is back inside its band.", anomaly.metric, anomaly.service)),
-        _ if is_new => ("joined", format!("Joined by {}.", anomaly.explanation)),
+        Status::Cleared => {
+            ("cleared", format!("{} of {} is back inside its band.", anomaly.metric, anomaly.service))
+        }
+        _ if is_new => ("joined", format!("Joined: {}.", anomaly.explanation)),
         _ => return None,
     };
     Some(Audit {
@@ -277,6 +288,10 @@ fn suspect_line(incident: &Incident, assessment: &Assessment, at: Timestamp) -> 
         ),
         detail: json!({ "before": before, "after": after }),
     })
+}
+
+fn counted(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 fn last_seen(incident: &Incident) -> Timestamp {

@@ -1,6 +1,7 @@
 //! Settings of detection, under `[detection]` or `FIREWATCH_DETECTION__...`.
 
 use serde::{Deserialize, Serialize};
+use shared::service::Section;
 
 use crate::meaning::Override;
 use crate::series::KEPT;
@@ -52,8 +53,21 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Returns everything that is wrong with the settings.
-    pub fn validate(&self) -> Result<(), Vec<String>> {
+    pub(crate) fn accept_after_ms(&self) -> i64 {
+        i64::from(self.accept_after_s) * 1000
+    }
+
+    pub(crate) fn ahead_ms(&self) -> i64 {
+        i64::from(self.ahead_s) * 1000
+    }
+
+    pub(crate) fn late_after_ms(&self) -> i64 {
+        i64::from(self.late_after_s) * 1000
+    }
+}
+
+impl Section for Settings {
+    fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut require = |holds: bool, problem: &str| {
             if !holds {
@@ -77,25 +91,7 @@ impl Settings {
             require(ceiling, &format!("metrics: the ceiling of {} must be above 0", correction.metric));
             require(floor, &format!("metrics: the floor of {} must not be negative", correction.metric));
         }
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
-    }
-
-    pub(crate) fn accept_after_ms(&self) -> i64 {
-        i64::from(self.accept_after_s) * 1000
-    }
-
-    pub(crate) fn ahead_ms(&self) -> i64 {
-        i64::from(self.ahead_s) * 1000
-    }
-
-    pub(crate) fn late_after_ms(&self) -> i64 {
-        i64::from(self.late_after_s) * 1000
-    }
-}
-
-impl shared::service::Section for Settings {
-    fn problems(&self) -> Vec<String> {
-        self.validate().err().unwrap_or_default()
+        problems
     }
 }
 
@@ -105,8 +101,8 @@ mod tests {
 
     #[test]
     fn all_problems_are_named_at_once() {
-        assert_eq!(Settings::default().validate(), Ok(()));
+        assert_eq!(Settings::default().problems(), [""; 0]);
         let wrong = Settings { warm_up: 5, refresh_every: 0, ..Settings::default() };
-        assert_eq!(wrong.validate().unwrap_err().len(), 2);
+        assert_eq!(wrong.problems().len(), 2);
     }
 }

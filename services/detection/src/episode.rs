@@ -194,7 +194,10 @@ impl Episode {
         if self.calm >= CALM && recent.is_centred() {
             return Some(self.end(Turn::Recovered));
         }
-        let refreshes = self.status == Status::Firing && self.samples - self.told.samples >= refresh;
+        // a sample inside the band refreshes nothing: the episode is about to clear
+        let refreshes = self.status == Status::Firing
+            && self.calm == 0
+            && self.samples.saturating_sub(self.told.samples) >= refresh;
         let news = self.revision == 0
             || self.status != self.told.status
             || self.severity > self.told.severity
@@ -250,7 +253,9 @@ fn grade(reading: &Reading, evidence: f64, direction: Direction, meaning: &Meani
     };
     if failing >= 0.25 || lost >= 0.95 {
         Severity::Sev1
-    } else if (evidence >= 3.0 && (failing >= 0.05 || lost >= 0.5 || multiplied)) || meaning.is_nearly_full(value) {
+    } else if (evidence >= 3.0 && (failing >= 0.05 || lost >= 0.5 || multiplied))
+        || meaning.is_nearly_full(value)
+    {
         Severity::Sev2
     } else {
         Severity::Sev3

@@ -50,13 +50,15 @@ pub fn sentence(subject: Subject<'_>, change: &Change, observed_ms: i64) -> Stri
             let why = reason(change, meaning);
             let caveat = match episode.status {
                 Status::Suspect if !meaning.harm.includes(episode.direction) => "; this way it harms nobody",
-                Status::Suspect => "; not yet lasting",
+                Status::Suspect => "; not yet certain",
                 _ => "",
             };
             let deployment = deployed
                 .map(|(version, at_ms)| (version, episode.started_ms.saturating_sub(at_ms)))
                 .filter(|(_, before)| (0..=DEPLOYMENT_MS).contains(before))
-                .map(|(version, before)| format!("; version {version} was deployed {} before", duration(before)))
+                .map(|(version, before)| {
+                    format!("; version {version} was deployed {} before", duration(before))
+                })
                 .unwrap_or_default();
             format!(
                 "{metric} of {service} is {observed}, expected {expected}, since {since} ({samples} \
@@ -70,7 +72,11 @@ pub fn sentence(subject: Subject<'_>, change: &Change, observed_ms: i64) -> Stri
 fn reason(change: &Change, meaning: &Meaning) -> String {
     let (value, level) = (change.observed, change.expected.center);
     if let Some(ceiling) = meaning.ceiling.filter(|_| meaning.is_nearly_full(value)) {
-        return format!("{:.0} % of its ceiling of {}", 100.0 * value / ceiling, quantity(ceiling, &meaning.unit));
+        return format!(
+            "{:.0} % of its ceiling of {}",
+            100.0 * value / ceiling,
+            quantity(ceiling, &meaning.unit)
+        );
     }
     let ratio = if level > 0.0 { value / level } else { 0.0 };
     if ratio > 100.0 {

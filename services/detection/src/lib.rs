@@ -7,6 +7,7 @@ pub mod explain;
 pub mod logs;
 pub mod meaning;
 pub mod metrics;
+pub mod outcome;
 pub mod partition;
 pub mod replay;
 pub mod sample;
@@ -24,7 +25,8 @@ use shared::service::{Config, Deps, wait_for};
 use tokio_util::sync::CancellationToken;
 
 pub use config::Settings;
-pub use partition::{At, Offsets, Outcome, Partition};
+pub use outcome::{At, Outcome};
+pub use partition::{Offsets, Partition};
 
 /// Longest wait for a broker's answer before the next try.
 const PING: Duration = Duration::from_secs(5);

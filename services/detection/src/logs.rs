@@ -132,7 +132,9 @@ fn clean(message: &str) -> String {
                 }
                 continue;
             }
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => continue,
+            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => {
+                continue;
+            }
             letter if letter.is_whitespace() || letter.is_control() => ' ',
             letter => letter,
         };

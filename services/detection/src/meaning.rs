@@ -172,12 +172,22 @@ fn kind_of(has: &dyn Fn(&[&str]) -> bool) -> Kind {
         Kind::Certificate
     } else if has(&["lag", "backlog"]) {
         Kind::Lag
-    } else if has(&["latency", "duration", "p50", "p75", "p90", "p95", "p99", "p999", "rtt", "elapsed", "pause"])
-        || (has(&["response"]) && has(&["time", "ms", "seconds"]))
+    } else if has(&[
+        "latency", "duration", "p50", "p75", "p90", "p95", "p99", "p999", "rtt", "elapsed", "pause",
+    ]) || (has(&["response"]) && has(&["time", "ms", "seconds"]))
     {
         Kind::Latency
     } else if has(&[
-        "error", "errors", "failed", "failure", "failures", "exceptions", "5xx", "timeouts", "success", "successes",
+        "error",
+        "errors",
+        "failed",
+        "failure",
+        "failures",
+        "exceptions",
+        "5xx",
+        "timeouts",
+        "success",
+        "successes",
         "availability",
     ]) {
         Kind::Errors

@@ -45,7 +45,8 @@ pub fn count(topic: &'static str, outcome: &Outcome) {
         counter!(Name::Used.as_str(), "topic" => topic).increment(u64::from(outcome.used));
     }
     for (reason, count) in outcome.dropped.iter() {
-        counter!(Name::Dropped.as_str(), "topic" => topic, "reason" => reason.reason()).increment(u64::from(count));
+        counter!(Name::Dropped.as_str(), "topic" => topic, "reason" => reason.as_str())
+            .increment(u64::from(count));
     }
     if let Some(refusal) = &outcome.refused {
         counter!(Name::Refused.as_str(), "topic" => topic, "reason" => refusal.reason()).increment(1);

@@ -14,96 +14,18 @@ use shared::ids::AnomalyId;
 use crate::config::Settings;
 use crate::explain;
 use crate::logs::Book;
+use crate::outcome::Reason;
+pub use crate::outcome::{At, Outcome};
 use crate::sample::{self, Sample};
-use crate::series::{Change, Series, Unused};
-pub use crate::snapshot::{Offsets, Record, Snapshot};
+use crate::series::{Change, Series};
 use crate::snapshot::{Deployed, PartitionState, ServiceState, ServiceView};
+pub use crate::snapshot::{Offsets, Record, Snapshot};
 
 /// Name and version of the detector, as anomalies carry it.
 pub const DETECTOR: &str = "baseline/1";
 
 /// Siblings that an anomaly carries.
 const SIBLINGS: usize = 20;
-
-/// Where a record lies in its topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct At {
-    /// Its offset.
-    pub offset: i64,
-    /// Its own time (of creation or of append), milliseconds. It stands for the wall clock: unlike the clock itself it
-    /// is the same in a replay.
-    pub timestamp_ms: i64,
-}
-
-/// Why a sample or a line was dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Drop {
-    /// Same time as the sample before it.
-    Duplicate,
-    /// Older than the sample before it.
-    OutOfOrder,
-    /// Much older than the sample before it.
-    Late,
-    /// Far ahead of everything else.
-    Ahead,
-    /// One series more than the partition or the service may have.
-    SeriesLimit,
-}
-
-impl Drop {
-    /// All reasons.
-    pub const ALL: [Self; 5] =
-        [Self::Duplicate, Self::OutOfOrder, Self::Late, Self::Ahead, Self::SeriesLimit];
-
-    /// Returns the name for metrics.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Duplicate => "duplicate",
-            Self::OutOfOrder => "out_of_order",
-            Self::Late => "late",
-            Self::Ahead => "ahead",
-            Self::SeriesLimit => "series_limit",
-        }
-    }
-}
-
-impl From<Unused> for Drop {
-    fn from(unused: Unused) -> Self {
-        match unused {
-            Unused::Duplicate => Self::Duplicate,
-            Unused::OutOfOrder => Self::OutOfOrder,
-            Unused::Late => Self::Late,
-        }
-    }
-}
-
-/// How often something was dropped, by reason.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Dropped([u32; Drop::ALL.len()]);
-
-impl Dropped {
-    fn count(&mut self, reason: Drop) {
-        self.0[reason as usize] += 1;
-    }
-
-    /// Returns the reasons that occurred, and how often.
-    pub fn iter(&self) -> impl Iterator<Item = (Drop, u32)> {
-        Drop::ALL.into_iter().zip(self.0).filter(|(_, count)| *count > 0)
-    }
-}
-
-/// What came of one record.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Revisions to publish, in this order.
-    pub anomalies: Vec<Anomaly>,
-    /// Why the record belongs into the dead-letter topic, if it does. Its good elements were used all the same.
-    pub refused: Option<Refusal>,
-    /// What was left out without being wrong.
-    pub dropped: Dropped,
-    /// Samples or lines that were used.
-    pub used: u32,
-}
 
 #[derive(Debug)]
 struct Service {
@@ -206,14 +128,14 @@ impl Partition {
             outcome.used += 1;
         })
         .err();
-        self.applied.metrics = at.offset;
+        self.applied.metrics = self.applied.metrics.max(at.offset);
         outcome
     }
 
     /// Takes one record of `raw.logs`.
     pub fn log(&mut self, payload: &[u8], at: At) -> Outcome {
         self.version += 1;
-        self.applied.logs = at.offset;
+        self.applied.logs = self.applied.logs.max(at.offset);
         let record: LogRecord = match decode(payload) {
             Ok(record) => record,
             Err(refusal) => return Outcome::refusing(refusal),
@@ -233,7 +155,7 @@ impl Partition {
     /// Takes one record of `raw.deployments`.
     pub fn deployment(&mut self, payload: &[u8], at: At) -> Outcome {
         self.version += 1;
-        self.applied.deployments = at.offset;
+        self.applied.deployments = self.applied.deployments.max(at.offset);
         let record: Deployment = match decode(payload) {
             Ok(record) => record,
             Err(refusal) => return Outcome::refusing(refusal),
@@ -263,7 +185,8 @@ impl Partition {
             .map(|service| Record {
                 key: format!("{}/{}/{}", self.number, service.environment, service.name),
                 value: crate::snapshot::write(&ServiceView {
-                    applied: self.applied,
+                    // a service may still be ahead of the partition: see the module `snapshot`
+                    applied: self.applied.max(service.restored),
                     environment: &service.environment,
                     name: &service.name,
                     series: &service.series,
@@ -299,9 +222,9 @@ impl Partition {
         self.newest_ms
     }
 
-    fn sample(&mut self, sample: &Sample<'_>, at: At) -> Result<Option<Anomaly>, Drop> {
+    fn sample(&mut self, sample: &Sample<'_>, at: At) -> Result<Option<Anomaly>, Reason> {
         if self.is_ahead(sample.ts_ms, at) {
-            return Err(Drop::Ahead);
+            return Err(Reason::Ahead);
         }
         self.newest_ms = self.newest_ms.max(Some(sample.ts_ms));
         let environment = sample.environment();
@@ -316,7 +239,7 @@ impl Partition {
             if self.series >= self.settings.max_series
                 || service.series.len() >= self.settings.max_series_per_service
             {
-                return Err(Drop::SeriesLimit);
+                return Err(Reason::SeriesLimit);
             }
             self.series += 1;
             service.add(Series::new(&sample.metric, sample.unit(), &self.settings))
@@ -336,7 +259,8 @@ impl Partition {
         take: impl FnOnce(&mut Service),
     ) -> Outcome {
         let mut outcome = Outcome::default();
-        let found = if self.is_ahead(ts_ms, at) { Err(Drop::Ahead) } else { self.service(environment, name) };
+        let found =
+            if self.is_ahead(ts_ms, at) { Err(Reason::Ahead) } else { self.service(environment, name) };
         match found {
             Ok(slot) => {
                 let service = &mut self.services[slot];
@@ -356,12 +280,12 @@ impl Partition {
         ts_ms > newest.saturating_add(self.settings.ahead_ms())
     }
 
-    fn service(&mut self, environment: &str, name: &str) -> Result<usize, Drop> {
+    fn service(&mut self, environment: &str, name: &str) -> Result<usize, Reason> {
         if let Some(&slot) = self.index.get(environment).and_then(|services| services.get(name)) {
             return Ok(slot);
         }
         if self.services.len() >= self.settings.max_series {
-            return Err(Drop::SeriesLimit);
+            return Err(Reason::SeriesLimit);
         }
         Ok(self.enter(Service {
             environment: environment.into(),
@@ -399,12 +323,6 @@ impl Partition {
         self.index.entry(service.environment.clone()).or_default().insert(service.name.clone(), slot);
         self.services.push(service);
         slot
-    }
-}
-
-impl Outcome {
-    fn refusing(refusal: Refusal) -> Self {
-        Self { refused: Some(refusal), ..Self::default() }
     }
 }
 

@@ -185,7 +185,11 @@ impl<'a> Decision<'a> {
                 let at = from_ms(self.ts_ms).strftime("%F %T");
                 let status = self.status.to_string();
                 let (severity, nats) = (self.severity.label(), self.evidence);
-                write!(out, "{at}  {status:<8} {severity} {nats:>4.1}  {:<16} {:<24}", self.service, self.metric)?;
+                write!(
+                    out,
+                    "{at}  {status:<8} {severity} {nats:>4.1}  {:<16} {:<24}",
+                    self.service, self.metric
+                )?;
                 writeln!(out, " {}", self.explanation.unwrap_or_default())
             }
         }

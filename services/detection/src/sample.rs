@@ -155,7 +155,9 @@ mod tests {
     }
 
     fn one(value: &str) -> String {
-        format!(r#"{{"service":"user","metric":"m","value":{value},"ts_ms":1,"unit":null,"labels":{{"a":"b"}}}}"#)
+        format!(
+            r#"{{"service":"user","metric":"m","value":{value},"ts_ms":1,"unit":null,"labels":{{"a":"b"}}}}"#
+        )
     }
 
     #[test]

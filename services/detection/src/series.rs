@@ -123,8 +123,7 @@ impl Series {
             return Ok(None);
         };
         let expected = self.baseline.band(&self.meaning);
-        let mut turn =
-            episode.take(&reading, finding, &self.recent, &self.meaning, settings.refresh_every);
+        let mut turn = episode.take(&reading, finding, &self.recent, &self.meaning, settings.refresh_every);
         if turn != Some(Turn::Recovered) && self.is_the_new_normal(&episode, settings) {
             turn = Some(episode.end(Turn::Accepted));
         }
@@ -229,7 +228,8 @@ impl Series {
             Direction::Down => -1,
         };
         let goes_on = step * self.stirring > 0;
-        self.stirring = if goes_on { (self.stirring + step).clamp(-STIRRING_LIMIT, STIRRING_LIMIT) } else { step };
+        self.stirring =
+            if goes_on { (self.stirring + step).clamp(-STIRRING_LIMIT, STIRRING_LIMIT) } else { step };
     }
 
     /// Begins an episode if the finding asks for one: with the first of the samples in a row that lie to its side.
@@ -255,7 +255,8 @@ impl Series {
         let patience = if episode.severity >= Severity::Sev2 { PATIENCE } else { 1 };
         episode.samples.is_multiple_of(KEPT as u32)
             && episode.samples >= settings.accept_after.saturating_mul(patience)
-            && self.last_ms.saturating_sub(episode.started_ms) >= settings.accept_after_ms() * i64::from(patience)
+            && self.last_ms.saturating_sub(episode.started_ms)
+                >= settings.accept_after_ms() * i64::from(patience)
             && self.is_steady()
     }
 

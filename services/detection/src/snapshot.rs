@@ -31,6 +31,17 @@ impl Default for Offsets {
     }
 }
 
+impl Offsets {
+    /// Returns the later one of each topic.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            metrics: self.metrics.max(other.metrics),
+            logs: self.logs.max(other.logs),
+            deployments: self.deployments.max(other.deployments),
+        }
+    }
+}
+
 /// A record for `detection.state`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {

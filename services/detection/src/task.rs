@@ -25,7 +25,11 @@ impl Assigned {
         let records = parts.iter().map(|part| (part.key.as_str(), part.payload.as_slice()));
         let restored = Partition::restore(number, settings, records);
         for reason in &restored.refused {
-            tracing::warn!(partition = number, reason, "a part of the state cannot be read; its series warm up again");
+            tracing::warn!(
+                partition = number,
+                reason,
+                "a part of the state cannot be read; its series warm up again"
+            );
         }
         Self { number, partition: restored.partition, snapshot: Snapshot::default(), now_ms: 0 }
     }
@@ -36,7 +40,9 @@ impl Assigned {
             let outgoing =
                 Outgoing::new(Topic::Anomalies, anomaly, id, "detection", anomaly.observed_at, None);
             outgoing
-                .inspect_err(|error| tracing::error!(%error, subject = anomaly.subject(), "anomaly is not valid"))
+                .inspect_err(
+                    |error| tracing::error!(%error, subject = anomaly.subject(), "anomaly is not valid"),
+                )
                 .ok()
         });
         Output { publish: publish.collect(), refused: outcome.refused.map(|refusal| refusal.to_string()) }

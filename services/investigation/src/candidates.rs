@@ -2,9 +2,11 @@
 
 use shared::events::anomaly::Direction;
 use shared::events::incident::{Incident, Signal, Suspect};
+use shared::events::raw::Level;
 use shared::events::rca::{Candidate, Claim, Source};
 use shared::events::{Category, Kind};
 use shared::knowledge::Chunk;
+use shared::knowledge::retrieval::Found;
 
 use crate::documents::Documents;
 use crate::evidence::{Dossier, change_text, edge_text, last_sample, number};
@@ -13,13 +15,20 @@ use crate::evidence::{Dossier, change_text, edge_text, last_sample, number};
 const MAX_SIGNALS: usize = 4;
 /// Most callers that are claimed one by one.
 const MAX_CALLERS: usize = 3;
+/// Fewest lines of one shape that count as evidence.
+const MIN_LINES: u64 = 3;
 /// A confidence is never told as certainty.
 const MAX_CONFIDENCE: f64 = 0.99;
 /// Longest quote of a document, characters.
 const MAX_QUOTE: usize = 240;
 
 /// Builds a candidate with all its claims, unchecked.
-pub fn candidate(incident: &Incident, suspect: &Suspect, documents: &Documents, dossier: &mut Dossier) -> Candidate {
+pub fn candidate(
+    incident: &Incident,
+    suspect: &Suspect,
+    documents: &Documents,
+    dossier: &mut Dossier,
+) -> Candidate {
     let mut claims = Vec::new();
     for signal in own(incident, &suspect.service).take(MAX_SIGNALS) {
         claims.extend(of_signal(signal, dossier));
@@ -34,8 +43,8 @@ pub fn candidate(incident: &Incident, suspect: &Suspect, documents: &Documents, 
         category: suspect.category,
         confidence: suspect.posterior.min(MAX_CONFIDENCE),
         claims,
-        similar_incidents: documents.incidents.iter().map(|found| found.reference()).collect(),
-        runbooks: documents.runbooks.iter().map(|found| found.reference()).collect(),
+        similar_incidents: documents.incidents.iter().map(Found::reference).collect(),
+        runbooks: documents.runbooks.iter().map(Found::reference).collect(),
     }
 }
 
@@ -49,7 +58,9 @@ fn sentence(incident: &Incident, suspect: &Suspect) -> String {
     match suspect.category {
         Category::Cpu => format!("{service} runs out of CPU."),
         Category::Memory => format!("{service} leaks or runs out of memory."),
-        Category::Pool => format!("The connection pool of {service} is exhausted; requests wait for a connection."),
+        Category::Pool => {
+            format!("The connection pool of {service} is exhausted; requests wait for a connection.")
+        }
         Category::Lag => format!("The consumer of {service} falls behind its log."),
         Category::Disk => format!("The disk of {service} fills up."),
         Category::Certificate => format!("A certificate of {service} expires."),
@@ -58,10 +69,12 @@ fn sentence(incident: &Incident, suspect: &Suspect) -> String {
         Category::Dependency => {
             format!("{service} waits for something below it that is not watched here, or is itself slow.")
         }
-        Category::Deployment => match incident.deployment.as_ref().filter(|change| change.service == *service) {
-            Some(change) => format!("Version {} of {service} is bad.", change.version),
-            None => format!("The last deployment of {service} is bad."),
-        },
+        Category::Deployment => {
+            match incident.deployment.as_ref().filter(|change| change.service == *service) {
+                Some(change) => format!("Version {} of {service} is bad.", change.version),
+                None => format!("The last deployment of {service} is bad."),
+            }
+        }
         Category::Code => format!("{service} fails by itself: a fault in its code or configuration."),
         Category::Unknown => "The cause is not visible in this telemetry.".to_owned(),
     }
@@ -96,7 +109,8 @@ fn samples(signal: &Signal) -> Source {
 fn of_logs(incident: &Incident, service: &str, dossier: &mut Dossier) -> Option<Claim> {
     let (signal, log) = own(incident, service)
         .flat_map(|signal| signal.logs.iter().map(move |log| (signal, log)))
-        .filter(|(_, log)| log.level >= shared::events::raw::Level::Error)
+        // a line or two is what healthy services write as well
+        .filter(|(_, log)| log.level >= Level::Error && log.count >= MIN_LINES)
         .max_by_key(|(_, log)| log.count)?;
     let source = Source::Log { service: service.to_owned(), anomaly_id: signal.anomaly_id };
     let text = format!("{service} logs the same failure {} times.", log.count);
@@ -108,19 +122,27 @@ fn of_change(incident: &Incident, suspect: &Suspect, dossier: &mut Dossier) -> O
     let first = own(incident, &suspect.service).map(|signal| signal.started_at).min()?;
     let before = first.duration_since(change.at).as_secs().max(0);
     let source = Source::Deployment { service: change.service.clone(), version: change.version.clone() };
-    let text = format!("{} {} was rolled out {before} s before its first symptom.", change.service, change.version);
+    let text =
+        format!("{} {} was rolled out {before} s before its first symptom.", change.service, change.version);
     Some(Claim { text, evidence: vec![dossier.file(source, change_text(change))] })
 }
 
 fn of_callers(incident: &Incident, service: &str, dossier: &mut Dossier) -> Vec<Claim> {
     let mut claims: Vec<Claim> = Vec::new();
     for caller in &incident.blast_radius.callers {
-        let symptom = own(incident, caller).find(|signal| matches!(signal.kind, Kind::Latency | Kind::Errors));
-        let Some((signal, quote)) = symptom.and_then(|signal| Some((signal, last_sample(signal)?))) else { continue };
+        let symptom =
+            own(incident, caller).find(|signal| matches!(signal.kind, Kind::Latency | Kind::Errors));
+        let Some((signal, quote)) = symptom.and_then(|signal| Some((signal, last_sample(signal)?))) else {
+            continue;
+        };
         let edge = Source::Edge { caller: caller.clone(), callee: service.to_owned() };
         // an indirect caller has no edge of its own to the suspect: the checker drops the claim rather than trust it
-        let evidence = vec![dossier.file(edge, edge_text(caller, service)), dossier.file(samples(signal), quote)];
-        claims.push(Claim { text: format!("{caller} calls {service} and shows it: {}.", signal.metric), evidence });
+        let evidence =
+            vec![dossier.file(edge, edge_text(caller, service)), dossier.file(samples(signal), quote)];
+        claims.push(Claim {
+            text: format!("{caller} calls {service} and shows it: {}.", signal.metric),
+            evidence,
+        });
         if claims.len() == MAX_CALLERS {
             break;
         }

@@ -33,7 +33,9 @@ pub async fn search(
     let any = Query { text, kind: Some(DocumentKind::Runbook), limit: options.runbooks, ..Query::default() };
     let mut runbooks = retrieval.search(&any.clone().about(suspect.category)).await?;
     for found in retrieval.search(&any).await? {
-        if runbooks.len() < options.runbooks && runbooks.iter().all(|known| known.chunk.doc_id != found.chunk.doc_id) {
+        if runbooks.len() < options.runbooks
+            && runbooks.iter().all(|known| known.chunk.doc_id != found.chunk.doc_id)
+        {
             runbooks.push(found);
         }
     }
@@ -54,7 +56,11 @@ fn question(incident: &Incident, suspect: &Suspect) -> String {
         .max_by_key(|log| (log.level, log.count));
     parts.extend(log.map(|log| log.template.clone()));
     parts.extend(
-        incident.deployment.as_ref().filter(|change| change.service == suspect.service).map(|_| "after a deployment".into()),
+        incident
+            .deployment
+            .as_ref()
+            .filter(|change| change.service == suspect.service)
+            .map(|_| "after a deployment".into()),
     );
     parts.join(", ")
 }

@@ -31,11 +31,13 @@ impl Library {
                 .iter()
                 .find(|s| s.anomaly_id == *anomaly_id && s.service == *service && s.metric == *metric)
                 .map(samples_text),
-            Source::Log { service, anomaly_id } => self
-                .signals
-                .iter()
-                .find(|s| s.anomaly_id == *anomaly_id && s.service == *service)
-                .map(|signal| signal.logs.iter().map(|log| log.example.as_str()).collect::<Vec<_>>().join("\n")),
+            Source::Log { service, anomaly_id } => {
+                self.signals.iter().find(|s| s.anomaly_id == *anomaly_id && s.service == *service).map(
+                    |signal| {
+                        signal.logs.iter().map(|log| log.example.as_str()).collect::<Vec<_>>().join("\n")
+                    },
+                )
+            }
             Source::Deployment { service, version } => self
                 .changes
                 .iter()
@@ -84,7 +86,10 @@ impl Dossier {
             .filter(|claim| {
                 !claim.evidence.is_empty()
                     && claim.evidence.iter().all(|id| {
-                        self.pieces.iter().find(|piece| piece.id == *id).is_some_and(|piece| library.holds(piece))
+                        self.pieces
+                            .iter()
+                            .find(|piece| piece.id == *id)
+                            .is_some_and(|piece| library.holds(piece))
                     })
             })
             .collect();

@@ -23,10 +23,14 @@ impl Default for Options {
 
 impl Section for Options {
     fn problems(&self) -> Vec<String> {
-        [("candidates", self.candidates), ("similar_incidents", self.similar_incidents), ("runbooks", self.runbooks)]
-            .into_iter()
-            .filter(|(_, value)| !(1..=5).contains(value))
-            .map(|(name, value)| format!("{name} {value} is not between 1 and 5"))
-            .collect()
+        [
+            ("candidates", self.candidates),
+            ("similar_incidents", self.similar_incidents),
+            ("runbooks", self.runbooks),
+        ]
+        .into_iter()
+        .filter(|(_, value)| !(1..=5).contains(value))
+        .map(|(name, value)| format!("{name} {value} is not between 1 and 5"))
+        .collect()
     }
 }

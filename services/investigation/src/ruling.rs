@@ -39,7 +39,9 @@ pub fn ruled_out(incident: &Incident) -> Vec<String> {
             ));
         }
     }
-    for sibling in incident.signals.iter().filter(|signal| signal.service == first.service).flat_map(|s| &s.siblings) {
+    for sibling in
+        incident.signals.iter().filter(|signal| signal.service == first.service).flat_map(|s| &s.siblings)
+    {
         let inside = (sibling.expected.lower..=sibling.expected.upper).contains(&sibling.observed);
         let is_member = |signal: &Signal| signal.service == first.service && signal.metric == sibling.metric;
         if inside && !incident.signals.iter().any(is_member) {
@@ -66,11 +68,18 @@ pub fn ruled_out(incident: &Incident) -> Vec<String> {
 pub fn missing(incident: &Incident, has_edges: bool, searched: bool) -> Vec<String> {
     let mut sentences = Vec::new();
     if let Some(first) = incident.suspects.first() {
-        if incident.signals.iter().filter(|signal| signal.service == first.service).all(|s| s.logs.is_empty()) {
-            sentences.push(format!("No warnings or errors of {} were logged, or its logs are not sent.", first.service));
+        if incident.signals.iter().filter(|signal| signal.service == first.service).all(|s| s.logs.is_empty())
+        {
+            sentences.push(format!(
+                "No warnings or errors of {} were logged, or its logs are not sent.",
+                first.service
+            ));
         }
         if !has_edges {
-            sentences.push(format!("No calls to or from {} are known: no spans, no catalogue entry.", first.service));
+            sentences.push(format!(
+                "No calls to or from {} are known: no spans, no catalogue entry.",
+                first.service
+            ));
         }
     }
     if !searched {

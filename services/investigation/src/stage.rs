@@ -28,7 +28,12 @@ impl Investigation {
         Self { options, retrieval }
     }
 
-    async fn investigate(&self, incident: &Incident, revision: u32, ctx: &Context) -> Result<RootCause, Error> {
+    async fn investigate(
+        &self,
+        incident: &Incident,
+        revision: u32,
+        ctx: &Context,
+    ) -> Result<RootCause, Error> {
         let mut library = self.library(incident, ctx).await?;
         let mut dossier = Dossier::default();
         let mut ranked: Vec<Candidate> = Vec::new();
@@ -61,7 +66,8 @@ impl Investigation {
             library.graph.callers(&suspect.service).next().is_some()
                 || library.graph.callees(&suspect.service).next().is_some()
         });
-        metrics::counter!("investigation_claims_total", "outcome" => "verified").increment((made - dropped) as u64);
+        metrics::counter!("investigation_claims_total", "outcome" => "verified")
+            .increment((made - dropped) as u64);
         metrics::counter!("investigation_claims_total", "outcome" => "dropped").increment(dropped as u64);
         Ok(RootCause {
             incident_id: incident.incident_id,
@@ -119,7 +125,8 @@ impl Stage for Investigation {
     }
 
     async fn handle(&self, incident: &Incident, ctx: &Context) -> Result<Effects, Error> {
-        let before: Option<RootCause> = ctx.store.artifact(incident.incident_id, ArtifactKind::RootCause).await?;
+        let before: Option<RootCause> =
+            ctx.store.artifact(incident.incident_id, ArtifactKind::RootCause).await?;
         if before.as_ref().is_some_and(|before| !is_news(before, incident)) {
             return Ok(Effects::none());
         }

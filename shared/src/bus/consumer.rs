@@ -100,7 +100,7 @@ impl Shared {
         match consumer.commit_consumer_state(CommitMode::Sync) {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
             Err(error) => {
-                tracing::info!(%error, "commit on revoke was refused; the records will be read again")
+                tracing::info!(%error, "commit on revoke was refused; the records will be read again");
             }
         }
         self.tracker.clear();

@@ -37,7 +37,9 @@ pub fn extents(options: &Options, topics: &[Topic], deadline: Duration) -> Resul
     let metadata = consumer.fetch_metadata(None, deadline)?;
     let mut extents = Extents::new();
     for topic in topics {
-        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic.name()) else { continue };
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic.name()) else {
+            continue;
+        };
         let mut partitions = Vec::with_capacity(found.partitions().len());
         for partition in found.partitions() {
             let (begin, end) = consumer.fetch_watermarks(topic.name(), partition.id(), deadline)?;
@@ -88,9 +90,6 @@ pub fn behind(
 /// `group`.
 fn observer(options: &Options, group: &str) -> Result<BaseConsumer, Error> {
     let mut config = options.client();
-    config
-        .set("group.id", group)
-        .set("enable.auto.commit", "false")
-        .set("allow.auto.create.topics", "false");
+    config.set("group.id", group).set("enable.auto.commit", "false").set("allow.auto.create.topics", "false");
     Ok(options.finish(config).create()?)
 }

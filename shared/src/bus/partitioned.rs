@@ -222,7 +222,7 @@ async fn restore(options: &Options, state: Topic, partition: i32) -> Result<Vec<
     let options = options.clone();
     let lines = tokio::task::spawn_blocking(move || {
         Reader::open(&options, state, Some(partition), From::Beginning, Duration::from_secs(10))?
-            .to_end(Duration::from_secs(60))
+            .to_end(Duration::from_mins(1))
     })
     .await
     .map_err(|error| Error::Other(error.to_string()))??;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::{Error, Options};
@@ -62,13 +63,12 @@ impl Reader {
             .set("fetch.wait.max.ms", "50")
             .set("allow.auto.create.topics", "false");
         let consumer: BaseConsumer = options.finish(config).create()?;
-        let partitions: Vec<i32> = match partition {
-            Some(partition) => vec![partition],
-            None => {
-                let metadata = consumer.fetch_metadata(Some(topic.name()), deadline)?;
-                let found = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
-                found.iter().map(|partition| partition.id()).collect()
-            }
+        let partitions: Vec<i32> = if let Some(partition) = partition {
+            vec![partition]
+        } else {
+            let metadata = consumer.fetch_metadata(Some(topic.name()), deadline)?;
+            let found = metadata.topics().first().map_or(&[][..], MetadataTopic::partitions);
+            found.iter().map(MetadataPartition::id).collect()
         };
         let mut list = TopicPartitionList::new();
         let mut ends = Vec::with_capacity(partitions.len());
@@ -91,8 +91,7 @@ impl Reader {
     /// Returns the next record, or none if none came within `wait`.
     pub fn next(&mut self, wait: Duration) -> Result<Option<Line>, Error> {
         match self.consumer.poll(wait) {
-            None => Ok(None),
-            Some(Err(KafkaError::PartitionEOF(_))) => Ok(None),
+            None | Some(Err(KafkaError::PartitionEOF(_))) => Ok(None),
             Some(Err(error)) => Err(error.into()),
             Some(Ok(message)) => {
                 let headers = message.headers().map_or_else(Vec::new, |headers| {

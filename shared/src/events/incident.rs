@@ -123,7 +123,8 @@ impl Signal {
             cleared_at: cleared.then_some(anomaly.observed_at),
             interval_ms: anomaly.interval_ms,
             explanation: match before {
-                Some(before) if cleared => before.explanation.clone(),
+                // the sentence of the strongest revision says why it counts; later ones tell of the way back
+                Some(before) if cleared || anomaly.evidence < before.evidence => before.explanation.clone(),
                 _ => anomaly.explanation.clone(),
             },
             samples: anomaly.context.samples.clone(),

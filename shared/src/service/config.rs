@@ -192,7 +192,6 @@ impl<S: Section> Config<S> {
         let environment = config::Environment::with_prefix("FIREWATCH")
             .prefix_separator("_")
             .separator("__")
-            .try_parsing(true)
             .source(Some(variables));
         let merged =
             builder.add_source(environment).build().map_err(|error| Problems(vec![error.to_string()]))?;

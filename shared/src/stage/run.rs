@@ -274,7 +274,7 @@ impl<S: Stage> Runtime<S> {
         }
         let again = error.class() == Class::Retry && timer.attempts + 1 < MAX_TIMER_ATTEMPTS;
         let due =
-            again.then(|| self.base.clock.now() + backoff(timer.attempts + 3).min(Duration::from_secs(60)));
+            again.then(|| self.base.clock.now() + timer_backoff(timer.attempts));
         let outcome = if again { "again" } else { "failed" };
         metrics::counter!("firewatch_timers_total", "stage" => S::NAME, "outcome" => outcome).increment(1);
         tracing::warn!(timer = timer.name, key = timer.key, attempts = timer.attempts + 1, again, %error, "timer failed");
@@ -469,4 +469,9 @@ fn class_name(class: Class) -> &'static str {
 /// Returns the pause before the next try: 100 ms, doubled each time, at most 5 s.
 fn backoff(attempts: u32) -> Duration {
     Duration::from_millis(100 << attempts.min(6)).min(Duration::from_secs(5))
+}
+
+/// Returns the pause before a timer rings again: 1 s, doubled each time, at most a minute.
+fn timer_backoff(attempts: u32) -> Duration {
+    Duration::from_secs(1 << attempts.min(6)).min(Duration::from_mins(1))
 }

@@ -9,7 +9,7 @@ use crate::ids::EventId;
 use crate::store::{Error, Store};
 
 /// How long a claimed timer may take before another replica may claim it. Longer than any one outside call.
-pub const LEASE: Duration = Duration::from_secs(60);
+pub const LEASE: Duration = Duration::from_mins(1);
 
 impl Store {
     /// Claims timers of `stage` that are due at `now`; of each (key, name) only the oldest that waits.

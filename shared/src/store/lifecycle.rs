@@ -116,24 +116,18 @@ pub fn apply(
         };
     };
 
-    let forward = |from: State, to: State| if from < to { to } else { from };
     incident.state = match (incident.state, change) {
-        (_, Change::Opened { .. }) => return Err(illegal),
         (state, Change::Reassessed(assessment)) if state.is_open() => {
             reassess(&mut incident, *assessment);
             state
         }
         (Detecting, Change::Announced) => Correlating,
-        (state @ (Investigating | RcaComplete | Remediating | Resolved), Change::Announced) => state,
-        (Correlating, Change::InvestigationStarted) => Investigating,
-        (
-            state @ (Investigating | RcaComplete | Remediating | Resolved | Closed),
-            Change::InvestigationStarted,
-        ) => state,
+        (state, Change::InvestigationStarted) if state >= Correlating => state.max(Investigating),
         (state @ (Correlating | Investigating | RcaComplete | Remediating), Change::CauseRanked) => {
-            forward(state, RcaComplete)
+            state.max(RcaComplete)
         }
-        (state @ (RcaComplete | Remediating), Change::PlanProposed) => forward(state, Remediating),
+        (state @ (RcaComplete | Remediating), Change::PlanProposed) => state.max(Remediating),
+        // knowledge that comes late is recorded and moves nothing
         (state @ (Resolved | Closed), Change::CauseRanked | Change::PlanProposed) => state,
         (state, Change::Resolved { at }) if state.is_open() => {
             incident.resolved_at = Some(at.max(incident.started_at));

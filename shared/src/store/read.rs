@@ -224,7 +224,7 @@ impl Store {
             .await?
             .query_opt("select body, state from notifications where id = $1", &[&id.0])
             .await?;
-        row.map(notification).transpose()
+        row.as_ref().map(notification).transpose()
     }
 
     /// Returns the notifications of an incident, oldest first.
@@ -236,11 +236,12 @@ impl Store {
             .client()
             .await?
             .query(
-                "select body, state from notifications where incident_id = $1 order by created_at, kind",
+                "select body, state from notifications where incident_id = $1 order by created_at, \
+                 array_position(array['opened', 'root_cause', 'plan', 'resolved', 'postmortem'], kind)",
                 &[&id.0],
             )
             .await?;
-        rows.into_iter().map(notification).collect()
+        rows.iter().map(notification).collect()
     }
 
     /// Returns the service catalogue as it was last seeded; empty if it never was.
@@ -250,6 +251,7 @@ impl Store {
     }
 
     /// Returns what a step of an event gave, if it has succeeded before.
+    #[cfg(feature = "stage")]
     pub(crate) async fn step(
         &self,
         consumer: &str,
@@ -268,6 +270,7 @@ impl Store {
     }
 
     /// Keeps what a step gave. The first result stays.
+    #[cfg(feature = "stage")]
     pub(crate) async fn remember_step(
         &self,
         consumer: &str,
@@ -286,6 +289,7 @@ impl Store {
     }
 
     /// Tells whether a consumer has handled an event.
+    #[cfg(feature = "stage")]
     pub(crate) async fn is_processed(&self, consumer: &str, event: EventId) -> Result<bool, Error> {
         let row = self
             .client()
@@ -304,7 +308,7 @@ async fn read_catalogue<C: tokio_postgres::GenericClient + Sync>(client: &C) -> 
     Ok(Catalogue::new(rows.into_iter().map(|row| row.get::<_, Json<Service>>(0).0)))
 }
 
-fn notification(row: tokio_postgres::Row) -> Result<(Notification, NotificationState), Error> {
+fn notification(row: &tokio_postgres::Row) -> Result<(Notification, NotificationState), Error> {
     let state: String = row.get(1);
     Ok((serde_json::from_value(row.get(0))?, serde_json::from_value(Value::String(state))?))
 }

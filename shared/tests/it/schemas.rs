@@ -33,7 +33,10 @@ fn required_fields_are_those_that_were_promised() {
         let required: Vec<&str> =
             value["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for field in &required {
-            assert!(value["properties"].get(field).is_some(), "{name} requires {field}, which it does not have");
+            assert!(
+                value["properties"].get(field).is_some(),
+                "{name} requires {field}, which it does not have"
+            );
         }
         assert!(!required.is_empty(), "{name} requires nothing: any object would pass for one");
     }

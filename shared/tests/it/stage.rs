@@ -112,10 +112,14 @@ impl Place {
     }
 
     /// Starts a replica.
-    async fn start(&self, name: &str) -> (Arc<CancellationToken>, tokio::task::JoinHandle<anyhow::Result<()>>) {
+    async fn start(
+        &self,
+        name: &str,
+    ) -> (Arc<CancellationToken>, tokio::task::JoinHandle<anyhow::Result<()>>) {
         let shutdown = CancellationToken::new();
         let deps = Deps { process: name.to_owned(), readiness: Readiness::default() };
-        let base = Base::connect(&self.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
+        let base =
+            Base::connect(&self.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
         (Arc::new(shutdown), tokio::spawn(run(Notes::default(), base)))
     }
 
@@ -158,8 +162,14 @@ impl Place {
     async fn dead_letters(&self, key: String) -> Vec<(String, Vec<u8>)> {
         let options = self.common.kafka.clone();
         let lines = tokio::task::spawn_blocking(move || {
-            Reader::open(&options, Topic::DeadLetters("remediation"), None, From::Beginning, Duration::from_secs(10))
-                .and_then(|reader| reader.to_end(Duration::from_secs(20)))
+            Reader::open(
+                &options,
+                Topic::DeadLetters("remediation"),
+                None,
+                From::Beginning,
+                Duration::from_secs(10),
+            )
+            .and_then(|reader| reader.to_end(Duration::from_secs(20)))
         })
         .await
         .unwrap()
@@ -186,8 +196,14 @@ async fn a_redelivered_event_has_one_effect_and_a_paid_step_is_paid_once() {
     place.send(id, 2, "end").await;
     let (shutdown, running) = place.start("one").await;
     place.wait_for(id, &["fail twice", "end"]).await;
-    let paid: Vec<i64> =
-        place.store.timeline(id).await.unwrap().iter().map(|entry| entry.detail["paid"].as_i64().unwrap()).collect();
+    let paid: Vec<i64> = place
+        .store
+        .timeline(id)
+        .await
+        .unwrap()
+        .iter()
+        .map(|entry| entry.detail["paid"].as_i64().unwrap())
+        .collect();
     assert_eq!(paid, [0, 1], "the step of the first event ran once although it was tried three times");
     shutdown.cancel();
     running.await.unwrap().unwrap();
@@ -209,7 +225,11 @@ async fn poison_goes_to_the_dead_letters_and_blocks_nothing() {
     place.wait_for(id, &["good"]).await;
     let letters = place.dead_letters(key).await;
     assert_eq!(letters.len(), 5, "{letters:?}");
-    assert!(letters.iter().any(|(reason, payload)| reason.contains("malformed") && payload == b"\xff\xfe not json"));
+    assert!(
+        letters
+            .iter()
+            .any(|(reason, payload)| reason.contains("malformed") && payload == b"\xff\xfe not json")
+    );
     assert!(letters.iter().any(|(reason, _)| reason.contains("never acceptable")), "{letters:?}");
     assert!(letters.iter().any(|(reason, _)| reason.contains("never there")), "{letters:?}");
     shutdown.cancel();

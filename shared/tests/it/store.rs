@@ -53,7 +53,9 @@ async fn an_event_that_is_applied_by_ten_replicas_at_once_has_one_effect() {
     let mut replicas = tokio::task::JoinSet::new();
     for replica in 0..10 {
         let (store, effects) = (other_process(&database, &format!("replica-{replica}")), effects.clone());
-        replicas.spawn(async move { store.apply("remediation", Cause::Event(event("ten")), None, &effects).await });
+        replicas.spawn(async move {
+            store.apply("remediation", Cause::Event(event("ten")), None, &effects).await
+        });
     }
     let outcomes: Vec<Applied> = replicas.join_all().await.into_iter().map(Result::unwrap).collect();
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == Applied::Committed).count(), 1, "{outcomes:?}");
@@ -94,7 +96,9 @@ async fn rows_of_a_dead_process_are_published_by_another_in_order_and_once() {
     let dead = other_process(&database, "dead");
     for order in 1..=20 {
         let effects = Effects { publish: vec![action(id, order)], ..Effects::none() };
-        dead.apply("remediation", Cause::Event(event(&format!("{id}-{order}"))), None, &effects).await.unwrap();
+        dead.apply("remediation", Cause::Event(event(&format!("{id}-{order}"))), None, &effects)
+            .await
+            .unwrap();
     }
     drop(dead);
     let mut relays = tokio::task::JoinSet::new();
@@ -134,9 +138,10 @@ async fn several_processes_can_migrate_at_once() {
     let database = stack::testing::postgres().await.unwrap();
     let mut processes = tokio::task::JoinSet::new();
     for process in 0..6 {
-        let options =
-            Options { url: database.url(), schema: "fresh".into(), ..Options::default() };
-        processes.spawn(async move { Store::new(&options, &format!("process-{process}")).unwrap().migrate().await });
+        let options = Options { url: database.url(), schema: "fresh".into(), ..Options::default() };
+        processes.spawn(async move {
+            Store::new(&options, &format!("process-{process}")).unwrap().migrate().await
+        });
     }
     for outcome in processes.join_all().await {
         outcome.unwrap();

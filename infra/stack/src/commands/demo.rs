@@ -50,11 +50,21 @@ pub(crate) async fn demo(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn simulator(arguments: &Arguments, seed: u64) -> Result<Program> {
-    let mut simulator = Program::new("simulator")
-        .with(["--interval", "1s", "--first-fault-after", &HEALTHY.to_string(), "--seed", &seed.to_string()]);
+    let mut simulator = Program::new("simulator").with([
+        "--interval",
+        "1s",
+        "--first-fault-after",
+        &HEALTHY.to_string(),
+        "--seed",
+        &seed.to_string(),
+    ]);
     if let Some(scenario) = arguments.scenario.as_deref().filter(|scenario| !scenario.is_empty()) {
         let known = Scenario::ALL.map(|scenario| scenario.to_string());
-        ensure!(known.iter().any(|known| known == scenario), "no scenario {scenario:?}; there are {}", known.join(", "));
+        ensure!(
+            known.iter().any(|known| known == scenario),
+            "no scenario {scenario:?}; there are {}",
+            known.join(", ")
+        );
         simulator = simulator.with(["--scenario", scenario]);
     }
     Ok(if arguments.ending.once { simulator.with(["--once"]) } else { simulator })
@@ -65,7 +75,9 @@ async fn tell(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) ->
     stack.spawn(simulator)?;
     stack.ready()?;
     println!("\nWhere to look\n{}", places(stack));
-    println!("The shop is open (seed {seed}). Its first fault breaks out in {HEALTHY} s; until then the agents learn what is normal.\n");
+    println!(
+        "The shop is open (seed {seed}). Its first fault breaks out in {HEALTHY} s; until then the agents learn what is normal.\n"
+    );
     let interrupted = tokio::select! {
         () = narration.one_fault(ending.deadline()) => false,
         interrupted = super::interrupted() => interrupted.map(|()| true)?,

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use jiff::tz::TimeZone;
 use shared::clock::{Clock, SystemClock};
 use stack::news::News;
 use stack::story::Story;
@@ -25,7 +26,7 @@ pub(super) struct Narration {
 impl Narration {
     pub(super) fn new(news: Receiver<News>) -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some() || !std::io::stdout().is_terminal();
-        Self { story: Story::default(), teller: Teller { colours: !plain }, news }
+        Self { story: Story::default(), teller: Teller { colours: !plain, zone: TimeZone::system() }, news }
     }
 
     /// Tells until nothing is missing from the story of one fault, or until `deadline` has passed.

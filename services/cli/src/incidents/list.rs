@@ -1,5 +1,6 @@
 //! The list of incidents.
 
+use comfy_table::ColumnConstraint;
 use shared::events::Incident;
 
 use super::{lasted, severity_tone, state_tone};
@@ -11,7 +12,7 @@ pub fn render(incidents: &[Incident], screen: &Screen) -> String {
     if incidents.is_empty() {
         return "no incidents\n".to_owned();
     }
-    let mut table = screen.table(&["NUMBER", "SEVERITY", "STATE", "TITLE", "SUSPECT", "OPENED", "LASTED"]);
+    let mut table = screen.table(&["#", "SEV", "STATE", "TITLE", "SUSPECT", "OPENED", "LASTED"]);
     for incident in incidents {
         let suspect = incident.suspect().map_or_else(
             || "none stands out".to_owned(),
@@ -26,6 +27,12 @@ pub fn render(incidents: &[Incident], screen: &Screen) -> String {
             cell(Tone::Plain, ago(screen.now, incident.opened_at)),
             cell(Tone::Plain, lasted(incident, screen)),
         ]);
+    }
+    // where room is short, words give way before figures do
+    for narrow in [0, 1, 2, 5, 6] {
+        if let Some(column) = table.column_mut(narrow) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     finished(&table)
 }

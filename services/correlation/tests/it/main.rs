@@ -1,5 +1,7 @@
 //! Decisions of correlation, without any bus or database.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod shop;
 
 use correlation::grouping::{Verdict, decide};
@@ -58,7 +60,9 @@ fn a_weak_signal_opens_nothing_and_joins_what_opens_later() {
 #[test]
 fn weak_signals_of_several_series_open_together() {
     let mut shop = Shop::default();
-    for (metric, kind) in [("cpu_percent", Kind::Cpu), ("latency_p99_ms", Kind::Latency), ("error_rate", Kind::Errors)] {
+    for (metric, kind) in
+        [("cpu_percent", Kind::Cpu), ("latency_p99_ms", Kind::Latency), ("error_rate", Kind::Errors)]
+    {
         let mut weak = anomaly("inventory", metric, kind, 10);
         (weak.status, weak.evidence) = (Status::Suspect, 3.0);
         shop.take(&weak);
@@ -69,8 +73,10 @@ fn weak_signals_of_several_series_open_together() {
 #[test]
 fn an_incident_is_over_when_every_member_has_cleared_and_not_before() {
     let mut shop = Shop::default();
-    let (mut pool, mut errors) =
-        (anomaly("payment", "db_connections", Kind::Pool, 10), anomaly("payment", "error_rate", Kind::Errors, 12));
+    let (mut pool, mut errors) = (
+        anomaly("payment", "db_connections", Kind::Pool, 10),
+        anomaly("payment", "error_rate", Kind::Errors, 12),
+    );
     shop.take(&pool);
     shop.take(&errors);
     for (member, last) in [(&mut pool, false), (&mut errors, true)] {
@@ -105,7 +111,8 @@ fn an_older_revision_changes_nothing() {
     let mut newer = anomaly("payment", "latency_p99_ms", Kind::Latency, 10);
     newer.revision = 3;
     shop.take(&newer);
-    let decision = decide(&anomaly("payment", "latency_p99_ms", Kind::Latency, 10), &shop.around(), &Options::default());
+    let decision =
+        decide(&anomaly("payment", "latency_p99_ms", Kind::Latency, 10), &shop.around(), &Options::default());
     assert_eq!(decision.verdict, Verdict::Stale);
 }
 
@@ -142,16 +149,13 @@ fn severity_is_never_lowered_while_the_incident_lasts() {
     let mut shop = Shop::default();
     shop.take(&anomaly("payment", "error_rate", Kind::Errors, 10));
     let worst = shop.incidents[0].severity;
-    let mut assessment = match decide(
-        &anomaly("payment", "cpu_percent", Kind::Cpu, 12),
-        &shop.around(),
-        &Options::default(),
-    )
-    .verdict
-    {
-        Verdict::Belongs { assessment, .. } => assessment,
-        other => panic!("{other:?}"),
-    };
+    let mut assessment =
+        match decide(&anomaly("payment", "cpu_percent", Kind::Cpu, 12), &shop.around(), &Options::default())
+            .verdict
+        {
+            Verdict::Belongs { assessment, .. } => assessment,
+            other => panic!("{other:?}"),
+        };
     assessment.severity = shared::events::Severity::Sev4;
     let incident = shop.incidents[0].clone();
     let id = incident.incident_id;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use detection::{At, Partition, Settings};
+use shared::events::Topic;
 use shared::events::anomaly::{Anomaly, Status};
 use shared::events::fault::{Phase, Scenario};
-use shared::events::Topic;
 use simulator::noise::Noise;
 use simulator::schedule::Faults;
 use simulator::{Options, Shop, record};

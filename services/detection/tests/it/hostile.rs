@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use detection::partition::Drop;
+use detection::outcome::Reason;
 use detection::{At, Partition, Settings};
 use shared::events::MAX_PAYLOAD;
 use shared::events::anomaly::Status;
@@ -19,7 +19,7 @@ fn sample(service: &str, metric: &str, value: f64, ts_ms: i64) -> Vec<u8> {
     format!(r#"{{"service":"{service}","metric":"{metric}","value":{value},"ts_ms":{ts_ms}}}"#).into_bytes()
 }
 
-fn dropped(partition: &mut Partition, ts_ms: i64) -> Option<Drop> {
+fn dropped(partition: &mut Partition, ts_ms: i64) -> Option<Reason> {
     let outcome = partition.metrics(&sample("user", "m", 1.0, ts_ms), at(0));
     assert!(outcome.refused.is_none());
     outcome.dropped.iter().next().map(|(reason, count)| {
@@ -33,12 +33,12 @@ fn times_out_of_order_are_dropped_by_reason() {
     let mut partition = Partition::new(0, Arc::default());
     for (ts_ms, reason) in [
         (START_MS, None),
-        (START_MS, Some(Drop::Duplicate)),
-        (START_MS - 1, Some(Drop::OutOfOrder)),
-        (START_MS - HOUR_MS - 1, Some(Drop::Late)),
-        (i64::MIN, Some(Drop::Late)),
-        (i64::MAX, Some(Drop::Ahead)),
-        (START_MS + 300_001, Some(Drop::Ahead)),
+        (START_MS, Some(Reason::Duplicate)),
+        (START_MS - 1, Some(Reason::OutOfOrder)),
+        (START_MS - HOUR_MS - 1, Some(Reason::Late)),
+        (i64::MIN, Some(Reason::Late)),
+        (i64::MAX, Some(Reason::Ahead)),
+        (START_MS + 300_001, Some(Reason::Ahead)),
         (START_MS + 300_000, None),
         // the others have moved on, though the record's time has not
         (START_MS + 600_000, None),
@@ -50,7 +50,7 @@ fn times_out_of_order_are_dropped_by_reason() {
 #[test]
 fn a_first_sample_of_the_far_future_does_not_block_the_series() {
     let mut partition = Partition::new(0, Arc::default());
-    assert_eq!(dropped(&mut partition, START_MS + 24 * HOUR_MS), Some(Drop::Ahead));
+    assert_eq!(dropped(&mut partition, START_MS + 24 * HOUR_MS), Some(Reason::Ahead));
     assert_eq!(dropped(&mut partition, START_MS), None);
 }
 
@@ -71,6 +71,7 @@ fn series_are_bounded() {
 
 #[test]
 fn junk_between_samples_changes_nothing() {
+    let huge = vec![b' '; MAX_PAYLOAD + 1];
     let junk: [&[u8]; 9] = [
         b"",
         b"{",
@@ -80,7 +81,7 @@ fn junk_between_samples_changes_nothing() {
         br#"{"service":"user","metric":"m","value":null,"ts_ms":1}"#,
         br#"{"service":"user","metric":"m","value":1e999,"ts_ms":1}"#,
         br#"{"service":"user","metric":"m","value":1,"ts_ms":1.5}"#,
-        &[b' '; MAX_PAYLOAD + 1],
+        &huge,
     ];
     let mut partition = Partition::new(0, Arc::default());
     let mut firing = 0;
@@ -104,7 +105,8 @@ fn the_largest_numbers_leave_finite_anomalies() {
     let mut told = 0;
     for i in 0..600 {
         let value = if i % 7 < 3 && i > 100 { 1e100 } else { -1e100 + f64::from(i % 3) * 1e99 };
-        let outcome = partition.metrics(&sample("user", "m", value, START_MS + i64::from(i) * 1000), at(i64::from(i)));
+        let outcome =
+            partition.metrics(&sample("user", "m", value, START_MS + i64::from(i) * 1000), at(i64::from(i)));
         for anomaly in &outcome.anomalies {
             shared::events::encode(anomaly).unwrap();
             told += 1;

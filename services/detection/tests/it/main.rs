@@ -1,5 +1,7 @@
 //! Detection as a whole: quiet on noise, early on faults, unmoved by hostile input, the same after a restart.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+
 mod fire;
 mod found;
 mod hostile;

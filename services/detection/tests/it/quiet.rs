@@ -1,5 +1,8 @@
 //! Healthy series raise nothing.
 
+use simulator::schedule::Faults;
+
+use crate::fire::watch;
 use crate::shop::{Alarms, Noise, SERVICES, Watched, quiet};
 
 /// Series of the healthy shop.
@@ -9,14 +12,30 @@ const SERIES: u32 = SERVICES.len() as u32 * 7;
 fn an_hour_and_a_day_of_thin_tailed_noise_raise_nothing_at_all() {
     for noise in [Noise::Uniform, Noise::Gaussian, Noise::Sluggish(0.5)] {
         for (interval_ms, samples) in [(10_000, 360), (1000, 3600), (10_000, 8640)] {
-            assert_eq!(quiet(noise, interval_ms, samples, 1), Alarms::default(), "{noise:?} {interval_ms} ms");
+            assert_eq!(
+                quiet(noise, interval_ms, samples, 1),
+                Alarms::default(),
+                "{noise:?} {interval_ms} ms"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_hour_of_the_simulator_without_faults_fires_nothing() {
+    for noise in [simulator::noise::Noise::Gaussian, simulator::noise::Noise::Skewed] {
+        for seed in 0..4 {
+            let run = watch(Faults::Quiet, noise, seed, 1, 1, 360);
+            assert!(run.fired(0).is_empty(), "{noise:?} seed {seed}: {:?}", run.fired(0));
         }
     }
 }
 
 #[test]
 fn a_day_of_skewed_or_bursty_noise_fires_nothing_and_suspects_little() {
-    for (noise, suspects_a_series) in [(Noise::Skewed(0.2), 0.1), (Noise::Skewed(0.4), 1.5), (Noise::Bursty, 2.5)] {
+    for (noise, suspects_a_series) in
+        [(Noise::Skewed(0.2), 0.1), (Noise::Skewed(0.4), 1.5), (Noise::Bursty, 2.5)]
+    {
         let day = quiet(noise, 10_000, 8640, 1);
         assert_eq!(day.firing, 0, "{noise:?}");
         assert!(f64::from(day.suspects) <= suspects_a_series * f64::from(SERIES), "{noise:?} {day:?}");

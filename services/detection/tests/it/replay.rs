@@ -21,7 +21,11 @@ fn file() -> String {
         );
         if i == 100 {
             let _ = writeln!(file, "\nnot a sample");
-            let _ = writeln!(file, r#"{{"ts_ms":{},"service":"payment","metric":"latency_p99_ms","value":1}}"#, ts_ms - 5);
+            let _ = writeln!(
+                file,
+                r#"{{"ts_ms":{},"service":"payment","metric":"latency_p99_ms","value":1}}"#,
+                ts_ms - 5
+            );
         }
     }
     file

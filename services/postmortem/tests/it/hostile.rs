@@ -86,13 +86,14 @@ fn shape(markdown: &str) -> Shape {
         match event {
             Event::Html(html) | Event::InlineHtml(html) => panic!("{html:?} is HTML in\n{markdown}"),
             Event::Start(
-                tag @ (Tag::Link { .. } | Tag::Image { .. } | Tag::HtmlBlock | Tag::CodeBlock(_)),
-            ) => {
-                panic!("{tag:?} in\n{markdown}")
-            }
-            Event::Start(tag @ (Tag::Emphasis | Tag::Strikethrough | Tag::BlockQuote(_))) => {
-                panic!("{tag:?} in\n{markdown}")
-            }
+                tag @ (Tag::Link { .. }
+                | Tag::Image { .. }
+                | Tag::HtmlBlock
+                | Tag::CodeBlock(_)
+                | Tag::Emphasis
+                | Tag::Strikethrough
+                | Tag::BlockQuote(_)),
+            ) => panic!("{tag:?} in\n{markdown}"),
             Event::Start(Tag::Heading { .. }) => shape.headings += 1,
             Event::Start(Tag::Item) => shape.items += 1,
             Event::Start(Tag::Paragraph) => shape.paragraphs += 1,

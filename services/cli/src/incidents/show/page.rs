@@ -17,6 +17,10 @@ impl<'s> Page<'s> {
         self.text
     }
 
+    pub(super) fn columns(&self) -> usize {
+        self.screen.columns()
+    }
+
     pub(super) fn paint(&self, tone: Tone, text: &str) -> String {
         self.screen.paint(tone, text)
     }

@@ -11,8 +11,10 @@ use crate::terminal::sparkline::Sparkline;
 
 /// Signals that are shown with their samples; a storm has hundreds.
 const MOST: usize = 20;
-/// Samples that are drawn of each.
+/// Most samples that are drawn of each.
 const SAMPLES: usize = 60;
+/// Columns that are left for the scale behind them.
+const SCALE: usize = 24;
 const INDENT: &str = "      ";
 
 pub(super) fn render(page: &mut Page<'_>, signals: &[Signal]) {
@@ -63,7 +65,8 @@ fn one(page: &mut Page<'_>, signal: &Signal) {
         quantity(band.upper, &signal.unit),
         time_of_day(signal.started_at),
     ));
-    draw(page, &Sparkline::of(&signal.samples, *band, SAMPLES));
+    let room = page.columns().saturating_sub(INDENT.len() + SCALE);
+    draw(page, &Sparkline::of(&signal.samples, *band, SAMPLES.min(room)));
     page.faint(INDENT, &signal.explanation);
 }
 
