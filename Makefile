@@ -69,6 +69,10 @@ check: ## Checks format, lints, dependencies and documentation
 	cargo shear
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --quiet
 
+.PHONY: bench
+bench: install ## Measures detection beside the naive way; figures also in target/bench/summary.json
+	cargo run --quiet --release -p detection --example throughput
+
 .PHONY: audit
 audit: ## Looks for known vulnerabilities of the dependencies (needs a network)
 	@infra/install.sh --check

@@ -2,7 +2,8 @@
 """Compares the dashboards with the code: a panel asks only for metrics that exist, and every metric is on a panel.
 
 Metric names are read from the Rust files that use the macros of `metrics`, and from those called metrics.rs; so a name is
-a literal, where it is used or in an enum of the service.
+a literal, where it is used or in an enum of the service. All begin with `firewatch_`, those of the simulator with
+`simulator_`.
 """
 
 import json
@@ -11,9 +12,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-OWNERS = "firewatch|detection|correlation|investigation|remediation|communication|postmortem|simulator"
-NAME = re.compile(rf'"((?:{OWNERS})_[a-z_]+)"')
+NAME = re.compile(r'"((?:firewatch|simulator)_[a-z_]+)"')
 MACRO = re.compile(r"\b(?:counter|gauge|histogram)!\(")
+MADE = re.compile(MACRO.pattern + r'\s*"([a-z_]+)"')
+LISTED = re.compile(r'\bSelf::\w+ => "([a-z_]+)"')
 # what a histogram is asked for by
 SUFFIX = re.compile(r"_(?:bucket|sum|count)$")
 # made by Prometheus itself
@@ -35,7 +37,9 @@ def names_in_code():
         for file in (ROOT / crate / "src").rglob("*.rs"):
             text = file.read_text()
             if file.name == "metrics.rs" or MACRO.search(text):
-                names.update(NAME.findall(text))
+                names.update(NAME.findall(text) + MADE.findall(text))
+            if file.name == "metrics.rs":
+                names.update(LISTED.findall(text))
     return names
 
 
@@ -69,6 +73,7 @@ def main():
                     if known not in code:
                         problems.append(f"{file.name}, {panel['title']!r}: no code has {name}")
     problems += [f"no dashboard shows {name}" for name in sorted(code - shown)]
+    problems += [f"{name} has another prefix" for name in sorted(code) if not NAME.fullmatch(f'"{name}"')]
     for problem in problems:
         print(problem, file=sys.stderr)
     if not shown or not shop:

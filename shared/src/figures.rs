@@ -54,24 +54,34 @@ pub fn number(value: f64) -> String {
     if size != 0.0 && !(1e-3..1e12).contains(&size) {
         return format!("{value:.2e}");
     }
-    // counted after rounding, so that 9.996 is 10 and not 10.00
     let digits = if size == 0.0 { 1.0 } else { size.log10().floor() + 1.0 };
     let decimals = (3.0 - digits).clamp(0.0, 5.0) as usize;
     let fixed = format!("{value:.decimals$}");
     let (whole, fraction) = fixed.split_once('.').unwrap_or((&fixed, ""));
     let fraction = fraction.trim_end_matches('0');
     let (sign, whole) = whole.strip_prefix('-').map_or(("", whole), |rest| ("−", rest));
-    let mut grouped = String::new();
-    for (place, digit) in whole.chars().enumerate() {
-        if place > 0 && (whole.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
+    let grouped = grouped(whole);
     if grouped == "0" && fraction.is_empty() {
         return grouped;
     }
     if fraction.is_empty() { format!("{sign}{grouped}") } else { format!("{sign}{grouped}.{fraction}") }
+}
+
+/// Returns a count with its thousands grouped, e.g. `49,900`.
+pub fn count(count: i64) -> String {
+    let sign = if count < 0 { "−" } else { "" };
+    format!("{sign}{}", grouped(&count.unsigned_abs().to_string()))
+}
+
+fn grouped(digits: &str) -> String {
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
 }
 
 /// Returns a share of 1 in percent; near certainty is not rounded to certainty.
@@ -133,6 +143,7 @@ mod tests {
         assert_eq!(read, ["7,380 ms", "97.4 %", "0.5 %", "10", "100", "−1,234 jobs"]);
         assert_eq!(figure(1.5 * 1024.0 * 1024.0 * 1024.0, "By").replace('\u{a0}', " "), "1.5 GiB");
         assert_eq!(number(1e300), "1.00e300");
+        assert_eq!([count(0), count(999), count(-1_234_567)], ["0", "999", "−1,234,567"]);
     }
 
     #[test]

@@ -35,9 +35,9 @@ pub fn one_line(text: &str, max: usize) -> String {
     line
 }
 
-/// Characters that reorder or hide what is around them (Unicode TR 36): direction marks, zero-width characters,
-/// interlinear annotation and the byte order mark.
-fn steers(character: char) -> bool {
+/// Tells whether a character reorders or hides what is around it (Unicode TR 36): direction marks, zero-width
+/// characters, interlinear annotation, tags and the byte order mark.
+pub fn steers(character: char) -> bool {
     matches!(
         character,
         '\u{00AD}' | '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}'

@@ -4,6 +4,8 @@
 //! mail sink, found through the environment. Without it each test process starts what it asks for, once, and the guard
 //! removes it after the process, so that a plain `cargo test -p CRATE` works too.
 
+pub mod bench;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,54 +1,27 @@
-//! Numbers, times and durations as people read them.
+//! Figures as a terminal shows them: common blanks, times that sort, durations that fit a column.
 
 use jiff::{SignedDuration, Timestamp};
-
-/// Returns a value with about three significant digits, e.g. `0.52`, `98.7`, `7,380`.
-pub fn number(value: f64) -> String {
-    let size = value.abs();
-    if size >= 1e15 || (size > 0.0 && size < 0.001) {
-        return format!("{value:.2e}");
-    }
-    if size >= 999.5 {
-        return grouped(value.round() as i64);
-    }
-    let digits = match size {
-        99.95.. => 0,
-        9.995.. => 1,
-        0.995.. => 2,
-        _ => 3,
-    };
-    let text = format!("{value:.digits$}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    if text == "-0" { "0".to_owned() } else { text.to_owned() }
-}
-
-/// Returns a count with its thousands apart, e.g. `49,900`.
-pub fn grouped(count: i64) -> String {
-    let digits = count.unsigned_abs().to_string();
-    let mut text = String::from(if count < 0 { "-" } else { "" });
-    for (index, digit) in digits.char_indices() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+use shared::events::anomaly::Band;
+use shared::figures;
 
 /// Returns a value with its unit, e.g. `98.7 %`.
 pub fn quantity(value: f64, unit: &str) -> String {
-    if unit.is_empty() { number(value) } else { format!("{} {unit}", number(value)) }
+    breakable(&figures::figure(value, unit))
+}
+
+/// Returns a band, e.g. `22 to 38.2 %`.
+pub fn band(band: &Band, unit: &str) -> String {
+    breakable(&figures::band(band, unit)).replacen('–', " to ", 1)
 }
 
 /// Returns a share of 1 in percent; only certainty reads `100 %`.
 pub fn percent(share: f64) -> String {
-    match share {
-        1.0.. => "100 %".to_owned(),
-        0.995.. => ">99 %".to_owned(),
-        0.005.. => format!("{:.0} %", share * 100.0),
-        _ if share > 0.0 => "<1 %".to_owned(),
-        _ => "0 %".to_owned(),
-    }
+    breakable(&figures::percent(share))
+}
+
+/// Returns a figure with common blanks: what is copied from a terminal is searched for and compared.
+fn breakable(figure: &str) -> String {
+    figure.replace('\u{a0}', " ")
 }
 
 /// Returns a duration in its two largest units, e.g. `4m 22s`.
@@ -80,14 +53,9 @@ pub fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// Returns the time of the day, UTC, to the second.
-pub fn time_of_day(at: Timestamp) -> String {
-    at.strftime("%H:%M:%S").to_string()
-}
-
 /// Returns a count with its noun, e.g. `1 step`, `5 steps`.
 pub fn counted(count: usize, noun: &str) -> String {
-    format!("{} {noun}{}", grouped(count as i64), if count == 1 { "" } else { "s" })
+    format!("{} {noun}{}", figures::count(count as i64), if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -95,28 +63,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_keep_about_three_digits() {
-        let cases = [
-            (0.0, "0"),
-            (-0.0001, "-1.00e-4"),
-            (0.5, "0.5"),
-            (0.9996, "1"),
-            (5.0, "5"),
-            (9.996, "10"),
-            (98.74, "98.7"),
-            (380.2, "380"),
-            (999.7, "1,000"),
-            (49_900.0, "49,900"),
-            (-1_234_567.0, "-1,234,567"),
-            (1e300, "1.00e300"),
-        ];
-        for (value, text) in cases {
-            assert_eq!(number(value), text);
-        }
-    }
-
-    #[test]
-    fn only_certainty_is_a_hundred_percent() {
-        assert_eq!([1.0, 0.999, 0.826, 0.001, 0.0].map(percent), ["100 %", ">99 %", "83 %", "<1 %", "0 %"]);
+    fn figures_hold_no_blank_that_cannot_be_typed() {
+        let expected = Band { lower: 1100.0, center: 1200.0, upper: 1300.4 };
+        let read = [quantity(98.74, "%"), band(&expected, "ms"), percent(0.999)];
+        assert_eq!(read, ["98.7 %", "1,100 to 1,300 ms", ">99 %"]);
     }
 }

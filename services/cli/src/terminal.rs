@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::clock::Clock;
+use shared::plain;
 
 use crate::failure::Failure;
 
@@ -168,12 +169,10 @@ fn skip_sequence(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     chars.next_if(|char| matches!(char, '@'..='~'));
 }
 
-/// Tells whether a character is sent to the terminal rather than to the reader: controls, and those that change the
-/// direction of writing or have no width.
+/// Tells whether a character is sent to the terminal rather than to the reader: controls, line and paragraph
+/// separators, and those that change the direction of writing or have no width.
 fn is_hidden(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(char, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    char.is_control() || plain::steers(char) || matches!(char, '\u{2028}' | '\u{2029}')
 }
 
 /// Returns a document with every text in it cleaned, names of fields included.

@@ -16,8 +16,7 @@ use plotters::style::{Color, FontStyle, IntoFont, RGBColor, TextStyle, register_
 use shared::clock::from_ms;
 use shared::events::anomaly::{Band, Point};
 use shared::events::incident::Signal;
-
-use crate::{figures, plain};
+use shared::{figures, plain};
 
 /// Width in a mail, CSS pixels; the picture itself has twice as many.
 pub const WIDTH: u32 = 576;

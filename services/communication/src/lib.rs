@@ -3,17 +3,16 @@
 pub mod channel;
 pub mod chart;
 pub mod decide;
-pub mod figures;
 pub mod mail;
 pub mod markdown;
 pub mod message;
 pub mod metrics;
 pub mod occasion;
 pub mod options;
-pub mod plain;
 pub mod recipients;
 pub mod render;
 pub mod stage;
+pub mod text;
 
 use std::sync::Arc;
 

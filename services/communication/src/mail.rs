@@ -9,10 +9,10 @@ pub mod root_cause;
 use jiff::Timestamp;
 use shared::events::Severity;
 use shared::events::incident::{BlastRadius, Change};
+use shared::{figures, plain};
 
 use crate::chart::{self, Picture};
 use crate::occasion::{Kind, Occasion};
-use crate::{figures, plain};
 
 /// What surrounds every mail.
 #[derive(Debug, Clone, PartialEq)]

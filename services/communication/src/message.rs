@@ -13,11 +13,11 @@ use std::time::SystemTime;
 use lettre::Message;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, MessageBuilder, MultiPart, SinglePart};
+use shared::plain;
 use shared::store::Notification;
 
 use crate::mail::PICTURE_ID;
 use crate::occasion::{Kind, message_id};
-use crate::plain;
 use crate::render::Letter;
 
 /// Most characters of a subject.

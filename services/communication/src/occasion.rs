@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 use shared::events::incident::{Incident, Signal};
 use shared::events::{Plan, Postmortem, RootCause, Severity};
 use shared::ids::{EventId, IncidentId, derive};
-
-use crate::plain;
+use shared::plain;
 
 /// Which of the five mails of an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -12,11 +12,11 @@
 use lettre::Address;
 use shared::catalogue::Catalogue;
 use shared::events::Severity;
+use shared::plain;
 
 use crate::metrics::Metric;
 use crate::occasion::Kind;
 use crate::options::Options;
-use crate::plain;
 
 /// Most recipients of one mail; the first in the order of the table stay.
 pub const MAX: usize = 50;

@@ -120,7 +120,7 @@ fn tidy(text: &str) -> String {
 mod filters {
     use std::fmt::Display;
 
-    use crate::plain;
+    use crate::text;
 
     /// Width of the label column.
     const LABEL: usize = 15;
@@ -128,7 +128,7 @@ mod filters {
     /// Breaks text into lines that hang under `lead`.
     #[askama::filter_fn]
     pub(super) fn wrap(text: impl Display, _: &dyn askama::Values, lead: &str) -> askama::Result<String> {
-        Ok(plain::wrap(lead, &text.to_string()))
+        Ok(text::wrap(lead, &text.to_string()))
     }
 
     /// Breaks text into lines beside a label.
@@ -138,7 +138,7 @@ mod filters {
         _: &dyn askama::Values,
         label: &str,
     ) -> askama::Result<String> {
-        Ok(plain::wrap(&format!("{label:<LABEL$}"), &text.to_string()))
+        Ok(text::wrap(&format!("{label:<LABEL$}"), &text.to_string()))
     }
 
     /// Aligns to the right.

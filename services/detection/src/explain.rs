@@ -3,6 +3,7 @@
 use shared::clock::from_ms;
 use shared::events::Kind;
 use shared::events::anomaly::{Direction, Status};
+use shared::figures::number;
 
 use crate::episode::{CALM, Turn};
 use crate::meaning::Meaning;
@@ -97,7 +98,7 @@ fn reason(change: &Change, meaning: &Meaning) -> String {
 }
 
 /// Writes a value with its unit.
-pub fn quantity(value: f64, unit: &str) -> String {
+fn quantity(value: f64, unit: &str) -> String {
     match unit {
         "" | "1" => number(value),
         unit => format!("{} {unit}", number(value)),
@@ -107,38 +108,6 @@ pub fn quantity(value: f64, unit: &str) -> String {
 fn range(lower: f64, upper: f64, unit: &str) -> String {
     let (from, to) = (number(lower), number(upper));
     if from == to { quantity(lower, unit) } else { format!("{from} to {}", quantity(upper, unit)) }
-}
-
-/// Writes a number with about three digits, and with commas where it is long.
-fn number(value: f64) -> String {
-    let size = value.abs();
-    if size >= 1e15 || (size > 0.0 && size < 1e-4) {
-        return format!("{value:.2e}");
-    }
-    let decimals = match size {
-        100.0.. => 0,
-        10.0.. => 1,
-        1.0.. => 2,
-        0.1.. => 3,
-        _ => 4,
-    };
-    let text = format!("{size:.decimals$}");
-    let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
-    let part = part.trim_end_matches('0');
-    let sign = if value < 0.0 && size > 0.0 { "-" } else { "" };
-    let mut grouped = String::with_capacity(whole.len() + whole.len() / 3 + part.len() + 2);
-    grouped.push_str(sign);
-    for (at, digit) in whole.chars().enumerate() {
-        if at > 0 && (whole.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    if !part.is_empty() {
-        grouped.push('.');
-        grouped.push_str(part);
-    }
-    grouped
 }
 
 /// Writes a time of day, with the date where it is not the day of `now_ms`.
@@ -162,24 +131,6 @@ fn duration(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_read_well() {
-        for (value, text) in [
-            (3120.4, "3,120"),
-            (1_234_567.0, "1,234,567"),
-            (99.96, "100"),
-            (42.25, "42.2"),
-            (7.5, "7.5"),
-            (0.5, "0.5"),
-            (0.0, "0"),
-            (-1500.0, "-1,500"),
-            (1e-7, "1.00e-7"),
-            (2e20, "2.00e20"),
-        ] {
-            assert_eq!(number(value), text);
-        }
-    }
 
     #[test]
     fn durations_and_times_read_well() {

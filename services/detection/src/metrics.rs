@@ -29,12 +29,12 @@ impl Name {
     /// Returns the name in the Prometheus format.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Used => "detection_samples_total",
-            Self::Dropped => "detection_dropped_total",
-            Self::Refused => "detection_refused_total",
-            Self::Anomalies => "detection_anomalies_total",
-            Self::Series => "detection_series",
-            Self::EventLag => "detection_event_lag_seconds",
+            Self::Used => "firewatch_detection_samples_total",
+            Self::Dropped => "firewatch_detection_dropped_total",
+            Self::Refused => "firewatch_detection_refused_total",
+            Self::Anomalies => "firewatch_detection_anomalies_total",
+            Self::Series => "firewatch_detection_series",
+            Self::EventLag => "firewatch_detection_event_lag_seconds",
         }
     }
 }

@@ -5,11 +5,12 @@ use shared::events::incident::{Incident, Signal, Suspect};
 use shared::events::raw::Level;
 use shared::events::rca::{Candidate, Claim, Source};
 use shared::events::{Category, Kind};
+use shared::figures::number;
 use shared::knowledge::Chunk;
 use shared::knowledge::retrieval::Found;
 
 use crate::documents::Documents;
-use crate::evidence::{Dossier, change_text, edge_text, last_sample, number};
+use crate::evidence::{Dossier, change_text, edge_text, last_sample};
 
 /// Most signals of a service that are claimed one by one.
 const MAX_SIGNALS: usize = 4;

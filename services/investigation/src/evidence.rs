@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use shared::clock::from_ms;
 use shared::events::incident::{Change, Signal};
 use shared::events::rca::{Claim, Evidence, Source};
+use shared::figures::number;
 use shared::graph::Graph;
 use shared::knowledge::Chunk;
 
@@ -129,13 +130,4 @@ pub fn change_text(change: &Change) -> String {
 /// Returns an edge in words.
 pub fn edge_text(caller: &str, callee: &str) -> String {
     format!("{caller} calls {callee}")
-}
-
-/// Returns a number as people read it: three significant digits, whole from 100 on.
-pub fn number(value: f64) -> String {
-    match value.abs() {
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
 }

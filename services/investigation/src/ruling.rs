@@ -2,8 +2,7 @@
 
 use shared::events::incident::{Incident, Signal};
 use shared::events::rca::{Candidate, Verdict};
-
-use crate::evidence::number;
+use shared::figures::number;
 
 /// Confidence from which a cause is called the cause.
 const CAUSE: f64 = 0.8;

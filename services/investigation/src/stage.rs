@@ -44,7 +44,7 @@ impl Investigation {
                 Err(error) => {
                     // the ranking does not rest on documents: it goes on without, and says so
                     tracing::warn!(incident = %incident.incident_id, %error, "knowledge could not be searched");
-                    metrics::counter!("investigation_search_failures_total").increment(1);
+                    metrics::counter!("firewatch_investigation_search_failures_total").increment(1);
                     searched = false;
                     Documents::default()
                 }
@@ -66,9 +66,10 @@ impl Investigation {
             library.graph.callers(&suspect.service).next().is_some()
                 || library.graph.callees(&suspect.service).next().is_some()
         });
-        metrics::counter!("investigation_claims_total", "outcome" => "verified")
+        metrics::counter!("firewatch_investigation_claims_total", "outcome" => "verified")
             .increment((made - dropped) as u64);
-        metrics::counter!("investigation_claims_total", "outcome" => "dropped").increment(dropped as u64);
+        metrics::counter!("firewatch_investigation_claims_total", "outcome" => "dropped")
+            .increment(dropped as u64);
         Ok(RootCause {
             incident_id: incident.incident_id,
             number: incident.number,

@@ -7,11 +7,12 @@ use shared::events::remediation::{Action, Escalation, Plan, Priority, Step};
 use shared::events::{Category, Incident, RootCause};
 use shared::figures::{between, percent};
 use shared::ids::{PlanId, derive};
+use shared::knowledge::runbook::{PLACEHOLDER, is_fillable};
 use shared::plain::{NAME, SENTENCE, one_line};
 use shared::stage::Audit;
 
 use crate::library::Found;
-use crate::runbook::{Runbook, by_hand, is_fillable};
+use crate::runbook::{Runbook, by_hand};
 use crate::target::Target;
 use crate::triage;
 
@@ -172,7 +173,7 @@ fn escalation(case: Case<'_>, target: &Target<'_>, found: &Found) -> Escalation 
         },
     );
     let note = note.replace(
-        "{service}",
+        PLACEHOLDER,
         &if is_fillable(target.service) { target.name() } else { "the service".into() },
     );
     let keeper =

@@ -2,7 +2,7 @@
 
 use shared::events::remediation::{Action, Step};
 use shared::knowledge::Chunk;
-use shared::knowledge::runbook::{self, ESCALATION, RunbookEscalation, RunbookStep};
+use shared::knowledge::runbook::{self, ESCALATION, PLACEHOLDER, RunbookEscalation, RunbookStep};
 
 /// A runbook, read for one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,14 +69,6 @@ impl Runbook {
             escalation,
         })
     }
-}
-
-/// What the reader leaves standing where a service's name is not fit for a shell.
-const PLACEHOLDER: &str = "{service}";
-
-/// Tells whether the reader fills a name in: people paste these lines into a shell, and the name is telemetry's.
-pub fn is_fillable(service: &str) -> bool {
-    !service.is_empty() && service.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 /// Leaves a step to a person, because the name of its service could not be filled in: no typed action may carry such

@@ -21,6 +21,9 @@ use crate::events::remediation::{Action, Priority, Risk, Step};
 /// The section that says whom to call, and when.
 pub const ESCALATION: &str = "Escalation";
 
+/// What stands for the service's name in a runbook.
+pub const PLACEHOLDER: &str = "{service}";
+
 /// The sections that hold steps, most urgent first.
 pub const ACTIONS: [(&str, Priority); 3] = [
     ("Immediate actions", Priority::Immediate),
@@ -152,8 +155,7 @@ pub fn priority(section: &str) -> Option<Priority> {
 
 /// Reads the steps of an action section (its text without the `##` heading) for `service`.
 ///
-/// `{service}` is replaced in all texts, unless the name holds anything but letters, digits, `.`, `_` and
-/// `-`: people paste these lines into a shell, and the name comes from telemetry.
+/// [`PLACEHOLDER`] is replaced in all texts if the name [is fit for it](is_fillable), and left standing otherwise.
 pub fn steps(section: &str, text: &str, service: &str) -> Result<Vec<RunbookStep>, Error> {
     let priority = priority(section).ok_or_else(|| Error::NotAnActionSection(section.to_owned()))?;
     if text.len() > MAX_SECTION {
@@ -248,10 +250,14 @@ fn action(name: &str, service: &str) -> Option<Action> {
     })
 }
 
+/// Tells whether a service's name is put in the place of [`PLACEHOLDER`]: not if it holds anything but letters, digits,
+/// `.`, `_` and `-`, for people paste these lines into a shell, and the name comes from telemetry.
+pub fn is_fillable(service: &str) -> bool {
+    !service.is_empty() && service.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
 fn fill(text: &str, service: &str) -> String {
-    let plain = !service.is_empty()
-        && service.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-    if plain { text.replace("{service}", service) } else { text.to_owned() }
+    if is_fillable(service) { text.replace(PLACEHOLDER, service) } else { text.to_owned() }
 }
 
 /// The field list of a block; each field once, none empty.

@@ -273,8 +273,7 @@ impl<S: Stage> Runtime<S> {
             return Err(error);
         }
         let again = error.class() == Class::Retry && timer.attempts + 1 < MAX_TIMER_ATTEMPTS;
-        let due =
-            again.then(|| self.base.clock.now() + timer_backoff(timer.attempts));
+        let due = again.then(|| self.base.clock.now() + timer_backoff(timer.attempts));
         let outcome = if again { "again" } else { "failed" };
         metrics::counter!("firewatch_timers_total", "stage" => S::NAME, "outcome" => outcome).increment(1);
         tracing::warn!(timer = timer.name, key = timer.key, attempts = timer.attempts + 1, again, %error, "timer failed");

@@ -3,20 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
-use shared::bus::reader::{From, Reader};
-use shared::bus::{self, Producer, dead_letter};
+use shared::bus::dead_letter;
 use shared::clock::{SystemClock, from_ms};
 use shared::events::remediation::ActionResult;
-use shared::events::{Outgoing, Refusal, Topic, decode};
+use shared::events::{Refusal, Topic, decode};
 use shared::ids::{EventId, IncidentId, PlanId, derive};
-use shared::service::{Common, Deps, Readiness};
+use shared::service::{Deps, Readiness};
 use shared::stage::run::{Base, run};
 use shared::stage::{Audit, Context, Effects, Error, Key, Stage, Timer};
-use shared::store::{self, Store};
+use stack::testing::bench::{Bench, until};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -87,28 +86,11 @@ impl Stage for Notes {
     }
 }
 
-struct Place {
-    database: stack::testing::Database,
-    common: Common,
-    producer: Producer,
-    store: Store,
-}
+struct Place(Bench);
 
 impl Place {
     async fn open() -> Self {
-        let database = stack::testing::postgres().await.unwrap();
-        let kafka = bus::Options {
-            brokers: stack::testing::kafka().await.unwrap(),
-            session_timeout_ms: 6_000,
-            drain_timeout_ms: 3_000,
-            ..bus::Options::default()
-        };
-        let admin = bus::admin::Admin::new(&kafka).unwrap();
-        admin.provision(&[Topic::Actions, Topic::DeadLetters("remediation")]).await.unwrap();
-        let postgres = store::Options { url: database.url(), ..store::Options::default() };
-        let producer = Producer::connect(&kafka).unwrap();
-        let store = database.store().unwrap();
-        Self { database, common: Common { kafka, postgres, ..Common::default() }, producer, store }
+        Self(Bench::open(&[Topic::Actions, Topic::DeadLetters("remediation")]).await.unwrap())
     }
 
     /// Starts a replica.
@@ -119,7 +101,7 @@ impl Place {
         let shutdown = CancellationToken::new();
         let deps = Deps { process: name.to_owned(), readiness: Readiness::default() };
         let base =
-            Base::connect(&self.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
+            Base::connect(&self.0.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
         (Arc::new(shutdown), tokio::spawn(run(Notes::default(), base)))
     }
 
@@ -132,51 +114,27 @@ impl Place {
             at: from_ms(1),
         };
         let id = EventId::of("stage", &incident_id.to_string(), order);
-        let outgoing = Outgoing::new(Topic::Actions, &result, id, "test", from_ms(1), None).unwrap();
-        let headers = outgoing.envelope.to_headers();
-        self.producer.send(Topic::Actions, Some(&outgoing.key), &headers, &outgoing.payload).await.unwrap();
+        self.0.send(Topic::Actions, &result, id, from_ms(1)).await.unwrap();
     }
 
     async fn noted(&self, id: IncidentId) -> Vec<String> {
-        self.store.timeline(id).await.unwrap().into_iter().map(|entry| entry.summary).collect()
+        self.0.store.timeline(id).await.unwrap().into_iter().map(|entry| entry.summary).collect()
     }
 
     /// Waits until the incident's notes are `expected`.
     async fn wait_for(&self, id: IncidentId, expected: &[&str]) {
-        let deadline = Instant::now() + Duration::from_secs(40);
-        loop {
+        let matched = until(Duration::from_secs(40), async || {
             let noted = self.noted(id).await;
-            if noted == expected {
-                return;
-            }
-            assert!(Instant::now() < deadline, "expected {expected:?}, saw {noted:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    fn incident(&self, seed: &str) -> IncidentId {
-        IncidentId(derive(&["stage", &self.database.url(), seed]))
+            if noted == expected { Ok(()) } else { Err((expected, noted)) }
+        });
+        matched.await.unwrap();
     }
 
     /// Returns reason and payload of the dead letters of a key.
-    async fn dead_letters(&self, key: String) -> Vec<(String, Vec<u8>)> {
-        let options = self.common.kafka.clone();
-        let lines = tokio::task::spawn_blocking(move || {
-            Reader::open(
-                &options,
-                Topic::DeadLetters("remediation"),
-                None,
-                From::Beginning,
-                Duration::from_secs(10),
-            )
-            .and_then(|reader| reader.to_end(Duration::from_secs(20)))
-        })
-        .await
-        .unwrap()
-        .unwrap();
-        lines
+    async fn dead_letters(&self, key: &str) -> Vec<(String, Vec<u8>)> {
+        let letters = self.0.records(Topic::DeadLetters("remediation"), key).await.unwrap();
+        letters
             .into_iter()
-            .filter(|line| line.key.as_ref() == Some(&key))
             .map(|line| {
                 let headers: BTreeMap<String, String> = line.headers.into_iter().collect();
                 (headers[dead_letter::header::REASON].clone(), line.payload.unwrap_or_default())
@@ -189,7 +147,7 @@ impl Place {
 async fn a_redelivered_event_has_one_effect_and_a_paid_step_is_paid_once() {
     let _turn = TURN.lock().await;
     let place = Place::open().await;
-    let id = place.incident("again");
+    let id = place.0.incident("again");
     for _ in 0..3 {
         place.send(id, 1, "fail twice").await;
     }
@@ -197,6 +155,7 @@ async fn a_redelivered_event_has_one_effect_and_a_paid_step_is_paid_once() {
     let (shutdown, running) = place.start("one").await;
     place.wait_for(id, &["fail twice", "end"]).await;
     let paid: Vec<i64> = place
+        .0
         .store
         .timeline(id)
         .await
@@ -213,17 +172,17 @@ async fn a_redelivered_event_has_one_effect_and_a_paid_step_is_paid_once() {
 async fn poison_goes_to_the_dead_letters_and_blocks_nothing() {
     let _turn = TURN.lock().await;
     let place = Place::open().await;
-    let id = place.incident("poison");
+    let id = place.0.incident("poison");
     let key = id.to_string();
     for bytes in [&b"\xff\xfe not json"[..], b"", b"{\"incident_id\":1}"] {
-        place.producer.send(Topic::Actions, Some(&key), &Vec::new(), bytes).await.unwrap();
+        place.0.producer.send(Topic::Actions, Some(&key), &Vec::new(), bytes).await.unwrap();
     }
     place.send(id, 1, "reject").await;
     place.send(id, 2, "always retry").await;
     place.send(id, 3, "good").await;
     let (shutdown, running) = place.start("one").await;
     place.wait_for(id, &["good"]).await;
-    let letters = place.dead_letters(key).await;
+    let letters = place.dead_letters(&key).await;
     assert_eq!(letters.len(), 5, "{letters:?}");
     assert!(
         letters
@@ -240,7 +199,7 @@ async fn poison_goes_to_the_dead_letters_and_blocks_nothing() {
 async fn two_replicas_share_the_work_and_one_takes_over_without_loss_or_repetition() {
     let _turn = TURN.lock().await;
     let place = Place::open().await;
-    let ids: Vec<IncidentId> = (0..12).map(|n| place.incident(&format!("shared-{n}"))).collect();
+    let ids: Vec<IncidentId> = (0..12).map(|n| place.0.incident(&format!("shared-{n}"))).collect();
     let (first, first_running) = place.start("first").await;
     let (second, second_running) = place.start("second").await;
     let expected: Vec<String> = (1..=20).map(|order| format!("step {order}")).collect();
@@ -265,7 +224,7 @@ async fn two_replicas_share_the_work_and_one_takes_over_without_loss_or_repetiti
 async fn a_timer_that_asks_for_it_rings_again_and_each_attempt_is_on_record() {
     let _turn = TURN.lock().await;
     let place = Place::open().await;
-    let id = place.incident("timer");
+    let id = place.0.incident("timer");
     place.send(id, 1, "timer").await;
     let (shutdown, running) = place.start("one").await;
     place.wait_for(id, &["timer", "attempt 1", "attempt 2"]).await;

@@ -83,7 +83,7 @@ async fn foreground(arguments: &Arguments) -> Result<ExitCode> {
 async fn up(arguments: &Arguments) -> Result<Stack> {
     let stack = agents(Options::lasting()?, arguments.replicas).await?;
     if !arguments.no_simulator {
-        stack.spawn(&Program::new("simulator"))?;
+        stack.spawn(&Program::new("simulator"))?.ready(READY).await?;
     }
     stack.ready()?;
     say(&format!("up; mails are shown at {}", stack.mail().web_url()));

@@ -1,5 +1,9 @@
 //! What a person at the terminal reads, and what a program finds missing.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -127,7 +131,9 @@ fn good_run() -> Vec<News> {
 
 fn heard(news: &[News]) -> Story {
     let mut story = Story::default();
-    news.iter().for_each(|news| story.hear(news));
+    for news in news {
+        story.hear(news);
+    }
     story
 }
 
@@ -138,7 +144,7 @@ fn a_run_reads_well() {
     let mut told = String::new();
     for news in good_run() {
         if let Some(line) = teller.line(&news, &story, at(80)) {
-            told += &format!("{line}\n");
+            writeln!(told, "{line}").unwrap();
         }
         story.hear(&news);
     }

@@ -11,10 +11,11 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use shared::events::Postmortem;
 use shared::events::incident::{Change, Incident, Suspect};
+use shared::figures::{clock, number};
 use shared::store::{NotificationState, TimelineEntry};
 
 use super::{Case, Delivery, lasted, severity_tone, state_tone};
-use crate::figures::{ago, counted, duration, moment, number, percent, time_of_day};
+use crate::figures::{ago, counted, duration, moment, percent};
 use crate::terminal::{Screen, Tone};
 use page::Page;
 
@@ -137,7 +138,7 @@ fn notifications(page: &mut Page<'_>, notifications: &[Delivery]) {
         };
         page.line(&format!(
             "  {}  {}  {}, {} to {}",
-            time_of_day(notification.created_at),
+            clock(notification.created_at),
             page.paint(tone, &format!("{:<7}", state.name())),
             notification.kind,
             notification.channel,
@@ -168,7 +169,7 @@ fn timeline(page: &mut Page<'_>, entries: &[TimelineEntry]) {
             day = Some(date);
         }
         let actor = format!("{:<actors$}", entry.actor);
-        page.hanging(&format!("  {}  {}  ", time_of_day(entry.at), actor), &entry.summary);
+        page.hanging(&format!("  {}  {}  ", clock(entry.at), actor), &entry.summary);
     }
 }
 

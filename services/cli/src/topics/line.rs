@@ -16,8 +16,9 @@ use shared::events::raw::{Deployment, Level, LogRecord, MetricSample, Span, Span
 use shared::events::rca::Verdict;
 use shared::events::remediation::ActionResult;
 use shared::events::{Event, Incident, MAX_PAYLOAD, Plan, Postmortem, RootCause, Topic};
+use shared::figures::{count, number};
 
-use crate::figures::{counted, duration, grouped, moment, number, percent, quantity};
+use crate::figures::{band, counted, duration, moment, percent, quantity};
 use crate::incidents::{severity_tone, state_tone};
 use crate::terminal::{Screen, Tone, clean, cleaned_json};
 
@@ -210,13 +211,12 @@ fn anomaly(anomaly: &Anomaly, screen: &Screen) -> Told {
         Direction::Down => '▼',
     };
     let text = format!(
-        "{}  {}  {} {arrow} {}, expected {} to {}  {}  {} nats",
+        "{}  {}  {} {arrow} {}, expected {}  {}  {} nats",
         screen.paint(tone, &format!("{:<7}", anomaly.status.to_string())),
         screen.paint(Tone::Strong, &anomaly.service),
         anomaly.metric,
         quantity(anomaly.observed, &anomaly.unit),
-        number(anomaly.expected.lower),
-        quantity(anomaly.expected.upper, &anomaly.unit),
+        band(&anomaly.expected, &anomaly.unit),
         anomaly.severity.label(),
         number(anomaly.evidence),
     );
@@ -346,8 +346,9 @@ fn raw(record: &Line, screen: &Screen) -> String {
         Some([]) => screen.paint(Tone::Faint, "empty"),
         Some(payload) => match std::str::from_utf8(payload) {
             Ok(text) if !text.contains('\0') => clean(text, RAW),
-            _ => screen
-                .paint(Tone::Faint, &format!("{} bytes that are no text", grouped(payload.len() as i64))),
+            _ => {
+                screen.paint(Tone::Faint, &format!("{} bytes that are no text", count(payload.len() as i64)))
+            }
         },
     };
     format!("{}  {said}", screen.paint(Tone::Strong, &key))

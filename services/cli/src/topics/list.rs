@@ -7,9 +7,9 @@ use serde::Serialize;
 use shared::bus::{self, lag};
 use shared::events::schema::type_of;
 use shared::events::topic::{STAGES, Topic};
+use shared::figures::count;
 
 use super::key_of;
-use crate::figures::grouped;
 use crate::terminal::{Screen, Tone, cell, finished};
 
 /// One topic as it stands.
@@ -69,12 +69,12 @@ pub fn render(rows: &[Row], screen: &Screen) -> String {
             None => "state of detection",
         };
         let (partitions, records) = if row.exists {
-            (row.partitions.to_string(), grouped(row.records))
+            (row.partitions.to_string(), count(row.records))
         } else {
             ("missing".to_owned(), "-".to_owned())
         };
         let groups: Vec<String> =
-            row.behind.iter().map(|(group, records)| format!("{group} ({})", grouped(*records))).collect();
+            row.behind.iter().map(|(group, records)| format!("{group} ({})", count(*records))).collect();
         table.add_row([
             cell(Tone::Strong, row.topic),
             cell(if row.exists { Tone::Plain } else { Tone::Alarm }, partitions),

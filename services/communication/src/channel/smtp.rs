@@ -9,11 +9,11 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
+use shared::plain;
 use tokio::time::timeout;
 
 use super::{Failure, Receipt};
 use crate::options::{Options, Security, Server};
-use crate::plain;
 
 /// A mail server and how to talk to it.
 #[derive(Debug, Clone)]

@@ -2,9 +2,9 @@
 
 use shared::events::anomaly::{Direction, Status};
 use shared::events::incident::{Incident, Signal, Suspect};
+use shared::{figures, plain};
 
 use super::{Deployment, Fact, blast, listed, meaning, name, sentence, sentences};
-use crate::{figures, plain};
 
 const MOST_SUSPECTS: usize = 3;
 const MOST_SIGNALS: usize = 8;

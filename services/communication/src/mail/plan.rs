@@ -3,9 +3,9 @@
 use shared::events::Plan as Event;
 use shared::events::incident::Signal;
 use shared::events::remediation::{Action, Priority, Risk, Step as Typed};
+use shared::{figures, plain};
 
 use super::{name, sentence};
-use crate::{figures, plain};
 
 const MOST_STEPS: usize = 12;
 

@@ -1,9 +1,10 @@
 //! "What was learned": the document itself.
 
 use shared::events::Postmortem as Event;
+use shared::figures;
 
 use super::Fact;
-use crate::{figures, markdown, plain};
+use crate::{markdown, text};
 
 /// Returns a document without its title: the mail has it already.
 fn untitled(markdown: &str) -> &str {
@@ -36,7 +37,7 @@ impl Postmortem {
             facts.push(Fact::new("To the cause", figures::duration(ms)));
         }
         facts.push(Fact::new("To resolve", figures::duration(times.to_resolve_ms)));
-        let markdown = plain::document(&event.markdown, MOST_LINES);
+        let markdown = text::document(&event.markdown, MOST_LINES);
         Self { facts, html: markdown::to_html(untitled(&markdown)), markdown }
     }
 

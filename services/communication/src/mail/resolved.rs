@@ -1,9 +1,9 @@
 //! "It is over": how long it took and what came back.
 
 use shared::events::incident::{Incident, Signal};
+use shared::figures;
 
 use super::{Deployment, Fact, listed, meaning, name};
-use crate::figures;
 
 const MOST_SIGNALS: usize = 10;
 

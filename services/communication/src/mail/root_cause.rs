@@ -2,9 +2,9 @@
 
 use shared::events::RootCause as Event;
 use shared::events::rca::{Candidate, Evidence, Method, Reference, Source, Verdict};
+use shared::{figures, plain};
 
 use super::{name, sentence, sentences};
-use crate::{figures, plain};
 
 const MOST_CANDIDATES: usize = 3;
 const MOST_CLAIMS: usize = 8;

@@ -2,10 +2,11 @@
 
 use shared::events::anomaly::{Direction, Status};
 use shared::events::incident::Signal;
+use shared::figures::{clock, number};
 
 use super::super::severity_tone;
 use super::page::Page;
-use crate::figures::{counted, number, quantity, time_of_day};
+use crate::figures::{band, counted, quantity};
 use crate::terminal::Tone;
 use crate::terminal::sparkline::Sparkline;
 
@@ -45,11 +46,10 @@ fn one(page: &mut Page<'_>, signal: &Signal) {
             Tone::Good,
             format!(
                 "cleared{}",
-                signal.cleared_at.map_or_else(String::new, |at| format!(" at {}", time_of_day(at)))
+                signal.cleared_at.map_or_else(String::new, |at| format!(" at {}", clock(at)))
             ),
         ),
     };
-    let band = &signal.expected;
     page.line(&format!(
         "  {} {}  {}  {}  {}",
         page.paint(tone, &arrow.to_string()),
@@ -59,14 +59,13 @@ fn one(page: &mut Page<'_>, signal: &Signal) {
         page.paint(Tone::Faint, &format!("{} nats", number(signal.evidence))),
     ));
     page.line(&format!(
-        "{INDENT}observed {}, expected {} to {}, first abnormal at {}",
+        "{INDENT}observed {}, expected {}, first abnormal at {}",
         page.strong(&quantity(signal.observed, &signal.unit)),
-        number(band.lower),
-        quantity(band.upper, &signal.unit),
-        time_of_day(signal.started_at),
+        band(&signal.expected, &signal.unit),
+        clock(signal.started_at),
     ));
     let room = page.columns().saturating_sub(INDENT.len() + SCALE);
-    draw(page, &Sparkline::of(&signal.samples, *band, SAMPLES.min(room)));
+    draw(page, &Sparkline::of(&signal.samples, signal.expected, SAMPLES.min(room)));
     page.faint(INDENT, &signal.explanation);
 }
 
