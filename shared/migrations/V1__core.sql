@@ -41,7 +41,8 @@ create table timers (
     due         timestamptz not null,
     payload     jsonb       not null,
     state       text        not null default 'waiting' check (state in ('waiting', 'done', 'failed')),
-    attempts    int         not null default 0,
+    attempts    int         not null default 0, -- how often it rang
+    failures    int         not null default 0, -- how often that ended in an error
     owner       text,
     lease_until timestamptz,
     last_error  text,

@@ -104,6 +104,6 @@ pub enum Error {
 
 impl From<Error> for crate::error::Error {
     fn from(error: Error) -> Self {
-        Self::retry(error)
+        Self::unavailable(error)
     }
 }

@@ -17,23 +17,34 @@ pub enum Class {
 #[derive(Debug)]
 pub struct Error {
     class: Class,
+    unavailable: bool,
     source: anyhow::Error,
 }
 
 impl Error {
     /// A condition that may pass: a dependency is down or slow.
     pub fn retry(source: impl Into<anyhow::Error>) -> Self {
-        Self { class: Class::Retry, source: source.into() }
+        Self { class: Class::Retry, unavailable: false, source: source.into() }
+    }
+
+    /// A dependency is down or cannot do its work: nothing that the event is to blame for, however often it is tried.
+    pub fn unavailable(source: impl Into<anyhow::Error>) -> Self {
+        Self { class: Class::Retry, unavailable: true, source: source.into() }
     }
 
     /// The event itself cannot be handled, now or later.
     pub fn reject(source: impl Into<anyhow::Error>) -> Self {
-        Self { class: Class::Reject, source: source.into() }
+        Self { class: Class::Reject, unavailable: false, source: source.into() }
     }
 
     /// The process cannot go on.
     pub fn fatal(source: impl Into<anyhow::Error>) -> Self {
-        Self { class: Class::Fatal, source: source.into() }
+        Self { class: Class::Fatal, unavailable: false, source: source.into() }
+    }
+
+    /// Tells whether a dependency is to blame.
+    pub fn is_unavailable(&self) -> bool {
+        self.unavailable
     }
 
     /// Returns what happens to the event.

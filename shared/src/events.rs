@@ -221,10 +221,11 @@ pub fn decode<E: Event>(payload: &[u8]) -> Result<E, Refusal> {
 
 /// Writes one event as its payload.
 ///
-/// Fails only where a number is not finite, which validation refuses on the way in.
+/// Fails where a number is not finite and where no reader would take it for its size.
 pub fn encode<E: Event>(event: &E) -> Result<Vec<u8>, Refusal> {
     event.validate()?;
-    Ok(serde_json::to_vec(event)?)
+    let payload = serde_json::to_vec(event)?;
+    if payload.len() > MAX_PAYLOAD { Err(Refusal::TooLarge(payload.len())) } else { Ok(payload) }
 }
 
 /// Refuses numbers that are not finite.

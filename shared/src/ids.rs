@@ -82,6 +82,11 @@ impl IncidentId {
     pub fn opened_by(first: AnomalyId) -> Self {
         Self(derive(&["incident", &first.to_string()]))
     }
+
+    /// Returns the id of the incident that a revision of an episode opened after the episode's own incident was over.
+    pub fn reopened_by(past: Self, anomaly: AnomalyId, revision: u32) -> Self {
+        Self(derive(&["incident", &past.to_string(), &anomaly.to_string(), &revision.to_string()]))
+    }
 }
 
 impl EventId {

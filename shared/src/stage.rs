@@ -135,8 +135,10 @@ pub struct Timer {
     pub due: Timestamp,
     /// What it needs to know.
     pub payload: serde_json::Value,
-    /// How often it has failed so far.
+    /// How often it has rung so far.
     pub attempts: u32,
+    /// How often that ended in an error of its own.
+    pub failures: u32,
 }
 
 impl Timer {
@@ -158,6 +160,7 @@ impl Timer {
             due,
             payload,
             attempts: 0,
+            failures: 0,
         }
     }
 }

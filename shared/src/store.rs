@@ -37,6 +37,9 @@ pub enum Error {
         /// What changed.
         scope: String,
     },
+    /// An event cannot be written.
+    #[error("{0}")]
+    Outgoing(String),
     /// Migrations failed.
     #[error("migration: {0}")]
     Migration(String),
@@ -55,13 +58,19 @@ fn describe(error: &tokio_postgres::Error) -> String {
 impl From<Error> for error::Error {
     fn from(error: Error) -> Self {
         match &error {
-            Error::Pool(_) | Error::Conflict { .. } => Self::retry(error),
-            // a statement the server refuses for its content will be refused again; all else may pass
+            Error::Pool(_) => Self::unavailable(error),
+            Error::Conflict { .. } => Self::retry(error),
+            // by class of SQLSTATE: what the server refuses for its content will be refused again; lost connections,
+            // read-only servers, full disks and shutdowns pass
             Error::Query(query) => match query.code().map(tokio_postgres::error::SqlState::code) {
                 Some(code) if code.starts_with("22") || code.starts_with("23") => Self::reject(error),
-                _ => Self::retry(error),
+                Some(code) if ["08", "25", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => {
+                    Self::unavailable(error)
+                }
+                Some(_) => Self::retry(error),
+                None => Self::unavailable(error),
             },
-            Error::Document(_) | Error::Illegal(_) => Self::reject(error),
+            Error::Document(_) | Error::Illegal(_) | Error::Outgoing(_) => Self::reject(error),
             Error::Migration(_) => Self::fatal(error),
         }
     }

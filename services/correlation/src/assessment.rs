@@ -5,10 +5,16 @@ use shared::clock::from_ms;
 use shared::events::anomaly::Direction;
 use shared::events::incident::{BlastRadius, Change, Signal, Suspect};
 use shared::events::{Deployment, Kind};
+use shared::plain;
 use shared::store::Neighbourhood;
 use shared::store::lifecycle::Assessment;
 
 use crate::{hypotheses, severity};
+
+/// Longest text that is taken over from a deployment, characters.
+const MAX_TEXT: usize = 500;
+/// Most risks that are taken over from a deployment.
+const MAX_RISKS: usize = 10;
 
 /// Assesses a group of members.
 pub fn assess(mut members: Vec<Signal>, around: &Neighbourhood, window: SignedDuration) -> Assessment {
@@ -87,15 +93,20 @@ fn blast_radius(members: &[Signal], suspect: Option<&Suspect>, around: &Neighbou
     BlastRadius { callers: callers.into_iter().collect(), share }
 }
 
+/// Keeps what a person would read: anyone may write anything into a deployment.
+fn short(text: &str) -> String {
+    plain::one_line(text, MAX_TEXT)
+}
+
 fn change(deployment: Deployment) -> Change {
     Change {
         service: deployment.service,
         version: deployment.version,
         at: from_ms(deployment.ts_ms),
-        change_type: deployment.change_type,
-        git_sha: deployment.git_sha,
-        deployed_by: deployment.deployed_by,
-        description: deployment.description,
-        known_risks: deployment.known_risks,
+        change_type: short(&deployment.change_type),
+        git_sha: deployment.git_sha.as_deref().map(short),
+        deployed_by: deployment.deployed_by.as_deref().map(short),
+        description: deployment.description.as_deref().map(short),
+        known_risks: deployment.known_risks.iter().take(MAX_RISKS).map(|risk| short(risk)).collect(),
     }
 }

@@ -62,18 +62,21 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
         return Decision { signal, over: None, verdict: Verdict::Stale };
     }
     let window = SignedDuration::from_mins(i64::from(options.deployment_window_min));
+    let belonged = known.and_then(|(_, incident)| *incident);
     let mut over = None;
-    let home = known.and_then(|(_, incident)| *incident).or_else(|| {
-        let mut candidates = around.incidents.iter().filter(|incident| near(incident, anomaly, around));
-        let found = candidates.next()?;
-        // all members were clear for longer than the hold when this began: that incident is over, whatever the clock says
-        match all_clear(&members(found.incident_id, around)) {
-            Some((at, hold)) if anomaly.started_at > at + scaled(hold, options.resolve_hold_intervals) => {
-                over = Some((found.incident_id, at));
-                None
+    let home = belonged.filter(|id| is_open(*id, around)).or_else(|| {
+        for incident in around.incidents.iter().filter(|incident| near(incident, anomaly, around)) {
+            // all members were clear for longer than the hold when this began: that one is over, whatever the clock says
+            match all_clear(&members(incident.incident_id, around)) {
+                Some((at, hold))
+                    if anomaly.started_at > at + scaled(hold, options.resolve_hold_intervals) =>
+                {
+                    over = over.or(Some((incident.incident_id, at)));
+                }
+                _ => return Some(incident.incident_id),
             }
-            _ => Some(found.incident_id),
         }
+        None
     });
     if let Some(incident) =
         home.and_then(|id| around.incidents.iter().find(|incident| incident.incident_id == id))
@@ -90,7 +93,7 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
             verdict: Verdict::Belongs { incident: Box::new(incident.clone()), assessment, is_new, all_clear },
         };
     }
-    if home.is_some() || anomaly.status == Status::Cleared {
+    if anomaly.status == Status::Cleared {
         return Decision { signal, over, verdict: Verdict::Loose };
     }
     let adopted = loose(anomaly, around);
@@ -102,7 +105,11 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
             .is_some_and(|suspect| suspect.score >= options.open_nats);
     let verdict = if anomaly.status == Status::Firing || together {
         Verdict::Opens {
-            incident: IncidentId::opened_by(anomaly.anomaly_id),
+            // an episode that outlives its incident opens another one
+            incident: match belonged {
+                None => IncidentId::opened_by(anomaly.anomaly_id),
+                Some(past) => IncidentId::reopened_by(past, anomaly.anomaly_id, anomaly.revision),
+            },
             assessment: assess(group, around, window),
             adopted,
         }
@@ -110,6 +117,10 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
         Verdict::Loose
     };
     Decision { signal, over, verdict }
+}
+
+fn is_open(id: IncidentId, around: &Neighbourhood) -> bool {
+    around.incidents.iter().any(|incident| incident.incident_id == id)
 }
 
 /// Returns the members of an incident.
@@ -139,13 +150,13 @@ fn near(incident: &Incident, anomaly: &Anomaly, around: &Neighbourhood) -> bool 
         || incident.suspect().is_some_and(|suspect| around.graph.related(&suspect.service, &anomaly.service))
 }
 
-/// Returns signals without an incident that could be of the same fault.
+/// Returns abnormal signals of no open incident that could be of the same fault.
 fn loose(anomaly: &Anomaly, around: &Neighbourhood) -> Vec<Signal> {
     around
         .signals
         .iter()
         .filter(|(signal, incident)| {
-            incident.is_none()
+            incident.is_none_or(|id| !is_open(id, around))
                 && signal.anomaly_id != anomaly.anomaly_id
                 && signal.status != Status::Cleared
                 && around.graph.related(&signal.service, &anomaly.service)

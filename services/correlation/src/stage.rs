@@ -105,7 +105,8 @@ impl Correlation {
                     effects.timers.push(Timer::new(
                         RESOLVE,
                         id.to_string(),
-                        &[&cleared_at.to_string()],
+                        // seeded by what set it: another member may clear at the very same time
+                        &[&anomaly.anomaly_id.to_string(), &anomaly.revision.to_string()],
                         now + grouping::scaled(hold, self.options.resolve_hold_intervals),
                         json!({ "incident_id": id, "environment": anomaly.environment, "cleared_at": cleared_at }),
                     ));

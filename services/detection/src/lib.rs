@@ -38,7 +38,7 @@ pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationTok
     if wait_for("kafka", &deps.readiness, &shutdown, || producer.answers(PING)).await.is_none() {
         return Ok(());
     }
-    tokio::spawn(partitioned::watch(producer, deps.readiness, shutdown.clone()));
+    tokio::spawn(partitioned::watch(producer.clone(), deps.readiness.clone(), shutdown.clone()));
     let settings = Arc::new(config.stage);
     let stage = partitioned::Settings {
         stage: "detection",
@@ -46,6 +46,17 @@ pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationTok
         state: Topic::DetectionState,
         snapshot_every: Duration::from_secs(u64::from(settings.snapshot_every_s)),
     };
-    let make = move |number, parts: Vec<_>| task::Assigned::restore(number, Arc::clone(&settings), &parts);
-    Ok(partitioned::run(&kafka, stage, make, shutdown).await?)
+    loop {
+        let settings = Arc::clone(&settings);
+        let make =
+            move |number, parts: Vec<_>| task::Assigned::restore(number, Arc::clone(&settings), &parts);
+        let Err(error) = partitioned::run(&kafka, stage.clone(), make, shutdown.clone()).await else {
+            return Ok(());
+        };
+        // what was not acknowledged is not in any snapshot either: it is read and scored again
+        tracing::warn!(%error, "beginning again from the last snapshot");
+        if wait_for("kafka", &deps.readiness, &shutdown, || producer.answers(PING)).await.is_none() {
+            return Ok(());
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! Nothing here knows Kafka or the wall clock. What a partition decides follows from its records alone, so that the
 //! same log yields the same anomalies, also with a restart anywhere in between.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use shared::clock::from_ms;
@@ -85,8 +85,8 @@ impl Partition {
         }
     }
 
-    /// Restores a partition from the records of `detection.state` (the last value of each key; those of other
-    /// partitions are passed over).
+    /// Restores a partition from the records of `detection.state` in the order of the log; those of other partitions
+    /// are passed over. Of several states of one service the one that reflects most is taken.
     pub fn restore<'r>(
         number: i32,
         settings: Arc<Settings>,
@@ -94,6 +94,7 @@ impl Partition {
     ) -> Restored {
         let mut partition = Self::new(number, settings);
         let mut refused = Vec::new();
+        let mut newest: BTreeMap<&str, ServiceState> = BTreeMap::new();
         let own = number.to_string();
         for (key, value) in records {
             let (owner, service) = key.split_once('/').unwrap_or((key, ""));
@@ -102,15 +103,25 @@ impl Partition {
             }
             let result = if service.is_empty() {
                 crate::snapshot::read::<PartitionState>(value).map(|state| {
-                    partition.applied = state.applied;
-                    partition.newest_ms = state.newest_ms;
+                    if state.applied.metrics >= partition.applied.metrics {
+                        partition.applied = state.applied;
+                        partition.newest_ms = state.newest_ms;
+                    }
                 })
             } else {
-                crate::snapshot::read::<ServiceState>(value).map(|state| partition.adopt(state))
+                crate::snapshot::read::<ServiceState>(value).map(|state| {
+                    // an owner that was paused and woke up may have written its older state last
+                    if newest.get(key).is_none_or(|known| state.applied.metrics >= known.applied.metrics) {
+                        newest.insert(key, state);
+                    }
+                })
             };
             if let Err(reason) = result {
                 refused.push(format!("{key}: {reason}"));
             }
+        }
+        for state in newest.into_values() {
+            partition.adopt(state);
         }
         Restored { resume: partition.applied, partition, refused }
     }

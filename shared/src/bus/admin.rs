@@ -174,7 +174,12 @@ fn configuration(retention: Retention) -> Vec<(&'static str, String)> {
         ],
         // small segments: a record is only compacted away once its segment is closed
         Retention::Compacted => {
-            vec![("cleanup.policy", "compact".to_owned()), ("segment.ms", 3_600_000.to_string())]
+            vec![
+                ("cleanup.policy", "compact".to_owned()),
+                ("segment.ms", 3_600_000.to_string()),
+                // an older record of a key may be the better one, see `partitioned`
+                ("min.compaction.lag.ms", 600_000.to_string()),
+            ]
         }
     }
 }

@@ -67,13 +67,17 @@ impl ClientContext for Context {
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(partitions) = rebalance {
-            self.0.drain(consumer, partitions.count());
+            self.0.drain(consumer, partitions.count(), consumer.assignment_lost());
         }
     }
 
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => {
+                // a pause outlives an assignment in librdkafka
+                if let Err(error) = consumer.resume(partitions) {
+                    tracing::warn!(%error, "partitions could not be resumed");
+                }
                 self.0.assigned.store(partitions.count() as u64, Ordering::SeqCst);
                 tracing::info!(partitions = partitions.count(), "partitions assigned");
             }
@@ -84,9 +88,13 @@ impl ConsumerContext for Context {
 }
 
 impl Shared {
-    /// Finishes what is in flight, commits it and forgets the assignment.
-    fn drain(&self, consumer: &BaseConsumer<Context>, partitions: usize) {
-        self.epoch.send_modify(|epoch| *epoch += 1);
+    /// Finishes what is in flight, commits it and forgets the assignment. If it was lost already, someone else has it:
+    /// nothing may be written in its name any more, so what is in flight is disowned first.
+    fn drain(&self, consumer: &BaseConsumer<Context>, partitions: usize, lost: bool) {
+        if lost {
+            self.tracker.clear();
+        }
+        let _ = self.epoch.send_replace(self.tracker.void());
         let in_time = self.tracker.drain(self.drain_timeout);
         if !in_time {
             tracing::warn!(
@@ -226,16 +234,21 @@ impl Handle {
 fn poll(consumer: BaseConsumer<Context>, shared: &Shared, topics: &[Topic], sender: &mpsc::Sender<Record>) {
     // what was already fetched when the queue filled up; bounded by the client's own fetch buffer
     let mut waiting: VecDeque<Record> = VecDeque::new();
+    let mut paused = false;
     while !shared.stop.load(Ordering::SeqCst) && !sender.is_closed() {
         while let Some(record) = waiting.pop_front() {
             match sender.try_send(record) {
-                Ok(()) if waiting.is_empty() => set_paused(&consumer, false),
                 Err(TrySendError::Full(record)) if record.ticket.is_current() => {
                     waiting.push_front(record);
                     break;
                 }
+                // handed over, or no longer ours
                 Ok(()) | Err(_) => {}
             }
+        }
+        // not at the first free slot: each pause throws away what was fetched ahead
+        if paused && waiting.is_empty() && sender.capacity() >= sender.max_capacity() / 2 {
+            paused = !set_paused(&consumer, false);
         }
         // a full queue pauses fetching, but polling goes on: it is what keeps us in the group
         let wait = if waiting.is_empty() { Duration::from_millis(50) } else { Duration::from_millis(2) };
@@ -250,20 +263,24 @@ fn poll(consumer: BaseConsumer<Context>, shared: &Shared, topics: &[Topic], send
                     continue;
                 };
                 let record = own(&message, topic, &shared.tracker);
-                if !waiting.is_empty() {
+                let left = if waiting.is_empty() {
+                    match sender.try_send(record) {
+                        Err(TrySendError::Full(record)) => Some(record),
+                        Ok(()) | Err(TrySendError::Closed(_)) => None,
+                    }
+                } else {
+                    Some(record)
+                };
+                if let Some(record) = left {
                     waiting.push_back(record);
-                    continue;
-                }
-                if let Err(TrySendError::Full(record)) = sender.try_send(record) {
-                    set_paused(&consumer, true);
-                    waiting.push_back(record);
+                    paused = paused || set_paused(&consumer, true);
                 }
             }
         }
         store_progress(&consumer, &shared.tracker);
     }
     drop(waiting);
-    shared.drain(&consumer, shared.assigned.load(Ordering::SeqCst) as usize);
+    shared.drain(&consumer, shared.assigned.load(Ordering::SeqCst) as usize, consumer.assignment_lost());
     consumer.unsubscribe();
     // leaving the group needs a last poll; closing the client has been seen to hang, so nobody waits for it
     let _ = consumer.poll(Duration::from_millis(100));
@@ -294,11 +311,13 @@ fn own(message: &BorrowedMessage<'_>, topic: Topic, tracker: &Arc<Tracker>) -> R
     }
 }
 
-fn set_paused(consumer: &BaseConsumer<Context>, paused: bool) {
+/// Pauses or resumes what is assigned; returns whether that was done.
+fn set_paused(consumer: &BaseConsumer<Context>, paused: bool) -> bool {
     let outcome = consumer.assignment().and_then(|partitions| {
         if paused { consumer.pause(&partitions) } else { consumer.resume(&partitions) }
     });
-    if let Err(error) = outcome {
+    if let Err(error) = &outcome {
         tracing::warn!(%error, paused, "pause or resume failed");
     }
+    outcome.is_ok()
 }

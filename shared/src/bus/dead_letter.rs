@@ -20,10 +20,15 @@ pub mod header {
     pub const CUT_FROM: &str = "dlq_cut_from_bytes";
 }
 
-/// Largest payload that is kept whole. Kafka itself takes no more than this by default.
-const MAX_KEPT: usize = 900_000;
+/// Most bytes of a dead letter: payload, key and headers together stay below what a broker takes by default.
+const MAX_LETTER: usize = 900_000;
+/// Most bytes of the record's own headers that are kept.
+const MAX_HEADERS: usize = 32 * 1024;
+/// Most bytes of the key that are kept.
+const MAX_KEY: usize = 1024;
 
-/// Sends a record to the dead-letter topic of `stage` and waits for the acknowledgement.
+/// Sends a record to the dead-letter topic of `stage` and waits for the acknowledgement. What is too large for a
+/// broker is cut, and the letter says so.
 pub async fn send(
     producer: &Producer,
     stage: &'static str,
@@ -31,8 +36,18 @@ pub async fn send(
     reason: &str,
     attempts: u32,
 ) -> Result<(), Error> {
-    let mut headers: Headers =
-        record.headers.iter().filter(|(name, _)| !name.starts_with("dlq_")).cloned().collect();
+    let mut room = MAX_HEADERS;
+    let mut headers: Headers = record
+        .headers
+        .iter()
+        .filter(|(name, value)| {
+            let size = name.len() + value.len();
+            let fits = !name.starts_with("dlq_") && size <= room;
+            room -= if fits { size } else { 0 };
+            fits
+        })
+        .cloned()
+        .collect();
     let reason: String = reason.chars().take(1_000).collect();
     for (name, value) in [
         (header::REASON, reason),
@@ -43,11 +58,11 @@ pub async fn send(
     ] {
         headers.push((name.to_owned(), value));
     }
-    let kept = &record.payload[..record.payload.len().min(MAX_KEPT)];
+    let kept = &record.payload[..record.payload.len().min(MAX_LETTER)];
     if kept.len() < record.payload.len() {
         headers.push((header::CUT_FROM.to_owned(), record.payload.len().to_string()));
     }
-    let key = record.key.as_deref().map(String::from_utf8_lossy);
+    let key = record.key.as_deref().map(|key| String::from_utf8_lossy(&key[..key.len().min(MAX_KEY)]));
     producer.send(Topic::DeadLetters(stage), key.as_deref(), &headers, kept).await?;
     metrics::counter!("firewatch_dead_letters_total", "stage" => stage).increment(1);
     tracing::warn!(

@@ -63,8 +63,8 @@ pub struct Settings {
     pub snapshot_every: Duration,
 }
 
-/// Reads until `shutdown`. For each assigned partition `make` is given the last record of each key of its state, and
-/// returns its task.
+/// Reads until `shutdown`. For each assigned partition `make` is given the records of its state, in the order of the
+/// log (compaction may have left several of one key), and returns its task.
 pub async fn run<T: Task>(
     options: &Options,
     settings: Settings,
@@ -91,8 +91,10 @@ pub async fn run<T: Task>(
                 None => break None,
             },
         };
-        let epoch = *revocations.borrow();
-        let partition = record.partition;
+        if !record.ticket.is_current() {
+            continue;
+        }
+        let (epoch, partition) = (record.ticket.epoch(), record.partition);
         if tasks.get(&partition).is_none_or(|(of, sender)| *of != epoch || sender.is_closed()) {
             let (sender, records) = mpsc::channel(QUEUE);
             tasks.insert(partition, (epoch, sender));
@@ -108,7 +110,10 @@ pub async fn run<T: Task>(
             ));
         }
         // a task that has ended hands its records back by dropping them: they are read again after the rebalance
-        let _ = tasks[&partition].1.send(record).await;
+        tokio::select! {
+            () = shutdown.cancelled() => break None,
+            _ = tasks[&partition].1.send(record) => {}
+        }
     };
     tasks.clear();
     consumer.leave().await;
@@ -134,7 +139,7 @@ async fn work<T: Task, M: Fn(i32, Vec<Part>) -> T + Send + Sync + 'static>(
     let mut ticks = tokio::time::interval(settings.snapshot_every);
     ticks.tick().await;
     loop {
-        let revoked = *revocations.borrow_and_update() != epoch;
+        let revoked = *revocations.borrow_and_update() > epoch;
         if revoked {
             break;
         }
@@ -196,6 +201,8 @@ impl Journal {
         for pending in self.pending.drain(..) {
             pending.acknowledged().await?;
         }
+        // a partition that was lost, not given back, has another owner: its state is no longer ours to write
+        self.done.retain(Ticket::is_ours);
         if self.done.is_empty() {
             return Ok(());
         }
@@ -226,14 +233,10 @@ async fn restore(options: &Options, state: Topic, partition: i32) -> Result<Vec<
     })
     .await
     .map_err(|error| Error::Other(error.to_string()))??;
-    let mut last: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    for line in lines {
-        if let (Some(key), Some(payload)) = (line.key, line.payload) {
-            last.insert(key, payload);
-        }
-    }
-    tracing::info!(partition, parts = last.len(), "state restored");
-    Ok(last.into_iter().map(|(key, payload)| Part { key, payload }).collect())
+    let parts: Vec<Part> =
+        lines.into_iter().filter_map(|line| Some(Part { key: line.key?, payload: line.payload? })).collect();
+    tracing::info!(partition, records = parts.len(), "state restored");
+    Ok(parts)
 }
 
 /// Keeps `/readyz` honest until `shutdown`.

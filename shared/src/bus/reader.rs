@@ -92,7 +92,12 @@ impl Reader {
     pub fn next(&mut self, wait: Duration) -> Result<Option<Line>, Error> {
         match self.consumer.poll(wait) {
             None | Some(Err(KafkaError::PartitionEOF(_))) => Ok(None),
-            Some(Err(error)) => Err(error.into()),
+            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => Err(error.into()),
+            // the client connects again by itself; whoever reads has a deadline
+            Some(Err(error)) => {
+                tracing::debug!(%error, "reading goes on");
+                Ok(None)
+            }
             Some(Ok(message)) => {
                 let headers = message.headers().map_or_else(Vec::new, |headers| {
                     headers

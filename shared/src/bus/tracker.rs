@@ -24,8 +24,10 @@ struct Partition {
 #[derive(Debug, Default)]
 struct State {
     partitions: BTreeMap<Place, Partition>,
-    /// Counts assignments; a ticket of an earlier one is void.
+    /// Counts revocations; work on a ticket of an earlier epoch must not begin.
     epoch: u64,
+    /// Counts assignments; what a ticket of an earlier one did counts for nothing.
+    assignment: u64,
 }
 
 /// Shared by the polling thread and the workers.
@@ -42,6 +44,7 @@ pub struct Ticket {
     place: Place,
     offset: i64,
     epoch: u64,
+    assignment: u64,
     started: bool,
 }
 
@@ -53,20 +56,25 @@ impl Tracker {
     /// Hands out a ticket for a record that was read.
     pub fn issue(self: &std::sync::Arc<Self>, place: Place, offset: i64) -> Ticket {
         let mut state = self.lock();
-        let epoch = state.epoch;
+        let (epoch, assignment) = (state.epoch, state.assignment);
         let partition = state.partitions.entry(place).or_default();
         partition.unfinished.insert(offset);
         partition.next = partition.next.max(offset + 1);
         drop(state);
-        Ticket { tracker: std::sync::Arc::clone(self), place, offset, epoch, started: false }
+        Ticket { tracker: std::sync::Arc::clone(self), place, offset, epoch, assignment, started: false }
     }
 
-    /// Voids all tickets that have not been started and waits until the started ones are finished or given up.
-    /// Returns whether all were in time.
+    /// Voids all tickets that have not been started, and returns the new epoch.
+    pub fn void(&self) -> u64 {
+        let mut state = self.lock();
+        state.epoch += 1;
+        state.epoch
+    }
+
+    /// Waits until work that was started is finished or given up. Returns whether all was in time.
     pub fn drain(&self, deadline: Duration) -> bool {
         let end = Instant::now() + deadline;
         let mut state = self.lock();
-        state.epoch += 1;
         while state.partitions.values().any(|partition| partition.active > 0) {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -77,10 +85,11 @@ impl Tracker {
         true
     }
 
-    /// Forgets all partitions, after they were drained and committed.
+    /// Forgets all partitions, after they were drained and committed, or were lost.
     pub fn clear(&self) {
         let mut state = self.lock();
         state.epoch += 1;
+        state.assignment += 1;
         state.partitions.clear();
     }
 
@@ -102,11 +111,6 @@ impl Tracker {
     pub fn in_flight(&self) -> usize {
         self.lock().partitions.values().map(|partition| partition.unfinished.len()).sum()
     }
-
-    /// Returns the current epoch: it changes with every assignment and revocation.
-    pub fn epoch(&self) -> u64 {
-        self.lock().epoch
-    }
 }
 
 impl Ticket {
@@ -126,15 +130,27 @@ impl Ticket {
         self.started
     }
 
-    /// Returns whether the partition is still ours.
+    /// Returns whether work on it may still begin.
     pub fn is_current(&self) -> bool {
         self.tracker.lock().epoch == self.epoch
+    }
+
+    /// Returns whether the partition is still ours, if only to finish what was begun.
+    pub fn is_ours(&self) -> bool {
+        self.tracker.lock().assignment == self.assignment
+    }
+
+    /// Returns the epoch it was read in.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Ends the work: the record need not be read again.
     pub fn finish(self) {
         let mut state = self.tracker.lock();
-        if let Some(partition) = state.partitions.get_mut(&self.place) {
+        if state.assignment == self.assignment
+            && let Some(partition) = state.partitions.get_mut(&self.place)
+        {
             partition.unfinished.remove(&self.offset);
         }
     }
@@ -144,7 +160,9 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if self.started {
             let mut state = self.tracker.lock();
-            if let Some(partition) = state.partitions.get_mut(&self.place) {
+            if state.assignment == self.assignment
+                && let Some(partition) = state.partitions.get_mut(&self.place)
+            {
                 partition.active = partition.active.saturating_sub(1);
             }
             drop(state);
@@ -181,6 +199,7 @@ mod tests {
         let mut started = tracker.issue(PLACE, 1);
         let mut waiting = tracker.issue(PLACE, 2);
         assert!(started.start());
+        tracker.void();
         assert!(!tracker.drain(Duration::from_millis(20)), "started work is not finished yet");
         assert!(!waiting.start(), "work that had not begun must not begin after a drain");
         let worker = std::thread::spawn(move || started.finish());
@@ -197,5 +216,18 @@ mod tests {
         drop(ticket);
         assert!(tracker.drain(Duration::from_millis(20)));
         assert_eq!(tracker.progress(), [(PLACE, 5)], "offset 5 itself stays uncommitted");
+    }
+
+    #[test]
+    fn work_of_a_lost_assignment_counts_for_nothing_in_the_next() {
+        let tracker = Arc::new(Tracker::default());
+        let mut old = tracker.issue(PLACE, 7);
+        assert!(old.start());
+        tracker.clear();
+        let mut new = tracker.issue(PLACE, 7);
+        assert!(new.start() && !old.is_ours() && new.is_ours());
+        old.finish();
+        assert_eq!(tracker.progress(), [(PLACE, 7)], "offset 7 is still in work");
+        assert!(!tracker.drain(Duration::from_millis(20)), "and so a drain waits for it");
     }
 }

@@ -23,8 +23,8 @@ const LANES: usize = 8;
 const LANE_QUEUE: usize = 32;
 /// Tries of one event while its dependencies answer, before it becomes a dead letter.
 const MAX_ATTEMPTS: u32 = 8;
-/// Tries of one timer before it is given up, unless the stage decides earlier.
-const MAX_TIMER_ATTEMPTS: u32 = 30;
+/// Errors of one timer's own before it is given up.
+const MAX_TIMER_FAILURES: u32 = 30;
 /// Decisions that may lose against another replica in a row.
 const MAX_CONFLICTS: u32 = 100;
 /// Longest time one decision may take.
@@ -183,7 +183,7 @@ impl<S: Stage> Runtime<S> {
             .and_then(|id| id.parse().ok())
             .unwrap_or_else(|| EventId::of_record(record.topic.name(), record.partition, record.offset));
         let context = self.context(event_id, header(&record.headers, "traceparent"));
-        let mut attempts = 0;
+        let (mut attempts, mut tries) = (0, 0);
         loop {
             let begun = Instant::now();
             let error = match self.once(&input, &context).await {
@@ -201,18 +201,18 @@ impl<S: Stage> Runtime<S> {
                 }
                 Err(error) => error,
             };
-            attempts += 1;
+            (attempts, tries) = (attempts + 1, tries + 1);
             metrics::counter!("firewatch_failures_total", "stage" => S::NAME, "class" => class_name(error.class()))
                 .increment(1);
             match error.class() {
                 Class::Fatal => return Err(error),
                 Class::Retry if attempts < MAX_ATTEMPTS => {
                     tracing::warn!(event = %event_id, attempts, %error, "trying again");
-                    if !self.dependencies_answer().await {
+                    if error.is_unavailable() || !self.dependencies_answer().await {
                         // not the event's fault: it waits, however long that takes
                         attempts = 0;
                     }
-                    if !self.pause(backoff(attempts)).await || !record.ticket.is_current() {
+                    if !self.pause(backoff(tries)).await || !record.ticket.is_current() {
                         return Ok(());
                     }
                 }
@@ -272,13 +272,15 @@ impl<S: Stage> Runtime<S> {
         if error.class() == Class::Fatal {
             return Err(error);
         }
-        let again = error.class() == Class::Retry && timer.attempts + 1 < MAX_TIMER_ATTEMPTS;
-        let due = again.then(|| self.base.clock.now() + timer_backoff(timer.attempts));
+        let own = !error.is_unavailable() && self.dependencies_answer().await;
+        let again = error.class() == Class::Retry && !(own && timer.failures + 1 >= MAX_TIMER_FAILURES);
+        let due = again.then(|| self.base.clock.now() + timer_backoff(timer.failures));
         let outcome = if again { "again" } else { "failed" };
         metrics::counter!("firewatch_timers_total", "stage" => S::NAME, "outcome" => outcome).increment(1);
         tracing::warn!(timer = timer.name, key = timer.key, attempts = timer.attempts + 1, again, %error, "timer failed");
         // if this fails too, the lease ends and another replica takes over
-        if let Err(error) = self.base.store.return_timer(S::NAME, &timer, due, &error.to_string()).await {
+        if let Err(error) = self.base.store.return_timer(S::NAME, &timer, due, own, &error.to_string()).await
+        {
             tracing::warn!(%error, "timer could not be put back; its lease will end");
         }
         Ok(())

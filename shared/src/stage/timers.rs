@@ -31,7 +31,7 @@ impl Store {
                       and not exists (select 1 from timers o where o.stage = t.stage and o.key = t.key \
                           and o.name = t.name and o.state = 'waiting' and o.seq < t.seq) \
                     order by t.due limit $4 for update skip locked) \
-                 returning id, key, name, due, payload, attempts",
+                 returning id, key, name, due, payload, attempts, failures",
                 &[&stage, &self.process(), &now, &limit, &LEASE.as_secs_f64()],
             )
             .await?;
@@ -44,25 +44,29 @@ impl Store {
                 due: row.get(3),
                 payload: row.get(4),
                 attempts: u32::try_from(row.get::<_, i32>(5)).unwrap_or(u32::MAX),
+                failures: u32::try_from(row.get::<_, i32>(6)).unwrap_or(u32::MAX),
             })
             .collect())
     }
 
-    /// Puts a claimed timer back, due again at `due`, or gives it up for good (`due` absent).
+    /// Puts a claimed timer back, due again at `due`, or gives it up for good (`due` absent). `counts` tells whether the
+    /// failure was the timer's own.
     pub(crate) async fn return_timer(
         &self,
         stage: &str,
         timer: &Timer,
         due: Option<Timestamp>,
+        counts: bool,
         error: &str,
     ) -> Result<(), Error> {
         self.client()
             .await?
             .execute(
                 "update timers set state = case when $4::timestamptz is null then 'failed' else 'waiting' end, \
-                 due = coalesce($4, due), attempts = attempts + 1, owner = null, lease_until = null, last_error = $5 \
+                 due = coalesce($4, due), attempts = attempts + 1, failures = failures + $6, owner = null, \
+                 lease_until = null, last_error = $5 \
                  where stage = $1 and id = $2 and state = 'waiting' and owner = $3",
-                &[&stage, &timer.id.0, &self.process(), &due, &error],
+                &[&stage, &timer.id.0, &self.process(), &due, &error, &i32::from(counts)],
             )
             .await?;
         Ok(())
@@ -74,8 +78,10 @@ impl Store {
             .client()
             .await?
             .query_one(
-                "select min(due) from timers where stage = $1 and state = 'waiting' \
-                 and (lease_until is null or lease_until < now())",
+                "select min(t.due) from timers t where t.stage = $1 and t.state = 'waiting' \
+                 and (t.lease_until is null or t.lease_until < now()) \
+                 and not exists (select 1 from timers o where o.stage = t.stage and o.key = t.key \
+                     and o.name = t.name and o.state = 'waiting' and o.seq < t.seq)",
                 &[&stage],
             )
             .await?;

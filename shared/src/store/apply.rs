@@ -124,7 +124,7 @@ impl Store {
             let event_id = EventId::of(topic.name(), &id.to_string(), after.revision);
             let time = after.resolved_at.unwrap_or_else(|| latest(&after));
             let outgoing = Outgoing::new(topic, &after, event_id, stage, time, traceparent)
-                .map_err(|error| Error::Migration(error.to_string()))?;
+                .map_err(|error| Error::Outgoing(error.to_string()))?;
             self.enqueue(tx, stage, &outgoing).await?;
         }
         Ok(())
@@ -233,12 +233,17 @@ async fn write_row(tx: &Transaction<'_>, write: &Write) -> Result<(), Error> {
             .await?;
         }
         Write::Artifact { incident_id, kind, revision, body } => {
-            tx.execute(
-                "insert into artifacts (incident_id, kind, revision, body) values ($1, $2, $3, $4) \
-                 on conflict do nothing",
-                &[&incident_id.0, &kind.name(), &i32::try_from(*revision).unwrap_or(i32::MAX), body],
-            )
-            .await?;
+            let written = tx
+                .execute(
+                    "insert into artifacts (incident_id, kind, revision, body) values ($1, $2, $3, $4) \
+                     on conflict do nothing",
+                    &[&incident_id.0, &kind.name(), &i32::try_from(*revision).unwrap_or(i32::MAX), body],
+                )
+                .await?;
+            if written == 0 {
+                // another event led to this revision meanwhile: decide again, with that one known
+                return Err(Error::Conflict { scope: format!("{} of {incident_id}", kind.name()) });
+            }
         }
         Write::Notification(notification) => {
             tx.execute(

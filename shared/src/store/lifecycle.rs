@@ -14,8 +14,10 @@ use crate::events::Severity;
 use crate::events::incident::{BlastRadius, Change as Trigger, Incident, Signal, State, Suspect};
 use crate::ids::{AnomalyId, IncidentId};
 
-/// Most members an incident carries in full; further ones are counted by id.
+/// Most members an incident carries; further ones are counted by id.
 pub const MAX_SIGNALS: usize = 40;
+/// Most members it carries with samples, siblings and logs. All of that stays with the signals themselves.
+pub const MAX_FULL_SIGNALS: usize = 12;
 
 /// What correlation holds to be true of an incident, recomputed as a whole whenever a member changes.
 #[derive(Debug, Clone, PartialEq)]
@@ -184,6 +186,11 @@ fn reassess(incident: &mut Incident, assessment: Assessment) {
         .min()
         .unwrap_or(incident.started_at);
     signals.truncate(MAX_SIGNALS);
+    for signal in signals.iter_mut().skip(MAX_FULL_SIGNALS) {
+        signal.samples.clear();
+        signal.siblings.clear();
+        signal.logs.clear();
+    }
     incident.title = title;
     incident.severity = incident.severity.max(severity);
     incident.suspects = suspects;

@@ -14,15 +14,16 @@ use crate::events::{Deployment, Incident};
 use crate::graph::Graph;
 use crate::ids::{EventId, IncidentId};
 
-/// Signals that are looked at together; more than this many live ones are a storm, and the oldest are left out.
-const MAX_LIVE_SIGNALS: i64 = 500;
+/// Abnormal signals of no open incident that are looked at together; more than this many are a storm, and the oldest
+/// are left out. Members of open incidents are never left out.
+const MAX_LOOSE_SIGNALS: i64 = 500;
 
 /// Everything a grouping decision in one environment rests on, as of one version.
 #[derive(Debug, Clone)]
 pub struct Neighbourhood {
     /// Version to commit against.
     pub version: i64,
-    /// Signals that have not cleared, and all members of open incidents, with the incident they belong to.
+    /// All members of open incidents, and what else is abnormal, with the incident it belongs or belonged to.
     pub signals: Vec<(Signal, Option<IncidentId>)>,
     /// Open incidents, oldest first.
     pub incidents: Vec<Incident>,
@@ -68,11 +69,14 @@ impl Store {
             .get(0);
         let signals = tx
             .query(
-                "select body, incident_id from signals where environment = $1 and \
-                 (status <> 'cleared' or incident_id in (select incident_id from incidents \
-                    where environment = $1 and state not in ('resolved', 'closed'))) \
-                 order by started_at desc, anomaly_id limit $2",
-                &[&environment, &MAX_LIVE_SIGNALS],
+                "select body, incident_id from signals where incident_id in (select incident_id from incidents \
+                    where environment = $1 and state not in ('resolved', 'closed')) \
+                 union all \
+                 (select body, incident_id from signals where environment = $1 and status <> 'cleared' and \
+                    (incident_id is null or incident_id in (select incident_id from incidents \
+                        where environment = $1 and state in ('resolved', 'closed'))) \
+                  order by started_at desc, anomaly_id limit $2)",
+                &[&environment, &MAX_LOOSE_SIGNALS],
             )
             .await?
             .into_iter()

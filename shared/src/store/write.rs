@@ -118,7 +118,7 @@ pub enum Write {
         /// Event time of the last one.
         last_seen: Timestamp,
     },
-    /// A result for an incident. The same revision again changes nothing.
+    /// A result for an incident. If that revision exists already, the decision is made again.
     Artifact {
         /// Incident.
         incident_id: IncidentId,
