@@ -1,4 +1,6 @@
 //! The pipeline as a whole.
 
+mod hostile;
+mod outages;
 mod quiet;
 mod scenarios;

@@ -91,36 +91,34 @@ impl Mailbox {
     }
 
     async fn read_mailhog(&self, known: usize) -> Result<Vec<Mail>> {
-        #[derive(Deserialize)]
-        struct Answer {
-            items: Vec<Item>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Item {
-            created: Timestamp,
-            raw: Raw,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Raw {
-            data: String,
-        }
-        let answer: Answer = serde_json::from_slice(&self.get("/api/v2/messages?limit=1000").await?)?;
-        // newest first
-        answer
-            .items
-            .iter()
-            .rev()
-            .skip(known)
-            .map(|item| parse(item.raw.data.as_bytes(), item.created))
-            .collect()
+        mailhog(&self.get("/api/v2/messages?limit=1000").await?, known)
     }
 
     async fn get(&self, path: &str) -> Result<Vec<u8>> {
         let response = self.client.get(format!("{}{path}", self.url)).timeout(ANSWER).send().await?;
         Ok(response.error_for_status()?.bytes().await?.to_vec())
     }
+}
+
+/// Reads Mailhog's list, which is the newest first, without the `known` oldest.
+fn mailhog(answer: &[u8], known: usize) -> Result<Vec<Mail>> {
+    #[derive(Deserialize)]
+    struct Answer {
+        items: Vec<Item>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Item {
+        created: Timestamp,
+        raw: Raw,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Raw {
+        data: String,
+    }
+    let answer: Answer = serde_json::from_slice(answer)?;
+    answer.items.iter().rev().skip(known).map(|item| parse(item.raw.data.as_bytes(), item.created)).collect()
 }
 
 fn parse(source: &[u8], received_at: Timestamp) -> Result<Mail> {
@@ -141,4 +139,37 @@ fn parse(source: &[u8], received_at: Timestamp) -> Result<Mail> {
         html: message.body_html(0).unwrap_or_default().into_owned(),
         pictures: message.attachments().filter_map(|part| Some(part.content_id()?.to_owned())).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mailhogs_list_is_read_oldest_first() {
+        let item = |id: &str, second: u32| {
+            serde_json::json!({
+                "ID": format!("{id}@mailhog.example"),
+                "Created": format!("2026-01-05T12:00:{second:02}.123456789Z"),
+                "Content": {"Headers": {}, "Body": "", "Size": 0, "MIME": null},
+                "Raw": {
+                    "From": "firewatch@firewatch.test", "To": ["oncall@firewatch.test"], "Helo": "test",
+                    "Data": format!(
+                        "Message-ID: <{id}@firewatch.test>\r\nX-Firewatch-Kind: root_cause\r\n\
+                         Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\
+                         \r\nslow=C2=B7er\r\n"
+                    ),
+                },
+            })
+        };
+        let list = serde_json::json!({"total": 3, "count": 3, "start": 0, "items": [item("c", 3), item("b", 2), item("a", 1)]});
+        let mails = mailhog(list.to_string().as_bytes(), 1).unwrap();
+        assert_eq!(
+            mails.iter().map(|mail| mail.id.as_str()).collect::<Vec<_>>(),
+            ["b@firewatch.test", "c@firewatch.test"]
+        );
+        assert_eq!(mails[0].received_at.to_string(), "2026-01-05T12:00:02.123456789Z");
+        assert_eq!(mails[0].kind.as_deref(), Some("root_cause"));
+        assert_eq!(mails[0].text.trim(), "slow·er");
+    }
 }

@@ -48,7 +48,10 @@ impl Teller {
                     format!("{} of {} to version {}", change.change_type, change.service, change.version);
                 (Tone::Aside, "change".to_owned(), text)
             }
-            News::Anomaly(anomaly) => (Tone::Bad, "anomaly".to_owned(), anomaly_text(anomaly, story)?),
+            News::Anomaly(anomaly) => {
+                let tone = if anomaly.status == Status::Cleared { Tone::Good } else { Tone::Bad };
+                (tone, "anomaly".to_owned(), anomaly_text(anomaly, story)?)
+            }
             News::Opened(incident) => (Tone::Important, number(incident.number), opened(incident)),
             News::Updated(incident) => (Tone::Aside, number(incident.number), updated(incident, story)?),
             News::Resolved(incident) => {
@@ -65,8 +68,12 @@ impl Teller {
             News::Mail(mail) => (Tone::Important, "mail".to_owned(), posted(mail)),
             News::DeadLetter { topic, reason, .. } => (Tone::Bad, (*topic).to_owned(), reason.clone()),
         };
-        let (colour, off) = self.colour(tone);
-        Some(format!("{}  {colour}{what:<12}{off} {text}", self.clock(now)))
+        Some(self.row(now, tone, &what, &text))
+    }
+
+    /// Returns the line for when nothing happens and something should.
+    pub fn waiting(&self, missing: &str, now: Timestamp) -> String {
+        self.row(now, Tone::Aside, "waiting", &format!("{missing} so far"))
     }
 
     /// Returns what happened in a run with one fault.
@@ -122,6 +129,11 @@ impl Teller {
             tell("missing", format!("{colour}{missing}{off}"));
         }
         text
+    }
+
+    fn row(&self, now: Timestamp, tone: Tone, what: &str, text: &str) -> String {
+        let (colour, off) = self.colour(tone);
+        format!("{}  {colour}{what:<12}{off} {text}", self.clock(now))
     }
 
     /// Tells the time of day where the reader is.

@@ -8,6 +8,10 @@ use shared::events::{MAX_PAYLOAD, Refusal};
 
 /// Largest magnitude that is believed; beyond it sums could overflow.
 const MAGNITUDE: f64 = 1e100;
+
+/// The year 2000. An earlier time is a clock that was never set, or seconds taken for milliseconds; as the first sample
+/// of a series it would be taken for its normal.
+const EARLIEST_MS: i64 = 946_684_800_000;
 /// Longest name, bytes.
 const NAME: usize = 256;
 /// Reasons that are spelled out for one record.
@@ -59,6 +63,9 @@ impl Sample<'_> {
         // infinities cannot be written in JSON, and serde_json refuses 1e999
         if self.value.abs() > MAGNITUDE {
             return Err(format!("value is beyond {MAGNITUDE:e}"));
+        }
+        if self.ts_ms < EARLIEST_MS {
+            return Err("ts_ms is before the year 2000; it counts milliseconds since 1970".to_owned());
         }
         Ok(())
     }
@@ -156,7 +163,7 @@ mod tests {
 
     fn one(value: &str) -> String {
         format!(
-            r#"{{"service":"user","metric":"m","value":{value},"ts_ms":1,"unit":null,"labels":{{"a":"b"}}}}"#
+            r#"{{"service":"user","metric":"m","value":{value},"ts_ms":1750000000000,"unit":null,"labels":{{"a":"b"}}}}"#
         )
     }
 

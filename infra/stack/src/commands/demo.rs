@@ -85,6 +85,7 @@ async fn tell(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) ->
     println!("\nWhat happened\n{}", narration.summary());
     narration.write(&stack.layout().dir().join("summary.json"))?;
     if ending.once {
+        println!("The same facts are in .run/summary.json, the logs in .run/logs.");
         return Ok(ExitCode::from(u8::from(!narration.story.missing().is_empty())));
     }
     if !interrupted {
@@ -106,7 +107,7 @@ fn places(stack: &Stack) -> String {
     let logs = here(stack.layout().logs());
     let rows = [
         ("mails", stack.mail().web_url()),
-        ("incidents", format!("{firewatch} incidents list")),
+        ("incidents", format!("{firewatch} incidents list; {firewatch} incidents show 1")),
         ("topics", format!("{firewatch} topics list")),
         ("database", format!("psql {}", stack.postgres_url())),
         ("logs", logs),

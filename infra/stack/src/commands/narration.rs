@@ -15,18 +15,27 @@ use tokio::sync::mpsc::Receiver;
 /// is waited for.
 const AFTERMATH: Duration = Duration::from_secs(6);
 
+/// After this without anything to tell it is told what is waited for.
+const SILENCE: Duration = Duration::from_secs(15);
+
 /// Someone who listens to the news and tells them.
 pub(super) struct Narration {
     /// What is known so far.
     pub(super) story: Story,
     teller: Teller,
     news: Receiver<News>,
+    told: Instant,
 }
 
 impl Narration {
     pub(super) fn new(news: Receiver<News>) -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some() || !std::io::stdout().is_terminal();
-        Self { story: Story::default(), teller: Teller { colours: !plain, zone: TimeZone::system() }, news }
+        Self {
+            story: Story::default(),
+            teller: Teller { colours: !plain, zone: TimeZone::system() },
+            news,
+            told: Instant::now(),
+        }
     }
 
     /// Tells until nothing is missing from the story of one fault, or until `deadline` has passed.
@@ -38,6 +47,9 @@ impl Narration {
                 Ok(Some(news)) => self.tell(&news),
                 Ok(None) => return,
                 Err(_) => {}
+            }
+            if self.told.elapsed() > SILENCE {
+                self.wait();
             }
             complete = if self.story.missing().is_empty() { complete.or(Some(Instant::now())) } else { None };
         }
@@ -60,9 +72,18 @@ impl Narration {
         Ok(std::fs::write(file, serde_json::to_vec_pretty(&self.story.facts())?)?)
     }
 
+    /// Tells what is waited for, so that nobody thinks it hangs.
+    fn wait(&mut self) {
+        if let Some(missing) = self.story.missing().first() {
+            println!("{}", self.teller.waiting(missing, SystemClock.now()));
+        }
+        self.told = Instant::now();
+    }
+
     fn tell(&mut self, news: &News) {
         if let Some(line) = self.teller.line(news, &self.story, SystemClock.now()) {
             println!("{line}");
+            self.told = Instant::now();
         }
         self.story.hear(news);
     }

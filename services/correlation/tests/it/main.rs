@@ -163,3 +163,35 @@ fn severity_is_never_lowered_while_the_incident_lasts() {
         lifecycle::apply(Some(incident), id, lifecycle::Change::Reassessed(Box::new(assessment))).unwrap();
     assert_eq!(after.severity, worst);
 }
+
+#[test]
+fn a_weak_member_that_outlives_its_incident_and_fires_later_opens_another() {
+    let mut shop = Shop::default();
+    let mut latency = anomaly("payment", "latency_p99_ms", Kind::Latency, 10);
+    let mut leak = anomaly("payment", "memory_percent", Kind::Memory, 11);
+    (leak.status, leak.evidence) = (Status::Suspect, 1.5);
+    shop.take(&latency);
+    shop.take(&leak);
+    (latency.status, latency.revision) = (Status::Cleared, 2);
+    shop.take(&latency);
+    shop.resolve(12);
+    (leak.status, leak.evidence, leak.revision) = (Status::Firing, 6.0, 2);
+    shop.take(&leak);
+    assert_eq!(shop.incidents.len(), 2, "someone must hear of the leak");
+    assert_ne!(shop.incidents[0].incident_id, shop.incidents[1].incident_id);
+    (leak.revision, leak.evidence) = (3, 6.0);
+    shop.take(&leak);
+    assert_eq!(shop.incidents.len(), 2, "and only once");
+}
+
+#[test]
+fn an_overlong_deployment_text_is_cut_before_it_travels() {
+    let mut shop = Shop::default();
+    shop.deploy("user", "2.4.0", 5);
+    shop.deployments[0].description = Some("x".repeat(400_000));
+    shop.deployments[0].known_risks = vec!["y".repeat(10_000); 50];
+    shop.take(&anomaly("user", "error_rate", Kind::Errors, 20));
+    let change = shop.incidents[0].deployment.as_ref().unwrap();
+    assert!(change.description.as_ref().unwrap().chars().count() <= 500);
+    assert!(shared::events::encode(&shop.incidents[0]).is_ok());
+}

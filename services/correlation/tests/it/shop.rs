@@ -91,6 +91,14 @@ impl Shop {
         });
     }
 
+    /// Resolves every open incident.
+    pub(crate) fn resolve(&mut self, tick: i64) {
+        for incident in self.incidents.iter_mut().filter(|incident| incident.state.is_open()) {
+            let change = Change::Resolved { at: at(tick) };
+            *incident = lifecycle::apply(Some(incident.clone()), incident.incident_id, change).unwrap();
+        }
+    }
+
     pub(crate) fn take(&mut self, anomaly: &Anomaly) {
         let decision = decide(anomaly, &self.around(), &Options::default());
         let home = match decision.verdict {

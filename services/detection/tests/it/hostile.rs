@@ -36,7 +36,7 @@ fn times_out_of_order_are_dropped_by_reason() {
         (START_MS, Some(Reason::Duplicate)),
         (START_MS - 1, Some(Reason::OutOfOrder)),
         (START_MS - HOUR_MS - 1, Some(Reason::Late)),
-        (i64::MIN, Some(Reason::Late)),
+        (946_684_800_000, Some(Reason::Late)),
         (i64::MAX, Some(Reason::Ahead)),
         (START_MS + 300_001, Some(Reason::Ahead)),
         (START_MS + 300_000, None),
@@ -45,6 +45,16 @@ fn times_out_of_order_are_dropped_by_reason() {
     ] {
         assert_eq!(dropped(&mut partition, ts_ms), reason, "{ts_ms}");
     }
+}
+
+#[test]
+fn seconds_taken_for_milliseconds_are_refused() {
+    let mut partition = Partition::new(0, Arc::default());
+    for ts_ms in [i64::MIN, -5, 0, START_MS / 1000] {
+        let outcome = partition.metrics(&sample("user", "m", 9e9, ts_ms), at(0));
+        assert_eq!(outcome.refused.unwrap().reason(), "invalid", "{ts_ms}");
+    }
+    assert_eq!(partition.series(), 0);
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! Bad input in every raw topic: dead letters and counted drops, and the incident of a real fault as if nothing were.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use shared::bus::reader::{From, Reader};
+use shared::bus::{self, Producer};
+use shared::events::Topic;
+use stack::story::Story;
+use tests::House;
+
+#[tokio::test]
+async fn garbage_costs_nobody_an_incident() -> Result<()> {
+    let mut house = House::with_copies(1).await?;
+    let options = bus::Options { brokers: house.stack.brokers().to_owned(), ..bus::Options::default() };
+    let producer = Producer::connect(&options)?;
+    let huge = format!(
+        r#"{{"service":"payment","metric":"m","value":1,"ts_ms":1,"labels":{{"x":"{}"}}}}"#,
+        "y".repeat(900_000)
+    );
+    let refused: [&[u8]; 10] = [
+        b"",
+        b"\xff\xfe\x00",
+        b"{",
+        br#"{"service":"payment"}"#,
+        br#"{"service":"payment","metric":"latency_p99_ms","value":NaN,"ts_ms":1}"#,
+        br#"{"service":"payment","metric":"latency_p99_ms","value":"NaN","ts_ms":1}"#,
+        br#"{"service":"payment","metric":"latency_p99_ms","value":1e999,"ts_ms":1}"#,
+        br#"{"service":"payment","metric":"latency_p99_ms","value":9e9,"ts_ms":-5}"#,
+        // seconds instead of milliseconds
+        br#"{"service":"payment","metric":"latency_p99_ms","value":9e9,"ts_ms":1750000000}"#,
+        huge.as_bytes(),
+    ];
+    let dropped: [&[u8]; 1] =
+        [br#"{"service":"payment","metric":"latency_p99_ms","value":9e9,"ts_ms":9999999999999}"#];
+    house.simulate(&[
+        "--interval=400ms",
+        "--first-fault-after=45",
+        "--once",
+        "--scenario=latency-spike",
+        "--seed=5",
+    ])?;
+    for payload in refused.iter().chain(&dropped) {
+        producer.send(Topic::RawMetrics, Some("payment"), &Vec::new(), payload).await?;
+    }
+    for topic in [Topic::RawDeployments, Topic::RawSpans, Topic::Anomalies, Topic::IncidentsOpened] {
+        producer.send(topic, Some("payment"), &Vec::new(), b"\x00 not json").await?;
+    }
+    let apart_from_letters = |story: &Story| -> Vec<String> {
+        story.missing().into_iter().filter(|sentence| !sentence.contains("could not be handled")).collect()
+    };
+    house.listen(Duration::from_mins(4), Duration::from_secs(5), apart_from_letters).await?;
+    // raw.deployments is read by two stages, incidents.opened as well
+    for (stage, letters) in
+        [("detection", refused.len() + 1), ("correlation", 3), ("investigation", 1), ("communication", 1)]
+    {
+        let options = options.clone();
+        let found = tokio::task::spawn_blocking(move || {
+            Reader::open(&options, Topic::DeadLetters(stage), None, From::Beginning, Duration::from_secs(10))?
+                .to_end(Duration::from_secs(20))
+        })
+        .await??;
+        ensure!(found.len() == letters, "{stage} has {} dead letters instead of {letters}", found.len());
+    }
+    house.stack.stop().await
+}
