@@ -105,7 +105,7 @@ impl Dossier {
     }
 }
 
-/// Returns the last sample of a signal as it stands in [`samples_text`].
+/// Returns the last sample of a signal as its source says it.
 pub fn last_sample(signal: &Signal) -> Option<String> {
     signal.samples.last().map(|point| sample_text(signal, point.ts_ms, point.value))
 }
