@@ -31,6 +31,8 @@ const OVERSAMPLING: u32 = 2;
 const SCALE: u32 = DENSITY * OVERSAMPLING;
 /// Room for the last value, CSS pixels.
 const RIGHT: u32 = 76;
+/// Longest unit that is written beside the last value, characters.
+const SHORT_UNIT: usize = 4;
 /// What is centred on a line box stands too high: figures have no descenders. CSS pixels.
 const DROP: u32 = 2;
 /// Fewer samples than this tell nothing.
@@ -260,7 +262,9 @@ impl View {
             let colour = self.colour(*last);
             root.draw(&Circle::new((x, y), 4 * SCALE, PAPER.filled())).map_err(failed)?;
             root.draw(&Circle::new((x, y), 3 * SCALE, colour.filled())).map_err(failed)?;
-            let label = figures::figure(last.1, &self.unit).replace('\u{a0}', " ");
+            // beside the plot there is room for a short unit only; the title has it anyway
+            let unit = if self.unit.chars().count() > SHORT_UNIT { "" } else { &self.unit };
+            let label = figures::figure(last.1, unit).replace('\u{a0}', " ");
             root.draw(&Text::new(
                 label,
                 (x + css(8), y + css(DROP)),

@@ -12,7 +12,7 @@ use crate::options::Options;
 pub struct Documents {
     /// Past incidents.
     pub incidents: Vec<Found>,
-    /// Runbooks, those for the suspect's kind of cause first.
+    /// Runbooks for the suspect's kind of cause; if there is none, those that sound like it.
     pub runbooks: Vec<Found>,
 }
 
@@ -32,12 +32,8 @@ pub async fn search(
     };
     let any = Query { text, kind: Some(DocumentKind::Runbook), limit: options.runbooks, ..Query::default() };
     let mut runbooks = retrieval.search(&any.clone().about(suspect.category)).await?;
-    for found in retrieval.search(&any).await? {
-        if runbooks.len() < options.runbooks
-            && runbooks.iter().all(|known| known.chunk.doc_id != found.chunk.doc_id)
-        {
-            runbooks.push(found);
-        }
+    if runbooks.is_empty() {
+        runbooks = retrieval.search(&any).await?;
     }
     Ok(Documents { incidents: retrieval.search(&incidents).await?, runbooks })
 }

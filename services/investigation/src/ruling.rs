@@ -13,9 +13,14 @@ const MAX_SENTENCES: usize = 6;
 
 /// How sure the ranking is.
 pub fn verdict(candidates: &[Candidate]) -> Verdict {
-    match candidates.first().map(|candidate| candidate.confidence) {
-        Some(confidence) if confidence >= CAUSE => Verdict::Cause,
-        Some(confidence) if confidence >= LIKELY => Verdict::Likely,
+    candidates.first().map_or(Verdict::Unknown, |candidate| of(candidate.confidence))
+}
+
+/// How sure a confidence is.
+pub fn of(confidence: f64) -> Verdict {
+    match confidence {
+        confidence if confidence >= CAUSE => Verdict::Cause,
+        confidence if confidence >= LIKELY => Verdict::Likely,
         _ => Verdict::Unknown,
     }
 }

@@ -167,14 +167,15 @@ impl Stage for Investigation {
 }
 
 /// Tells whether the incident says something that the last result does not answer: another first suspect, another kind
-/// of cause, a trigger that was not known.
+/// of cause, or evidence that makes the verdict another one.
 fn is_news(before: &RootCause, incident: &Incident) -> bool {
     if incident.revision <= before.incident_revision || !incident.state.is_open() {
         return false;
     }
-    let told = before.candidates.first().map(|candidate| (candidate.service.as_str(), candidate.category));
-    let now = incident.suspects.first().map(|suspect| (suspect.service.as_str(), suspect.category));
-    told != now
+    let told =
+        before.candidates.first().map(|first| (first.service.as_str(), first.category, before.verdict));
+    let now = incident.suspects.first();
+    told != now.map(|first| (first.service.as_str(), first.category, ruling::of(first.posterior)))
 }
 
 fn summary(result: &RootCause) -> String {

@@ -101,7 +101,7 @@ pub struct Reference {
     pub title: String,
     /// Section that fits best.
     pub section: String,
-    /// How well it fits, 0 to 1.
+    /// How it stands among all that was found, 0 to 1. It orders documents and says nothing of how well one fits.
     pub score: f64,
 }
 

@@ -76,8 +76,6 @@ pub struct Document {
     pub id: String,
     /// Its title.
     pub title: String,
-    /// How well it fits.
-    pub fit: String,
 }
 
 impl RootCause {
@@ -179,7 +177,6 @@ fn documents(references: &[Reference]) -> Vec<Document> {
         .map(|reference| Document {
             id: name(&reference.doc_id),
             title: plain::one_line(&reference.title, 160),
-            fit: figures::percent(reference.score),
         })
         .collect()
 }

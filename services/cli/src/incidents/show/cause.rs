@@ -56,11 +56,8 @@ fn one(page: &mut Page<'_>, rank: usize, candidate: &Candidate) {
 
 fn references(page: &mut Page<'_>, label: &str, references: &[Reference]) {
     for reference in references {
-        let Reference { doc_id, title, section, score } = reference;
-        page.hanging(
-            &format!("     {label:<11}  "),
-            &format!("{doc_id} {title}, {section} (fits {})", percent(*score)),
-        );
+        let Reference { doc_id, title, section, .. } = reference;
+        page.hanging(&format!("     {label:<11}  "), &format!("{doc_id} {title}, {section}"));
     }
 }
 
