@@ -1,6 +1,7 @@
 //! Kafka: an idempotent producer, an ordered consumer with drain, dead letters and topic administration.
 
 pub mod admin;
+mod backlog;
 pub mod consumer;
 pub mod dead_letter;
 pub mod lag;
@@ -8,6 +9,7 @@ pub mod partitioned;
 pub mod producer;
 pub mod reader;
 pub mod tracker;
+pub mod window;
 
 use std::collections::BTreeMap;
 

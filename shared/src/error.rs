@@ -64,3 +64,10 @@ impl std::error::Error for Error {
         self.source.source()
     }
 }
+
+/// Returns what a panic said.
+#[cfg(feature = "bus")]
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

@@ -171,7 +171,15 @@ pub enum Refusal {
     /// Not JSON, or not the JSON this topic carries.
     #[error("malformed: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// The envelope names a version this reader does not know.
+    /// The envelope names another type, or another version of it, than the topic carries.
+    #[error("event type {found:?} where {expected:?} is expected")]
+    OtherType {
+        /// What the envelope says, shortened.
+        found: String,
+        /// What the topic carries.
+        expected: &'static str,
+    },
+    /// A topic this reader does not know.
     #[error("unknown event type {0:?}")]
     UnknownType(String),
     /// A rule the types cannot express is broken.
@@ -186,6 +194,7 @@ impl Refusal {
             Self::Empty => "empty",
             Self::TooLarge(_) => "too_large",
             Self::Malformed(_) => "malformed",
+            Self::OtherType { .. } => "other_type",
             Self::UnknownType(_) => "unknown_type",
             Self::Invalid(_) => "invalid",
         }

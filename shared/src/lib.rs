@@ -16,8 +16,10 @@ pub mod stage;
 #[cfg(feature = "store")]
 pub mod store;
 
+pub mod address;
 pub mod catalogue;
 pub mod error;
 pub mod figures;
+pub mod gap;
 pub mod graph;
 pub mod plain;

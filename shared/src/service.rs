@@ -56,6 +56,8 @@ where
         return ExitCode::SUCCESS;
     }
     telemetry::init(&config.common.log);
+    #[cfg(feature = "failpoints")]
+    crate::gap::arm();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.common.worker_threads.max(1))
         .enable_all()

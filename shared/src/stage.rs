@@ -1,11 +1,14 @@
 //! What a stage is: a function from one event to [`Effects`]. The runtime in [`mod@run`] owns offsets, retries, order,
 //! transactions and shutdown.
 
+pub mod limits;
+pub mod replay;
 pub mod run;
 pub mod timers;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -16,8 +19,13 @@ use crate::clock::Clock;
 pub use crate::error::{Class, Error};
 pub use crate::events::Outgoing;
 use crate::events::{Event, Refusal, Topic};
+use crate::gap::Gap;
 use crate::ids::{EventId, IncidentId};
 use crate::store::{Store, Write, lifecycle};
+pub use limits::Limits;
+
+/// Pause between two tries to journal a step.
+const JOURNAL_PAUSE: Duration = Duration::from_millis(500);
 
 /// What must stay in order: events with the same key are handled one after another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -90,9 +98,20 @@ impl Context {
             return serde_json::from_value(done).map_err(Error::fatal);
         }
         let result = work().await?;
+        Gap::Stepped.reach();
         let value = serde_json::to_value(&result).map_err(Error::fatal)?;
-        self.store.remember_step(self.stage, self.event_id, name, &value).await?;
+        self.journal(name, &value).await;
+        Gap::Journalled.reach();
         Ok(result)
+    }
+
+    /// Notes that a step is done. Work must not be done again for want of a connection, so this is tried until the
+    /// time of the decision is up: only then, and after a crash, it is done again.
+    async fn journal(&self, name: &str, value: &serde_json::Value) {
+        while let Err(error) = self.store.remember_step(self.stage, self.event_id, name, value).await {
+            tracing::warn!(event = %self.event_id, name, %error, "a step is done and not journalled yet");
+            tokio::time::sleep(JOURNAL_PAUSE).await;
+        }
     }
 
     /// Wraps an event for publication by this stage.

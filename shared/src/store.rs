@@ -2,11 +2,13 @@
 
 #[cfg(feature = "stage")]
 pub mod apply;
+mod context;
 pub mod lifecycle;
 pub mod migrate;
 #[cfg(feature = "stage")]
 pub mod outbox;
 pub mod pool;
+mod prepared;
 pub mod read;
 pub mod write;
 

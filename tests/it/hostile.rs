@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use shared::bus::dead_letter::is_mark;
 use shared::bus::reader::{From, Reader};
 use shared::bus::{self, Producer};
 use shared::events::Topic;
@@ -55,11 +56,12 @@ async fn garbage_costs_nobody_an_incident() -> Result<()> {
         [("detection", refused.len() + 1), ("correlation", 3), ("investigation", 1), ("communication", 1)]
     {
         let options = options.clone();
-        let found = tokio::task::spawn_blocking(move || {
+        let mut found = tokio::task::spawn_blocking(move || {
             Reader::open(&options, Topic::DeadLetters(stage), None, From::Beginning, Duration::from_secs(10))?
                 .to_end(Duration::from_secs(20))
         })
         .await??;
+        found.retain(|line| !is_mark(&line.headers));
         ensure!(found.len() == letters, "{stage} has {} dead letters instead of {letters}", found.len());
     }
     house.stack.stop().await

@@ -91,6 +91,9 @@ fn read(options: &bus::Options, topic: Topic, news: &Sender<News>) {
             continue;
         };
         match reader.next(PAUSE) {
+            // what people decide about dead letters is no dead letter
+            Ok(Some(line))
+                if matches!(topic, Topic::DeadLetters(_)) && bus::dead_letter::is_mark(&line.headers) => {}
             Ok(Some(line)) => {
                 // what cannot be read is the business of its stage, which counts it
                 let Ok(item) = understand(topic, &line) else { continue };

@@ -56,9 +56,8 @@ impl Postgres {
                 "log_timezone=UTC".to_owned(),
             ];
             if durability == Durability::Disposable {
-                settings.extend(
-                    ["fsync=off", "synchronous_commit=off", "full_page_writes=off"].map(str::to_owned),
-                );
+                // commits stay synchronous: a server that is killed keeps what it has acknowledged
+                settings.extend(["fsync=off", "full_page_writes=off"].map(str::to_owned));
             }
             for setting in settings {
                 command.arg("-c").arg(setting);
@@ -87,6 +86,15 @@ impl Postgres {
     pub async fn restart(&self) -> Result<()> {
         self.part.stop().await?;
         self.up().await
+    }
+
+    /// Ends all sessions but its own, as a failing network or an administrator would.
+    pub async fn reset_connections(&self) -> Result<()> {
+        let store = Store::new(&Options { url: self.url("postgres"), ..Options::default() }, "stack")?;
+        let sessions = "select pg_terminate_backend(pid) from pg_stat_activity \
+                        where backend_type = 'client backend' and pid <> pg_backend_pid()";
+        store.client().await?.batch_execute(sessions).await?;
+        Ok(())
     }
 
     /// Starts the server if it does not run, and waits until it answers. After a crash the sessions of the old server

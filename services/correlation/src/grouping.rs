@@ -1,11 +1,15 @@
 //! Which incident an anomaly belongs to, when one opens and when it is over. Pure: reads a [`Neighbourhood`], returns
 //! what is to be done.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use shared::events::Incident;
 use shared::events::anomaly::{Anomaly, Status};
 use shared::events::incident::Signal;
+use shared::graph::Graph;
 use shared::ids::{AnomalyId, IncidentId};
+use shared::plain;
 use shared::store::Neighbourhood;
 use shared::store::lifecycle::Assessment;
 
@@ -20,6 +24,11 @@ pub enum Verdict {
     Stale,
     /// Kept, but it belongs to no incident (yet).
     Loose,
+    /// It comes late: it was observed while an incident was open that is over by now, and would have belonged to it.
+    Late {
+        /// The incident.
+        incident: Box<Incident>,
+    },
     /// It opens an incident, together with what was loose and related.
     Opens {
         /// The new incident.
@@ -57,15 +66,19 @@ pub struct Decision {
 pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> Decision {
     let known = around.signals.iter().find(|(signal, _)| signal.anomaly_id == anomaly.anomaly_id);
     let before = known.map(|(signal, _)| signal);
-    let signal = Signal::from_anomaly(anomaly, before);
+    let mut signal = Signal::from_anomaly(anomaly, before);
+    // anyone may write an anomaly, and an incident carries many
+    signal.explanation = plain::one_line(&signal.explanation, plain::SENTENCE);
+    signal.unit = plain::one_line(&signal.unit, plain::NAME);
     if before.is_some_and(|before| before.revision >= anomaly.revision) {
         return Decision { signal, over: None, verdict: Verdict::Stale };
     }
     let window = SignedDuration::from_mins(i64::from(options.deployment_window_min));
     let belonged = known.and_then(|(_, incident)| *incident);
     let mut over = None;
+    let related = related(&anomaly.service, &around.graph);
     let home = belonged.filter(|id| is_open(*id, around)).or_else(|| {
-        for incident in around.incidents.iter().filter(|incident| near(incident, anomaly, around)) {
+        for incident in around.incidents.iter().filter(|incident| near(incident, anomaly, &related)) {
             // all members were clear for longer than the hold when this began: that one is over, whatever the clock says
             match all_clear(&members(incident.incident_id, around)) {
                 Some((at, hold))
@@ -96,7 +109,12 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
     if anomaly.status == Status::Cleared {
         return Decision { signal, over, verdict: Verdict::Loose };
     }
-    let adopted = loose(anomaly, around);
+    if let Some(incident) =
+        around.past.iter().find(|past| was_open(past, anomaly, belonged, &related, options))
+    {
+        return Decision { signal, over, verdict: Verdict::Late { incident: Box::new(incident.clone()) } };
+    }
+    let adopted = loose(anomaly, around, &related);
     let mut group = adopted.clone();
     group.push(signal.clone());
     let together = group.len() > 1
@@ -117,6 +135,21 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
         Verdict::Loose
     };
     Decision { signal, over, verdict }
+}
+
+/// Tells whether an anomaly that was read only now would have belonged to an incident, had it been read in the order of
+/// event time: the partitions of a topic do not wait for each other.
+fn was_open(
+    past: &Incident,
+    anomaly: &Anomaly,
+    belonged: Option<IncidentId>,
+    related: &BTreeSet<String>,
+    options: &Options,
+) -> bool {
+    let own = belonged == Some(past.incident_id) || (belonged.is_none() && near(past, anomaly, related));
+    let hold = past.signals.iter().map(|signal| signal.interval_ms).max().unwrap_or(0);
+    let until = past.resolved_at.map(|at| at + scaled(hold, options.resolve_hold_intervals));
+    own && anomaly.observed_at >= past.started_at && until.is_some_and(|until| anomaly.observed_at <= until)
 }
 
 fn is_open(id: IncidentId, around: &Neighbourhood) -> bool {
@@ -145,13 +178,22 @@ pub fn scaled(interval_ms: u64, intervals: f64) -> SignedDuration {
 
 /// Tells whether an anomaly could be of the same fault: a member's own service, or on a call path with the first
 /// suspect.
-fn near(incident: &Incident, anomaly: &Anomaly, around: &Neighbourhood) -> bool {
+fn near(incident: &Incident, anomaly: &Anomaly, related: &BTreeSet<String>) -> bool {
     incident.affected_services.contains(&anomaly.service)
-        || incident.suspect().is_some_and(|suspect| around.graph.related(&suspect.service, &anomaly.service))
+        || incident.suspect().is_some_and(|suspect| related.contains(&suspect.service))
+}
+
+/// Returns the services at which a fault of `service` could show, or whose fault could show there: see
+/// [`Graph::related`].
+fn related(service: &str, graph: &Graph) -> BTreeSet<String> {
+    let mut related = graph.ancestors(service);
+    related.extend(graph.descendants(service));
+    related.insert(service.to_owned());
+    related
 }
 
 /// Returns abnormal signals of no open incident that could be of the same fault.
-fn loose(anomaly: &Anomaly, around: &Neighbourhood) -> Vec<Signal> {
+fn loose(anomaly: &Anomaly, around: &Neighbourhood, related: &BTreeSet<String>) -> Vec<Signal> {
     around
         .signals
         .iter()
@@ -159,7 +201,7 @@ fn loose(anomaly: &Anomaly, around: &Neighbourhood) -> Vec<Signal> {
             incident.is_none_or(|id| !is_open(id, around))
                 && signal.anomaly_id != anomaly.anomaly_id
                 && signal.status != Status::Cleared
-                && around.graph.related(&signal.service, &anomaly.service)
+                && related.contains(&signal.service)
         })
         .map(|(signal, _)| signal.clone())
         .collect()

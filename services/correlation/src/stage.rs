@@ -44,7 +44,14 @@ impl Correlation {
     }
 
     async fn anomaly(&self, anomaly: &Anomaly, ctx: &Context) -> Result<Effects, Error> {
-        let around = self.around(&anomaly.environment, anomaly.observed_at, ctx).await?;
+        let mut around = self.around(&anomaly.environment, anomaly.observed_at, ctx).await?;
+        // in full, and also where it is one of too many: what is known of the episode itself decides what is news of it
+        if let Some(known) = ctx.store.signal(anomaly.anomaly_id).await? {
+            around.signals.retain(|(signal, _)| signal.anomaly_id != anomaly.anomaly_id);
+            around.signals.push(known);
+        }
+        let hold = grouping::scaled(anomaly.interval_ms, self.options.resolve_hold_intervals);
+        around.past = ctx.store.past(&anomaly.environment, anomaly.observed_at - hold * 2).await?;
         let decision = grouping::decide(anomaly, &around, &self.options);
         let mut effects = self.effects(anomaly, decision, &around, ctx.wall_clock());
         effects.guard = Some(Guard { scope: anomaly.environment.clone(), version: around.version });
@@ -71,6 +78,13 @@ impl Correlation {
         match verdict {
             Verdict::Stale => {}
             Verdict::Loose => effects.writes.push(keep(signal, None)),
+            Verdict::Late { incident } => {
+                let known = around.signals.iter().any(|(known, of)| {
+                    known.anomaly_id == signal.anomaly_id && *of == Some(incident.incident_id)
+                });
+                effects.audit.extend((!known).then(|| late_line(&incident, anomaly)));
+                effects.writes.push(keep(signal, Some(incident.incident_id)));
+            }
             Verdict::Opens { incident, assessment, adopted } => {
                 let wait = (anomaly.interval_ms as f64 * self.options.group_wait_intervals) as u64;
                 let wait = wait.clamp(self.options.group_wait_min_ms, self.options.group_wait_max_ms);
@@ -269,6 +283,19 @@ fn member_line(incident: &Incident, anomaly: &Anomaly, is_new: bool) -> Option<A
         summary,
         detail: json!({ "anomaly_id": anomaly.anomaly_id, "service": anomaly.service, "metric": anomaly.metric }),
     })
+}
+
+fn late_line(incident: &Incident, anomaly: &Anomaly) -> Audit {
+    Audit {
+        incident_id: incident.incident_id,
+        at: anomaly.observed_at,
+        action: "joined_late",
+        summary: format!(
+            "Joined after the incident was over, for it was read late: {}.",
+            anomaly.explanation
+        ),
+        detail: json!({ "anomaly_id": anomaly.anomaly_id, "service": anomaly.service, "metric": anomaly.metric }),
+    }
 }
 
 fn suspect_line(incident: &Incident, assessment: &Assessment, at: Timestamp) -> Option<Audit> {

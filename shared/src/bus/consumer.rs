@@ -13,10 +13,12 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
+use super::backlog::Backlog;
 use super::tracker::{Ticket, Tracker};
 use super::{Error, Options};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
+use crate::gap::Gap;
 
 /// A record and the right to work on it.
 #[derive(Debug)]
@@ -102,6 +104,7 @@ impl Shared {
                 "drain deadline passed; the rest will be read again"
             );
         }
+        Gap::Drained.reach();
         metrics::counter!("firewatch_bus_drains_total", "in_time" => if in_time { "true" } else { "false" })
             .increment(1);
         store_progress(consumer, &self.tracker);
@@ -171,7 +174,8 @@ impl Consumer {
             .spawn({
                 let shared = Arc::clone(&shared);
                 let topics = topics.to_vec();
-                move || poll(consumer, &shared, &topics, &sender)
+                let backlog = Backlog::new(group, &topics);
+                move || poll(consumer, &shared, &topics, &sender, backlog)
             })
             .map_err(|error| Error::Other(error.to_string()))?;
         Ok(Self { records, shared, thread: Some(thread), drain_timeout })
@@ -231,7 +235,13 @@ impl Handle {
     }
 }
 
-fn poll(consumer: BaseConsumer<Context>, shared: &Shared, topics: &[Topic], sender: &mpsc::Sender<Record>) {
+fn poll(
+    consumer: BaseConsumer<Context>,
+    shared: &Shared,
+    topics: &[Topic],
+    sender: &mpsc::Sender<Record>,
+    mut backlog: Backlog,
+) {
     // what was already fetched when the queue filled up; bounded by the client's own fetch buffer
     let mut waiting: VecDeque<Record> = VecDeque::new();
     let mut paused = false;
@@ -278,9 +288,11 @@ fn poll(consumer: BaseConsumer<Context>, shared: &Shared, topics: &[Topic], send
             }
         }
         store_progress(&consumer, &shared.tracker);
+        backlog.show(&consumer, &shared.tracker);
     }
     drop(waiting);
     shared.drain(&consumer, shared.assigned.load(Ordering::SeqCst) as usize, consumer.assignment_lost());
+    backlog.forget();
     consumer.unsubscribe();
     // leaving the group needs a last poll; closing the client has been seen to hang, so nobody waits for it
     let _ = consumer.poll(Duration::from_millis(100));

@@ -1,10 +1,24 @@
-//! Dead letters: the input unchanged, plus why and where it came from.
+//! Dead letters: the input unchanged, plus why and where it came from, and what people have decided about them.
+//!
+//! A decision is a record of its own, a [`Mark`], behind the letter on the same partition of the same topic. So it
+//! lives as long as the letter does, whoever reads the letter finds it, and no database is needed.
+
+pub mod letter;
+pub mod letters;
+pub mod mark;
 
 use super::{Error, Producer, Record};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
 
-/// Header names of a dead letter.
+pub use letter::{Address, Letter, Origin, Original, Unfit};
+pub use letters::Letters;
+pub use mark::{Author, Decision, Mark, Undone, discard, is_mark, redrive};
+
+/// Prefix of all headers of ours; an input's headers of that kind are not kept.
+const OURS: &str = "dlq_";
+
+/// Header names of a dead letter and of a mark.
 pub mod header {
     /// Why it was refused.
     pub const REASON: &str = "dlq_reason";
@@ -18,6 +32,16 @@ pub mod header {
     pub const OFFSET: &str = "dlq_origin_offset";
     /// Size of the payload where it was too large to keep; the payload is then cut.
     pub const CUT_FROM: &str = "dlq_cut_from_bytes";
+    /// What else of the record could not be kept as it was: `key`, `headers` or both.
+    pub const CHANGED: &str = "dlq_changed";
+    /// Of a mark: what was decided, `redriven` or `discarded`.
+    pub const MARK: &str = "dlq_mark";
+    /// Of a mark: offset of the letter, on the mark's own partition.
+    pub const MARKED_OFFSET: &str = "dlq_marked_offset";
+    /// Of a mark: who decided, as the operator's system calls them.
+    pub const MARKED_BY: &str = "dlq_marked_by";
+    /// Of a mark: why, in the operator's words.
+    pub const MARKED_BECAUSE: &str = "dlq_marked_because";
 }
 
 /// Most bytes of a dead letter: payload, key and headers together stay below what a broker takes by default.
@@ -28,7 +52,7 @@ const MAX_HEADERS: usize = 32 * 1024;
 const MAX_KEY: usize = 1024;
 
 /// Sends a record to the dead-letter topic of `stage` and waits for the acknowledgement. What is too large for a
-/// broker is cut, and the letter says so.
+/// broker is cut and a key that is no text is made one; the letter then says so.
 pub async fn send(
     producer: &Producer,
     stage: &'static str,
@@ -37,17 +61,27 @@ pub async fn send(
     attempts: u32,
 ) -> Result<(), Error> {
     let mut room = MAX_HEADERS;
-    let mut headers: Headers = record
-        .headers
+    let theirs: Vec<_> = record.headers.iter().filter(|(name, _)| !name.starts_with(OURS)).collect();
+    let mut headers: Headers = theirs
         .iter()
         .filter(|(name, value)| {
             let size = name.len() + value.len();
-            let fits = !name.starts_with("dlq_") && size <= room;
+            let fits = size <= room;
             room -= if fits { size } else { 0 };
             fits
         })
-        .cloned()
+        .map(|header| (*header).clone())
         .collect();
+    let key = record.key.as_deref().map(|key| String::from_utf8_lossy(&key[..key.len().min(MAX_KEY)]));
+    let changed = [
+        ("key", key.as_deref().map(str::as_bytes) != record.key.as_deref()),
+        ("headers", headers.len() < theirs.len()),
+    ];
+    let changed: Vec<&str> =
+        changed.into_iter().filter_map(|(what, changed)| changed.then_some(what)).collect();
+    if !changed.is_empty() {
+        headers.push((header::CHANGED.to_owned(), changed.join(", ")));
+    }
     let reason: String = reason.chars().take(1_000).collect();
     for (name, value) in [
         (header::REASON, reason),
@@ -62,7 +96,6 @@ pub async fn send(
     if kept.len() < record.payload.len() {
         headers.push((header::CUT_FROM.to_owned(), record.payload.len().to_string()));
     }
-    let key = record.key.as_deref().map(|key| String::from_utf8_lossy(&key[..key.len().min(MAX_KEY)]));
     producer.send(Topic::DeadLetters(stage), key.as_deref(), &headers, kept).await?;
     metrics::counter!("firewatch_dead_letters_total", "stage" => stage).increment(1);
     tracing::warn!(

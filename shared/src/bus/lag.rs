@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::reader::{READER, observer};
 use super::{Error, Options};
 use crate::events::Topic;
 
@@ -33,22 +35,39 @@ pub type Extents = BTreeMap<Topic, Vec<Extent>>;
 
 /// Returns what `topics` hold. `deadline` bounds each request to the broker.
 pub fn extents(options: &Options, topics: &[Topic], deadline: Duration) -> Result<Extents, Error> {
-    let consumer = observer(options, "firewatch-reader")?;
-    let metadata = consumer.fetch_metadata(None, deadline)?;
+    let consumer = observer(options, READER)?;
     let mut extents = Extents::new();
     for topic in topics {
-        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic.name()) else {
-            continue;
-        };
-        let mut partitions = Vec::with_capacity(found.partitions().len());
-        for partition in found.partitions() {
-            let (begin, end) = consumer.fetch_watermarks(topic.name(), partition.id(), deadline)?;
-            partitions.push(Extent { partition: partition.id(), begin, end });
+        let held = held(&consumer, *topic, None, deadline)?;
+        if !held.is_empty() {
+            extents.insert(*topic, held);
         }
-        partitions.sort_by_key(|extent| extent.partition);
-        extents.insert(*topic, partitions);
     }
     Ok(extents)
+}
+
+/// Returns what the partitions of a topic hold, or one of them; nothing where the topic is not on the broker.
+pub(super) fn held(
+    consumer: &BaseConsumer,
+    topic: Topic,
+    partition: Option<i32>,
+    deadline: Duration,
+) -> Result<Vec<Extent>, Error> {
+    let mut partitions = if let Some(partition) = partition {
+        vec![partition]
+    } else {
+        let metadata = consumer.fetch_metadata(Some(topic.name()), deadline)?;
+        let found = metadata.topics().first().map_or(&[][..], MetadataTopic::partitions);
+        found.iter().map(MetadataPartition::id).collect()
+    };
+    partitions.sort_unstable();
+    partitions
+        .into_iter()
+        .map(|partition| {
+            let (begin, end) = consumer.fetch_watermarks(topic.name(), partition, deadline)?;
+            Ok(Extent { partition, begin, end })
+        })
+        .collect()
 }
 
 /// Returns, for each topic that `group` has read from, the number of records it has yet to read. A partition without
@@ -84,12 +103,4 @@ pub fn behind(
         }
     }
     Ok(behind)
-}
-
-/// Makes a client that is a member of no group: it neither subscribes nor commits. Committed offsets are asked of
-/// `group`.
-fn observer(options: &Options, group: &str) -> Result<BaseConsumer, Error> {
-    let mut config = options.client();
-    config.set("group.id", group).set("enable.auto.commit", "false").set("allow.auto.create.topics", "false");
-    Ok(options.finish(config).create()?)
 }

@@ -5,6 +5,7 @@
 //! holds the offsets it reflects, and its task skips what it already holds.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 use super::reader::{From, Reader};
 use super::tracker::Ticket;
 use super::{Consumer, Error, Options, Producer, Record, dead_letter};
+use crate::error::panic_message;
+use crate::events::envelope::expect_type;
 use crate::events::{Outgoing, Topic};
+use crate::gap::Gap;
 
 /// Records a partition's task may have waiting.
 const QUEUE: usize = 1024;
@@ -135,6 +139,7 @@ async fn work<T: Task, M: Fn(i32, Vec<Part>) -> T + Send + Sync + 'static>(
     epoch: u64,
 ) -> Result<(), Error> {
     let mut task = make(partition, restore(&options, settings.state, partition).await?);
+    Gap::Restored.reach();
     let mut journal = Journal { done: Vec::new(), pending: Vec::new() };
     let mut ticks = tokio::time::interval(settings.snapshot_every);
     ticks.tick().await;
@@ -155,12 +160,7 @@ async fn work<T: Task, M: Fn(i32, Vec<Part>) -> T + Send + Sync + 'static>(
                     if !record.ticket.start() {
                         continue;
                     }
-                    let output = task.record(
-                        record.topic,
-                        record.offset,
-                        record.timestamp_ms.unwrap_or(i64::MAX),
-                        &record.payload,
-                    );
+                    let output = taken(&mut task, &record);
                     for outgoing in &output.publish {
                         journal.pending.push(producer.enqueue(
                             outgoing.topic,
@@ -183,6 +183,19 @@ async fn work<T: Task, M: Fn(i32, Vec<Part>) -> T + Send + Sync + 'static>(
     journal.settle(&settings, &producer, partition, &mut task).await
 }
 
+/// Lets the task take one record. A record of another type, or one on which the task panics, is refused: what is behind
+/// it goes on. A panic may leave the one series it struck half changed; the process and all others are spared.
+fn taken<T: Task>(task: &mut T, record: &Record) -> Output {
+    let refused = |reason: String| Output { publish: Vec::new(), refused: Some(reason) };
+    if let Err(refusal) = expect_type(record.topic, &record.headers) {
+        return refused(refusal.to_string());
+    }
+    let timestamp_ms = record.timestamp_ms.unwrap_or(i64::MAX);
+    let take = AssertUnwindSafe(|| task.record(record.topic, record.offset, timestamp_ms, &record.payload));
+    catch_unwind(take)
+        .unwrap_or_else(|panic| refused(format!("the task panicked: {}", panic_message(&*panic))))
+}
+
 /// What was done since the last snapshot.
 struct Journal {
     done: Vec<Ticket>,
@@ -201,6 +214,7 @@ impl Journal {
         for pending in self.pending.drain(..) {
             pending.acknowledged().await?;
         }
+        Gap::Emitted.reach();
         // a partition that was lost, not given back, has another owner: its state is no longer ours to write
         self.done.retain(Ticket::is_ours);
         if self.done.is_empty() {
@@ -212,10 +226,12 @@ impl Journal {
             writes.push(
                 producer.enqueue_at(settings.state, Some(partition), key, &Vec::new(), &part.payload).await?,
             );
+            Gap::HalfSaved.reach();
         }
         for write in writes {
             write.acknowledged().await?;
         }
+        Gap::Saved.reach();
         task.saved();
         for ticket in self.done.drain(..) {
             ticket.finish();

@@ -1,13 +1,14 @@
 //! Reading a topic without a group: for tools, tests and restoring state. Blocking; run it off the async threads.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers as _, Message as _};
-use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::lag::{self, Extent};
 use super::{Error, Options};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
@@ -40,11 +41,33 @@ pub enum From {
     Last(i64),
 }
 
+/// Name under which readers are known to the broker; no group of that name has members.
+pub(super) const READER: &str = "firewatch-reader";
+/// Longest wait for one record before the end is looked for.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Makes a client that is a member of no group: it neither subscribes nor commits. Committed offsets are asked of
+/// `group`.
+pub(super) fn observer(options: &Options, group: &str) -> Result<BaseConsumer, Error> {
+    let mut config = options.client();
+    config
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        // what retention removes between our question and our reading is passed over, not all that is left
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.wait.max.ms", "50")
+        .set("allow.auto.create.topics", "false");
+    Ok(options.finish(config).create()?)
+}
+
 /// Reads partitions of one topic from a place to the end, and on.
 pub struct Reader {
     consumer: BaseConsumer,
     topic: Topic,
-    ends: Vec<(i32, i64)>,
+    /// End of each partition as it stood when the topic was opened.
+    ends: BTreeMap<i32, i64>,
+    /// Partitions whose end was not reached yet.
+    unread: Vec<i32>,
 }
 
 impl Reader {
@@ -56,36 +79,33 @@ impl Reader {
         from: From,
         deadline: Duration,
     ) -> Result<Self, Error> {
-        let mut config = options.client();
-        config
-            .set("group.id", "firewatch-reader")
-            .set("enable.auto.commit", "false")
-            .set("fetch.wait.max.ms", "50")
-            .set("allow.auto.create.topics", "false");
-        let consumer: BaseConsumer = options.finish(config).create()?;
-        let partitions: Vec<i32> = if let Some(partition) = partition {
-            vec![partition]
-        } else {
-            let metadata = consumer.fetch_metadata(Some(topic.name()), deadline)?;
-            let found = metadata.topics().first().map_or(&[][..], MetadataTopic::partitions);
-            found.iter().map(MetadataPartition::id).collect()
-        };
-        let mut list = TopicPartitionList::new();
-        let mut ends = Vec::with_capacity(partitions.len());
-        for partition in partitions {
-            let (low, high) = consumer.fetch_watermarks(topic.name(), partition, deadline)?;
-            let start = match from {
-                From::Beginning => low,
-                From::End => high,
-                From::Last(count) => (high - count.max(0)).max(low),
+        let consumer = observer(options, READER)?;
+        let mut extents = lag::held(&consumer, topic, partition, deadline)?;
+        for extent in &mut extents {
+            extent.begin = match from {
+                From::Beginning => extent.begin,
+                From::End => extent.end,
+                From::Last(count) => (extent.end - count.max(0)).max(extent.begin),
             };
-            list.add_partition_offset(topic.name(), partition, Offset::Offset(start))?;
-            if start < high {
-                ends.push((partition, high));
-            }
+        }
+        Self::assign(consumer, topic, &extents)
+    }
+
+    /// Opens a topic to read what `extents` say, e.g. a part of what it holds.
+    pub fn over(options: &Options, topic: Topic, extents: &[Extent]) -> Result<Self, Error> {
+        Self::assign(observer(options, READER)?, topic, extents)
+    }
+
+    fn assign(consumer: BaseConsumer, topic: Topic, extents: &[Extent]) -> Result<Self, Error> {
+        let mut list = TopicPartitionList::new();
+        for extent in extents {
+            list.add_partition_offset(topic.name(), extent.partition, Offset::Offset(extent.begin))?;
         }
         consumer.assign(&list)?;
-        Ok(Self { consumer, topic, ends })
+        let ends = extents.iter().map(|extent| (extent.partition, extent.end)).collect();
+        let unread =
+            extents.iter().filter(|extent| extent.records() > 0).map(|extent| extent.partition).collect();
+        Ok(Self { consumer, topic, ends, unread })
     }
 
     /// Returns the next record, or none if none came within `wait`.
@@ -119,25 +139,68 @@ impl Reader {
         }
     }
 
-    /// Returns everything up to the end as it stood when the topic was opened. Compaction may have removed the very
-    /// last record, so a partition's end also counts as reached by position.
-    pub fn to_end(mut self, deadline: Duration) -> Result<Vec<Line>, Error> {
-        let until = Instant::now() + deadline;
-        let mut lines = Vec::new();
-        let mut ends = std::mem::take(&mut self.ends);
-        while !ends.is_empty() {
-            if Instant::now() > until {
-                return Err(Error::Other(format!("{} was not read to its end in time", self.topic)));
-            }
-            if let Some(line) = self.next(Duration::from_millis(50))? {
-                lines.push(line);
-            }
+    /// Returns everything up to the end as it stood when the topic was opened. Fails after `deadline`.
+    pub fn to_end(self, deadline: Duration) -> Result<Vec<Line>, Error> {
+        Lines { reader: self, deadline: Instant::now() + deadline, silence: None, ended: false }.collect()
+    }
+
+    /// Returns, one by one, everything up to the end as it stood when the topic was opened. Fails once no record has
+    /// come for `silence`.
+    pub fn lines(self, silence: Duration) -> Lines {
+        Lines { reader: self, deadline: Instant::now() + silence, silence: Some(silence), ended: false }
+    }
+
+    /// Tells whether the end is reached. Compaction may have removed the very last record, so a partition's end is
+    /// known by position.
+    fn at_end(&mut self) -> Result<bool, Error> {
+        if !self.unread.is_empty() {
             let position = self.consumer.position()?;
-            ends.retain(|(partition, high)| {
+            self.unread.retain(|partition| {
                 let at = position.find_partition(self.topic.name(), *partition).map(|found| found.offset());
-                !matches!(at, Some(Offset::Offset(at)) if at >= *high)
+                !matches!(at, Some(Offset::Offset(at)) if at >= self.ends[partition])
             });
         }
-        Ok(lines)
+        Ok(self.unread.is_empty())
+    }
+}
+
+/// The records up to the end of a topic.
+pub struct Lines {
+    reader: Reader,
+    deadline: Instant,
+    /// How long after each record the next one must come.
+    silence: Option<Duration>,
+    ended: bool,
+}
+
+impl Lines {
+    fn read(&mut self) -> Result<Option<Line>, Error> {
+        while !self.reader.at_end()? {
+            if Instant::now() > self.deadline {
+                return Err(Error::Other(format!("{} was not read to its end in time", self.reader.topic)));
+            }
+            let Some(line) = self.reader.next(LOOK)? else { continue };
+            if let Some(silence) = self.silence {
+                self.deadline = Instant::now() + silence;
+            }
+            // while one partition is read to its end, others may grow
+            if line.offset < self.reader.ends[&line.partition] {
+                return Ok(Some(line));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<Line, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let read = self.read().transpose();
+        self.ended = !matches!(read, Some(Ok(_)));
+        read
     }
 }

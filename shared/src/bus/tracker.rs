@@ -21,6 +21,12 @@ struct Partition {
     stored: i64,
 }
 
+impl Partition {
+    fn safe(&self) -> i64 {
+        self.unfinished.first().copied().unwrap_or(self.next)
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     partitions: BTreeMap<Place, Partition>,
@@ -28,6 +34,15 @@ struct State {
     epoch: u64,
     /// Counts assignments; what a ticket of an earlier one did counts for nothing.
     assignment: u64,
+}
+
+/// How far an assignment has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Counts assignments.
+    pub assignment: u64,
+    /// What may be committed, of the partitions that something was read from.
+    pub safe: BTreeMap<Place, i64>,
 }
 
 /// Shared by the polling thread and the workers.
@@ -98,13 +113,20 @@ impl Tracker {
         let mut state = self.lock();
         let mut progress = Vec::new();
         for (place, partition) in &mut state.partitions {
-            let safe = partition.unfinished.first().copied().unwrap_or(partition.next);
+            let safe = partition.safe();
             if safe > partition.stored {
                 partition.stored = safe;
                 progress.push((*place, safe));
             }
         }
         progress
+    }
+
+    /// Returns how far the present assignment has come.
+    pub fn standing(&self) -> Standing {
+        let state = self.lock();
+        let safe = state.partitions.iter().map(|(place, partition)| (*place, partition.safe())).collect();
+        Standing { assignment: state.assignment, safe }
     }
 
     /// Returns the number of records that were read and are not finished.

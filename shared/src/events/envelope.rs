@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{Event, Refusal};
+use super::schema::type_of;
+use super::{Event, Refusal, Topic};
 use crate::ids::{EventId, derive};
 
 /// Headers of one record, in the order they are written.
@@ -63,10 +64,19 @@ pub fn header<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'h str
     headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
-/// Checks that the record's type, if it names one, is the one that is expected.
-pub fn expect_type<E: Event>(headers: &[(String, String)]) -> Result<(), Refusal> {
-    match header(headers, "ce_type") {
-        Some(kind) if kind != E::TYPE => Err(Refusal::UnknownType(kind.chars().take(128).collect())),
+/// Returns the id of a record's envelope, if it has one. Others are known by their place in the log:
+/// [`EventId::of_record`].
+pub fn own_id(headers: &[(String, String)]) -> Option<EventId> {
+    header(headers, "ce_id")?.parse().ok()
+}
+
+/// Checks that a record's type, if it names one, is what its topic carries. A reader knows one version of each type:
+/// what another version means is not guessed from the fields that happen to fit.
+pub fn expect_type(topic: Topic, headers: &[(String, String)]) -> Result<(), Refusal> {
+    match (header(headers, "ce_type"), type_of(topic)) {
+        (Some(found), Some(expected)) if found != expected => {
+            Err(Refusal::OtherType { found: found.chars().take(128).collect(), expected })
+        }
         _ => Ok(()),
     }
 }

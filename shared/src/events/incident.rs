@@ -165,7 +165,7 @@ pub struct Change {
 /// Who is hurt: the services that call, directly or not, a suspect.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BlastRadius {
-    /// Callers of the first suspect, direct and indirect, sorted.
+    /// Callers of the first suspect, direct and indirect, sorted (at most 400).
     pub callers: Vec<String>,
     /// Share of the known services that are affected or call the suspect, 0 to 1.
     pub share: f64,
@@ -190,9 +190,9 @@ pub struct Incident {
     pub environment: String,
     /// Hypotheses, best first (at most 5).
     pub suspects: Vec<Suspect>,
-    /// Ids of all anomalies of the incident.
+    /// Ids of the anomalies of the incident (at most 2000, the first ones).
     pub members: Vec<AnomalyId>,
-    /// Services with at least one member, sorted.
+    /// Services with at least one member, sorted (at most 400).
     pub affected_services: Vec<String>,
     /// Who is hurt.
     pub blast_radius: BlastRadius,

@@ -8,11 +8,11 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::bus;
 #[cfg(feature = "knowledge")]
 use crate::knowledge;
 #[cfg(feature = "store")]
 use crate::store;
+use crate::{address, bus};
 
 /// Command line of an agent.
 #[derive(Debug, Clone, Default, Parser)]
@@ -260,7 +260,7 @@ fn masked<T: Serialize>(value: &T) -> serde_json::Value {
     value
 }
 
-/// Masks passwords in URLs and whatever is called a password, secret, token or key.
+/// Masks passwords in addresses and whatever is called a password, secret or token.
 fn mask(value: &mut serde_json::Value, name: &str) {
     match value {
         serde_json::Value::Object(fields) => {
@@ -273,24 +273,11 @@ fn mask(value: &mut serde_json::Value, name: &str) {
             let name = name.to_ascii_lowercase();
             if ["password", "secret", "token", "jaas"].iter().any(|word| name.contains(word)) {
                 "***".clone_into(text);
-            } else if let Some((_, rest)) = text.split_once("://")
-                && rest.contains('@')
-            {
-                *text = mask_url(text);
+            } else {
+                *text = address::mask(text);
             }
         }
         _ => {}
-    }
-}
-
-fn mask_url(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    match rest.rsplit_once('@') {
-        Some((user, place)) if user.contains(':') => {
-            let name = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{name}:***@{place}")
-        }
-        _ => url.to_owned(),
     }
 }
 
@@ -354,5 +341,16 @@ mod tests {
             load("[detection]\npassword = 'hunter2'\n[kafka]\nbrokers = 'sasl://u:hunter2@k:1'\n", &[])
                 .unwrap();
         assert!(!config.to_toml().contains("hunter2"), "{}", config.to_toml());
+    }
+
+    #[cfg(feature = "store")]
+    #[test]
+    fn the_password_of_the_database_is_masked_however_it_is_written() {
+        for url in ["postgres://u:hunter2@db/x", "host=db user=u password=hunter2"] {
+            let config = load("", &[("FIREWATCH_POSTGRES__URL", url)]).unwrap();
+            assert_eq!(config.common.postgres.url, url);
+            let printed = config.to_toml();
+            assert!(printed.contains("postgres.url = ") && !printed.contains("hunter2"), "{printed}");
+        }
     }
 }

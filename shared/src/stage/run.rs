@@ -8,10 +8,12 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Class, Context, Effects, Error, Stage, Timer};
+use super::{Class, Context, Effects, Error, Limits, Stage, Timer, timers};
 use crate::bus::{Consumer, Producer, Record, dead_letter};
 use crate::clock::Clock;
-use crate::events::envelope::header;
+use crate::events::Refusal;
+use crate::events::envelope::{expect_type, header, own_id};
+use crate::gap::Gap;
 use crate::ids::EventId;
 use crate::service::{Common, Deps, Readiness, wait_for};
 use crate::store::apply::{Applied, Cause};
@@ -21,14 +23,8 @@ use crate::store::{self, Store};
 const LANES: usize = 8;
 /// Records that may wait in one lane.
 const LANE_QUEUE: usize = 32;
-/// Tries of one event while its dependencies answer, before it becomes a dead letter.
-const MAX_ATTEMPTS: u32 = 8;
-/// Errors of one timer's own before it is given up.
-const MAX_TIMER_FAILURES: u32 = 30;
 /// Decisions that may lose against another replica in a row.
 const MAX_CONFLICTS: u32 = 100;
-/// Longest time one decision may take.
-const HANDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// Longest wait for a broker's answer.
 const PING: Duration = Duration::from_secs(5);
 /// Longest pause between looks at outbox and timers.
@@ -43,6 +39,8 @@ pub struct Base {
     pub producer: Producer,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What is borne before an event or a timer is given up.
+    pub limits: Limits,
     common: Common,
     readiness: Readiness,
     shutdown: CancellationToken,
@@ -72,6 +70,7 @@ impl Base {
             store,
             producer,
             clock,
+            limits: Limits::default(),
             common: common.clone(),
             readiness: deps.readiness.clone(),
             shutdown: shutdown.clone(),
@@ -143,54 +142,62 @@ struct Runtime<S> {
 /// A record on its way through a lane.
 struct Job<I> {
     record: Record,
-    input: I,
+    input: Result<I, Refusal>,
 }
 
 impl<S: Stage> Runtime<S> {
-    /// Decodes a record and puts it in the lane of its key.
-    async fn dispatch(&self, mut record: Record, lanes: &[mpsc::Sender<Job<S::Input>>]) {
-        match S::decode(record.topic, &record.payload) {
-            Ok(input) => {
-                let mut hasher = DefaultHasher::new();
-                S::key(&input).hash(&mut hasher);
-                let lane = hasher.finish() as usize % lanes.len();
-                // a closed lane means shutdown: the record will be read again
-                let _ = lanes[lane].send(Job { record, input }).await;
+    /// Decodes a record and puts it in the lane of its key, or of the record's where it cannot be decoded.
+    async fn dispatch(&self, record: Record, lanes: &[mpsc::Sender<Job<S::Input>>]) {
+        let input = expect_type(record.topic, &record.headers)
+            .and_then(|()| S::decode(record.topic, &record.payload));
+        let mut hasher = DefaultHasher::new();
+        match &input {
+            Ok(input) => S::key(input).hash(&mut hasher),
+            Err(_) => record.key.hash(&mut hasher),
+        }
+        let lane = hasher.finish() as usize % lanes.len();
+        // a full lane must not hold up a shutdown; what is dropped here or at a closed lane will be read again
+        tokio::select! {
+            () = self.base.shutdown.cancelled() => {}
+            _ = lanes[lane].send(Job { record, input }) => {}
+        }
+    }
+
+    async fn lane(self: Arc<Self>, mut jobs: mpsc::Receiver<Job<S::Input>>) -> Result<(), Error> {
+        while let Some(Job { mut record, input }) = jobs.recv().await {
+            if !record.ticket.start() {
+                continue;
             }
-            Err(refusal) => {
-                if record.ticket.start() {
+            match input {
+                Ok(input) => self.work(record, &input).await?,
+                Err(refusal) => {
                     metrics::counter!("firewatch_events_total", "stage" => S::NAME, "outcome" => refusal.reason())
                         .increment(1);
                     self.bury(record, &refusal.to_string(), 1).await;
                 }
             }
         }
-    }
-
-    async fn lane(self: Arc<Self>, mut jobs: mpsc::Receiver<Job<S::Input>>) -> Result<(), Error> {
-        while let Some(mut job) = jobs.recv().await {
-            if job.record.ticket.start() {
-                self.work(job).await?;
-            }
-        }
         Ok(())
     }
 
     /// Handles one event until it is done, dead or no longer ours.
-    async fn work(&self, job: Job<S::Input>) -> Result<(), Error> {
-        let Job { record, input } = job;
-        let event_id = header(&record.headers, "ce_id")
-            .and_then(|id| id.parse().ok())
+    async fn work(&self, record: Record, input: &S::Input) -> Result<(), Error> {
+        let event_id = own_id(&record.headers)
             .unwrap_or_else(|| EventId::of_record(record.topic.name(), record.partition, record.offset));
         let context = self.context(event_id, header(&record.headers, "traceparent"));
-        let (mut attempts, mut tries) = (0, 0);
+        Gap::Read.reach();
+        let limits = self.base.limits;
+        let (mut attempts, mut overdue, mut tries) = (0, 0, 0);
         loop {
             let begun = Instant::now();
-            let error = match self.once(&input, &context).await {
+            let error = match self.once(input, &context).await {
                 Ok(outcome) => {
                     let outcome = match outcome {
                         Applied::Committed => "handled",
-                        Applied::Duplicate => "duplicate",
+                        Applied::Duplicate => {
+                            tracing::debug!(event = %event_id, "redelivered event suppressed");
+                            "duplicate"
+                        }
                     };
                     metrics::counter!("firewatch_events_total", "stage" => S::NAME, "outcome" => outcome)
                         .increment(1);
@@ -202,15 +209,16 @@ impl<S: Stage> Runtime<S> {
                 Err(error) => error,
             };
             (attempts, tries) = (attempts + 1, tries + 1);
+            overdue += u32::from(begun.elapsed() >= limits.decision);
             metrics::counter!("firewatch_failures_total", "stage" => S::NAME, "class" => class_name(error.class()))
                 .increment(1);
             match error.class() {
                 Class::Fatal => return Err(error),
-                Class::Retry if attempts < MAX_ATTEMPTS => {
+                Class::Retry if attempts < limits.attempts && overdue < limits.overdue => {
                     tracing::warn!(event = %event_id, attempts, %error, "trying again");
                     if error.is_unavailable() || !self.dependencies_answer().await {
                         // not the event's fault: it waits, however long that takes
-                        attempts = 0;
+                        (attempts, overdue) = (0, 0);
                     }
                     if !self.pause(backoff(tries)).await || !record.ticket.is_current() {
                         return Ok(());
@@ -229,7 +237,8 @@ impl<S: Stage> Runtime<S> {
             return Ok(Applied::Duplicate);
         }
         for lost in 0..MAX_CONFLICTS {
-            let effects = bounded(self.stage.handle(input, context)).await?;
+            let effects = self.base.limits.bounded(self.stage.handle(input, context)).await?;
+            Gap::Decided.reach();
             if effects.is_empty() {
                 return Ok(Applied::Committed);
             }
@@ -247,12 +256,16 @@ impl<S: Stage> Runtime<S> {
     }
 
     async fn timer(self: Arc<Self>, timer: Timer) -> Result<(), Error> {
+        Gap::Claimed.reach();
         let context = self.context(timer.id, None);
+        let limits = self.base.limits;
         let mut lost = 0;
         let error = loop {
-            let effects = match bounded(self.stage.on_timer(&timer, &context)).await {
-                Ok(effects) => effects,
-                Err(error) => break error,
+            let decision = limits.bounded(self.stage.on_timer(&timer, &context));
+            let effects = match self.while_held(&timer, decision).await {
+                None => return Ok(()),
+                Some(Ok(effects)) => effects,
+                Some(Err(error)) => break error,
             };
             match self.base.store.apply(S::NAME, Cause::Timer(&timer), None, &effects).await {
                 Err(store::Error::Conflict { .. }) if lost < MAX_CONFLICTS => {
@@ -273,7 +286,7 @@ impl<S: Stage> Runtime<S> {
             return Err(error);
         }
         let own = !error.is_unavailable() && self.dependencies_answer().await;
-        let again = error.class() == Class::Retry && !(own && timer.failures + 1 >= MAX_TIMER_FAILURES);
+        let again = error.class() == Class::Retry && !(own && timer.failures + 1 >= limits.timer_failures);
         let due = again.then(|| self.base.clock.now() + timer_backoff(timer.failures));
         let outcome = if again { "again" } else { "failed" };
         metrics::counter!("firewatch_timers_total", "stage" => S::NAME, "outcome" => outcome).increment(1);
@@ -284,6 +297,25 @@ impl<S: Stage> Runtime<S> {
             tracing::warn!(%error, "timer could not be put back; its lease will end");
         }
         Ok(())
+    }
+
+    /// Does the work of a timer and renews its lease meanwhile; none if another replica has taken it over.
+    async fn while_held<T>(&self, timer: &Timer, work: impl Future<Output = T>) -> Option<T> {
+        let lost = async {
+            loop {
+                tokio::time::sleep(timers::RENEWAL).await;
+                if matches!(self.base.store.renew_timer(S::NAME, timer).await, Ok(false)) {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            done = work => Some(done),
+            () = lost => {
+                tracing::info!(timer = timer.name, key = timer.key, "timer was taken over meanwhile; left to its new owner");
+                None
+            }
+        }
     }
 
     async fn timers(self: Arc<Self>, stop: CancellationToken) -> Result<(), Error> {
@@ -399,6 +431,7 @@ impl<S: Stage> Runtime<S> {
         while record.ticket.is_current() {
             match dead_letter::send(&self.base.producer, S::NAME, &record, reason, attempts).await {
                 Ok(()) => {
+                    Gap::Buried.reach();
                     record.ticket.finish();
                     return;
                 }
@@ -443,13 +476,6 @@ impl<S: Stage> Runtime<S> {
             () = tokio::time::sleep(time) => true,
         }
     }
-}
-
-/// Limits the time of one decision.
-async fn bounded(decision: impl Future<Output = Result<Effects, Error>>) -> Result<Effects, Error> {
-    tokio::time::timeout(HANDLE_TIMEOUT, decision)
-        .await
-        .unwrap_or_else(|_| Err(Error::retry(anyhow::anyhow!("no decision within {HANDLE_TIMEOUT:?}"))))
 }
 
 fn note<E: std::fmt::Display>(readiness: &Readiness, what: &'static str, error: Option<&E>) {

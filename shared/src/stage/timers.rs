@@ -1,4 +1,5 @@
-//! Timers are rows, claimed with `FOR UPDATE SKIP LOCKED`; a lease lets another replica take over from a dead one.
+//! Timers are rows, claimed with `FOR UPDATE SKIP LOCKED`. A lease, renewed while the work goes on, lets another replica
+//! take over from one that is dead or held.
 
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use super::Timer;
 use crate::ids::EventId;
 use crate::store::{Error, Store};
 
-/// How long a claimed timer may take before another replica may claim it. Longer than any one outside call.
-pub const LEASE: Duration = Duration::from_mins(1);
+/// How long a claimed timer is safe from other replicas after it was claimed or renewed.
+pub const LEASE: Duration = Duration::from_secs(10);
+/// Time between two renewals.
+pub(crate) const RENEWAL: Duration = Duration::from_secs(3);
 
 impl Store {
     /// Claims timers of `stage` that are due at `now`; of each (key, name) only the oldest that waits.
@@ -23,21 +26,21 @@ impl Store {
             .client()
             .await?
             .query(
-                "update timers set owner = $2, lease_until = now() + make_interval(secs => $5) \
-                 where (stage, id) in ( \
-                    select t.stage, t.id from timers t \
+                "with claimable as ( \
+                    select t.stage, t.id, t.owner as former from timers t \
                     where t.stage = $1 and t.state = 'waiting' and t.due <= $3 \
                       and (t.lease_until is null or t.lease_until < now()) \
                       and not exists (select 1 from timers o where o.stage = t.stage and o.key = t.key \
                           and o.name = t.name and o.state = 'waiting' and o.seq < t.seq) \
                     order by t.due limit $4 for update skip locked) \
-                 returning id, key, name, due, payload, attempts, failures",
+                 update timers set owner = $2, lease_until = now() + make_interval(secs => $5) \
+                 from claimable c where timers.stage = c.stage and timers.id = c.id \
+                 returning timers.id, key, name, due, payload, attempts, failures, c.former",
                 &[&stage, &self.process(), &now, &limit, &LEASE.as_secs_f64()],
             )
             .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| Timer {
+        let claimed = rows.into_iter().map(|row| {
+            let timer = Timer {
                 id: EventId(row.get(0)),
                 key: row.get(1),
                 name: row.get(2),
@@ -45,8 +48,29 @@ impl Store {
                 payload: row.get(4),
                 attempts: u32::try_from(row.get::<_, i32>(5)).unwrap_or(u32::MAX),
                 failures: u32::try_from(row.get::<_, i32>(6)).unwrap_or(u32::MAX),
-            })
-            .collect())
+            };
+            if let Some(former) = row.get::<_, Option<&str>>(7) {
+                metrics::counter!("firewatch_timers_total", "stage" => stage.to_owned(), "outcome" => "taken_over")
+                    .increment(1);
+                tracing::info!(timer = timer.name, key = timer.key, former, "timer taken over");
+            }
+            timer
+        });
+        Ok(claimed.collect())
+    }
+
+    /// Renews the lease of a claimed timer. `false` means that another replica has taken it over.
+    pub(crate) async fn renew_timer(&self, stage: &str, timer: &Timer) -> Result<bool, Error> {
+        let renewed = self
+            .client()
+            .await?
+            .execute(
+                "update timers set lease_until = now() + make_interval(secs => $5) \
+                 where stage = $1 and id = $2 and state = 'waiting' and owner = $3 and attempts = $4",
+                &[&stage, &timer.id.0, &self.process(), &(timer.attempts as i32), &LEASE.as_secs_f64()],
+            )
+            .await?;
+        Ok(renewed == 1)
     }
 
     /// Puts a claimed timer back, due again at `due`, or gives it up for good (`due` absent). `counts` tells whether the

@@ -3,9 +3,10 @@
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::Json;
 
-use super::{Error, Store, Write, lifecycle};
+use super::{Error, Store, Write, context, lifecycle, prepared};
 use crate::events::envelope::Headers;
 use crate::events::{Incident, Topic};
+use crate::gap::Gap;
 use crate::ids::{EventId, IncidentId, derive};
 use crate::stage::{Audit, Effects, IncidentChange, Outgoing, Timer};
 
@@ -51,16 +52,16 @@ impl Store {
         let mut client = self.client().await?;
         let tx = client.transaction().await?;
         let fresh = match cause {
-            Cause::Event(id) => {
-                tx.execute(
-                    "insert into processed_events (consumer, event_id) values ($1, $2) on conflict do nothing",
-                    &[&stage, &id.0],
-                )
-                .await?
-            }
+            Cause::Event(id) => prepared::execute(
+                &tx,
+                "insert into processed_events (consumer, event_id) values ($1, $2) on conflict do nothing",
+                &[&stage, &id.0],
+            )
+            .await?,
             Cause::Timer(timer) => {
                 // the owner is the fence: whoever lost the lease changes nothing
-                tx.execute(
+                prepared::execute(
+                    &tx,
                     "update timers set state = case when $4::timestamptz is null then 'done' else 'waiting' end, \
                      due = coalesce($4, due), attempts = attempts + 1, owner = null, lease_until = null \
                      where stage = $1 and id = $2 and state = 'waiting' and owner = $3 and attempts = $5",
@@ -73,12 +74,12 @@ impl Store {
             return Ok(Applied::Duplicate);
         }
         if let Some(guard) = &effects.guard {
-            let moved = tx
-                .execute(
-                    "update neighbourhoods set version = version + 1 where scope = $1 and version = $2",
-                    &[&guard.scope, &guard.version],
-                )
-                .await?;
+            let moved = prepared::execute(
+                &tx,
+                "update neighbourhoods set version = version + 1 where scope = $1 and version = $2",
+                &[&guard.scope, &guard.version],
+            )
+            .await?;
             if moved == 0 {
                 return Err(Error::Conflict { scope: guard.scope.clone() });
             }
@@ -98,7 +99,9 @@ impl Store {
         for timer in &effects.timers {
             set_timer(&tx, stage, timer).await?;
         }
+        Gap::Written.reach();
         tx.commit().await?;
+        Gap::Committed.reach();
         Ok(Applied::Committed)
     }
 
@@ -110,17 +113,18 @@ impl Store {
         change: &IncidentChange,
     ) -> Result<(), Error> {
         let id = change.incident_id;
-        let before = tx
-            .query_opt("select body from incidents where incident_id = $1 for update", &[&id.0])
-            .await?
-            .map(|row| row.get::<_, Json<Incident>>(0).0);
+        let before =
+            prepared::query_opt(tx, "select body from incidents where incident_id = $1 for update", &[&id.0])
+                .await?
+                .map(|row| row.get::<_, Json<Incident>>(0).0);
         let is_new = before.is_none();
         let mut after = lifecycle::apply(before, id, change.change.clone())?;
         if is_new {
             after.number = next_number(tx).await?;
         }
-        save_incident(tx, id, &after, is_new).await?;
+        save_incident(tx, id, &context::without(&after), is_new).await?;
         if let Some(topic) = change.publish {
+            context::attach(&**tx, &mut after).await?;
             let event_id = EventId::of(topic.name(), &id.to_string(), after.revision);
             let time = after.resolved_at.unwrap_or_else(|| latest(&after));
             let outgoing = Outgoing::new(topic, &after, event_id, stage, time, traceparent)
@@ -132,7 +136,8 @@ impl Store {
 
     async fn enqueue(&self, tx: &Transaction<'_>, stage: &str, outgoing: &Outgoing) -> Result<(), Error> {
         let headers: Headers = outgoing.envelope.to_headers();
-        tx.execute(
+        prepared::execute(
+            tx,
             "insert into outbox (stage, origin, topic, key, headers, payload) values ($1, $2, $3, $4, $5, $6)",
             &[&stage, &self.process(), &outgoing.topic.name(), &outgoing.key, &Json(headers), &outgoing.payload],
         )
@@ -166,14 +171,16 @@ async fn save_incident(
     let revision = i32::try_from(incident.revision).unwrap_or(i32::MAX);
     let body = Json(incident);
     if is_new {
-        tx.execute(
+        prepared::execute(
+            tx,
             "insert into incidents (incident_id, number, environment, state, severity, revision, opened_at, body) \
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
             &[&id.0, &incident.number, &incident.environment, &state, &severity, &revision, &incident.opened_at, &body],
         )
         .await?;
     } else {
-        tx.execute(
+        prepared::execute(
+            tx,
             "update incidents set state = $2, severity = $3, revision = $4, resolved_at = $5, body = $6, \
              updated_at = now() where incident_id = $1",
             &[&id.0, &state, &severity, &revision, &incident.resolved_at, &body],
@@ -187,12 +194,17 @@ async fn write_row(tx: &Transaction<'_>, write: &Write) -> Result<(), Error> {
     match write {
         Write::Signal { environment, signal, incident_id } => {
             let revision = i32::try_from(signal.revision).unwrap_or(i32::MAX);
-            tx.execute(
+            let mut signal = signal.clone();
+            let context = context::take(&mut signal);
+            // a signal that is written again as it stands, e.g. because it joins an incident, comes without its context
+            prepared::execute(
+                tx,
                 "insert into signals (anomaly_id, environment, service, metric, revision, status, incident_id, \
-                 started_at, observed_at, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                 started_at, observed_at, body, context) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
                  on conflict (anomaly_id) do update set revision = excluded.revision, status = excluded.status, \
                  incident_id = coalesce(excluded.incident_id, signals.incident_id), \
-                 observed_at = excluded.observed_at, body = excluded.body \
+                 observed_at = excluded.observed_at, body = excluded.body, context = case \
+                 when signals.revision = excluded.revision then signals.context else excluded.context end \
                  where signals.revision <= excluded.revision",
                 &[
                     &signal.anomaly_id.0,
@@ -204,13 +216,15 @@ async fn write_row(tx: &Transaction<'_>, write: &Write) -> Result<(), Error> {
                     &incident_id.map(|id| id.0),
                     &signal.started_at,
                     &signal.observed_at,
-                    &Json(signal),
+                    &Json(&*signal),
+                    &Json(context),
                 ],
             )
             .await?;
         }
         Write::Deployment(deployment) => {
-            tx.execute(
+            prepared::execute(
+                tx,
                 "insert into deployments (environment, service, version, at, body) values ($1, $2, $3, $4, $5) \
                  on conflict do nothing",
                 &[
@@ -224,7 +238,8 @@ async fn write_row(tx: &Transaction<'_>, write: &Write) -> Result<(), Error> {
             .await?;
         }
         Write::Edge { environment, caller, callee, calls, last_seen } => {
-            tx.execute(
+            prepared::execute(
+                tx,
                 "insert into edges (environment, caller, callee, calls, last_seen) values ($1, $2, $3, $4, $5) \
                  on conflict (environment, caller, callee) do update set calls = edges.calls + excluded.calls, \
                  last_seen = greatest(edges.last_seen, excluded.last_seen)",
@@ -233,20 +248,21 @@ async fn write_row(tx: &Transaction<'_>, write: &Write) -> Result<(), Error> {
             .await?;
         }
         Write::Artifact { incident_id, kind, revision, body } => {
-            let written = tx
-                .execute(
-                    "insert into artifacts (incident_id, kind, revision, body) values ($1, $2, $3, $4) \
-                     on conflict do nothing",
-                    &[&incident_id.0, &kind.name(), &i32::try_from(*revision).unwrap_or(i32::MAX), body],
-                )
-                .await?;
+            let written = prepared::execute(
+                tx,
+                "insert into artifacts (incident_id, kind, revision, body) values ($1, $2, $3, $4) \
+                 on conflict do nothing",
+                &[&incident_id.0, &kind.name(), &i32::try_from(*revision).unwrap_or(i32::MAX), body],
+            )
+            .await?;
             if written == 0 {
                 // another event led to this revision meanwhile: decide again, with that one known
                 return Err(Error::Conflict { scope: format!("{} of {incident_id}", kind.name()) });
             }
         }
         Write::Notification(notification) => {
-            tx.execute(
+            prepared::execute(
+                tx,
                 "insert into notifications (id, incident_id, kind, channel, state, body, created_at) \
                  values ($1, $2, $3, $4, 'pending', $5, $6) on conflict do nothing",
                 &[
@@ -261,12 +277,14 @@ async fn write_row(tx: &Transaction<'_>, write: &Write) -> Result<(), Error> {
             .await?;
         }
         Write::Attempt(attempt) => {
-            tx.execute(
+            prepared::execute(
+                tx,
                 "insert into notification_attempts (notification_id, state, outcome, at) values ($1, $2, $3, $4)",
                 &[&attempt.notification_id.0, &attempt.state.name(), &attempt.outcome, &attempt.at],
             )
             .await?;
-            tx.execute(
+            prepared::execute(
+                tx,
                 "update notifications set state = $2 where id = $1 and state = 'pending'",
                 &[&attempt.notification_id.0, &attempt.state.name()],
             )
@@ -283,7 +301,8 @@ async fn write_audit(
     ordinal: usize,
     audit: &Audit,
 ) -> Result<(), Error> {
-    tx.execute(
+    prepared::execute(
+        tx,
         "insert into audit (incident_id, at, actor, action, summary, detail, event_id, ordinal) \
          values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
         &[
@@ -302,7 +321,8 @@ async fn write_audit(
 }
 
 async fn set_timer(tx: &Transaction<'_>, stage: &str, timer: &Timer) -> Result<(), Error> {
-    tx.execute(
+    prepared::execute(
+        tx,
         "insert into timers (stage, id, key, name, due, payload) values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
         &[&stage, &timer.id.0, &timer.key, &timer.name, &timer.due, &timer.payload],
     )

@@ -8,14 +8,21 @@
 //! An incident may resolve from any open state. Knowledge that arrives late (a cause or a plan after the fault is
 //! over) is recorded and moves nothing.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::events::Severity;
 use crate::events::incident::{BlastRadius, Change as Trigger, Incident, Signal, State, Suspect};
-use crate::ids::{AnomalyId, IncidentId};
+use crate::ids::IncidentId;
 
-/// Most members an incident carries; further ones are counted by id.
+/// Most members an incident carries; further ones are listed by id.
 pub const MAX_SIGNALS: usize = 40;
+/// Most members whose ids an incident lists, those of its first members. All are with the signals themselves.
+pub const MAX_MEMBERS: usize = 2_000;
+/// Most services an incident names as affected, and as callers. A name may have 256 bytes, and an incident must fit on
+/// the bus.
+pub const MAX_SERVICES: usize = 400;
 /// Most members it carries with samples, siblings and logs. All of that stays with the signals themselves.
 pub const MAX_FULL_SIGNALS: usize = 12;
 
@@ -171,14 +178,11 @@ fn opened(id: IncidentId, environment: String, at: Timestamp, assessment: Assess
 
 fn reassess(incident: &mut Incident, assessment: Assessment) {
     let Assessment { title, severity, suspects, mut signals, blast_radius, deployment } = assessment;
-    let mut members: Vec<AnomalyId> = incident.members.clone();
-    members.extend(signals.iter().map(|signal| signal.anomaly_id));
-    members.sort_unstable();
-    members.dedup();
-    let mut affected: Vec<String> =
-        incident.affected_services.iter().cloned().chain(signals.iter().map(|s| s.service.clone())).collect();
-    affected.sort_unstable();
-    affected.dedup();
+    let members = joined(&incident.members, signals.iter().map(|signal| signal.anomaly_id), MAX_MEMBERS);
+    let services = signals.iter().map(|signal| signal.service.clone());
+    let affected = joined(&incident.affected_services, services, MAX_SERVICES);
+    let mut blast_radius = blast_radius;
+    blast_radius.callers.truncate(MAX_SERVICES);
     incident.started_at = signals
         .iter()
         .map(|signal| signal.started_at)
@@ -199,6 +203,18 @@ fn reassess(incident: &mut Incident, assessment: Assessment) {
     incident.blast_radius = blast_radius;
     incident.signals = signals;
     incident.deployment = deployment;
+}
+
+/// Returns what was listed and what is new, sorted; beyond `most`, what was listed first stays.
+fn joined<T: Ord + Clone>(listed: &[T], new: impl Iterator<Item = T>, most: usize) -> Vec<T> {
+    let mut joined: BTreeSet<T> = listed.iter().cloned().collect();
+    for item in new {
+        if joined.len() >= most {
+            break;
+        }
+        joined.insert(item);
+    }
+    joined.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -282,6 +298,39 @@ mod tests {
         ] {
             assert!(walk(illegal.clone()).is_err(), "{illegal:?}");
         }
+    }
+
+    #[test]
+    fn an_incident_of_any_number_of_members_fits_on_the_bus() {
+        let signal = |number: usize| Signal {
+            service: format!("{number:0>256}"),
+            metric: format!("{number:0>256}"),
+            ..crate::store::context::tests::signal(number)
+        };
+        let mut incident = None;
+        for joined in [3_000, 6_000] {
+            let callers = (0..5_000).map(|number| format!("{number:0>256}")).collect();
+            let assessment = Assessment {
+                signals: (0..joined).map(signal).collect(),
+                blast_radius: BlastRadius { callers, share: 1.0 },
+                ..assessment()
+            };
+            let change = if incident.is_none() {
+                Change::Opened {
+                    environment: "production".into(),
+                    at: from_ms(1),
+                    assessment: Box::new(assessment),
+                }
+            } else {
+                Change::Reassessed(Box::new(assessment))
+            };
+            incident = Some(apply(incident, id(), change).unwrap());
+        }
+        let incident = incident.unwrap();
+        assert_eq!((incident.members.len(), incident.affected_services.len()), (MAX_MEMBERS, MAX_SERVICES));
+        // the rest is for the context of the strongest
+        let size = crate::events::encode(&incident).unwrap().len();
+        assert!(size + crate::store::context::MAX_CONTEXT <= crate::events::MAX_PAYLOAD, "{size} bytes");
     }
 
     fn any_change() -> impl Strategy<Value = Change> {

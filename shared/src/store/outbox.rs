@@ -10,6 +10,7 @@ use super::apply::topic_of;
 use super::{Error, Store};
 use crate::bus::{self, Producer};
 use crate::events::envelope::Headers;
+use crate::gap::Gap;
 
 /// Rows that are published in one turn.
 const BATCH: i64 = 500;
@@ -72,16 +73,23 @@ impl Store {
         let mut sends = Vec::with_capacity(rows.len());
         for row in &rows {
             ids.push(row.get(0));
-            taken_over += usize::from(row.get::<_, &str>(1) != self.process());
+            let origin: &str = row.get(1);
+            if origin != self.process() {
+                taken_over += 1;
+                tracing::debug!(origin, "outbox row taken over");
+            }
             let Json(headers): Json<Headers> = row.get(4);
             // enqueued in order here; one idempotent producer keeps it on the wire
             sends
                 .push(producer.enqueue(topic_of(row.get(2))?, Some(row.get(3)), &headers, row.get(5)).await?);
         }
+        Gap::Enqueued.reach();
         for send in sends {
             send.acknowledged().await?;
         }
+        Gap::Acknowledged.reach();
         tx.execute("update outbox set published_at = now() where id = any ($1)", &[&ids]).await?;
+        Gap::Marked.reach();
         tx.commit().await?;
         Ok(Turn { published: ids.len(), taken_over, more: ids.len() as i64 == BATCH })
     }

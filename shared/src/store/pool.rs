@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::NoTls;
 
 use super::Error;
+use crate::address;
 
 /// How to reach PostgreSQL.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
-    /// Connection URL; its password is never printed.
+    /// Connection URL, or PostgreSQL's `key=value` form; its password is never printed.
     pub url: String,
     /// Schema all tables live in.
     pub schema: String,
@@ -39,25 +40,9 @@ impl Default for Options {
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options")
-            .field("url", &mask(&self.url))
+            .field("url", &address::mask(&self.url))
             .field("schema", &self.schema)
             .finish_non_exhaustive()
-    }
-}
-
-/// Hides the password of a connection URL.
-pub fn mask(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return "***".to_owned() };
-    match rest.rsplit_once('@') {
-        Some((user, place)) => {
-            let name = user.split(':').next().unwrap_or_default();
-            if user.contains(':') {
-                format!("{scheme}://{name}:***@{place}")
-            } else {
-                format!("{scheme}://{rest}")
-            }
-        }
-        None => url.to_owned(),
     }
 }
 
@@ -90,9 +75,12 @@ impl Store {
             .recycle_timeout(Some(Duration::from_millis(options.connect_timeout_ms)))
             .runtime(Runtime::Tokio1)
             .post_create(Hook::async_fn(move |client, _| {
+                // an acknowledged commit must outlive a crash of the server, whatever its default is
                 let settings = format!(
                     "set search_path to {schema}; set statement_timeout to {timeout}; \
-                     set idle_in_transaction_session_timeout to {timeout}"
+                     set idle_in_transaction_session_timeout to {timeout}; \
+                     select set_config('synchronous_commit', 'on', false) \
+                     where current_setting('synchronous_commit') = 'off'"
                 );
                 Box::pin(async move { client.batch_execute(&settings).await.map_err(HookError::Backend) })
             }))
@@ -115,17 +103,5 @@ impl Store {
     pub async fn ping(&self) -> Result<(), Error> {
         self.client().await?.simple_query("select 1").await?;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::mask;
-
-    #[test]
-    fn a_password_is_never_shown() {
-        assert_eq!(mask("postgres://u:p@ss@db:5432/x"), "postgres://u:***@db:5432/x");
-        assert_eq!(mask("postgres://u@db/x"), "postgres://u@db/x");
-        assert_eq!(mask("host=db password=secret"), "***");
     }
 }

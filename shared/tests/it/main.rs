@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod context;
+mod dead_letters;
+mod evolution;
 mod hostile;
 mod knowledge;
+mod poison;
+mod replay;
 mod schemas;
 mod stage;
 mod store;

@@ -26,7 +26,8 @@ static TURN: Mutex<()> = Mutex::const_new(());
 #[derive(Default)]
 struct Notes {
     failures: AtomicU32,
-    steps: AtomicU32,
+    /// Paid steps of each incident: the topic is shared with other tests.
+    steps: std::sync::Mutex<BTreeMap<IncidentId, u32>>,
 }
 
 #[async_trait]
@@ -44,7 +45,13 @@ impl Stage for Notes {
     }
 
     async fn handle(&self, input: &ActionResult, ctx: &Context) -> Result<Effects, Error> {
-        let paid: u32 = ctx.step("pay", async || Ok(self.steps.fetch_add(1, Ordering::SeqCst))).await?;
+        let pay = async || {
+            let mut steps = self.steps.lock().unwrap();
+            let paid = steps.entry(input.incident_id).or_default();
+            *paid += 1;
+            Ok(*paid)
+        };
+        let paid: u32 = ctx.step("pay", pay).await?;
         match input.outcome.as_str() {
             "reject" => return Err(Error::reject(anyhow::anyhow!("never acceptable"))),
             "always retry" => return Err(Error::retry(anyhow::anyhow!("never there"))),
@@ -163,7 +170,7 @@ async fn a_redelivered_event_has_one_effect_and_a_paid_step_is_paid_once() {
         .iter()
         .map(|entry| entry.detail["paid"].as_i64().unwrap())
         .collect();
-    assert_eq!(paid, [0, 1], "the step of the first event ran once although it was tried three times");
+    assert_eq!(paid, [1, 2], "the step of the first event ran once although it was tried three times");
     shutdown.cancel();
     running.await.unwrap().unwrap();
 }

@@ -7,10 +7,10 @@ mod shop;
 use correlation::grouping::{Verdict, decide};
 use correlation::{Options, hypotheses};
 use jiff::SignedDuration;
-use shared::events::anomaly::Status;
+use shared::events::anomaly::{Anomaly, Status};
 use shared::events::{Category, Kind};
 use shared::store::lifecycle;
-use shop::{Shop, anomaly};
+use shop::{Shop, anomaly, at};
 
 const WINDOW: SignedDuration = SignedDuration::from_mins(60);
 
@@ -106,6 +106,34 @@ fn the_same_fault_long_after_it_cleared_is_a_new_incident_even_if_no_timer_has_f
 }
 
 #[test]
+fn a_symptom_that_is_read_when_its_incident_is_over_joins_it_and_opens_no_other() {
+    let mut shop = Shop::default();
+    let callee = anomaly("order", "error_rate", Kind::Errors, 10);
+    shop.take(&callee);
+    let cleared = Anomaly { revision: 2, status: Status::Cleared, observed_at: at(20), ..callee };
+    shop.take(&cleared);
+    shop.resolve(20);
+    let id = shop.incidents[0].incident_id;
+    let caller = anomaly("api-gateway", "error_rate", Kind::Errors, 10);
+    for (revision, tick) in [(1, 11), (2, 19), (3, 22)] {
+        let late = Anomaly { revision, observed_at: at(tick), ..caller.clone() };
+        let decision = decide(&late, &shop.around(), &Options::default());
+        assert!(
+            matches!(&decision.verdict, Verdict::Late { incident } if incident.incident_id == id),
+            "tick {tick}: {:?}",
+            decision.verdict
+        );
+        shop.take(&late);
+    }
+    assert_eq!((shop.incidents.len(), shop.signals.iter().filter(|(_, of)| *of == Some(id)).count()), (1, 2));
+    // it fires on when the incident should have been over for good: that is not late any more
+    let on = Anomaly { revision: 4, observed_at: at(40), ..caller.clone() };
+    assert!(matches!(decide(&on, &shop.around(), &Options::default()).verdict, Verdict::Opens { .. }));
+    let unrelated = anomaly("notification", "memory_percent", Kind::Memory, 12);
+    assert!(matches!(decide(&unrelated, &shop.around(), &Options::default()).verdict, Verdict::Opens { .. }));
+}
+
+#[test]
 fn an_older_revision_changes_nothing() {
     let mut shop = Shop::default();
     let mut newer = anomaly("payment", "latency_p99_ms", Kind::Latency, 10);
@@ -175,7 +203,7 @@ fn a_weak_member_that_outlives_its_incident_and_fires_later_opens_another() {
     (latency.status, latency.revision) = (Status::Cleared, 2);
     shop.take(&latency);
     shop.resolve(12);
-    (leak.status, leak.evidence, leak.revision) = (Status::Firing, 6.0, 2);
+    (leak.status, leak.evidence, leak.revision, leak.observed_at) = (Status::Firing, 6.0, 2, at(20));
     shop.take(&leak);
     assert_eq!(shop.incidents.len(), 2, "someone must hear of the leak");
     assert_ne!(shop.incidents[0].incident_id, shop.incidents[1].incident_id);

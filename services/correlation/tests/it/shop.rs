@@ -74,6 +74,7 @@ impl Shop {
             catalogue: Catalogue::default(),
             graph: graph(),
             deployments: self.deployments.clone(),
+            past: self.incidents.iter().filter(|incident| !incident.state.is_open()).cloned().collect(),
         }
     }
 
@@ -104,6 +105,7 @@ impl Shop {
         let home = match decision.verdict {
             Verdict::Stale => return,
             Verdict::Loose => None,
+            Verdict::Late { incident } => Some(incident.incident_id),
             Verdict::Opens { incident, assessment, adopted } => {
                 let change = Change::Opened {
                     environment: anomaly.environment.clone(),

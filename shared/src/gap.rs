@@ -1,0 +1,151 @@
+//! The gaps between two systems, as places where a process can be made to die.
+//!
+//! A crash matters where one system has taken a step and the other has not heard of it yet. Each such place is named
+//! here and marked in the code with [`Gap::reach`], which does nothing unless the crate is built with the feature
+//! `failpoints` and the variable `FAILPOINTS` arms it, e.g. `FAILPOINTS=committed=2*off->return(1500)`: at the third
+//! time, wait 1,500 ms, then die. `docs/gaps.md` says what happens at each.
+
+/// A place between two steps that no transaction spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gap {
+    /// A record was read; nothing was decided.
+    Read,
+    /// It was decided what follows; the transaction has not begun.
+    Decided,
+    /// Outside work was done, e.g. SMTP has accepted; it is not journalled.
+    Stepped,
+    /// Outside work is journalled; what follows from it is not written.
+    Journalled,
+    /// Everything is written; the transaction is not committed.
+    Written,
+    /// The transaction is committed; nothing is published and the offset is not let go.
+    Committed,
+    /// Outbox rows were handed to the Kafka client; none is known to be acknowledged.
+    Enqueued,
+    /// Kafka has acknowledged the rows; they are not marked.
+    Acknowledged,
+    /// They are marked; the mark is not committed.
+    Marked,
+    /// A dead letter is acknowledged; the offset of its record is not let go.
+    Buried,
+    /// A timer is claimed; nothing was decided.
+    Claimed,
+    /// Work in flight was finished because partitions are revoked; the offsets are not committed.
+    Drained,
+    /// Anomalies are acknowledged; the snapshot that reflects them is not written.
+    Emitted,
+    /// Some records of a snapshot were handed to the Kafka client, others not.
+    HalfSaved,
+    /// A snapshot is acknowledged; the offsets it reflects are not let go.
+    Saved,
+    /// A partition's state is restored; no record of it was read.
+    Restored,
+}
+
+impl Gap {
+    /// All gaps, in the order a record meets them.
+    pub const ALL: [Self; 16] = [
+        Self::Read,
+        Self::Decided,
+        Self::Stepped,
+        Self::Journalled,
+        Self::Written,
+        Self::Committed,
+        Self::Enqueued,
+        Self::Acknowledged,
+        Self::Marked,
+        Self::Buried,
+        Self::Claimed,
+        Self::Drained,
+        Self::Emitted,
+        Self::HalfSaved,
+        Self::Saved,
+        Self::Restored,
+    ];
+
+    /// Returns the name by which it is armed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Decided => "decided",
+            Self::Stepped => "stepped",
+            Self::Journalled => "journalled",
+            Self::Written => "written",
+            Self::Committed => "committed",
+            Self::Enqueued => "enqueued",
+            Self::Acknowledged => "acknowledged",
+            Self::Marked => "marked",
+            Self::Buried => "buried",
+            Self::Claimed => "claimed",
+            Self::Drained => "drained",
+            Self::Emitted => "emitted",
+            Self::HalfSaved => "half_saved",
+            Self::Saved => "saved",
+            Self::Restored => "restored",
+        }
+    }
+
+    /// Ends the process at once, as a crash would, if this gap is armed and its turn has come.
+    #[cfg(feature = "failpoints")]
+    pub fn reach(self) {
+        fail::fail_point!(self.name(), |delay| self.die(delay.as_deref()));
+    }
+
+    /// Does nothing: failpoints are not compiled in.
+    #[cfg(not(feature = "failpoints"))]
+    #[inline(always)]
+    #[allow(clippy::inline_always, clippy::unused_self, reason = "must cost nothing")]
+    pub fn reach(self) {}
+
+    #[cfg(feature = "failpoints")]
+    fn die(self, delay_ms: Option<&str>) {
+        let delay = delay_ms.and_then(|delay| delay.parse().ok()).unwrap_or(0);
+        std::thread::sleep(std::time::Duration::from_millis(delay));
+        tracing::warn!(gap = self.name(), "dying here, as asked");
+        std::process::abort()
+    }
+}
+
+/// Arms what `FAILPOINTS` names, for the rest of the process.
+///
+/// # Panics
+///
+/// Where the variable cannot be read: a test that arms nothing would prove nothing.
+#[cfg(feature = "failpoints")]
+pub fn arm() {
+    std::mem::forget(fail::FailScenario::setup());
+    for (name, action) in fail::list() {
+        assert!(Gap::ALL.iter().any(|gap| gap.name() == name), "FAILPOINTS names no gap: {name}={action}");
+        tracing::warn!(name, action, "failpoint armed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Gap;
+
+    #[test]
+    fn each_gap_is_in_the_table_of_the_docs_and_in_the_code() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let table = std::fs::read_to_string(root.join("../docs/gaps.md")).unwrap();
+        let mut code = String::new();
+        for file in [
+            "stage.rs",
+            "stage/run.rs",
+            "store/apply.rs",
+            "store/outbox.rs",
+            "bus/consumer.rs",
+            "bus/partitioned.rs",
+        ] {
+            code += &std::fs::read_to_string(root.join("src").join(file)).unwrap();
+        }
+        for gap in Gap::ALL {
+            assert!(
+                table.contains(&format!("| `{}` |", gap.name())),
+                "docs/gaps.md does not tell of {gap:?}"
+            );
+            assert!(code.contains(&format!("Gap::{gap:?}.reach()")), "{gap:?} is marked nowhere");
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! The run itself: events and timers at the moments production had them, one after another.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::log::{place, refused_body, refused_id};
+use super::scratch::Scratch;
+use super::world::World;
+use super::{Error, Progress, Rank, Watch};
+use crate::clock::Clock;
+use crate::events::envelope::expect_type;
+use crate::events::{Topic, decode};
+use crate::ids::{EventId, IncidentId};
+use crate::stage::{Class, Context, Effects, Limits, Stage, Timer};
+use crate::store::apply::{Applied, Cause};
+use crate::store::{self, Write};
+use crate::{error, ids};
+
+/// Steps that are read at once.
+const PAGE: i64 = 50;
+/// Tries of one event. Nothing but the stage itself changes between two.
+const TRIES: u32 = 3;
+
+/// A clock that is set from outside, to the microsecond as PostgreSQL keeps it.
+struct Hand(AtomicI64);
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.0.load(Ordering::SeqCst)).unwrap_or(Timestamp::MIN)
+    }
+}
+
+/// Something that happens at a moment.
+struct Step {
+    moment: Timestamp,
+    rank: Rank,
+    topic: String,
+    partition: i32,
+    /// Offset of a record, id of a row.
+    position: i64,
+    id: Option<Uuid>,
+    kind: Option<String>,
+    traceparent: Option<String>,
+    payload: Vec<u8>,
+}
+
+/// Returns the moment of the last record, if there is one.
+pub(super) async fn last_moment(scratch: &Scratch) -> Result<Option<Timestamp>, Error> {
+    let client = scratch.store.client().await?;
+    Ok(client.query_one("select max(moment) from replay_steps", &[]).await?.get(0))
+}
+
+/// A run of a stage through its steps.
+pub(super) struct Run<'r, S> {
+    stage: &'r S,
+    scratch: &'r Scratch,
+    world: &'r World<'r>,
+    watch: &'r Watch<'r>,
+    clock: Arc<Hand>,
+    limits: Limits,
+    /// How late each attempt of a timer was in production.
+    lateness: HashMap<(EventId, u32), SignedDuration>,
+    /// Whether timers may have changed since they were last looked at.
+    timers_moved: bool,
+    /// The next timer and when it rings.
+    next_timer: Option<(Timestamp, EventId)>,
+    events: u64,
+    rings: u64,
+}
+
+impl<'r, S: Stage> Run<'r, S> {
+    pub(super) fn new(
+        stage: &'r S,
+        scratch: &'r Scratch,
+        world: &'r World<'r>,
+        watch: &'r Watch<'r>,
+    ) -> Self {
+        Self {
+            stage,
+            scratch,
+            world,
+            watch,
+            clock: Arc::new(Hand(AtomicI64::new(0))),
+            limits: Limits::default(),
+            lateness: HashMap::new(),
+            timers_moved: true,
+            next_timer: None,
+            events: 0,
+            rings: 0,
+        }
+    }
+
+    /// Takes all steps, and all timers that ring up to `end`, at most `limit` of those. Returns how many events were
+    /// handled and how many timers rang.
+    pub(super) async fn to(mut self, end: Timestamp, limit: u64) -> Result<(u64, u64), Error> {
+        let client = self.scratch.store.client().await?;
+        client
+            .batch_execute(
+                "create index replay_order on replay_steps (moment, rank, topic, partition, position); \
+                 analyze replay_steps",
+            )
+            .await?;
+        let total: i64 = client.query_one("select count(*) from replay_steps", &[]).await?.get(0);
+        drop(client);
+        let mut done = 0;
+        let mut last: Option<Step> = None;
+        loop {
+            let page = self.page(last.as_ref()).await?;
+            if page.is_empty() {
+                break;
+            }
+            for step in page {
+                self.ring_until(step.moment, limit).await?;
+                self.take(&step).await?;
+                done += 1;
+                self.watch.tell(Progress { doing: "replaying", done, of: Some(total.unsigned_abs()) })?;
+                last = Some(step);
+            }
+        }
+        self.ring_until(end, limit).await?;
+        Ok((self.events, self.rings))
+    }
+
+    async fn page(&self, after: Option<&Step>) -> Result<Vec<Step>, Error> {
+        let columns = "select moment, rank, topic, partition, position, id, kind, traceparent, payload \
+                       from replay_steps";
+        let order = "order by moment, rank, topic, partition, position limit";
+        let client = self.scratch.store.client().await?;
+        let rows = match after {
+            None => client.query(&format!("{columns} {order} $1"), &[&PAGE]).await?,
+            Some(step) => {
+                let after = "where (moment, rank, topic, partition, position) > ($2, $3, $4, $5, $6)";
+                client
+                    .query(
+                        &format!("{columns} {after} {order} $1"),
+                        &[
+                            &PAGE,
+                            &step.moment,
+                            &step.rank.number(),
+                            &step.topic,
+                            &step.partition,
+                            &step.position,
+                        ],
+                    )
+                    .await?
+            }
+        };
+        let steps = rows.into_iter().filter_map(|row| {
+            let rank: i16 = row.get(1);
+            Some(Step {
+                moment: row.get(0),
+                rank: Rank::ALL.into_iter().find(|known| known.number() == rank)?,
+                topic: row.get(2),
+                partition: row.get(3),
+                position: row.get(4),
+                id: row.get(5),
+                kind: row.get(6),
+                traceparent: row.get(7),
+                payload: row.get::<_, Option<Vec<u8>>>(8).unwrap_or_default(),
+            })
+        });
+        Ok(steps.collect())
+    }
+
+    async fn take(&mut self, step: &Step) -> Result<(), Error> {
+        match step.rank {
+            Rank::Audit => self.world.audit(step.position).await,
+            Rank::Notification => self.world.notification(step.id.unwrap_or_default()).await,
+            Rank::Attempt => self.world.attempt(step.position).await,
+            Rank::Artifact => {
+                let id = IncidentId(step.id.unwrap_or_default());
+                self.world.artifact(id, &step.topic, step.partition).await
+            }
+            // what cannot be read, the stages could not read either
+            Rank::Incident => match decode(&step.payload) {
+                Ok(incident) => self.world.announce(&incident).await,
+                Err(_) => Ok(()),
+            },
+            Rank::Input => self.event(step).await,
+        }
+    }
+
+    async fn event(&mut self, step: &Step) -> Result<(), Error> {
+        self.set(step.moment);
+        let Some(topic) = S::TOPICS.iter().copied().find(|topic| topic.name() == step.topic) else {
+            return Ok(());
+        };
+        let headers: Vec<_> = step.kind.iter().map(|kind| ("ce_type".to_owned(), kind.clone())).collect();
+        let input = match expect_type(topic, &headers).and_then(|()| S::decode(topic, &step.payload)) {
+            Ok(input) => input,
+            Err(refusal) => return self.refused(step, &refusal).await,
+        };
+        let context = self.context(EventId(step.id.unwrap_or_default()), step.traceparent.as_deref());
+        if self.scratch.store.is_processed(S::NAME, context.event_id).await? {
+            return Ok(());
+        }
+        self.events += 1;
+        let mut tries = 0;
+        loop {
+            let error = match self.once(&input, &context).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            tries += 1;
+            match error.class() {
+                Class::Retry if !error.is_unavailable() && tries < TRIES => {}
+                Class::Retry if error.is_unavailable() => return Err(Error::Stage(error)),
+                Class::Retry | Class::Reject => return self.refused(step, &error).await,
+                Class::Fatal => return Err(Error::Stage(error)),
+            }
+        }
+    }
+
+    async fn once(&mut self, input: &S::Input, context: &Context) -> Result<(), error::Error> {
+        let effects = self.limits.bounded(self.stage.handle(input, context)).await?;
+        if effects.is_empty() {
+            return Ok(());
+        }
+        let cause = Cause::Event(context.event_id);
+        self.apply(cause, context.traceparent.as_deref(), &effects).await?;
+        Ok(())
+    }
+
+    /// Applies effects as production does, and notes what would have been published and told.
+    async fn apply(
+        &mut self,
+        cause: Cause<'_>,
+        traceparent: Option<&str>,
+        effects: &Effects,
+    ) -> Result<(), store::Error> {
+        let store = &self.scratch.store;
+        if store.apply(S::NAME, cause, traceparent, effects).await? == Applied::Duplicate {
+            return Ok(());
+        }
+        self.timers_moved = true;
+        let client = store.client().await?;
+        let now = self.clock.now();
+        if !effects.publish.is_empty() || effects.incidents.iter().any(|change| change.publish.is_some()) {
+            client
+                .execute(
+                    "with fresh as (update outbox set published_at = $1 where stage = $2 and published_at is null \
+                        returning id, topic, key, headers, payload) \
+                     insert into replay_outputs (side, topic, id, subject, at, body) \
+                     select 'now', topic, (select h->>1 from jsonb_array_elements(headers) h where h->>0 = 'ce_id'), \
+                        key, $1, payload from fresh order by id on conflict do nothing",
+                    &[&now, &S::NAME],
+                )
+                .await?;
+        }
+        for write in &effects.writes {
+            if let Write::Notification(notification) = write {
+                let body = serde_json::to_vec(notification)?;
+                let (id, subject) = (notification.id.to_string(), notification.incident_id.to_string());
+                self.output(place::NOTIFICATIONS, &id, &subject, &body).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn refused(&self, step: &Step, why: &dyn std::fmt::Display) -> Result<(), Error> {
+        let id = refused_id(&step.topic, &step.partition, &step.position);
+        let topic = Topic::DeadLetters(S::NAME);
+        Ok(self.output(topic.name(), &id, &id, &refused_body(&why.to_string())).await?)
+    }
+
+    async fn output(&self, topic: &str, id: &str, subject: &str, body: &[u8]) -> Result<(), store::Error> {
+        self.scratch
+            .store
+            .client()
+            .await?
+            .execute(
+                "insert into replay_outputs (side, topic, id, subject, at, body) \
+                 values ('now', $1, $2, $3, $4, $5) on conflict do nothing",
+                &[&topic, &id, &subject, &self.clock.now(), &body],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Lets every timer ring that does so up to `moment`.
+    async fn ring_until(&mut self, moment: Timestamp, limit: u64) -> Result<(), Error> {
+        loop {
+            if self.timers_moved {
+                self.next_timer = self.look_at_timers().await?;
+                self.timers_moved = false;
+            }
+            let Some((at, id)) = self.next_timer.filter(|(at, _)| *at <= moment) else { return Ok(()) };
+            self.set(at);
+            let timer = self.claim(id).await?;
+            self.rings += 1;
+            if self.rings > limit {
+                return Err(Error::Endless(format!("{} of {}", timer.name, timer.key)));
+            }
+            self.watch.tell(Progress { doing: "letting timers ring", done: self.rings, of: None })?;
+            self.timers_moved = true;
+            self.ring(&timer).await?;
+        }
+    }
+
+    async fn ring(&mut self, timer: &Timer) -> Result<(), Error> {
+        let context = self.context(timer.id, None);
+        let error = match self.limits.bounded(self.stage.on_timer(timer, &context)).await {
+            Ok(effects) => match self.apply(Cause::Timer(timer), None, &effects).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error::Error::from(error),
+            },
+            Err(error) => error,
+        };
+        if error.class() == Class::Fatal || error.is_unavailable() {
+            return Err(Error::Stage(error));
+        }
+        // what fails here fails again, for nothing changes meanwhile
+        self.scratch.store.return_timer(S::NAME, timer, None, true, &error.to_string()).await?;
+        let body = serde_json::json!({ "name": timer.name }).to_string();
+        Ok(self.output(place::TIMERS, &timer.id.to_string(), &timer.key, body.as_bytes()).await?)
+    }
+
+    /// Returns the timer that rings first, and when: of each key and name the oldest, as late as it was in production.
+    async fn look_at_timers(&mut self) -> Result<Option<(Timestamp, EventId)>, Error> {
+        let client = self.scratch.store.client().await?;
+        let heads = client
+            .query(
+                "select t.id, t.due, t.attempts from timers t where t.stage = $1 and t.state = 'waiting' \
+                 and not exists (select 1 from timers o where o.stage = t.stage and o.key = t.key \
+                     and o.name = t.name and o.state = 'waiting' and o.seq < t.seq)",
+                &[&S::NAME],
+            )
+            .await?;
+        let mut first: Option<(Timestamp, EventId)> = None;
+        for row in heads {
+            let (id, due) = (EventId(row.get(0)), row.get::<_, Timestamp>(1));
+            let late = self.late(id, row.get::<_, i32>(2).unsigned_abs()).await?;
+            // never before what has happened already
+            let at = due.saturating_add(late).unwrap_or(due).max(self.clock.now());
+            if first.is_none_or(|known| (at, id) < known) {
+                first = Some((at, id));
+            }
+        }
+        Ok(first)
+    }
+
+    /// Returns how long after it was due an attempt of a timer was written in production; nothing where it was not, or
+    /// left no line.
+    async fn late(&mut self, id: EventId, attempts: u32) -> Result<SignedDuration, Error> {
+        if let Some(known) = self.lateness.get(&(id, attempts)) {
+            return Ok(*known);
+        }
+        let attempt = ids::derive(&["attempt", &id.to_string(), &attempts.to_string()]);
+        let statement = format!(
+            "select (select due from {p}.timers where stage = $1 and id = $2 and state = 'done' and attempts = $3), \
+             (select min(recorded_at) from {p}.audit where actor = $1 and event_id = $4)",
+            p = self.scratch.production
+        );
+        let client = self.scratch.store.client().await?;
+        let row =
+            client.query_one(&statement, &[&S::NAME, &id.0, &((attempts + 1) as i32), &attempt]).await?;
+        let late = match (row.get::<_, Option<Timestamp>>(0), row.get::<_, Option<Timestamp>>(1)) {
+            (Some(due), Some(rang)) => rang.duration_since(due).max(SignedDuration::ZERO),
+            _ => SignedDuration::ZERO,
+        };
+        self.lateness.insert((id, attempts), late);
+        Ok(late)
+    }
+
+    async fn claim(&self, id: EventId) -> Result<Timer, Error> {
+        let store = &self.scratch.store;
+        let row = store
+            .client()
+            .await?
+            .query_one(
+                "update timers set owner = $3 where stage = $1 and id = $2 \
+                 returning key, name, due, payload, attempts, failures",
+                &[&S::NAME, &id.0, &store.process()],
+            )
+            .await?;
+        Ok(Timer {
+            id,
+            key: row.get(0),
+            name: row.get(1),
+            due: row.get(2),
+            payload: row.get(3),
+            attempts: row.get::<_, i32>(4).unsigned_abs(),
+            failures: row.get::<_, i32>(5).unsigned_abs(),
+        })
+    }
+
+    fn set(&self, moment: Timestamp) {
+        self.clock.0.store(moment.as_microsecond(), Ordering::SeqCst);
+    }
+
+    fn context(&self, event_id: EventId, traceparent: Option<&str>) -> Context {
+        Context {
+            event_id,
+            traceparent: traceparent.map(str::to_owned),
+            store: self.scratch.store.clone(),
+            stage: S::NAME,
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+        }
+    }
+}

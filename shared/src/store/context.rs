@@ -1,0 +1,181 @@
+//! What signals carry to be shown, and decisions do not rest on: stored once, beside the signal, and put back into an
+//! incident where it is read by people or leaves the house.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::GenericClient;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+use super::Error;
+use super::lifecycle::MAX_FULL_SIGNALS;
+use crate::events::Incident;
+use crate::events::anomaly::Context;
+use crate::events::incident::Signal;
+
+/// Most context of one incident, bytes of JSON: with all else that an incident holds it stays below the largest payload.
+pub(super) const MAX_CONTEXT: usize = 160 * 1024;
+
+/// Takes the context out of a signal.
+pub(super) fn take(signal: &mut Signal) -> Context {
+    Context {
+        samples: std::mem::take(&mut signal.samples),
+        siblings: std::mem::take(&mut signal.siblings),
+        logs: std::mem::take(&mut signal.logs),
+    }
+}
+
+/// Puts the context into a signal, unless the signal was stored with its own.
+pub(super) fn put(signal: &mut Signal, context: Context) {
+    if is_bare(signal) {
+        (signal.samples, signal.siblings, signal.logs) = (context.samples, context.siblings, context.logs);
+    }
+}
+
+fn is_bare(signal: &Signal) -> bool {
+    signal.samples.is_empty() && signal.siblings.is_empty() && signal.logs.is_empty()
+}
+
+/// Returns the incident as it is stored: its signals without context.
+#[cfg(feature = "stage")]
+pub(super) fn without(incident: &Incident) -> Incident {
+    let mut incident = incident.clone();
+    for signal in &mut incident.signals {
+        take(signal);
+    }
+    incident
+}
+
+/// Gives the strongest signals of an incident the context they are stored with, as far as there is room.
+pub(super) async fn attach<C: GenericClient + Sync>(
+    client: &C,
+    incident: &mut Incident,
+) -> Result<(), Error> {
+    let bare: Vec<Uuid> = incident
+        .signals
+        .iter()
+        .take(MAX_FULL_SIGNALS)
+        .filter(|signal| is_bare(signal))
+        .map(|signal| signal.anomaly_id.0)
+        .collect();
+    let mut contexts: BTreeMap<Uuid, Context> = BTreeMap::new();
+    if !bare.is_empty() {
+        let rows = client
+            .query("select anomaly_id, context from signals where anomaly_id = any ($1)", &[&bare])
+            .await?;
+        contexts.extend(rows.iter().map(|row| (row.get(0), row.get::<_, Json<Context>>(1).0)));
+    }
+    fill(incident, contexts)
+}
+
+fn fill(incident: &mut Incident, mut contexts: BTreeMap<Uuid, Context>) -> Result<(), Error> {
+    let mut room = MAX_CONTEXT;
+    for (place, signal) in incident.signals.iter_mut().enumerate() {
+        let stored = contexts.remove(&signal.anomaly_id.0).unwrap_or_default();
+        put(signal, stored);
+        let context = take(signal);
+        let size = serde_json::to_vec(&context)?.len();
+        if place < MAX_FULL_SIGNALS && size <= room {
+            room -= size;
+            put(signal, context);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::clock::from_ms;
+    use crate::events::anomaly::{Band, Direction, Point, Status};
+    use crate::events::incident::{BlastRadius, State};
+    use crate::events::{Kind, Severity, encode};
+    use crate::ids::{AnomalyId, IncidentId, derive};
+
+    pub(in crate::store) fn signal(number: usize) -> Signal {
+        Signal {
+            anomaly_id: AnomalyId(derive(&[&number.to_string()])),
+            revision: 1,
+            service: "payment".into(),
+            metric: format!("metric-{number}"),
+            unit: String::new(),
+            kind: Kind::Other,
+            severity: Severity::Sev3,
+            status: Status::Firing,
+            evidence: 6.0,
+            direction: Direction::Up,
+            observed: 1.0,
+            expected: Band { lower: 0.0, center: 0.0, upper: 0.0 },
+            started_at: from_ms(0),
+            observed_at: from_ms(0),
+            cleared_at: None,
+            interval_ms: 1_000,
+            explanation: String::new(),
+            samples: Vec::new(),
+            siblings: Vec::new(),
+            logs: Vec::new(),
+        }
+    }
+
+    fn incident(signals: usize) -> Incident {
+        Incident {
+            incident_id: IncidentId(derive(&["incident"])),
+            number: 1,
+            revision: 1,
+            state: State::Correlating,
+            severity: Severity::Sev3,
+            title: String::new(),
+            environment: "production".into(),
+            suspects: Vec::new(),
+            members: Vec::new(),
+            affected_services: Vec::new(),
+            blast_radius: BlastRadius::default(),
+            signals: (0..signals).map(signal).collect(),
+            deployment: None,
+            started_at: from_ms(0),
+            opened_at: from_ms(0),
+            resolved_at: None,
+            closed_at: None,
+        }
+    }
+
+    fn context(points: usize) -> Context {
+        Context {
+            samples: vec![Point { ts_ms: 1_700_000_000_000, value: 1.5 }; points],
+            ..Context::default()
+        }
+    }
+
+    fn filled(points: impl Fn(usize) -> usize) -> Incident {
+        let mut incident = incident(20);
+        let contexts = incident.signals.iter().enumerate();
+        let contexts =
+            contexts.map(|(place, signal)| (signal.anomaly_id.0, context(points(place)))).collect();
+        fill(&mut incident, contexts).unwrap();
+        incident
+    }
+
+    #[test]
+    fn the_strongest_are_shown_in_full_and_the_rest_without() {
+        let incident = filled(|_| 120);
+        let full: Vec<bool> = incident.signals.iter().map(|signal| signal.samples.len() == 120).collect();
+        assert_eq!(full, [[true; MAX_FULL_SIGNALS].as_slice(), &[false; 8]].concat());
+    }
+
+    #[test]
+    fn a_context_of_any_size_leaves_room_for_the_others_and_the_incident_fits_on_the_bus() {
+        let incident = filled(|place| if place == 0 { 100_000 } else { 120 });
+        assert!(incident.signals[0].samples.is_empty() && incident.signals[1].samples.len() == 120);
+        assert!(encode(&incident).is_ok());
+    }
+
+    #[test]
+    fn what_is_taken_out_and_put_back_is_the_same() {
+        let before = filled(|_| 3);
+        let mut after = without(&before);
+        assert!(after.signals.iter().all(is_bare));
+        let contexts = before.signals.iter().take(MAX_FULL_SIGNALS);
+        fill(&mut after, contexts.map(|signal| (signal.anomaly_id.0, context(3))).collect()).unwrap();
+        assert_eq!(after, before);
+    }
+}

@@ -1,0 +1,93 @@
+//! What signals carry to be shown, over a real PostgreSQL: stored once, absent from decisions, there for readers.
+
+use shared::clock::from_ms;
+use shared::events::anomaly::{Anomaly, Band, Context, Direction, Point, Status};
+use shared::events::incident::{BlastRadius, Signal};
+use shared::events::{Incident, Kind, Severity, Topic, decode};
+use shared::ids::{AnomalyId, EventId, IncidentId, derive};
+use shared::stage::{Effects, IncidentChange};
+use shared::store::apply::Cause;
+use shared::store::lifecycle::{Assessment, Change};
+use shared::store::{Store, Write};
+
+const ENVIRONMENT: &str = "production";
+
+fn signal(metric: &str, points: usize) -> Signal {
+    let anomaly = Anomaly {
+        anomaly_id: AnomalyId::of_episode(ENVIRONMENT, "payment", metric, 1),
+        revision: 1,
+        status: Status::Firing,
+        kind: Kind::Latency,
+        environment: ENVIRONMENT.into(),
+        service: "payment".into(),
+        metric: metric.into(),
+        unit: "ms".into(),
+        severity: Severity::Sev3,
+        evidence: 6.0,
+        direction: Direction::Up,
+        observed: 90.0,
+        expected: Band { lower: 20.0, center: 30.0, upper: 40.0 },
+        started_at: from_ms(1),
+        observed_at: from_ms(2),
+        interval_ms: 1_000,
+        detector: "test".into(),
+        explanation: format!("{metric} is 90"),
+        context: Context { samples: vec![Point { ts_ms: 1, value: 90.0 }; points], ..Context::default() },
+    };
+    Signal::from_anomaly(&anomaly, None)
+}
+
+fn kept(signal: &Signal, incident_id: Option<IncidentId>) -> Write {
+    Write::Signal { environment: ENVIRONMENT.into(), signal: Box::new(signal.clone()), incident_id }
+}
+
+async fn apply(store: &Store, seed: &str, effects: Effects) {
+    let event = EventId(derive(&["event", seed]));
+    store.apply("correlation", Cause::Event(event), None, &effects).await.unwrap();
+}
+
+async fn members(store: &Store) -> Vec<Signal> {
+    let around = store.neighbourhood(ENVIRONMENT, from_ms(0), from_ms(0)).await.unwrap();
+    around.signals.into_iter().map(|(signal, _)| signal).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_reads_signals_without_context_and_people_read_incidents_with_it() {
+    let database = stack::testing::postgres().await.unwrap();
+    let store = database.store().unwrap();
+    let (loose, own) = (signal("error_rate", 7), signal("latency_p99_ms", 9));
+    apply(&store, "loose", Effects { writes: vec![kept(&loose, None)], ..Effects::none() }).await;
+    // what a decision knows of the loose signal is what it read
+    let bare = members(&store).await.remove(0);
+    assert_eq!((bare.samples.len(), &bare.explanation), (0, &loose.explanation));
+
+    let id = IncidentId::opened_by(own.anomaly_id);
+    let assessment = Assessment {
+        title: "payment: requests are slow".into(),
+        severity: Severity::Sev3,
+        suspects: Vec::new(),
+        signals: vec![own.clone(), bare.clone()],
+        blast_radius: BlastRadius::default(),
+        deployment: None,
+    };
+    let change =
+        Change::Opened { environment: ENVIRONMENT.into(), at: from_ms(2), assessment: Box::new(assessment) };
+    let opens = Effects {
+        incidents: vec![IncidentChange { incident_id: id, change, publish: None }],
+        writes: vec![kept(&own, Some(id)), kept(&bare, Some(id))],
+        ..Effects::none()
+    };
+    apply(&store, "opens", opens).await;
+    assert!(members(&store).await.iter().all(|member| member.samples.is_empty()));
+
+    let announced =
+        IncidentChange { incident_id: id, change: Change::Announced, publish: Some(Topic::IncidentsOpened) };
+    apply(&store, "announced", Effects { incidents: vec![announced], ..Effects::none() }).await;
+    let client = store.client().await.unwrap();
+    let payload: Vec<u8> = client.query_one("select payload from outbox", &[]).await.unwrap().get(0);
+    let published: Incident = decode(&payload).unwrap();
+    assert_eq!(published.signals, [own.clone(), loose.clone()], "joining has not cost the context");
+    assert_eq!(store.incident(id).await.unwrap().unwrap(), published);
+    assert_eq!(store.signals_of(id).await.unwrap(), [loose.clone(), own.clone()]);
+    assert_eq!(store.signal(loose.anomaly_id).await.unwrap(), Some((loose, Some(id))));
+}
