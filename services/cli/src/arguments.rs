@@ -1,5 +1,8 @@
 //! The command line.
 
+pub mod dlq;
+pub mod moment;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -17,10 +20,10 @@ Settings, as for the agents; later ones win:
 Without --config and with neither variable set, the nearest .run/env in this folder or one above is
 read: the file a running demo leaves there, so that the commands just work beside it.
 
-Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 not found.
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 not found, 4 a replay differs.
 Colours only on a terminal, and never where NO_COLOR is set. Times are UTC.";
 
-/// Looks at incidents and at what travels between the agents.
+/// Looks at incidents and at what travels between the agents, and sends again what was refused.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "firewatch", version, after_help = SETTINGS)]
 pub struct Arguments {
@@ -47,6 +50,14 @@ pub enum Command {
         #[command(subcommand)]
         command: Topics,
     },
+    /// Dead letters: records that a stage refused, with the reason.
+    Dlq {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: dlq::Dlq,
+    },
+    /// Runs a window of the past through a stage once more and tells what would differ.
+    Replay(crate::replay::arguments::Replay),
 }
 
 /// What can be done with incidents.

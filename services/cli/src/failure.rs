@@ -14,6 +14,9 @@ pub enum Failure {
     /// What was asked for does not exist.
     #[error("{0}")]
     NotFound(String),
+    /// A replay has found differences.
+    #[error("{0} outputs differ")]
+    Differs(u64),
     /// Whoever read our output has seen enough, e.g. `head`: a quiet end.
     #[error("the output was closed")]
     Closed,
@@ -27,6 +30,7 @@ impl Failure {
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::NotFound(_) => 3,
+            Self::Differs(_) => 4,
         }
     }
 }

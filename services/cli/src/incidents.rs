@@ -115,13 +115,13 @@ async fn read(store: &Store, which: Which) -> Result<Option<Case>, store::Error>
 }
 
 /// Returns the failure for an error of the store.
-fn failed(settings: &Settings, error: &store::Error) -> Failure {
+pub(crate) fn failed(settings: &Settings, error: &store::Error) -> Failure {
     /// PostgreSQL's code for a table that does not exist.
     const UNDEFINED_TABLE: &str = "42P01";
 
     match error {
         store::Error::Pool(_) => {
-            let address = store::pool::mask(&settings.common.postgres.url);
+            let address = shared::address::mask(&settings.common.postgres.url);
             settings.unreachable("PostgreSQL", &address, "FIREWATCH_POSTGRES__URL", &innermost(error))
         }
         store::Error::Query(query) if query.code().is_some_and(|code| code.code() == UNDEFINED_TABLE) => {

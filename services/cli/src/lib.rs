@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 pub mod arguments;
+pub mod dlq;
 pub mod failure;
 pub mod figures;
 pub mod incidents;
+pub mod replay;
 pub mod settings;
 pub mod terminal;
 pub mod topics;
@@ -48,5 +50,9 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Incidents { command } => incidents::run(command, &settings, &screen).await,
         Command::Topics { command } => topics::run(command, settings, screen).await,
+        Command::Replay(request) => {
+            replay::run(request, arguments.config.as_deref(), &settings, &screen).await
+        }
+        Command::Dlq { command } => dlq::run(command, settings, screen).await,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use shared::service::config::{Common, Config, Nothing};
+use shared::service::config::{Common, Config, Nothing, Section};
 
 use crate::failure::Failure;
 
@@ -30,6 +30,15 @@ impl Settings {
     /// Loads the settings. The demo's file is read only where neither a file nor the environment says anything, so
     /// that the two are never mixed.
     pub fn load(file: Option<&Path>) -> Result<Self, Failure> {
+        let (config, demo) = Self::configuration::<Nothing>("cli", file)?;
+        Ok(Self { common: config.common, demo })
+    }
+
+    /// Loads the settings of a stage from the same places, and tells which demo's file was read.
+    pub fn configuration<S: Section>(
+        name: &'static str,
+        file: Option<&Path>,
+    ) -> Result<(Config<S>, Option<PathBuf>), Failure> {
         let environment: HashMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| is_setting(name))
@@ -47,11 +56,10 @@ impl Settings {
                     .map_err(|error| Failure::Usage(format!("reading {}: {error}", path.display())))
             })
             .transpose()?;
-        let config =
-            Config::<Nothing>::from_sources("cli", text.as_deref(), variables).map_err(|problems| {
-                Failure::Usage(format!("the configuration is invalid: {}", problems.0.join("; ")))
-            })?;
-        Ok(Self { common: config.common, demo })
+        let config = Config::from_sources(name, text.as_deref(), variables).map_err(|problems| {
+            Failure::Usage(format!("the configuration is invalid: {}", problems.0.join("; ")))
+        })?;
+        Ok((config, demo))
     }
 
     /// Returns the failure for something that did not answer, with a hint at who named its address.

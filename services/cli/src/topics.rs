@@ -42,7 +42,7 @@ pub async fn run(command: arguments::Topics, settings: Settings, screen: Screen)
 }
 
 /// Returns the failure for an error of the client.
-fn failed(settings: &Settings, error: &bus::Error) -> Failure {
+pub(crate) fn failed(settings: &Settings, error: &bus::Error) -> Failure {
     settings.unreachable(
         "Kafka",
         &settings.common.kafka.brokers,

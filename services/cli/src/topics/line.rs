@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use shared::bus::dead_letter::header;
+use shared::bus::dead_letter::{Mark, header, is_mark};
 use shared::bus::reader::Line;
 use shared::clock::from_ms;
 use shared::events::anomaly::{Anomaly, Direction, Status};
@@ -73,6 +73,7 @@ impl<'r> Document<'r> {
 pub fn render(topic: Topic, record: &Line, screen: &Screen) -> String {
     let payload = record.payload.as_deref();
     let told = match (topic, payload) {
+        (Topic::DeadLetters(_), _) if is_mark(&record.headers) => Some(mark(record)),
         (Topic::DeadLetters(_), _) => Some(dead_letter(record, screen)),
         (_, Some(payload)) => tell(topic, payload, screen),
         (_, None) => None,
@@ -334,6 +335,25 @@ fn dead_letter(record: &Line, screen: &Screen) -> Told {
         "{}  {}{attempts}  {said}",
         screen.paint(Tone::Strong, &format!("{origin}{place}")),
         screen.paint(Tone::Alarm, &reason),
+    );
+    Told { at: record.timestamp_ms.map(from_ms), text }
+}
+
+/// Tells what was decided about a dead letter.
+fn mark(record: &Line) -> Told {
+    let text = Mark::of(record).map_or_else(
+        || "a decision that cannot be read".to_owned(),
+        |mark| {
+            let because =
+                mark.because.map_or_else(String::new, |because| format!(": {}", clean(&because, RAW)));
+            format!(
+                "[{}]@{} {} by {}{because}",
+                record.partition,
+                mark.offset,
+                mark.decision,
+                clean(&mark.by, RAW)
+            )
+        },
     );
     Told { at: record.timestamp_ms.map(from_ms), text }
 }

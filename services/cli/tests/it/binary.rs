@@ -35,6 +35,10 @@ fn help_tells_all() {
     insta::assert_snapshot!(help(&["--help"]));
     insta::assert_snapshot!(help(&["incidents", "list", "--help"]));
     insta::assert_snapshot!(help(&["topics", "tail", "--help"]));
+    insta::assert_snapshot!(help(&["dlq", "list", "--help"]));
+    insta::assert_snapshot!(help(&["dlq", "show", "--help"]));
+    insta::assert_snapshot!(help(&["dlq", "redrive", "--help"]));
+    insta::assert_snapshot!(help(&["dlq", "discard", "--help"]));
 }
 
 #[test]

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod binary;
+mod dlq;
 mod fixtures;
 mod incidents;
+mod replay;
+mod story;
 mod topics;

@@ -122,6 +122,22 @@ fn a_dead_letter_tells_why_and_where_from() {
 }
 
 #[test]
+fn a_decision_about_a_dead_letter_is_told_as_one() {
+    let mut decided = record("payment", b"");
+    let headers = [
+        ("dlq_mark", "discarded"),
+        ("dlq_marked_offset", "42"),
+        ("dlq_marked_by", "alice\x1b[2J"),
+        ("dlq_marked_because", "a test\r\nof ours"),
+    ];
+    decided.headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let line = |record: &Line| render(Topic::DeadLetters("correlation"), record, &screen());
+    assert_eq!(line(&decided), "2026-03-01 10:01:40  [3]@42 discarded by alice [2J: a test of ours\n");
+    decided.headers[0].1 = "forgotten".to_owned();
+    assert_eq!(line(&decided), "2026-03-01 10:01:40  a decision that cannot be read\n");
+}
+
+#[test]
 fn a_record_without_a_time_of_its_own_has_that_of_its_envelope() {
     let mut updated = record("incident", incident().to_string().as_bytes());
     updated.headers = vec![("ce_time".to_owned(), "2026-03-01T10:01:00Z".to_owned())];
