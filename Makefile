@@ -11,6 +11,9 @@ IN_COMPOSE := [ -e .env ] && $(DOCKER)
 
 # Copies of each agent for `make start`.
 REPLICAS ?= 1
+# Seeds for `make oracle`, each about a minute.
+SEEDS ?= 20
+FIRST_SEED ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -56,8 +59,22 @@ build: install ## Builds every binary
 	@cargo build --workspace --bins
 
 .PHONY: test
-test: build ## Runs all tests over real parts
+test: build failpoints ## Runs all tests over real parts
 	@$(STACK) run -- cargo test --workspace
+
+# The same libraries, and binaries of their own: what `build` made stays free of failpoints.
+.PHONY: failpoints
+failpoints: install
+	@CARGO_BUILD_BUILD_DIR=$(CURDIR)/target CARGO_TARGET_DIR=$(CURDIR)/target/oracle CARGO_INCREMENTAL=0 \
+		cargo build --workspace --bins --features shared/failpoints
+
+.PHONY: oracle
+oracle: failpoints ## Kills agents at every moment and checks that each step had one effect (SEEDS=20 FIRST_SEED=1)
+	@target/oracle/debug/oracle --seeds $(SEEDS) --first-seed $(FIRST_SEED)
+
+.PHONY: oracle-mutants
+oracle-mutants: failpoints ## Breaks one guarantee at a time; succeeds if the oracle catches each within ten seeds
+	@target/oracle/debug/oracle --mutants --seeds 10 --first-seed $(FIRST_SEED) --out target/mutants
 
 .PHONY: check
 check: ## Checks format, lints, dependencies and documentation
@@ -68,6 +85,10 @@ check: ## Checks format, lints, dependencies and documentation
 	cargo deny --log-level error check bans licenses sources && \
 	cargo shear
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --quiet
+
+.PHONY: load
+load: build ## Lets a minute's burst fall on all agents: loss, lag, memory, recovery; figures also in target/load/summary.json
+	@target/debug/load
 
 .PHONY: bench
 bench: install ## Measures detection beside the naive way; figures also in target/bench/summary.json

@@ -1,5 +1,9 @@
 //! The pipeline as a whole: every agent, over real Kafka, PostgreSQL, SMTP and the real embedding model.
 
+pub mod load;
+pub mod mutants;
+pub mod oracle;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -10,7 +14,8 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Whole houses that run at a time: each has a broker, a database and six agents or more.
-static HOUSES: Semaphore = Semaphore::const_new(2);
+static HOUSES: Semaphore = Semaphore::const_new(MOST_HOUSES as usize);
+const MOST_HOUSES: u32 = 2;
 
 /// Longest time for an agent to be ready on a busy machine.
 const READY: Duration = Duration::from_mins(2);
@@ -23,6 +28,11 @@ pub struct House {
     pub story: Story,
     news: Receiver<News>,
     _turn: SemaphorePermit<'static>,
+}
+
+/// Waits until no other house runs, and keeps others from being built.
+pub async fn alone() -> Result<SemaphorePermit<'static>> {
+    Ok(HOUSES.acquire_many(MOST_HOUSES).await?)
 }
 
 impl House {

@@ -1,0 +1,72 @@
+//! `load`: lets a burst fall on a house and prints how it was borne.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use tests::load::burst::Size;
+use tests::load::{self, Outcome};
+
+/// Writes a minute's burst and checks that memory stays bounded, that nothing is lost and that the lag can be seen.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Metric samples
+    #[arg(long, default_value_t = 1_000_000)]
+    samples: u32,
+    /// Revisions of anomalies
+    #[arg(long, default_value_t = 10_000)]
+    anomalies: u32,
+    /// Folder with the binaries of the workspace, if not that of this one
+    #[arg(long)]
+    binaries: Option<PathBuf>,
+    /// Folder for the summary
+    #[arg(long, default_value = "target/load")]
+    out: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let size = Size::new(arguments.samples, arguments.anomalies)?;
+    let outcome = load::run(size, arguments.binaries).await?;
+    std::fs::create_dir_all(&arguments.out)?;
+    std::fs::write(arguments.out.join("summary.json"), serde_json::to_vec_pretty(&outcome)?)?;
+    tell(&outcome);
+    Ok(if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tell(outcome: &Outcome) {
+    let machine = &outcome.machine;
+    println!(
+        "{} samples and {} anomalies written in {:.1} s; all handled after {:.1} s; {} incidents; correlation decided {} times again",
+        outcome.size.samples,
+        outcome.size.anomalies,
+        outcome.written_s,
+        outcome.seconds,
+        outcome.incidents,
+        outcome.conflicts
+    );
+    println!(
+        "{} cores of {}, {} GiB; agents built {} optimisation; none may have more than {} MiB\n",
+        machine.cores,
+        machine.model,
+        machine.memory >> 30,
+        if machine.optimised { "with" } else { "without" },
+        outcome.memory_bound >> 20
+    );
+    println!("{:14} {:>9} {:>12} {:>12}", "agent", "peak lag", "recovery", "peak memory");
+    for borne in &outcome.agents {
+        let recovery = borne.recovery_s.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s"));
+        println!(
+            "{:14} {:>9} {recovery:>12} {:>8} MiB",
+            borne.agent,
+            borne.peak_lag,
+            borne.peak_memory >> 20
+        );
+    }
+    for violation in &outcome.violations {
+        println!("VIOLATED: {violation}");
+    }
+}

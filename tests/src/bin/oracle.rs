@@ -1,0 +1,187 @@
+//! `oracle`: runs seeds of harm and writes down what came of them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use serde::Serialize;
+use tests::mutants;
+use tests::oracle::plan::Plan;
+use tests::oracle::{self, Outcome};
+
+/// Longest time of one seed, the start and the end of its house included.
+const SEED: Duration = Duration::from_mins(8);
+
+/// Runs the house under harm and checks that each step had exactly one effect.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// How many seeds to run
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    seeds: u64,
+    /// The first of them
+    #[arg(long, default_value_t = 1)]
+    first_seed: u64,
+    /// Folder with the binaries of the workspace, built with failpoints
+    #[arg(long, default_value = "target/oracle/debug")]
+    binaries: PathBuf,
+    /// Folder for the summary, and for the evidence of seeds that found something
+    #[arg(long, default_value = "target/oracle")]
+    out: PathBuf,
+    /// Prints what the first seed stands for, and runs nothing
+    #[arg(long, conflicts_with = "mutants")]
+    plan: bool,
+    /// Breaks one guarantee at a time, and fails unless the seeds catch each
+    #[arg(long)]
+    mutants: bool,
+    /// Only the mutant of this name
+    #[arg(long, requires = "mutants")]
+    only: Option<String>,
+}
+
+/// What is written to `summary.json`.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    /// Seeds that were run.
+    seeds: Vec<u64>,
+    /// Violations, over all seeds.
+    violations: usize,
+    /// Seeds that found any.
+    failed: Vec<u64>,
+    /// What was done, by kind.
+    kills_by_kind: BTreeMap<String, usize>,
+    kills: usize,
+    redeliveries: usize,
+    takeovers: usize,
+    duplicates_suppressed: usize,
+    incidents: usize,
+    mails: usize,
+    mail_copies: usize,
+    seconds: f64,
+    outcomes: Vec<Outcome>,
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} seeds, {} violations; {} kills, {} redeliveries, {} takeovers, {} duplicates suppressed; \
+             {} incidents, {} mails and {} copies; {:.0} s",
+            self.seeds.len(),
+            self.violations,
+            self.kills,
+            self.redeliveries,
+            self.takeovers,
+            self.duplicates_suppressed,
+            self.incidents,
+            self.mails,
+            self.mail_copies,
+            self.seconds
+        )
+    }
+}
+
+impl Summary {
+    fn add(&mut self, outcome: Outcome) {
+        self.seeds.push(outcome.seed);
+        self.violations += outcome.violations.len();
+        if !outcome.violations.is_empty() {
+            self.failed.push(outcome.seed);
+        }
+        for (kind, times) in &outcome.harm {
+            *self.kills_by_kind.entry(kind.clone()).or_default() += times;
+        }
+        self.kills += outcome.kills;
+        self.redeliveries += outcome.redeliveries;
+        self.takeovers += outcome.takeovers;
+        self.duplicates_suppressed += outcome.duplicates_suppressed;
+        self.incidents += outcome.incidents;
+        self.mails += outcome.mails;
+        self.mail_copies += outcome.mail_copies;
+        self.seconds += outcome.seconds;
+        self.outcomes.push(outcome);
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    if arguments.plan {
+        println!("{}", serde_json::to_string_pretty(&Plan::draw(arguments.first_seed))?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let done = if arguments.mutants { hunt(&arguments).await? } else { prove(&arguments).await? };
+    Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs all seeds. Tells whether nothing was violated, and something was tried.
+async fn prove(arguments: &Arguments) -> Result<bool> {
+    let summary = run(arguments, &arguments.binaries, &arguments.out, false).await?;
+    println!("{summary}");
+    let tried = summary.redeliveries > 0 && summary.takeovers > 0 && summary.incidents > 0;
+    if !tried {
+        eprintln!("nothing was redelivered, taken over or found: this proves nothing");
+    }
+    Ok(tried && summary.violations == 0)
+}
+
+/// Builds each mutant and runs seeds until one catches it. Tells whether all were caught.
+async fn hunt(arguments: &Arguments) -> Result<bool> {
+    let mut escaped = Vec::new();
+    for mutant in mutants::all()? {
+        if arguments.only.as_ref().is_some_and(|only| *only != mutant.name) {
+            continue;
+        }
+        println!("{}: {}", mutant.name, mutant.breaks);
+        let binaries = mutant.build()?;
+        let summary = run(arguments, &binaries, &arguments.out.join(&mutant.name), true).await?;
+        if summary.violations == 0 {
+            escaped.push(mutant.name);
+        }
+    }
+    if !escaped.is_empty() {
+        eprintln!("not caught: {}", escaped.join(", "));
+    }
+    Ok(escaped.is_empty())
+}
+
+/// Runs seeds, all of them or until one finds something, and writes `summary.json` after each.
+async fn run(arguments: &Arguments, binaries: &Path, out: &Path, first_violation: bool) -> Result<Summary> {
+    std::fs::create_dir_all(out)?;
+    let binaries = std::path::absolute(binaries)?;
+    let mut summary = Summary::default();
+    for seed in arguments.first_seed..arguments.first_seed.saturating_add(arguments.seeds) {
+        let outcome = tokio::time::timeout(SEED, oracle::run(&Plan::draw(seed), &binaries, out))
+            .await
+            .with_context(|| format!("seed {seed} takes longer than {SEED:?}"))??;
+        tell(&outcome);
+        summary.add(outcome);
+        std::fs::write(out.join("summary.json"), serde_json::to_vec_pretty(&summary)?)?;
+        if first_violation && summary.violations > 0 {
+            break;
+        }
+    }
+    Ok(summary)
+}
+
+fn tell(outcome: &Outcome) {
+    println!(
+        "seed {}: {} in {:.0} s; {} incidents, {} mails and {} copies; {} kills, {} redeliveries, {} takeovers, {} duplicates",
+        outcome.seed,
+        if outcome.violations.is_empty() { "holds" } else { "VIOLATED" },
+        outcome.seconds,
+        outcome.incidents,
+        outcome.mails,
+        outcome.mail_copies,
+        outcome.kills,
+        outcome.redeliveries,
+        outcome.takeovers,
+        outcome.duplicates_suppressed,
+    );
+    for violation in &outcome.violations {
+        println!("    {violation}");
+    }
+}

@@ -1,0 +1,330 @@
+//! Limits under load: a burst of samples and anomalies within a minute. Memory stays bounded, nothing is lost, the lag can be
+//! seen in `/metrics` while it lasts, and the time to recover is told.
+
+pub mod burst;
+pub mod watch;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+use jiff::SignedDuration;
+use serde::Serialize;
+use shared::bus::lag::{behind, extents};
+use shared::bus::{self};
+use shared::clock::{Clock, SystemClock};
+use shared::events::Topic;
+use stack::progress::{Progress, say};
+use stack::{AGENTS, Agent, Options, Program, Stack};
+
+use burst::{Burst, REVISIONS, Size, WORST};
+use watch::Watch;
+
+/// Longest time for all agents to be ready.
+const READY: Duration = Duration::from_mins(2);
+/// Longest time for the calls between services to be known.
+const CALLS: Duration = Duration::from_mins(1);
+/// The burst must be written within this.
+const WRITING: Duration = Duration::from_mins(1);
+/// Longest time for everything to be handled after that.
+const RECOVERY: Duration = Duration::from_mins(20);
+/// Time between two looks at the agents.
+const LOOK: Duration = Duration::from_millis(500);
+/// Time between two lines of progress.
+const LINE: Duration = Duration::from_secs(10);
+/// Looks in a row at which nothing is left to do. Lags are told every two seconds.
+const QUIET_LOOKS: u32 = 6;
+/// Longest wait for a broker's answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Most memory an agent may ever have resident, bytes.
+pub const MEMORY: u64 = 256 * 1024 * 1024;
+
+/// How one agent bore it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Borne {
+    /// Name.
+    pub agent: &'static str,
+    /// Most records it had not handled, by its own `/metrics`.
+    pub peak_lag: u64,
+    /// Seconds from the last write of the burst until it was behind no more; none if it never was behind after it. Lags
+    /// are told every two seconds.
+    pub recovery_s: Option<f64>,
+    /// Most resident memory, bytes.
+    pub peak_memory: u64,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// Where it ran.
+    pub machine: Machine,
+    /// What was written.
+    pub size: Size,
+    /// How long writing it took, seconds.
+    pub written_s: f64,
+    /// From the first write until nothing was left to do, seconds.
+    pub seconds: f64,
+    /// Incidents that were opened.
+    pub incidents: i64,
+    /// Decisions of correlation that had to be taken again.
+    pub conflicts: u64,
+    /// Most resident memory an agent may have, bytes.
+    pub memory_bound: u64,
+    /// How each agent bore it.
+    pub agents: Vec<Borne>,
+    /// What must be true and is not.
+    pub violations: Vec<String>,
+}
+
+/// The machine a run was measured on.
+#[derive(Debug, Clone, Serialize)]
+pub struct Machine {
+    /// Cores that may be used.
+    pub cores: usize,
+    /// Their model.
+    pub model: String,
+    /// Memory, bytes.
+    pub memory: u64,
+    /// Whether the agents were built with optimisation.
+    pub optimised: bool,
+}
+
+impl Machine {
+    /// Reads what the kernel says of this one.
+    pub fn here() -> Result<Self> {
+        let field = |path: &str, name: &str| -> Result<String> {
+            let text = std::fs::read_to_string(path)?;
+            let found = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_prefix(':'));
+            Ok(found.unwrap_or_default().trim().to_owned())
+        };
+        let kilobytes = field("/proc/meminfo", "MemTotal")?;
+        Ok(Self {
+            cores: std::thread::available_parallelism()?.get(),
+            model: field("/proc/cpuinfo", "model name")?,
+            memory: kilobytes.trim_end_matches(" kB").parse::<u64>()? * 1024,
+            optimised: !cfg!(debug_assertions),
+        })
+    }
+}
+
+/// Builds a house with one copy of each agent, lets the burst fall on it and holds what is left behind against what must
+/// be true.
+pub async fn run(size: Size, binaries: Option<PathBuf>) -> Result<Outcome> {
+    let mut options = Options { progress: Progress::Slow, ..Options::throw_away()? };
+    if let Some(binaries) = binaries {
+        options.binaries = binaries;
+    }
+    let stack = Stack::start(options).await?;
+    stack.seed().await?;
+    let mut agents: Vec<Arc<Agent>> = Vec::new();
+    for name in AGENTS {
+        agents.push(stack.spawn(&Program::new(name))?);
+    }
+    for agent in &agents {
+        agent.ready(READY).await?;
+    }
+    let broker = bus::Options { brokers: stack.brokers().to_owned(), ..bus::Options::default() };
+    let burst = Burst { size, now: SystemClock.now() - SignedDuration::from_mins(1) };
+    burst.calls(&broker).await?;
+    calls_are_known(&stack, size).await?;
+
+    let mut watch = Watch::new(agents)?;
+    let begun = Instant::now();
+    let written = watch_over(&stack, &mut watch, burst, &broker).await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let recovered = |at: Instant| at.saturating_duration_since(begun + written).as_secs_f64();
+    let mut borne = Vec::new();
+    for (watched, agent) in watch.agents.iter().zip(AGENTS) {
+        borne.push(Borne {
+            agent,
+            peak_lag: watched.peak_lag as u64,
+            recovery_s: watched.behind_at.map(recovered).filter(|seconds| *seconds > 0.0),
+            peak_memory: watched.peak_memory()?,
+        });
+    }
+    let mut outcome = Outcome {
+        machine: Machine::here()?,
+        size,
+        written_s: written.as_secs_f64(),
+        seconds,
+        incidents: count(&stack, "select count(*) from incidents where environment <> 'load-healthy'")
+            .await?,
+        conflicts: watch.agents[1].exposed.sum("firewatch_conflicts_total", "") as u64,
+        memory_bound: MEMORY,
+        agents: borne,
+        violations: Vec::new(),
+    };
+    outcome.violations = violations(&stack, &watch, &outcome).await?;
+    stack.stop().await?;
+    Ok(outcome)
+}
+
+/// Calls are learned from spans, and who calls whom decides what belongs together.
+async fn calls_are_known(stack: &Stack, size: Size) -> Result<()> {
+    stack::probe::until("the calls between services", CALLS, async || {
+        let known = count(stack, "select count(*) from edges where environment like 'load-%'").await?;
+        ensure!(known as usize == size.calls(), "{known} of {}", size.calls());
+        Ok(())
+    })
+    .await
+}
+
+/// Writes the burst and watches until everything is handled. Returns how long the writing took.
+async fn watch_over(
+    stack: &Stack,
+    watch: &mut Watch,
+    burst: Burst,
+    broker: &bus::Options,
+) -> Result<Duration> {
+    let mut writing = Some(tokio::spawn(burst.write(broker.clone())));
+    let (begun, mut line) = (Instant::now(), Instant::now());
+    let mut written = Duration::ZERO;
+    let mut quiet = 0;
+    loop {
+        let look = Instant::now();
+        watch.look().await;
+        if let Some(done) = writing.take_if(|writing| writing.is_finished()) {
+            written = done.await??;
+        }
+        let left =
+            if writing.is_none() && watch.is_quiet() { left_to_do(stack, broker).await? } else { Vec::new() };
+        let is_quiet = writing.is_none() && watch.is_quiet() && left.is_empty();
+        quiet = if is_quiet { quiet + 1 } else { 0 };
+        if quiet >= QUIET_LOOKS {
+            return Ok(written);
+        }
+        let lags: Vec<String> = watch
+            .agents
+            .iter()
+            .filter(|watched| watched.lag > 0.0)
+            .map(|watched| format!("{} {}", watched.agent.name(), watched.lag))
+            .collect();
+        if line.elapsed() >= LINE {
+            line = Instant::now();
+            say(&format!(
+                "{} s; behind: {}; {}",
+                begun.elapsed().as_secs(),
+                lags.join(", "),
+                left.join(", ")
+            ));
+        }
+        if begun.elapsed() > WRITING + RECOVERY {
+            bail!("after {} s: {}; {}", begun.elapsed().as_secs(), lags.join(", "), left.join(", "));
+        }
+        tokio::time::sleep(LOOK.saturating_sub(look.elapsed())).await;
+    }
+}
+
+/// Returns what the broker and the database say is left to do.
+async fn left_to_do(stack: &Stack, broker: &bus::Options) -> Result<Vec<String>> {
+    let mut left = Vec::new();
+    for (what, statement) in [
+        ("rows in the outbox", "select count(*) from outbox where published_at is null"),
+        ("timers that are due", "select count(*) from timers where state = 'waiting' and due <= now()"),
+    ] {
+        let rows = count(stack, statement).await?;
+        if rows > 0 {
+            left.push(format!("{rows} {what}"));
+        }
+    }
+    let broker = broker.clone();
+    let lags = tokio::task::spawn_blocking(move || -> Result<Vec<String>> {
+        let held = extents(&broker, &Topic::all(), ANSWER)?;
+        let mut lags = Vec::new();
+        for stage in AGENTS {
+            let behind = behind(&broker, stage, &held, ANSWER)?;
+            let of_stage = behind.into_iter().filter(|(_, records)| *records > 0);
+            lags.extend(of_stage.map(|(topic, records)| format!("{records} of {topic} for {stage}")));
+        }
+        Ok(lags)
+    });
+    left.extend(lags.await??);
+    Ok(left)
+}
+
+/// Returns what must be true after a burst and is not.
+async fn violations(stack: &Stack, watch: &Watch, outcome: &Outcome) -> Result<Vec<String>> {
+    let mut violations = Vec::new();
+    let mut expect = |holds: bool, otherwise: String| {
+        if !holds {
+            violations.push(otherwise);
+        }
+    };
+    let size = outcome.size;
+    expect(
+        outcome.written_s <= WRITING.as_secs_f64(),
+        format!("the broker took {:.0} s for the burst: this was no minute's load", outcome.written_s),
+    );
+    for (watched, borne) in watch.agents.iter().zip(&outcome.agents) {
+        let Borne { agent, peak_memory, .. } = borne;
+        expect(watched.agent.part().pid() == Some(watched.pid), format!("{agent} has died"));
+        expect(*peak_memory <= MEMORY, format!("{agent} had {peak_memory} bytes resident, above {MEMORY}"));
+    }
+    // these two take the burst itself; what follows them may keep up
+    for borne in &outcome.agents[..2] {
+        expect(borne.peak_lag > 0, format!("{} did not show any lag", borne.agent));
+    }
+    let of_samples = |metric| watch.agents[0].exposed.sum(metric, "topic=\"raw.metrics\"") as u64;
+    let used = of_samples("firewatch_detection_samples_total");
+    let dropped = of_samples("firewatch_detection_dropped_total");
+    expect(
+        used + dropped == u64::from(size.samples),
+        format!("{used} samples used and {dropped} dropped of {}", size.samples),
+    );
+    for (what, expected, statement) in [
+        (
+            "episodes",
+            i64::from(size.episodes()),
+            "select count(*) from signals where environment <> 'load-healthy'".to_owned(),
+        ),
+        (
+            "episodes at their last revision",
+            i64::from(size.episodes()),
+            format!(
+                "select count(*) from signals where environment <> 'load-healthy' and revision = {REVISIONS}"
+            ),
+        ),
+        (
+            "episodes of no incident",
+            0,
+            "select count(*) from signals where environment <> 'load-healthy' and incident_id is null"
+                .to_owned(),
+        ),
+        (
+            "incidents",
+            i64::from(size.incidents()),
+            "select count(*) from incidents where environment <> 'load-healthy'".to_owned(),
+        ),
+        (
+            "incidents where all is one",
+            1,
+            format!("select count(*) from incidents where environment = '{WORST}'"),
+        ),
+        ("timers that failed", 0, "select count(*) from timers where state = 'failed'".to_owned()),
+    ] {
+        let found = count(stack, &statement).await?;
+        expect(found == expected, format!("{found} {what} instead of {expected}"));
+    }
+    for (stage, dead) in dead_letters(stack).await? {
+        expect(dead == 0, format!("{dead} dead letters of {stage}"));
+    }
+    Ok(violations)
+}
+
+async fn dead_letters(stack: &Stack) -> Result<BTreeMap<Topic, i64>> {
+    let broker = bus::Options { brokers: stack.brokers().to_owned(), ..bus::Options::default() };
+    let topics: Vec<Topic> =
+        Topic::all().into_iter().filter(|topic| matches!(topic, Topic::DeadLetters(_))).collect();
+    let held = tokio::task::spawn_blocking(move || extents(&broker, &topics, ANSWER)).await??;
+    Ok(held
+        .into_iter()
+        .map(|(topic, partitions)| (topic, partitions.iter().map(bus::lag::Extent::records).sum()))
+        .collect())
+}
+
+async fn count(stack: &Stack, statement: &str) -> Result<i64> {
+    Ok(stack.store()?.client().await?.query_one(statement, &[]).await?.get(0))
+}
