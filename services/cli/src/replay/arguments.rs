@@ -1,11 +1,10 @@
 //! What `firewatch replay` is asked.
 
-use std::str::FromStr;
-
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use shared::stage::replay::Request;
 
+use crate::arguments::moment::Moment;
 use crate::failure::Failure;
 
 /// Longest warm-up.
@@ -19,10 +18,10 @@ pub struct Replay {
     pub stage: StageName,
     /// Begin of the window: a time such as 2026-03-01T10:00:00Z, or how long ago, such as 2h.
     #[arg(long, value_name = "TIME")]
-    pub from: When,
+    pub from: Moment,
     /// End of the window, in the same forms; now, if not given.
     #[arg(long, value_name = "TIME")]
-    pub to: Option<When>,
+    pub to: Option<Moment>,
     /// How long before the window the stage begins, to have in hand what it had in hand.
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration)]
     pub warm_up: SignedDuration,
@@ -55,37 +54,6 @@ pub enum StageName {
     Postmortem,
 }
 
-/// A time, or how long ago it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
-    /// At that time.
-    At(Timestamp),
-    /// So long before now.
-    Ago(SignedDuration),
-}
-
-impl When {
-    fn before(self, now: Timestamp) -> Timestamp {
-        match self {
-            Self::At(at) => at,
-            Self::Ago(ago) => now.saturating_sub(ago).unwrap_or(Timestamp::MIN),
-        }
-    }
-}
-
-impl FromStr for When {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.parse() {
-            Ok(at) => Ok(Self::At(at)),
-            Err(_) => duration(text)
-                .map(Self::Ago)
-                .map_err(|_| "neither a time such as 2026-03-01T10:00:00Z nor how long ago, such as 2h"),
-        }
-    }
-}
-
 fn duration(text: &str) -> Result<SignedDuration, &'static str> {
     match text.parse::<SignedDuration>() {
         Ok(duration) if !duration.is_negative() => Ok(duration),
@@ -96,7 +64,7 @@ fn duration(text: &str) -> Result<SignedDuration, &'static str> {
 impl Replay {
     /// Returns what is asked for.
     pub fn request(&self, now: Timestamp) -> Result<Request, Failure> {
-        let (from, to) = (self.from.before(now), self.to.map_or(now, |to| to.before(now)));
+        let (from, to) = (self.from.seen_from(now), self.to.map_or(now, |to| to.seen_from(now)));
         if from >= to {
             return Err(Failure::Usage(format!("the window ends at {to}, which is not after {from}")));
         }
@@ -104,22 +72,5 @@ impl Replay {
             return Err(Failure::Usage("the warm-up is longer than topics are kept, 14 days".to_owned()));
         }
         Ok(Request { from, to, warm_up: self.warm_up, limit: self.limit, keep: self.keep })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_given_as_such_or_as_how_long_ago() {
-        let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
-        let read = |text: &str| text.parse::<When>().map(|when| when.before(now).to_string());
-        assert_eq!(read("2026-03-01T10:00:00+01:00"), Ok("2026-03-01T09:00:00Z".to_owned()));
-        assert_eq!(read("2h"), Ok("2026-03-01T10:00:00Z".to_owned()));
-        assert_eq!(read("1h 30m"), Ok("2026-03-01T10:30:00Z".to_owned()));
-        for wrong in ["", "yesterday", "-2h", "2026-03-01", "10:00"] {
-            assert!(read(wrong).is_err(), "{wrong}");
-        }
     }
 }
