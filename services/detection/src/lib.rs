@@ -3,6 +3,7 @@
 pub mod baseline;
 pub mod config;
 pub mod episode;
+pub mod evidence;
 pub mod explain;
 pub mod logs;
 pub mod meaning;
