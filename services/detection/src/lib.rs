@@ -5,6 +5,7 @@ pub mod config;
 pub mod episode;
 pub mod evidence;
 pub mod explain;
+pub mod kept;
 pub mod logs;
 pub mod meaning;
 pub mod metrics;
