@@ -77,8 +77,8 @@ pub struct Evidence {
     scores: [Ranks<SCORE_BINS>; SCORES],
     /// Of the newest sum of rarities, and of its mean over the last eight samples.
     sums: [Ranks<SUM_BINS>; 2],
-    mean_sum: f64,
-    effect: f64,
+    mean_sum: f32,
+    effect: f32,
     effect_age: u8,
     records: Records,
     budget: Budget,
@@ -133,12 +133,12 @@ impl Evidence {
         let measured = self.measure(ts_ms, value, residual);
         let rarity = self.rank(measured.scores);
         self.latch(measured.effect);
-        let is_alarm =
-            self.has_grown(ts_ms) && self.budget.spend(rarity, self.effect, is_record, haste, self.past);
+        let is_alarm = self.has_grown(ts_ms)
+            && self.budget.spend(rarity, f64::from(self.effect), is_record, haste, self.past);
         self.learn(value, &measured);
         self.seen = self.seen.saturating_add(1);
         let direction = if measured.lies_below { Direction::Down } else { Direction::Up };
-        Opinion { rarity, effect: self.effect, direction, is_record, is_alarm }
+        Opinion { rarity, effect: f64::from(self.effect), direction, is_record, is_alarm }
     }
 
     /// Tells whether enough of the past is known at a time to raise alarms.
@@ -198,10 +198,11 @@ impl Evidence {
                 sum += rarity * rarity.sqrt();
             }
         }
-        self.mean_sum += (sum - self.mean_sum) / (f64::from(self.seen) + 1.0).min(8.0);
+        let mean_sum = f64::from(self.mean_sum);
+        self.mean_sum = (mean_sum + (sum - mean_sum) / (f64::from(self.seen) + 1.0).min(8.0)) as f32;
         let [newest, mean] = &mut self.sums;
-        let rarity =
-            0.5 * (newest.rarity(sum, SUM_SCALE, past) + mean.rarity(self.mean_sum, SUM_SCALE, past));
+        let rarity = 0.5
+            * (newest.rarity(sum, SUM_SCALE, past) + mean.rarity(f64::from(self.mean_sum), SUM_SCALE, past));
         if self.past.grow() {
             self.scores.iter_mut().for_each(Ranks::halve);
             self.sums.iter_mut().for_each(Ranks::halve);
@@ -211,6 +212,7 @@ impl Evidence {
 
     /// Keeps the largest effect of the last samples.
     fn latch(&mut self, effect: f64) {
+        let effect = effect as f32;
         if effect >= self.effect || self.effect_age >= EFFECT_LASTS {
             (self.effect, self.effect_age) = (effect, 0);
         } else {

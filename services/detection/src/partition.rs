@@ -22,7 +22,7 @@ use crate::snapshot::{Deployed, PartitionState, ServiceState, ServiceView};
 pub use crate::snapshot::{Offsets, Record, Snapshot};
 
 /// Name and version of the detector, as anomalies carry it.
-pub const DETECTOR: &str = "baseline/1";
+pub const DETECTOR: &str = "baseline/2";
 
 /// Siblings that an anomaly carries.
 const SIBLINGS: usize = 20;

@@ -14,8 +14,8 @@ const RARE_BELOW_MOST: f64 = 0.6;
 const EFFECT: f64 = 0.4;
 const EFFECT_FOR_HASTE: f64 = 2.2;
 /// Rarity that an alarm adds to what is asked for, and samples after which half of that is forgotten.
-const PENALTY: f64 = 0.5;
-const PENALTY_HALF_LIFE: f64 = 300.0;
+const PENALTY: f32 = 0.5;
+const PENALTY_HALF_LIFE: f32 = 300.0;
 /// Samples after an alarm without another one.
 const REST: u32 = 60;
 /// Samples for which a broken record counts.
@@ -27,7 +27,7 @@ const RESTLESS: f64 = 0.5;
 /// What has been told, and what it asks of the next alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Budget {
-    penalty: f64,
+    penalty: f32,
     since_alarm: u32,
     since_record: u32,
 }
@@ -51,7 +51,7 @@ impl Budget {
     ) -> bool {
         self.since_alarm = self.since_alarm.saturating_add(1);
         self.since_record = if is_record { 0 } else { self.since_record.saturating_add(1) };
-        self.penalty *= 0.5_f64.powf(1.0 / PENALTY_HALF_LIFE);
+        self.penalty *= 0.5_f32.powf(1.0 / PENALTY_HALF_LIFE);
         let fast = haste > RESTLESS;
         let haste = haste.clamp(0.0, 2.0);
         let mut rare = RARE + RARE_FOR_HASTE * haste;
@@ -59,7 +59,8 @@ impl Budget {
             rare = rare.min(past.count().log10() - RARE_BELOW_MOST).max(RARE);
         }
         let effective = effect >= EFFECT * (1.0 + EFFECT_FOR_HASTE * haste);
-        let hot = (effective && rarity >= rare + self.penalty) || self.since_record < RECORD_COUNTS;
+        let hot =
+            (effective && rarity >= rare + f64::from(self.penalty)) || self.since_record < RECORD_COUNTS;
         let rested = self.since_alarm > REST;
         if !(hot && rested || is_record && fast) {
             return false;

@@ -18,7 +18,7 @@ const MEMORY: f64 = 8.0;
 pub(super) struct Hours {
     counts: [[u8; LEVELS]; BINS],
     /// Mean surprise of the last samples, bits.
-    surprise: f64,
+    surprise: f32,
 }
 
 impl Hours {
@@ -40,7 +40,8 @@ impl Hours {
                 *count /= 2;
             }
         }
-        self.surprise += (surprise - self.surprise) / MEMORY;
-        self.surprise
+        let mean = f64::from(self.surprise);
+        self.surprise = (mean + (surprise - mean) / MEMORY) as f32;
+        f64::from(self.surprise)
     }
 }

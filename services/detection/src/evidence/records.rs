@@ -44,8 +44,8 @@ const LONGEST: u8 = 180;
 /// How much slower the level learns inside an episode.
 const INSIDE_RATE: f64 = 0.1;
 /// Records that may be told at once, and samples after which one more may.
-const TOKENS: f64 = 3.0;
-const TOKEN_EVERY: f64 = 400.0;
+const TOKENS: f32 = 3.0;
+const TOKEN_EVERY: f32 = 400.0;
 
 /// One measure's record, as a multiple of what the cadence asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub(super) struct Records {
     plain_mean_of_16: f64,
     season: Against,
     marks: [Record; MEASURES],
-    tokens: f64,
+    tokens: f32,
     inside: bool,
     calm: u8,
     inside_for: u8,
