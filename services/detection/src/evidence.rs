@@ -3,7 +3,7 @@
 //!
 //! Three scores (roughness, distance from what is usual now, surprise at this time of day) are ranked among their own
 //! past; the sum of the three rarities is ranked again, so that the alarms come at a rate that was chosen whatever the
-//! distribution is. Beside it stand [`records`]. Where the formulae come from, and what else was tried, is in
+//! distribution is. Beside it stand its records. Where the formulae come from, and what else was tried, is in
 //! `docs/detection.md`.
 
 mod array;
