@@ -94,6 +94,10 @@ load: build ## Lets a minute's burst fall on all agents: loss, lag, memory, reco
 bench: install ## Measures detection beside the naive way; figures also in target/bench/summary.json
 	cargo run --quiet --release -p detection --example throughput
 
+.PHONY: score
+score: install ## Scores detection (NAB files by FIREWATCH_BENCH_DIR); writes docs/scoreboard.md and target/score/summary.json
+	cargo run --quiet --release -p detection --example scoreboard
+
 .PHONY: audit
 audit: ## Looks for known vulnerabilities of the dependencies (needs a network)
 	@infra/install.sh --check

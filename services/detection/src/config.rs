@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use shared::service::Section;
 
+use crate::kept::KEPT;
 use crate::meaning::Override;
-use crate::series::KEPT;
 
 /// Settings; every one has a default that is meant to be kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

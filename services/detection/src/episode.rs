@@ -5,6 +5,7 @@ use shared::events::anomaly::{Direction, Status};
 use shared::events::{Kind, Severity};
 
 use crate::baseline::{BAND, NOTICED, Reading};
+use crate::evidence::Opinion;
 use crate::meaning::{Harm, Meaning};
 
 /// Novelty of two out of three samples that makes an episode fire.
@@ -25,15 +26,44 @@ pub const CALM: u8 = 3;
 /// recovery.
 const CALM_MEAN: f64 = 2.0;
 
-/// What a sample amounts to, given those before it.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub enum Finding {
+/// How sure it is that a series is not as it always was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Certainty {
     /// Noise.
     Normal,
-    /// Noticed; the evidence in nats.
-    Suspect(f64),
-    /// Lasting and harmful; the evidence in nats.
-    Firing(f64),
+    /// Noticed: not lasting yet, or proved by nothing else.
+    Noticed,
+    /// Lasting, or so rare that the budget of alarms allows it. Fires where it harms.
+    Certain,
+}
+
+/// What a sample amounts to, given those before it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Finding {
+    /// How sure it is.
+    pub certainty: Certainty,
+    /// Evidence, nats.
+    pub nats: f64,
+    /// To which side the series has gone.
+    pub direction: Direction,
+}
+
+impl Finding {
+    /// Returns the same, but at most noticed.
+    #[must_use]
+    pub fn noticed(self) -> Self {
+        Self { certainty: self.certainty.min(Certainty::Noticed), ..self }
+    }
+
+    /// Returns the same, or what the series' own past says where that raises an alarm.
+    #[must_use]
+    pub fn or_alarm(self, opinion: &Opinion) -> Self {
+        if !opinion.is_alarm || self.certainty == Certainty::Certain {
+            return self;
+        }
+        let nats = self.nats.max(opinion.nats());
+        Self { certainty: Certainty::Certain, nats, direction: opinion.direction }
+    }
 }
 
 /// The signed deviations of the last samples, newest last.
@@ -65,22 +95,19 @@ impl Recent {
 
     /// Judges the newest sample.
     pub fn find(&self, reading: &Reading, meaning: &Meaning) -> Finding {
+        let direction = reading.direction;
         // the short mean counts only while the sample itself is still outside, on the same side
-        let agrees = reading.distance >= BAND && reading.shift * sign(reading.direction) > 0.0;
+        let agrees = reading.distance >= BAND && reading.shift * sign(direction) > 0.0;
         let shift = if agrees { reading.shift.abs() } else { 0.0 };
-        let lasting = self.lasting(reading.direction);
-        let lasts = lasting >= LASTING || shift >= SHIFTED;
-        let nats = nats(lasting.max(shift));
-        if !meaning.harm.includes(reading.direction) {
-            // a drop of what should be low is told only where it lasts, and never loudly
-            return if lasts { Finding::Suspect(nats.min(SUSPECT_LIMIT)) } else { Finding::Normal };
-        }
-        if lasts {
-            Finding::Firing(nats)
-        } else if reading.novelty >= NOTICED || shift >= SHIFTING {
-            Finding::Suspect(self::nats(reading.novelty.max(shift)).min(SUSPECT_LIMIT))
+        let lasting = self.lasting(direction);
+        let harms = meaning.harm.includes(direction);
+        if lasting >= LASTING || shift >= SHIFTED {
+            Finding { certainty: Certainty::Certain, nats: nats(lasting.max(shift)), direction }
+        } else if harms && (reading.novelty >= NOTICED || shift >= SHIFTING) {
+            Finding { certainty: Certainty::Noticed, nats: nats(reading.novelty.max(shift)), direction }
         } else {
-            Finding::Normal
+            // a drop of what should be low is told only where it lasts
+            Finding { certainty: Certainty::Normal, nats: 0.0, direction }
         }
     }
 }
@@ -117,6 +144,7 @@ struct Told {
     severity: Severity,
     status: Status,
     samples: u32,
+    is_certain: bool,
 }
 
 /// One episode of one series, from its first abnormal sample until it has cleared.
@@ -140,6 +168,8 @@ pub struct Episode {
     pub samples: u32,
     /// Revisions that were sent.
     pub revision: u32,
+    /// Whether it was certain at any time, harmful or not.
+    pub is_certain: bool,
     calm: u8,
     told: Told,
 }
@@ -157,8 +187,15 @@ impl Episode {
             farthest: 0.0,
             samples: samples.saturating_sub(1),
             revision: 0,
+            is_certain: false,
             calm: 0,
-            told: Told { evidence: 0.0, severity: Severity::Sev4, status: Status::Suspect, samples: 0 },
+            told: Told {
+                evidence: 0.0,
+                severity: Severity::Sev4,
+                status: Status::Suspect,
+                samples: 0,
+                is_certain: false,
+            },
         }
     }
 
@@ -174,15 +211,17 @@ impl Episode {
     ) -> Option<Turn> {
         self.samples = self.samples.saturating_add(1);
         self.farthest = self.farthest.max(reading.distance);
-        match finding {
-            Finding::Normal => {}
-            Finding::Suspect(evidence) => self.evidence = self.evidence.max(evidence),
-            Finding::Firing(evidence) => {
+        match finding.certainty {
+            Certainty::Normal => {}
+            Certainty::Certain if meaning.harm.includes(finding.direction) => {
                 self.status = Status::Firing;
-                self.direction = reading.direction;
-                self.evidence = self.evidence.max(evidence);
+                self.direction = finding.direction;
+                self.evidence = self.evidence.max(finding.nats);
             }
+            // never loud, however far it goes
+            _ => self.evidence = self.evidence.max(finding.nats.min(SUSPECT_LIMIT)),
         }
+        self.is_certain |= finding.certainty == Certainty::Certain;
         let outward = |value: f64| (value - reading.level) * sign(self.direction);
         if outward(reading.value) > outward(self.worst) {
             self.worst = reading.value;
@@ -199,6 +238,7 @@ impl Episode {
             && self.calm == 0
             && self.samples.saturating_sub(self.told.samples) >= refresh;
         let news = self.revision == 0
+            || self.is_certain != self.told.is_certain
             || self.status != self.told.status
             || self.severity > self.told.severity
             || self.evidence - self.told.evidence >= 1.0;
@@ -217,6 +257,11 @@ impl Episode {
         self.tell(turn)
     }
 
+    /// Tells the episode again, for an alarm was renewed.
+    pub fn renew(&mut self) -> Turn {
+        self.tell(Turn::Goes)
+    }
+
     fn tell(&mut self, turn: Turn) -> Turn {
         self.revision += 1;
         self.told = Told {
@@ -224,6 +269,7 @@ impl Episode {
             severity: self.severity,
             status: self.status,
             samples: self.samples,
+            is_certain: self.is_certain,
         };
         turn
     }

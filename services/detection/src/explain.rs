@@ -5,6 +5,7 @@ use shared::events::Kind;
 use shared::events::anomaly::{Direction, Status};
 use shared::figures::number;
 
+use crate::baseline::NOTICED;
 use crate::episode::{CALM, Turn};
 use crate::meaning::Meaning;
 use crate::series::Change;
@@ -78,6 +79,14 @@ fn reason(change: &Change, meaning: &Meaning) -> String {
             100.0 * value / ceiling,
             quantity(ceiling, &meaning.unit)
         );
+    }
+    if change.opinion.is_alarm && change.distance < NOTICED {
+        let rarity = change.opinion.rarity;
+        return if change.opinion.is_record || rarity < 1.0 {
+            "a longer deviation than it has ever made".to_owned()
+        } else {
+            format!("what it has done lately comes once in {:.0} samples", 10_f64.powf(rarity))
+        };
     }
     let ratio = if level > 0.0 { value / level } else { 0.0 };
     if ratio > 100.0 {

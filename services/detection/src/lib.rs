@@ -3,7 +3,9 @@
 pub mod baseline;
 pub mod config;
 pub mod episode;
+pub mod evidence;
 pub mod explain;
+pub mod kept;
 pub mod logs;
 pub mod meaning;
 pub mod metrics;

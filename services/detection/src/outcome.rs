@@ -1,6 +1,7 @@
 //! What comes of one record, and where it lies.
 
 use shared::events::{Anomaly, Refusal};
+use shared::ids::AnomalyId;
 
 use crate::series::Unused;
 
@@ -76,6 +77,9 @@ impl Dropped {
 pub struct Outcome {
     /// Revisions to publish, in this order.
     pub anomalies: Vec<Anomaly>,
+    /// Episodes in which a sample of this record was found abnormal for certain, be it harmful or not: for the first
+    /// time, or anew.
+    pub decided: Vec<AnomalyId>,
     /// Why the record belongs into the dead-letter topic, if it does. Its good elements were used all the same.
     pub refused: Option<Refusal>,
     /// What was left out without being wrong.

@@ -22,7 +22,7 @@ use crate::snapshot::{Deployed, PartitionState, ServiceState, ServiceView};
 pub use crate::snapshot::{Offsets, Record, Snapshot};
 
 /// Name and version of the detector, as anomalies carry it.
-pub const DETECTOR: &str = "baseline/1";
+pub const DETECTOR: &str = "baseline/2";
 
 /// Siblings that an anomaly carries.
 const SIBLINGS: usize = 20;
@@ -132,7 +132,10 @@ impl Partition {
         self.version += 1;
         outcome.refused = sample::read(payload, |sample| {
             match self.sample(sample, at) {
-                Ok(Some(anomaly)) => outcome.anomalies.push(anomaly),
+                Ok(Some((anomaly, is_decision))) => {
+                    outcome.decided.extend(is_decision.then_some(anomaly.anomaly_id));
+                    outcome.anomalies.push(anomaly);
+                }
                 Ok(None) => {}
                 Err(reason) => return outcome.dropped.count(reason),
             }
@@ -233,7 +236,8 @@ impl Partition {
         self.newest_ms
     }
 
-    fn sample(&mut self, sample: &Sample<'_>, at: At) -> Result<Option<Anomaly>, Reason> {
+    /// Takes one sample. Returns the anomaly that is due, if one is, and whether it is a decision.
+    fn sample(&mut self, sample: &Sample<'_>, at: At) -> Result<Option<(Anomaly, bool)>, Reason> {
         if self.is_ahead(sample.ts_ms, at) {
             return Err(Reason::Ahead);
         }
@@ -257,7 +261,7 @@ impl Partition {
         };
         service.version = self.version;
         let change = service.series[place].observe(sample.ts_ms, sample.value, &self.settings)?;
-        Ok(change.map(|change| service.anomaly(place, &change, sample.ts_ms)))
+        Ok(change.map(|change| (service.anomaly(place, &change, sample.ts_ms), change.is_decision)))
     }
 
     /// Finds the service of a log line or a deployment and lets `take` change it.

@@ -1,6 +1,5 @@
 //! `detection replay`: the same code over a file, for backtesting and benchmarks.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
@@ -110,7 +109,6 @@ pub fn replay(
 ) -> anyhow::Result<Summary> {
     let mut partition = Partition::new(0, Arc::new(settings));
     let mut summary = Summary::default();
-    let mut firing = HashSet::new();
     let mut line = Vec::new();
     let mut shown = Instant::now();
     let shows = io::stderr().is_terminal();
@@ -133,7 +131,7 @@ pub fn replay(
             }
         }
         for anomaly in &outcome.anomalies {
-            let Some(decision) = Decision::of(anomaly, &mut firing, args.explain) else { continue };
+            let Some(decision) = Decision::of(anomaly, &outcome.decided, args.explain) else { continue };
             summary.firing += u64::from(decision.score);
             decision.write(&mut out, args.format).context("writing")?;
         }
@@ -151,17 +149,11 @@ pub fn replay(
 }
 
 impl<'a> Decision<'a> {
-    /// Returns the decision that a revision stands for; none if it only tells more of the same. `firing` are the
-    /// episodes that fire so far.
-    fn of(anomaly: &'a Anomaly, firing: &mut HashSet<AnomalyId>, explain: bool) -> Option<Self> {
-        let (is_news, score) = match anomaly.status {
-            Status::Suspect => (anomaly.revision == 1, 0),
-            Status::Firing => (firing.insert(anomaly.anomaly_id), 1),
-            Status::Cleared => {
-                firing.remove(&anomaly.anomaly_id);
-                (true, 0)
-            }
-        };
+    /// Returns the decision that a revision stands for; none if it only tells more of the same.
+    fn of(anomaly: &'a Anomaly, decided: &[AnomalyId], explain: bool) -> Option<Self> {
+        let is_decided = decided.contains(&anomaly.anomaly_id);
+        let score = u8::from(is_decided && anomaly.status != Status::Cleared);
+        let is_news = is_decided || anomaly.revision == 1 || anomaly.status == Status::Cleared;
         is_news.then(|| Self {
             ts_ms: anomaly.observed_at.as_millisecond(),
             service: &anomaly.service,

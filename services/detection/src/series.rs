@@ -1,24 +1,24 @@
 //! One series: its last samples, its cadence, its baseline and the episode it may be in.
 
-use std::collections::VecDeque;
-
 use serde::{Deserialize, Serialize};
 use shared::events::Severity;
 use shared::events::anomaly::{Band, Direction, Point, Status};
 
 use crate::baseline::{Baseline, Reading, median};
 use crate::config::Settings;
-use crate::episode::{Episode, Finding, Recent, Turn};
+use crate::episode::{Certainty, Episode, Finding, Recent, Turn};
+use crate::evidence::{Evidence, Opinion};
+use crate::kept::{KEPT, Kept};
 use crate::meaning::Meaning;
 
-/// Samples that are kept for charts and for founding a baseline.
-pub const KEPT: usize = 60;
 /// Distance from which a sample may turn out to have been an episode's first, in spreads.
 const STIRRING: f64 = 2.0;
 /// Most samples by which the start of an episode is moved back.
 const STIRRING_LIMIT: i32 = 16;
 /// A gap of this many intervals makes what was just before it irrelevant.
 const GAP: f64 = 10.0;
+/// Longest memory of the baseline, milliseconds, with which its level still follows the day.
+const LOCAL_MS: f64 = 6.0 * 3_600_000.0;
 /// Memory of the cadence, in samples.
 const CADENCE_MEMORY: f64 = 100.0;
 /// How many times longer a severe episode has to last before it counts as the new normal.
@@ -40,6 +40,10 @@ pub enum Unused {
 pub struct Change {
     /// Why.
     pub turn: Turn,
+    /// Whether the series was found abnormal for certain with this sample: for the first time in the episode, or anew.
+    pub is_decision: bool,
+    /// What the series' own past says of the last samples.
+    pub opinion: Opinion,
     /// The episode as it stands.
     pub episode: Episode,
     /// The sample that caused it, as it is judged (a counter's increase per second).
@@ -64,12 +68,13 @@ pub struct Series {
     intervals: u32,
     /// Time and value of a counter's last sample.
     counted: Option<(i64, f64)>,
-    samples: VecDeque<(i64, f64)>,
+    samples: Kept,
     baseline: Baseline,
+    evidence: Evidence,
     recent: Recent,
     /// Samples in a row that lie to one side, positive above.
     stirring: i32,
-    episode: Option<Episode>,
+    episode: Option<Box<Episode>>,
 }
 
 fn unknown() -> Meaning {
@@ -87,8 +92,9 @@ impl Series {
             interval_ms: 0.0,
             intervals: 0,
             counted: None,
-            samples: VecDeque::with_capacity(KEPT),
+            samples: Kept::new(),
             baseline: Baseline::default(),
+            evidence: Evidence::default(),
             recent: Recent::default(),
             stirring: 0,
             episode: None,
@@ -104,10 +110,8 @@ impl Series {
     pub fn observe(&mut self, ts_ms: i64, value: f64, settings: &Settings) -> Result<Option<Change>, Unused> {
         self.advance(ts_ms, settings)?;
         let Some(value) = self.increase(value) else { return Ok(None) };
-        if self.samples.len() == KEPT {
-            self.samples.pop_front();
-        }
-        self.samples.push_back((ts_ms, value));
+        self.samples.push(ts_ms, value);
+        let opinion = self.evidence.observe(ts_ms, value, self.interval_ms);
         if !self.baseline.is_founded() {
             if self.samples.len() >= settings.warm_up as usize {
                 self.found();
@@ -117,11 +121,15 @@ impl Series {
         let reading = self.baseline.read(value, &self.meaning);
         self.recent.push(&reading);
         self.stir(&reading);
-        let finding = self.recent.find(&reading, &self.meaning);
-        let Some(mut episode) = self.episode.take().or_else(|| self.begin(&reading, finding, value)) else {
+        let local = self.recent.find(&reading, &self.meaning);
+        let is_proof = self.is_local(settings) || !self.evidence.has_grown(ts_ms);
+        let local = if is_proof { local } else { local.noticed() };
+        let finding = local.or_alarm(&opinion);
+        let Some(mut episode) = self.episode.take().or_else(|| self.begin(finding, value)) else {
             self.baseline.learn(&reading, &self.meaning, f64::from(settings.memory));
             return Ok(None);
         };
+        let was_certain = episode.is_certain;
         let expected = self.baseline.band(&self.meaning);
         let mut turn = episode.take(&reading, finding, &self.recent, &self.meaning, settings.refresh_every);
         if turn != Some(Turn::Recovered) && self.is_the_new_normal(&episode, settings) {
@@ -132,9 +140,16 @@ impl Series {
         } else if turn == Some(Turn::Recovered) {
             self.baseline.remember(episode.direction, episode.farthest);
         }
+        // a renewed alarm is a decision of its own, also where the episode goes on
+        let is_decision = opinion.is_alarm || episode.is_certain && !was_certain;
+        if is_decision && turn.is_none() {
+            turn = Some(episode.renew());
+        }
         let change = turn.map(|turn| Change {
             turn,
-            episode: episode.clone(),
+            is_decision,
+            opinion,
+            episode: Episode::clone(&episode),
             observed: value,
             expected,
             distance: reading.distance,
@@ -152,13 +167,13 @@ impl Series {
 
     /// Returns the last samples, oldest first.
     pub fn points(&self) -> impl Iterator<Item = Point> {
-        self.samples.iter().map(|&(ts_ms, value)| Point { ts_ms, value })
+        self.samples.points()
     }
 
     /// Returns the last value and the band in which it was expected, unless it is older than some intervals or
     /// nothing is expected yet.
     pub fn latest(&self, at_ms: i64) -> Option<(f64, Band)> {
-        let &(ts_ms, value) = self.samples.back()?;
+        let Point { ts_ms, value } = self.samples.newest()?;
         let fresh = at_ms.saturating_sub(ts_ms) as f64 <= GAP * self.interval_ms;
         (self.baseline.is_founded() && fresh).then(|| (value, self.baseline.band(&self.meaning)))
     }
@@ -216,8 +231,14 @@ impl Series {
     }
 
     fn found(&mut self) {
-        let values: Vec<f64> = self.samples.iter().map(|(_, value)| *value).collect();
+        let values: Vec<f64> = self.samples.values().collect();
         self.baseline.found(&values);
+    }
+
+    /// Tells whether the memory of the baseline is short against the day. Where it is not, the level cannot follow the
+    /// day, and what the baseline finds proves nothing once the series' own past knows better.
+    fn is_local(&self, settings: &Settings) -> bool {
+        f64::from(settings.memory) * self.interval_ms <= LOCAL_MS
     }
 
     /// Counts how many samples in a row lie to one side.
@@ -233,13 +254,17 @@ impl Series {
     }
 
     /// Begins an episode if the finding asks for one: with the first of the samples in a row that lie to its side.
-    fn begin(&self, reading: &Reading, finding: Finding, value: f64) -> Option<Episode> {
-        if finding == Finding::Normal {
+    fn begin(&self, finding: Finding, value: f64) -> Option<Box<Episode>> {
+        if finding.certainty == Certainty::Normal {
             return None;
         }
-        let abnormal = (self.stirring.unsigned_abs() as usize).clamp(1, self.samples.len());
-        let (started_ms, _) = self.samples[self.samples.len() - abnormal];
-        Some(Episode::begin(started_ms, abnormal as u32, reading.direction, value))
+        let stirring = match finding.direction {
+            Direction::Up => self.stirring,
+            Direction::Down => -self.stirring,
+        };
+        let abnormal = stirring.clamp(1, self.samples.len() as i32) as usize;
+        let started_ms = self.samples.time_of_last(abnormal);
+        Some(Box::new(Episode::begin(started_ms, abnormal as u32, finding.direction, value)))
     }
 
     /// Forgets what the episode has left in the short memories, so that the same fault soon after is found.
@@ -263,7 +288,7 @@ impl Series {
     /// Tells whether the older and the newer half of the kept samples lie level, compared with how much one sample
     /// differs from the next.
     fn is_steady(&self) -> bool {
-        let mut values: Vec<f64> = self.samples.iter().map(|(_, value)| *value).collect();
+        let mut values: Vec<f64> = self.samples.values().collect();
         let steps: f64 = values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum();
         let step = steps / (values.len().max(2) - 1) as f64;
         let (older, newer) = values.split_at_mut(KEPT / 2);

@@ -12,7 +12,7 @@ use crate::series::Series;
 
 /// Format of the values; a change of any type below needs another one. State of another format is not read, and the
 /// series warm up again.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 /// The last record of each input topic that has been taken in; -1 before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

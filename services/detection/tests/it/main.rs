@@ -6,6 +6,7 @@ mod fire;
 mod found;
 mod hostile;
 mod quiet;
+mod reference;
 mod replay;
 mod restart;
 mod shop;

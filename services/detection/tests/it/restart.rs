@@ -177,8 +177,25 @@ fn a_snapshot_holds_what_has_changed_and_stays_small() {
     let snapshot = partition.snapshot();
     assert_eq!(snapshot.records.len(), 3);
     // two series a service, and its log book
-    assert!(snapshot.records[0].value.len() < 2 * 1300 + 500, "{} bytes", snapshot.records[0].value.len());
+    assert!(snapshot.records[0].value.len() < 2 * 1800 + 500, "{} bytes", snapshot.records[0].value.len());
     assert_eq!(partition.snapshot(), snapshot, "nothing is forgotten before it is saved");
     partition.saved(&snapshot);
     assert!(partition.snapshot().records.is_empty());
+}
+
+#[test]
+fn the_state_of_the_largest_service_fits_into_one_record() {
+    let settings = Settings::default();
+    let mut partition = Partition::new(0, Arc::new(settings.clone()));
+    let mut source = Source::new(Noise::Gaussian, 1);
+    for i in 0..12_000 {
+        let ts_ms = START_MS + i * 300_000;
+        let value = 1e9 * (1.0 + 0.05 * source.draw());
+        let sample =
+            format!(r#"{{"service":"user","metric":"http_requests","value":{value},"ts_ms":{ts_ms}}}"#);
+        partition.metrics(sample.as_bytes(), At { offset: i, timestamp_ms: ts_ms });
+    }
+    let series = partition.snapshot().records[0].value.len();
+    let service = series * settings.max_series_per_service;
+    assert!(service < 950_000, "{series} bytes a series, {service} bytes a service");
 }

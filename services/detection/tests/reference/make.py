@@ -1,0 +1,72 @@
+"""make.py LAB_DIR > expected.json: what the research code (numpy, numba) says about three generated series.
+
+The series are made of integers and the four operations alone, so that `reference.rs` makes the same ones bit for bit."""
+import json, sys
+
+import numpy as np
+
+sys.path.insert(0, sys.argv[1])
+import detector, evidence, union
+
+SCORES = {"spread16", "season", "hourctx"}
+REST, RARE, GROWN = 60.0, 2.1, 2 * 86400.0
+RECORDS = {"zm": 8.0}
+EVERY = 40
+
+
+def draws(seed):
+    """Uniform numbers in 0..1 (Lehmer's generator, modulus 2^31 - 1, multiplier 48271)."""
+    while True:
+        seed = seed * 48271 % 2147483647
+        yield seed / 2147483647.0
+
+
+def series(shape, rows, interval, seed):
+    draw = draws(seed)
+    out = []
+    for i in range(rows):
+        second = i * interval
+        noise = next(draw) + next(draw) + next(draw) + next(draw) - 2.0
+        part = second % 86400 / 86400.0
+        day = 1.0 - abs(2.0 * part - 1.0)
+        block = i // 250
+        value = 100.0 + 3.0 * noise
+        if shape == "daily":
+            value += 60.0 * day
+        if shape == "skewed":
+            value = 20.0 + 30.0 * (noise + 2.0) * (noise + 2.0) * (noise + 2.0)
+        if block % 7 == 5 and i % 250 < 40:
+            value += 4.0 * (i % 250)
+        if block % 11 == 8 and i % 250 < 90:
+            value = 100.0 if shape == "skewed" else 120.0
+        if block % 13 == 3 and i % 250 < 60:
+            value += 30.0 * noise
+        if i % 1700 == 1234:
+            value += 400.0
+        out.append(value)
+    return np.arange(rows) * float(interval) + 1750000000.0, np.array(out)
+
+
+def main():
+    out = []
+    for shape, rows, interval, seed in [("daily", 10000, 300, 11), ("flat", 20000, 20, 12), ("skewed", 3000, 3600, 13)]:
+        t, x = series(shape, rows, interval, seed)
+        use = np.array([name in SCORES for name in evidence.SC])
+        setting = {**union.LEAN, "inw": 1.0, "refire": 0.0}
+        _, rarity, effect = evidence.detect(t, x, evidence.params(**setting), use)
+        records = detector.detect(t, x, detector.params(**RECORDS), union.MASKL)[0]
+        young = t - t[0] < GROWN
+        s = setting
+        alarms = union.merge(t, np.where(young, 0.0, rarity), effect, np.where(young, 0, records), RARE, union.BONUS,
+                             union.LATCH, REST,
+                             s["boost"], s["half"], s["gate"], s["kgate"], s["kth"], s["capw"], s["wmax"])
+        out.append({
+            "shape": shape, "rows": rows, "interval": interval, "seed": seed, "every": EVERY,
+            "alarms": np.flatnonzero(alarms).tolist(), "records": np.flatnonzero(records).tolist(),
+            "rarity": [round(float(v), 5) for v in rarity[::EVERY]],
+            "effect": [round(float(v), 5) for v in effect[::EVERY]],
+        })
+    print("[\n" + ",\n".join(json.dumps(one) for one in out) + "\n]")
+
+
+main()
