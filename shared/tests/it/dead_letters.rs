@@ -329,7 +329,8 @@ async fn a_decision_is_no_letter_and_a_record_cannot_pretend_to_be_one() {
         let letters = Letters::at(&kafka, STAGE, &[address], PATIENCE)?.unwrap();
         letters.read()?.collect::<Result<Vec<Letter>, _>>()
     });
-    let behind = behind.await.unwrap().unwrap();
-    assert_eq!((behind.len(), behind[0].address), (1, address));
+    // other tests have letters of this stage too
+    let own = behind.await.unwrap().unwrap().into_iter().filter(|letter| letter.key == Some(place.key()));
+    assert_eq!(own.map(|letter| letter.address).collect::<Vec<_>>(), [address]);
     place.close().await;
 }
