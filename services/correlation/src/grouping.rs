@@ -17,6 +17,9 @@ use crate::assessment::assess;
 use crate::hypotheses;
 use crate::options::Options;
 
+/// How long before the first known symptom of an incident its cause may have shown, in samples of the cause.
+const LEAD_INTERVALS: f64 = 60.0;
+
 /// What an anomaly means for the incidents around it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
@@ -149,7 +152,9 @@ fn was_open(
     let own = belonged == Some(past.incident_id) || (belonged.is_none() && near(past, anomaly, related));
     let hold = past.signals.iter().map(|signal| signal.interval_ms).max().unwrap_or(0);
     let until = past.resolved_at.map(|at| at + scaled(hold, options.resolve_hold_intervals));
-    own && anomaly.observed_at >= past.started_at && until.is_some_and(|until| anomaly.observed_at <= until)
+    // the cause may be what is read late, and a cause shows before its symptoms
+    let since = past.started_at - scaled(anomaly.interval_ms, LEAD_INTERVALS);
+    own && anomaly.observed_at >= since && until.is_some_and(|until| anomaly.observed_at <= until)
 }
 
 fn is_open(id: IncidentId, around: &Neighbourhood) -> bool {

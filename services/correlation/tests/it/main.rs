@@ -126,6 +126,11 @@ fn a_symptom_that_is_read_when_its_incident_is_over_joins_it_and_opens_no_other(
         shop.take(&late);
     }
     assert_eq!((shop.incidents.len(), shop.signals.iter().filter(|(_, of)| *of == Some(id)).count()), (1, 2));
+    let cause = anomaly("payment", "db_connections", Kind::Pool, 5);
+    assert!(
+        matches!(decide(&cause, &shop.around(), &Options::default()).verdict, Verdict::Late { .. }),
+        "the cause shows before its symptoms, and may be read after them"
+    );
     // it fires on when the incident should have been over for good: that is not late any more
     let on = Anomaly { revision: 4, observed_at: at(40), ..caller.clone() };
     assert!(matches!(decide(&on, &shop.around(), &Options::default()).verdict, Verdict::Opens { .. }));
