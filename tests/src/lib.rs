@@ -3,6 +3,7 @@
 pub mod load;
 pub mod mutants;
 pub mod oracle;
+pub mod rest;
 
 use std::time::{Duration, Instant};
 

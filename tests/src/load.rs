@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use jiff::SignedDuration;
 use serde::Serialize;
-use shared::bus::lag::{behind, extents};
+use shared::bus::lag::extents;
 use shared::bus::{self};
 use shared::clock::{Clock, SystemClock};
 use shared::events::Topic;
 use stack::progress::{Progress, say};
 use stack::{AGENTS, Agent, Options, Program, Stack};
 
+use crate::rest;
 use burst::{Burst, REVISIONS, Size, WORST};
 use watch::Watch;
 
@@ -36,6 +37,11 @@ const LOOK: Duration = Duration::from_millis(500);
 const LINE: Duration = Duration::from_secs(10);
 /// Looks in a row at which nothing is left to do. Lags are told every two seconds.
 const QUIET_LOOKS: u32 = 6;
+/// What is left to do while any of it is counted.
+const LEFT: [(&str, &str); 2] = [
+    ("rows in the outbox", "select count(*) from outbox where published_at is null"),
+    ("timers that are due", "select count(*) from timers where state = 'waiting' and due <= now()"),
+];
 /// Longest wait for a broker's answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -133,7 +139,7 @@ pub async fn run(size: Size, binaries: Option<PathBuf>) -> Result<Outcome> {
 
     let mut watch = Watch::new(agents)?;
     let begun = Instant::now();
-    let written = watch_over(&stack, &mut watch, burst, &broker).await?;
+    let written = watch_over(&stack, &mut watch, burst, broker).await?;
     let seconds = begun.elapsed().as_secs_f64();
     let recovered = |at: Instant| at.saturating_duration_since(begun + written).as_secs_f64();
     let mut borne = Vec::new();
@@ -177,9 +183,9 @@ async fn watch_over(
     stack: &Stack,
     watch: &mut Watch,
     burst: Burst,
-    broker: &bus::Options,
+    broker: bus::Options,
 ) -> Result<Duration> {
-    let mut writing = Some(tokio::spawn(burst.write(broker.clone())));
+    let mut writing = Some(tokio::spawn(burst.write(broker)));
     let (begun, mut line) = (Instant::now(), Instant::now());
     let mut written = Duration::ZERO;
     let mut quiet = 0;
@@ -190,7 +196,7 @@ async fn watch_over(
             written = done.await??;
         }
         let left =
-            if writing.is_none() && watch.is_quiet() { left_to_do(stack, broker).await? } else { Vec::new() };
+            if writing.is_none() && watch.is_quiet() { rest::left(stack, &LEFT).await? } else { Vec::new() };
         let is_quiet = writing.is_none() && watch.is_quiet() && left.is_empty();
         quiet = if is_quiet { quiet + 1 } else { 0 };
         if quiet >= QUIET_LOOKS {
@@ -216,33 +222,6 @@ async fn watch_over(
         }
         tokio::time::sleep(LOOK.saturating_sub(look.elapsed())).await;
     }
-}
-
-/// Returns what the broker and the database say is left to do.
-async fn left_to_do(stack: &Stack, broker: &bus::Options) -> Result<Vec<String>> {
-    let mut left = Vec::new();
-    for (what, statement) in [
-        ("rows in the outbox", "select count(*) from outbox where published_at is null"),
-        ("timers that are due", "select count(*) from timers where state = 'waiting' and due <= now()"),
-    ] {
-        let rows = count(stack, statement).await?;
-        if rows > 0 {
-            left.push(format!("{rows} {what}"));
-        }
-    }
-    let broker = broker.clone();
-    let lags = tokio::task::spawn_blocking(move || -> Result<Vec<String>> {
-        let held = extents(&broker, &Topic::all(), ANSWER)?;
-        let mut lags = Vec::new();
-        for stage in AGENTS {
-            let behind = behind(&broker, stage, &held, ANSWER)?;
-            let of_stage = behind.into_iter().filter(|(_, records)| *records > 0);
-            lags.extend(of_stage.map(|(topic, records)| format!("{records} of {topic} for {stage}")));
-        }
-        Ok(lags)
-    });
-    left.extend(lags.await??);
-    Ok(left)
 }
 
 /// Returns what must be true after a burst and is not.

@@ -14,17 +14,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use shared::bus;
-use shared::bus::lag::{behind, extents};
 use shared::events::envelope::header;
 use shared::events::{Anomaly, Topic};
 use stack::progress::Progress;
 use stack::story::MAILS;
-use stack::{AGENTS, Options, Program, Stack};
+use stack::{Options, Program, Stack};
 
 use evidence::Evidence;
 use harm::Staff;
 use plan::{Plan, Shop};
+
+use crate::rest;
 
 /// Longest time for all copies to be ready.
 const READY: Duration = Duration::from_mins(2);
@@ -127,39 +127,16 @@ async fn until_rest(stack: &Stack) -> Result<()> {
 }
 
 async fn unrest(stack: &Stack) -> Result<Vec<String>> {
-    let store = stack.store()?;
-    let client = store.client().await?;
-    let mut busy = Vec::new();
     let mails = format!(
         "select {MAILS} * (select count(*) from incidents) - count(*) from notifications where state = 'sent'"
     );
-    for (what, count) in [
+    let counts = [
         ("rows in the outbox", "select count(*) from outbox where published_at is null"),
         ("timers", "select count(*) from timers where state <> 'done'"),
         ("incidents that are not closed", "select count(*) from incidents where state <> 'closed'"),
         ("mails to come", &mails),
-    ] {
-        let left: i64 = client.query_one(count, &[]).await?.get(0);
-        if left != 0 {
-            busy.push(format!("{left} {what}"));
-        }
-    }
-    let options = bus::Options { brokers: stack.brokers().to_owned(), ..bus::Options::default() };
-    let lag = tokio::task::spawn_blocking(move || -> Result<Vec<String>> {
-        let deadline = Duration::from_secs(10);
-        let held = extents(&options, &Topic::all(), deadline)?;
-        let mut busy = Vec::new();
-        for stage in AGENTS {
-            for (topic, records) in behind(&options, stage, &held, deadline)? {
-                if records > 0 {
-                    busy.push(format!("{stage} is {records} behind on {topic}"));
-                }
-            }
-        }
-        Ok(busy)
-    });
-    busy.extend(lag.await??);
-    Ok(busy)
+    ];
+    rest::left(stack, &counts).await
 }
 
 /// Counts what happened, so that a run in which nothing did proves nothing.

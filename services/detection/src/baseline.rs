@@ -15,7 +15,7 @@ pub const BAND: f64 = 3.5;
 pub const NOTICED: f64 = 6.0;
 
 /// Mean absolute deviation to standard deviation of a normal distribution, sqrt(pi / 2).
-const TO_SPREAD: f64 = 1.2533;
+pub(crate) const TO_SPREAD: f64 = 1.2533;
 /// Median absolute deviation to standard deviation of a normal distribution.
 const MAD_TO_SPREAD: f64 = 1.4826;
 /// Farthest a sample may pull the level, in spreads.

@@ -16,6 +16,7 @@ mod season;
 use serde::{Deserialize, Serialize};
 use shared::events::anomaly::Direction;
 
+use crate::baseline::TO_SPREAD;
 use crate::episode::{EVIDENCE_LIMIT, nats};
 use budget::Budget;
 use hours::Hours;
@@ -38,8 +39,6 @@ const SUMMED: u32 = 150;
 const GROWN_MS: i64 = 2 * 86_400_000;
 /// Memory of the level, in samples.
 const MEMORY: f64 = 3000.0;
-/// Mean absolute deviation to standard deviation of a normal distribution, sqrt(pi / 2).
-const TO_SPREAD: f64 = 1.2533;
 /// Least spread, as a part of the level.
 const FLOOR: f64 = 1e-3;
 /// Farthest that a sample may pull the level, the mean of sixteen and the roughness, in their spreads.
@@ -119,6 +118,11 @@ struct Measured {
     lies_below: bool,
 }
 
+/// Returns the least spread of a series that lies at `level`.
+fn floor(level: f64) -> f64 {
+    FLOOR * level.abs() + 1e-9
+}
+
 impl Evidence {
     /// Judges the next sample and learns it. `interval_ms` is the usual distance between samples, or 0.
     pub fn observe(&mut self, ts_ms: i64, value: f64, interval_ms: f64) -> Opinion {
@@ -148,7 +152,7 @@ impl Evidence {
 
     fn measure(&mut self, ts_ms: i64, value: f64, residual: Option<season::Residual>) -> Measured {
         let count = f64::from(self.seen) + 1.0;
-        let floor = FLOOR * self.level.abs() + 1e-9;
+        let floor = floor(self.level);
         let spread = (self.size * TO_SPREAD).max(floor);
         let step_size = self.step.max(floor);
         let deviation = value - self.level;
@@ -176,7 +180,7 @@ impl Evidence {
         let surprise = if self.seen > SETTLED { self.hours.surprise(ts_ms, distance) } else { 0.0 };
         let lasting = (self.mean_of_16 - self.level).abs() / spread;
         let effect =
-            [distance.abs() / 12.0, shift / 3.0, lasting / 2.0, seasonal_mean / 3.0, seasonal / 12.0];
+            [distance.abs() / LARGE, shift / 3.0, lasting / 2.0, seasonal_mean / 3.0, seasonal / LARGE];
         Measured {
             deviation,
             spread,

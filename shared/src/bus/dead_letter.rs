@@ -48,8 +48,15 @@ pub mod header {
 const MAX_LETTER: usize = 900_000;
 /// Most bytes of the record's own headers that are kept.
 const MAX_HEADERS: usize = 32 * 1024;
+/// Most characters of the reason.
+const MAX_REASON: usize = 1_000;
 /// Most bytes of the key that are kept.
 const MAX_KEY: usize = 1024;
+
+/// Returns a reason as a letter carries it.
+pub(crate) fn shortened(reason: &str) -> String {
+    reason.chars().take(MAX_REASON).collect()
+}
 
 /// Sends a record to the dead-letter topic of `stage` and waits for the acknowledgement. What is too large for a
 /// broker is cut and a key that is no text is made one; the letter then says so.
@@ -82,9 +89,8 @@ pub async fn send(
     if !changed.is_empty() {
         headers.push((header::CHANGED.to_owned(), changed.join(", ")));
     }
-    let reason: String = reason.chars().take(1_000).collect();
     for (name, value) in [
-        (header::REASON, reason),
+        (header::REASON, shortened(reason)),
         (header::ATTEMPTS, attempts.to_string()),
         (header::TOPIC, record.topic.name().to_owned()),
         (header::PARTITION, record.partition.to_string()),

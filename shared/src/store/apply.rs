@@ -7,7 +7,8 @@ use super::{Error, Store, Write, context, lifecycle, prepared};
 use crate::events::envelope::Headers;
 use crate::events::{Incident, Topic};
 use crate::gap::Gap;
-use crate::ids::{EventId, IncidentId, derive};
+use crate::ids::{EventId, IncidentId};
+use crate::stage::timers::attempt_id;
 use crate::stage::{Audit, Effects, IncidentChange, Outgoing, Timer};
 
 /// What became of an event's effects.
@@ -29,13 +30,11 @@ pub enum Cause<'a> {
 }
 
 impl Cause<'_> {
-    /// Returns the id its audit lines are known by: each attempt of a timer has lines of its own.
+    /// Returns the id its audit lines are known by.
     fn audit_id(&self) -> EventId {
         match self {
             Self::Event(id) => *id,
-            Self::Timer(timer) => {
-                EventId(derive(&["attempt", &timer.id.to_string(), &timer.attempts.to_string()]))
-            }
+            Self::Timer(timer) => attempt_id(timer.id, timer.attempts),
         }
     }
 }

@@ -111,10 +111,7 @@ impl Store {
             client.execute(first, &[&environment]).await?;
         }
         let catalogue = catalogue_of(&catalogue);
-        let mut graph = catalogue.graph();
-        for edge in &edges {
-            graph.add_edge(edge.get(0), edge.get(1));
-        }
+        let graph = graph_of(&catalogue, &edges);
         Ok(Neighbourhood {
             version: version.map_or(0, |row| row.get(0)),
             signals: signals.iter().map(member).collect(),
@@ -199,11 +196,8 @@ impl Store {
     /// Returns the service graph of an environment: catalogue and spans seen since `edges_since`.
     pub async fn graph(&self, environment: &str, edges_since: Timestamp) -> Result<Graph, Error> {
         let client = self.client().await?;
-        let mut graph = read_catalogue(&**client).await?.graph();
-        for row in client.query(EDGES, &[&environment, &edges_since]).await? {
-            graph.add_edge(row.get(0), row.get(1));
-        }
-        Ok(graph)
+        let catalogue = read_catalogue(&**client).await?;
+        Ok(graph_of(&catalogue, &client.query(EDGES, &[&environment, &edges_since]).await?))
     }
 
     /// Returns the last revision of a result of an incident.
@@ -326,6 +320,15 @@ impl Store {
         let statement = "select 1 from processed_events where consumer = $1 and event_id = $2";
         Ok(query_opt(&client, statement, &[&consumer, &event.0]).await?.is_some())
     }
+}
+
+/// Returns what the catalogue and the rows of [`EDGES`] say together.
+fn graph_of(catalogue: &Catalogue, edges: &[tokio_postgres::Row]) -> Graph {
+    let mut graph = catalogue.graph();
+    for edge in edges {
+        graph.add_edge(edge.get(0), edge.get(1));
+    }
+    graph
 }
 
 fn member(row: &tokio_postgres::Row) -> (Signal, Option<IncidentId>) {

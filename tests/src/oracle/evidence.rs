@@ -8,14 +8,14 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use detection::{At, Partition, Settings};
 use jiff::Timestamp;
-use shared::bus::lag::{behind, extents};
 use shared::bus::reader::{From, Line, Reader};
 use shared::bus::{self};
 use shared::events::{Anomaly, Fault, Incident, Topic, decode};
+use stack::Stack;
 use stack::mailbox::Mail;
-use stack::{AGENTS, Stack};
 
 use super::harm::Harm;
+use crate::rest::{self, Lags};
 
 /// Longest time to read one topic.
 const READING: Duration = Duration::from_secs(30);
@@ -93,7 +93,7 @@ pub struct Evidence {
     /// Records by topic.
     pub records: BTreeMap<Topic, Vec<Line>>,
     /// Records that a group has yet to read.
-    pub behind: BTreeMap<(&'static str, Topic), i64>,
+    pub behind: Lags,
     /// What broke out.
     pub faults: Vec<Fault>,
     /// What detection says of the same log without any harm.
@@ -139,16 +139,9 @@ impl Evidence {
     async fn read_bus(&mut self, stack: &Stack) -> Result<()> {
         let options = bus::Options { brokers: stack.brokers().to_owned(), ..bus::Options::default() };
         let read = move || -> Result<_> {
-            let topics = Topic::all();
-            let held = extents(&options, &topics, READING)?;
-            let mut left = BTreeMap::new();
-            for stage in AGENTS {
-                for (topic, records) in behind(&options, stage, &held, READING)? {
-                    left.insert((stage, topic), records);
-                }
-            }
+            let left = rest::lags(&options)?;
             let mut records = BTreeMap::new();
-            for topic in topics.into_iter().filter(|topic| *topic != Topic::DetectionState) {
+            for topic in Topic::all().into_iter().filter(|topic| *topic != Topic::DetectionState) {
                 let reader = Reader::open(&options, topic, None, From::Beginning, READING)?;
                 records.insert(topic, reader.to_end(READING).with_context(|| topic.name())?);
             }

@@ -1,8 +1,6 @@
 //! What a seed stands for: which faults break out, and what is done to the house meanwhile. Pure: a seed always draws
 //! the same plan.
 
-use std::time::Duration;
-
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -242,11 +240,6 @@ fn target(rng: &mut ChaCha8Rng, for_ms: std::ops::Range<u64>) -> Target {
     let agents: Vec<&'static str> = AGENTS.into_iter().chain(BUSY).collect();
     let agent = agents.choose(rng).copied().unwrap_or(AGENTS[0]);
     Target { agent, replica: rng.random_range(1..=REPLICAS), for_ms: rng.random_range(for_ms) }
-}
-
-/// Longest time that the last blow takes, counted from the opening of the shops.
-pub fn longest() -> Duration {
-    Duration::from_millis(BLOWS.end) + Duration::from_secs(10)
 }
 
 fn topic_name<S: serde::Serializer>(topic: &Topic, serializer: S) -> Result<S::Ok, S::Error> {

@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::floor;
 use super::season::{Against, Residual};
+use crate::baseline::TO_SPREAD;
 
 /// Samples before records count; from this one on they are kept.
 const WARM: u32 = 200;
@@ -14,10 +16,6 @@ const FAST_MEMORY: f64 = 30.0;
 /// Farthest that a sample may pull the level, and the mean of sixteen, in spreads.
 const LIMIT: f64 = 2.0;
 const MEAN_LIMIT: f64 = 4.0;
-/// Mean absolute deviation to standard deviation of a normal distribution, sqrt(pi / 2).
-const TO_SPREAD: f64 = 1.2533;
-/// Least spread, as a part of the level.
-const FLOOR: f64 = 1e-3;
 /// Least deviation that counts, for each measure, in its own spreads.
 const LEAST: [f64; MEASURES] = [8.0, 8.0, 8.0, 7.0];
 const MEASURES: usize = 4;
@@ -105,7 +103,7 @@ impl Records {
                 ..Self::default()
             };
         }
-        let floor = FLOOR * self.level.abs() + 1e-9;
+        let floor = floor(self.level);
         let spread = (self.size * TO_SPREAD).max(floor);
         let deviation = value - self.level;
         let measures = self.measure(seen, deviation, spread, floor);

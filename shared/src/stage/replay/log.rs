@@ -217,17 +217,7 @@ impl Log<'_> {
     async fn output(&self, topic: &str, id: &str, subject: &str, line: &Line) -> Result<(), Error> {
         let at = from_ms(line.timestamp_ms.unwrap_or_default());
         let body = line.payload.as_deref().unwrap_or_default();
-        self.scratch
-            .store
-            .client()
-            .await?
-            .execute(
-                "insert into replay_outputs (side, topic, id, subject, at, body) \
-                 values ('then', $1, $2, $3, $4, $5) on conflict do nothing",
-                &[&topic, &id, &subject, &at, &body],
-            )
-            .await?;
-        Ok(())
+        Ok(self.scratch.output("then", topic, id, subject, at, body).await?)
     }
 
     /// Stores records as steps, at first each at its own time.
@@ -320,8 +310,7 @@ pub(super) fn refused_id<N: Display + ?Sized, M: Display + ?Sized>(
     format!("{topic}/{partition}/{offset}")
 }
 
-/// Returns what is compared of a refused record. Production cuts the reason at the same length.
+/// Returns what is compared of a refused record.
 pub(super) fn refused_body(reason: &str) -> Vec<u8> {
-    let reason: String = reason.chars().take(1_000).collect();
-    serde_json::json!({ "reason": reason }).to_string().into_bytes()
+    serde_json::json!({ "reason": dead_letter::shortened(reason) }).to_string().into_bytes()
 }

@@ -12,13 +12,14 @@ use super::scratch::Scratch;
 use super::world::World;
 use super::{Error, Progress, Rank, Watch};
 use crate::clock::Clock;
+use crate::error;
 use crate::events::envelope::expect_type;
 use crate::events::{Topic, decode};
 use crate::ids::{EventId, IncidentId};
+use crate::stage::timers::{FIRST_OF_ITS_KIND, attempt_id};
 use crate::stage::{Class, Context, Effects, Limits, Stage, Timer};
 use crate::store::apply::{Applied, Cause};
 use crate::store::{self, Write};
-use crate::{error, ids};
 
 /// Steps that are read at once.
 const PAGE: i64 = 50;
@@ -268,17 +269,7 @@ impl<'r, S: Stage> Run<'r, S> {
     }
 
     async fn output(&self, topic: &str, id: &str, subject: &str, body: &[u8]) -> Result<(), store::Error> {
-        self.scratch
-            .store
-            .client()
-            .await?
-            .execute(
-                "insert into replay_outputs (side, topic, id, subject, at, body) \
-                 values ('now', $1, $2, $3, $4, $5) on conflict do nothing",
-                &[&topic, &id, &subject, &self.clock.now(), &body],
-            )
-            .await?;
-        Ok(())
+        self.scratch.output("now", topic, id, subject, self.clock.now(), body).await
     }
 
     /// Lets every timer ring that does so up to `moment`.
@@ -324,9 +315,10 @@ impl<'r, S: Stage> Run<'r, S> {
         let client = self.scratch.store.client().await?;
         let heads = client
             .query(
-                "select t.id, t.due, t.attempts from timers t where t.stage = $1 and t.state = 'waiting' \
-                 and not exists (select 1 from timers o where o.stage = t.stage and o.key = t.key \
-                     and o.name = t.name and o.state = 'waiting' and o.seq < t.seq)",
+                &format!(
+                    "select t.id, t.due, t.attempts from timers t \
+                     where t.stage = $1 and t.state = 'waiting' and {FIRST_OF_ITS_KIND}"
+                ),
                 &[&S::NAME],
             )
             .await?;
@@ -349,7 +341,7 @@ impl<'r, S: Stage> Run<'r, S> {
         if let Some(known) = self.lateness.get(&(id, attempts)) {
             return Ok(*known);
         }
-        let attempt = ids::derive(&["attempt", &id.to_string(), &attempts.to_string()]);
+        let attempt = attempt_id(id, attempts).0;
         let statement = format!(
             "select (select due from {p}.timers where stage = $1 and id = $2 and state = 'done' and attempts = $3), \
              (select min(recorded_at) from {p}.audit where actor = $1 and event_id = $4)",
@@ -373,19 +365,11 @@ impl<'r, S: Stage> Run<'r, S> {
             .await?
             .query_one(
                 "update timers set owner = $3 where stage = $1 and id = $2 \
-                 returning key, name, due, payload, attempts, failures",
+                 returning id, key, name, due, payload, attempts, failures",
                 &[&S::NAME, &id.0, &store.process()],
             )
             .await?;
-        Ok(Timer {
-            id,
-            key: row.get(0),
-            name: row.get(1),
-            due: row.get(2),
-            payload: row.get(3),
-            attempts: row.get::<_, i32>(4).unsigned_abs(),
-            failures: row.get::<_, i32>(5).unsigned_abs(),
-        })
+        Ok(Timer::of_row(&row))
     }
 
     fn set(&self, moment: Timestamp) {

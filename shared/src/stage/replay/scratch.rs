@@ -1,6 +1,7 @@
 //! The schema a replay works in: made for one run, in the same database, and gone with it.
 
 use deadpool_postgres::Object;
+use jiff::Timestamp;
 
 use super::Error;
 use crate::clock::{Clock as _, SystemClock};
@@ -79,6 +80,28 @@ impl Scratch {
         let theirs: Option<i32> = self.lock.query_one(&version(&self.production), &[]).await?.get(0);
         let ours: Option<i32> = self.lock.query_one(&version(&self.schema), &[]).await?.get(0);
         if theirs == ours { Ok(()) } else { Err(Error::OtherVersion { theirs, ours }) }
+    }
+
+    /// Stores an output of one side, `then` (production) or `now` (the replay); the first of one id counts.
+    pub(super) async fn output(
+        &self,
+        side: &str,
+        topic: &str,
+        id: &str,
+        subject: &str,
+        at: Timestamp,
+        body: &[u8],
+    ) -> Result<(), store::Error> {
+        self.store
+            .client()
+            .await?
+            .execute(
+                "insert into replay_outputs (side, topic, id, subject, at, body) \
+                 values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+                &[&side, &topic, &id, &subject, &at, &body],
+            )
+            .await?;
+        Ok(())
     }
 
     /// Removes the schema.
