@@ -81,6 +81,12 @@ pub enum Kind {
     Traffic,
     /// Remaining life of a certificate.
     Certificate,
+    /// A source that has stopped reporting.
+    Silence,
+    /// Restarts of a process.
+    Restarts,
+    /// Log lines.
+    Logs,
     /// Anything else.
     Other,
 }

@@ -60,6 +60,9 @@ fn title(members: &[Signal], suspect: Option<&Suspect>) -> String {
         (Kind::Certificate, _) => "a certificate is about to expire",
         (Kind::Traffic, Direction::Up) => "traffic is surging",
         (Kind::Traffic, Direction::Down) => "traffic is dropping",
+        (Kind::Silence, _) => "nothing is heard of it",
+        (Kind::Restarts, _) => "it keeps restarting",
+        (Kind::Logs, _) => "it logs what it does not usually log",
         (_, Direction::Up) => return format!("{}: {} is unusually high", suspect.service, signal.metric),
         (_, Direction::Down) => return format!("{}: {} is unusually low", suspect.service, signal.metric),
     };
@@ -78,7 +81,10 @@ fn explains(suspect: &Suspect, kind: Kind) -> bool {
             | (Category::Disk, Kind::Disk)
             | (Category::Certificate, Kind::Certificate)
             | (Category::Traffic, Kind::Traffic)
-            | (Category::Code | Category::Deployment, Kind::Errors)
+            | (
+                Category::Code | Category::Deployment,
+                Kind::Errors | Kind::Silence | Kind::Restarts | Kind::Logs
+            )
             | (Category::Dependency | Category::Network, Kind::Latency)
     )
 }

@@ -192,12 +192,7 @@ fn slow(evidence: &Evidence<'_>, service: &str) -> Option<(Category, Tally)> {
 fn failing(evidence: &Evidence<'_>, service: &str, change: Option<&Deployment>) -> Option<(Category, Tally)> {
     let (errors, latency) = (evidence.own(service, Kind::Errors), evidence.own(service, Kind::Latency));
     if errors <= 0.0 && !(change.is_some() && latency > 0.0) {
-        let other = evidence.of(service, Kind::Other);
-        return (other > 0.0).then(|| {
-            let mut tally = Tally::new();
-            tally.add(other, || format!("a metric of {service} is far outside its band"));
-            (Category::Code, tally)
-        });
+        return odd(evidence, service);
     }
     let mut tally = Tally::new();
     tally.add(errors, || format!("{service} fails, beyond what its callees explain"));
@@ -208,6 +203,21 @@ fn failing(evidence: &Evidence<'_>, service: &str, change: Option<&Deployment>) 
     let prior = (9.0 * (-age / 600.0).exp()).ln_1p();
     tally.add(prior, || format!("{service} {} was rolled out {} before", change.version, ago(age)));
     Some((if prior > 0.5 { Category::Deployment } else { Category::Code }, tally))
+}
+
+/// Nothing is known to be slow or to fail, and yet the service is not as it was: it is silent, restarts, or says what it
+/// never said.
+fn odd(evidence: &Evidence<'_>, service: &str) -> Option<(Category, Tally)> {
+    let mut tally = Tally::new();
+    for (kind, what) in [
+        (Kind::Silence, "has stopped reporting"),
+        (Kind::Restarts, "keeps restarting"),
+        (Kind::Logs, "logs what it does not usually log"),
+        (Kind::Other, "has a metric far outside its band"),
+    ] {
+        tally.add(evidence.of(service, kind), || format!("{service} {what}"));
+    }
+    (tally.score > 0.0).then_some((Category::Code, tally))
 }
 
 fn ago(seconds: f64) -> String {
@@ -226,6 +236,9 @@ pub fn word(kind: Kind) -> &'static str {
         Kind::Disk => "disk use",
         Kind::Traffic => "traffic",
         Kind::Certificate => "certificate life",
+        Kind::Silence => "silence",
+        Kind::Restarts => "restarts",
+        Kind::Logs => "log lines",
         Kind::Other => "a metric",
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | question | points |
 //! |---|---|
-//! | user impact: do requests fail (3), are they slow (2), is a resource running out (1)? | 0-3 |
+//! | user impact: do requests fail or is a service silent (3), are they slow or does it restart (2), is a resource running out (1)? | 0-3 |
 //! | tier of the first suspect: 1 (2), 2 (1) | 0-2 |
 //! | breadth: half of the known services affected (2), more than one (1) | 0-2 |
 //! | deviation: ten half-bands from the expected (2), five (1) | 0-2 |
@@ -18,9 +18,9 @@ use shared::graph::Graph;
 /// Returns the points.
 pub fn points(signals: &[Signal], suspect: Option<&Suspect>, catalogue: &Catalogue, graph: &Graph) -> u32 {
     let shows = |kind: Kind| signals.iter().any(|signal| signal.kind == kind && signal.evidence >= 2.0);
-    let impact = if shows(Kind::Errors) {
+    let impact = if shows(Kind::Errors) || shows(Kind::Silence) {
         3
-    } else if shows(Kind::Latency) {
+    } else if shows(Kind::Latency) || shows(Kind::Restarts) {
         2
     } else {
         u32::from([Kind::Cpu, Kind::Memory, Kind::Pool, Kind::Lag, Kind::Disk].into_iter().any(shows))

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod alert;
 pub mod baseline;
 pub mod config;
 pub mod episode;

@@ -134,7 +134,7 @@ impl Meaning {
             Kind::Lag if matches!(unit, "ms" | "s" | "us" | "ns") => (0.05, milliseconds(1000.0, unit)),
             Kind::Lag => (0.05, 10.0),
             Kind::Traffic => (0.03, 0.1),
-            Kind::Other => (0.01, 0.0),
+            Kind::Silence | Kind::Restarts | Kind::Logs | Kind::Other => (0.01, 0.0),
         };
         let unit = match unit {
             "" if counter => "1/s".to_owned(),

@@ -89,6 +89,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    pub(crate) fn add(&mut self, anomaly: Anomaly, is_decision: bool) {
+        self.decided.extend(is_decision.then_some(anomaly.anomaly_id));
+        self.anomalies.push(anomaly);
+    }
+
     pub(crate) fn refusing(refusal: Refusal) -> Self {
         Self { refused: Some(refusal), ..Self::default() }
     }

@@ -11,6 +11,7 @@ use shared::events::anomaly::{Anomaly, Context, Sibling};
 use shared::events::{Deployment, LogRecord, Refusal, decode};
 use shared::ids::AnomalyId;
 
+use crate::alert::Report;
 use crate::config::Settings;
 use crate::explain;
 use crate::logs::Book;
@@ -130,18 +131,11 @@ impl Partition {
     pub fn metrics(&mut self, payload: &[u8], at: At) -> Outcome {
         let mut outcome = Outcome::default();
         self.version += 1;
-        outcome.refused = sample::read(payload, |sample| {
-            match self.sample(sample, at) {
-                Ok(Some((anomaly, is_decision))) => {
-                    outcome.decided.extend(is_decision.then_some(anomaly.anomaly_id));
-                    outcome.anomalies.push(anomaly);
-                }
-                Ok(None) => {}
-                Err(reason) => return outcome.dropped.count(reason),
-            }
-            outcome.used += 1;
-        })
-        .err();
+        let read = sample::read(payload, |sample| match self.sample(sample, at, &mut outcome) {
+            Ok(()) => outcome.used += 1,
+            Err(reason) => outcome.dropped.count(reason),
+        });
+        outcome.refused = read.err();
         self.applied.metrics = self.applied.metrics.max(at.offset);
         outcome
     }
@@ -236,8 +230,8 @@ impl Partition {
         self.newest_ms
     }
 
-    /// Takes one sample. Returns the anomaly that is due, if one is, and whether it is a decision.
-    fn sample(&mut self, sample: &Sample<'_>, at: At) -> Result<Option<(Anomaly, bool)>, Reason> {
+    /// Takes one sample and adds the anomalies that are due.
+    fn sample(&mut self, sample: &Sample<'_>, at: At, outcome: &mut Outcome) -> Result<(), Reason> {
         if self.is_ahead(sample.ts_ms, at) {
             return Err(Reason::Ahead);
         }
@@ -246,7 +240,7 @@ impl Partition {
         let slot = self.service(environment, &sample.service)?;
         let service = &mut self.services[slot];
         if at.offset <= service.restored.metrics {
-            return Ok(None);
+            return Ok(());
         }
         let place = if let Some(&place) = service.by_metric.get(&*sample.metric) {
             place
@@ -261,7 +255,10 @@ impl Partition {
         };
         service.version = self.version;
         let change = service.series[place].observe(sample.ts_ms, sample.value, &self.settings)?;
-        Ok(change.map(|change| (service.anomaly(place, &change, sample.ts_ms), change.is_decision)))
+        if let Some(change) = change {
+            outcome.add(service.anomaly(place, &change, sample.ts_ms), change.is_decision);
+        }
+        Ok(())
     }
 
     /// Finds the service of a log line or a deployment and lets `take` change it.
@@ -388,6 +385,42 @@ impl Service {
                 samples: series.points().collect(),
                 siblings: self.siblings(place, ts_ms),
                 logs: self.logs.recent(ts_ms),
+            },
+        }
+    }
+
+    /// Writes down what a rule reports, with all that is known beside it.
+    #[expect(dead_code, reason = "rules come next")]
+    fn report(&self, report: Report) -> Anomaly {
+        let Report { alert, verdict, at_ms, .. } = report;
+        Anomaly {
+            anomaly_id: AnomalyId::of_episode(
+                &self.environment,
+                &self.name,
+                &report.metric,
+                alert.started_ms,
+            ),
+            revision: alert.revision,
+            status: alert.status,
+            kind: report.kind,
+            environment: self.environment.to_string(),
+            service: self.name.to_string(),
+            metric: report.metric.into(),
+            unit: report.unit.into(),
+            severity: alert.severity,
+            evidence: alert.evidence,
+            direction: verdict.direction,
+            observed: verdict.observed,
+            expected: verdict.expected,
+            started_at: from_ms(alert.started_ms),
+            observed_at: from_ms(at_ms),
+            interval_ms: report.interval_ms,
+            detector: report.detector.to_owned(),
+            explanation: report.explanation,
+            context: Context {
+                samples: report.points,
+                siblings: self.siblings(usize::MAX, at_ms),
+                logs: self.logs.recent(at_ms),
             },
         }
     }

@@ -80,6 +80,9 @@ fn seen(kind: Kind) -> &'static str {
         Kind::Disk => "full disk",
         Kind::Traffic => "changed traffic",
         Kind::Certificate => "expiring certificate",
+        Kind::Silence => "service down, nothing reported",
+        Kind::Restarts => "crash loop, restarts",
+        Kind::Logs => "errors in the log",
         Kind::Other => "unusual value",
     }
 }

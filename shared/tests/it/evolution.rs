@@ -24,7 +24,14 @@ use shape::Shape;
 
 /// Words that were added to an enum of a released version, as (type, path, word). A reader that was released before
 /// sends them to its dead letters: an entry here says that all readers were released before the first writer.
-const ADDED: &[(&str, &str, &str)] = &[];
+const ADDED: &[(&str, &str, &str)] = &[
+    ("firewatch.anomaly.v1", "kind", "silence"),
+    ("firewatch.anomaly.v1", "kind", "restarts"),
+    ("firewatch.anomaly.v1", "kind", "logs"),
+    ("firewatch.incident.v1", "signals[].kind", "silence"),
+    ("firewatch.incident.v1", "signals[].kind", "restarts"),
+    ("firewatch.incident.v1", "signals[].kind", "logs"),
+];
 
 /// Today's reader and writer of one type.
 struct Kind {
