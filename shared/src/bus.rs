@@ -5,6 +5,7 @@ mod backlog;
 pub mod consumer;
 pub mod dead_letter;
 pub mod lag;
+mod pace;
 pub mod partitioned;
 pub mod producer;
 pub mod reader;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use rdkafka::ClientConfig;
 use serde::{Deserialize, Serialize};
 
-pub use consumer::{Consumer, Record};
+pub use consumer::{Batches, Consumer, Message, Record};
 pub use producer::{Pending, Producer};
 
 /// How to reach Kafka.

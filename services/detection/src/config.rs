@@ -28,8 +28,10 @@ pub struct Settings {
     pub max_series: usize,
     /// Most series of one service, which bounds its snapshot.
     pub max_series_per_service: usize,
-    /// Longest time between snapshots, seconds: what is read again after a crash.
+    /// Time between snapshots, seconds: what is read again after a crash.
     pub snapshot_every_s: u32,
+    /// Most that snapshots may write, MiB a second; where there is more state, they are written less often.
+    pub snapshot_mib_s: f64,
     /// Corrections of what metrics mean.
     pub metrics: Vec<Override>,
 }
@@ -47,6 +49,7 @@ impl Default for Settings {
             max_series: 100_000,
             max_series_per_service: 500,
             snapshot_every_s: 5,
+            snapshot_mib_s: 4.0,
             metrics: Vec::new(),
         }
     }
@@ -79,6 +82,7 @@ impl Section for Settings {
         require(self.refresh_every >= 1, "refresh_every must be at least 1");
         require(self.accept_after >= KEPT as u32, "accept_after must be at least 60");
         require((1..=300).contains(&self.snapshot_every_s), "snapshot_every_s must be between 1 and 300");
+        require((0.1..=1024.0).contains(&self.snapshot_mib_s), "snapshot_mib_s must be between 0.1 and 1024");
         require(self.max_series >= 1, "max_series must be at least 1");
         require(
             (1..=500).contains(&self.max_series_per_service),

@@ -6,6 +6,7 @@ pub mod config;
 pub mod episode;
 pub mod evidence;
 pub mod explain;
+mod index;
 pub mod kept;
 pub mod logs;
 pub mod meaning;
@@ -48,11 +49,13 @@ pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationTok
         topics: vec![Topic::RawMetrics, Topic::RawLogs, Topic::RawDeployments],
         state: Topic::DetectionState,
         snapshot_every: Duration::from_secs(u64::from(settings.snapshot_every_s)),
+        snapshot_rate: settings.snapshot_mib_s * f64::from(1 << 20),
     };
     loop {
         let settings = Arc::clone(&settings);
-        let make =
-            move |number, parts: Vec<_>| task::Assigned::restore(number, Arc::clone(&settings), &parts);
+        let make = move |number, parts: &mut dyn Iterator<Item = partitioned::Part>| {
+            task::Assigned::restore(number, Arc::clone(&settings), parts)
+        };
         let Err(error) = partitioned::run(&kafka, stage.clone(), make, shutdown.clone()).await else {
             return Ok(());
         };

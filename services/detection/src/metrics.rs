@@ -1,6 +1,7 @@
 //! What detection says about itself: the names of its metrics, all in one place.
 
-use metrics::{counter, gauge};
+use metrics::{Counter, counter, gauge};
+use shared::events::Topic;
 
 use crate::partition::{Outcome, Partition};
 
@@ -39,11 +40,27 @@ impl Name {
     }
 }
 
-/// Counts what came of one record of `topic`.
-pub fn count(topic: &'static str, outcome: &Outcome) {
-    if outcome.used > 0 {
-        counter!(Name::Used.as_str(), "topic" => topic).increment(u64::from(outcome.used));
+/// Counts what was used: the one metric that every record changes, so it is looked up once.
+pub struct Used([(Topic, Counter); 3]);
+
+impl Default for Used {
+    fn default() -> Self {
+        let topics = [Topic::RawMetrics, Topic::RawLogs, Topic::RawDeployments];
+        Self(topics.map(|topic| (topic, counter!(Name::Used.as_str(), "topic" => topic.name()))))
     }
+}
+
+impl Used {
+    /// Counts what was used of one record of `topic`.
+    pub fn count(&self, topic: Topic, used: u32) {
+        if let Some((_, counter)) = self.0.iter().find(|(of, _)| *of == topic) {
+            counter.increment(u64::from(used));
+        }
+    }
+}
+
+/// Counts what else came of one record of `topic`: most often nothing.
+pub fn count(topic: &'static str, outcome: &Outcome) {
     for (reason, count) in outcome.dropped.iter() {
         counter!(Name::Dropped.as_str(), "topic" => topic, "reason" => reason.as_str())
             .increment(u64::from(count));

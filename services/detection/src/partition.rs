@@ -3,7 +3,7 @@
 //! Nothing here knows Kafka or the wall clock. What a partition decides follows from its records alone, so that the
 //! same log yields the same anomalies, also with a restart anywhere in between.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared::clock::from_ms;
@@ -14,13 +14,14 @@ use shared::ids::AnomalyId;
 use crate::alert::Report;
 use crate::config::Settings;
 use crate::explain;
+use crate::index::Index;
 use crate::logs::Book;
 use crate::outcome::Reason;
 pub use crate::outcome::{At, Outcome};
 use crate::sample::{self, Sample};
 use crate::series::{Change, Series};
 use crate::snapshot::{Deployed, PartitionState, ServiceState, ServiceView};
-pub use crate::snapshot::{Offsets, Record, Snapshot};
+pub use crate::snapshot::{Offsets, Record, Snapshot, Version};
 
 /// Name and version of the detector, as anomalies carry it.
 pub const DETECTOR: &str = "baseline/2";
@@ -33,7 +34,7 @@ struct Service {
     environment: Box<str>,
     name: Box<str>,
     series: Vec<Series>,
-    by_metric: HashMap<Box<str>, usize>,
+    by_metric: Index,
     logs: Book,
     deployed: Option<Deployed>,
     /// What the snapshot it was restored from already reflects.
@@ -59,8 +60,11 @@ pub struct Partition {
     number: i32,
     settings: Arc<Settings>,
     services: Vec<Service>,
-    /// Environment, then service, to the place in `services`.
-    index: HashMap<Box<str>, HashMap<Box<str>, usize>>,
+    /// Place in `services` by environment and name.
+    index: Index,
+    /// Service of the last sample: the next one is most often of the same.
+    last: usize,
+    reader: sample::Reader,
     series: usize,
     newest_ms: Option<i64>,
     applied: Offsets,
@@ -77,7 +81,9 @@ impl Partition {
             number,
             settings,
             services: Vec::new(),
-            index: HashMap::new(),
+            index: Index::default(),
+            last: 0,
+            reader: sample::Reader::default(),
             series: 0,
             newest_ms: None,
             applied: Offsets::default(),
@@ -88,32 +94,34 @@ impl Partition {
 
     /// Restores a partition from the records of `detection.state` in the order of the log; those of other partitions
     /// are passed over. Of several states of one service the one that reflects most is taken.
-    pub fn restore<'r>(
+    pub fn restore<K: AsRef<str>, V: AsRef<[u8]>>(
         number: i32,
         settings: Arc<Settings>,
-        records: impl IntoIterator<Item = (&'r str, &'r [u8])>,
+        records: impl IntoIterator<Item = (K, V)>,
     ) -> Restored {
         let mut partition = Self::new(number, settings);
         let mut refused = Vec::new();
-        let mut newest: BTreeMap<&str, ServiceState> = BTreeMap::new();
+        // most of what the log holds is older than what is taken: only that is kept, and read in full
+        let mut newest: BTreeMap<String, (Offsets, V)> = BTreeMap::new();
         let own = number.to_string();
         for (key, value) in records {
+            let key = key.as_ref();
             let (owner, service) = key.split_once('/').unwrap_or((key, ""));
             if owner != own {
                 continue;
             }
             let result = if service.is_empty() {
-                crate::snapshot::read::<PartitionState>(value).map(|state| {
+                crate::snapshot::read::<PartitionState>(value.as_ref()).map(|state| {
                     if state.applied.metrics >= partition.applied.metrics {
                         partition.applied = state.applied;
                         partition.newest_ms = state.newest_ms;
                     }
                 })
             } else {
-                crate::snapshot::read::<ServiceState>(value).map(|state| {
+                crate::snapshot::applied(value.as_ref()).map(|applied| {
                     // an owner that was paused and woke up may have written its older state last
-                    if newest.get(key).is_none_or(|known| state.applied.metrics >= known.applied.metrics) {
-                        newest.insert(key, state);
+                    if newest.get(key).is_none_or(|(known, _)| applied.metrics >= known.metrics) {
+                        newest.insert(key.to_owned(), (applied, value));
                     }
                 })
             };
@@ -121,8 +129,11 @@ impl Partition {
                 refused.push(format!("{key}: {reason}"));
             }
         }
-        for state in newest.into_values() {
-            partition.adopt(state);
+        for (key, (_, value)) in newest {
+            match crate::snapshot::read::<ServiceState>(value.as_ref()) {
+                Ok(state) => partition.adopt(state),
+                Err(reason) => refused.push(format!("{key}: {reason}")),
+            }
         }
         Restored { resume: partition.applied, partition, refused }
     }
@@ -131,10 +142,12 @@ impl Partition {
     pub fn metrics(&mut self, payload: &[u8], at: At) -> Outcome {
         let mut outcome = Outcome::default();
         self.version += 1;
-        let read = sample::read(payload, |sample| match self.sample(sample, at, &mut outcome) {
+        let mut reader = std::mem::take(&mut self.reader);
+        let read = reader.read(payload, |sample| match self.sample(sample, at, &mut outcome) {
             Ok(()) => outcome.used += 1,
             Err(reason) => outcome.dropped.count(reason),
         });
+        self.reader = reader;
         outcome.refused = read.err();
         self.applied.metrics = self.applied.metrics.max(at.offset);
         outcome
@@ -186,33 +199,40 @@ impl Partition {
     /// Returns what has changed since the last snapshot that was [`Self::saved`]. Anomalies of the records it
     /// reflects must be acknowledged by the broker before it is written.
     pub fn snapshot(&self) -> Snapshot {
-        let mut records: Vec<Record> = self
-            .services
-            .iter()
-            .filter(|service| service.version > self.saved)
-            .map(|service| Record {
-                key: format!("{}/{}/{}", self.number, service.environment, service.name),
-                value: crate::snapshot::write(&ServiceView {
-                    // a service may still be ahead of the partition: see the module `snapshot`
-                    applied: self.applied.max(service.restored),
-                    environment: &service.environment,
-                    name: &service.name,
-                    series: &service.series,
-                    logs: &service.logs,
-                    deployed: service.deployed.as_ref(),
-                }),
-            })
-            .collect();
-        if self.version > self.saved {
-            let state = PartitionState { applied: self.applied, newest_ms: self.newest_ms };
-            records.push(Record { key: self.number.to_string(), value: crate::snapshot::write(&state) });
-        }
-        Snapshot { records, version: self.version }
+        Snapshot { records: self.changed().collect(), version: self.version() }
     }
 
-    /// Notes that all records of a snapshot were acknowledged. Without it the next snapshot contains them again.
-    pub fn saved(&mut self, snapshot: &Snapshot) {
-        self.saved = self.saved.max(snapshot.version);
+    /// Returns the records of the snapshot one by one: all at once they are as large as the state itself.
+    pub fn changed(&self) -> impl Iterator<Item = Record> {
+        let services = self.services.iter().filter(|service| service.version > self.saved);
+        let services = services.map(|service| Record {
+            key: format!("{}/{}/{}", self.number, service.environment, service.name),
+            value: crate::snapshot::write(&ServiceView {
+                // a service may still be ahead of the partition: see the module `snapshot`
+                applied: self.applied.max(service.restored),
+                environment: &service.environment,
+                name: &service.name,
+                series: &service.series,
+                logs: &service.logs,
+                deployed: service.deployed.as_ref(),
+            }),
+        });
+        let own = (self.version > self.saved).then(|| {
+            let state = PartitionState { applied: self.applied, newest_ms: self.newest_ms };
+            Record { key: self.number.to_string(), value: crate::snapshot::write(&state) }
+        });
+        services.chain(own)
+    }
+
+    /// Returns how far a snapshot goes that is taken now.
+    pub fn version(&self) -> Version {
+        Version(self.version)
+    }
+
+    /// Notes that all records of the snapshot of this version were acknowledged. Without it the next snapshot contains
+    /// them again.
+    pub fn saved(&mut self, version: Version) {
+        self.saved = self.saved.max(version.0);
     }
 
     /// Returns the last records that were taken in.
@@ -242,7 +262,7 @@ impl Partition {
         if at.offset <= service.restored.metrics {
             return Ok(());
         }
-        let place = if let Some(&place) = service.by_metric.get(&*sample.metric) {
+        let place = if let Some(place) = service.find(&sample.metric) {
             place
         } else {
             if self.series >= self.settings.max_series
@@ -293,7 +313,13 @@ impl Partition {
     }
 
     fn service(&mut self, environment: &str, name: &str) -> Result<usize, Reason> {
-        if let Some(&slot) = self.index.get(environment).and_then(|services| services.get(name)) {
+        if self.services.get(self.last).is_some_and(|service| service.is(environment, name)) {
+            return Ok(self.last);
+        }
+        let services = &self.services;
+        if let Some(slot) = self.index.find((environment, name), |slot| services[slot].is(environment, name))
+        {
+            self.last = slot;
             return Ok(slot);
         }
         if self.services.len() >= self.settings.max_series {
@@ -303,7 +329,7 @@ impl Partition {
             environment: environment.into(),
             name: name.into(),
             series: Vec::new(),
-            by_metric: HashMap::new(),
+            by_metric: Index::default(),
             logs: Book::default(),
             deployed: None,
             restored: Offsets::default(),
@@ -316,7 +342,7 @@ impl Partition {
             environment: state.environment,
             name: state.name,
             series: Vec::new(),
-            by_metric: HashMap::new(),
+            by_metric: Index::default(),
             logs: state.logs,
             deployed: state.deployed,
             restored: state.applied,
@@ -332,7 +358,9 @@ impl Partition {
 
     fn enter(&mut self, service: Service) -> usize {
         let slot = self.services.len();
-        self.index.entry(service.environment.clone()).or_default().insert(service.name.clone(), slot);
+        let services = &self.services;
+        let name = (&*service.environment, &*service.name);
+        self.index.push(name, |slot| (&services[slot].environment, &services[slot].name));
         self.services.push(service);
         slot
     }
@@ -341,9 +369,19 @@ impl Partition {
 impl Service {
     fn add(&mut self, series: Series) -> usize {
         let place = self.series.len();
-        self.by_metric.insert(series.metric.clone(), place);
+        let known = &self.series;
+        self.by_metric.push(("", &series.metric), |place| ("", &known[place].metric));
         self.series.push(series);
         place
+    }
+
+    fn is(&self, environment: &str, name: &str) -> bool {
+        *self.name == *name && *self.environment == *environment
+    }
+
+    fn find(&mut self, metric: &str) -> Option<usize> {
+        let series = &self.series;
+        self.by_metric.find(("", metric), |place| *series[place].metric == *metric)
     }
 
     /// Writes down a change of one series with all that is known beside it.

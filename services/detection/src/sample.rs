@@ -1,10 +1,15 @@
 //! Samples as they lie in a record: borrowed from its payload wherever JSON allows it.
 
+mod plain;
+
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::events::{MAX_PAYLOAD, Refusal};
+
+use plain::Plain;
 
 /// Largest magnitude that is believed; beyond it sums could overflow.
 const MAGNITUDE: f64 = 1e100;
@@ -40,7 +45,19 @@ pub struct Sample<'a> {
 #[derive(Debug, Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl Sample<'_> {
+impl<'a> Sample<'a> {
+    fn of(text: &'a str, plain: &Plain) -> Self {
+        let name = |range: &Range<usize>| Cow::Borrowed(&text[range.clone()]);
+        Self {
+            service: name(&plain.service),
+            metric: name(&plain.metric),
+            value: plain.value,
+            ts_ms: plain.ts_ms,
+            environment: plain.environment.as_ref().map(|range| Text(name(range))),
+            unit: plain.unit.as_ref().map(|range| Text(name(range))),
+        }
+    }
+
     /// Returns the environment.
     pub fn environment(&self) -> &str {
         self.environment.as_ref().map_or("production", |text| &text.0)
@@ -77,7 +94,7 @@ pub(crate) fn named(field: &str, name: &str) -> Result<(), String> {
         Err(format!("{field} is empty"))
     } else if name.len() > NAME {
         Err(format!("{field} is longer than {NAME} bytes"))
-    } else if name.chars().any(char::is_control) {
+    } else if name.bytes().any(|byte| byte < b' ' || byte > b'~') && name.chars().any(char::is_control) {
         Err(format!("{field} has control characters"))
     } else {
         Ok(())
@@ -93,11 +110,39 @@ pub(crate) fn sized(payload: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-/// Reads a record, which holds one sample or an array of them, and hands each good sample to `take`.
-///
-/// If some elements of an array are bad, the good ones are used and the record is refused once, with the reasons.
-pub fn read<'a>(payload: &'a [u8], mut take: impl FnMut(&Sample<'a>)) -> Result<(), Refusal> {
-    sized(payload)?;
+/// Reads records. Keeps its working memory from one to the next.
+#[derive(Debug, Default)]
+pub struct Reader {
+    plain: Vec<Plain>,
+}
+
+impl Reader {
+    /// Reads a record, which holds one sample or an array of them, and hands each good sample to `take`.
+    ///
+    /// If some elements of an array are bad, the good ones are used and the record is refused once, with the reasons.
+    pub fn read<'a>(&mut self, payload: &'a [u8], mut take: impl FnMut(&Sample<'a>)) -> Result<(), Refusal> {
+        sized(payload)?;
+        self.plain.clear();
+        let text = str::from_utf8(payload).ok();
+        let Some(text) = text.filter(|text| plain::read(text, &mut self.plain).is_some()) else {
+            return read(payload, take);
+        };
+        let is_array = text.trim_start().starts_with('[');
+        let mut refused = Reasons::default();
+        for (index, plain) in self.plain.iter().enumerate() {
+            let sample = Sample::of(text, plain);
+            match sample.validate() {
+                Ok(()) => take(&sample),
+                Err(reason) if is_array => refused.add(index, &reason),
+                Err(reason) => return Err(Refusal::Invalid(reason)),
+            }
+        }
+        refused.result(self.plain.len())
+    }
+}
+
+/// Reads a record that may be written in any way JSON allows.
+fn read<'a>(payload: &'a [u8], mut take: impl FnMut(&Sample<'a>)) -> Result<(), Refusal> {
     if payload.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[') {
         let sample: Sample<'a> = serde_json::from_slice(payload)?;
         sample.validate().map_err(Refusal::Invalid)?;
@@ -105,16 +150,7 @@ pub fn read<'a>(payload: &'a [u8], mut take: impl FnMut(&Sample<'a>)) -> Result<
         return Ok(());
     }
     let mut refused = Reasons::default();
-    if let Ok(samples) = serde_json::from_slice::<Vec<Sample<'a>>>(payload) {
-        for (index, sample) in samples.iter().enumerate() {
-            match sample.validate() {
-                Ok(()) => take(sample),
-                Err(reason) => refused.add(index, &reason),
-            }
-        }
-        return refused.result(samples.len());
-    }
-    // at least one is bad: look at each by itself
+    // one that is bad must not spoil the others
     let elements: Vec<&'a RawValue> = serde_json::from_slice(payload)?;
     for (index, element) in elements.iter().enumerate() {
         let sample = serde_json::from_str::<Sample<'a>>(element.get()).map_err(|error| error.to_string());
@@ -157,7 +193,7 @@ mod tests {
 
     fn values(payload: &str) -> (Vec<f64>, Result<(), String>) {
         let mut values = Vec::new();
-        let result = read(payload.as_bytes(), |sample| values.push(sample.value));
+        let result = Reader::default().read(payload.as_bytes(), |sample| values.push(sample.value));
         (values, result.map_err(|refusal| refusal.to_string()))
     }
 
@@ -199,7 +235,7 @@ mod tests {
         let long = "x".repeat(257);
         assert!(values(&one("1").replace("user", &long)).1.is_err());
         assert!(values(&one("1").replace("user", "us\\u0007er")).1.is_err());
-        assert!(read(&vec![b' '; MAX_PAYLOAD + 1], |_| ()).is_err());
+        assert!(Reader::default().read(&vec![b' '; MAX_PAYLOAD + 1], |_| ()).is_err());
         let deep = "[".repeat(100_000);
         assert!(values(&deep).1.is_err());
     }

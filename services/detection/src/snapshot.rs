@@ -57,8 +57,13 @@ pub struct Record {
 pub struct Snapshot {
     /// Records to write; none if nothing has changed.
     pub records: Vec<Record>,
-    pub(crate) version: u64,
+    /// How far it goes.
+    pub version: Version,
 }
+
+/// How far a partition has come, in records that were taken in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub(crate) u64);
 
 /// A service's last deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,8 +109,17 @@ pub(crate) fn write<T: Serialize>(state: &T) -> Vec<u8> {
 }
 
 pub(crate) fn read<T: DeserializeOwned>(value: &[u8]) -> Result<T, String> {
+    postcard::from_bytes(state(value)?).map_err(|error| error.to_string())
+}
+
+/// Reads which offsets the state of a service or a partition reflects: its first field.
+pub(crate) fn applied(value: &[u8]) -> Result<Offsets, String> {
+    postcard::take_from_bytes(state(value)?).map(|(applied, _)| applied).map_err(|error| error.to_string())
+}
+
+fn state(value: &[u8]) -> Result<&[u8], String> {
     match value.split_first() {
-        Some((&FORMAT, state)) => postcard::from_bytes(state).map_err(|error| error.to_string()),
+        Some((&FORMAT, state)) => Ok(state),
         Some((other, _)) => Err(format!("format {other} is not {FORMAT}")),
         None => Err("empty".to_owned()),
     }

@@ -9,20 +9,21 @@ use shared::ids::EventId;
 use crate::config::Settings;
 use crate::metrics;
 use crate::partition::{At, Outcome, Partition};
-use crate::snapshot::Snapshot;
+use crate::snapshot::Version;
 
-/// One partition and the snapshot that is on its way.
+/// One partition and how far the snapshot goes that is on its way.
 pub struct Assigned {
     number: i32,
     partition: Partition,
-    snapshot: Snapshot,
+    snapshot: Version,
+    used: metrics::Used,
     now_ms: i64,
 }
 
 impl Assigned {
     /// Takes over a partition with what its last owner left in `detection.state`.
-    pub fn restore(number: i32, settings: Arc<Settings>, parts: &[Part]) -> Self {
-        let records = parts.iter().map(|part| (part.key.as_str(), part.payload.as_slice()));
+    pub fn restore(number: i32, settings: Arc<Settings>, parts: &mut dyn Iterator<Item = Part>) -> Self {
+        let records = parts.map(|part| (part.key, part.payload));
         let restored = Partition::restore(number, settings, records);
         for reason in &restored.refused {
             tracing::warn!(
@@ -31,7 +32,13 @@ impl Assigned {
                 "a part of the state cannot be read; its series warm up again"
             );
         }
-        Self { number, partition: restored.partition, snapshot: Snapshot::default(), now_ms: 0 }
+        Self {
+            number,
+            partition: restored.partition,
+            snapshot: Version::default(),
+            used: metrics::Used::default(),
+            now_ms: 0,
+        }
     }
 
     fn output(outcome: Outcome) -> Output {
@@ -58,21 +65,18 @@ impl Task for Assigned {
             Topic::RawDeployments => self.partition.deployment(payload, at),
             _ => self.partition.metrics(payload, at),
         };
+        self.used.count(topic, outcome.used);
         metrics::count(topic.name(), &outcome);
         Self::output(outcome)
     }
 
-    fn snapshot(&mut self) -> Vec<Part> {
+    fn snapshot(&mut self) -> Box<dyn Iterator<Item = Part> + Send + '_> {
         metrics::show(self.number, &self.partition, self.now_ms);
-        self.snapshot = self.partition.snapshot();
-        self.snapshot
-            .records
-            .iter()
-            .map(|record| Part { key: record.key.clone(), payload: record.value.clone() })
-            .collect()
+        self.snapshot = self.partition.version();
+        Box::new(self.partition.changed().map(|record| Part { key: record.key, payload: record.value }))
     }
 
     fn saved(&mut self) {
-        self.partition.saved(&self.snapshot);
+        self.partition.saved(self.snapshot);
     }
 }

@@ -2,9 +2,10 @@
 //! full, stores offsets of finished records only, and drains before partitions are given away.
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
@@ -20,9 +21,19 @@ use crate::events::Topic;
 use crate::events::envelope::Headers;
 use crate::gap::Gap;
 
-/// A record and the right to work on it.
+/// Records that one batch holds at most.
+const BATCH: usize = 256;
+/// Bytes of payload from which on a batch takes no further record.
+const BATCH_BYTES: usize = 256 * 1024;
+/// How long a full queue is waited for before fetching is paused: a pause throws away what was fetched ahead. Polling
+/// stands still meanwhile, so it is far below any timeout of the group.
+const STALL: Duration = Duration::from_millis(500);
+/// Time between two looks at a full queue.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// What was read.
 #[derive(Debug)]
-pub struct Record {
+pub struct Message {
     /// Topic.
     pub topic: Topic,
     /// Partition.
@@ -37,13 +48,40 @@ pub struct Record {
     pub headers: Headers,
     /// Payload; empty where the record has none.
     pub payload: Vec<u8>,
+}
+
+/// A record and the right to work on it.
+#[derive(Debug)]
+pub struct Record {
+    /// What was read.
+    pub message: Message,
     /// The right to work on it.
     pub ticket: Ticket,
 }
 
-/// A member of a consumer group.
-pub struct Consumer {
-    records: mpsc::Receiver<Record>,
+impl Deref for Record {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.message
+    }
+}
+
+/// Records of one partition in a row, and the right to work on them.
+#[derive(Debug)]
+pub struct Batch {
+    /// What was read; never empty.
+    pub messages: Vec<Message>,
+    /// The right to work on all of it.
+    pub ticket: Ticket,
+}
+
+/// A member of a consumer group that is handed record after record, each with a ticket of its own.
+pub struct Consumer(Batches);
+
+/// A member of a consumer group that is handed what lies ready, a batch of one partition at a time.
+pub struct Batches {
+    batches: mpsc::Receiver<Batch>,
     shared: Arc<Shared>,
     thread: Option<std::thread::JoinHandle<()>>,
     drain_timeout: Duration,
@@ -138,6 +176,33 @@ fn store_progress(consumer: &BaseConsumer<Context>, tracker: &Tracker) {
 impl Consumer {
     /// Joins `group` and reads `topics` from where the group stands, or from the beginning.
     pub fn join(options: &Options, group: &str, topics: &[Topic]) -> Result<Self, Error> {
+        Batches::of(1, options, group, topics).map(Self)
+    }
+
+    /// Returns the next record; none once the consumer has been stopped.
+    pub async fn next(&mut self) -> Option<Record> {
+        let Batch { mut messages, ticket } = self.0.next().await?;
+        Some(Record { message: messages.pop()?, ticket })
+    }
+
+    /// Returns a handle to watch and to stop the consumer.
+    pub fn handle(&self) -> Handle {
+        self.0.handle()
+    }
+
+    /// See [`Batches::leave`].
+    pub async fn leave(self) {
+        self.0.leave().await;
+    }
+}
+
+impl Batches {
+    /// Joins `group` and reads `topics` from where the group stands, or from the beginning.
+    pub fn join(options: &Options, group: &str, topics: &[Topic]) -> Result<Self, Error> {
+        Self::of(BATCH, options, group, topics)
+    }
+
+    fn of(most: usize, options: &Options, group: &str, topics: &[Topic]) -> Result<Self, Error> {
         let (epoch, _) = tokio::sync::watch::channel(0);
         let drain_timeout = Duration::from_millis(u64::from(options.drain_timeout_ms));
         let shared = Arc::new(Shared {
@@ -168,22 +233,26 @@ impl Consumer {
             options.finish(config).create_with_context(Context(Arc::clone(&shared)))?;
         let names: Vec<&str> = topics.iter().map(|topic| topic.name()).collect();
         consumer.subscribe(&names)?;
-        let (sender, records) = mpsc::channel(options.read_ahead);
+        let (sender, batches) = mpsc::channel((options.read_ahead / most).max(1));
         let thread = std::thread::Builder::new()
             .name(format!("{group}-poll"))
             .spawn({
                 let shared = Arc::clone(&shared);
                 let topics = topics.to_vec();
                 let backlog = Backlog::new(group, &topics);
-                move || poll(consumer, &shared, &topics, &sender, backlog)
+                move || {
+                    let desk =
+                        Desk { sender, tracker: Arc::clone(&shared.tracker), topics, most, open: None };
+                    poll(consumer, &shared, desk, backlog);
+                }
             })
             .map_err(|error| Error::Other(error.to_string()))?;
-        Ok(Self { records, shared, thread: Some(thread), drain_timeout })
+        Ok(Self { batches, shared, thread: Some(thread), drain_timeout })
     }
 
-    /// Returns the next record; none once the consumer has been stopped.
-    pub async fn next(&mut self) -> Option<Record> {
-        self.records.recv().await
+    /// Returns the next batch; none once the consumer has been stopped.
+    pub async fn next(&mut self) -> Option<Batch> {
+        self.batches.recv().await
     }
 
     /// Returns a handle to watch and to stop the consumer.
@@ -195,8 +264,8 @@ impl Consumer {
     /// takes longer than the drain deadline and a grace of two seconds.
     pub async fn leave(mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
-        self.records.close();
-        while self.records.try_recv().is_ok() {}
+        self.batches.close();
+        while self.batches.try_recv().is_ok() {}
         let deadline = tokio::time::Instant::now() + self.drain_timeout + Duration::from_secs(2);
         while !self.shared.stopped.load(Ordering::SeqCst) && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -235,62 +304,89 @@ impl Handle {
     }
 }
 
-fn poll(
-    consumer: BaseConsumer<Context>,
-    shared: &Shared,
-    topics: &[Topic],
-    sender: &mpsc::Sender<Record>,
-    mut backlog: Backlog,
-) {
+/// Where what was read is made into batches and handed out.
+struct Desk {
+    sender: mpsc::Sender<Batch>,
+    tracker: Arc<Tracker>,
+    topics: Vec<Topic>,
+    /// Records of a batch.
+    most: usize,
+    /// The batch that is being filled, and bytes of its payloads.
+    open: Option<(Batch, usize)>,
+}
+
+impl Desk {
+    /// Takes a record in. Returns the batch that is full with it or that it does not belong to.
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> Option<Batch> {
+        let known = self.open.as_ref().map(|(batch, _)| batch.ticket.place().0);
+        let is_known = |topic: &Topic| topic.name() == message.topic();
+        let topic = known.filter(is_known).or_else(|| self.topics.iter().copied().find(is_known))?;
+        let place = (topic, message.partition());
+        let bytes = message.payload_len();
+        let goes_on = self.open.as_mut().is_some_and(|(batch, before)| {
+            batch.ticket.place() == place
+                && *before + bytes <= BATCH_BYTES
+                && batch.ticket.extend(message.offset())
+        });
+        let full = if goes_on { None } else { self.close() };
+        let (batch, before) = self.open.get_or_insert_with(|| {
+            let ticket = self.tracker.issue(place, message.offset());
+            (Batch { messages: Vec::with_capacity(self.most.min(BATCH)), ticket }, 0)
+        });
+        batch.messages.push(own(message, topic));
+        *before += bytes;
+        if full.is_none() && batch.messages.len() >= self.most { self.close() } else { full }
+    }
+
+    /// Returns the batch that is being filled.
+    fn close(&mut self) -> Option<Batch> {
+        self.open.take().map(|(batch, _)| batch)
+    }
+}
+
+fn poll(consumer: BaseConsumer<Context>, shared: &Shared, mut desk: Desk, mut backlog: Backlog) {
     // what was already fetched when the queue filled up; bounded by the client's own fetch buffer
-    let mut waiting: VecDeque<Record> = VecDeque::new();
+    let mut waiting: VecDeque<Batch> = VecDeque::new();
     let mut paused = false;
-    while !shared.stop.load(Ordering::SeqCst) && !sender.is_closed() {
-        while let Some(record) = waiting.pop_front() {
-            match sender.try_send(record) {
-                Err(TrySendError::Full(record)) if record.ticket.is_current() => {
-                    waiting.push_front(record);
-                    break;
-                }
-                // handed over, or no longer ours
-                Ok(()) | Err(_) => {}
-            }
+    while !shared.stop.load(Ordering::SeqCst) && !desk.sender.is_closed() {
+        hand_out(&mut waiting, &desk.sender);
+        if !waiting.is_empty() && !paused {
+            wait_for_room(&mut waiting, &desk.sender, &shared.stop);
+            paused = !waiting.is_empty() && set_paused(&consumer, true);
         }
         // not at the first free slot: each pause throws away what was fetched ahead
-        if paused && waiting.is_empty() && sender.capacity() >= sender.max_capacity() / 2 {
+        if paused && waiting.is_empty() && desk.sender.capacity() > desk.sender.max_capacity() / 2 {
             paused = !set_paused(&consumer, false);
         }
         // a full queue pauses fetching, but polling goes on: it is what keeps us in the group
-        let wait = if waiting.is_empty() { Duration::from_millis(50) } else { Duration::from_millis(2) };
-        match consumer.poll(wait) {
-            None => {}
-            Some(Err(KafkaError::MessageConsumption(
-                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
-            ))) => tracing::warn!("a topic does not exist yet; waiting for it to be provisioned"),
-            Some(Err(error)) => tracing::warn!(%error, "poll failed; the client tries again"),
-            Some(Ok(message)) => {
-                let Some(topic) = topics.iter().copied().find(|topic| topic.name() == message.topic()) else {
-                    continue;
-                };
-                let record = own(&message, topic, &shared.tracker);
-                let left = if waiting.is_empty() {
-                    match sender.try_send(record) {
-                        Err(TrySendError::Full(record)) => Some(record),
-                        Ok(()) | Err(TrySendError::Closed(_)) => None,
-                    }
-                } else {
-                    Some(record)
-                };
-                if let Some(record) = left {
-                    waiting.push_back(record);
-                    paused = paused || set_paused(&consumer, true);
+        let wait = match (&desk.open, waiting.is_empty()) {
+            // a batch is what lies ready: nobody waits for it to become full
+            (Some(_), _) => Duration::ZERO,
+            (None, true) => Duration::from_millis(50),
+            (None, false) => Duration::from_millis(2),
+        };
+        let ready = match consumer.poll(wait) {
+            None => desk.close(),
+            Some(Err(error)) => {
+                match error {
+                    KafkaError::MessageConsumption(
+                        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
+                    ) => tracing::warn!("a topic does not exist yet; waiting for it to be provisioned"),
+                    error => tracing::warn!(%error, "poll failed; the client tries again"),
                 }
+                desk.close()
             }
-        }
+            Some(Ok(message)) => match desk.take(&message) {
+                None => continue,
+                ready => ready,
+            },
+        };
+        waiting.extend(ready);
+        hand_out(&mut waiting, &desk.sender);
         store_progress(&consumer, &shared.tracker);
         backlog.show(&consumer, &shared.tracker);
     }
-    drop(waiting);
+    drop((waiting, desk));
     shared.drain(&consumer, shared.assigned.load(Ordering::SeqCst) as usize, consumer.assignment_lost());
     backlog.forget();
     consumer.unsubscribe();
@@ -300,7 +396,30 @@ fn poll(
     drop(consumer);
 }
 
-fn own(message: &BorrowedMessage<'_>, topic: Topic, tracker: &Arc<Tracker>) -> Record {
+/// Hands out what waits, as far as the queue has room.
+fn hand_out(waiting: &mut VecDeque<Batch>, sender: &mpsc::Sender<Batch>) {
+    while let Some(batch) = waiting.pop_front() {
+        match sender.try_send(batch) {
+            Err(TrySendError::Full(batch)) if batch.ticket.is_current() => {
+                waiting.push_front(batch);
+                break;
+            }
+            // handed over, or no longer ours
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+/// Waits a moment for the queue to take what waits.
+fn wait_for_room(waiting: &mut VecDeque<Batch>, sender: &mpsc::Sender<Batch>, stop: &AtomicBool) {
+    let end = Instant::now() + STALL;
+    while !waiting.is_empty() && Instant::now() < end && !stop.load(Ordering::SeqCst) {
+        std::thread::sleep(LOOK);
+        hand_out(waiting, sender);
+    }
+}
+
+fn own(message: &BorrowedMessage<'_>, topic: Topic) -> Message {
     let headers = message.headers().map_or_else(Vec::new, |headers| {
         headers
             .iter()
@@ -311,7 +430,7 @@ fn own(message: &BorrowedMessage<'_>, topic: Topic, tracker: &Arc<Tracker>) -> R
             })
             .collect()
     });
-    Record {
+    Message {
         topic,
         partition: message.partition(),
         offset: message.offset(),
@@ -319,7 +438,6 @@ fn own(message: &BorrowedMessage<'_>, topic: Topic, tracker: &Arc<Tracker>) -> R
         key: message.key().map(<[u8]>::to_vec),
         headers,
         payload: message.payload().map(<[u8]>::to_vec).unwrap_or_default(),
-        ticket: tracker.issue((topic, message.partition()), message.offset()),
     }
 }
 

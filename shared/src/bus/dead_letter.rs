@@ -7,7 +7,7 @@ pub mod letter;
 pub mod letters;
 pub mod mark;
 
-use super::{Error, Producer, Record};
+use super::{Error, Message, Pending, Producer};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
 
@@ -58,15 +58,26 @@ pub(crate) fn shortened(reason: &str) -> String {
     reason.chars().take(MAX_REASON).collect()
 }
 
-/// Sends a record to the dead-letter topic of `stage` and waits for the acknowledgement. What is too large for a
-/// broker is cut and a key that is no text is made one; the letter then says so.
+/// Sends a record to the dead-letter topic of `stage` and waits for the acknowledgement.
 pub async fn send(
     producer: &Producer,
     stage: &'static str,
-    record: &Record,
+    record: &Message,
     reason: &str,
     attempts: u32,
 ) -> Result<(), Error> {
+    enqueue(producer, stage, record, reason, attempts).await?.acknowledged().await
+}
+
+/// Hands the letter of a record to the client. What is too large for a broker is cut and a key that is no text is made
+/// one; the letter then says so.
+pub async fn enqueue(
+    producer: &Producer,
+    stage: &'static str,
+    record: &Message,
+    reason: &str,
+    attempts: u32,
+) -> Result<Pending, Error> {
     let mut room = MAX_HEADERS;
     let theirs: Vec<_> = record.headers.iter().filter(|(name, _)| !name.starts_with(OURS)).collect();
     let mut headers: Headers = theirs
@@ -102,7 +113,7 @@ pub async fn send(
     if kept.len() < record.payload.len() {
         headers.push((header::CUT_FROM.to_owned(), record.payload.len().to_string()));
     }
-    producer.send(Topic::DeadLetters(stage), key.as_deref(), &headers, kept).await?;
+    let pending = producer.enqueue(Topic::DeadLetters(stage), key.as_deref(), &headers, kept).await?;
     metrics::counter!("firewatch_dead_letters_total", "stage" => stage).increment(1);
     tracing::warn!(
         topic = record.topic.name(),
@@ -111,5 +122,5 @@ pub async fn send(
         attempts,
         "record sent to the dead-letter topic"
     );
-    Ok(())
+    Ok(pending)
 }

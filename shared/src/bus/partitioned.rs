@@ -10,18 +10,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::consumer::Batch;
+use super::pace::Pace;
 use super::reader::{From, Reader};
 use super::tracker::Ticket;
-use super::{Consumer, Error, Options, Producer, Record, dead_letter};
+use super::{Batches, Error, Message, Options, Producer, dead_letter};
 use crate::error::panic_message;
 use crate::events::envelope::expect_type;
 use crate::events::{Outgoing, Topic};
 use crate::gap::Gap;
 
-/// Records a partition's task may have waiting.
-const QUEUE: usize = 1024;
+/// Batches a partition's task may have waiting.
+const QUEUE: usize = 4;
+/// Batches after which a snapshot is written in any case: their offsets wait for it.
+const UNSAVED: usize = 50_000;
+/// Events on their way from which on their acknowledgements are waited for.
+const UNACKNOWLEDGED: usize = 10_000;
+/// Longest wait for one more record of the state, when it is restored.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// What a task makes of one record.
 #[derive(Debug, Default)]
@@ -47,8 +56,8 @@ pub trait Task: Send + 'static {
     fn record(&mut self, topic: Topic, offset: i64, timestamp_ms: i64, payload: &[u8]) -> Output;
 
     /// Returns the parts that have changed since the last snapshot that was [`Task::saved`], each with the offsets it
-    /// reflects, in the order they must be written.
-    fn snapshot(&mut self) -> Vec<Part>;
+    /// reflects, in the order they must be written. Each is made when it is asked for.
+    fn snapshot(&mut self) -> Box<dyn Iterator<Item = Part> + Send + '_>;
 
     /// Notes that the last snapshot was acknowledged.
     fn saved(&mut self);
@@ -63,60 +72,59 @@ pub struct Settings {
     pub topics: Vec<Topic>,
     /// Compacted topic of the state.
     pub state: Topic,
-    /// Longest time between snapshots.
+    /// Time between snapshots, as long as they fit into `snapshot_rate`.
     pub snapshot_every: Duration,
+    /// Bytes of snapshots that all partitions together may write a second. Where there is more to write, they are
+    /// written less often.
+    pub snapshot_rate: f64,
 }
 
 /// Reads until `shutdown`. For each assigned partition `make` is given the records of its state, in the order of the
-/// log (compaction may have left several of one key), and returns its task.
+/// log (compaction may have left several of one key), and returns its task. It may block.
 pub async fn run<T: Task>(
     options: &Options,
     settings: Settings,
-    make: impl Fn(i32, Vec<Part>) -> T + Send + Sync + 'static,
+    make: impl Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 'static,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let producer = Producer::connect(options)?;
-    let mut consumer = Consumer::join(options, settings.stage, &settings.topics)?;
+    let mut consumer = Batches::join(options, settings.stage, &settings.topics)?;
     let revocations = consumer.handle().revocations();
-    let settings = Arc::new(settings);
-    let make = Arc::new(make);
-    let mut tasks: BTreeMap<i32, (u64, mpsc::Sender<Record>)> = BTreeMap::new();
+    let house = Arc::new(House {
+        options: options.clone(),
+        pace: Pace::new(settings.snapshot_rate),
+        settings,
+        producer: producer.clone(),
+        make,
+    });
+    let mut tasks: BTreeMap<i32, (u64, mpsc::Sender<Batch>)> = BTreeMap::new();
     let mut running = tokio::task::JoinSet::new();
     let failure = loop {
-        let record = tokio::select! {
+        let batch = tokio::select! {
             () = shutdown.cancelled() => break None,
             Some(ended) = running.join_next() => match ended {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => break Some(error),
                 Err(panic) => break Some(Error::Other(format!("a partition's task panicked: {panic}"))),
             },
-            record = consumer.next() => match record {
-                Some(record) => record,
+            batch = consumer.next() => match batch {
+                Some(batch) => batch,
                 None => break None,
             },
         };
-        if !record.ticket.is_current() {
+        if !batch.ticket.is_current() {
             continue;
         }
-        let (epoch, partition) = (record.ticket.epoch(), record.partition);
+        let (epoch, (_, partition)) = (batch.ticket.epoch(), batch.ticket.place());
         if tasks.get(&partition).is_none_or(|(of, sender)| *of != epoch || sender.is_closed()) {
-            let (sender, records) = mpsc::channel(QUEUE);
+            let (sender, batches) = mpsc::channel(QUEUE);
             tasks.insert(partition, (epoch, sender));
-            running.spawn(work(
-                options.clone(),
-                Arc::clone(&settings),
-                producer.clone(),
-                partition,
-                Arc::clone(&make),
-                records,
-                revocations.clone(),
-                epoch,
-            ));
+            running.spawn(Arc::clone(&house).work(partition, batches, revocations.clone(), epoch));
         }
         // a task that has ended hands its records back by dropping them: they are read again after the rebalance
         tokio::select! {
             () = shutdown.cancelled() => break None,
-            _ = tasks[&partition].1.send(record) => {}
+            _ = tasks[&partition].1.send(batch) => {}
         }
     };
     tasks.clear();
@@ -127,65 +135,142 @@ pub async fn run<T: Task>(
     failure.map_or(Ok(()), Err)
 }
 
-#[allow(clippy::too_many_arguments, reason = "the parts of one task, named where it is spawned")]
-async fn work<T: Task, M: Fn(i32, Vec<Part>) -> T + Send + Sync + 'static>(
+/// What the tasks of all partitions share.
+struct House<M> {
     options: Options,
-    settings: Arc<Settings>,
+    settings: Settings,
     producer: Producer,
-    partition: i32,
-    make: Arc<M>,
-    mut records: mpsc::Receiver<Record>,
-    mut revocations: watch::Receiver<u64>,
-    epoch: u64,
-) -> Result<(), Error> {
-    let mut task = make(partition, restore(&options, settings.state, partition).await?);
-    Gap::Restored.reach();
-    let mut journal = Journal { done: Vec::new(), pending: Vec::new() };
-    let mut ticks = tokio::time::interval(settings.snapshot_every);
-    ticks.tick().await;
-    loop {
-        let revoked = *revocations.borrow_and_update() > epoch;
-        if revoked {
-            break;
-        }
-        tokio::select! {
-            biased;
-            _ = revocations.changed() => {}
-            _ = ticks.tick() => {
-                journal.settle(&settings, &producer, partition, &mut task).await?;
+    pace: Pace,
+    make: M,
+}
+
+impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 'static> House<M> {
+    async fn work(
+        self: Arc<Self>,
+        partition: i32,
+        mut batches: mpsc::Receiver<Batch>,
+        mut revocations: watch::Receiver<u64>,
+        epoch: u64,
+    ) -> Result<(), Error> {
+        let restoring = Arc::clone(&self);
+        let restored = tokio::task::spawn_blocking(move || restoring.restore(partition)).await;
+        let mut task = restored.map_err(|error| Error::Other(error.to_string()))??;
+        Gap::Restored.reach();
+        let mut journal = Journal { done: Vec::new(), pending: Vec::new() };
+        let due = tokio::time::sleep(self.settings.snapshot_every);
+        tokio::pin!(due);
+        loop {
+            let revoked = *revocations.borrow_and_update() > epoch;
+            if revoked {
+                break;
             }
-            record = records.recv() => match record {
-                None => break,
-                Some(mut record) => {
-                    if !record.ticket.start() {
-                        continue;
+            let is_due = tokio::select! {
+                biased;
+                _ = revocations.changed() => continue,
+                () = &mut due => true,
+                batch = batches.recv() => match batch {
+                    None => break,
+                    Some(batch) => {
+                        self.take(&mut task, &mut journal, batch).await?;
+                        journal.done.len() >= UNSAVED
                     }
-                    let output = taken(&mut task, &record);
-                    for outgoing in &output.publish {
-                        journal.pending.push(producer.enqueue(
-                            outgoing.topic,
-                            Some(&outgoing.key),
-                            &outgoing.envelope.to_headers(),
-                            &outgoing.payload,
-                        ).await?);
-                    }
-                    if let Some(reason) = output.refused {
-                        dead_letter::send(&producer, settings.stage, &record, &reason, 1).await?;
-                    }
-                    journal.done.push(record.ticket);
-                    if journal.done.len() >= 50_000 {
-                        journal.settle(&settings, &producer, partition, &mut task).await?;
-                    }
-                }
-            },
+                },
+            };
+            if is_due {
+                let bytes = self.settle(&mut journal, partition, &mut task).await?;
+                let now = Instant::now();
+                due.as_mut().reset(self.pace.spend(bytes, now).max(now + self.settings.snapshot_every));
+            }
+        }
+        self.settle(&mut journal, partition, &mut task).await.map(|_| ())
+    }
+
+    /// Lets the task take a batch, and hands what follows to the client.
+    async fn take(&self, task: &mut T, journal: &mut Journal, mut batch: Batch) -> Result<(), Error> {
+        if !batch.ticket.start() {
+            return Ok(());
+        }
+        for message in &batch.messages {
+            let output = taken(task, message);
+            for outgoing in &output.publish {
+                let headers = outgoing.envelope.to_headers();
+                let key = Some(outgoing.key.as_str());
+                journal
+                    .pending
+                    .push(self.producer.enqueue(outgoing.topic, key, &headers, &outgoing.payload).await?);
+            }
+            if let Some(reason) = output.refused {
+                let stage = self.settings.stage;
+                journal.pending.push(dead_letter::enqueue(&self.producer, stage, message, &reason, 1).await?);
+            }
+            if journal.pending.len() >= UNACKNOWLEDGED {
+                journal.acknowledged().await?;
+            }
+        }
+        journal.done.push(batch.ticket);
+        Ok(())
+    }
+
+    /// Waits for every event to be acknowledged, writes the snapshot, and only then lets the offsets go. Returns how
+    /// many bytes it has.
+    async fn settle(&self, journal: &mut Journal, partition: i32, task: &mut T) -> Result<usize, Error> {
+        journal.acknowledged().await?;
+        Gap::Emitted.reach();
+        // a partition that was lost, not given back, has another owner: its state is no longer ours to write
+        journal.done.retain(Ticket::is_ours);
+        if journal.done.is_empty() {
+            return Ok(0);
+        }
+        let (mut writes, mut bytes) = (Vec::new(), 0);
+        for part in task.snapshot() {
+            bytes += part.payload.len();
+            let key = Some(part.key.as_str());
+            let (state, headers) = (self.settings.state, Vec::new());
+            writes
+                .push(self.producer.enqueue_at(state, Some(partition), key, &headers, &part.payload).await?);
+            Gap::HalfSaved.reach();
+        }
+        for write in writes {
+            write.acknowledged().await?;
+        }
+        Gap::Saved.reach();
+        task.saved();
+        for ticket in journal.done.drain(..) {
+            ticket.finish();
+        }
+        let stage = self.settings.stage;
+        metrics::counter!("firewatch_snapshots_total", "stage" => stage).increment(1);
+        metrics::counter!("firewatch_snapshot_bytes_total", "stage" => stage).increment(bytes as u64);
+        Ok(bytes)
+    }
+
+    /// Makes the task of a partition from its state. Blocking.
+    fn restore(&self, partition: i32) -> Result<T, Error> {
+        let open = Duration::from_secs(10);
+        let reader =
+            Reader::open(&self.options, self.settings.state, Some(partition), From::Beginning, open)?;
+        let (mut records, mut failure) = (0_u64, None);
+        let mut parts = reader
+            .lines(SILENCE)
+            .map_while(|line| line.map_err(|error| failure = Some(error)).ok())
+            .filter_map(|line| Some(Part { key: line.key?, payload: line.payload? }))
+            .inspect(|_| records += 1);
+        let task = (self.make)(partition, &mut parts);
+        // what the task has not asked for may still hide a failure
+        parts.for_each(drop);
+        match failure {
+            Some(error) => Err(error),
+            None => {
+                tracing::info!(partition, records, "state restored");
+                Ok(task)
+            }
         }
     }
-    journal.settle(&settings, &producer, partition, &mut task).await
 }
 
 /// Lets the task take one record. A record of another type, or one on which the task panics, is refused: what is behind
 /// it goes on. A panic may leave the one series it struck half changed; the process and all others are spared.
-fn taken<T: Task>(task: &mut T, record: &Record) -> Output {
+fn taken<T: Task>(task: &mut T, record: &Message) -> Output {
     let refused = |reason: String| Output { publish: Vec::new(), refused: Some(reason) };
     if let Err(refusal) = expect_type(record.topic, &record.headers) {
         return refused(refusal.to_string());
@@ -203,56 +288,13 @@ struct Journal {
 }
 
 impl Journal {
-    /// Waits for every event to be acknowledged, writes the snapshot, and only then lets the offsets go.
-    async fn settle<T: Task>(
-        &mut self,
-        settings: &Settings,
-        producer: &Producer,
-        partition: i32,
-        task: &mut T,
-    ) -> Result<(), Error> {
+    /// Waits for every event to be acknowledged.
+    async fn acknowledged(&mut self) -> Result<(), Error> {
         for pending in self.pending.drain(..) {
             pending.acknowledged().await?;
         }
-        Gap::Emitted.reach();
-        // a partition that was lost, not given back, has another owner: its state is no longer ours to write
-        self.done.retain(Ticket::is_ours);
-        if self.done.is_empty() {
-            return Ok(());
-        }
-        let mut writes = Vec::new();
-        for part in task.snapshot() {
-            let key = Some(part.key.as_str());
-            writes.push(
-                producer.enqueue_at(settings.state, Some(partition), key, &Vec::new(), &part.payload).await?,
-            );
-            Gap::HalfSaved.reach();
-        }
-        for write in writes {
-            write.acknowledged().await?;
-        }
-        Gap::Saved.reach();
-        task.saved();
-        for ticket in self.done.drain(..) {
-            ticket.finish();
-        }
-        metrics::counter!("firewatch_snapshots_total", "stage" => settings.stage).increment(1);
         Ok(())
     }
-}
-
-async fn restore(options: &Options, state: Topic, partition: i32) -> Result<Vec<Part>, Error> {
-    let options = options.clone();
-    let lines = tokio::task::spawn_blocking(move || {
-        Reader::open(&options, state, Some(partition), From::Beginning, Duration::from_secs(10))?
-            .to_end(Duration::from_mins(1))
-    })
-    .await
-    .map_err(|error| Error::Other(error.to_string()))??;
-    let parts: Vec<Part> =
-        lines.into_iter().filter_map(|line| Some(Part { key: line.key?, payload: line.payload? })).collect();
-    tracing::info!(partition, records = parts.len(), "state restored");
-    Ok(parts)
 }
 
 /// Keeps `/readyz` honest until `shutdown`.

@@ -1,6 +1,6 @@
 //! Which offsets may be committed: everything below the lowest record that is not finished.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ pub type Place = (Topic, i32);
 
 #[derive(Debug, Default)]
 struct Partition {
-    /// Handed out and not finished.
-    unfinished: BTreeSet<i64>,
+    /// Handed out and not finished: the first record of each ticket, and how many it covers.
+    unfinished: BTreeMap<i64, usize>,
     /// One past the highest offset handed out.
     next: i64,
     /// Being worked on right now.
@@ -23,7 +23,7 @@ struct Partition {
 
 impl Partition {
     fn safe(&self) -> i64 {
-        self.unfinished.first().copied().unwrap_or(self.next)
+        self.unfinished.first_key_value().map_or(self.next, |(first, _)| *first)
     }
 }
 
@@ -52,12 +52,12 @@ pub struct Tracker {
     idle: Condvar,
 }
 
-/// The right to work on one record.
+/// The right to work on a record, or on some in a row of one partition.
 #[derive(Debug)]
 pub struct Ticket {
     tracker: std::sync::Arc<Tracker>,
     place: Place,
-    offset: i64,
+    first: i64,
     epoch: u64,
     assignment: u64,
     started: bool,
@@ -73,10 +73,17 @@ impl Tracker {
         let mut state = self.lock();
         let (epoch, assignment) = (state.epoch, state.assignment);
         let partition = state.partitions.entry(place).or_default();
-        partition.unfinished.insert(offset);
+        partition.unfinished.insert(offset, 1);
         partition.next = partition.next.max(offset + 1);
         drop(state);
-        Ticket { tracker: std::sync::Arc::clone(self), place, offset, epoch, assignment, started: false }
+        Ticket {
+            tracker: std::sync::Arc::clone(self),
+            place,
+            first: offset,
+            epoch,
+            assignment,
+            started: false,
+        }
     }
 
     /// Voids all tickets that have not been started, and returns the new epoch.
@@ -131,11 +138,31 @@ impl Tracker {
 
     /// Returns the number of records that were read and are not finished.
     pub fn in_flight(&self) -> usize {
-        self.lock().partitions.values().map(|partition| partition.unfinished.len()).sum()
+        self.lock().partitions.values().map(|partition| partition.unfinished.values().sum::<usize>()).sum()
     }
 }
 
 impl Ticket {
+    /// Takes in the record that was read next from the same partition. `false` means that the partition was taken away
+    /// in between, and perhaps given back: the record is of another assignment and needs a ticket of its own.
+    #[must_use]
+    pub fn extend(&mut self, offset: i64) -> bool {
+        let mut state = self.tracker.lock();
+        if state.epoch != self.epoch {
+            return false;
+        }
+        let Some(partition) = state.partitions.get_mut(&self.place) else { return false };
+        let Some(records) = partition.unfinished.get_mut(&self.first) else { return false };
+        *records += 1;
+        partition.next = partition.next.max(offset + 1);
+        true
+    }
+
+    /// Returns the partition it is for.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
     /// Begins the work. `false` means that the partition was taken away: drop the record, someone else will read it.
     #[must_use]
     pub fn start(&mut self) -> bool {
@@ -173,7 +200,7 @@ impl Ticket {
         if state.assignment == self.assignment
             && let Some(partition) = state.partitions.get_mut(&self.place)
         {
-            partition.unfinished.remove(&self.offset);
+            partition.unfinished.remove(&self.first);
         }
     }
 }
@@ -213,6 +240,31 @@ mod tests {
         tickets.remove(0).finish();
         assert_eq!(tracker.progress(), [(PLACE, 13)]);
         assert_eq!(tracker.progress(), []);
+    }
+
+    #[test]
+    fn records_of_one_ticket_are_let_go_together() {
+        let tracker = Arc::new(Tracker::default());
+        let mut ticket = tracker.issue(PLACE, 10);
+        // retention and compaction leave holes
+        assert!(ticket.extend(11) && ticket.extend(15));
+        assert_eq!(tracker.in_flight(), 3);
+        assert_eq!(tracker.progress(), [(PLACE, 10)]);
+        ticket.finish();
+        assert_eq!(tracker.progress(), [(PLACE, 16)]);
+        assert_eq!(tracker.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_ticket_takes_in_no_record_of_the_next_assignment() {
+        let tracker = Arc::new(Tracker::default());
+        let mut ticket = tracker.issue(PLACE, 10);
+        tracker.void();
+        assert!(!ticket.extend(11), "it must not begin any more, and 11 must not be lost with it");
+        tracker.clear();
+        let mut ticket = tracker.issue(PLACE, 10);
+        tracker.clear();
+        assert!(!ticket.extend(11));
     }
 
     #[test]

@@ -204,8 +204,8 @@ impl Task for Tally {
         Output::default()
     }
 
-    fn snapshot(&mut self) -> Vec<Part> {
-        Vec::new()
+    fn snapshot(&mut self) -> Box<dyn Iterator<Item = Part> + Send + '_> {
+        Box::new(std::iter::empty())
     }
 
     fn saved(&mut self) {}
@@ -226,9 +226,11 @@ async fn a_task_in_memory_survives_a_record_it_panics_on_and_one_of_another_vers
         topics: vec![Topic::SimFaults],
         state: Topic::DetectionState,
         snapshot_every: Duration::from_millis(100),
+        snapshot_rate: 1e6,
     };
     let (name, seen) = (place.name.clone(), Arc::clone(&place.seen));
-    let make = move |_, _| Tally { place: name.clone(), seen: Arc::clone(&seen) };
+    let make =
+        move |_, _: &mut dyn Iterator<Item = Part>| Tally { place: name.clone(), seen: Arc::clone(&seen) };
     let (kafka, shutdown) = (place.bench.common.kafka.clone(), CancellationToken::new());
     let stop = shutdown.clone();
     let running = tokio::spawn(async move { partitioned::run(&kafka, settings, make, stop).await });
