@@ -8,6 +8,7 @@ pub mod lag;
 pub mod partitioned;
 pub mod producer;
 pub mod reader;
+pub mod tick;
 pub mod tracker;
 pub mod window;
 

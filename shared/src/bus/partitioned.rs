@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::reader::{From, Reader};
+use super::tick::{self, Ticker};
 use super::tracker::Ticket;
 use super::{Consumer, Error, Options, Producer, Record, dead_letter};
 use crate::error::panic_message;
@@ -45,6 +46,13 @@ pub struct Part {
 pub trait Task: Send + 'static {
     /// Takes one record. Skips what the state already reflects. `timestamp_ms` is the record's own time.
     fn record(&mut self, topic: Topic, offset: i64, timestamp_ms: i64, payload: &[u8]) -> Output;
+
+    /// Returns how long nothing must have come on `topic` for it to mean something to this partition. A record that
+    /// says so ([`tick`](super::tick)) is then written to the topic. Nothing is written by default.
+    fn patience(&self, topic: Topic) -> Option<Duration> {
+        let _ = topic;
+        None
+    }
 
     /// Returns the parts that have changed since the last snapshot that was [`Task::saved`], each with the offsets it
     /// reflects, in the order they must be written.
@@ -143,6 +151,7 @@ async fn work<T: Task, M: Fn(i32, Vec<Part>) -> T + Send + Sync + 'static>(
     let mut journal = Journal { done: Vec::new(), pending: Vec::new() };
     let mut ticks = tokio::time::interval(settings.snapshot_every);
     ticks.tick().await;
+    let (mut ticker, mut looks) = (Ticker::new(&settings.topics), tokio::time::interval(tick::LOOK));
     loop {
         let revoked = *revocations.borrow_and_update() > epoch;
         if revoked {
@@ -154,9 +163,14 @@ async fn work<T: Task, M: Fn(i32, Vec<Part>) -> T + Send + Sync + 'static>(
             _ = ticks.tick() => {
                 journal.settle(&settings, &producer, partition, &mut task).await?;
             }
+            _ = looks.tick() => for topic in ticker.due(&task) {
+                let tick = producer.enqueue_at(topic, Some(partition), None, &Vec::new(), tick::TICK).await?;
+                journal.pending.push(tick);
+            },
             record = records.recv() => match record {
                 None => break,
                 Some(mut record) => {
+                    ticker.hear(record.topic);
                     if !record.ticket.start() {
                         continue;
                     }
