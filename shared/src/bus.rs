@@ -9,6 +9,7 @@ mod pace;
 pub mod partitioned;
 pub mod producer;
 pub mod reader;
+pub mod tick;
 pub mod tracker;
 pub mod window;
 

@@ -28,6 +28,8 @@ const MEAN_LIMIT: f64 = 6.0;
 const MEAN_RATE: f64 = 0.25;
 /// Spread of that mean over the spread of independent samples, sqrt(w / (2 - w)).
 const MEAN_SPREAD: f64 = 0.378;
+/// Largest correlation of neighbours that is believed.
+const MOST_ALIKE: f64 = 0.9;
 /// How far above the reach of the noise a sample has to be.
 const REACH_MARGIN: f64 = 1.3;
 /// Farthest the noise is believed to reach, in spreads.
@@ -144,8 +146,6 @@ impl Baseline {
             (Direction::Down, down, self.reach_down)
         };
         self.mean += MEAN_RATE * (deviation.clamp(-MEAN_LIMIT * down, MEAN_LIMIT * up) - self.mean);
-        let side = if self.mean >= 0.0 { up } else { down };
-        let mean_spread = (MEAN_SPREAD * side).max(TO_SPREAD * self.usual_mean * self.caution());
         let distance = deviation.abs() / spread;
         Reading {
             value,
@@ -153,8 +153,30 @@ impl Baseline {
             direction,
             distance,
             novelty: distance * NOTICED / reach.bar(),
-            shift: self.mean / mean_spread,
+            shift: self.shift_between(down, up),
         }
+    }
+
+    /// Returns how far the short mean lies from the level, in its own spreads; negative below.
+    pub fn shift(&self, meaning: &Meaning) -> f64 {
+        let (down, up) = self.spreads(meaning);
+        self.shift_between(down, up)
+    }
+
+    fn shift_between(&self, down: f64, up: f64) -> f64 {
+        let side = if self.mean >= 0.0 { up } else { down };
+        self.mean / (MEAN_SPREAD * side).max(TO_SPREAD * self.usual_mean * self.caution())
+    }
+
+    /// Returns the mean spread of both sides, and by how much the variance of a mean of many samples is larger than if
+    /// neighbours did not resemble each other. The latter takes the noise to be autoregressive of first order, for
+    /// which the variance of the short mean gives the correlation (Lucas and Saccucci, Technometrics 32 (1990)).
+    pub fn scatter(&self, meaning: &Meaning) -> (f64, f64) {
+        let spread = (TO_SPREAD * 0.5 * (self.above + self.below)).max(meaning.floor(self.level));
+        let inflation = (TO_SPREAD * self.usual_mean / (MEAN_SPREAD * spread)).powi(2).max(1.0);
+        let alike = (inflation - 1.0) / (inflation + 1.0) / (1.0 - MEAN_RATE);
+        let alike = alike.min(MOST_ALIKE);
+        (spread, (1.0 + alike) / (1.0 - alike))
     }
 
     /// Learns from a sample that was found normal, once [`LATE`] more have been. `memory` is how many samples the level

@@ -15,11 +15,15 @@ use crate::alert::Report;
 use crate::config::Settings;
 use crate::explain;
 use crate::index::Index;
+use crate::joint::{self, Joint};
 use crate::logs::Book;
 use crate::outcome::Reason;
 pub use crate::outcome::{At, Outcome};
+use crate::pace::Pace;
+use crate::regression::Rollout;
 use crate::sample::{self, Sample};
 use crate::series::{Change, Series};
+use crate::silence::{Due, Rhythm};
 use crate::snapshot::{Deployed, PartitionState, ServiceState, ServiceView};
 pub use crate::snapshot::{Offsets, Record, Snapshot, Version};
 
@@ -37,6 +41,9 @@ struct Service {
     by_metric: Index,
     logs: Book,
     deployed: Option<Deployed>,
+    rhythm: Rhythm,
+    joint: Option<Box<Joint>>,
+    rollout: Option<Box<Rollout>>,
     /// What the snapshot it was restored from already reflects.
     restored: Offsets,
     /// Version of the partition at its last change.
@@ -67,6 +74,9 @@ pub struct Partition {
     reader: sample::Reader,
     series: usize,
     newest_ms: Option<i64>,
+    pace: Pace,
+    /// No service has fallen silent, or been given up, before then.
+    due: Due,
     applied: Offsets,
     /// Counts the records that were taken in.
     version: u64,
@@ -86,6 +96,8 @@ impl Partition {
             reader: sample::Reader::default(),
             series: 0,
             newest_ms: None,
+            pace: Pace::default(),
+            due: Due::NOW,
             applied: Offsets::default(),
             version: 0,
             saved: 0,
@@ -115,6 +127,7 @@ impl Partition {
                     if state.applied.metrics >= partition.applied.metrics {
                         partition.applied = state.applied;
                         partition.newest_ms = state.newest_ms;
+                        partition.pace = state.pace;
                     }
                 })
             } else {
@@ -142,6 +155,9 @@ impl Partition {
     pub fn metrics(&mut self, payload: &[u8], at: At) -> Outcome {
         let mut outcome = Outcome::default();
         self.version += 1;
+        if sample::is_tick(payload) {
+            self.pace.tick(at.timestamp_ms);
+        }
         let mut reader = std::mem::take(&mut self.reader);
         let read = reader.read(payload, |sample| match self.sample(sample, at, &mut outcome) {
             Ok(()) => outcome.used += 1,
@@ -149,6 +165,7 @@ impl Partition {
         });
         self.reader = reader;
         outcome.refused = read.err();
+        self.listen(at, &mut outcome);
         self.applied.metrics = self.applied.metrics.max(at.offset);
         outcome
     }
@@ -189,9 +206,13 @@ impl Partition {
         }
         self.context(&record.environment, &record.service, record.ts_ms, at, |service| {
             let newer = service.deployed.as_ref().is_none_or(|deployed| deployed.ts_ms <= record.ts_ms);
-            if at.offset > service.restored.deployments && newer {
-                service.deployed =
-                    Some(Deployed { version: record.version.as_str().into(), ts_ms: record.ts_ms });
+            let deployed = Deployed { version: record.version.as_str().into(), ts_ms: record.ts_ms };
+            if at.offset > service.restored.deployments
+                && newer
+                && service.deployed.as_ref() != Some(&deployed)
+            {
+                service.rollout = Rollout::begin(service.rollout.take(), &deployed, &service.series);
+                service.deployed = Some(deployed);
             }
         })
     }
@@ -215,10 +236,14 @@ impl Partition {
                 series: &service.series,
                 logs: &service.logs,
                 deployed: service.deployed.as_ref(),
+                rhythm: &service.rhythm,
+                joint: service.joint.as_deref(),
+                rollout: service.rollout.as_deref(),
             }),
         });
         let own = (self.version > self.saved).then(|| {
-            let state = PartitionState { applied: self.applied, newest_ms: self.newest_ms };
+            let state =
+                PartitionState { applied: self.applied, newest_ms: self.newest_ms, pace: self.pace };
             Record { key: self.number.to_string(), value: crate::snapshot::write(&state) }
         });
         services.chain(own)
@@ -250,18 +275,33 @@ impl Partition {
         self.newest_ms
     }
 
+    /// Returns how long nothing must have come for it to mean something, milliseconds; nothing if it never would.
+    pub fn patience_ms(&self) -> Option<i64> {
+        let gone_after_ms = self.settings.gone_after_ms();
+        let due = self.services.iter().map(|service| service.rhythm.due(gone_after_ms));
+        let remaining_ms = due.fold(Due::NEVER, Due::min).remaining_ms(self.pace.now())?;
+        // one more, for it has to be past
+        Some(remaining_ms.saturating_add(1).min(self.pace.leap_ms()))
+    }
+
     /// Takes one sample and adds the anomalies that are due.
     fn sample(&mut self, sample: &Sample<'_>, at: At, outcome: &mut Outcome) -> Result<(), Reason> {
         if self.is_ahead(sample.ts_ms, at) {
             return Err(Reason::Ahead);
         }
         self.newest_ms = self.newest_ms.max(Some(sample.ts_ms));
+        self.pace.sample(sample.ts_ms, at.timestamp_ms);
         let environment = sample.environment();
         let slot = self.service(environment, &sample.service)?;
         let service = &mut self.services[slot];
         if at.offset <= service.restored.metrics {
             return Ok(());
         }
+        service.version = self.version;
+        if let Some(report) = service.rhythm.hear(&service.name, sample.ts_ms, self.pace.now()) {
+            outcome.add(service.report(report), false);
+        }
+        self.due = self.due.min(service.rhythm.due(self.settings.gone_after_ms()));
         let place = if let Some(place) = service.find(&sample.metric) {
             place
         } else {
@@ -273,12 +313,39 @@ impl Partition {
             self.series += 1;
             service.add(Series::new(&sample.metric, sample.unit(), &self.settings))
         };
-        service.version = self.version;
+        if let Some(report) = service.listen_to_all(place, sample.ts_ms, &self.settings) {
+            let is_decision = report.is_decision;
+            outcome.add(service.report(report), is_decision);
+        }
         let change = service.series[place].observe(sample.ts_ms, sample.value, &self.settings)?;
         if let Some(change) = change {
             outcome.add(service.anomaly(place, &change, sample.ts_ms), change.is_decision);
         }
+        if let Some(report) = service.compare(place, &self.settings) {
+            let is_decision = report.is_decision;
+            outcome.add(service.report(report), is_decision);
+        }
         Ok(())
+    }
+
+    /// Looks for services that have fallen silent, once one may have.
+    fn listen(&mut self, at: At, outcome: &mut Outcome) {
+        let now = self.pace.now();
+        if !self.due.is_past(now) {
+            return;
+        }
+        let gone_after_ms = self.settings.gone_after_ms();
+        self.due = Due::NEVER;
+        for service in &mut self.services {
+            if at.offset > service.restored.metrics
+                && let Some(report) = service.rhythm.judge(&service.name, now, gone_after_ms)
+            {
+                service.version = self.version;
+                let is_decision = report.is_decision;
+                outcome.add(service.report(report), is_decision);
+            }
+            self.due = self.due.min(service.rhythm.due(gone_after_ms));
+        }
     }
 
     /// Finds the service of a log line or a deployment and lets `take` change it.
@@ -332,6 +399,9 @@ impl Partition {
             by_metric: Index::default(),
             logs: Book::default(),
             deployed: None,
+            rhythm: Rhythm::default(),
+            joint: None,
+            rollout: None,
             restored: Offsets::default(),
             version: self.version,
         }))
@@ -345,6 +415,9 @@ impl Partition {
             by_metric: Index::default(),
             logs: state.logs,
             deployed: state.deployed,
+            rhythm: state.rhythm,
+            joint: state.joint,
+            rollout: state.rollout,
             restored: state.applied,
             version: 0,
         };
@@ -382,6 +455,26 @@ impl Service {
     fn find(&mut self, metric: &str) -> Option<usize> {
         let series = &self.series;
         self.by_metric.find(("", metric), |place| *series[place].metric == *metric)
+    }
+
+    /// Judges all series together, if a round of them ends with the sample that one of them is about to take.
+    fn listen_to_all(&mut self, place: usize, ts_ms: i64, settings: &Settings) -> Option<Report> {
+        if self.series.len() < joint::FEWEST {
+            return None;
+        }
+        let before_ms = self.series[place].last_ms();
+        let joint = self.joint.get_or_insert_with(|| Box::new(Joint::new(ts_ms)));
+        joint.note(&self.name, &self.series, before_ms, ts_ms, settings)
+    }
+
+    /// Compares the sample that a series has just taken with what was before a deployment.
+    fn compare(&mut self, place: usize, settings: &Settings) -> Option<Report> {
+        let rollout = self.rollout.as_mut()?;
+        let report = rollout.observe(place, &self.series[place], &self.name, settings);
+        if rollout.is_over() {
+            self.rollout = None;
+        }
+        report
     }
 
     /// Writes down a change of one series with all that is known beside it.
@@ -428,7 +521,6 @@ impl Service {
     }
 
     /// Writes down what a rule reports, with all that is known beside it.
-    #[expect(dead_code, reason = "rules come next")]
     fn report(&self, report: Report) -> Anomaly {
         let Report { alert, verdict, at_ms, .. } = report;
         Anomaly {

@@ -19,6 +19,8 @@ const MAGNITUDE: f64 = 1e100;
 const EARLIEST_MS: i64 = 946_684_800_000;
 /// Longest name, bytes.
 const NAME: usize = 256;
+/// Length from which a record is no tick, bytes.
+const TICK: usize = 16;
 /// Reasons that are spelled out for one record.
 const REASONS: usize = 5;
 
@@ -108,6 +110,11 @@ pub(crate) fn sized(payload: &[u8]) -> Result<(), Refusal> {
         1..=MAX_PAYLOAD => Ok(()),
         long => Err(Refusal::TooLarge(long)),
     }
+}
+
+/// Tells whether a record is a tick: an array without samples, which only says that time has passed.
+pub fn is_tick(payload: &[u8]) -> bool {
+    payload.len() < TICK && payload.trim_ascii() == b"[]"
 }
 
 /// Reads records. Keeps its working memory from one to the next.

@@ -17,6 +17,8 @@ const STIRRING: f64 = 2.0;
 const STIRRING_LIMIT: i32 = 16;
 /// A gap of this many intervals makes what was just before it irrelevant.
 const GAP: f64 = 10.0;
+/// Intervals for which the last sample stands for the series.
+const FRESH: f64 = 1.5;
 /// Longest memory of the baseline, milliseconds, with which its level still follows the day.
 const LOCAL_MS: f64 = 6.0 * 3_600_000.0;
 /// Memory of the cadence, in samples.
@@ -176,6 +178,31 @@ impl Series {
         let Point { ts_ms, value } = self.samples.newest()?;
         let fresh = at_ms.saturating_sub(ts_ms) as f64 <= GAP * self.interval_ms;
         (self.baseline.is_founded() && fresh).then(|| (value, self.baseline.band(&self.meaning)))
+    }
+
+    /// Returns how far the last few samples lie from the level, in spreads of their mean; nothing if that cannot be
+    /// told: there is no recent sample, no baseline yet, or one that cannot follow the day.
+    pub fn shift(&self, at_ms: i64, settings: &Settings) -> Option<f64> {
+        let age = at_ms.saturating_sub(self.last_ms) as f64;
+        let is_told =
+            self.baseline.is_founded() && age <= FRESH * self.interval_ms && self.is_local(settings);
+        is_told.then(|| self.baseline.shift(&self.meaning))
+    }
+
+    /// Returns the spread, and how much the likeness of neighbours adds to the variance of a mean; nothing before there
+    /// is a baseline.
+    pub fn scatter(&self) -> Option<(f64, f64)> {
+        self.baseline.is_founded().then(|| self.baseline.scatter(&self.meaning))
+    }
+
+    /// Returns the newest sample, as it is judged.
+    pub fn newest(&self) -> Option<Point> {
+        self.samples.newest()
+    }
+
+    /// Returns the event time of the newest sample, milliseconds; the earliest of all before the first.
+    pub fn last_ms(&self) -> i64 {
+        self.last_ms
     }
 
     /// Returns what the metric means.

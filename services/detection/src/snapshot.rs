@@ -7,12 +7,16 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::joint::Joint;
 use crate::logs::Book;
+use crate::pace::Pace;
+use crate::regression::Rollout;
 use crate::series::Series;
+use crate::silence::Rhythm;
 
 /// Format of the values; a change of any type below needs another one. State of another format is not read, and the
 /// series warm up again.
-pub const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 3;
 
 /// The last record of each input topic that has been taken in; -1 before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +83,7 @@ pub struct Deployed {
 pub(crate) struct PartitionState {
     pub(crate) applied: Offsets,
     pub(crate) newest_ms: Option<i64>,
+    pub(crate) pace: Pace,
 }
 
 /// One service, to be written.
@@ -90,6 +95,9 @@ pub(crate) struct ServiceView<'a> {
     pub(crate) series: &'a [Series],
     pub(crate) logs: &'a Book,
     pub(crate) deployed: Option<&'a Deployed>,
+    pub(crate) rhythm: &'a Rhythm,
+    pub(crate) joint: Option<&'a Joint>,
+    pub(crate) rollout: Option<&'a Rollout>,
 }
 
 /// One service, as it was read. The fields are those of [`ServiceView`], in the same order.
@@ -101,6 +109,9 @@ pub(crate) struct ServiceState {
     pub(crate) series: Vec<Series>,
     pub(crate) logs: Book,
     pub(crate) deployed: Option<Deployed>,
+    pub(crate) rhythm: Rhythm,
+    pub(crate) joint: Option<Box<Joint>>,
+    pub(crate) rollout: Option<Box<Rollout>>,
 }
 
 pub(crate) fn write<T: Serialize>(state: &T) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! A partition as the runtime of partitioned stages wants it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::bus::partitioned::{Output, Part, Task};
 use shared::events::{Event as _, Outgoing, Topic};
@@ -68,6 +69,14 @@ impl Task for Assigned {
         self.used.count(topic, outcome.used);
         metrics::count(topic.name(), &outcome);
         Self::output(outcome)
+    }
+
+    fn patience(&self, topic: Topic) -> Option<Duration> {
+        let ms = match topic {
+            Topic::RawMetrics => self.partition.patience_ms(),
+            _ => None,
+        };
+        ms.map(|ms| Duration::from_millis(ms.max(0).unsigned_abs()))
     }
 
     fn snapshot(&mut self) -> Box<dyn Iterator<Item = Part> + Send + '_> {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::consumer::Batch;
 use super::pace::Pace;
 use super::reader::{From, Reader};
+use super::tick::{self, Ticker};
 use super::tracker::Ticket;
 use super::{Batches, Error, Message, Options, Producer, dead_letter};
 use crate::error::panic_message;
@@ -54,6 +55,13 @@ pub struct Part {
 pub trait Task: Send + 'static {
     /// Takes one record. Skips what the state already reflects. `timestamp_ms` is the record's own time.
     fn record(&mut self, topic: Topic, offset: i64, timestamp_ms: i64, payload: &[u8]) -> Output;
+
+    /// Returns how long nothing must have come on `topic` for it to mean something to this partition. A record that
+    /// says so ([`tick`](super::tick)) is then written to the topic. Nothing is written by default.
+    fn patience(&self, topic: Topic) -> Option<Duration> {
+        let _ = topic;
+        None
+    }
 
     /// Returns the parts that have changed since the last snapshot that was [`Task::saved`], each with the offsets it
     /// reflects, in the order they must be written. Each is made when it is asked for.
@@ -159,6 +167,8 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
         let mut journal = Journal { done: Vec::new(), pending: Vec::new() };
         let due = tokio::time::sleep(self.settings.snapshot_every);
         tokio::pin!(due);
+        let (mut ticker, mut looks) =
+            (Ticker::new(&self.settings.topics), tokio::time::interval(tick::LOOK));
         loop {
             let revoked = *revocations.borrow_and_update() > epoch;
             if revoked {
@@ -168,9 +178,18 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
                 biased;
                 _ = revocations.changed() => continue,
                 () = &mut due => true,
+                _ = looks.tick() => {
+                    for topic in ticker.due(&task) {
+                        let (place, headers) = (Some(partition), Vec::new());
+                        let tick = self.producer.enqueue_at(topic, place, None, &headers, tick::TICK).await?;
+                        journal.pending.push(tick);
+                    }
+                    continue;
+                }
                 batch = batches.recv() => match batch {
                     None => break,
                     Some(batch) => {
+                        ticker.hear(batch.ticket.place().0);
                         self.take(&mut task, &mut journal, batch).await?;
                         journal.done.len() >= UNSAVED
                     }

@@ -12,3 +12,4 @@ mod replay;
 mod schemas;
 mod stage;
 mod store;
+mod ticks;

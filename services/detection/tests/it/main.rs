@@ -5,8 +5,11 @@
 mod fire;
 mod found;
 mod hostile;
+mod joint;
 mod quiet;
 mod reference;
+mod regression;
 mod replay;
 mod restart;
 mod shop;
+mod silence;

@@ -19,16 +19,26 @@ enum Input {
 /// An anomaly's identity, and its bytes.
 type Told = BTreeMap<(String, u32), String>;
 
-/// Writes a log in which two services burn now and then, among repeated, late and broken records.
+/// Writes a log in which two services burn now and then and one falls silent once, among ticks and repeated, late and
+/// broken records.
 fn input(seed: u64) -> Vec<Input> {
     let mut source = Source::new(Noise::Gaussian, seed);
     let mut log = Vec::new();
     for i in 0..400_i64 {
         let ts_ms = START_MS + i * 10_000;
+        if i % 7 == 0 {
+            log.push(Input::Metrics("[]".to_owned()));
+        }
         for (s, service) in ["payment", "user"].into_iter().enumerate() {
+            if service == "user" && (210..235).contains(&i) {
+                continue;
+            }
             let burns = (i / 25 + s as i64 + seed as i64) % 4 == 3;
             let latency = 380.0 * (1.0 + 0.05 * source.draw()) * if burns { 5.0 } else { 1.0 };
             let rate = 80.0 * (1.0 + 0.05 * source.draw());
+            // now and then all a little worse, and since a deployment some of it for good
+            let worse = if i % 100 > 80 { 1.1 } else { 1.0 };
+            let cpu = 30.0 * (1.0 + 0.05 * source.draw()) * worse * if i > 270 { 1.15 } else { 1.0 };
             let stamp = if source.draw() > 2.2 { ts_ms - 10_000 } else { ts_ms };
             let sample = |metric: &str, value: f64| {
                 format!(r#"{{"service":"{service}","metric":"{metric}","value":{value},"ts_ms":{stamp}}}"#)
@@ -36,11 +46,17 @@ fn input(seed: u64) -> Vec<Input> {
             let broken = if source.draw() > 2.0 { "null" } else { r#"{"service":"x"}"# };
             log.push(Input::Metrics(match i % 10 {
                 9 => format!(
-                    "[{},{broken},{}]",
-                    sample("latency_p99_ms", latency),
-                    sample("request_rate", rate)
+                    "[{},{broken},{},{}]",
+                    sample("latency_p99_ms", latency * worse),
+                    sample("request_rate", rate / worse),
+                    sample("cpu_percent", cpu)
                 ),
-                _ => format!("[{},{}]", sample("latency_p99_ms", latency), sample("request_rate", rate)),
+                _ => format!(
+                    "[{},{},{}]",
+                    sample("latency_p99_ms", latency * worse),
+                    sample("request_rate", rate / worse),
+                    sample("cpu_percent", cpu)
+                ),
             }));
             if burns {
                 log.push(Input::Log(format!(
@@ -62,7 +78,7 @@ fn feed(partition: &mut Partition, log: &[Input], from: Offsets, to: usize, told
     // each topic counts its own offsets
     let mut next = Offsets { metrics: 0, logs: 0, deployments: 0 };
     for input in &log[..to] {
-        let at = |offset: i64| At { offset, timestamp_ms: START_MS + 400 * 10_000 };
+        let at = |offset: i64| At { offset, timestamp_ms: START_MS + offset * 5_000 };
         let mut outcome = Outcome::default();
         match input {
             Input::Metrics(payload) => {
@@ -141,6 +157,14 @@ fn the_log_of_this_test_has_all_kinds_of_anomalies() {
         let name = format!(r#""status":"{status}""#);
         assert!(told.values().any(|anomaly| anomaly.contains(&name)), "no {status}");
     }
+    for words in [
+        "has reported nothing since",
+        "reports again",
+        "moved a little and together",
+        "cpu_percent:regression",
+    ] {
+        assert!(told.values().any(|anomaly| anomaly.contains(words)), "no {words}");
+    }
     assert!(told.values().any(|anomaly| anomaly.contains("call <*> failed")));
     assert!(told.values().any(|anomaly| anomaly.contains("was deployed")));
 }
@@ -176,8 +200,8 @@ fn a_snapshot_holds_what_has_changed_and_stays_small() {
     feed(&mut partition, &input(1), Offsets::default(), 700, &mut Told::new());
     let snapshot = partition.snapshot();
     assert_eq!(snapshot.records.len(), 3);
-    // two series a service, and its log book
-    assert!(snapshot.records[0].value.len() < 2 * 1800 + 500, "{} bytes", snapshot.records[0].value.len());
+    // three series a service, its log book, and what is said of all together
+    assert!(snapshot.records[0].value.len() < 3 * 1800 + 900, "{} bytes", snapshot.records[0].value.len());
     assert_eq!(partition.snapshot(), snapshot, "nothing is forgotten before it is saved");
     partition.saved(snapshot.version);
     assert!(partition.snapshot().records.is_empty());

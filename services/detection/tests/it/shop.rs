@@ -30,7 +30,7 @@ pub(crate) const SERVICES: [(&str, [f64; 7]); 6] = [
 ];
 
 /// Standard deviation and daily amplitude of each metric, as parts of its level.
-const SPREAD: [f64; 7] = [0.05, 0.2, 0.05, 0.05, 0.025, 0.05, 0.1];
+pub(crate) const SPREAD: [f64; 7] = [0.05, 0.2, 0.05, 0.05, 0.025, 0.05, 0.1];
 const DAILY: [f64; 7] = [0.4, 0.0, 0.15, 0.3, 0.05, 0.3, 0.0];
 
 #[derive(Debug, Clone, Copy, PartialEq)]

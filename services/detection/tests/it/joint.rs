@@ -1,0 +1,147 @@
+//! Several small deviations of one service are found together, and what its series share every day is not.
+
+use detection::Settings;
+use detection::joint::Joint;
+use detection::series::Series;
+use shared::events::anomaly::Status;
+
+use crate::shop::{METRICS, Noise, SERVICES, SPREAD, START_MS, Source, healthy};
+
+/// One service whose seven series are judged together.
+struct Service {
+    bases: [f64; 7],
+    series: Vec<Series>,
+    sources: Vec<Source>,
+    joint: Joint,
+    settings: Settings,
+    interval_ms: i64,
+    at_ms: i64,
+    /// Revisions of the joint alert, and whether a series fired, by tick.
+    told: Vec<(Status, String)>,
+    fired: u32,
+}
+
+impl Service {
+    fn new(service: usize, noise: Noise, interval_ms: i64, seed: u64) -> Self {
+        let settings = Settings::default();
+        Self {
+            bases: SERVICES[service].1,
+            series: METRICS.iter().map(|(name, unit)| Series::new(name, unit, &settings)).collect(),
+            sources: (0..7)
+                .map(|metric| Source::new(noise, seed * 1000 + service as u64 * 7 + metric))
+                .collect(),
+            joint: Joint::new(START_MS),
+            settings,
+            interval_ms,
+            at_ms: START_MS,
+            told: Vec::new(),
+            fired: 0,
+        }
+    }
+
+    /// Takes samples whose series are moved by so many of their spreads.
+    fn take(&mut self, samples: i64, moved: [f64; 7]) {
+        for _ in 0..samples {
+            self.at_ms += self.interval_ms;
+            for (metric, source) in self.sources.iter_mut().enumerate() {
+                let base = self.bases[metric];
+                let value = healthy(base, metric, self.at_ms, source) + moved[metric] * SPREAD[metric] * base;
+                let before_ms = self.series[metric].last_ms();
+                let report = self.joint.note("shop", &self.series, before_ms, self.at_ms, &self.settings);
+                self.told.extend(report.map(|report| (report.alert.status, report.explanation)));
+                let change = self.series[metric].observe(self.at_ms, value, &self.settings).unwrap();
+                let fires = change.is_some_and(|change| change.episode.status == Status::Firing);
+                self.fired += u32::from(fires);
+            }
+        }
+    }
+
+    fn fires(&self) -> usize {
+        self.told.iter().filter(|(status, _)| *status == Status::Firing).count()
+    }
+}
+
+/// Runs the healthy shop; returns how often it was suspected and how often it fired.
+fn quiet(noise: Noise, interval_ms: i64, days: i64) -> (usize, usize) {
+    let mut all = (0, 0);
+    for service in 0..SERVICES.len() {
+        let mut watched = Service::new(service, noise, interval_ms, 1);
+        watched.take(days * 86_400_000 / interval_ms, [0.0; 7]);
+        all.0 += watched.told.iter().filter(|(status, _)| *status == Status::Suspect).count();
+        all.1 += watched.fires();
+    }
+    all
+}
+
+#[test]
+fn a_healthy_shop_that_follows_the_day_fires_nothing_together() {
+    let days = std::env::var("JOINT_DAYS").ok().and_then(|days| days.parse().ok()).unwrap_or(1);
+    for noise in [
+        Noise::Uniform,
+        Noise::Gaussian,
+        Noise::Skewed(0.4),
+        Noise::Bursty,
+        Noise::Sluggish(0.5),
+        Noise::Sluggish(0.9),
+    ] {
+        for (interval_ms, days) in [(10_000, days), (60_000, 3 * days), (300_000, 3 * days)] {
+            let (suspects, firing) = quiet(noise, interval_ms, days);
+            println!("{noise:?} {interval_ms} ms, {days} days: {suspects} suspected, {firing} fired");
+            assert_eq!(firing, 0, "{noise:?} {interval_ms} ms");
+            assert!(suspects <= 3 * days as usize, "{noise:?} {interval_ms} ms: {suspects} suspected");
+        }
+    }
+}
+
+#[test]
+fn five_series_that_move_by_two_spreads_are_found_together() {
+    let mut delays = Vec::new();
+    let (mut by_one, mut suspected) = (0, 0);
+    for seed in 0..200 {
+        let mut service = Service::new(2, Noise::Gaussian, 10_000, seed);
+        service.take(400, [0.0; 7]);
+        assert!(service.told.is_empty(), "seed {seed}: {:?}", service.told);
+        let moved = [0.0, 2.0, 2.2, 2.0, 0.0, 2.0, 2.2];
+        for sample in 1..=20 {
+            service.take(1, moved);
+            if service.fires() > 0 {
+                delays.push(sample);
+                break;
+            }
+        }
+        suspected += usize::from(!service.told.is_empty());
+        by_one += usize::from(service.fired > 0);
+    }
+    delays.sort_unstable();
+    println!(
+        "{} of 200 found, {suspected} suspected, {by_one} by one series; delays {delays:?}",
+        delays.len()
+    );
+    assert!(delays.len() >= 180 && delays[100] <= 8, "{} found, {delays:?}", delays.len());
+}
+
+#[test]
+fn it_names_who_takes_part_and_is_over_when_they_are_back() {
+    let mut service = Service::new(2, Noise::Gaussian, 10_000, 3);
+    service.take(400, [0.0; 7]);
+    service.take(12, [0.0, 2.0, 2.2, 2.0, 0.0, 2.0, 2.2]);
+    let (status, sentence) = service.told.last().unwrap();
+    assert_eq!(*status, Status::Firing, "{sentence}");
+    assert!(sentence.contains("latency_p99_ms") && sentence.contains("above"), "{sentence}");
+    service.take(30, [0.0; 7]);
+    assert_eq!(service.told.last().unwrap().0, Status::Cleared);
+}
+
+#[test]
+fn more_load_alone_is_no_fault_and_one_series_that_fires_needs_no_help() {
+    // traffic, processor and connections together
+    let mut service = Service::new(0, Noise::Gaussian, 10_000, 5);
+    service.take(400, [0.0; 7]);
+    service.take(60, [2.2, 0.0, 0.0, 2.2, 0.0, 2.2, 0.0]);
+    assert_eq!(service.fires(), 0);
+    let mut service = Service::new(2, Noise::Gaussian, 10_000, 5);
+    service.take(400, [0.0; 7]);
+    service.take(60, [0.0, 2.0, 30.0, 2.0, 0.0, 2.0, 2.0]);
+    assert!(service.fired > 0);
+    assert_eq!(service.fires(), 0, "{:?}", service.told);
+}
