@@ -32,6 +32,8 @@ pub struct Settings {
     pub snapshot_every_s: u32,
     /// Corrections of what metrics mean.
     pub metrics: Vec<Override>,
+    /// What counts as a critical log line.
+    pub logs: crate::logs::Options,
 }
 
 impl Default for Settings {
@@ -48,6 +50,7 @@ impl Default for Settings {
             max_series_per_service: 500,
             snapshot_every_s: 5,
             metrics: Vec::new(),
+            logs: crate::logs::Options::default(),
         }
     }
 }
@@ -91,6 +94,7 @@ impl Section for Settings {
             require(ceiling, &format!("metrics: the ceiling of {} must be above 0", correction.metric));
             require(floor, &format!("metrics: the floor of {} must not be negative", correction.metric));
         }
+        problems.extend(self.logs.problems());
         problems
     }
 }

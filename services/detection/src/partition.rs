@@ -3,18 +3,20 @@
 //! Nothing here knows Kafka or the wall clock. What a partition decides follows from its records alone, so that the
 //! same log yields the same anomalies, also with a restart anywhere in between.
 
-use std::collections::{BTreeMap, HashMap};
+mod lines;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use shared::clock::from_ms;
 use shared::events::anomaly::{Anomaly, Context, Sibling};
-use shared::events::{Deployment, LogRecord, Refusal, decode};
+use shared::events::{Deployment, Refusal, decode};
 use shared::ids::AnomalyId;
 
 use crate::alert::Report;
 use crate::config::Settings;
 use crate::explain;
-use crate::logs::Book;
+use crate::logs::{Book, Clock, Phrases};
 use crate::outcome::Reason;
 pub use crate::outcome::{At, Outcome};
 use crate::sample::{self, Sample};
@@ -34,7 +36,8 @@ struct Service {
     name: Box<str>,
     series: Vec<Series>,
     by_metric: HashMap<Box<str>, usize>,
-    logs: Book,
+    /// Nothing before the first line.
+    logs: Option<Box<Book>>,
     deployed: Option<Deployed>,
     /// What the snapshot it was restored from already reflects.
     restored: Offsets,
@@ -63,6 +66,10 @@ pub struct Partition {
     index: HashMap<Box<str>, HashMap<Box<str>, usize>>,
     series: usize,
     newest_ms: Option<i64>,
+    log_clock: Clock,
+    /// When services with open log alerts have to be looked at, and their places.
+    log_alerts: BTreeSet<(i64, usize)>,
+    phrases: Arc<Phrases>,
     applied: Offsets,
     /// Counts the records that were taken in.
     version: u64,
@@ -75,11 +82,14 @@ impl Partition {
     pub fn new(number: i32, settings: Arc<Settings>) -> Self {
         Self {
             number,
+            phrases: Arc::new(Phrases::new(&settings.logs)),
             settings,
             services: Vec::new(),
             index: HashMap::new(),
             series: 0,
             newest_ms: None,
+            log_clock: Clock::default(),
+            log_alerts: BTreeSet::new(),
             applied: Offsets::default(),
             version: 0,
             saved: 0,
@@ -107,6 +117,7 @@ impl Partition {
                     if state.applied.metrics >= partition.applied.metrics {
                         partition.applied = state.applied;
                         partition.newest_ms = state.newest_ms;
+                        partition.log_clock = state.log_clock;
                     }
                 })
             } else {
@@ -138,26 +149,6 @@ impl Partition {
         outcome.refused = read.err();
         self.applied.metrics = self.applied.metrics.max(at.offset);
         outcome
-    }
-
-    /// Takes one record of `raw.logs`.
-    pub fn log(&mut self, payload: &[u8], at: At) -> Outcome {
-        self.version += 1;
-        self.applied.logs = self.applied.logs.max(at.offset);
-        let record: LogRecord = match decode(payload) {
-            Ok(record) => record,
-            Err(refusal) => return Outcome::refusing(refusal),
-        };
-        if let Err(reason) = sample::named("service", &record.service)
-            .and_then(|()| sample::named("environment", &record.environment))
-        {
-            return Outcome::refusing(Refusal::Invalid(reason));
-        }
-        self.context(&record.environment, &record.service, record.ts_ms, at, |service| {
-            if at.offset > service.restored.logs {
-                service.logs.add(record.level, &record.message, record.ts_ms);
-            }
-        })
     }
 
     /// Takes one record of `raw.deployments`.
@@ -198,13 +189,17 @@ impl Partition {
                     environment: &service.environment,
                     name: &service.name,
                     series: &service.series,
-                    logs: &service.logs,
+                    logs: service.logs.as_deref(),
                     deployed: service.deployed.as_ref(),
                 }),
             })
             .collect();
         if self.version > self.saved {
-            let state = PartitionState { applied: self.applied, newest_ms: self.newest_ms };
+            let state = PartitionState {
+                applied: self.applied,
+                newest_ms: self.newest_ms,
+                log_clock: self.log_clock,
+            };
             records.push(Record { key: self.number.to_string(), value: crate::snapshot::write(&state) });
         }
         Snapshot { records, version: self.version }
@@ -261,7 +256,7 @@ impl Partition {
         Ok(())
     }
 
-    /// Finds the service of a log line or a deployment and lets `take` change it.
+    /// Finds the service of a deployment and lets `take` change it.
     fn context(
         &mut self,
         environment: &str,
@@ -304,7 +299,7 @@ impl Partition {
             name: name.into(),
             series: Vec::new(),
             by_metric: HashMap::new(),
-            logs: Book::default(),
+            logs: None,
             deployed: None,
             restored: Offsets::default(),
             version: self.version,
@@ -327,7 +322,9 @@ impl Partition {
             service.add(series);
         }
         self.series += service.series.len();
-        self.enter(service);
+        let due_ms = service.logs.as_ref().and_then(|book| book.due_ms());
+        let slot = self.enter(service);
+        self.log_alerts.extend(due_ms.map(|due_ms| (due_ms, slot)));
     }
 
     fn enter(&mut self, service: Service) -> usize {
@@ -384,13 +381,12 @@ impl Service {
             context: Context {
                 samples: series.points().collect(),
                 siblings: self.siblings(place, ts_ms),
-                logs: self.logs.recent(ts_ms),
+                logs: self.recent_logs(ts_ms),
             },
         }
     }
 
     /// Writes down what a rule reports, with all that is known beside it.
-    #[expect(dead_code, reason = "rules come next")]
     fn report(&self, report: Report) -> Anomaly {
         let Report { alert, verdict, at_ms, .. } = report;
         Anomaly {
@@ -420,7 +416,7 @@ impl Service {
             context: Context {
                 samples: report.points,
                 siblings: self.siblings(usize::MAX, at_ms),
-                logs: self.logs.recent(at_ms),
+                logs: self.recent_logs(at_ms),
             },
         }
     }

@@ -7,12 +7,12 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::logs::Book;
+use crate::logs::{Book, Clock};
 use crate::series::Series;
 
 /// Format of the values; a change of any type below needs another one. State of another format is not read, and the
 /// series warm up again.
-pub const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 3;
 
 /// The last record of each input topic that has been taken in; -1 before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +74,7 @@ pub struct Deployed {
 pub(crate) struct PartitionState {
     pub(crate) applied: Offsets,
     pub(crate) newest_ms: Option<i64>,
+    pub(crate) log_clock: Clock,
 }
 
 /// One service, to be written.
@@ -83,7 +84,7 @@ pub(crate) struct ServiceView<'a> {
     pub(crate) environment: &'a str,
     pub(crate) name: &'a str,
     pub(crate) series: &'a [Series],
-    pub(crate) logs: &'a Book,
+    pub(crate) logs: Option<&'a Book>,
     pub(crate) deployed: Option<&'a Deployed>,
 }
 
@@ -94,7 +95,7 @@ pub(crate) struct ServiceState {
     pub(crate) environment: Box<str>,
     pub(crate) name: Box<str>,
     pub(crate) series: Vec<Series>,
-    pub(crate) logs: Book,
+    pub(crate) logs: Option<Box<Book>>,
     pub(crate) deployed: Option<Deployed>,
 }
 

@@ -5,6 +5,7 @@
 mod fire;
 mod found;
 mod hostile;
+mod logs;
 mod quiet;
 mod reference;
 mod replay;
