@@ -36,6 +36,8 @@ pub struct Settings {
     pub snapshot_mib_s: f64,
     /// Corrections of what metrics mean.
     pub metrics: Vec<Override>,
+    /// What counts as a critical log line.
+    pub logs: crate::logs::Options,
 }
 
 impl Default for Settings {
@@ -54,6 +56,7 @@ impl Default for Settings {
             snapshot_every_s: 5,
             snapshot_mib_s: 4.0,
             metrics: Vec::new(),
+            logs: crate::logs::Options::default(),
         }
     }
 }
@@ -102,6 +105,7 @@ impl Section for Settings {
             require(ceiling, &format!("metrics: the ceiling of {} must be above 0", correction.metric));
             require(floor, &format!("metrics: the floor of {} must not be negative", correction.metric));
         }
+        problems.extend(self.logs.problems());
         problems
     }
 }

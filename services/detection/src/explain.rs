@@ -11,7 +11,7 @@ use crate::meaning::Meaning;
 use crate::series::Change;
 
 /// A deployment that is this close before an episode is mentioned, milliseconds.
-const DEPLOYMENT_MS: i64 = 3_600_000;
+pub(crate) const DEPLOYMENT_MS: i64 = 3_600_000;
 
 /// What the sentence is about.
 #[derive(Debug, Clone, Copy)]

@@ -1,229 +1,303 @@
-//! The recent warnings and errors of one service, by shape.
+//! The log of one service: its templates, what is usual of them, and the alerts they raise.
 //!
-//! A shape is the line with everything that varies from line to line (numbers, ids, hexadecimal, quoted text) replaced
-//! by `<*>`. Only what a person would want to see beside an anomaly is kept; nothing is decided from it.
+//! Decided from `raw.logs` alone: time is the partition's [`Clock`], so that neither the other topics nor a service that
+//! has fallen silent matter. Lines are counted in windows of 10 s to a minute, shorter where more warnings and errors
+//! come. Each line belongs to one watch, so that one cause raises one alert.
+
+mod clock;
+mod critical;
+mod line;
+mod rate;
+mod telling;
+mod template;
+mod watch;
 
 use serde::{Deserialize, Serialize};
 use shared::clock::from_ms;
 use shared::events::anomaly::LogTemplate;
 use shared::events::raw::Level;
 
-/// Shapes that are kept per service.
-const SHAPES: usize = 32;
-/// Shapes that an anomaly carries.
+use crate::alert::Report;
+pub use clock::Clock;
+pub use critical::Options;
+pub(crate) use critical::Phrases;
+use rate::{Lesson, Rate, Score};
+use telling::Said;
+pub(crate) use telling::Scene;
+use template::{Line, Template};
+use watch::{Moment, Watch, Which};
+
+/// Templates that an anomaly carries.
 const TOLD: usize = 5;
-/// Characters that are kept of a line.
-const LINE: usize = 400;
-/// Length of one of the two windows in which lines are counted, milliseconds.
-const WINDOW_MS: i64 = 300_000;
-/// Letters from which a word of hexadecimal digits alone is taken for an id.
-const HEX_WORD: usize = 8;
+/// Shortest and longest window, milliseconds, and the longest while an alert is open.
+const SHORTEST_MS: i64 = 10_000;
+const LONGEST_MS: i64 = 60_000;
+const LONGEST_OPEN_MS: i64 = 30_000;
+/// Warnings and errors that a window is meant to hold.
+const AIM: f64 = 10.0;
+/// Time and lines after which the habits of a service are known; or such a time alone.
+const KNOWN_S: f64 = 280.0;
+const KNOWN_LINES: f64 = 50.0;
+const KNOWN_ALONE_S: f64 = 9000.0;
+/// Longest silence that is learnt as the usual, seconds: a service that is down teaches nothing.
+const SILENCE_S: f64 = 600.0;
+/// Time after which a new template is known, milliseconds.
+const NEW_MS: i64 = 3_600_000;
+/// Windows with critical lines, of about the last day, that make them a habit.
+const HABIT: f64 = 5.0;
+const HABIT_MEMORY_MS: f64 = 86_400_000.0;
 
-/// What stands for whatever varies.
-const MASK: &str = "<*>";
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Shape {
-    level: Level,
-    template: String,
-    example: String,
+/// How often a service has said what is critical.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Habit {
+    /// Windows with critical lines, exponentially forgotten, as of the last of them.
+    windows: f64,
+    since_ms: i64,
     last_ms: i64,
-    /// Number of the window of the last line, and the lines in it and in the one before.
-    window: i64,
-    now: u32,
-    before: u32,
 }
 
-impl Shape {
-    /// Moves on to the window of `ts_ms`.
-    fn turn(&mut self, ts_ms: i64) {
-        let window = ts_ms.div_euclid(WINDOW_MS);
-        if window > self.window {
-            self.before = if window == self.window + 1 { self.now } else { 0 };
-            self.now = 0;
-            self.window = window;
-        }
+impl Habit {
+    fn windows_at(&self, now_ms: i64) -> f64 {
+        let passed = now_ms.saturating_sub(self.last_ms).max(0) as f64;
+        self.windows * (-passed / HABIT_MEMORY_MS).exp()
     }
 }
 
-/// The recent shapes of one service.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// The log of one service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Book {
-    shapes: Vec<Shape>,
+    templates: Vec<Template>,
+    /// Begin and length of the open window, and length of the one before it, milliseconds.
+    start_ms: i64,
+    length_ms: i64,
+    before_ms: i64,
+    /// All lines: how long the service has been heard.
+    heard: Rate,
+    /// In the order of [`Which::ALL`].
+    watches: [Watch; 4],
+    habit: Habit,
 }
 
 impl Book {
-    /// Takes a line. Only warnings and worse are kept.
-    pub fn add(&mut self, level: Level, message: &str, ts_ms: i64) {
-        if level < Level::Warn {
-            return;
+    /// Begins the log of a service at its first line.
+    pub(crate) fn new(now_ms: i64) -> Self {
+        Self {
+            templates: Vec::new(),
+            start_ms: now_ms,
+            length_ms: LONGEST_MS,
+            before_ms: 0,
+            heard: Rate::default(),
+            watches: std::array::from_fn(|_| Watch::default()),
+            habit: Habit::default(),
         }
-        let line = clean(message);
-        if line.is_empty() {
-            return;
-        }
-        let template = mask(&line);
-        let known = self.shapes.iter().position(|shape| shape.level == level && shape.template == template);
-        let at = known.unwrap_or_else(|| {
-            if self.shapes.len() == SHAPES
-                && let Some(oldest) = (0..SHAPES).min_by_key(|&at| self.shapes[at].last_ms)
-            {
-                self.shapes.swap_remove(oldest);
-            }
-            let window = ts_ms.div_euclid(WINDOW_MS);
-            let example = String::new();
-            self.shapes.push(Shape { level, template, example, last_ms: ts_ms, window, now: 0, before: 0 });
-            self.shapes.len() - 1
-        });
-        let shape = &mut self.shapes[at];
-        shape.turn(ts_ms);
-        shape.now = shape.now.saturating_add(1);
-        shape.last_ms = shape.last_ms.max(ts_ms);
-        shape.example = line;
     }
 
-    /// Returns the most frequent shapes of the five to ten minutes up to `at_ms`, most severe and frequent first.
+    /// Takes a line at a time of the partition. Returns the revisions that are due.
+    pub(crate) fn take(
+        &mut self,
+        level: Level,
+        message: &str,
+        ts_ms: i64,
+        now_ms: i64,
+        scene: &Scene<'_>,
+    ) -> Vec<Report> {
+        let mut reports = self.look(now_ms, scene);
+        let text = line::clean(message);
+        if text.is_empty() {
+            return reports;
+        }
+        let shape = line::mask(&text);
+        let is_known = self.is_known();
+        let line = Line { level, text: &text, shape: &shape, ts_ms };
+        let place = template::enter(&mut self.templates, line, now_ms, is_known, &self.heard);
+        self.heard.count();
+        let hit = scene.phrases.find(level, &text).filter(|_| !self.is_habit(now_ms, scene));
+        let which = if hit.is_some() { Which::Critical } else { self.templates[place].which() };
+        let at = self.moment(now_ms, scene);
+        let watch = &mut self.watches[which as usize];
+        watch.count(level, now_ms);
+        let was_open = watch.alert.is_some();
+        let told = if let Some(hit) = hit {
+            watch.cry(hit.severity, level >= Level::Warn, &at)
+        } else if is_known {
+            let mut score = watch.total.score(at.seconds, which.bar());
+            if which != Which::New {
+                score = score.or(self.templates[place].rate.score(at.seconds, which.bar()));
+            }
+            watch.hear(which, score, &at)
+        } else {
+            None
+        };
+        if let Some(told) = told {
+            let said = hit.map(|hit| Said { what: hit.what, line: &text });
+            reports.push(self.report(which, &told, said, &at, scene));
+        }
+        if !was_open && self.watches[which as usize].alert.is_some() {
+            // what has begun is looked at again soon
+            let end_ms = self.end_ms().min(now_ms.saturating_add(SHORTEST_MS));
+            self.length_ms = end_ms.saturating_sub(self.start_ms);
+        }
+        reports
+    }
+
+    /// Lets time pass. Returns the revisions that are due.
+    pub(crate) fn look(&mut self, now_ms: i64, scene: &Scene<'_>) -> Vec<Report> {
+        if now_ms < self.end_ms() { Vec::new() } else { self.close(now_ms, scene) }
+    }
+
+    /// Returns when an open alert has to be looked at, if there is one.
+    pub(crate) fn due_ms(&self) -> Option<i64> {
+        self.is_open().then(|| self.end_ms())
+    }
+
+    /// Returns the most frequent warnings and errors of the five to ten minutes up to `at_ms`, most severe and frequent
+    /// first.
     pub fn recent(&self, at_ms: i64) -> Vec<LogTemplate> {
-        let mut recent: Vec<(u32, &Shape)> = self
-            .shapes
-            .iter()
-            .filter_map(|shape| {
-                let behind = at_ms.div_euclid(WINDOW_MS).saturating_sub(shape.window);
-                let count = match behind {
-                    ..=0 => shape.now.saturating_add(shape.before),
-                    1 => shape.now,
-                    2.. => 0,
-                };
-                (count > 0).then_some((count, shape))
-            })
+        let complaints = self.templates.iter().filter(|template| template.level >= Level::Warn);
+        let mut recent: Vec<(u32, &Template)> = complaints
+            .map(|template| (template.shown(at_ms), template))
+            .filter(|(count, _)| *count > 0)
             .collect();
         recent.sort_by(|(a_count, a), (b_count, b)| {
-            (b_count, b.level, &a.template).cmp(&(a_count, a.level, &b.template))
+            (b_count, b.level, &a.text).cmp(&(a_count, a.level, &b.text))
         });
         recent
             .into_iter()
             .take(TOLD)
-            .map(|(count, shape)| LogTemplate {
-                level: shape.level,
-                template: shape.template.clone(),
+            .map(|(count, template)| LogTemplate {
+                level: template.level,
+                template: template.text.to_string(),
                 count: u64::from(count),
-                example: shape.example.clone(),
-                last_seen: from_ms(shape.last_ms),
+                example: template.example.to_string(),
+                last_seen: from_ms(template.last_ms),
             })
             .collect()
     }
-}
 
-/// Makes a line fit to be shown: at most 400 characters on one line, without colours, control characters and marks
-/// that change the direction of text.
-fn clean(message: &str) -> String {
-    let mut line = String::with_capacity(message.len().min(4 * LINE));
-    let mut letters = message.chars().peekable();
-    let mut length = 0;
-    while length < LINE
-        && let Some(letter) = letters.next()
-    {
-        let kept = match letter {
-            '\u{1b}' => {
-                // an ANSI sequence: ESC [ parameters letter
-                if letters.next_if_eq(&'[').is_some() {
-                    while letters.next_if(|next| !next.is_ascii_alphabetic()).is_some() {}
-                    letters.next();
-                }
-                continue;
+    /// Ends the open window, and all empty ones up to `now_ms`.
+    fn close(&mut self, now_ms: i64, scene: &Scene<'_>) -> Vec<Report> {
+        let at = self.moment(now_ms, scene);
+        let end_ms = self.end_ms();
+        let next_ms = self.next_length();
+        let empty = (now_ms.saturating_sub(end_ms) / next_ms).clamp(0, i64::from(u32::MAX)) as u32;
+        self.remember_habit();
+        let mut reports = Vec::new();
+        let mut lessons = [Lesson::Learn; 4];
+        for which in Which::ALL {
+            let score = self.score(which, at.seconds);
+            let (told, lesson) = self.watches[which as usize].close(which, score, empty, &at);
+            lessons[which as usize] = lesson;
+            if let Some(told) = told {
+                reports.push(self.report(which, &told, None, &at, scene));
             }
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => {
-                continue;
+        }
+        self.learn(&at, lessons, empty, next_ms);
+        self.before_ms = if empty > 0 { next_ms } else { self.length_ms };
+        self.start_ms = end_ms.saturating_add(next_ms.saturating_mul(i64::from(empty)));
+        self.length_ms = next_ms;
+        reports
+    }
+
+    /// Moves all rates on to the next window.
+    fn learn(&mut self, at: &Moment, lessons: [Lesson; 4], empty: u32, next_ms: i64) {
+        let before = seconds(self.before_ms);
+        let pause = (f64::from(empty) * seconds(next_ms)).min(SILENCE_S);
+        let turn = |rate: &mut Rate, lesson: Lesson| {
+            rate.close(at.seconds, before, lesson);
+            if empty > 0 && lesson != Lesson::Wait {
+                rate.close(0.0, at.seconds, Lesson::Learn);
+                rate.rest(seconds(next_ms), pause / seconds(next_ms));
             }
-            letter if letter.is_whitespace() || letter.is_control() => ' ',
-            letter => letter,
         };
-        if kept == ' ' && (line.is_empty() || line.ends_with(' ')) {
-            continue;
+        turn(&mut self.heard, Lesson::Learn);
+        for template in &mut self.templates {
+            let lesson = lessons[template.which() as usize];
+            turn(&mut template.rate, lesson);
         }
-        line.push(kept);
-        length += 1;
-    }
-    line.truncate(line.trim_end().len());
-    line
-}
-
-/// Replaces what varies in a cleaned line.
-fn mask(line: &str) -> String {
-    let mut shape = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(letter) = rest.chars().next() {
-        let opens = matches!(letter, '"' | '\'' | '`') && !shape.ends_with(char::is_alphanumeric);
-        let length = if opens && let Some(end) = rest[1..].find(letter) {
-            shape.push_str(MASK);
-            end + 2
-        } else if is_word(letter) {
-            let end = rest.find(|next| !is_word(next)).unwrap_or(rest.len());
-            // a dot or colon at the end belongs to the sentence
-            let word = rest[..end].trim_end_matches(['.', ':', '-', '_']);
-            let word = if word.is_empty() { &rest[..end] } else { word };
-            shape.push_str(if varies(word) { MASK } else { word });
-            word.len()
-        } else {
-            shape.push(letter);
-            letter.len_utf8()
-        };
-        rest = &rest[length..];
-    }
-    shape
-}
-
-fn is_word(letter: char) -> bool {
-    letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.' | ':')
-}
-
-fn varies(word: &str) -> bool {
-    word.contains(|letter: char| letter.is_ascii_digit())
-        || (word.len() >= HEX_WORD && word.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_that_differ_in_what_varies_have_one_shape() {
-        for (line, shape) in [
-            ("timeout after 3000 ms calling payment", "timeout after <*> ms calling payment"),
-            ("order 4f9c-11ee of 'Jane Doe' failed: code=503.", "order <*> of <*> failed: code=<*>."),
-            ("can't reach 10.0.0.7:5432", "can't reach <*>"),
-            ("key deadbeefcafe is gone - retrying", "key <*> is gone - retrying"),
-            ("unclosed \"quote", "unclosed \"quote"),
-        ] {
-            assert_eq!(mask(line), shape);
+        let new = &mut self.watches[Which::New as usize];
+        let (is_open, is_accepted) = (new.alert.is_some(), lessons[Which::New as usize] == Lesson::Adopt);
+        for which in Which::ALL {
+            let lesson = match (which, lessons[which as usize]) {
+                // the templates stop being new: it is their watch that learns them
+                (Which::New, Lesson::Adopt) => Lesson::Forget,
+                (_, lesson) => lesson,
+            };
+            turn(&mut self.watches[which as usize].total, lesson);
+        }
+        for template in self.templates.iter_mut().filter(|template| template.is_new) {
+            if is_accepted || !is_open && at.now_ms.saturating_sub(template.born_ms) >= NEW_MS {
+                template.is_new = false;
+                self.watches[Which::Errors as usize].total.absorb(&template.rate);
+            }
         }
     }
 
-    #[test]
-    fn a_line_is_made_fit_to_be_shown() {
-        assert_eq!(clean("\u{1b}[31mred\u{1b}[0m\r\n\tline\u{202e}\u{0}"), "red line");
-        assert_eq!(clean(&"é".repeat(500)).chars().count(), LINE);
+    /// Judges the open window as a whole.
+    fn score(&self, which: Which, seconds: f64) -> Score {
+        if which == Which::Critical || !self.is_known() {
+            return Score::default();
+        }
+        let total = self.watches[which as usize].total.score(seconds, which.bar());
+        let own = self.templates.iter().filter(|template| which != Which::New && template.which() == which);
+        own.fold(total, |score, template| score.or(template.rate.score(seconds, which.bar())))
     }
 
-    #[test]
-    fn only_recent_warnings_and_errors_count_and_the_book_is_bounded() {
-        let mut book = Book::default();
-        book.add(Level::Info, "all is well", 0);
-        for i in 0..3 {
-            book.add(Level::Error, &format!("charge {i} failed"), i * 1000);
+    /// Returns how long the next window is, milliseconds: shorter where more warnings and errors come. While an alert is
+    /// open it stays as it was when they stop, so that the end is noticed soon.
+    fn next_length(&self) -> i64 {
+        let complaints = [Which::Errors, Which::New, Which::Critical]
+            .map(|which| f64::from(self.watches[which as usize].total.now))
+            .iter()
+            .sum::<f64>();
+        if complaints == 0.0 && self.is_open() {
+            return self.length_ms.clamp(SHORTEST_MS, LONGEST_OPEN_MS);
         }
-        for i in 0..100_u32 {
-            let letters = format!("{i}").replace(|c: char| c.is_ascii_digit(), "x");
-            book.add(Level::Warn, &format!("slow {letters} {}", "y".repeat(i as usize)), 5000 + i64::from(i));
-        }
-        assert!(book.shapes.len() <= SHAPES);
-        let mut book = Book::default();
-        book.add(Level::Warn, "pool is full", 0);
-        book.add(Level::Error, "charge 1 failed", 10);
-        book.add(Level::Error, "charge 2 failed", 20);
-        let recent = book.recent(1000);
-        assert_eq!(recent[0].template, "charge <*> failed");
-        assert_eq!((recent[0].count, recent[0].example.as_str()), (2, "charge 2 failed"));
-        assert!(book.recent(3 * WINDOW_MS).is_empty());
+        let longest = if self.is_open() { LONGEST_OPEN_MS } else { LONGEST_MS };
+        let aimed = AIM * self.length_ms as f64 / complaints.max(0.1);
+        aimed.clamp(SHORTEST_MS as f64, longest as f64) as i64
     }
+
+    /// Counts the open window if something critical was said in it.
+    fn remember_habit(&mut self) {
+        if self.watches[Which::Critical as usize].total.now == 0 {
+            return;
+        }
+        let remembered = self.habit.windows_at(self.start_ms);
+        let since_ms = if remembered < 0.5 { self.start_ms } else { self.habit.since_ms };
+        self.habit = Habit { windows: remembered + 1.0, since_ms, last_ms: self.start_ms };
+    }
+
+    /// Tells whether critical lines are what this service always writes. They are not while it is told of them: not
+    /// before it is accepted.
+    fn is_habit(&self, now_ms: i64, scene: &Scene<'_>) -> bool {
+        self.watches[Which::Critical as usize].alert.is_none()
+            && self.habit.windows_at(now_ms) >= HABIT
+            && now_ms.saturating_sub(self.habit.since_ms) >= scene.accept_after_ms
+    }
+
+    fn is_known(&self) -> bool {
+        let (seconds, lines) = (self.heard.seconds(), self.heard.lines());
+        seconds >= KNOWN_ALONE_S || seconds >= KNOWN_S && lines >= KNOWN_LINES
+    }
+
+    fn is_open(&self) -> bool {
+        self.watches.iter().any(|watch| watch.alert.is_some())
+    }
+
+    fn end_ms(&self) -> i64 {
+        self.start_ms.saturating_add(self.length_ms)
+    }
+
+    fn moment(&self, now_ms: i64, scene: &Scene<'_>) -> Moment {
+        Moment {
+            now_ms,
+            seconds: seconds(self.length_ms),
+            passed: seconds(now_ms.saturating_sub(self.start_ms)),
+            accept_after_ms: scene.accept_after_ms,
+        }
+    }
+}
+
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
 }

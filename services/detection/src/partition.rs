@@ -3,12 +3,14 @@
 //! Nothing here knows Kafka or the wall clock. What a partition decides follows from its records alone, so that the
 //! same log yields the same anomalies, also with a restart anywhere in between.
 
-use std::collections::BTreeMap;
+mod lines;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use shared::clock::from_ms;
 use shared::events::anomaly::{Anomaly, Context, Sibling};
-use shared::events::{Deployment, LogRecord, Refusal, decode};
+use shared::events::{Deployment, Refusal, decode};
 use shared::ids::AnomalyId;
 
 use crate::alert::Report;
@@ -16,7 +18,7 @@ use crate::config::Settings;
 use crate::explain;
 use crate::index::Index;
 use crate::joint::{self, Joint};
-use crate::logs::Book;
+use crate::logs::{Book, Clock, Phrases};
 use crate::outcome::Reason;
 pub use crate::outcome::{At, Outcome};
 use crate::pace::Pace;
@@ -39,7 +41,8 @@ struct Service {
     name: Box<str>,
     series: Vec<Series>,
     by_metric: Index,
-    logs: Book,
+    /// Nothing before the first line.
+    logs: Option<Box<Book>>,
     deployed: Option<Deployed>,
     rhythm: Rhythm,
     joint: Option<Box<Joint>>,
@@ -77,6 +80,10 @@ pub struct Partition {
     pace: Pace,
     /// No service has fallen silent, or been given up, before then.
     due: Due,
+    log_clock: Clock,
+    /// When services with open log alerts have to be looked at, and their places.
+    log_alerts: BTreeSet<(i64, usize)>,
+    phrases: Arc<Phrases>,
     applied: Offsets,
     /// Counts the records that were taken in.
     version: u64,
@@ -89,6 +96,7 @@ impl Partition {
     pub fn new(number: i32, settings: Arc<Settings>) -> Self {
         Self {
             number,
+            phrases: Arc::new(Phrases::new(&settings.logs)),
             settings,
             services: Vec::new(),
             index: Index::default(),
@@ -98,6 +106,8 @@ impl Partition {
             newest_ms: None,
             pace: Pace::default(),
             due: Due::NOW,
+            log_clock: Clock::default(),
+            log_alerts: BTreeSet::new(),
             applied: Offsets::default(),
             version: 0,
             saved: 0,
@@ -128,6 +138,7 @@ impl Partition {
                         partition.applied = state.applied;
                         partition.newest_ms = state.newest_ms;
                         partition.pace = state.pace;
+                        partition.log_clock = state.log_clock;
                     }
                 })
             } else {
@@ -168,26 +179,6 @@ impl Partition {
         self.listen(at, &mut outcome);
         self.applied.metrics = self.applied.metrics.max(at.offset);
         outcome
-    }
-
-    /// Takes one record of `raw.logs`.
-    pub fn log(&mut self, payload: &[u8], at: At) -> Outcome {
-        self.version += 1;
-        self.applied.logs = self.applied.logs.max(at.offset);
-        let record: LogRecord = match decode(payload) {
-            Ok(record) => record,
-            Err(refusal) => return Outcome::refusing(refusal),
-        };
-        if let Err(reason) = sample::named("service", &record.service)
-            .and_then(|()| sample::named("environment", &record.environment))
-        {
-            return Outcome::refusing(Refusal::Invalid(reason));
-        }
-        self.context(&record.environment, &record.service, record.ts_ms, at, |service| {
-            if at.offset > service.restored.logs {
-                service.logs.add(record.level, &record.message, record.ts_ms);
-            }
-        })
     }
 
     /// Takes one record of `raw.deployments`.
@@ -234,7 +225,7 @@ impl Partition {
                 environment: &service.environment,
                 name: &service.name,
                 series: &service.series,
-                logs: &service.logs,
+                logs: service.logs.as_deref(),
                 deployed: service.deployed.as_ref(),
                 rhythm: &service.rhythm,
                 joint: service.joint.as_deref(),
@@ -242,8 +233,12 @@ impl Partition {
             }),
         });
         let own = (self.version > self.saved).then(|| {
-            let state =
-                PartitionState { applied: self.applied, newest_ms: self.newest_ms, pace: self.pace };
+            let state = PartitionState {
+                applied: self.applied,
+                newest_ms: self.newest_ms,
+                pace: self.pace,
+                log_clock: self.log_clock,
+            };
             Record { key: self.number.to_string(), value: crate::snapshot::write(&state) }
         });
         services.chain(own)
@@ -348,7 +343,7 @@ impl Partition {
         }
     }
 
-    /// Finds the service of a log line or a deployment and lets `take` change it.
+    /// Finds the service of a deployment and lets `take` change it.
     fn context(
         &mut self,
         environment: &str,
@@ -397,7 +392,7 @@ impl Partition {
             name: name.into(),
             series: Vec::new(),
             by_metric: Index::default(),
-            logs: Book::default(),
+            logs: None,
             deployed: None,
             rhythm: Rhythm::default(),
             joint: None,
@@ -426,7 +421,9 @@ impl Partition {
             service.add(series);
         }
         self.series += service.series.len();
-        self.enter(service);
+        let due_ms = service.logs.as_ref().and_then(|book| book.due_ms());
+        let slot = self.enter(service);
+        self.log_alerts.extend(due_ms.map(|due_ms| (due_ms, slot)));
     }
 
     fn enter(&mut self, service: Service) -> usize {
@@ -515,7 +512,7 @@ impl Service {
             context: Context {
                 samples: series.points().collect(),
                 siblings: self.siblings(place, ts_ms),
-                logs: self.logs.recent(ts_ms),
+                logs: self.recent_logs(ts_ms),
             },
         }
     }
@@ -550,7 +547,7 @@ impl Service {
             context: Context {
                 samples: report.points,
                 siblings: self.siblings(usize::MAX, at_ms),
-                logs: self.logs.recent(at_ms),
+                logs: self.recent_logs(at_ms),
             },
         }
     }

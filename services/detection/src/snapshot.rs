@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::joint::Joint;
-use crate::logs::Book;
+use crate::logs::{Book, Clock};
 use crate::pace::Pace;
 use crate::regression::Rollout;
 use crate::series::Series;
@@ -84,6 +84,7 @@ pub(crate) struct PartitionState {
     pub(crate) applied: Offsets,
     pub(crate) newest_ms: Option<i64>,
     pub(crate) pace: Pace,
+    pub(crate) log_clock: Clock,
 }
 
 /// One service, to be written.
@@ -93,7 +94,7 @@ pub(crate) struct ServiceView<'a> {
     pub(crate) environment: &'a str,
     pub(crate) name: &'a str,
     pub(crate) series: &'a [Series],
-    pub(crate) logs: &'a Book,
+    pub(crate) logs: Option<&'a Book>,
     pub(crate) deployed: Option<&'a Deployed>,
     pub(crate) rhythm: &'a Rhythm,
     pub(crate) joint: Option<&'a Joint>,
@@ -107,7 +108,7 @@ pub(crate) struct ServiceState {
     pub(crate) environment: Box<str>,
     pub(crate) name: Box<str>,
     pub(crate) series: Vec<Series>,
-    pub(crate) logs: Book,
+    pub(crate) logs: Option<Box<Book>>,
     pub(crate) deployed: Option<Deployed>,
     pub(crate) rhythm: Rhythm,
     pub(crate) joint: Option<Box<Joint>>,

@@ -74,6 +74,7 @@ impl Task for Assigned {
     fn patience(&self, topic: Topic) -> Option<Duration> {
         let ms = match topic {
             Topic::RawMetrics => self.partition.patience_ms(),
+            Topic::RawLogs => self.partition.log_patience_ms(),
             _ => None,
         };
         ms.map(|ms| Duration::from_millis(ms.max(0).unsigned_abs()))

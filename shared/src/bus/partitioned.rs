@@ -167,8 +167,7 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
         let mut journal = Journal { done: Vec::new(), pending: Vec::new() };
         let due = tokio::time::sleep(self.settings.snapshot_every);
         tokio::pin!(due);
-        let (mut ticker, mut looks) =
-            (Ticker::new(&self.settings.topics), tokio::time::interval(tick::LOOK));
+        let (mut ticker, mut looks) = (Ticker::new(&self.settings.topics), tokio::time::interval(tick::LOOK));
         loop {
             let revoked = *revocations.borrow_and_update() > epoch;
             if revoked {

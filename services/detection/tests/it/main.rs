@@ -6,6 +6,7 @@ mod fire;
 mod found;
 mod hostile;
 mod joint;
+mod logs;
 mod quiet;
 mod reference;
 mod regression;

@@ -1,0 +1,362 @@
+//! What a service logs: found when it is not as usual, quiet when it is, and over when it is over.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use detection::{At, Partition, Settings};
+use shared::events::anomaly::{Anomaly, Status};
+use shared::events::fault::Scenario;
+use shared::events::{Kind, Severity, Topic};
+use simulator::noise::Noise;
+use simulator::schedule::Faults;
+
+use crate::fire::watch;
+use crate::shop::START_MS;
+
+const SECOND_MS: i64 = 1000;
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+/// One partition, and what it has told.
+struct Log {
+    partition: Partition,
+    offset: i64,
+    told: Vec<Anomaly>,
+}
+
+impl Log {
+    fn new() -> Self {
+        Self { partition: Partition::new(0, Arc::default()), offset: 0, told: Vec::new() }
+    }
+
+    fn write(&mut self, service: &str, level: &str, message: &str, ms: i64) {
+        let line = serde_json::json!({
+            "service": service, "level": level, "message": message, "ts_ms": START_MS + ms,
+        });
+        self.record(line.to_string().as_bytes(), ms);
+    }
+
+    fn record(&mut self, payload: &[u8], ms: i64) {
+        self.offset += 1;
+        let at = At { offset: self.offset, timestamp_ms: START_MS + ms };
+        let outcome = self.partition.log(payload, at);
+        assert!(outcome.refused.is_none());
+        self.told.extend(outcome.anomalies);
+    }
+
+    /// Writes what `user` usually writes: a line a second, and an error every ten seconds.
+    fn usual(&mut self, from_ms: i64, to_ms: i64) {
+        for second in from_ms / SECOND_MS..to_ms / SECOND_MS {
+            let ms = second * SECOND_MS;
+            self.write("user", "INFO", &format!("session {second} renewed in {} ms", second % 90), ms);
+            if second % 10 == 0 {
+                self.write("user", "ERROR", &format!("profile {second} not written: conflict"), ms);
+            }
+        }
+    }
+
+    /// Returns metric, status and time (milliseconds since the start) of all revisions that changed the status.
+    fn turns(&self) -> Vec<(&str, Status, i64)> {
+        let mut turns: Vec<(&str, Status, i64)> = Vec::new();
+        for one in &self.told {
+            let last = turns.iter().rev().find(|(metric, ..)| *metric == one.metric);
+            if last.is_none_or(|(_, status, _)| *status != one.status) {
+                turns.push((&one.metric, one.status, one.observed_at.as_millisecond() - START_MS));
+            }
+        }
+        turns
+    }
+
+    fn fired(&self) -> Vec<&str> {
+        let turns = self.turns().into_iter();
+        turns.filter(|(_, status, _)| *status == Status::Firing).map(|(metric, ..)| metric).collect()
+    }
+}
+
+#[test]
+fn more_errors_than_usual_fire_once_name_the_template_and_clear_soon() {
+    let mut log = Log::new();
+    log.usual(0, 20 * MINUTE_MS);
+    assert!(log.told.is_empty(), "{:?}", log.told);
+    let begin = 20 * MINUTE_MS;
+    for tenth in 0..1200 {
+        log.write("user", "ERROR", &format!("profile {tenth} not written: conflict"), begin + tenth * 100);
+    }
+    log.usual(begin + 2 * MINUTE_MS, begin + 5 * MINUTE_MS);
+    let turns = log.turns();
+    let [(.., suspect), (.., firing), (.., cleared)] = turns[..] else { panic!("{turns:?}") };
+    assert!(turns.iter().all(|(metric, ..)| *metric == "logs:errors"), "{turns:?}");
+    assert!(suspect - begin <= 5 * SECOND_MS && firing - begin <= 20 * SECOND_MS, "{turns:?}");
+    assert!((0..=45 * SECOND_MS).contains(&(cleared - begin - 2 * MINUTE_MS)), "{turns:?}");
+    let firing = log.told.iter().find(|one| one.status == Status::Firing).unwrap();
+    assert_eq!((firing.kind, firing.severity), (Kind::Logs, Severity::Sev3));
+    assert!(firing.evidence > 5.0 && firing.observed > firing.expected.upper, "{firing:?}");
+    let named = "error \"profile <*> not written: conflict\"";
+    assert!(firing.explanation.contains(named), "{}", firing.explanation);
+    assert!(!firing.context.samples.is_empty() && firing.context.logs.len() == 1);
+}
+
+#[test]
+fn one_burst_is_suspected_and_no_more() {
+    let mut log = Log::new();
+    log.usual(0, 20 * MINUTE_MS);
+    for i in 0..60 {
+        log.write("user", "ERROR", &format!("profile {i} not written: conflict"), 20 * MINUTE_MS + i * 10);
+    }
+    log.usual(20 * MINUTE_MS + SECOND_MS, 30 * MINUTE_MS);
+    let statuses: Vec<Status> = log.turns().iter().map(|(_, status, _)| *status).collect();
+    assert_eq!(statuses, [Status::Suspect, Status::Cleared]);
+}
+
+#[test]
+fn a_rare_template_that_explodes_is_found_among_many_others() {
+    let mut log = Log::new();
+    let noisy = |log: &mut Log, from: i64, to: i64, every: i64| {
+        for second in from..to {
+            for i in 0..5 {
+                log.write("user", "WARN", &format!("quota of {second} near, {i}"), second * SECOND_MS);
+            }
+            if second % every == 0 {
+                log.write("user", "ERROR", &format!("mailbox {second} is locked"), second * SECOND_MS);
+            }
+        }
+    };
+    noisy(&mut log, 0, 3600, 900);
+    assert!(log.told.is_empty(), "{:?}", log.told);
+    noisy(&mut log, 3600, 3660, 1);
+    assert_eq!(log.fired(), ["logs:errors"]);
+    assert!(log.told[0].explanation.contains("mailbox <*> is locked"), "{}", log.told[0].explanation);
+    assert!(!log.told[0].explanation.contains("quota"), "{}", log.told[0].explanation);
+}
+
+#[test]
+fn what_was_never_written_before_is_one_alert_whatever_the_number_of_templates() {
+    let mut log = Log::new();
+    log.usual(0, 10 * MINUTE_MS);
+    let begin = 10 * MINUTE_MS;
+    let deployed = format!(r#"{{"service":"user","version":"2.0","ts_ms":{}}}"#, START_MS + begin);
+    log.partition.deployment(deployed.as_bytes(), At { offset: 0, timestamp_ms: START_MS + begin });
+    for i in 0..30 {
+        log.usual(begin + 2 * i * SECOND_MS, begin + 2 * (i + 1) * SECOND_MS);
+        let line = match i % 3 {
+            0 => format!("profile {i}: column store_id does not exist"),
+            1 => format!("unhandled exception in GetProfile, answered {i}"),
+            _ => "template of the welcome mail is missing".to_owned(),
+        };
+        log.write("user", "ERROR", &line, begin + 2 * (i + 1) * SECOND_MS);
+    }
+    log.usual(begin + MINUTE_MS, begin + 5 * MINUTE_MS);
+    let turns = log.turns();
+    let statuses: Vec<_> = turns.iter().map(|(metric, status, _)| (*metric, *status)).collect();
+    let new = "logs:new_template";
+    assert_eq!(statuses, [(new, Status::Suspect), (new, Status::Firing), (new, Status::Cleared)]);
+    assert!(turns[0].2 - begin <= 10 * SECOND_MS && turns[1].2 - begin <= 30 * SECOND_MS, "{turns:?}");
+    let firing = log.told.iter().find(|one| one.status == Status::Firing).unwrap();
+    for part in ["column store_id", "GetProfile", "welcome mail", "version 2.0 was deployed"] {
+        assert!(firing.explanation.contains(part), "{}", firing.explanation);
+    }
+}
+
+#[test]
+fn new_information_and_new_warnings_alone_fire_nothing() {
+    let mut log = Log::new();
+    log.usual(0, 10 * MINUTE_MS);
+    for i in 0..120 {
+        let ms = 10 * MINUTE_MS + i * SECOND_MS;
+        log.write("user", "INFO", &format!("listening on port {i}"), ms);
+        log.write("user", "INFO", "configuration loaded", ms);
+        log.write("user", "WARN", &format!("option {i} is deprecated"), ms);
+    }
+    assert_eq!(log.fired(), [""; 0]);
+    assert_eq!(log.turns()[0].1, Status::Suspect);
+}
+
+#[test]
+fn the_first_critical_line_fires_at_once() {
+    for (line, severity) in [
+        ("java.lang.OutOfMemoryError: Java heap space", Severity::Sev2),
+        ("panic: runtime error: index out of range", Severity::Sev3),
+    ] {
+        let mut log = Log::new();
+        log.usual(0, 10 * MINUTE_MS);
+        log.write("user", "ERROR", line, 10 * MINUTE_MS);
+        let [fired] = &log.told[..] else { panic!("{:?}", log.told) };
+        assert_eq!((&*fired.metric, fired.status), ("logs:critical", Status::Firing));
+        assert_eq!((fired.severity, fired.revision), (severity, 1));
+        assert!(fired.explanation.contains(line), "{}", fired.explanation);
+        log.usual(10 * MINUTE_MS, 12 * MINUTE_MS);
+        assert_eq!(log.turns()[1].1, Status::Cleared);
+    }
+    let mut log = Log::new();
+    log.write("user", "ERROR", "a non-fatal glitch, no panic", 0);
+    log.write("user", "INFO", "kernel panic", 0);
+    assert_eq!(log.fired(), [""; 0]);
+}
+
+#[test]
+fn critical_lines_that_are_a_habit_fire_nothing_more() {
+    let mut log = Log::new();
+    for minute in 0..600 {
+        log.usual(minute * MINUTE_MS, minute * MINUTE_MS + 20 * SECOND_MS);
+        if minute % 5 == 0 {
+            log.write("user", "ERROR", "FATAL: password authentication failed", minute * MINUTE_MS);
+        }
+    }
+    let late = log.turns().iter().filter(|(.., at)| *at > 2 * HOUR_MS).count();
+    assert!(!log.fired().is_empty() && late == 0, "{:?}", log.turns());
+}
+
+#[test]
+fn an_alert_clears_when_the_service_is_silent_for_other_services_and_ticks_tell_the_time() {
+    for ticks in [false, true] {
+        let mut log = Log::new();
+        log.write("user", "FATAL", "bye", 0);
+        assert!(log.partition.log_patience_ms().is_some());
+        for second in (0..=240).step_by(5) {
+            match ticks {
+                true => log.record(b" [] ", second * SECOND_MS),
+                false => log.write("order", "INFO", "order placed", second * SECOND_MS),
+            }
+        }
+        let [_, (_, status, at)] = log.turns()[..] else { panic!("{:?}", log.turns()) };
+        assert_eq!(status, Status::Cleared);
+        assert!((20..=100).contains(&(at / SECOND_MS)), "{at}");
+        assert!(log.partition.log_patience_ms().is_none());
+    }
+}
+
+#[test]
+fn what_lasts_for_an_hour_is_usual_from_then_on() {
+    let mut log = Log::new();
+    log.usual(0, 20 * MINUTE_MS);
+    let worse = |log: &mut Log, from: i64, to: i64| {
+        for second in from / SECOND_MS..to / SECOND_MS {
+            log.write(
+                "user",
+                "ERROR",
+                &format!("profile {second} not written: conflict"),
+                second * SECOND_MS,
+            );
+        }
+    };
+    worse(&mut log, 20 * MINUTE_MS, 79 * MINUTE_MS);
+    assert_eq!(log.turns().last().unwrap().1, Status::Firing);
+    worse(&mut log, 79 * MINUTE_MS, 83 * MINUTE_MS);
+    let turns = log.turns().len();
+    assert_eq!(log.turns().last().unwrap().1, Status::Cleared);
+    assert!(log.told.last().unwrap().explanation.contains("its normal from now on"));
+    worse(&mut log, 83 * MINUTE_MS, 200 * MINUTE_MS);
+    assert_eq!(log.turns().len(), turns, "{:?}", log.turns());
+}
+
+#[test]
+fn a_day_of_usual_errors_in_clumps_fires_nothing_and_suspects_little() {
+    let mut source = crate::shop::Source::new(crate::shop::Noise::Bursty, 1);
+    let mut log = Log::new();
+    let mut number = 0;
+    for step in 0..8640 {
+        let ms = step * 10_000;
+        let day = 1.0 + 0.6 * (std::f64::consts::TAU * ms as f64 / 86_400_000.0).sin();
+        let (calls, errors) = (8.0 * day + source.draw(), 1.2 * day + source.draw());
+        for _ in 0..calls.max(0.0) as u32 {
+            number += 1;
+            log.write("user", "INFO", &format!("session {number} renewed"), ms);
+        }
+        for _ in 0..errors.max(0.0) as u32 {
+            number += 1;
+            let retries = if number % 7 == 0 { 3 } else { 1 };
+            for _ in 0..retries {
+                log.write("user", "ERROR", &format!("profile {number} not written: conflict"), ms);
+            }
+        }
+        if step % 200 == 0 {
+            log.write("user", "WARN", &format!("certificate of {number} was renewed late"), ms);
+        }
+    }
+    assert_eq!(log.fired(), [""; 0]);
+    let suspects = log.turns().iter().filter(|(_, status, _)| *status == Status::Suspect).count();
+    assert!(suspects <= 2, "{:?}", log.turns());
+}
+
+#[test]
+fn the_simulators_quiet_hours_say_nothing_and_its_faults_are_found_and_cleared() {
+    for seed in 0..4 {
+        let run = watch(Faults::Quiet, Noise::Gaussian, seed, 1, 1, 2160);
+        let logs: Vec<_> = run.anomalies.iter().filter(|one| one.kind == Kind::Logs).collect();
+        assert!(logs.is_empty(), "seed {seed}: {}", logs[0].explanation);
+    }
+    for scenario in Scenario::ALL {
+        let culprit = simulator::fault::culprit(scenario).name();
+        let lasts = simulator::fault::duration(scenario) as i64;
+        for seed in 0..4 {
+            let case = format!("{scenario:?} seed {seed}");
+            let run = watch(Faults::Once(Some(scenario)), Noise::Gaussian, seed, 60, 6, 60 + lasts + 20);
+            let logs: Vec<_> = run.anomalies.iter().filter(|one| one.kind == Kind::Logs).collect();
+            let own = logs.iter().find(|one| one.service == culprit && one.status != Status::Cleared);
+            let own = own.unwrap_or_else(|| panic!("{case}: not in the logs"));
+            let (began, ends) = run.burns[0];
+            assert!(own.observed_at.as_millisecond() >= began - 10_000, "{case}");
+            let open = logs
+                .iter()
+                .map(|one| one.anomaly_id)
+                .filter(|id| !logs.iter().any(|one| one.anomaly_id == *id && one.status == Status::Cleared));
+            assert_eq!(open.count(), 0, "{case}: never cleared");
+            let most = logs.iter().filter(|one| one.service == culprit && one.revision == 1).count();
+            assert!(most <= 3, "{case}: {most} alerts of {culprit}");
+            eprintln!("{case}: ends {}", (ends - began) / 1000);
+            for one in &logs {
+                let at = (one.observed_at.as_millisecond() - began) / 1000;
+                eprintln!("  {at} {} {} {:?} {}", one.service, one.metric, one.status, one.explanation);
+            }
+        }
+    }
+}
+
+/// Words without a digit, all different.
+fn babble(mut number: u64) -> String {
+    let mut text = String::new();
+    for _ in 0..30 {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        text.extend((0..6).map(|i| char::from(b'g' + (number >> (8 * i + 16)) as u8 % 20)));
+        text.push(if number.is_multiple_of(11) { '\u{1F525}' } else { ' ' });
+    }
+    text
+}
+
+#[test]
+fn hostile_text_leaves_the_state_of_a_service_small() {
+    let mut log = Log::new();
+    for i in 0..20_000_u64 {
+        let level = ["INFO", "WARN", "ERROR", "FATAL"][(i % 4) as usize];
+        log.write("user", level, &babble(i), i as i64 * 500);
+        log.write("user", level, &"\u{10FFFF} ".repeat(1 + i as usize % 700), i as i64 * 500);
+    }
+    let bytes = log.partition.snapshot().records[0].value.len();
+    assert!(bytes < 45_000, "{bytes} bytes");
+    for anomaly in &log.told {
+        shared::events::encode(anomaly).unwrap();
+    }
+    assert!(log.told.len() < 500, "{} revisions", log.told.len());
+}
+
+/// `cargo test --release -p detection --test it lines_a_second -- --ignored --nocapture`
+#[test]
+#[ignore = "measures; it proves nothing on a busy machine"]
+fn lines_a_second() {
+    let mut shop = simulator::Shop::new(simulator::Options { seed: 1, ..simulator::Options::default() });
+    let mut records = Vec::new();
+    for i in 0..20_000 {
+        let tick = shop.tick(START_MS + i * 10_000);
+        records.extend(tick.logs.iter().map(|line| (serde_json::to_vec(line).unwrap(), tick.ts_ms)));
+    }
+    for _ in 0..3 {
+        let mut partition = Partition::new(0, Arc::new(Settings::default()));
+        let begun = Instant::now();
+        for (offset, (payload, ts_ms)) in records.iter().enumerate() {
+            partition.log(payload, At { offset: offset as i64, timestamp_ms: *ts_ms });
+        }
+        let bytes: usize = partition.snapshot().records.iter().map(|record| record.value.len()).sum();
+        let per_second = records.len() as f64 / begun.elapsed().as_secs_f64();
+        println!("{} lines, {per_second:.0} a second, {bytes} bytes of state", records.len());
+    }
+}
