@@ -30,6 +30,12 @@ pub struct Settings {
     pub max_series_per_service: usize,
     /// Longest time between snapshots, seconds: what is read again after a crash.
     pub snapshot_every_s: u32,
+    /// Days before its end from which on a certificate is noticed.
+    pub certificate_notice_days: u32,
+    /// Days before its end from which on it is certain that its renewal was missed.
+    pub certificate_days: u32,
+    /// Days before its end from which on that is urgent.
+    pub certificate_urgent_days: u32,
     /// Corrections of what metrics mean.
     pub metrics: Vec<Override>,
 }
@@ -47,6 +53,9 @@ impl Default for Settings {
             max_series: 100_000,
             max_series_per_service: 500,
             snapshot_every_s: 5,
+            certificate_notice_days: 30,
+            certificate_days: 14,
+            certificate_urgent_days: 3,
             metrics: Vec::new(),
         }
     }
@@ -83,6 +92,11 @@ impl Section for Settings {
         require(
             (1..=500).contains(&self.max_series_per_service),
             "max_series_per_service must be between 1 and 500: a snapshot must fit into one record",
+        );
+        require(
+            self.certificate_notice_days >= self.certificate_days
+                && self.certificate_days >= self.certificate_urgent_days,
+            "certificate_notice_days, certificate_days and certificate_urgent_days must not rise",
         );
         for correction in &self.metrics {
             let ceiling = correction.ceiling.is_none_or(|value| value.is_finite() && value > 0.0);

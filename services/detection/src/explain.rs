@@ -120,14 +120,15 @@ fn range(lower: f64, upper: f64, unit: &str) -> String {
 }
 
 /// Writes a time of day, with the date where it is not the day of `now_ms`.
-fn time(ms: i64, now_ms: i64) -> String {
+pub(crate) fn time(ms: i64, now_ms: i64) -> String {
     let (then, now) = (from_ms(ms), from_ms(now_ms));
     let same_day = then.strftime("%F").to_string() == now.strftime("%F").to_string();
     let format = if same_day { "%H:%M:%S UTC" } else { "%F %H:%M:%S UTC" };
     then.strftime(format).to_string()
 }
 
-fn duration(ms: i64) -> String {
+/// Writes how long something took, roughly.
+pub(crate) fn duration(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;
     match seconds {
         ..=119 => format!("{seconds} s"),

@@ -17,6 +17,8 @@ use crate::explain;
 use crate::logs::Book;
 use crate::outcome::Reason;
 pub use crate::outcome::{At, Outcome};
+use crate::restarts::Restarts;
+use crate::rules::{self, Answer};
 use crate::sample::{self, Sample};
 use crate::series::{Change, Series};
 use crate::snapshot::{Deployed, PartitionState, ServiceState, ServiceView};
@@ -36,6 +38,7 @@ struct Service {
     by_metric: HashMap<Box<str>, usize>,
     logs: Book,
     deployed: Option<Deployed>,
+    restarts: Option<Box<Restarts>>,
     /// What the snapshot it was restored from already reflects.
     restored: Offsets,
     /// Version of the partition at its last change.
@@ -200,6 +203,7 @@ impl Partition {
                     series: &service.series,
                     logs: &service.logs,
                     deployed: service.deployed.as_ref(),
+                    restarts: service.restarts.as_deref(),
                 }),
             })
             .collect();
@@ -258,6 +262,7 @@ impl Partition {
         if let Some(change) = change {
             outcome.add(service.anomaly(place, &change, sample.ts_ms), change.is_decision);
         }
+        service.ask_rules(place, sample.ts_ms, sample.value, &self.settings, outcome);
         Ok(())
     }
 
@@ -306,6 +311,7 @@ impl Partition {
             by_metric: HashMap::new(),
             logs: Book::default(),
             deployed: None,
+            restarts: None,
             restored: Offsets::default(),
             version: self.version,
         }))
@@ -319,6 +325,7 @@ impl Partition {
             by_metric: HashMap::new(),
             logs: state.logs,
             deployed: state.deployed,
+            restarts: state.restarts.map(Box::new),
             restored: state.applied,
             version: 0,
         };
@@ -339,7 +346,11 @@ impl Partition {
 }
 
 impl Service {
-    fn add(&mut self, series: Series) -> usize {
+    fn add(&mut self, mut series: Series) -> usize {
+        let forecasts = self.series.iter().filter(|series| series.is_forecast());
+        if series.is_forecast() && forecasts.count() >= rules::FORECASTS {
+            series.drop_rule();
+        }
         let place = self.series.len();
         self.by_metric.insert(series.metric.clone(), place);
         self.series.push(series);
@@ -389,8 +400,40 @@ impl Service {
         }
     }
 
+    /// Asks the rules about a sample that was just taken.
+    fn ask_rules(
+        &mut self,
+        place: usize,
+        ts_ms: i64,
+        value: f64,
+        settings: &Settings,
+        outcome: &mut Outcome,
+    ) {
+        let series = &mut self.series[place];
+        match series.ask(&self.name, value, settings) {
+            None => {}
+            Some(Answer::Report(report)) => self.tell(*report, outcome),
+            Some(Answer::Restarts(count)) => {
+                let restarts = self.restarts.get_or_insert_default();
+                restarts.add(place, ts_ms, count, series.interval_ms());
+            }
+        }
+        let Some(restarts) = &mut self.restarts else { return };
+        let report = rules::ask_restarts(restarts, &self.name, ts_ms);
+        if restarts.is_over() {
+            self.restarts = None;
+        }
+        if let Some(report) = report {
+            self.tell(report, outcome);
+        }
+    }
+
+    fn tell(&self, report: Report, outcome: &mut Outcome) {
+        let is_decision = report.is_decision;
+        outcome.add(self.report(report), is_decision);
+    }
+
     /// Writes down what a rule reports, with all that is known beside it.
-    #[expect(dead_code, reason = "rules come next")]
     fn report(&self, report: Report) -> Anomaly {
         let Report { alert, verdict, at_ms, .. } = report;
         Anomaly {

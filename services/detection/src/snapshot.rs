@@ -8,11 +8,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::logs::Book;
+use crate::restarts::Restarts;
 use crate::series::Series;
 
 /// Format of the values; a change of any type below needs another one. State of another format is not read, and the
 /// series warm up again.
-pub const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 3;
 
 /// The last record of each input topic that has been taken in; -1 before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +86,7 @@ pub(crate) struct ServiceView<'a> {
     pub(crate) series: &'a [Series],
     pub(crate) logs: &'a Book,
     pub(crate) deployed: Option<&'a Deployed>,
+    pub(crate) restarts: Option<&'a Restarts>,
 }
 
 /// One service, as it was read. The fields are those of [`ServiceView`], in the same order.
@@ -96,6 +98,7 @@ pub(crate) struct ServiceState {
     pub(crate) series: Vec<Series>,
     pub(crate) logs: Book,
     pub(crate) deployed: Option<Deployed>,
+    pub(crate) restarts: Option<Restarts>,
 }
 
 pub(crate) fn write<T: Serialize>(state: &T) -> Vec<u8> {

@@ -9,4 +9,5 @@ mod quiet;
 mod reference;
 mod replay;
 mod restart;
+mod rules;
 mod shop;
