@@ -1,7 +1,7 @@
 //! When a disk, a memory or a pool will be full (or what is free will be gone), if it goes on as it does now.
 //!
-//! The trend is looked for in three windows, and each may look ahead twelve times as far as it looks back: five minutes
-//! for the next hour, twenty for the next four hours, two hours for the next day. A rise that the series knows (a log
+//! The trend is looked for in two windows, and each may look ahead twelve times as far as it looks back: twenty minutes
+//! for the next four hours, two hours for the next day. A rise that the series knows (a log
 //! that is rotated, a heap that is collected, a day) ends where it always ends, so a trend counts only beyond what was
 //! reached before it began.
 //!
@@ -27,7 +27,7 @@ pub const SUFFIX: &str = ":time_to_full";
 
 const HOUR_MS: f64 = 3_600_000.0;
 /// Width of a bucket of each window, milliseconds.
-const WIDTHS_MS: [i64; 3] = [30_000, 120_000, 720_000];
+const WIDTHS_MS: [i64; 2] = [120_000, 720_000];
 /// How many times farther than it looks back a window may look ahead.
 const AHEAD: f64 = 12.0;
 /// Time to full that is urgent, that is certain to be told, and that is noticed, milliseconds.
@@ -41,8 +41,7 @@ const USED: f64 = 0.6;
 /// Part of the smaller of what the series usually swings and of what it has left, by which it has to be beyond its
 /// usual reach.
 const BEYOND: f64 = 0.2;
-/// How long a series has to be known, milliseconds. What follows the load needs a day, for its rise in the morning is no
-/// leak, and so does the shortest window: in a few hours noise has not yet shown how far it goes in five minutes.
+/// How long a series has to be known, milliseconds. What follows the load needs a day: its rise in the morning is no leak.
 const KNOWN_MS: i64 = 86_400_000;
 const KNOWN_DISK_MS: i64 = 14_400_000;
 /// How many times farther than its bar the end has to be, and for how long, milliseconds, to clear.
@@ -128,15 +127,15 @@ impl Forecast {
         if !closed.contains(&true) {
             return None;
         }
-        let age_ms = ts_ms.saturating_sub(self.first_ms);
+        let known_ms = if meaning.kind == Kind::Disk { KNOWN_DISK_MS } else { KNOWN_MS };
+        let is_known = ts_ms.saturating_sub(self.first_ms) >= known_ms;
         let mut soonest: Option<Found> = None;
         let bar_ms = self.bar_ms();
         let mut goes_on = end - level <= FULL * whole;
         for ((trend, width_ms), closed) in self.trends.iter_mut().zip(WIDTHS_MS).zip(closed) {
             let found = find(trend, width_ms, end);
             goes_on |= found.is_some_and(|found| found.left_ms <= CLEAR * bar_ms);
-            let is_slow_disk = meaning.kind == Kind::Disk && width_ms > WIDTHS_MS[0];
-            let counts = age_ms >= if is_slow_disk { KNOWN_DISK_MS } else { KNOWN_MS }
+            let counts = is_known
                 && end - level <= (1.0 - USED) * whole
                 && found.is_some_and(|found| is_beyond(&found, end) && found.left_ms <= ahead_ms(width_ms));
             if closed {
