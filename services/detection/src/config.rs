@@ -34,6 +34,12 @@ pub struct Settings {
     pub snapshot_every_s: u32,
     /// Most that snapshots may write, MiB a second; where there is more state, they are written less often.
     pub snapshot_mib_s: f64,
+    /// Days before its end from which on a certificate is noticed.
+    pub certificate_notice_days: u32,
+    /// Days before its end from which on it is certain that its renewal was missed.
+    pub certificate_days: u32,
+    /// Days before its end from which on that is urgent.
+    pub certificate_urgent_days: u32,
     /// Corrections of what metrics mean.
     pub metrics: Vec<Override>,
     /// What counts as a critical log line.
@@ -55,6 +61,9 @@ impl Default for Settings {
             max_series_per_service: 500,
             snapshot_every_s: 5,
             snapshot_mib_s: 4.0,
+            certificate_notice_days: 30,
+            certificate_days: 14,
+            certificate_urgent_days: 3,
             metrics: Vec::new(),
             logs: crate::logs::Options::default(),
         }
@@ -97,6 +106,11 @@ impl Section for Settings {
         require(
             (1..=500).contains(&self.max_series_per_service),
             "max_series_per_service must be between 1 and 500: a snapshot must fit into one record",
+        );
+        require(
+            self.certificate_notice_days >= self.certificate_days
+                && self.certificate_days >= self.certificate_urgent_days,
+            "certificate_notice_days, certificate_days and certificate_urgent_days must not rise",
         );
         for correction in &self.metrics {
             let ceiling = correction.ceiling.is_none_or(|value| value.is_finite() && value > 0.0);

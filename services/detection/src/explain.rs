@@ -127,7 +127,7 @@ pub(crate) fn time(ms: i64, now_ms: i64) -> String {
     then.strftime(format).to_string()
 }
 
-/// Writes a length of time.
+/// Writes how long something took, roughly.
 pub(crate) fn duration(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;
     match seconds {

@@ -241,6 +241,7 @@ fn meaning() -> Meaning {
         relative_floor: 0.0,
         absolute_floor: 0.5,
         counter: false,
+        judged: true,
     }
 }
 

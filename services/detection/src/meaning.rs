@@ -1,12 +1,19 @@
-//! What a metric means: its kind, its unit, which direction harms, where it ends and how much it may always move.
+//! What a metric means: its kind, its unit, which direction harms, where it ends, how much it may always move, and how
+//! it is judged.
 //!
-//! The guess rests on whole words of the name, after the naming of OpenTelemetry's semantic conventions, Prometheus
-//! and CloudWatch (never on parts of words: "workload" is not "load"). [`Override`] corrects it. A metric that means
-//! nothing to anybody still works: it is [`Kind::Other`] and both directions count.
+//! The catalogue (`meaning/catalogue.toml`) knows some names and otherwise goes by whole words of a name, after the naming
+//! of OpenTelemetry's semantic conventions, Prometheus and CloudWatch (never by parts of words: "workload" is not
+//! "load"). [`Override`] corrects it. A metric that means nothing to anybody still works: it is [`Kind::Other`] and both
+//! directions count.
+
+mod catalogue;
+pub mod show;
 
 use serde::{Deserialize, Serialize};
 use shared::events::Kind;
 use shared::events::anomaly::Direction;
+
+use catalogue::{Entry, Name};
 
 /// Which way a series has to go to do harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +38,35 @@ impl Harm {
     }
 }
 
+/// How a series is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judged {
+    /// By its own normal.
+    Normal,
+    /// By its own normal, and by when it will be full, or empty where less is worse.
+    Forecast,
+    /// By the time that a certificate has left, in the unit of the series; its own normal says nothing.
+    Expiry,
+    /// By the same, told as the Unix time at which the certificate ends.
+    ExpiresAt,
+    /// As a count of restarts; its own normal says nothing.
+    Restarts,
+    /// As the Unix time at which a process started: a later one is a restart.
+    StartTime,
+    /// As the time since a process started: one that is shorter than the time since the last sample is a restart.
+    Uptime,
+    /// Not at all: buckets, sizes, limits, constants.
+    Ignored,
+}
+
+impl Judged {
+    /// Tells whether the series' own normal counts.
+    pub fn is_by_normal(self) -> bool {
+        matches!(self, Self::Normal | Self::Forecast)
+    }
+}
+
 /// What one metric means.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Meaning {
@@ -48,6 +84,8 @@ pub struct Meaning {
     pub absolute_floor: f64,
     /// Whether the value only ever grows, so that its increase per second is what matters.
     pub counter: bool,
+    /// How it is judged.
+    pub judged: Judged,
 }
 
 /// Corrects the guess for some metrics. What is absent stays as guessed.
@@ -74,6 +112,9 @@ pub struct Override {
     /// Whether it only ever grows.
     #[serde(default)]
     pub counter: Option<bool>,
+    /// How it is judged.
+    #[serde(default)]
+    pub judged: Option<Judged>,
 }
 
 impl Override {
@@ -83,65 +124,58 @@ impl Override {
 }
 
 impl Meaning {
-    /// Returns what a metric of that name means. The first override that covers it wins over the guess.
+    /// Returns what a metric of that name means. The first override that covers it wins over the catalogue, and the unit
+    /// of the samples over the one that the name tells.
     pub fn of(metric: &str, unit: &str, overrides: &[Override]) -> Self {
-        let correction = overrides.iter().find(|one| one.covers(metric));
-        let unit = correction.and_then(|one| one.unit.as_deref()).unwrap_or(unit);
-        let mut meaning = Self::guess(metric, unit, correction.and_then(|one| one.kind));
-        if let Some(correction) = correction {
-            meaning.harm = correction.harm.unwrap_or(meaning.harm);
-            meaning.ceiling = correction.ceiling.or(meaning.ceiling);
-            meaning.absolute_floor = correction.floor.unwrap_or(meaning.absolute_floor);
-            meaning.counter = correction.counter.unwrap_or(meaning.counter);
-        }
-        meaning
-    }
-
-    fn guess(metric: &str, unit: &str, kind: Option<Kind>) -> Self {
-        let words = words(metric);
-        let has = |any: &[&str]| words.iter().any(|word| any.contains(&word.as_str()));
-        let unit = if unit.is_empty() { unit_of(&words) } else { unit };
-        let counter = words.last().is_some_and(|word| word == "total");
-        let kind = kind.unwrap_or_else(|| kind_of(&has));
-        let remains = has(&["free", "available", "avail", "idle", "remaining", "headroom"]);
-        let succeeds = has(&["success", "successes", "availability"]);
-        let harm = match kind {
+        let correction = overrides.iter().find(|one| one.covers(metric)).cloned().unwrap_or_default();
+        let name = Name::new(metric);
+        let entry = catalogue::entry(&name)
+            .filter(|entry| correction.kind.is_none_or(|kind| Some(kind) == entry.kind))
+            .unwrap_or(Entry::NONE);
+        let kind = correction.kind.or(entry.kind).unwrap_or(Kind::Other);
+        let counter = correction.counter.or(entry.counter).unwrap_or(name.last() == "total");
+        let unit = match (correction.unit.as_deref().unwrap_or(unit), entry.unit.as_deref()) {
+            ("", Some(unit)) => unit,
+            ("", None) => catalogue::unit_of(&name, kind),
+            (unit, _) => catalogue::ucum(unit),
+        };
+        let remains = name.has(&["free", "available", "avail", "idle", "remaining", "headroom", "freeable"]);
+        let harm = correction.harm.or(entry.harm).unwrap_or(match kind {
             Kind::Traffic | Kind::Other => Harm::Both,
             Kind::Certificate => Harm::Down,
-            Kind::Errors if succeeds => Harm::Down,
             _ if remains => Harm::Down,
             _ => Harm::Up,
-        };
-        let share = has(&["ratio", "utilization", "utilisation", "fraction"]);
-        let ceiling = match unit {
+        });
+        let share = name.has(&["ratio", "utilization", "utilisation", "fraction"]);
+        let ceiling = correction.ceiling.or(entry.ceiling).or(match unit {
             "%" => Some(100.0),
             "1" if share => Some(1.0),
-            // the usual size of a pool where nobody has said otherwise
-            _ if metric == "db_connections" => Some(100.0),
             _ => None,
-        };
-        let scale = match unit {
-            "%" => 1.0,
-            "1" => 0.01,
-            _ => 0.0,
-        };
-        let (relative_floor, absolute_floor) = match kind {
-            Kind::Latency | Kind::Certificate => (0.03, milliseconds(1.0, unit)),
-            Kind::Errors => (0.03, 0.2 * scale),
-            Kind::Cpu => (0.03, 1.0 * scale),
-            Kind::Memory | Kind::Disk => (0.005, 0.5 * scale),
-            Kind::Pool => (0.02, 1.0),
-            Kind::Lag if matches!(unit, "ms" | "s" | "us" | "ns") => (0.05, milliseconds(1000.0, unit)),
-            Kind::Lag => (0.05, 10.0),
-            Kind::Traffic => (0.03, 0.1),
-            Kind::Silence | Kind::Restarts | Kind::Logs | Kind::Other => (0.01, 0.0),
-        };
+        });
+        let (relative_floor, absolute_floor) = floors(kind, unit);
+        let ends = harm == Harm::Up && ceiling.is_some()
+            || harm == Harm::Down && matches!(kind, Kind::Disk | Kind::Memory);
+        let judged = correction.judged.or(entry.judged).unwrap_or(match kind {
+            Kind::Certificate => Judged::Expiry,
+            Kind::Restarts => Judged::Restarts,
+            Kind::Disk | Kind::Memory | Kind::Pool if ends && !counter => Judged::Forecast,
+            _ => Judged::Normal,
+        });
         let unit = match unit {
-            "" if counter => "1/s".to_owned(),
-            unit if counter => format!("{unit}/s"),
-            unit => unit.to_owned(),
+            unit if !counter || !judged.is_by_normal() => unit.to_owned(),
+            "" => "1/s".to_owned(),
+            unit => format!("{unit}/s"),
         };
-        Self { kind, unit: unit.into(), harm, ceiling, relative_floor, absolute_floor, counter }
+        Self {
+            kind,
+            unit: unit.into(),
+            harm,
+            ceiling,
+            relative_floor,
+            absolute_floor: correction.floor.unwrap_or(absolute_floor),
+            counter,
+            judged,
+        }
     }
 
     /// Returns the smallest spread that is believed around `level`.
@@ -162,64 +196,23 @@ impl Meaning {
     }
 }
 
-/// Returns the kind by the words of a name. The order decides where a name has words of several kinds: a latency of
-/// the database pool is a latency.
-fn kind_of(has: &dyn Fn(&[&str]) -> bool) -> Kind {
-    let expires = has(&["expiry", "expires", "expiration", "remaining", "after", "lifetime"]);
-    let disk = has(&["disk", "filesystem", "volume", "inode", "inodes", "storage"]);
-    let io = has(&["io", "read", "reads", "write", "writes", "written", "ops", "iops", "operations"]);
-    if has(&["cert", "certificate", "x509", "ssl", "tls"]) && expires {
-        Kind::Certificate
-    } else if has(&["lag", "backlog"]) {
-        Kind::Lag
-    } else if has(&[
-        "latency", "duration", "p50", "p75", "p90", "p95", "p99", "p999", "rtt", "elapsed", "pause",
-    ]) || (has(&["response"]) && has(&["time", "ms", "seconds"]))
-    {
-        Kind::Latency
-    } else if has(&[
-        "error",
-        "errors",
-        "failed",
-        "failure",
-        "failures",
-        "exceptions",
-        "5xx",
-        "timeouts",
-        "success",
-        "successes",
-        "availability",
-    ]) {
-        Kind::Errors
-    } else if has(&["queue", "pending"]) && has(&["depth", "length", "size", "messages", "jobs"]) {
-        Kind::Lag
-    } else if disk && !io {
-        Kind::Disk
-    } else if has(&["memory", "mem", "heap", "rss"]) {
-        Kind::Memory
-    } else if has(&["cpu", "processor"]) {
-        Kind::Cpu
-    } else if has(&["connections", "connection", "pool", "threads", "fds", "descriptors", "sessions"]) {
-        Kind::Pool
-    } else if has(&["request", "requests", "rps", "qps", "tps", "throughput", "calls", "traffic"]) {
-        Kind::Traffic
-    } else {
-        Kind::Other
-    }
-}
-
-/// Returns the unit that the words of a name tell, or nothing.
-fn unit_of(words: &[String]) -> &'static str {
-    // Prometheus puts the unit last, or before `total`
-    let last = words.iter().rev().find(|word| *word != "total").map_or("", String::as_str);
-    match last {
-        "percent" | "pct" | "percentage" => "%",
-        "ms" | "milliseconds" | "millis" => "ms",
-        "seconds" | "sec" => "s",
-        "us" | "microseconds" => "us",
-        "bytes" => "By",
-        "ratio" => "1",
-        _ => "",
+/// Returns the smallest spread that is believed of a kind: as a part of the level, and in the unit.
+fn floors(kind: Kind, unit: &str) -> (f64, f64) {
+    let scale = match unit {
+        "%" => 1.0,
+        "1" => 0.01,
+        _ => 0.0,
+    };
+    match kind {
+        Kind::Latency | Kind::Certificate => (0.03, milliseconds(1.0, unit)),
+        Kind::Errors => (0.03, 0.2 * scale),
+        Kind::Cpu => (0.03, 1.0 * scale),
+        Kind::Memory | Kind::Disk => (0.005, 0.5 * scale),
+        Kind::Pool => (0.02, 1.0),
+        Kind::Lag if matches!(unit, "ms" | "s" | "us" | "ns") => (0.05, milliseconds(1000.0, unit)),
+        Kind::Lag => (0.05, 10.0),
+        Kind::Traffic => (0.03, 0.1),
+        Kind::Silence | Kind::Restarts | Kind::Logs | Kind::Other => (0.01, 0.0),
     }
 }
 
@@ -232,29 +225,6 @@ fn milliseconds(ms: f64, unit: &str) -> f64 {
         "ns" => ms * 1e6,
         _ => 0.0,
     }
-}
-
-/// Splits a name into lower-case words: at whatever is no letter or digit, and where the case turns (`CPUUtilization`
-/// is `cpu`, `utilization`).
-fn words(name: &str) -> Vec<String> {
-    let letters: Vec<char> = name.chars().collect();
-    let mut words = vec![String::new()];
-    for (at, &letter) in letters.iter().enumerate() {
-        let before = at.checked_sub(1).map(|i| letters[i]);
-        let after = letters.get(at + 1);
-        let turns = letter.is_uppercase()
-            && (before.is_some_and(char::is_lowercase) || after.is_some_and(|next| next.is_lowercase()));
-        if turns || !letter.is_alphanumeric() {
-            words.push(String::new());
-        }
-        if letter.is_alphanumeric()
-            && let Some(word) = words.last_mut()
-        {
-            word.extend(letter.to_lowercase());
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
 }
 
 #[cfg(test)]
@@ -283,6 +253,15 @@ mod tests {
             ("probe_ssl_earliest_cert_expiry", Kind::Certificate, Harm::Down),
             ("kafka_consumergroup_lag", Kind::Lag, Harm::Up),
             ("connection_pool_idle", Kind::Pool, Harm::Down),
+            ("up", Kind::Errors, Harm::Down),
+            ("request_success_ratio", Kind::Errors, Harm::Down),
+            ("FreeStorageSpace", Kind::Disk, Harm::Down),
+            ("FreeableMemory", Kind::Memory, Harm::Down),
+            ("node_load1", Kind::Cpu, Harm::Up),
+            ("HTTPCode_Target_5XX_Count", Kind::Errors, Harm::Up),
+            ("http_request_duration_seconds_count", Kind::Traffic, Harm::Both),
+            ("system.cpu.time", Kind::Cpu, Harm::Up),
+            ("kube_pod_container_status_restarts_total", Kind::Restarts, Harm::Up),
             ("workload", Kind::Other, Harm::Both),
             ("flux_capacitance", Kind::Other, Harm::Both),
         ] {
@@ -297,6 +276,43 @@ mod tests {
         assert_eq!(Meaning::of("request_seconds", "", &[]).unit.as_ref(), "s");
         let counter = Meaning::of("http_requests_total", "", &[]);
         assert!(counter.counter && counter.unit.as_ref() == "1/s");
+    }
+
+    #[test]
+    fn a_metric_is_judged_as_its_name_asks() {
+        for (name, unit, judged) in [
+            ("disk_used_percent", "", Judged::Forecast),
+            ("system.filesystem.utilization", "1", Judged::Forecast),
+            ("node_filesystem_avail_bytes", "", Judged::Forecast),
+            ("node_memory_MemFree_bytes", "", Judged::Ignored),
+            ("container_memory_usage_bytes", "", Judged::Normal),
+            ("probe_ssl_earliest_cert_expiry", "", Judged::ExpiresAt),
+            ("tls_cert_days_remaining", "", Judged::Expiry),
+            ("certificate_expiry_errors_total", "", Judged::Normal),
+            ("kube_pod_container_status_restarts_total", "", Judged::Restarts),
+            ("process_start_time_seconds", "", Judged::StartTime),
+            ("process.uptime", "s", Judged::Uptime),
+            ("http_request_duration_seconds_bucket", "", Judged::Ignored),
+            ("http_requests_created", "", Judged::Ignored),
+            ("hikaricp_connections_max", "", Judged::Ignored),
+        ] {
+            assert_eq!(Meaning::of(name, unit, &[]).judged, judged, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_unit_of_the_sample_wins_and_is_written_one_way() {
+        for (name, unit, expected) in [
+            ("latency_ms", "s", "s"),
+            ("CPUUtilization", "Percent", "%"),
+            ("http_request_duration_seconds_count", "", "1/s"),
+            ("system.network.io", "By", "By/s"),
+            ("cert_days_remaining", "", "d"),
+            ("heap_used", "MiBy", "MiBy"),
+            ("process.cpu.utilization", "", "1"),
+        ] {
+            assert_eq!(Meaning::of(name, unit, &[]).unit.as_ref(), expected, "{name}");
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ use crate::outcome::Reason;
 pub use crate::outcome::{At, Outcome};
 use crate::pace::Pace;
 use crate::regression::Rollout;
+use crate::restarts::Restarts;
+use crate::rules::{self, Answer};
 use crate::sample::{self, Sample};
 use crate::series::{Change, Series};
 use crate::silence::{Due, Rhythm};
@@ -47,6 +49,7 @@ struct Service {
     rhythm: Rhythm,
     joint: Option<Box<Joint>>,
     rollout: Option<Box<Rollout>>,
+    restarts: Option<Box<Restarts>>,
     /// What the snapshot it was restored from already reflects.
     restored: Offsets,
     /// Version of the partition at its last change.
@@ -230,6 +233,7 @@ impl Partition {
                 rhythm: &service.rhythm,
                 joint: service.joint.as_deref(),
                 rollout: service.rollout.as_deref(),
+                restarts: service.restarts.as_deref(),
             }),
         });
         let own = (self.version > self.saved).then(|| {
@@ -320,6 +324,7 @@ impl Partition {
             let is_decision = report.is_decision;
             outcome.add(service.report(report), is_decision);
         }
+        service.ask_rules(place, sample.ts_ms, sample.value, &self.settings, outcome);
         Ok(())
     }
 
@@ -397,6 +402,7 @@ impl Partition {
             rhythm: Rhythm::default(),
             joint: None,
             rollout: None,
+            restarts: None,
             restored: Offsets::default(),
             version: self.version,
         }))
@@ -413,6 +419,7 @@ impl Partition {
             rhythm: state.rhythm,
             joint: state.joint,
             rollout: state.rollout,
+            restarts: state.restarts,
             restored: state.applied,
             version: 0,
         };
@@ -437,7 +444,11 @@ impl Partition {
 }
 
 impl Service {
-    fn add(&mut self, series: Series) -> usize {
+    fn add(&mut self, mut series: Series) -> usize {
+        let forecasts = self.series.iter().filter(|series| series.is_forecast());
+        if series.is_forecast() && forecasts.count() >= rules::FORECASTS {
+            series.drop_rule();
+        }
         let place = self.series.len();
         let known = &self.series;
         self.by_metric.push(("", &series.metric), |place| ("", &known[place].metric));
@@ -515,6 +526,39 @@ impl Service {
                 logs: self.recent_logs(ts_ms),
             },
         }
+    }
+
+    /// Asks the rules about a sample that was just taken.
+    fn ask_rules(
+        &mut self,
+        place: usize,
+        ts_ms: i64,
+        value: f64,
+        settings: &Settings,
+        outcome: &mut Outcome,
+    ) {
+        let series = &mut self.series[place];
+        match series.ask(&self.name, value, settings) {
+            None => {}
+            Some(Answer::Report(report)) => self.tell(*report, outcome),
+            Some(Answer::Restarts(count)) => {
+                let restarts = self.restarts.get_or_insert_default();
+                restarts.add(place, ts_ms, count, series.interval_ms());
+            }
+        }
+        let Some(restarts) = &mut self.restarts else { return };
+        let report = rules::ask_restarts(restarts, &self.name, ts_ms);
+        if restarts.is_over() {
+            self.restarts = None;
+        }
+        if let Some(report) = report {
+            self.tell(report, outcome);
+        }
+    }
+
+    fn tell(&self, report: Report, outcome: &mut Outcome) {
+        let is_decision = report.is_decision;
+        outcome.add(self.report(report), is_decision);
     }
 
     /// Writes down what a rule reports, with all that is known beside it.

@@ -10,6 +10,8 @@ use crate::episode::{Certainty, Episode, Finding, Recent, Turn};
 use crate::evidence::{Evidence, Opinion};
 use crate::kept::{KEPT, Kept};
 use crate::meaning::Meaning;
+use crate::restarts::Witness;
+use crate::rules::{Answer, Asked, Rule};
 
 /// Distance from which a sample may turn out to have been an episode's first, in spreads.
 const STIRRING: f64 = 2.0;
@@ -77,6 +79,7 @@ pub struct Series {
     /// Samples in a row that lie to one side, positive above.
     stirring: i32,
     episode: Option<Box<Episode>>,
+    rule: Option<Box<Rule>>,
 }
 
 fn unknown() -> Meaning {
@@ -86,10 +89,12 @@ fn unknown() -> Meaning {
 impl Series {
     /// Begins a series; it has seen nothing yet.
     pub fn new(metric: &str, unit: &str, settings: &Settings) -> Self {
+        let meaning = Meaning::of(metric, unit, &settings.metrics);
         Self {
             metric: metric.into(),
             unit: unit.into(),
-            meaning: Meaning::of(metric, unit, &settings.metrics),
+            rule: Rule::of(&meaning),
+            meaning,
             last_ms: i64::MIN,
             interval_ms: 0.0,
             intervals: 0,
@@ -106,11 +111,18 @@ impl Series {
     /// Looks up again what the metric means, after the series was read from a snapshot.
     pub fn understand(&mut self, settings: &Settings) {
         self.meaning = Meaning::of(&self.metric, &self.unit, &settings.metrics);
+        if self.rule.as_ref().is_some_and(|rule| !rule.fits(&self.meaning)) {
+            self.rule = Rule::of(&self.meaning);
+        }
     }
 
     /// Takes the next sample. Returns the revision that is due, if one is, or why the sample was not used.
     pub fn observe(&mut self, ts_ms: i64, value: f64, settings: &Settings) -> Result<Option<Change>, Unused> {
         self.advance(ts_ms, settings)?;
+        if !self.meaning.judged.is_by_normal() {
+            self.samples.push(ts_ms, value);
+            return Ok(None);
+        }
         let Some(value) = self.increase(value) else { return Ok(None) };
         self.samples.push(ts_ms, value);
         let opinion = self.evidence.observe(ts_ms, value, self.interval_ms);
@@ -165,6 +177,30 @@ impl Series {
             _ => self.episode = Some(episode),
         }
         Ok(change)
+    }
+
+    /// Asks the rule of the series, if it has one, about the sample that was just taken.
+    pub fn ask(&mut self, service: &str, value: f64, settings: &Settings) -> Option<Answer> {
+        let rule = self.rule.as_mut()?;
+        let asked = Asked {
+            service,
+            metric: &self.metric,
+            meaning: &self.meaning,
+            ts_ms: self.last_ms,
+            value,
+            interval_ms: self.interval_ms,
+        };
+        rule.ask(asked, self.samples.points(), settings)
+    }
+
+    /// Tells whether it is forecast when the series will be full.
+    pub fn is_forecast(&self) -> bool {
+        matches!(self.rule.as_deref(), Some(Rule::Forecast(_)))
+    }
+
+    /// Gives up its rule: there are too many.
+    pub fn drop_rule(&mut self) {
+        self.rule = None;
     }
 
     /// Returns the last samples, oldest first.
@@ -254,6 +290,9 @@ impl Series {
         }
         let (ts_ms, before) = self.counted.replace((self.last_ms, value))?;
         let seconds = self.last_ms.saturating_sub(ts_ms) as f64 / 1000.0;
+        if value < before && self.rule.is_none() {
+            self.rule = Some(Box::new(Rule::Restarts(Witness::counter(before))));
+        }
         (value >= before).then(|| (value - before) / seconds)
     }
 

@@ -11,6 +11,7 @@ use crate::joint::Joint;
 use crate::logs::{Book, Clock};
 use crate::pace::Pace;
 use crate::regression::Rollout;
+use crate::restarts::Restarts;
 use crate::series::Series;
 use crate::silence::Rhythm;
 
@@ -99,6 +100,7 @@ pub(crate) struct ServiceView<'a> {
     pub(crate) rhythm: &'a Rhythm,
     pub(crate) joint: Option<&'a Joint>,
     pub(crate) rollout: Option<&'a Rollout>,
+    pub(crate) restarts: Option<&'a Restarts>,
 }
 
 /// One service, as it was read. The fields are those of [`ServiceView`], in the same order.
@@ -113,6 +115,7 @@ pub(crate) struct ServiceState {
     pub(crate) rhythm: Rhythm,
     pub(crate) joint: Option<Box<Joint>>,
     pub(crate) rollout: Option<Box<Rollout>>,
+    pub(crate) restarts: Option<Box<Restarts>>,
 }
 
 pub(crate) fn write<T: Serialize>(state: &T) -> Vec<u8> {

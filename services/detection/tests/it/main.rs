@@ -12,5 +12,6 @@ mod reference;
 mod regression;
 mod replay;
 mod restart;
+mod rules;
 mod shop;
 mod silence;

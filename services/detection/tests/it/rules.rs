@@ -1,0 +1,274 @@
+//! What rules find beyond a series' own normal, and what they leave alone.
+
+use std::f64::consts::TAU;
+use std::sync::Arc;
+
+use detection::{At, Partition, Settings};
+use shared::events::anomaly::{Anomaly, Status};
+use shared::events::{Kind, Severity};
+
+use crate::shop::{Noise, START_MS, Source};
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// One service, restored from its own snapshot now and then.
+struct Watch {
+    partition: Partition,
+    source: Source,
+    at_ms: i64,
+    offset: i64,
+    told: Vec<Anomaly>,
+}
+
+impl Watch {
+    fn new() -> Self {
+        let partition = Partition::new(0, Arc::new(Settings::default()));
+        let source = Source::new(Noise::Sluggish(0.5), 11);
+        Self { partition, source, at_ms: START_MS, offset: 0, told: Vec::new() }
+    }
+
+    /// Takes a sample every `every_ms` for `lasts_ms`; `value` is told the time since the begin, in hours.
+    fn watch(&mut self, metric: &str, every_ms: i64, lasts_ms: i64, mut value: impl FnMut(f64, f64) -> f64) {
+        let begin_ms = self.at_ms;
+        while self.at_ms < begin_ms + lasts_ms {
+            self.at_ms += every_ms;
+            let value = value((self.at_ms - begin_ms) as f64 / HOUR_MS as f64, self.source.draw());
+            self.take(metric, value);
+        }
+    }
+
+    fn take(&mut self, metric: &str, value: f64) {
+        let ts_ms = self.at_ms;
+        let sample =
+            format!(r#"{{"service":"payment","metric":"{metric}","value":{value},"ts_ms":{ts_ms}}}"#);
+        self.offset += 1;
+        let outcome =
+            self.partition.metrics(sample.as_bytes(), At { offset: self.offset, timestamp_ms: ts_ms });
+        assert_eq!((outcome.used, outcome.refused.is_none()), (1, true));
+        self.told.extend(outcome.anomalies);
+    }
+
+    fn restart(&mut self) {
+        let snapshot = self.partition.snapshot();
+        let records = snapshot.records.iter().map(|record| (record.key.as_str(), record.value.as_slice()));
+        let restored = Partition::restore(0, Arc::new(Settings::default()), records);
+        assert!(restored.refused.is_empty(), "{:?}", restored.refused);
+        self.partition = restored.partition;
+    }
+
+    fn of(&self, metric: &str) -> Vec<&Anomaly> {
+        self.told.iter().filter(|anomaly| anomaly.metric == metric).collect()
+    }
+
+    fn firing(&self, metric: &str) -> Vec<&Anomaly> {
+        let firing = |anomaly: &&Anomaly| anomaly.metric == metric && anomaly.status == Status::Firing;
+        self.told.iter().filter(firing).collect()
+    }
+
+    fn last(&self, metric: &str) -> &Anomaly {
+        self.of(metric).pop().unwrap_or_else(|| panic!("nothing was told of {metric}"))
+    }
+}
+
+#[test]
+fn a_full_disk_is_foretold_hours_before_at_each_cadence() {
+    for every_ms in [10_000, 60_000, 300_000] {
+        let mut watch = Watch::new();
+        watch.watch("disk_used_percent", every_ms, 6 * HOUR_MS, |_, noise| 65.0 + 0.2 * noise);
+        watch.watch("disk_used_percent", every_ms, 5 * HOUR_MS, |hours, noise| {
+            65.0 + 6.0 * hours + 0.2 * noise
+        });
+        let firing = watch.firing("disk_used_percent:time_to_full");
+        let first = firing.first().unwrap_or_else(|| panic!("{every_ms}: {:#?}", watch.told));
+        let full_ms = START_MS + 6 * HOUR_MS + (35.0 / 6.0 * HOUR_MS as f64) as i64;
+        let hours = (full_ms - first.observed_at.as_millisecond()) as f64 / HOUR_MS as f64;
+        assert!((3.2..4.8).contains(&hours), "{every_ms}: {hours} h before: {}", first.explanation);
+        assert_eq!((first.kind, first.severity), (Kind::Disk, Severity::Sev3));
+        assert_eq!(
+            watch.last("disk_used_percent:time_to_full").severity,
+            Severity::Sev2,
+            "under an hour now"
+        );
+        assert!((15..=30).contains(&first.context.samples.len()), "the chart shows how it went");
+        assert!(first.explanation.contains("%/h for ") && first.explanation.contains(": full in "));
+
+        watch.watch("disk_used_percent", every_ms, 3 * HOUR_MS, |_, noise| 60.0 + 0.2 * noise);
+        assert_eq!(watch.last("disk_used_percent:time_to_full").status, Status::Cleared, "room was made");
+    }
+}
+
+#[test]
+fn what_runs_out_is_foretold_as_well_and_also_the_second_time() {
+    let metric = "node_filesystem_avail_bytes";
+    let derived = "node_filesystem_avail_bytes:time_to_full";
+    let mut watch = Watch::new();
+    for times in 1..=2 {
+        watch.watch(metric, 60_000, 8 * HOUR_MS, |_, noise| 9e11 + 2e9 * noise);
+        watch.watch(metric, 60_000, 8 * HOUR_MS, |hours, noise| 9e11 - 1e11 * hours + 2e9 * noise);
+        let mut ids: Vec<_> = watch.firing(derived).iter().map(|anomaly| anomaly.anomaly_id).collect();
+        ids.dedup();
+        assert_eq!(ids.len(), times, "one alert each time");
+    }
+    let last = watch.last(derived);
+    assert!(
+        last.explanation.contains("falling") && last.explanation.contains("GiB/h"),
+        "{}",
+        last.explanation
+    );
+}
+
+#[test]
+fn a_leak_beyond_the_days_reach_is_foretold_and_the_days_breath_is_not() {
+    let mut watch = Watch::new();
+    let breath = |hours: f64, noise: f64| 60.0 + 20.0 * (TAU * hours / 24.0).sin() + 0.8 * noise;
+    watch.watch("memory_percent", 60_000, 4 * DAY_MS, breath);
+    assert_eq!(watch.of("memory_percent:time_to_full"), [] as [&Anomaly; 0]);
+    watch.watch("memory_percent", 60_000, 7 * HOUR_MS, |hours, noise| breath(hours, noise) + 3.0 * hours);
+    let firing = watch.firing("memory_percent:time_to_full");
+    assert!(firing[0].observed < 96.0, "{}", firing[0].explanation);
+}
+
+#[test]
+fn sawtooths_are_left_alone() {
+    // a log that is rotated each hour, a heap that is collected every 9 min, and compactions every 5 h
+    for (metric, hours, low, swing) in [
+        ("disk_used_percent", 1.0, 55.0, 25.0),
+        ("heap_used_percent", 0.15, 30.0, 60.0),
+        ("disk_used_percent", 5.0, 50.0, 38.0),
+    ] {
+        for every_ms in [10_000, 60_000] {
+            let mut watch = Watch::new();
+            let (mut round, mut peak) = (0.0, 1.0);
+            let sawtooth = |at: f64, noise: f64| {
+                if (at / hours).floor() > round {
+                    (round, peak) = ((at / hours).floor(), 1.0 + 0.03 * noise);
+                }
+                low + swing * peak * (at / hours).fract() + 0.3 * noise
+            };
+            let derived = format!("{metric}:time_to_full");
+            watch.watch(metric, every_ms, 2 * DAY_MS, sawtooth);
+            // the first few rounds are new to it
+            let settled_ms = START_MS + (4.0 * hours * HOUR_MS as f64) as i64;
+            let late =
+                watch.firing(&derived).into_iter().find(|one| one.observed_at.as_millisecond() > settled_ms);
+            assert!(late.is_none(), "{metric} {hours} h at {every_ms}: {}", late.unwrap().explanation);
+        }
+    }
+}
+
+#[test]
+fn noise_and_slow_growth_are_left_alone() {
+    for noise in [Noise::Gaussian, Noise::Skewed(0.4), Noise::Bursty, Noise::Sluggish(0.9)] {
+        for seed in 0..8 {
+            let mut watch = Watch { source: Source::new(noise, seed), ..Watch::new() };
+            watch.watch("disk_used_percent", 30_000, 4 * DAY_MS, |hours, noise| 78.0 + 0.02 * hours + noise);
+            let firing = watch.firing("disk_used_percent:time_to_full");
+            assert!(firing.is_empty(), "{noise:?} seed {seed}: {}", firing[0].explanation);
+        }
+    }
+}
+
+#[test]
+fn a_certificate_is_told_from_its_first_sample_and_its_fall_is_no_anomaly() {
+    let metric = "probe_ssl_earliest_cert_expiry";
+    let mut watch = Watch::new();
+    let end_s = (START_MS + 12 * DAY_MS) as f64 / 1000.0;
+    watch.take(metric, end_s);
+    assert_eq!((watch.told.len(), watch.last(metric).status), (1, Status::Firing));
+    assert_eq!((watch.last(metric).kind, watch.last(metric).unit.as_str()), (Kind::Certificate, "d"));
+    watch.watch(metric, 5 * MINUTE_MS, 10 * DAY_MS, |_, _| end_s);
+    watch.restart();
+    watch.watch(metric, 5 * MINUTE_MS, DAY_MS, |_, _| end_s + 90.0 * 86_400.0);
+    let told: Vec<_> = watch.told.iter().map(|one| (one.status, one.severity)).collect();
+    let expected = [
+        (Status::Firing, Severity::Sev3),
+        (Status::Firing, Severity::Sev2),
+        (Status::Cleared, Severity::Sev2),
+    ];
+    assert_eq!(told, expected);
+
+    let mut far = Watch::new();
+    far.watch("tls_cert_days_remaining", HOUR_MS, 60 * DAY_MS, |hours, _| (95.0 - hours / 24.0).floor());
+    assert!(far.told.is_empty(), "{:?}", far.told);
+}
+
+#[test]
+fn a_crash_loop_is_one_alert_whatever_tells_of_it_and_clears_when_it_stays_up() {
+    let metrics =
+        ["kube_pod_container_status_restarts_total", "process_uptime_seconds", "http_requests_total"];
+    for (metric, every_ms) in metrics.iter().flat_map(|metric| [(*metric, 10_000), (*metric, 60_000)]) {
+        let mut watch = Watch::new();
+        let healthy = |metric: &str, hours: f64| match metric {
+            "process_uptime_seconds" => hours * 3600.0,
+            "http_requests_total" => (hours * 360_000.0).round(),
+            _ => 4.0,
+        };
+        watch.watch(metric, every_ms, 2 * HOUR_MS, |hours, _| healthy(metric, hours));
+        // it comes up and dies every 6 min
+        let life = 0.1;
+        watch.watch(metric, every_ms, HOUR_MS, |hours, _| match metric {
+            "kube_pod_container_status_restarts_total" => 5.0 + (hours / life).floor(),
+            _ => healthy(metric, hours % life),
+        });
+        watch.restart();
+        watch.watch(metric, every_ms, HOUR_MS, |hours, _| match metric {
+            "kube_pod_container_status_restarts_total" => 20.0,
+            _ => healthy(metric, hours),
+        });
+        let told: Vec<_> = watch.of("restarts").iter().map(|one| (one.status, one.revision)).collect();
+        assert_eq!(told.first(), Some(&(Status::Suspect, 1)), "{metric}");
+        assert_eq!(told.last().unwrap().0, Status::Cleared, "{metric}");
+        let firing = watch.firing("restarts");
+        assert!(firing[0].severity >= Severity::Sev3, "{metric}");
+        let minutes = (firing[0].observed_at.as_millisecond() - START_MS - 2 * HOUR_MS) / MINUTE_MS;
+        assert!(minutes <= 20, "{metric}: after {minutes} min");
+        assert!(watch.told.iter().all(|one| one.anomaly_id == firing[0].anomaly_id), "{metric}: one alert");
+    }
+}
+
+#[test]
+fn one_restart_is_a_suspicion_that_ends() {
+    let mut watch = Watch::new();
+    watch.watch("process_start_time_seconds", 15_000, HOUR_MS, |_, _| 1.7e9);
+    watch.watch("process_start_time_seconds", 15_000, HOUR_MS, |_, _| 1.7e9 + 3600.0);
+    let told: Vec<_> = watch.told.iter().map(|one| (one.metric.as_str(), one.status)).collect();
+    assert_eq!(told, [("restarts", Status::Suspect), ("restarts", Status::Cleared)]);
+}
+
+#[test]
+fn a_target_that_is_down_fires_and_buckets_and_limits_are_not_judged() {
+    let mut watch = Watch::new();
+    watch.watch("up", 15_000, HOUR_MS, |_, _| 1.0);
+    watch.watch("up", 15_000, MINUTE_MS, |_, _| 0.0);
+    assert_eq!((watch.last("up").status, watch.last("up").severity), (Status::Firing, Severity::Sev1));
+
+    let mut ignored = Watch::new();
+    for metric in ["http_request_duration_seconds_bucket", "node_filesystem_size_bytes"] {
+        ignored.watch(metric, 15_000, HOUR_MS, |_, _| 1e9);
+        ignored.watch(metric, 15_000, HOUR_MS, |_, _| 9e9);
+    }
+    assert!(ignored.told.is_empty());
+}
+
+#[test]
+fn a_restart_of_detection_changes_nothing_about_what_rules_say() {
+    let run = |restarts: bool| {
+        let mut watch = Watch::new();
+        for hour in 0..14 {
+            watch.watch("disk_used_percent", 60_000, HOUR_MS, |hours, noise| {
+                66.0 + (f64::from(hour) + hours - 6.0).max(0.0) * 5.0 + 0.2 * noise
+            });
+            watch.take("service_restarts", f64::from(hour * hour));
+            if restarts {
+                watch.restart();
+            }
+        }
+        watch.told
+    };
+    let whole = run(false);
+    assert!(whole.iter().any(|one| one.metric.ends_with(":time_to_full")));
+    assert!(whole.iter().any(|one| one.metric == "restarts"));
+    assert_eq!(whole, run(true));
+}
