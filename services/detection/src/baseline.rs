@@ -170,7 +170,7 @@ impl Baseline {
 
     /// Returns the mean spread of both sides, and by how much the variance of a mean of many samples is larger than if
     /// neighbours did not resemble each other. The latter takes the noise to be autoregressive of first order, for
-    /// which the variance of the short mean gives the correlation (Lucas and Saccucci, Technometrics 32 (1990)).
+    /// which the variance of the short mean gives the correlation (Zhang, Technometrics 40 (1998)).
     pub fn scatter(&self, meaning: &Meaning) -> (f64, f64) {
         let spread = (TO_SPREAD * 0.5 * (self.above + self.below)).max(meaning.floor(self.level));
         let inflation = (TO_SPREAD * self.usual_mean / (MEAN_SPREAD * spread)).powi(2).max(1.0);

@@ -9,7 +9,7 @@ use shared::events::anomaly::{Direction, Status};
 use shared::events::{Kind, Severity};
 
 use crate::alert::{Alert, Report, Turn, Verdict};
-use crate::baseline::{Baseline, NOTICED};
+use crate::baseline::Baseline;
 use crate::config::Settings;
 use crate::episode::{Certainty, nats};
 use crate::explain::{duration, time};
@@ -25,10 +25,12 @@ const DETECTOR: &str = "joint/1";
 pub const FEWEST: usize = 3;
 /// Shift from which on a series adds to the score, and from which on it takes part, in spreads of its short mean.
 const NOISE: f64 = 1.0;
-const PART: f64 = 3.0;
+const PART: f64 = 2.5;
 /// Rounds from which the normal of the score is founded, and how many its level remembers.
 const FOUNDING: usize = 60;
 const MEMORY: f64 = 240.0;
+/// Novelty of the score that is noticed. A little less than for a series by itself: three have to take part as well.
+const NOTICED: f64 = 5.0;
 /// Rounds in a row with a novelty after which it is lasting.
 const LASTING: u8 = 4;
 /// Rounds in a row without a novelty after which it is over.

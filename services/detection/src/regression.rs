@@ -200,7 +200,9 @@ impl Compared {
             alert: None,
         };
         // the deployment may be read a little later than the samples after it
-        later.iter().for_each(|point| compared.take(point.value));
+        for point in &later {
+            compared.take(point.value);
+        }
         Some(compared)
     }
 

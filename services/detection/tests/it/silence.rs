@@ -37,7 +37,9 @@ impl Ward {
     /// Lets services report every ten seconds.
     fn report(&mut self, services: &[&str], from_s: i64, until_s: i64) {
         for at in (from_s..until_s).step_by(10) {
-            services.iter().for_each(|service| self.hear(service, at, at));
+            for service in services {
+                self.hear(service, at, at);
+            }
         }
     }
 
