@@ -213,9 +213,10 @@ fn an_alert_clears_when_the_service_is_silent_for_other_services_and_ticks_tell_
         log.write("user", "FATAL", "bye", 0);
         assert!(log.partition.awaits(Topic::RawLogs) && !log.partition.awaits(Topic::RawMetrics));
         for second in (0..=240).step_by(5) {
-            match ticks {
-                true => log.record(b" [] ", second * SECOND_MS),
-                false => log.write("order", "INFO", "order placed", second * SECOND_MS),
+            if ticks {
+                log.record(b" [] ", second * SECOND_MS);
+            } else {
+                log.write("order", "INFO", "order placed", second * SECOND_MS);
             }
         }
         let [_, (_, status, at)] = log.turns()[..] else { panic!("{:?}", log.turns()) };
