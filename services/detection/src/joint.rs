@@ -13,7 +13,7 @@ use crate::baseline::Baseline;
 use crate::config::Settings;
 use crate::episode::{Certainty, nats};
 use crate::explain::{duration, time};
-use crate::meaning::{Harm, Meaning};
+use crate::meaning::{Harm, Judged, Meaning};
 use crate::series::Series;
 
 /// Name of what is watched.
@@ -243,7 +243,7 @@ fn meaning() -> Meaning {
         relative_floor: 0.0,
         absolute_floor: 0.5,
         counter: false,
-        judged: true,
+        judged: Judged::Normal,
     }
 }
 

@@ -178,13 +178,13 @@ impl Book {
     fn close(&mut self, now_ms: i64, scene: &Scene<'_>) -> Vec<Report> {
         let at = self.moment(now_ms, scene);
         let end_ms = self.end_ms();
-        let next_ms = self.next_length();
+        let scores = Which::ALL.map(|which| self.score(which, at.seconds));
+        let next_ms = self.next_length(scores);
         let empty = (now_ms.saturating_sub(end_ms) / next_ms).clamp(0, i64::from(u32::MAX)) as u32;
         self.remember_habit();
         let mut reports = Vec::new();
         let mut lessons = [Lesson::Learn; 4];
-        for which in Which::ALL {
-            let score = self.score(which, at.seconds);
+        for (which, score) in Which::ALL.into_iter().zip(scores) {
             let (told, lesson) = self.watches[which as usize].close(which, score, empty, &at);
             lessons[which as usize] = lesson;
             if let Some(told) = told {
@@ -243,13 +243,14 @@ impl Book {
     }
 
     /// Returns how long the next window is, milliseconds: shorter where more warnings and errors come. While an alert is
-    /// open it stays as it was when they stop, so that the end is noticed soon.
-    fn next_length(&self) -> i64 {
+    /// open it stays as it was once they come as usual, so that the end is noticed soon.
+    fn next_length(&self, scores: [Score; 4]) -> i64 {
         let complaints = [Which::Errors, Which::New, Which::Critical]
             .map(|which| f64::from(self.watches[which as usize].total.now))
             .iter()
             .sum::<f64>();
-        if complaints == 0.0 && self.is_open() {
+        let is_calm = complaints == 0.0 || scores.iter().all(|score| score.nats == 0.0);
+        if is_calm && self.is_open() {
             return self.length_ms.clamp(SHORTEST_MS, LONGEST_OPEN_MS);
         }
         let longest = if self.is_open() { LONGEST_OPEN_MS } else { LONGEST_MS };
@@ -300,4 +301,29 @@ impl Book {
 
 fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recent_warnings_and_errors_are_shown_most_severe_and_frequent_first() {
+        let phrases = Phrases::new(&Options::default());
+        let scene = Scene { service: "user", deployed: None, accept_after_ms: 3_600_000, phrases: &phrases };
+        let mut book = Book::new(0);
+        for (level, message, ms) in [
+            (Level::Info, "all is well", 0),
+            (Level::Warn, "pool is full", 0),
+            (Level::Error, "charge 1 failed", 10),
+            (Level::Error, "charge 2 failed", 20),
+        ] {
+            assert!(book.take(level, message, ms, ms, &scene).is_empty());
+        }
+        let recent = book.recent(1000);
+        assert_eq!(recent.len(), 2);
+        assert_eq!((recent[0].template.as_str(), recent[0].count), ("charge <*> failed", 2));
+        assert_eq!((recent[0].example.as_str(), recent[1].level), ("charge 2 failed", Level::Warn));
+        assert!(book.recent(3 * template::SHOWN_MS).is_empty());
+    }
 }

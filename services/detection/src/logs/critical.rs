@@ -29,7 +29,7 @@ const PHRASES: [(&str, Severity); 17] = [
 /// One of these among the two words before a phrase takes it back.
 const NEGATIONS: [&str; 9] = ["no", "not", "non", "0", "zero", "never", "without", "avoid", "prevent"];
 /// One of these after it as well: `fatal=0`.
-const ABSENT: [&str; 6] = ["0", "false", "none", "no", "off", "disabled"];
+const ABSENT: [&str; 5] = ["0", "false", "none", "off", "disabled"];
 /// Most phrases that may be configured, and most characters of one.
 const MOST: usize = 100;
 const LONGEST: usize = 100;
@@ -156,6 +156,7 @@ mod tests {
             ("java.lang.OutOfMemoryError: Java heap space", "OutOfMemoryError"),
             ("Out of memory: Killed process 77 (java)", "out of memory"),
             ("write /data/7: no space left on device", "no space left on device"),
+            ("FATAL: no such role", "fatal"),
             ("ERROR: deadlock detected", "deadlock detected"),
             ("fatal: panic, data corruption in block 7", "data corruption"),
         ] {

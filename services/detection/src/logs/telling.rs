@@ -129,7 +129,10 @@ impl Book {
             b.total_cmp(a).then(b_lines.cmp(a_lines)).then(x.id.cmp(&y.id))
         });
         // one that is as usual is named only where none is not
-        let unusual = grown.iter().filter(|(nats, ..)| *nats > 0.0).count();
+        let unusual = match which {
+            Which::New => NAMED,
+            _ => grown.iter().filter(|(nats, ..)| *nats > 0.0).count(),
+        };
         let left = grown.len().saturating_sub(NAMED);
         for (place, (_, _, template)) in grown.iter().take(unusual.clamp(1, NAMED)).enumerate() {
             let usual = 60.0 * template.rate.lines() / template.rate.seconds().max(60.0);

@@ -213,9 +213,10 @@ fn an_alert_clears_when_the_service_is_silent_for_other_services_and_ticks_tell_
         log.write("user", "FATAL", "bye", 0);
         assert!(log.partition.log_patience_ms().is_some());
         for second in (0..=240).step_by(5) {
-            match ticks {
-                true => log.record(b" [] ", second * SECOND_MS),
-                false => log.write("order", "INFO", "order placed", second * SECOND_MS),
+            if ticks {
+                log.record(b" [] ", second * SECOND_MS);
+            } else {
+                log.write("order", "INFO", "order placed", second * SECOND_MS);
             }
         }
         let [_, (_, status, at)] = log.turns()[..] else { panic!("{:?}", log.turns()) };
@@ -295,19 +296,17 @@ fn the_simulators_quiet_hours_say_nothing_and_its_faults_are_found_and_cleared()
             let own = logs.iter().find(|one| one.service == culprit && one.status != Status::Cleared);
             let own = own.unwrap_or_else(|| panic!("{case}: not in the logs"));
             let (began, ends) = run.burns[0];
-            assert!(own.observed_at.as_millisecond() >= began - 10_000, "{case}");
-            let open = logs
-                .iter()
-                .map(|one| one.anomaly_id)
-                .filter(|id| !logs.iter().any(|one| one.anomaly_id == *id && one.status == Status::Cleared));
-            assert_eq!(open.count(), 0, "{case}: never cleared");
-            let most = logs.iter().filter(|one| one.service == culprit && one.revision == 1).count();
-            assert!(most <= 3, "{case}: {most} alerts of {culprit}");
-            eprintln!("{case}: ends {}", (ends - began) / 1000);
-            for one in &logs {
-                let at = (one.observed_at.as_millisecond() - began) / 1000;
-                eprintln!("  {at} {} {} {:?} {}", one.service, one.metric, one.status, one.explanation);
+            let at = own.observed_at.as_millisecond();
+            assert!((began - 10_000..began + 60_000).contains(&at), "{case}: {} s", (at - began) / 1000);
+            for one in logs.iter().filter(|one| one.revision == 1) {
+                let same = |other: &&&Anomaly| other.anomaly_id == one.anomaly_id;
+                let last = logs.iter().rfind(same).unwrap();
+                let after = (last.observed_at.as_millisecond() - ends) / 1000;
+                assert!(last.status == Status::Cleared && after <= 120, "{case}: {after} s {last:?}");
             }
+            let alerts = logs.iter().filter(|one| one.service == culprit && one.revision == 1).count();
+            let most = if scenario == Scenario::MemoryLeak { 2 } else { 1 };
+            assert!(alerts <= most, "{case}: {alerts} alerts of {culprit}");
         }
     }
 }

@@ -16,6 +16,10 @@ enum Input {
     Deployment(String),
 }
 
+/// Why calls fail, one after the other.
+const SENTENCES: [&str; 4] =
+    ["door is shut", "no key was found for it", "somebody else was faster", "the floor is wet"];
+
 /// An anomaly's identity, and its bytes.
 type Told = BTreeMap<(String, u32), String>;
 
@@ -58,10 +62,28 @@ fn input(seed: u64) -> Vec<Input> {
                     sample("cpu_percent", cpu)
                 ),
             }));
-            if burns {
+            let mut line = |level: &str, message: &str, after_ms: i64| {
+                let ts_ms = ts_ms + after_ms;
                 log.push(Input::Log(format!(
-                    r#"{{"service":"{service}","level":"ERROR","message":"call {i} failed","ts_ms":{ts_ms}}}"#
+                    r#"{{"service":"{service}","level":"{level}","message":"{message}","ts_ms":{ts_ms}}}"#
                 )));
+            };
+            line("INFO", &format!("request {i} answered"), 0);
+            line("INFO", "cache is warm", 4000);
+            if i == 0 {
+                line("ERROR", &format!("call 0 failed: {}", SENTENCES[0]), 5000);
+            }
+            if burns {
+                // the first sentence is known from the start, the others are new
+                let why = SENTENCES[(i / 100) as usize];
+                for call in 0..4 {
+                    line("ERROR", &format!("call {call} failed: {why}"), 5000 + call);
+                }
+                if i % 25 == 7 {
+                    line("ERROR", "panic: no key", 6000);
+                }
+            } else if i % 40 == 0 {
+                log.push(Input::Log("[]".to_owned()));
             }
             if i % 90 == 0 {
                 log.push(Input::Deployment(format!(
@@ -77,8 +99,10 @@ fn input(seed: u64) -> Vec<Input> {
 fn feed(partition: &mut Partition, log: &[Input], from: Offsets, to: usize, told: &mut Told) {
     // each topic counts its own offsets
     let mut next = Offsets { metrics: 0, logs: 0, deployments: 0 };
-    for input in &log[..to] {
+    for (place, input) in log[..to].iter().enumerate() {
         let at = |offset: i64| At { offset, timestamp_ms: START_MS + offset * 5_000 };
+        let line_at =
+            |offset: i64| At { offset, timestamp_ms: START_MS + 400 * 10_000 + 1000 * place as i64 };
         let mut outcome = Outcome::default();
         match input {
             Input::Metrics(payload) => {
@@ -89,7 +113,7 @@ fn feed(partition: &mut Partition, log: &[Input], from: Offsets, to: usize, told
             }
             Input::Log(payload) => {
                 if next.logs > from.logs {
-                    outcome = partition.log(payload.as_bytes(), at(next.logs));
+                    outcome = partition.log(payload.as_bytes(), line_at(next.logs));
                 }
                 next.logs += 1;
             }
@@ -166,6 +190,15 @@ fn the_log_of_this_test_has_all_kinds_of_anomalies() {
         assert!(told.values().any(|anomaly| anomaly.contains(words)), "no {words}");
     }
     assert!(told.values().any(|anomaly| anomaly.contains("call <*> failed")));
+    for metric in ["logs:errors", "logs:new_template", "logs:critical"] {
+        for status in [Status::Firing, Status::Cleared] {
+            let said = |anomaly: &&String| {
+                anomaly.contains(&format!(r#""metric":"{metric}""#))
+                    && anomaly.contains(&format!(r#""status":"{status}""#))
+            };
+            assert!(told.values().any(|anomaly| said(&anomaly)), "no {status} {metric}");
+        }
+    }
     assert!(told.values().any(|anomaly| anomaly.contains("was deployed")));
 }
 
@@ -197,11 +230,11 @@ fn state_that_cannot_be_read_is_named_and_passed_over() {
 fn a_snapshot_holds_what_has_changed_and_stays_small() {
     let mut partition = Partition::new(0, Arc::default());
     assert!(partition.snapshot().records.is_empty());
-    feed(&mut partition, &input(1), Offsets::default(), 700, &mut Told::new());
+    feed(&mut partition, &input(1), Offsets::default(), 2000, &mut Told::new());
     let snapshot = partition.snapshot();
     assert_eq!(snapshot.records.len(), 3);
-    // three series a service, its log book, and what is said of all together
-    assert!(snapshot.records[0].value.len() < 3 * 1800 + 900, "{} bytes", snapshot.records[0].value.len());
+    // three series a service, its log, and what is said of all together
+    assert!(snapshot.records[0].value.len() < 3 * 1800 + 2900, "{} bytes", snapshot.records[0].value.len());
     assert_eq!(partition.snapshot(), snapshot, "nothing is forgotten before it is saved");
     partition.saved(snapshot.version);
     assert!(partition.snapshot().records.is_empty());
