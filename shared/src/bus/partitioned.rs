@@ -258,13 +258,11 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
         let task = (self.make)(partition, &mut parts);
         // what the task has not asked for may still hide a failure
         parts.for_each(drop);
-        match failure {
-            Some(error) => Err(error),
-            None => {
-                tracing::info!(partition, records, "state restored");
-                Ok(task)
-            }
+        if let Some(error) = failure {
+            return Err(error);
         }
+        tracing::info!(partition, records, "state restored");
+        Ok(task)
     }
 }
 

@@ -10,3 +10,4 @@ mod reference;
 mod replay;
 mod restart;
 mod shop;
+mod speed;
