@@ -201,7 +201,9 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
             }
             if let Some(reason) = output.refused {
                 let stage = self.settings.stage;
-                journal.pending.push(dead_letter::enqueue(&self.producer, stage, message, &reason, 1).await?);
+                let letter = dead_letter::enqueue(&self.producer, stage, message, &reason, 1).await?;
+                journal.pending.push(letter);
+                dead_letter::count(stage, message, 1);
             }
             if journal.pending.len() >= UNACKNOWLEDGED {
                 journal.acknowledged().await?;
