@@ -91,8 +91,11 @@ load: build ## Lets a minute's burst fall on all agents: loss, lag, memory, reco
 	@target/debug/load
 
 .PHONY: bench
-bench: install ## Measures detection beside the naive way; figures also in target/bench/summary.json
-	cargo run --quiet --release -p detection --example throughput
+bench: install ## Measures detection beside the naive way, in process and through Kafka; figures also in target/bench/summary.json
+	cargo build --quiet -p stack
+	cargo bench --quiet -p detection --bench sample
+	cargo build --quiet --release -p detection --bin detection --example throughput
+	@$(STACK) run -- target/release/examples/throughput
 
 .PHONY: score
 score: install ## Scores detection (NAB files by FIREWATCH_BENCH_DIR); writes docs/scoreboard.md and target/score/summary.json

@@ -50,13 +50,14 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 impl<'a> Sample<'a> {
     fn of(text: &'a str, plain: &Plain) -> Self {
         let name = |range: &Range<usize>| Cow::Borrowed(&text[range.clone()]);
+        let optional = |range: &Range<usize>| (*range != plain::NOWHERE).then(|| Text(name(range)));
         Self {
             service: name(&plain.service),
             metric: name(&plain.metric),
             value: plain.value,
             ts_ms: plain.ts_ms,
-            environment: plain.environment.as_ref().map(|range| Text(name(range))),
-            unit: plain.unit.as_ref().map(|range| Text(name(range))),
+            environment: optional(&plain.environment),
+            unit: optional(&plain.unit),
         }
     }
 
@@ -96,7 +97,7 @@ pub(crate) fn named(field: &str, name: &str) -> Result<(), String> {
         Err(format!("{field} is empty"))
     } else if name.len() > NAME {
         Err(format!("{field} is longer than {NAME} bytes"))
-    } else if name.bytes().any(|byte| byte < b' ' || byte > b'~') && name.chars().any(char::is_control) {
+    } else if name.bytes().any(|byte| !matches!(byte, b' '..=b'~')) && name.chars().any(char::is_control) {
         Err(format!("{field} has control characters"))
     } else {
         Ok(())

@@ -177,6 +177,7 @@ fn configuration(retention: Retention) -> Vec<(&'static str, String)> {
             vec![
                 ("cleanup.policy", "compact".to_owned()),
                 ("segment.ms", 3_600_000.to_string()),
+                ("segment.bytes", (64 << 20).to_string()),
                 // an older record of a key may be the better one, see `partitioned`
                 ("min.compaction.lag.ms", 600_000.to_string()),
             ]

@@ -81,7 +81,7 @@ pub struct Consumer(Batches);
 
 /// A member of a consumer group that is handed what lies ready, a batch of one partition at a time.
 pub struct Batches {
-    batches: mpsc::Receiver<Batch>,
+    ready: mpsc::Receiver<Batch>,
     shared: Arc<Shared>,
     thread: Option<std::thread::JoinHandle<()>>,
     drain_timeout: Duration,
@@ -233,7 +233,7 @@ impl Batches {
             options.finish(config).create_with_context(Context(Arc::clone(&shared)))?;
         let names: Vec<&str> = topics.iter().map(|topic| topic.name()).collect();
         consumer.subscribe(&names)?;
-        let (sender, batches) = mpsc::channel((options.read_ahead / most).max(1));
+        let (sender, ready) = mpsc::channel((options.read_ahead / most).max(1));
         let thread = std::thread::Builder::new()
             .name(format!("{group}-poll"))
             .spawn({
@@ -247,12 +247,12 @@ impl Batches {
                 }
             })
             .map_err(|error| Error::Other(error.to_string()))?;
-        Ok(Self { batches, shared, thread: Some(thread), drain_timeout })
+        Ok(Self { ready, shared, thread: Some(thread), drain_timeout })
     }
 
     /// Returns the next batch; none once the consumer has been stopped.
     pub async fn next(&mut self) -> Option<Batch> {
-        self.batches.recv().await
+        self.ready.recv().await
     }
 
     /// Returns a handle to watch and to stop the consumer.
@@ -264,8 +264,8 @@ impl Batches {
     /// takes longer than the drain deadline and a grace of two seconds.
     pub async fn leave(mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
-        self.batches.close();
-        while self.batches.try_recv().is_ok() {}
+        self.ready.close();
+        while self.ready.try_recv().is_ok() {}
         let deadline = tokio::time::Instant::now() + self.drain_timeout + Duration::from_secs(2);
         while !self.shared.stopped.load(Ordering::SeqCst) && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -66,7 +66,9 @@ pub async fn send(
     reason: &str,
     attempts: u32,
 ) -> Result<(), Error> {
-    enqueue(producer, stage, record, reason, attempts).await?.acknowledged().await
+    enqueue(producer, stage, record, reason, attempts).await?.acknowledged().await?;
+    count(stage, record, attempts);
+    Ok(())
 }
 
 /// Hands the letter of a record to the client. What is too large for a broker is cut and a key that is no text is made
@@ -113,7 +115,11 @@ pub async fn enqueue(
     if kept.len() < record.payload.len() {
         headers.push((header::CUT_FROM.to_owned(), record.payload.len().to_string()));
     }
-    let pending = producer.enqueue(Topic::DeadLetters(stage), key.as_deref(), &headers, kept).await?;
+    producer.enqueue(Topic::DeadLetters(stage), key.as_deref(), &headers, kept).await
+}
+
+/// Tells of a letter.
+pub(super) fn count(stage: &'static str, record: &Message, attempts: u32) {
     metrics::counter!("firewatch_dead_letters_total", "stage" => stage).increment(1);
     tracing::warn!(
         topic = record.topic.name(),
@@ -122,5 +128,4 @@ pub async fn enqueue(
         attempts,
         "record sent to the dead-letter topic"
     );
-    Ok(pending)
 }

@@ -219,7 +219,9 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
             }
             if let Some(reason) = output.refused {
                 let stage = self.settings.stage;
-                journal.pending.push(dead_letter::enqueue(&self.producer, stage, message, &reason, 1).await?);
+                let letter = dead_letter::enqueue(&self.producer, stage, message, &reason, 1).await?;
+                journal.pending.push(letter);
+                dead_letter::count(stage, message, 1);
             }
             if journal.pending.len() >= UNACKNOWLEDGED {
                 journal.acknowledged().await?;
@@ -276,13 +278,11 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
         let task = (self.make)(partition, &mut parts);
         // what the task has not asked for may still hide a failure
         parts.for_each(drop);
-        match failure {
-            Some(error) => Err(error),
-            None => {
-                tracing::info!(partition, records, "state restored");
-                Ok(task)
-            }
+        if let Some(error) = failure {
+            return Err(error);
         }
+        tracing::info!(partition, records, "state restored");
+        Ok(task)
     }
 }
 

@@ -15,13 +15,16 @@ const WHOLE: u64 = 1 << 53;
 /// Digits that always fit into 64 bits.
 const DIGITS: usize = 18;
 
+/// Where a name lies that is not there: no name begins at the first byte.
+pub(super) const NOWHERE: Range<usize> = 0..0;
+
 /// One sample, and where its names lie in the text.
 #[derive(Debug, Clone)]
 pub(super) struct Plain {
     pub(super) service: Range<usize>,
     pub(super) metric: Range<usize>,
-    pub(super) environment: Option<Range<usize>>,
-    pub(super) unit: Option<Range<usize>>,
+    pub(super) environment: Range<usize>,
+    pub(super) unit: Range<usize>,
     pub(super) value: f64,
     pub(super) ts_ms: i64,
 }
@@ -108,8 +111,8 @@ impl Cursor<'_> {
         Some(Plain {
             service: service?,
             metric: metric?,
-            environment: environment.flatten(),
-            unit: unit.flatten(),
+            environment: environment.unwrap_or(NOWHERE),
+            unit: unit.unwrap_or(NOWHERE),
             value: value?,
             ts_ms: ts_ms?,
         })
@@ -125,8 +128,9 @@ impl Cursor<'_> {
         (rest[length] == b'"').then_some(from..from + length)
     }
 
-    fn optional(&mut self) -> Option<Option<Range<usize>>> {
-        if self.peek() == Some(b'n') { self.word("null").map(|()| None) } else { self.string().map(Some) }
+    /// Reads a string, or null.
+    fn optional(&mut self) -> Option<Range<usize>> {
+        if self.peek() == Some(b'n') { self.word("null").map(|()| NOWHERE) } else { self.string() }
     }
 
     /// Reads a number as RFC 8259 writes it; not one that is beyond a double.
@@ -236,8 +240,9 @@ mod tests {
         };
         let ours = samples.iter().map(|sample| {
             let name = |range: &Range<usize>| text[range.clone()].to_owned();
-            let optional =
-                |range: &Option<Range<usize>>, absent: &str| range.as_ref().map_or(absent.to_owned(), name);
+            let optional = |range: &Range<usize>, absent: &str| {
+                if *range == NOWHERE { absent.to_owned() } else { name(range) }
+            };
             (
                 name(&sample.service),
                 name(&sample.metric),

@@ -15,3 +15,4 @@ mod restart;
 mod rules;
 mod shop;
 mod silence;
+mod speed;

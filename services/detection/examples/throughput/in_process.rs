@@ -1,0 +1,104 @@
+//! One thread, no bus: the input is a simulated day of the shop at one sample every ten seconds, with faults, as JSON
+//! records of one service and tick. Detection and the naive way run in turn; the best of each is told.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use detection::{At, Partition, Settings};
+use simulator::{Options, Shop};
+
+use crate::naive::Windows;
+use crate::process::{resident, thread_s};
+use crate::{Figures, tell};
+
+const TICKS: i64 = 8_640;
+const INTERVAL_MS: i64 = 10_000;
+const START_MS: i64 = 1_767_225_600_000;
+const ROUNDS: usize = 5;
+/// Services, series of each and samples of each series with which memory is measured.
+const SERVICES: usize = 100;
+const SERIES: usize = 400;
+const FILLED: i64 = 70;
+
+/// Measures and prints.
+pub(crate) fn measure(figures: &mut Figures) -> anyhow::Result<()> {
+    let records = records()?;
+    let samples = records.iter().map(|(_, _, count)| count).sum::<usize>();
+    let bytes = records.iter().map(|(payload, _, _)| payload.len()).sum::<usize>();
+    let (mut ours, mut naive) = (0.0_f64, 0.0_f64);
+    let mut anomalies = 0;
+    for _ in 0..ROUNDS {
+        let begun = thread_s()?;
+        anomalies = score(&records);
+        ours = ours.max(samples as f64 / (thread_s()? - begun));
+        let begun = thread_s()?;
+        let mut windows = Windows::default();
+        for (payload, _, _) in &records {
+            black_box(windows.take(payload)?);
+        }
+        naive = naive.max(samples as f64 / (thread_s()? - begun));
+    }
+    println!("in process           {samples} samples in {} records, {bytes} bytes", records.len());
+    println!("anomaly revisions    {anomalies}");
+    println!("detection            {ours:.0} samples/s a core, parsed and scored");
+    println!("naive                {naive:.0} samples/s a core (JSON tree, window of 240 recomputed)");
+    println!("ratio                {:.1}", ours / naive);
+    tell(figures, "detection_in_process_per_s_core", ours);
+    tell(figures, "naive_in_process_per_s_core", naive);
+    if let Some(bytes) = footprint()? {
+        println!("bytes per series     {bytes} resident, of {} series with all they keep", SERVICES * SERIES);
+        tell(figures, "detection_bytes_per_series", bytes as f64);
+    }
+    Ok(())
+}
+
+/// Returns payload, event time and number of samples of each record.
+fn records() -> anyhow::Result<Vec<(Vec<u8>, i64, usize)>> {
+    let mut shop = Shop::new(Options { seed: 1, ..Options::default() });
+    let mut records = Vec::new();
+    for tick in 0..TICKS {
+        let ts_ms = START_MS + tick * INTERVAL_MS;
+        for samples in shop.tick(ts_ms).metrics.chunk_by(|a, b| a.service == b.service) {
+            records.push((serde_json::to_vec(samples)?, ts_ms, samples.len()));
+        }
+    }
+    Ok(records)
+}
+
+fn score(records: &[(Vec<u8>, i64, usize)]) -> usize {
+    let mut partition = Partition::new(0, Arc::new(Settings::default()));
+    let mut anomalies = 0;
+    for (offset, (payload, ts_ms, _)) in records.iter().enumerate() {
+        let outcome = partition.metrics(payload, At { offset: offset as i64, timestamp_ms: *ts_ms });
+        anomalies += outcome.anomalies.len();
+    }
+    anomalies
+}
+
+/// Returns how much resident memory a series takes with its names, its season and its last samples; nothing where the
+/// system does not tell.
+fn footprint() -> anyhow::Result<Option<usize>> {
+    let own = std::process::id();
+    let Ok(before) = resident(own) else { return Ok(None) };
+    let mut partition = Partition::new(0, Arc::new(Settings::default()));
+    for i in 0..FILLED {
+        let ts_ms = START_MS + i * INTERVAL_MS;
+        for service in 0..SERVICES {
+            let samples: Vec<_> = (0..SERIES)
+                .map(|series| {
+                    let value = 100 + (i * 7 + series as i64) % 13;
+                    HashMap::from([
+                        ("service", serde_json::json!(format!("service-{service}"))),
+                        ("metric", serde_json::json!(format!("metric_{series}"))),
+                        ("value", serde_json::json!(value)),
+                        ("ts_ms", serde_json::json!(ts_ms)),
+                    ])
+                })
+                .collect();
+            partition.metrics(&serde_json::to_vec(&samples)?, At { offset: i, timestamp_ms: ts_ms });
+        }
+    }
+    anyhow::ensure!(partition.series() == SERVICES * SERIES, "some series were refused");
+    Ok(Some(resident(own)?.saturating_sub(before) / partition.series()))
+}
