@@ -26,6 +26,8 @@ pub struct Settings {
     pub late_after_s: u32,
     /// Seconds of silence after which a source is taken to be gone.
     pub gone_after_s: u32,
+    /// Seconds of silence that are forgiven any source, however regular it is.
+    pub silence_after_s: u32,
     /// Most series of one partition; samples of further ones are dropped and counted.
     pub max_series: usize,
     /// Most series of one service, which bounds its snapshot.
@@ -57,6 +59,7 @@ impl Default for Settings {
             ahead_s: 300,
             late_after_s: 3600,
             gone_after_s: 86_400,
+            silence_after_s: 30,
             max_series: 100_000,
             max_series_per_service: 500,
             snapshot_every_s: 5,
@@ -77,6 +80,10 @@ impl Settings {
 
     pub(crate) fn ahead_ms(&self) -> i64 {
         i64::from(self.ahead_s) * 1000
+    }
+
+    pub(crate) fn silence_after_ms(&self) -> i64 {
+        i64::from(self.silence_after_s) * 1000
     }
 
     pub(crate) fn gone_after_ms(&self) -> i64 {

@@ -276,8 +276,7 @@ impl Partition {
 
     /// Returns how long nothing must have come for it to mean something, milliseconds; nothing if it never would.
     pub fn patience_ms(&self) -> Option<i64> {
-        let gone_after_ms = self.settings.gone_after_ms();
-        let due = self.services.iter().map(|service| service.rhythm.due(gone_after_ms));
+        let due = self.services.iter().map(|service| service.rhythm.due(&self.settings));
         let remaining_ms = due.fold(Due::NEVER, Due::min).remaining_ms(self.pace.now())?;
         // one more, for it has to be past
         Some(remaining_ms.saturating_add(1).min(self.pace.leap_ms()))
@@ -297,10 +296,12 @@ impl Partition {
             return Ok(());
         }
         service.version = self.version;
-        if let Some(report) = service.rhythm.hear(&service.name, sample.ts_ms, self.pace.now()) {
+        if let Some(report) =
+            service.rhythm.hear(&service.name, sample.ts_ms, self.pace.now(), &self.settings)
+        {
             outcome.add(service.report(report), false);
         }
-        self.due = self.due.min(service.rhythm.due(self.settings.gone_after_ms()));
+        self.due = self.due.min(service.rhythm.due(&self.settings));
         let place = if let Some(place) = service.find(&sample.metric) {
             place
         } else {
@@ -334,17 +335,16 @@ impl Partition {
         if !self.due.is_past(now) {
             return;
         }
-        let gone_after_ms = self.settings.gone_after_ms();
         self.due = Due::NEVER;
         for service in &mut self.services {
             if at.offset > service.restored.metrics
-                && let Some(report) = service.rhythm.judge(&service.name, now, gone_after_ms)
+                && let Some(report) = service.rhythm.judge(&service.name, now, &self.settings)
             {
                 service.version = self.version;
                 let is_decision = report.is_decision;
                 outcome.add(service.report(report), is_decision);
             }
-            self.due = self.due.min(service.rhythm.due(gone_after_ms));
+            self.due = self.due.min(service.rhythm.due(&self.settings));
         }
     }
 

@@ -9,6 +9,7 @@ use shared::events::anomaly::{Band, Direction};
 use shared::events::{Kind, Severity};
 
 use crate::alert::{Alert, Report, Turn, Verdict};
+use crate::config::Settings;
 use crate::episode::{Certainty, EVIDENCE_LIMIT};
 use crate::explain::{duration, time};
 use crate::pace::Moment;
@@ -24,10 +25,9 @@ const KNOWN: u32 = 20;
 const MEMORY: f64 = 100.0;
 /// What is left of the longest pause after each further one: half of it after 500.
 const KEPT: f64 = 0.998_615;
-/// What is forgiven: so many usual pauses, so many times the longest, and this much in any case, milliseconds.
+/// What is forgiven: so many usual pauses, and so many times the longest.
 const USUAL: f64 = 6.0;
 const LONGEST: f64 = 2.0;
-const LEAST_MS: f64 = 30_000.0;
 /// How much longer than a pause that has come three times the next one may be.
 const HABIT: f64 = 1.5;
 /// Silence of so many times what is forgiven fires.
@@ -114,7 +114,7 @@ impl Due {
 
 impl Rhythm {
     /// Notes that the service was heard. Returns the report that its silence is over, where it is.
-    pub fn hear(&mut self, service: &str, ts_ms: i64, now: Moment) -> Option<Report> {
+    pub fn hear(&mut self, service: &str, ts_ms: i64, now: Moment, settings: &Settings) -> Option<Report> {
         let is_first = self.last_ms == i64::MIN;
         let before_ms = self.last_ms;
         self.last_ms = self.last_ms.max(ts_ms);
@@ -128,7 +128,7 @@ impl Rhythm {
             }
             return None;
         }
-        let forgiven = self.forgiven_ms();
+        let forgiven = self.forgiven_ms(settings);
         let ticked = now.ticked_ms - self.heard.ticked_ms;
         self.heard = now;
         let is_long = pause as f64 > forgiven;
@@ -164,14 +164,14 @@ impl Rhythm {
     }
 
     /// Judges a service that was not heard of. Returns the report that is due, if one is. A service that has been silent
-    /// for `gone_after_ms` is taken to be gone and no longer waited for.
-    pub fn judge(&mut self, service: &str, now: Moment, gone_after_ms: i64) -> Option<Report> {
+    /// for `gone_after_s` is taken to be gone and no longer waited for.
+    pub fn judge(&mut self, service: &str, now: Moment, settings: &Settings) -> Option<Report> {
         let silent = self.silent_ms(now);
-        let forgiven = self.forgiven_ms();
+        let forgiven = self.forgiven_ms(settings);
         if self.pauses < KNOWN || silent as f64 <= forgiven {
             return None;
         }
-        let is_gone = silent > self.gone_ms(gone_after_ms);
+        let is_gone = silent > self.gone_ms(settings);
         let is_lasting = silent as f64 > LASTING * forgiven;
         let (certainty, nats) = match (is_gone, is_lasting) {
             (true, _) => (Certainty::Normal, 0.0),
@@ -213,15 +213,15 @@ impl Rhythm {
     }
 
     /// Returns until when [`Self::judge`] has nothing to say.
-    pub fn due(&self, gone_after_ms: i64) -> Due {
+    pub fn due(&self, settings: &Settings) -> Due {
         if self.pauses < KNOWN {
             return Due::NEVER;
         }
-        let forgiven = self.forgiven_ms();
+        let forgiven = self.forgiven_ms(settings);
         let after = match &self.alert {
             None => forgiven as i64,
             Some(alert) if alert.severity == Severity::Sev4 => (LASTING * forgiven) as i64,
-            Some(_) => self.gone_ms(gone_after_ms),
+            Some(_) => self.gone_ms(settings),
         };
         if self.company >= COMPANY {
             Due { passed_ms: self.heard.passed_ms.saturating_add(after), ..Due::NEVER }
@@ -241,14 +241,17 @@ impl Rhythm {
     }
 
     /// Returns the pause that is forgiven, milliseconds.
-    fn forgiven_ms(&self) -> f64 {
+    fn forgiven_ms(&self, settings: &Settings) -> f64 {
         let habit = self.silences.into_iter().min().unwrap_or_default() as f64;
-        (USUAL * self.usual_ms).max(LONGEST * self.longest_ms).max(LEAST_MS).max(HABIT * habit)
+        (USUAL * self.usual_ms)
+            .max(LONGEST * self.longest_ms)
+            .max(settings.silence_after_ms() as f64)
+            .max(HABIT * habit)
     }
 
     /// Returns the silence after which it is gone: never before it could have fired.
-    fn gone_ms(&self, gone_after_ms: i64) -> i64 {
-        gone_after_ms.max((2.0 * LASTING * self.forgiven_ms()) as i64)
+    fn gone_ms(&self, settings: &Settings) -> i64 {
+        settings.gone_after_ms().max((2.0 * LASTING * self.forgiven_ms(settings)) as i64)
     }
 
     fn learn(&mut self, pause: f64, others: bool) {

@@ -36,8 +36,8 @@ impl Task for Waiting {
         waits.then_some(PATIENCE)
     }
 
-    fn snapshot(&mut self) -> Vec<Part> {
-        Vec::new()
+    fn snapshot(&mut self) -> Box<dyn Iterator<Item = Part> + Send + '_> {
+        Box::new(std::iter::empty())
     }
 
     fn saved(&mut self) {}
@@ -55,9 +55,14 @@ async fn a_partition_that_misses_somebody_is_told_that_time_has_passed_and_no_ot
         topics: vec![Topic::RawMetrics],
         state: Topic::DetectionState,
         snapshot_every: Duration::from_millis(100),
+        snapshot_rate: f64::INFINITY,
     };
     let (seen, payload) = (Arc::clone(&told), sample.clone().into_bytes());
-    let make = move |_, _| Waiting { sample: payload.clone(), own: false, told: Arc::clone(&seen) };
+    let make = move |_, _: &mut dyn Iterator<Item = Part>| Waiting {
+        sample: payload.clone(),
+        own: false,
+        told: Arc::clone(&seen),
+    };
     let (kafka, shutdown) = (bench.common.kafka.clone(), CancellationToken::new());
     let stop = shutdown.clone();
     let running = tokio::spawn(async move { partitioned::run(&kafka, settings, make, stop).await });

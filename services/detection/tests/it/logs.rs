@@ -6,7 +6,7 @@ use std::time::Instant;
 use detection::{At, Partition, Settings};
 use shared::events::anomaly::{Anomaly, Status};
 use shared::events::fault::Scenario;
-use shared::events::{Kind, Severity, Topic};
+use shared::events::{Kind, Severity};
 use simulator::noise::Noise;
 use simulator::schedule::Faults;
 
