@@ -59,19 +59,38 @@ pub struct Options {
     pub binaries: PathBuf,
     /// How much is said.
     pub progress: Progress,
+    /// Settings of the agents that differ from their defaults, as environment variables.
+    pub settings: BTreeMap<String, String>,
 }
+
+/// Keeps detection from missing a shop that has ended, as those of tests do.
+const UNMISSED: (&str, &str) = ("FIREWATCH_DETECTION__SILENCE_AFTER_S", "3600");
 
 impl Options {
     /// A run in the checkout's `.run` that stays until it is cleaned.
     pub fn lasting() -> Result<Self> {
         let binaries = layout::binaries()?;
-        Ok(Self { dir: layout::run(), throw_away: false, fresh: false, binaries, progress: Progress::Every })
+        Ok(Self {
+            dir: layout::run(),
+            throw_away: false,
+            fresh: false,
+            binaries,
+            progress: Progress::Every,
+            settings: BTreeMap::new(),
+        })
     }
 
-    /// A run in a new temporary folder that leaves nothing.
+    /// A run in a new temporary folder that leaves nothing, and in which sources may end without being missed.
     pub fn throw_away() -> Result<Self> {
         let binaries = layout::binaries()?;
-        Ok(Self { dir: layout::scratch(), throw_away: true, fresh: true, binaries, progress: Progress::Slow })
+        Ok(Self {
+            dir: layout::scratch(),
+            throw_away: true,
+            fresh: true,
+            binaries,
+            progress: Progress::Slow,
+            settings: BTreeMap::from([(UNMISSED.0.to_owned(), UNMISSED.1.to_owned())]),
+        })
     }
 }
 
@@ -168,7 +187,8 @@ impl Stack {
             ("FIREWATCH_KNOWLEDGE__INDEX", "postgres".to_owned()),
             ("FIREWATCH_KNOWLEDGE__MODEL_DIR", self.fetched.model.display().to_string()),
         ];
-        settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let own = self.options.settings.clone();
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(own).collect()
     }
 
     /// Indexes the knowledge base.

@@ -32,7 +32,7 @@ const TOLD: usize = 5;
 /// Shortest and longest window, milliseconds, and the longest while an alert is open.
 const SHORTEST_MS: i64 = 10_000;
 const LONGEST_MS: i64 = 60_000;
-const LONGEST_OPEN_MS: i64 = 30_000;
+const LONGEST_OPEN_MS: i64 = 15_000;
 /// Warnings and errors that a window is meant to hold.
 const AIM: f64 = 10.0;
 /// Time and lines after which the habits of a service are known; or such a time alone.

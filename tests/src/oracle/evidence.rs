@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
-use detection::{At, Partition, Settings};
+use detection::{At, Outcome, Partition, Settings};
 use jiff::Timestamp;
 use shared::bus::reader::{From, Line, Reader};
 use shared::bus::{self};
@@ -149,7 +149,8 @@ impl Evidence {
         };
         (self.records, self.behind) = tokio::task::spawn_blocking(read).await??;
         self.faults = self.events(Topic::SimFaults).collect();
-        self.undisturbed = undisturbed(&self.records[&Topic::RawMetrics]);
+        self.undisturbed = undisturbed(&self.records[&Topic::RawMetrics], Partition::metrics);
+        self.undisturbed.extend(undisturbed(&self.records[&Topic::RawLogs], Partition::log));
         Ok(())
     }
 
@@ -218,16 +219,19 @@ impl Evidence {
     }
 }
 
-/// Scores the log once more, partition by partition, in one go and in one process.
-fn undisturbed(samples: &[Line]) -> Vec<Anomaly> {
+/// Scores a topic once more, partition by partition, in one go and in one process. What samples say rests on samples
+/// alone, and what lines say on lines.
+fn undisturbed(records: &[Line], take: fn(&mut Partition, &[u8], At) -> Outcome) -> Vec<Anomaly> {
+    // as the agents of a throw-away stack are set: a shop that has ended is not missed
+    let settings = Arc::new(Settings { silence_after_s: 3600, ..Settings::default() });
     let mut partitions: BTreeMap<i32, Partition> = BTreeMap::new();
     let mut anomalies = Vec::new();
-    for line in samples {
+    for line in records {
         let partition = partitions
             .entry(line.partition)
-            .or_insert_with(|| Partition::new(line.partition, Arc::new(Settings::default())));
+            .or_insert_with(|| Partition::new(line.partition, Arc::clone(&settings)));
         let at = At { offset: line.offset, timestamp_ms: line.timestamp_ms.unwrap_or(i64::MAX) };
-        anomalies.extend(partition.metrics(line.payload.as_deref().unwrap_or_default(), at).anomalies);
+        anomalies.extend(take(partition, line.payload.as_deref().unwrap_or_default(), at).anomalies);
     }
     anomalies
 }
