@@ -1,6 +1,7 @@
 //! Settings of detection, under `[detection]` or `FIREWATCH_DETECTION__...`.
 
 use serde::{Deserialize, Serialize};
+use shared::events::Topic;
 use shared::service::Section;
 
 use crate::kept::KEPT;
@@ -30,6 +31,10 @@ pub struct Settings {
     pub max_series_per_service: usize,
     /// Longest time between snapshots, seconds: what is read again after a crash.
     pub snapshot_every_s: u32,
+    /// False alarms a week that all series of all partitions together may raise.
+    pub false_alarms_a_week: f64,
+    /// Partitions among which all series are spread, as evenly as keys fall.
+    pub partitions: u32,
     /// Corrections of what metrics mean.
     pub metrics: Vec<Override>,
 }
@@ -47,6 +52,8 @@ impl Default for Settings {
             max_series: 100_000,
             max_series_per_service: 500,
             snapshot_every_s: 5,
+            false_alarms_a_week: 1.0,
+            partitions: Topic::RawMetrics.partitions().unsigned_abs(),
             metrics: Vec::new(),
         }
     }
@@ -84,6 +91,11 @@ impl Section for Settings {
             (1..=500).contains(&self.max_series_per_service),
             "max_series_per_service must be between 1 and 500: a snapshot must fit into one record",
         );
+        require(
+            (1e-3..=1e6).contains(&self.false_alarms_a_week),
+            "false_alarms_a_week must be between 0.001 and 1000000",
+        );
+        require(self.partitions >= 1, "partitions must be at least 1");
         for correction in &self.metrics {
             let ceiling = correction.ceiling.is_none_or(|value| value.is_finite() && value > 0.0);
             let floor = correction.floor.is_none_or(|value| value.is_finite() && value >= 0.0);

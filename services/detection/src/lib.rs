@@ -3,20 +3,24 @@
 pub mod alert;
 pub mod baseline;
 pub mod config;
+pub mod demand;
 pub mod episode;
 pub mod evidence;
 pub mod explain;
+mod input;
 pub mod kept;
 pub mod logs;
 pub mod meaning;
 pub mod metrics;
 pub mod outcome;
 pub mod partition;
+mod ramp;
 pub mod replay;
 pub mod sample;
 pub mod series;
 pub mod snapshot;
 pub mod task;
+pub mod tune;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,9 @@
-//! `detection`: the service, and `detection replay` for files.
+//! `detection`: the service, and `detection replay` and `detection tune` for files.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use detection::{Settings, replay};
+use detection::{Settings, replay, tune};
 use shared::service::{self, Cli, Config};
 
 /// Turns raw telemetry into anomalies. Without a command it runs as a service.
@@ -20,27 +20,31 @@ struct Arguments {
 enum Command {
     /// Runs detection over a file of samples and prints each decision.
     Replay(replay::Args),
+    /// Compares what other budgets of false alarms would have made of a file.
+    Tune(tune::Args),
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match arguments.command {
-        None => service::start("detection", &arguments.service, detection::run),
-        Some(Command::Replay(file)) => {
-            let config = match Config::<Settings>::load("detection", &arguments.service) {
-                Ok(config) => config,
-                Err(problems) => {
-                    eprintln!("detection: the configuration is invalid:\n{problems}");
-                    return ExitCode::from(2);
-                }
-            };
-            match replay::run(&file, config.stage) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("detection replay: {error:#}");
-                    ExitCode::FAILURE
-                }
-            }
+    let Arguments { service, command } = Arguments::parse();
+    let Some(command) = command else {
+        return service::start("detection", &service, detection::run);
+    };
+    let config = match Config::<Settings>::load("detection", &service) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("detection: the configuration is invalid:\n{problems}");
+            return ExitCode::from(2);
+        }
+    };
+    let result = match &command {
+        Command::Replay(args) => replay::run(args, config.stage),
+        Command::Tune(args) => tune::run(args, &config.stage),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("detection: {error:#}");
+            ExitCode::FAILURE
         }
     }
 }

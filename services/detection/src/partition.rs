@@ -13,6 +13,7 @@ use shared::ids::AnomalyId;
 
 use crate::alert::Report;
 use crate::config::Settings;
+use crate::demand::{Census, Demand};
 use crate::explain;
 use crate::logs::Book;
 use crate::outcome::Reason;
@@ -63,6 +64,8 @@ pub struct Partition {
     index: HashMap<Box<str>, HashMap<Box<str>, usize>>,
     series: usize,
     newest_ms: Option<i64>,
+    census: Census,
+    demand: Demand,
     applied: Offsets,
     /// Counts the records that were taken in.
     version: u64,
@@ -80,6 +83,8 @@ impl Partition {
             index: HashMap::new(),
             series: 0,
             newest_ms: None,
+            census: Census::default(),
+            demand: Demand::default(),
             applied: Offsets::default(),
             version: 0,
             saved: 0,
@@ -107,6 +112,7 @@ impl Partition {
                     if state.applied.metrics >= partition.applied.metrics {
                         partition.applied = state.applied;
                         partition.newest_ms = state.newest_ms;
+                        partition.census = state.census;
                     }
                 })
             } else {
@@ -124,6 +130,7 @@ impl Partition {
         for state in newest.into_values() {
             partition.adopt(state);
         }
+        partition.reckon();
         Restored { resume: partition.applied, partition, refused }
     }
 
@@ -204,7 +211,8 @@ impl Partition {
             })
             .collect();
         if self.version > self.saved {
-            let state = PartitionState { applied: self.applied, newest_ms: self.newest_ms };
+            let state =
+                PartitionState { applied: self.applied, newest_ms: self.newest_ms, census: self.census };
             records.push(Record { key: self.number.to_string(), value: crate::snapshot::write(&state) });
         }
         Snapshot { records, version: self.version }
@@ -236,6 +244,10 @@ impl Partition {
             return Err(Reason::Ahead);
         }
         self.newest_ms = self.newest_ms.max(Some(sample.ts_ms));
+        // also what a service has seen already: the count follows from the records alone
+        if self.census.count(sample.ts_ms) {
+            self.reckon();
+        }
         let environment = sample.environment();
         let slot = self.service(environment, &sample.service)?;
         let service = &mut self.services[slot];
@@ -254,11 +266,18 @@ impl Partition {
             service.add(Series::new(&sample.metric, sample.unit(), &self.settings))
         };
         service.version = self.version;
-        let change = service.series[place].observe(sample.ts_ms, sample.value, &self.settings)?;
+        let change =
+            service.series[place].observe(sample.ts_ms, sample.value, &self.demand, &self.settings)?;
         if let Some(change) = change {
             outcome.add(service.anomaly(place, &change, sample.ts_ms), change.is_decision);
         }
         Ok(())
+    }
+
+    /// Works out what a series has to show that is to fire.
+    fn reckon(&mut self) {
+        let chances = self.census.a_week() * f64::from(self.settings.partitions);
+        self.demand = Demand::of(chances, self.settings.false_alarms_a_week);
     }
 
     /// Finds the service of a log line or a deployment and lets `take` change it.

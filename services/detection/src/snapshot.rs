@@ -7,12 +7,13 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::demand::Census;
 use crate::logs::Book;
 use crate::series::Series;
 
 /// Format of the values; a change of any type below needs another one. State of another format is not read, and the
 /// series warm up again.
-pub const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 3;
 
 /// The last record of each input topic that has been taken in; -1 before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +75,7 @@ pub struct Deployed {
 pub(crate) struct PartitionState {
     pub(crate) applied: Offsets,
     pub(crate) newest_ms: Option<i64>,
+    pub(crate) census: Census,
 }
 
 /// One service, to be written.
