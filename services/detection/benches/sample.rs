@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use detection::demand::Demand;
 use detection::sample::{Reader, Sample};
 use detection::series::Series;
 use detection::{At, Partition, Settings};
@@ -65,7 +66,7 @@ fn sample(c: &mut Criterion) {
         b.iter(|| {
             let mut series = Series::new(METRIC, "ms", &settings);
             for &(ts_ms, value) in &values {
-                drop(black_box(series.observe(ts_ms, value, &settings)));
+                drop(black_box(series.observe(ts_ms, value, &Demand::default(), &settings)));
             }
         });
     });

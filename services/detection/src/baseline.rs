@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use shared::events::anomaly::{Band, Direction};
 
 use crate::meaning::Meaning;
+use crate::ramp::Ramp;
 
 /// Half width of the expected band, in spreads. A series is back when it stays inside.
 pub const BAND: f64 = 3.5;
@@ -22,7 +23,7 @@ const MAD_TO_SPREAD: f64 = 1.4826;
 const LEVEL_LIMIT: f64 = 2.0;
 /// Farthest a sample may pull a spread, in spreads.
 const SPREAD_LIMIT: f64 = 3.0;
-/// Farthest a sample may pull the short mean, in spreads: one spike must not look like a shift.
+/// Farthest that a sample may pull the short mean, in spreads.
 const MEAN_LIMIT: f64 = 6.0;
 /// Weight of a new sample in the short mean, "the last four".
 const MEAN_RATE: f64 = 0.25;
@@ -60,16 +61,18 @@ pub struct Reading {
     pub distance: f64,
     /// The same, measured by how far the series' own noise reaches: [`NOTICED`] is where noise ends.
     pub novelty: f64,
-    /// Distance of the short mean from the level, in its own spreads; negative below.
-    pub shift: f64,
+    /// How steeply the last samples leave the level: 1 is where a ramp stands out of noise; negative below.
+    pub steepness: f64,
+    /// What that rests on, in its own spreads.
+    ramp: f64,
 }
 
 /// How far the noise reaches on one side, in spreads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-struct Reach {
-    far: f64,
-    block: f64,
-    before: f64,
+pub(crate) struct Reach {
+    far: f32,
+    block: f32,
+    before: f32,
 }
 
 /// The normal of one series.
@@ -81,15 +84,16 @@ pub struct Baseline {
     /// Mean deviation of the samples above the level, and of those below.
     above: f64,
     below: f64,
-    /// Mean of the last few deviations, and the usual size of that mean.
-    mean: f64,
-    usual_mean: f64,
+    ramp: Ramp,
+    /// Mean of the last few deviations, in spreads, and the usual size of that mean.
+    mean: f32,
+    usual_mean: f32,
     reach_up: Reach,
     reach_down: Reach,
     /// Samples in the block of the reaches.
     in_block: u32,
-    /// Samples that wait to be learned, each with the short mean of its time.
-    pending: VecDeque<(f64, f64)>,
+    /// Samples that wait to be learned, as deviations from the level of their time, each with the ramp that it made.
+    pending: VecDeque<(f32, f32)>,
 }
 
 impl Baseline {
@@ -116,19 +120,28 @@ impl Baseline {
             if count > 0.0 { sum / count } else { 0.0 }
         };
         let (above, below) = (mean(&|d| d), mean(&|d| -d));
-        // neighbours that resemble each other make the short mean wander more than independent ones would
-        let (mut short, mut wandered) = (0.0, 0.0);
-        for value in samples {
-            short += MEAN_RATE * ((value - level).clamp(-limit, limit) - short);
-            wandered += f64::abs(short);
+        let (up, down) = ((TO_SPREAD * above).max(limit / 6.0), (TO_SPREAD * below).max(limit / 6.0));
+        let distances =
+            samples.iter().map(|value| value - level).map(|d| d / if d >= 0.0 { up } else { down });
+        let (mut ramp, mut usual_mean) = (Ramp::default(), 0.0);
+        if limit > 0.0 {
+            // neighbours that resemble each other make the short mean wander more than independent ones would
+            let (mut short, mut wandered) = (0.0, 0.0);
+            for distance in distances.clone() {
+                short += MEAN_RATE * (distance.clamp(-SPREAD_LIMIT, SPREAD_LIMIT) - short);
+                wandered += f64::abs(short);
+            }
+            usual_mean = wandered / samples.len() as f64;
+            ramp = Ramp::found(distances);
         }
         *self = Self {
             seen: samples.len() as u32,
             level,
             above,
             below,
+            ramp,
             mean: 0.0,
-            usual_mean: wandered / samples.len() as f64,
+            usual_mean: usual_mean as f32,
             reach_up: Reach::default(),
             reach_down: Reach::default(),
             in_block: 0,
@@ -136,7 +149,7 @@ impl Baseline {
         };
     }
 
-    /// Judges a sample, and takes it into the short mean (only there).
+    /// Judges a sample, and takes it into the ramp (only there).
     pub fn read(&mut self, value: f64, meaning: &Meaning) -> Reading {
         let (down, up) = self.spreads(meaning);
         let deviation = value - self.level;
@@ -145,27 +158,25 @@ impl Baseline {
         } else {
             (Direction::Down, down, self.reach_down)
         };
-        self.mean += MEAN_RATE * (deviation.clamp(-MEAN_LIMIT * down, MEAN_LIMIT * up) - self.mean);
         let distance = deviation.abs() / spread;
+        let signed = deviation / spread;
+        let ramp = self.ramp.push(signed);
+        self.mean += (MEAN_RATE * (signed.clamp(-MEAN_LIMIT, MEAN_LIMIT) - f64::from(self.mean))) as f32;
         Reading {
             value,
             level: self.level,
             direction,
             distance,
             novelty: distance * NOTICED / reach.bar(),
-            shift: self.shift_between(down, up),
+            steepness: self.ramp.steepness(ramp),
+            ramp,
         }
     }
 
     /// Returns how far the short mean lies from the level, in its own spreads; negative below.
-    pub fn shift(&self, meaning: &Meaning) -> f64 {
-        let (down, up) = self.spreads(meaning);
-        self.shift_between(down, up)
-    }
-
-    fn shift_between(&self, down: f64, up: f64) -> f64 {
-        let side = if self.mean >= 0.0 { up } else { down };
-        self.mean / (MEAN_SPREAD * side).max(TO_SPREAD * self.usual_mean * self.caution())
+    pub fn shift(&self) -> f64 {
+        let usual = TO_SPREAD * f64::from(self.usual_mean) * self.caution();
+        f64::from(self.mean) / MEAN_SPREAD.max(usual)
     }
 
     /// Returns the mean spread of both sides, and by how much the variance of a mean of many samples is larger than if
@@ -173,24 +184,23 @@ impl Baseline {
     /// which the variance of the short mean gives the correlation (Zhang, Technometrics 40 (1998)).
     pub fn scatter(&self, meaning: &Meaning) -> (f64, f64) {
         let spread = (TO_SPREAD * 0.5 * (self.above + self.below)).max(meaning.floor(self.level));
-        let inflation = (TO_SPREAD * self.usual_mean / (MEAN_SPREAD * spread)).powi(2).max(1.0);
-        let alike = (inflation - 1.0) / (inflation + 1.0) / (1.0 - MEAN_RATE);
-        let alike = alike.min(MOST_ALIKE);
+        let inflation = (TO_SPREAD * f64::from(self.usual_mean) / MEAN_SPREAD).powi(2).max(1.0);
+        let alike = ((inflation - 1.0) / (inflation + 1.0) / (1.0 - MEAN_RATE)).min(MOST_ALIKE);
         (spread, (1.0 + alike) / (1.0 - alike))
     }
 
     /// Learns from a sample that was found normal, once [`LATE`] more have been. `memory` is how many samples the level
     /// remembers.
     pub fn learn(&mut self, reading: &Reading, meaning: &Meaning, memory: f64) {
-        self.remember(reading.direction, reading.distance);
-        self.pending.push_back((reading.value, self.mean));
+        self.remember(reading.direction, reading.distance, reading.ramp);
+        self.pending.push_back(((reading.value - reading.level) as f32, reading.ramp as f32));
         if self.pending.len() <= LATE {
             return;
         }
-        let Some((value, mean)) = self.pending.pop_front() else { return };
+        let Some((deviation, ramp)) = self.pending.pop_front() else { return };
+        let deviation = f64::from(deviation);
         let (down, up) = self.spreads(meaning);
         let rate = (1.0 / (f64::from(self.seen) + 1.0)).max(1.0 / memory);
-        let deviation = value - self.level;
         self.level += rate * deviation.clamp(-LEVEL_LIMIT * down, LEVEL_LIMIT * up);
         let memory = if meaning.accumulates() { STIFFNESS * memory } else { memory };
         let rate = (1.0 / (f64::from(self.seen) + 1.0)).max(1.0 / memory);
@@ -204,8 +214,10 @@ impl Baseline {
             self.above -= rate * self.above;
             self.below -= rate * self.below;
         }
-        let limit = SPREAD_LIMIT * (MEAN_SPREAD * up.max(down)).max(self.usual_mean);
-        self.usual_mean += rate * (mean.abs().min(limit) - self.usual_mean);
+        self.ramp.learn(f64::from(ramp), rate);
+        let usual = f64::from(self.usual_mean);
+        let size = f64::from(self.mean).abs().min(SPREAD_LIMIT * usual.max(MEAN_SPREAD));
+        self.usual_mean = (usual + rate * (size - usual)) as f32;
         self.seen = self.seen.saturating_add(1);
     }
 
@@ -214,30 +226,33 @@ impl Baseline {
         self.pending.clear();
     }
 
-    /// Remembers how far a sample of noise lay: a normal one, or a spike that did not last.
-    pub fn remember(&mut self, direction: Direction, distance: f64) {
-        let reach = match direction {
-            Direction::Up => &mut self.reach_up,
-            Direction::Down => &mut self.reach_down,
-        };
-        reach.block = reach.block.max(distance.min(REACH_LIMIT));
+    /// Remembers how far a sample of noise lay, and what ramp it made: a normal one, or a spike that did not last.
+    fn remember(&mut self, direction: Direction, distance: f64, ramp: f64) {
         self.in_block += 1;
         let ends = self.in_block == BLOCK;
         if ends {
             self.in_block = 0;
         }
-        for reach in [&mut self.reach_up, &mut self.reach_down] {
-            reach.far *= 0.5_f64.powf(1.0 / REACH_HALF_LIFE);
-            if ends {
-                reach.far = reach.far.max(reach.before);
-                reach.before = reach.block;
-                reach.block = 0.0;
-            }
+        let (up, down) = match direction {
+            Direction::Up => (distance, 0.0),
+            Direction::Down => (0.0, distance),
+        };
+        self.reach_up.take(up.min(REACH_LIMIT), ends, REACH_HALF_LIFE);
+        self.reach_down.take(down.min(REACH_LIMIT), ends, REACH_HALF_LIFE);
+        self.ramp.remember(ramp, ends);
+    }
+
+    /// Remembers how far a deviation went that came to nothing; `fired` tells whether it was taken for a ramp.
+    pub fn mistook(&mut self, direction: Direction, distance: f64, fired: bool) {
+        self.remember(direction, distance, 0.0);
+        if fired {
+            self.ramp.mistook(direction);
         }
     }
 
-    /// Forgets what an episode or a gap has left in the short mean.
+    /// Forgets what an episode or a gap has left of a ramp.
     pub fn settle(&mut self) {
+        self.ramp.settle();
         self.mean = 0.0;
     }
 
@@ -269,8 +284,30 @@ impl Baseline {
 }
 
 impl Reach {
+    /// Returns how far it went.
+    pub(crate) fn far(self) -> f64 {
+        f64::from(self.far)
+    }
+
+    /// Takes how far one sample of noise went. What a block brings counts when the next one is over, and half of it is
+    /// forgotten after `half_life` samples.
+    pub(crate) fn take(&mut self, distance: f64, ends: bool, half_life: f64) {
+        self.block = self.block.max(distance as f32);
+        if ends {
+            let kept = 0.5_f64.powf(f64::from(BLOCK) / half_life);
+            self.far = ((self.far() * kept) as f32).max(self.before);
+            self.before = self.block;
+            self.block = 0.0;
+        }
+    }
+
+    /// Makes it reach at least so far, now.
+    pub(crate) fn raise(&mut self, distance: f64) {
+        self.far = self.far.max(distance as f32);
+    }
+
     fn bar(self) -> f64 {
-        (REACH_MARGIN * self.far).max(NOTICED)
+        (REACH_MARGIN * self.far()).max(NOTICED)
     }
 }
 

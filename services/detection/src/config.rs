@@ -1,6 +1,7 @@
 //! Settings of detection, under `[detection]` or `FIREWATCH_DETECTION__...`.
 
 use serde::{Deserialize, Serialize};
+use shared::events::Topic;
 use shared::service::Section;
 
 use crate::kept::KEPT;
@@ -42,6 +43,10 @@ pub struct Settings {
     pub certificate_days: u32,
     /// Days before its end from which on that is urgent.
     pub certificate_urgent_days: u32,
+    /// False alarms a week that all series of all partitions together may raise.
+    pub false_alarms_a_week: f64,
+    /// Partitions among which all series are spread, as evenly as keys fall.
+    pub partitions: u32,
     /// Corrections of what metrics mean.
     pub metrics: Vec<Override>,
     /// What counts as a critical log line.
@@ -67,6 +72,8 @@ impl Default for Settings {
             certificate_notice_days: 30,
             certificate_days: 14,
             certificate_urgent_days: 3,
+            false_alarms_a_week: 1.0,
+            partitions: Topic::RawMetrics.partitions().unsigned_abs(),
             metrics: Vec::new(),
             logs: crate::logs::Options::default(),
         }
@@ -119,6 +126,11 @@ impl Section for Settings {
                 && self.certificate_days >= self.certificate_urgent_days,
             "certificate_notice_days, certificate_days and certificate_urgent_days must not rise",
         );
+        require(
+            (1e-3..=1e6).contains(&self.false_alarms_a_week),
+            "false_alarms_a_week must be between 0.001 and 1000000",
+        );
+        require(self.partitions >= 1, "partitions must be at least 1");
         for correction in &self.metrics {
             let ceiling = correction.ceiling.is_none_or(|value| value.is_finite() && value > 0.0);
             let floor = correction.floor.is_none_or(|value| value.is_finite() && value >= 0.0);

@@ -5,15 +5,14 @@ use shared::events::anomaly::{Direction, Status};
 use shared::events::{Kind, Severity};
 
 use crate::baseline::{BAND, NOTICED, Reading};
+use crate::demand::Demand;
 use crate::evidence::Opinion;
 use crate::meaning::{Harm, Meaning};
 
 /// Novelty of two out of three samples that makes an episode fire.
-const LASTING: f64 = 8.0;
-/// Shift of the short mean that makes an episode fire.
-const SHIFTED: f64 = 9.0;
-/// Shift of the short mean that is noticed.
-const SHIFTING: f64 = 7.0;
+pub(crate) const LASTING: f64 = 8.0;
+/// Distance from which on a sample may be the newest of a ramp, in spreads.
+const OUTSIDE: f64 = 2.0;
 /// Distance below which noise explains everything, in spreads.
 const NOISE: f64 = 3.0;
 /// Most that a series may say for itself, in nats.
@@ -46,23 +45,27 @@ pub struct Finding {
     pub nats: f64,
     /// To which side the series has gone.
     pub direction: Direction,
+    /// Whether it may fire: it is certain, and within the fleet's budget of false alarms.
+    pub may_fire: bool,
 }
 
 impl Finding {
     /// Returns the same, but at most noticed.
     #[must_use]
     pub fn noticed(self) -> Self {
-        Self { certainty: self.certainty.min(Certainty::Noticed), ..self }
+        Self { certainty: self.certainty.min(Certainty::Noticed), may_fire: false, ..self }
     }
 
-    /// Returns the same, or what the series' own past says where that raises an alarm.
+    /// Returns the same, or what the series' own past says where that raises an alarm; or where it has raised one in
+    /// this episode (`was_certain`) and only now meets what the fleet demands.
     #[must_use]
-    pub fn or_alarm(self, opinion: &Opinion) -> Self {
-        if !opinion.is_alarm || self.certainty == Certainty::Certain {
+    pub fn or_alarm(self, opinion: &Opinion, was_certain: bool, demand: &Demand) -> Self {
+        let may_fire = demand.is_met_by(opinion);
+        if self.may_fire || !(opinion.is_alarm || was_certain && may_fire) {
             return self;
         }
         let nats = self.nats.max(opinion.nats());
-        Self { certainty: Certainty::Certain, nats, direction: opinion.direction }
+        Self { certainty: Certainty::Certain, nats, direction: opinion.direction, may_fire }
     }
 }
 
@@ -94,21 +97,23 @@ impl Recent {
     }
 
     /// Judges the newest sample.
-    pub fn find(&self, reading: &Reading, meaning: &Meaning) -> Finding {
+    pub fn find(&self, reading: &Reading, meaning: &Meaning, demand: &Demand) -> Finding {
         let direction = reading.direction;
-        // the short mean counts only while the sample itself is still outside, on the same side
-        let agrees = reading.distance >= BAND && reading.shift * sign(direction) > 0.0;
-        let shift = if agrees { reading.shift.abs() } else { 0.0 };
+        // a ramp counts only while the sample itself is still out there, on the same side
+        let agrees = reading.distance >= OUTSIDE && reading.steepness * sign(direction) > 0.0;
+        let steep = if agrees { LASTING * reading.steepness.abs() } else { 0.0 };
         let lasting = self.lasting(direction);
         let harms = meaning.harm.includes(direction);
-        if lasting >= LASTING || shift >= SHIFTED {
-            Finding { certainty: Certainty::Certain, nats: nats(lasting.max(shift)), direction }
-        } else if harms && (reading.novelty >= NOTICED || shift >= SHIFTING) {
-            Finding { certainty: Certainty::Noticed, nats: nats(reading.novelty.max(shift)), direction }
+        let strongest = lasting.max(steep);
+        let (certainty, nats) = if strongest >= LASTING {
+            (Certainty::Certain, nats(strongest))
+        } else if harms && reading.novelty >= NOTICED {
+            (Certainty::Noticed, nats(reading.novelty))
         } else {
             // a drop of what should be low is told only where it lasts
-            Finding { certainty: Certainty::Normal, nats: 0.0, direction }
-        }
+            (Certainty::Normal, 0.0)
+        };
+        Finding { certainty, nats, direction, may_fire: strongest >= LASTING * demand.strictness }
     }
 }
 
@@ -213,7 +218,7 @@ impl Episode {
         self.farthest = self.farthest.max(reading.distance);
         match finding.certainty {
             Certainty::Normal => {}
-            Certainty::Certain if meaning.harm.includes(finding.direction) => {
+            Certainty::Certain if finding.may_fire && meaning.harm.includes(finding.direction) => {
                 self.status = Status::Firing;
                 self.direction = finding.direction;
                 self.evidence = self.evidence.max(finding.nats);

@@ -92,8 +92,8 @@ pub struct Opinion {
     pub effect: f64,
     /// Side on which the last samples lie.
     pub direction: Direction,
-    /// Whether it breaks a record.
-    pub is_record: bool,
+    /// How many times as far as the bar for one sample in five minutes it goes, if it breaks a record.
+    pub record: Option<f64>,
     /// Whether all this is worth an alarm now.
     pub is_alarm: bool,
 }
@@ -133,16 +133,16 @@ impl Evidence {
         }
         let haste = if index > 0 { (FIVE_MINUTES_MS / interval_ms.max(1000.0)).log10() } else { 0.0 };
         let residual = self.season.residual(ts_ms, value);
-        let is_record = self.records.is_broken(Seen { value, before: self.before, residual, index, haste });
+        let record = self.records.broken(Seen { value, before: self.before, residual, index, haste });
         let measured = self.measure(ts_ms, value, residual);
         let rarity = self.rank(measured.scores);
         self.latch(measured.effect);
         let is_alarm = self.has_grown(ts_ms)
-            && self.budget.spend(rarity, f64::from(self.effect), is_record, haste, self.past);
+            && self.budget.spend(rarity, f64::from(self.effect), record.is_some(), haste, self.past);
         self.learn(value, &measured);
         self.seen = self.seen.saturating_add(1);
         let direction = if measured.lies_below { Direction::Down } else { Direction::Up };
-        Opinion { rarity, effect: f64::from(self.effect), direction, is_record, is_alarm }
+        Opinion { rarity, effect: f64::from(self.effect), direction, record, is_alarm }
     }
 
     /// Tells whether enough of the past is known at a time to raise alarms.

@@ -52,6 +52,9 @@ pub fn sentence(subject: Subject<'_>, change: &Change, observed_ms: i64) -> Stri
             let why = reason(change, meaning);
             let caveat = match episode.status {
                 Status::Suspect if !meaning.harm.includes(episode.direction) => "; this way it harms nobody",
+                Status::Suspect if episode.is_certain => {
+                    "; certain by its own past, but too common in so large a fleet"
+                }
                 Status::Suspect => "; not yet certain",
                 _ => "",
             };
@@ -82,7 +85,7 @@ fn reason(change: &Change, meaning: &Meaning) -> String {
     }
     if change.opinion.is_alarm && change.distance < NOTICED {
         let rarity = change.opinion.rarity;
-        return if change.opinion.is_record || rarity < 1.0 {
+        return if change.opinion.record.is_some() || rarity < 1.0 {
             "a longer deviation than it has ever made".to_owned()
         } else {
             format!("what it has done lately comes once in {:.0} samples", 10_f64.powf(rarity))

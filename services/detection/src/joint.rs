@@ -148,7 +148,7 @@ impl Joint {
         self.novel = self.novel.saturating_add(1);
         if self.novel == 1 && self.alert.is_none() {
             // one round is noise, and how far noise reaches is learned
-            self.baseline.remember(reading.direction, reading.distance);
+            self.baseline.mistook(reading.direction, reading.distance, false);
             return None;
         }
         let parts = contributors(series, at_ms, settings);

@@ -1,10 +1,10 @@
-//! `detection`: the service, `detection replay` for files, `detection catalogue` for names of metrics.
+//! `detection`: the service, `detection replay` and `detection tune` for files, `detection catalogue` for names of metrics.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use detection::meaning::show;
-use detection::{Settings, replay};
+use detection::{Settings, replay, tune};
 use shared::service::{self, Cli, Config};
 
 /// Turns raw telemetry into anomalies. Without a command it runs as a service.
@@ -21,16 +21,18 @@ struct Arguments {
 enum Command {
     /// Runs detection over a file of samples and prints each decision.
     Replay(replay::Args),
+    /// Compares what other budgets of false alarms would have made of a file.
+    Tune(tune::Args),
     /// Prints how names of metrics are understood.
     Catalogue(show::Args),
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let Some(command) = arguments.command else {
-        return service::start("detection", &arguments.service, detection::run);
+    let Arguments { service, command } = Arguments::parse();
+    let Some(command) = command else {
+        return service::start("detection", &service, detection::run);
     };
-    let settings = match Config::<Settings>::load("detection", &arguments.service) {
+    let settings = match Config::<Settings>::load("detection", &service) {
         Ok(config) => config.stage,
         Err(problems) => {
             eprintln!("detection: the configuration is invalid:\n{problems}");
@@ -38,7 +40,8 @@ fn main() -> ExitCode {
         }
     };
     let result = match command {
-        Command::Replay(file) => replay::run(&file, settings),
+        Command::Replay(args) => replay::run(&args, settings),
+        Command::Tune(args) => tune::run(&args, &settings),
         Command::Catalogue(names) => {
             show::run(&names, &settings.metrics, std::io::stdout()).map_err(Into::into)
         }

@@ -15,6 +15,7 @@ use shared::ids::AnomalyId;
 
 use crate::alert::Report;
 use crate::config::Settings;
+use crate::demand::{Census, Demand};
 use crate::explain;
 use crate::index::Index;
 use crate::joint::{self, Joint};
@@ -87,6 +88,8 @@ pub struct Partition {
     /// When services with open log alerts have to be looked at, and their places.
     log_alerts: BTreeSet<(i64, usize)>,
     phrases: Arc<Phrases>,
+    census: Census,
+    demand: Demand,
     applied: Offsets,
     /// Counts the records that were taken in.
     version: u64,
@@ -111,6 +114,8 @@ impl Partition {
             due: Due::NOW,
             log_clock: Clock::default(),
             log_alerts: BTreeSet::new(),
+            census: Census::default(),
+            demand: Demand::default(),
             applied: Offsets::default(),
             version: 0,
             saved: 0,
@@ -142,6 +147,7 @@ impl Partition {
                         partition.newest_ms = state.newest_ms;
                         partition.pace = state.pace;
                         partition.log_clock = state.log_clock;
+                        partition.census = state.census;
                     }
                 })
             } else {
@@ -162,6 +168,7 @@ impl Partition {
                 Err(reason) => refused.push(format!("{key}: {reason}")),
             }
         }
+        partition.reckon();
         Restored { resume: partition.applied, partition, refused }
     }
 
@@ -242,6 +249,7 @@ impl Partition {
                 newest_ms: self.newest_ms,
                 pace: self.pace,
                 log_clock: self.log_clock,
+                census: self.census,
             };
             Record { key: self.number.to_string(), value: crate::snapshot::write(&state) }
         });
@@ -289,6 +297,10 @@ impl Partition {
         }
         self.newest_ms = self.newest_ms.max(Some(sample.ts_ms));
         self.pace.sample(sample.ts_ms, at.timestamp_ms);
+        // also what a service has seen already: the count follows from the records alone
+        if self.census.count(sample.ts_ms) {
+            self.reckon();
+        }
         let environment = sample.environment();
         let slot = self.service(environment, &sample.service)?;
         let service = &mut self.services[slot];
@@ -317,7 +329,8 @@ impl Partition {
             let is_decision = report.is_decision;
             outcome.add(service.report(report), is_decision);
         }
-        let change = service.series[place].observe(sample.ts_ms, sample.value, &self.settings)?;
+        let change =
+            service.series[place].observe(sample.ts_ms, sample.value, &self.demand, &self.settings)?;
         if let Some(change) = change {
             outcome.add(service.anomaly(place, &change, sample.ts_ms), change.is_decision);
         }
@@ -346,6 +359,12 @@ impl Partition {
             }
             self.due = self.due.min(service.rhythm.due(&self.settings));
         }
+    }
+
+    /// Works out what a series has to show that is to fire.
+    fn reckon(&mut self) {
+        let chances = self.census.a_week() * f64::from(self.settings.partitions);
+        self.demand = Demand::of(chances, self.settings.false_alarms_a_week);
     }
 
     /// Finds the service of a deployment and lets `take` change it.

@@ -1,10 +1,9 @@
 //! `detection replay`: the same code over a file, for backtesting and benchmarks.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
+use std::io::{self, BufRead, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -15,17 +14,16 @@ use shared::events::anomaly::Status;
 use shared::ids::AnomalyId;
 
 use crate::config::Settings;
+use crate::input::{self, Progress};
 use crate::partition::{At, Partition};
 
-/// How often progress is shown.
-const PROGRESS: Duration = Duration::from_millis(250);
 /// Refusals that are spelled out; the rest is only counted.
 const SPELLED_OUT: u64 = 5;
 
 /// How decisions are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// One JSON object a line, with a `score` of 1 where an episode starts firing and 0 elsewhere.
+    /// One JSON object a line, with a `score` of 1 where a series is abnormal for certain and 0 elsewhere.
     #[default]
     Jsonl,
     /// One line for people.
@@ -55,8 +53,8 @@ pub struct Summary {
     pub dropped: u64,
     /// Lines that were refused.
     pub refused: u64,
-    /// Episodes that fired.
-    pub firing: u64,
+    /// Decisions that a series is abnormal for certain.
+    pub decisions: u64,
     /// Series.
     pub series: usize,
 }
@@ -80,20 +78,15 @@ struct Decision<'a> {
 pub fn run(args: &Args, settings: Settings) -> anyhow::Result<()> {
     let out = BufWriter::new(io::stdout().lock());
     let started = Instant::now();
-    let summary = if args.file.as_os_str() == "-" {
-        replay(io::stdin().lock(), out, args, settings)?
-    } else {
-        let file = File::open(&args.file).with_context(|| format!("opening {}", args.file.display()))?;
-        replay(BufReader::with_capacity(1 << 16, file), out, args, settings)?
-    };
+    let summary = replay(input::open(&args.file)?, out, args, settings)?;
     let seconds = started.elapsed().as_secs_f64().max(1e-9);
     eprintln!(
-        "{} samples of {} series in {seconds:.1} s ({:.0} a second): {} episodes fired, {} samples dropped, {} lines \
+        "{} samples of {} series in {seconds:.1} s ({:.0} a second): {} decisions, {} samples dropped, {} lines \
          refused",
         summary.used,
         summary.series,
         summary.used as f64 / seconds,
-        summary.firing,
+        summary.decisions,
         summary.dropped,
         summary.refused,
     );
@@ -102,26 +95,18 @@ pub fn run(args: &Args, settings: Settings) -> anyhow::Result<()> {
 
 /// Replays lines and writes the decisions.
 pub fn replay(
-    mut lines: impl BufRead,
+    lines: impl BufRead,
     mut out: impl Write,
     args: &Args,
     settings: Settings,
 ) -> anyhow::Result<Summary> {
-    let mut partition = Partition::new(0, Arc::new(settings));
+    // a file is all there is, however many partitions its topic had
+    let mut partition = Partition::new(0, Arc::new(Settings { partitions: 1, ..settings }));
     let mut summary = Summary::default();
-    let mut line = Vec::new();
-    let mut shown = Instant::now();
-    let shows = io::stderr().is_terminal();
-    for offset in 0.. {
-        line.clear();
-        if lines.read_until(b'\n', &mut line).context("reading")? == 0 {
-            break;
-        }
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
+    let mut progress = Progress::new();
+    input::each_line(lines, |offset, line| {
         // a file has no wall clock: its own times are taken as they are
-        let outcome = partition.metrics(&line, At { offset, timestamp_ms: i64::MAX });
+        let outcome = partition.metrics(line, At { offset, timestamp_ms: i64::MAX });
         summary.used += u64::from(outcome.used);
         summary.dropped += outcome.dropped.iter().map(|(_, count)| u64::from(count)).sum::<u64>();
         if let Some(refusal) = outcome.refused {
@@ -132,18 +117,17 @@ pub fn replay(
         }
         for anomaly in &outcome.anomalies {
             let Some(decision) = Decision::of(anomaly, &outcome.decided, args.explain) else { continue };
-            summary.firing += u64::from(decision.score);
+            summary.decisions += u64::from(decision.score);
             decision.write(&mut out, args.format).context("writing")?;
         }
-        if shows && shown.elapsed() >= PROGRESS {
-            shown = Instant::now();
-            eprint!("\r{} samples, {} series, {} fired ", summary.used, partition.series(), summary.firing);
-        }
-    }
+        progress.show(|| {
+            let Summary { used, decisions, .. } = summary;
+            format!("{used} samples, {} series, {decisions} decisions", partition.series())
+        });
+        Ok(())
+    })?;
     out.flush().context("writing")?;
-    if shows {
-        eprint!("\r\x1b[K");
-    }
+    progress.end();
     summary.series = partition.series();
     Ok(summary)
 }

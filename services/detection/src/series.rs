@@ -6,7 +6,8 @@ use shared::events::anomaly::{Band, Direction, Point, Status};
 
 use crate::baseline::{Baseline, Reading, median};
 use crate::config::Settings;
-use crate::episode::{Certainty, Episode, Finding, Recent, Turn};
+use crate::demand::Demand;
+use crate::episode::{Certainty, Episode, Finding, LASTING, Recent, Turn};
 use crate::evidence::{Evidence, Opinion};
 use crate::kept::{KEPT, Kept};
 use crate::meaning::Meaning;
@@ -117,7 +118,14 @@ impl Series {
     }
 
     /// Takes the next sample. Returns the revision that is due, if one is, or why the sample was not used.
-    pub fn observe(&mut self, ts_ms: i64, value: f64, settings: &Settings) -> Result<Option<Change>, Unused> {
+    /// `demand` is what the fleet asks of a series that is to fire.
+    pub fn observe(
+        &mut self,
+        ts_ms: i64,
+        value: f64,
+        demand: &Demand,
+        settings: &Settings,
+    ) -> Result<Option<Change>, Unused> {
         self.advance(ts_ms, settings)?;
         if !self.meaning.judged.is_by_normal() {
             self.samples.push(ts_ms, value);
@@ -135,15 +143,15 @@ impl Series {
         let reading = self.baseline.read(value, &self.meaning);
         self.recent.push(&reading);
         self.stir(&reading);
-        let local = self.recent.find(&reading, &self.meaning);
+        let local = self.recent.find(&reading, &self.meaning, demand);
         let is_proof = self.is_local(settings) || !self.evidence.has_grown(ts_ms);
         let local = if is_proof { local } else { local.noticed() };
-        let finding = local.or_alarm(&opinion);
+        let was_certain = self.episode.as_ref().is_some_and(|episode| episode.is_certain);
+        let finding = local.or_alarm(&opinion, was_certain, demand);
         let Some(mut episode) = self.episode.take().or_else(|| self.begin(finding, value)) else {
             self.baseline.learn(&reading, &self.meaning, f64::from(settings.memory));
             return Ok(None);
         };
-        let was_certain = episode.is_certain;
         let expected = self.baseline.band(&self.meaning);
         let mut turn = episode.take(&reading, finding, &self.recent, &self.meaning, settings.refresh_every);
         if turn != Some(Turn::Recovered) && self.is_the_new_normal(&episode, settings) {
@@ -151,8 +159,9 @@ impl Series {
         }
         if episode.has_fired() {
             self.baseline.unlearn();
-        } else if turn == Some(Turn::Recovered) {
-            self.baseline.remember(episode.direction, episode.farthest);
+        }
+        if turn == Some(Turn::Recovered) && (!episode.has_fired() || episode.farthest < LASTING) {
+            self.baseline.mistook(episode.direction, episode.farthest, episode.has_fired());
         }
         // a renewed alarm is a decision of its own, also where the episode goes on
         let is_decision = opinion.is_alarm || episode.is_certain && !was_certain;
@@ -222,7 +231,7 @@ impl Series {
         let age = at_ms.saturating_sub(self.last_ms) as f64;
         let is_told =
             self.baseline.is_founded() && age <= FRESH * self.interval_ms && self.is_local(settings);
-        is_told.then(|| self.baseline.shift(&self.meaning))
+        is_told.then(|| self.baseline.shift())
     }
 
     /// Returns the spread, and how much the likeness of neighbours adds to the variance of a mean; nothing before there

@@ -7,6 +7,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::demand::Census;
 use crate::joint::Joint;
 use crate::logs::{Book, Clock};
 use crate::pace::Pace;
@@ -86,6 +87,7 @@ pub(crate) struct PartitionState {
     pub(crate) newest_ms: Option<i64>,
     pub(crate) pace: Pace,
     pub(crate) log_clock: Clock,
+    pub(crate) census: Census,
 }
 
 /// One service, to be written.

@@ -89,8 +89,9 @@ pub(super) struct Seen {
 }
 
 impl Records {
-    /// Tells whether a sample breaks a record, at the beginning of an episode.
-    pub(super) fn is_broken(&mut self, seen: Seen) -> bool {
+    /// Returns how many times as far as the bar for one sample in five minutes a sample goes that breaks a record at the
+    /// beginning of an episode; nothing if it breaks none.
+    pub(super) fn broken(&mut self, seen: Seen) -> Option<f64> {
         let Seen { value, index, .. } = seen;
         if index == 0 {
             *self = Self {
@@ -118,7 +119,7 @@ impl Records {
             strictness * LEAST[measure].max(MARGIN * f64::from(self.marks[measure].far))
         });
         self.tokens = (self.tokens + 1.0 / TOKEN_EVERY).min(TOKENS);
-        let mut told = false;
+        let mut told = None;
         if index < WARM {
             if index > SETTLED {
                 for (record, measure) in self.marks.iter_mut().zip(measures) {
@@ -128,7 +129,13 @@ impl Records {
         } else {
             let broken = measures.iter().zip(bars).any(|(measure, bar)| *measure >= bar);
             if broken && !self.inside {
-                told = self.enter(measures, bars, strictness);
+                told = self.enter(measures, bars, strictness).then(|| {
+                    measures
+                        .iter()
+                        .zip(bars)
+                        .map(|(measure, bar)| strictness * measure / bar)
+                        .fold(0.0, f64::max)
+                });
             }
             self.go_on(deviation, spread);
             if !self.inside {

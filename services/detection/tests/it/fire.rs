@@ -31,7 +31,7 @@ pub(crate) fn watch(faults: Faults, noise: Noise, seed: u64, first: u64, gap: u6
         min_gap: gap,
         ..Options::default()
     });
-    let mut partition = Partition::new(0, Arc::new(Settings::default()));
+    let mut partition = Partition::new(0, Arc::new(Settings { partitions: 1, ..Settings::default() }));
     let (mut burns, mut anomalies) = (Vec::new(), Vec::new());
     let mut offset = 0;
     for i in 0..ticks {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use detection::demand::Demand;
 use detection::episode::Turn;
 use shared::events::Severity;
 use shared::events::anomaly::{Direction, Status};
@@ -27,7 +28,7 @@ fn related(scenario: Scenario) -> &'static [&'static str] {
 fn fifty(scenario: Scenario, noise: Noise) -> Vec<i64> {
     let lasts = simulator::fault::duration(scenario) as i64;
     let own = (simulator::fault::culprit(scenario).name(), metric(scenario));
-    let mut delays = Vec::new();
+    let (mut delays, mut strangers) = (Vec::new(), 0);
     for seed in 0..50 {
         let run = watch(Faults::Repeat(Some(scenario)), noise, seed, 60, 6, 60 + 2 * lasts + 12);
         let case = format!("{scenario:?} {noise:?} seed {seed}");
@@ -36,9 +37,7 @@ fn fifty(scenario: Scenario, noise: Noise) -> Vec<i64> {
         let at = *fired.get(&own).unwrap_or_else(|| panic!("{case}: missed"));
         assert!(at >= first.0, "{case}: fired before the fault");
         delays.push((at - first.0) / INTERVAL_MS);
-        for (service, metric) in fired.keys() {
-            assert!(related(scenario).contains(service), "{case}: {metric} of {service} fired");
-        }
+        strangers += fired.keys().filter(|(service, _)| !related(scenario).contains(service)).count();
         assert!(run.fired(second.0).contains_key(&own), "{case}: not found again a minute later");
 
         let mut firing = HashSet::new();
@@ -54,17 +53,22 @@ fn fifty(scenario: Scenario, noise: Noise) -> Vec<i64> {
             }
         }
     }
+    // of 42 series, an hour old each, in 50 runs
+    assert!(
+        strangers <= 1,
+        "{scenario:?} {noise:?}: {strangers} series fired that have nothing to do with it"
+    );
     delays.sort_unstable();
     delays
 }
 
 /// Runs all scenarios; half of the delays are at most what is given here, in samples.
-fn each_scenario(noise: Noise) {
+fn each_scenario(noise: Noise, leak: i64) {
     for (scenario, half) in [
         (Scenario::LatencySpike, 1),
         (Scenario::ErrorSpike, 1),
-        (Scenario::CpuSaturation, 5),
-        (Scenario::MemoryLeak, 7),
+        (Scenario::CpuSaturation, 4),
+        (Scenario::MemoryLeak, leak),
         (Scenario::DbConnections, 2),
         (Scenario::ConsumerLag, 1),
         (Scenario::BadDeployment, 1),
@@ -76,12 +80,12 @@ fn each_scenario(noise: Noise) {
 
 #[test]
 fn each_scenario_in_gaussian_noise_is_found_in_time_and_again_a_minute_later() {
-    each_scenario(Noise::Gaussian);
+    each_scenario(Noise::Gaussian, 4);
 }
 
 #[test]
 fn each_scenario_in_skewed_noise_is_found_in_time_and_again_a_minute_later() {
-    each_scenario(Noise::Skewed);
+    each_scenario(Noise::Skewed, 5);
 }
 
 #[test]
@@ -168,4 +172,20 @@ fn an_episode_tells_its_news_and_little_else() {
     assert_eq!((episode.status, episode.severity), (Status::Firing, Severity::Sev1));
     // 100 samples: a refresh every ten, and a handful of steps of evidence and severity
     assert!((11..=20).contains(&episode.revision), "{} revisions", episode.revision);
+}
+
+#[test]
+fn what_is_certain_fires_only_within_the_budget_and_is_suspected_beyond_it() {
+    let ramp = |demand: Demand| {
+        let mut watched = Watched::new("memory_percent", "%", Shape::Gaussian);
+        watched.demand = demand;
+        watched.healthy(45.0, 300);
+        for i in 1..=6 {
+            let value = watched.draw(45.0) + 2.0 * f64::from(i);
+            watched.take(value);
+        }
+        watched.last.map(|change| (change.episode.status, change.episode.is_certain))
+    };
+    assert_eq!(ramp(Demand::of(2.5e6, 1.0)), Some((Status::Firing, true)));
+    assert_eq!(ramp(Demand::of(2.5e9, 0.001)), Some((Status::Suspect, true)));
 }

@@ -3,21 +3,26 @@
 use simulator::schedule::Faults;
 
 use crate::fire::watch;
-use crate::shop::{Alarms, Noise, SERVICES, Watched, quiet};
+use crate::shop::{Alarms, Noise, SERVICES, Watched, quiet, quiet_within};
 
 /// Series of the healthy shop.
 const SERIES: u32 = SERVICES.len() as u32 * 7;
 
 #[test]
 fn an_hour_and_a_day_of_thin_tailed_noise_raise_nothing_at_all() {
-    for noise in [Noise::Uniform, Noise::Gaussian, Noise::Sluggish(0.5)] {
+    for noise in [Noise::Uniform, Noise::Gaussian] {
         for (interval_ms, samples) in [(10_000, 360), (1000, 3600), (10_000, 8640)] {
-            assert_eq!(
-                quiet(noise, interval_ms, samples, 1),
-                Alarms::default(),
-                "{noise:?} {interval_ms} ms"
-            );
+            let alarms = quiet(noise, interval_ms, samples, 1);
+            assert_eq!(alarms, Alarms::default(), "{noise:?} {interval_ms} ms");
         }
+    }
+}
+
+#[test]
+fn neighbours_that_resemble_each_other_are_a_ramp_to_one_young_series_at_most() {
+    for (interval_ms, samples) in [(10_000, 360), (1000, 3600), (10_000, 8640)] {
+        let alarms = quiet(Noise::Sluggish(0.5), interval_ms, samples, 1);
+        assert!(alarms.firing <= 1 && alarms.suspects <= 1, "{interval_ms} ms {alarms:?}");
     }
 }
 
@@ -32,12 +37,13 @@ fn an_hour_of_the_simulator_without_faults_fires_nothing() {
 }
 
 #[test]
-fn a_day_of_skewed_or_bursty_noise_fires_nothing_and_suspects_little() {
-    for (noise, suspects_a_series) in
-        [(Noise::Skewed(0.2), 0.1), (Noise::Skewed(0.4), 1.5), (Noise::Bursty, 2.5)]
+fn a_first_day_of_skewed_or_bursty_noise_fires_next_to_nothing_and_suspects_little() {
+    // a burst is taken for a ramp by a few of the series that have not seen one before
+    for (noise, suspects_a_series, firing) in
+        [(Noise::Skewed(0.2), 0.1, 0), (Noise::Skewed(0.4), 1.5, 0), (Noise::Bursty, 2.5, 4)]
     {
         let day = quiet(noise, 10_000, 8640, 1);
-        assert_eq!(day.firing, 0, "{noise:?}");
+        assert!(day.firing <= firing, "{noise:?} {day:?}");
         assert!(f64::from(day.suspects) <= suspects_a_series * f64::from(SERIES), "{noise:?} {day:?}");
     }
 }
@@ -81,5 +87,13 @@ fn the_better_direction_is_a_suspicion_at_most() {
     let mut watched = Watched::new("latency_p99_ms", "ms", Noise::Gaussian);
     watched.healthy(380.0, 300);
     watched.healthy(150.0, 50);
-    assert_eq!(watched.alarms, Alarms { suspects: 1, firing: 0 });
+    assert_eq!(watched.alarms, Alarms { suspects: 1, firing: 0, decisions: 1 });
+}
+
+#[test]
+fn a_smaller_budget_fires_less_and_forgets_nothing() {
+    let week = |budget| quiet_within(budget, Noise::Sluggish(0.9), 300_000, 7 * 288, 1);
+    let (small, large) = (week(0.1), week(100.0));
+    assert!(small.firing <= 2 && large.firing >= 5, "{small:?} {large:?}");
+    assert_eq!(small.suspects, large.suspects, "what may not fire is suspected");
 }

@@ -69,7 +69,7 @@ fn each_sample_is_judged_as_by_the_research_code() {
             let opinion =
                 evidence.observe(1_750_000_000_000 + i as i64 * interval_ms, value, interval_ms as f64);
             alarms.extend(opinion.is_alarm.then_some(i));
-            records.extend(opinion.is_record.then_some(i));
+            records.extend(opinion.record.is_some().then_some(i));
             if i % series.every == 0 {
                 let place = i / series.every;
                 for (what, ours, theirs) in [

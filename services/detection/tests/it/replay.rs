@@ -1,9 +1,11 @@
-//! `detection replay` over a small file.
+//! `detection replay` and `detection tune` over a small file.
 
 use std::fmt::Write as _;
 
 use detection::Settings;
 use detection::replay::{Args, Format, Summary, replay};
+use detection::tune::tune;
+use simulator::{Options, Shop};
 
 use crate::shop::{Noise, START_MS, Source};
 
@@ -41,7 +43,7 @@ fn run(format: Format, explain: bool) -> (String, Summary) {
 #[test]
 fn each_decision_is_one_line() {
     let (jsonl, summary) = run(Format::Jsonl, false);
-    assert_eq!(summary, Summary { used: 259, dropped: 2, refused: 1, firing: 1, series: 1 });
+    assert_eq!(summary, Summary { used: 259, dropped: 2, refused: 1, decisions: 1, series: 1 });
     let scores: Vec<u64> = jsonl
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["score"].as_u64().unwrap())
@@ -53,4 +55,29 @@ fn each_decision_is_one_line() {
 #[test]
 fn the_table_reads_well() {
     insta::assert_snapshot!(run(Format::Table, true).0);
+}
+
+/// Returns a week of the simulator at 5 min a sample in bursty noise, with a few faults.
+fn a_week_of_the_shop() -> String {
+    let noise = simulator::noise::Noise::Bursty;
+    let options =
+        Options { interval_ms: 300_000, noise, first_fault_after: 800, min_gap: 500, ..Options::default() };
+    let mut shop = Shop::new(options);
+    let ticks = (0..2016).map(|i| shop.tick(START_MS + i * 300_000).metrics);
+    let lines = ticks.map(|metrics| serde_json::to_string(&metrics).unwrap() + "\n");
+    lines.chain(["not a sample\n".to_owned()]).collect()
+}
+
+#[test]
+fn tune_tells_what_other_budgets_would_have_raised() {
+    let mut out = Vec::new();
+    tune(a_week_of_the_shop().as_bytes(), &mut out, &[0.01, 1.0, 100.0], &Settings::default()).unwrap();
+    insta::assert_snapshot!(String::from_utf8(out).unwrap());
+}
+
+#[test]
+fn tune_refuses_a_budget_that_is_none() {
+    let refused = |budgets: &[f64]| tune("".as_bytes(), Vec::new(), budgets, &Settings::default()).is_err();
+    assert!(refused(&[0.0]) && refused(&[f64::NAN]) && refused(&[-1.0]));
+    assert!(refused(&(1..=20).map(f64::from).collect::<Vec<_>>()), "memory is bounded");
 }

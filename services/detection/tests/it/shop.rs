@@ -3,12 +3,15 @@
 use std::f64::consts::TAU;
 
 use detection::Settings;
+use detection::demand::Demand;
 use detection::series::{Change, Series};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shared::events::anomaly::Status;
 
 pub(crate) const START_MS: i64 = 1_750_000_000_000;
+
+const WEEK_MS: f64 = 7.0 * 86_400_000.0;
 
 pub(crate) const METRICS: [(&str, &str); 7] = [
     ("request_rate", "1/s"),
@@ -94,16 +97,25 @@ pub(crate) fn healthy(base: f64, metric: usize, ts_ms: i64, source: &mut Source)
     value.clamp(0.0, limit)
 }
 
-/// Counts of the episodes that were begun (with those that fired at once), and of those that fired.
+/// Counts of the episodes that were begun (with those that fired at once), of those that fired, and of the decisions
+/// that a series is abnormal for certain.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(crate) struct Alarms {
     pub(crate) suspects: u32,
     pub(crate) firing: u32,
+    pub(crate) decisions: u32,
 }
 
-/// Runs the whole healthy shop.
+/// Runs the whole healthy shop with the budget as it is by default.
 pub(crate) fn quiet(noise: Noise, interval_ms: i64, samples: i64, seed: u64) -> Alarms {
+    quiet_within(Settings::default().false_alarms_a_week, noise, interval_ms, samples, seed)
+}
+
+/// Runs the whole healthy shop with a budget of false alarms a week.
+pub(crate) fn quiet_within(budget: f64, noise: Noise, interval_ms: i64, samples: i64, seed: u64) -> Alarms {
     let settings = Settings::default();
+    let series = (SERVICES.len() * METRICS.len()) as f64;
+    let demand = Demand::of(series * WEEK_MS / interval_ms as f64, budget);
     let mut alarms = Alarms::default();
     for (service, (_, bases)) in SERVICES.iter().enumerate() {
         for (metric, (name, unit)) in METRICS.iter().enumerate() {
@@ -113,7 +125,7 @@ pub(crate) fn quiet(noise: Noise, interval_ms: i64, samples: i64, seed: u64) -> 
             for i in 0..samples {
                 let ts_ms = START_MS + i * interval_ms;
                 let value = healthy(bases[metric], metric, ts_ms, &mut source);
-                let change = series.observe(ts_ms, value, &settings).unwrap();
+                let change = series.observe(ts_ms, value, &demand, &settings).unwrap();
                 if let Some(change) = change {
                     alarms.count(&change, &mut fires);
                 }
@@ -127,6 +139,7 @@ pub(crate) fn quiet(noise: Noise, interval_ms: i64, samples: i64, seed: u64) -> 
 pub(crate) struct Watched {
     series: Series,
     settings: Settings,
+    pub(crate) demand: Demand,
     source: Source,
     at_ms: i64,
     fires: bool,
@@ -141,6 +154,7 @@ impl Watched {
         Self {
             series: Series::new(metric, unit, &settings),
             settings,
+            demand: Demand::default(),
             source: Source::new(noise, 7),
             at_ms: START_MS,
             fires: false,
@@ -166,7 +180,10 @@ impl Watched {
     /// Takes the next sample, ten seconds after the one before.
     pub(crate) fn take(&mut self, value: f64) {
         self.at_ms += 10_000;
-        let Some(change) = self.series.observe(self.at_ms, value, &self.settings).unwrap() else { return };
+        let Some(change) = self.series.observe(self.at_ms, value, &self.demand, &self.settings).unwrap()
+        else {
+            return;
+        };
         self.alarms.count(&change, &mut self.fires);
         self.last = Some(change);
     }
@@ -177,6 +194,7 @@ impl Alarms {
         let firing = change.episode.status == Status::Firing;
         self.suspects += u32::from(change.episode.revision == 1);
         self.firing += u32::from(firing && !*fires);
+        self.decisions += u32::from(change.is_decision);
         *fires = firing;
     }
 }
