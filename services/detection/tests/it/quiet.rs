@@ -97,3 +97,10 @@ fn a_smaller_budget_fires_less_and_forgets_nothing() {
     assert!(small.firing <= 2 && large.firing >= 5, "{small:?} {large:?}");
     assert_eq!(small.suspects, large.suspects, "what may not fire is suspected");
 }
+
+#[test]
+fn weekends_at_half_load_are_news_once() {
+    let until = |day: i64| quiet(Noise::Weekly, 300_000, day * 288, 1).firing;
+    let (two_weeks, three_weeks) = (until(14), until(21));
+    assert!(two_weeks <= SERIES && three_weeks - two_weeks <= 2, "{two_weeks} {three_weeks}");
+}

@@ -46,6 +46,8 @@ pub(crate) enum Noise {
     Bursty,
     /// First-order autoregressive.
     Sluggish(f64),
+    /// Gaussian, around a day with steep flanks and weekends at half of the load.
+    Weekly,
 }
 
 pub(crate) struct Source {
@@ -71,7 +73,7 @@ impl Source {
         let normal = self.normal();
         match self.noise {
             Noise::Uniform => 12.0_f64.sqrt() * (self.rng.random::<f64>() - 0.5),
-            Noise::Gaussian => normal,
+            Noise::Gaussian | Noise::Weekly => normal,
             Noise::Skewed(sigma) => {
                 let mean = (sigma * sigma / 2.0).exp();
                 ((sigma * normal).exp() - mean) / (mean * ((sigma * sigma).exp() - 1.0).sqrt())
@@ -89,10 +91,25 @@ impl Source {
     }
 }
 
+/// Returns how much of a weekend it is: 0 on working days, 1 on Saturday and Sunday (UTC), with six hours between.
+fn weekend(ts_ms: i64) -> f64 {
+    // the epoch was a Thursday; hours since Sunday 0:00
+    let hour = (ts_ms as f64 / 3_600_000.0 + 96.0).rem_euclid(168.0);
+    let outside = if hour < 84.0 { hour - 24.0 } else { 144.0 - hour };
+    let part = (0.5 - outside / 6.0).clamp(0.0, 1.0);
+    part * part * (3.0 - 2.0 * part)
+}
+
 /// Draws the healthy value of a metric at a time.
 pub(crate) fn healthy(base: f64, metric: usize, ts_ms: i64, source: &mut Source) -> f64 {
     let day = (TAU * ts_ms as f64 / 86_400_000.0).sin();
-    let value = base * (1.0 + DAILY[metric] * day) * (1.0 + SPREAD[metric] * source.draw());
+    let load = match source.noise {
+        Noise::Weekly => {
+            (1.0 + DAILY[metric] * (2.0 * day).tanh()) * (1.0 - 1.25 * DAILY[metric] * weekend(ts_ms))
+        }
+        _ => 1.0 + DAILY[metric] * day,
+    };
+    let value = base * load * (1.0 + SPREAD[metric] * source.draw());
     let limit = if [1, 3, 4, 5].contains(&metric) { 100.0 } else { f64::MAX };
     value.clamp(0.0, limit)
 }
