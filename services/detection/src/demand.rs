@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::Opinion;
 
-/// Samples a week at which the bars of the local baseline, as they stand, come to one false alarm a week: measured on
-/// healthy weeks of 42 series at 10 s under the worst of the noises.
+/// Samples a week at which the bars of the local baseline stand as they are: those of 42 series at 10 s, whose healthy
+/// weeks come to three false alarms under bursts and to one at most under other noises.
 const CHANCES: f64 = 2.5e6;
-/// Slope of the tail of novelty in that noise: bars that are twice as high are reached 2 to this times less often.
-const TAIL: f64 = 8.0;
-/// The same for records, whose own bars rise with the cadence: at 5 min.
+/// Slope of the tail: under bursts, bars that are 1.1 times as high are reached a quarter as often.
+const TAIL: f64 = 14.0;
+/// The same for records, whose own bars rise with the cadence: 42 series at 5 min, and a slope that was measured there.
 const RECORD_CHANCES: f64 = 1e5;
 const RECORD_TAIL: f64 = 12.0;
 /// Most that the bars of the local baseline are raised: beyond it, little but outages would fire.
