@@ -29,6 +29,8 @@ const MEAN_LIMIT: f64 = 6.0;
 const MEAN_RATE: f64 = 0.25;
 /// Spread of that mean over the spread of independent samples, sqrt(w / (2 - w)).
 const MEAN_SPREAD: f64 = 0.378;
+/// How many times its usual size one mean may count for in that size: what leaks must not teach it to wander.
+const MEAN_GROWTH: f64 = 2.0;
 /// Largest correlation of neighbours that is believed.
 const MOST_ALIKE: f64 = 0.9;
 /// How far above the reach of the noise a sample has to be.
@@ -63,6 +65,8 @@ pub struct Reading {
     pub novelty: f64,
     /// How steeply the last samples leave the level: 1 is where a ramp stands out of noise; negative below.
     pub steepness: f64,
+    /// Distance of the short mean from the level, in its own spreads; negative below.
+    pub shift: f64,
     /// What that rests on, in its own spreads.
     ramp: f64,
 }
@@ -169,6 +173,7 @@ impl Baseline {
             distance,
             novelty: distance * NOTICED / reach.bar(),
             steepness: self.ramp.steepness(ramp),
+            shift: self.shift(),
             ramp,
         }
     }
@@ -216,7 +221,7 @@ impl Baseline {
         }
         self.ramp.learn(f64::from(ramp), rate);
         let usual = f64::from(self.usual_mean);
-        let size = f64::from(self.mean).abs().min(SPREAD_LIMIT * usual.max(MEAN_SPREAD));
+        let size = f64::from(self.mean).abs().min(MEAN_GROWTH * usual.max(MEAN_SPREAD));
         self.usual_mean = (usual + rate * (size - usual)) as f32;
         self.seen = self.seen.saturating_add(1);
     }

@@ -13,6 +13,10 @@ use crate::meaning::{Harm, Meaning};
 pub(crate) const LASTING: f64 = 8.0;
 /// Distance from which on a sample may be the newest of a ramp, in spreads.
 const OUTSIDE: f64 = 2.0;
+/// Shift of the short mean that does so as well.
+const SHIFTED: f64 = 9.0;
+/// Part of that which is noticed: what creeps must not teach the level to follow it.
+const SHIFTING: f64 = LASTING * 7.0 / SHIFTED;
 /// Distance below which noise explains everything, in spreads.
 const NOISE: f64 = 3.0;
 /// Most that a series may say for itself, in nats.
@@ -102,13 +106,15 @@ impl Recent {
         // a ramp counts only while the sample itself is still out there, on the same side
         let agrees = reading.distance >= OUTSIDE && reading.steepness * sign(direction) > 0.0;
         let steep = if agrees { LASTING * reading.steepness.abs() } else { 0.0 };
+        let agrees = reading.distance >= BAND && reading.shift * sign(direction) > 0.0;
+        let shifted = if agrees { LASTING * reading.shift.abs() / SHIFTED } else { 0.0 };
         let lasting = self.lasting(direction);
         let harms = meaning.harm.includes(direction);
-        let strongest = lasting.max(steep);
+        let strongest = lasting.max(steep).max(shifted);
         let (certainty, nats) = if strongest >= LASTING {
             (Certainty::Certain, nats(strongest))
-        } else if harms && reading.novelty >= NOTICED {
-            (Certainty::Noticed, nats(reading.novelty))
+        } else if harms && (reading.novelty >= NOTICED || shifted >= SHIFTING) {
+            (Certainty::Noticed, nats(reading.novelty.max(shifted)))
         } else {
             // a drop of what should be low is told only where it lasts
             (Certainty::Normal, 0.0)

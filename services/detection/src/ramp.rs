@@ -12,15 +12,15 @@ use crate::baseline::{Reach, TO_SPREAD};
 /// Samples of a ramp.
 const SAMPLES: usize = 5;
 /// Farthest that one of them counts, in spreads.
-const LIMIT: f64 = 3.5;
+const LIMIT: f64 = 4.0;
 /// Root of the sum of the squared weights 1 to 5: what the sum of independent deviations of one spread amounts to.
 const WEIGHTS: f64 = 7.416_198_487;
 /// Where noise ends that is independent from sample to sample and has no tails, in spreads of the sum.
-const STEEP: f64 = 4.8;
+const STEEP: f64 = 5.0;
 /// Least distance of the last four: bursts go to and fro, a ramp does not.
 const STEADY: f64 = 0.5;
 /// How far above the reach of its own noise a ramp has to be.
-const MARGIN: f64 = 1.6;
+const MARGIN: f64 = 2.2;
 /// Samples after which half of that reach is forgotten. Bursts are rare, and a ramp is seldom the only sign: better to
 /// be deaf to it for long than to tell of each burst.
 const HALF_LIFE: f64 = 100_000.0;

@@ -26,6 +26,9 @@ const FRESH: f64 = 1.5;
 const LOCAL_MS: f64 = 6.0 * 3_600_000.0;
 /// Memory of the cadence, in samples.
 const CADENCE_MEMORY: f64 = 100.0;
+/// Samples, with those that clear it, up to which an episode that did not go far was a burst of noise: how far that
+/// reached is learned, and the same fault soon after must not be.
+const BURST: u32 = 12;
 /// How many times longer a severe episode has to last before it counts as the new normal.
 const PATIENCE: u32 = 12;
 
@@ -160,7 +163,8 @@ impl Series {
         if episode.has_fired() {
             self.baseline.unlearn();
         }
-        if turn == Some(Turn::Recovered) && (!episode.has_fired() || episode.farthest < LASTING) {
+        let was_burst = episode.farthest < LASTING && episode.samples <= BURST;
+        if turn == Some(Turn::Recovered) && (!episode.has_fired() || was_burst) {
             self.baseline.mistook(episode.direction, episode.farthest, episode.has_fired());
         }
         // a renewed alarm is a decision of its own, also where the episode goes on

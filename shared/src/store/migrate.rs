@@ -16,8 +16,9 @@ impl Store {
     pub async fn migrate(&self) -> Result<(), Error> {
         let mut client = self.client().await?;
         client.batch_execute("set statement_timeout to '5min'").await?;
-        client.batch_execute("do $$ begin execute format('create schema if not exists %I', current_setting('search_path')); end $$").await?;
         client.query_one("select pg_advisory_lock($1)", &[&LOCK]).await?;
+        // two that create one schema at once would fail, for all that they say "if not exists"
+        client.batch_execute("do $$ begin execute format('create schema if not exists %I', current_setting('search_path')); end $$").await?;
         let outcome = embedded::migrations::runner()
             .set_abort_divergent(true)
             .set_abort_missing(false)
