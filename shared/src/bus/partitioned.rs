@@ -57,7 +57,7 @@ pub trait Task: Send + 'static {
     fn record(&mut self, topic: Topic, offset: i64, timestamp_ms: i64, payload: &[u8]) -> Output;
 
     /// Returns how long nothing must have come on `topic` for it to mean something to this partition. A record that
-    /// says so ([`tick`](super::tick)) is then written to the topic. Nothing is written by default.
+    /// says so ([`tick`]) is then written to the topic. Nothing is written by default.
     fn patience(&self, topic: Topic) -> Option<Duration> {
         let _ = topic;
         None
