@@ -1,7 +1,7 @@
 //! The consumer: a thread of its own polls, hands records out through a bounded queue, pauses while the queue is
 //! full, stores offsets of finished records only, and drains before partitions are given away.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::backlog::Backlog;
@@ -94,6 +94,16 @@ struct Shared {
     assigned: AtomicU64,
     drain_timeout: Duration,
     epoch: tokio::sync::watch::Sender<u64>,
+    assignment: tokio::sync::watch::Sender<Assignment>,
+}
+
+/// The partitions that this member holds.
+#[derive(Debug, Clone, Default)]
+pub struct Assignment {
+    /// Epoch of the tickets of their records.
+    pub epoch: u64,
+    /// Their numbers, whatever the topic.
+    pub partitions: BTreeSet<i32>,
 }
 
 struct Context(Arc<Shared>);
@@ -119,6 +129,10 @@ impl ConsumerContext for Context {
                     tracing::warn!(%error, "partitions could not be resumed");
                 }
                 self.0.assigned.store(partitions.count() as u64, Ordering::SeqCst);
+                self.0.assignment.send_replace(Assignment {
+                    epoch: self.0.tracker.epoch(),
+                    partitions: partitions.elements().iter().map(TopicPartitionListElem::partition).collect(),
+                });
                 tracing::info!(partitions = partitions.count(), "partitions assigned");
             }
             Rebalance::Revoke(_) => self.0.assigned.store(0, Ordering::SeqCst),
@@ -212,6 +226,7 @@ impl Batches {
             assigned: AtomicU64::new(0),
             drain_timeout,
             epoch,
+            assignment: tokio::sync::watch::Sender::default(),
         });
         let mut config = options.client();
         config
@@ -301,6 +316,11 @@ impl Handle {
     /// Returns a watch that changes when the assignment is about to be given back.
     pub fn revocations(&self) -> tokio::sync::watch::Receiver<u64> {
         self.0.epoch.subscribe()
+    }
+
+    /// Returns a watch of what is assigned, before anything of it is read.
+    pub fn assignments(&self) -> tokio::sync::watch::Receiver<Assignment> {
+        self.0.assignment.subscribe()
     }
 }
 

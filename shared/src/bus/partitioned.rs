@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::consumer::Batch;
+use super::consumer::{Assignment, Batch};
 use super::pace::Pace;
 use super::reader::{From, Reader};
 use super::tick::{self, Ticker};
@@ -97,7 +98,7 @@ pub async fn run<T: Task>(
 ) -> Result<(), Error> {
     let producer = Producer::connect(options)?;
     let mut consumer = Batches::join(options, settings.stage, &settings.topics)?;
-    let revocations = consumer.handle().revocations();
+    let (revocations, mut assignments) = (consumer.handle().revocations(), consumer.handle().assignments());
     let house = Arc::new(House {
         options: options.clone(),
         pace: Pace::new(settings.snapshot_rate),
@@ -106,10 +107,25 @@ pub async fn run<T: Task>(
         make,
     });
     let mut tasks: BTreeMap<i32, (u64, mpsc::Sender<Batch>)> = BTreeMap::new();
-    let mut running = tokio::task::JoinSet::new();
+    let mut running = JoinSet::new();
     let failure = loop {
+        let begin = |tasks: &mut BTreeMap<_, _>, running: &mut JoinSet<_>, partition, epoch| {
+            let (sender, batches) = mpsc::channel(QUEUE);
+            tasks.insert(partition, (epoch, sender));
+            running.spawn(Arc::clone(&house).work(partition, batches, revocations.clone(), epoch));
+        };
         let batch = tokio::select! {
             () = shutdown.cancelled() => break None,
+            // also what nothing comes of has a task: time may pass for what it has seen before
+            Ok(()) = assignments.changed() => {
+                let Assignment { epoch, partitions } = assignments.borrow_and_update().clone();
+                for partition in partitions {
+                    if tasks.get(&partition).is_none_or(|(of, _)| *of != epoch) {
+                        begin(&mut tasks, &mut running, partition, epoch);
+                    }
+                }
+                continue;
+            }
             Some(ended) = running.join_next() => match ended {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => break Some(error),
@@ -125,9 +141,7 @@ pub async fn run<T: Task>(
         }
         let (epoch, (_, partition)) = (batch.ticket.epoch(), batch.ticket.place());
         if tasks.get(&partition).is_none_or(|(of, sender)| *of != epoch || sender.is_closed()) {
-            let (sender, batches) = mpsc::channel(QUEUE);
-            tasks.insert(partition, (epoch, sender));
-            running.spawn(Arc::clone(&house).work(partition, batches, revocations.clone(), epoch));
+            begin(&mut tasks, &mut running, partition, epoch);
         }
         // a task that has ended hands its records back by dropping them: they are read again after the rebalance
         tokio::select! {

@@ -86,6 +86,11 @@ impl Tracker {
         }
     }
 
+    /// Returns the epoch of the tickets that are issued now.
+    pub fn epoch(&self) -> u64 {
+        self.lock().epoch
+    }
+
     /// Voids all tickets that have not been started, and returns the new epoch.
     pub fn void(&self) -> u64 {
         let mut state = self.lock();
