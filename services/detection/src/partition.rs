@@ -326,8 +326,7 @@ impl Partition {
             service.add(Series::new(&sample.metric, sample.unit(), &self.settings))
         };
         if let Some(report) = service.listen_to_all(place, sample.ts_ms, &self.settings) {
-            let is_decision = report.is_decision;
-            outcome.add(service.report(report), is_decision);
+            service.tell(report, outcome);
         }
         let change =
             service.series[place].observe(sample.ts_ms, sample.value, &self.demand, &self.settings)?;
@@ -335,8 +334,7 @@ impl Partition {
             outcome.add(service.anomaly(place, &change, sample.ts_ms), change.is_decision);
         }
         if let Some(report) = service.compare(place, &self.settings) {
-            let is_decision = report.is_decision;
-            outcome.add(service.report(report), is_decision);
+            service.tell(report, outcome);
         }
         service.ask_rules(place, sample.ts_ms, sample.value, &self.settings, outcome);
         Ok(())
@@ -354,8 +352,7 @@ impl Partition {
                 && let Some(report) = service.rhythm.judge(&service.name, now, &self.settings)
             {
                 service.version = self.version;
-                let is_decision = report.is_decision;
-                outcome.add(service.report(report), is_decision);
+                service.tell(report, outcome);
             }
             self.due = self.due.min(service.rhythm.due(&self.settings));
         }

@@ -88,8 +88,7 @@ impl Partition {
             self.log_alerts.extend(after.map(|due_ms| (due_ms, slot)));
         }
         for report in reports {
-            let is_decision = report.is_decision;
-            outcome.add(self.services[slot].report(report), is_decision);
+            self.services[slot].tell(report, outcome);
         }
     }
 }
