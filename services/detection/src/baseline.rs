@@ -65,10 +65,10 @@ pub struct Reading {
     pub novelty: f64,
     /// How steeply the last samples leave the level: 1 is where a ramp stands out of noise; negative below.
     pub steepness: f64,
-    /// Distance of the short mean from the level, in its own spreads; negative below.
-    pub shift: f64,
     /// What that rests on, in its own spreads.
     ramp: f64,
+    /// Distance of the short mean from the level, in its own spreads; negative below.
+    pub shift: f64,
 }
 
 /// How far the noise reaches on one side, in spreads.
@@ -153,7 +153,7 @@ impl Baseline {
         };
     }
 
-    /// Judges a sample, and takes it into the ramp (only there).
+    /// Judges a sample, and takes it into the ramp and the short mean (only there).
     pub fn read(&mut self, value: f64, meaning: &Meaning) -> Reading {
         let (down, up) = self.spreads(meaning);
         let deviation = value - self.level;
@@ -255,7 +255,7 @@ impl Baseline {
         }
     }
 
-    /// Forgets what an episode or a gap has left of a ramp.
+    /// Forgets what an episode or a gap has left of a ramp and in the short mean.
     pub fn settle(&mut self) {
         self.ramp.settle();
         self.mean = 0.0;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use shared::events::Topic;
 use shared::service::Section;
 
+use crate::demand::BUDGETS;
 use crate::kept::KEPT;
 use crate::meaning::Override;
 
@@ -127,7 +128,7 @@ impl Section for Settings {
             "certificate_notice_days, certificate_days and certificate_urgent_days must not rise",
         );
         require(
-            (1e-3..=1e6).contains(&self.false_alarms_a_week),
+            BUDGETS.contains(&self.false_alarms_a_week),
             "false_alarms_a_week must be between 0.001 and 1000000",
         );
         require(self.partitions >= 1, "partitions must be at least 1");

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::Opinion;
 
+/// Budgets that can be asked for, false alarms a week.
+pub(crate) const BUDGETS: std::ops::RangeInclusive<f64> = 1e-3..=1e6;
 /// Samples a week at which the bars of the local baseline stand as they are: those of 42 series at 10 s, whose healthy
 /// weeks come to three false alarms under bursts and to one at most under other noises.
 const CHANCES: f64 = 2.5e6;

@@ -40,6 +40,13 @@ pub enum Certainty {
     Certain,
 }
 
+impl Certainty {
+    /// Returns the most that what is so certain may say, in nats.
+    pub fn limit(self) -> f64 {
+        if self == Self::Certain { EVIDENCE_LIMIT } else { SUSPECT_LIMIT }
+    }
+}
+
 /// What a sample amounts to, given those before it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Finding {

@@ -11,7 +11,7 @@ use crate::meaning::Meaning;
 use crate::series::Change;
 
 /// A deployment that is this close before an episode is mentioned, milliseconds.
-pub(crate) const DEPLOYMENT_MS: i64 = 3_600_000;
+const DEPLOYMENT_MS: i64 = 3_600_000;
 
 /// What the sentence is about.
 #[derive(Debug, Clone, Copy)]
@@ -58,19 +58,22 @@ pub fn sentence(subject: Subject<'_>, change: &Change, observed_ms: i64) -> Stri
                 Status::Suspect => "; not yet certain",
                 _ => "",
             };
-            let deployment = deployed
-                .map(|(version, at_ms)| (version, episode.started_ms.saturating_sub(at_ms)))
-                .filter(|(_, before)| (0..=DEPLOYMENT_MS).contains(before))
-                .map(|(version, before)| {
-                    format!("; version {version} was deployed {} before", duration(before))
-                })
-                .unwrap_or_default();
+            let deployment = after_deployment(deployed, episode.started_ms);
             format!(
                 "{metric} of {service} is {observed}, expected {expected}, since {since} ({samples} \
                  sample{plural}): {why}{caveat}{deployment}"
             )
         }
     }
+}
+
+/// Returns a clause on the deployment that came shortly before what began at `started_ms`, or nothing.
+pub(crate) fn after_deployment(deployed: Option<(&str, i64)>, started_ms: i64) -> String {
+    deployed
+        .map(|(version, at_ms)| (version, started_ms.saturating_sub(at_ms)))
+        .filter(|(_, before)| (0..=DEPLOYMENT_MS).contains(before))
+        .map(|(version, before)| format!("; version {version} was deployed {} before", duration(before)))
+        .unwrap_or_default()
 }
 
 /// Says why a deviation counts, in the words that fit it best.

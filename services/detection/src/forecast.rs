@@ -16,7 +16,7 @@ use shared::events::{Kind, Severity};
 use shared::figures;
 
 use crate::alert::{Alert, Turn, Verdict};
-use crate::episode::{Certainty, EVIDENCE_LIMIT};
+use crate::episode::Certainty;
 use crate::meaning::{Harm, Meaning};
 use trend::{BUCKETS, Line, Trend};
 
@@ -51,8 +51,6 @@ const CALM_MS: i64 = 1_200_000;
 const FREED: f64 = 0.5;
 /// Part of the room below which it counts as full, whatever the trend says.
 const FULL: f64 = 0.02;
-/// Most that a suspicion may say, nats.
-const SUSPECT_LIMIT: f64 = 3.0;
 
 /// The forecast for one series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -191,7 +189,7 @@ impl Forecast {
     }
 
     fn verdict(&self, certainty: Certainty, found: Option<&Found>, value: f64, sign: f64) -> Verdict {
-        let limit = if certainty == Certainty::Certain { EVIDENCE_LIMIT } else { SUSPECT_LIMIT };
+        let limit = certainty.limit();
         // half of the squared deviate is the log-likelihood ratio of a normal one
         let nats = found.map_or(0.0, |found| (found.line.certainty.powi(2) / 2.0).min(limit));
         let is_urgent = found.is_some_and(|found| found.left_ms <= URGENT_MS);

@@ -35,8 +35,6 @@ const NOTICED: f64 = 5.0;
 const LASTING: u8 = 4;
 /// Rounds in a row without a novelty after which it is over.
 const CALM: u8 = 3;
-/// Most that may be said before it has lasted, nats.
-const SUSPECT_LIMIT: f64 = 3.0;
 /// Series that the sentence names.
 const NAMED: usize = 5;
 
@@ -153,9 +151,10 @@ impl Joint {
         }
         let parts = contributors(series, at_ms, settings);
         let lasts = self.novel >= LASTING && parts.iter().any(is_symptom);
+        let certainty = if lasts { Certainty::Certain } else { Certainty::Noticed };
         let verdict = Verdict {
-            certainty: if lasts { Certainty::Certain } else { Certainty::Noticed },
-            nats: nats(reading.novelty).min(if lasts { f64::MAX } else { SUSPECT_LIMIT }),
+            certainty,
+            nats: nats(reading.novelty).min(certainty.limit()),
             severity: Severity::Sev3,
             direction: Direction::Up,
             observed: score,

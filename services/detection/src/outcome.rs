@@ -66,6 +66,11 @@ impl Dropped {
         self.0[reason as usize] += 1;
     }
 
+    /// Returns how much was dropped in all.
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|&count| u64::from(count)).sum()
+    }
+
     /// Returns the reasons that occurred, and how often.
     pub fn iter(&self) -> impl Iterator<Item = (Reason, u32)> {
         Reason::ALL.into_iter().zip(self.0).filter(|(_, count)| *count > 0)

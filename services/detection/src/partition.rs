@@ -311,7 +311,7 @@ impl Partition {
         if let Some(report) =
             service.rhythm.hear(&service.name, sample.ts_ms, self.pace.now(), &self.settings)
         {
-            outcome.add(service.report(report), false);
+            service.tell(report, outcome);
         }
         self.due = self.due.min(service.rhythm.due(&self.settings));
         let place = if let Some(place) = service.find(&sample.metric) {

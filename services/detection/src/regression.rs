@@ -41,8 +41,6 @@ const LIMIT: f64 = 4.0;
 const RECENT: f64 = 0.125;
 /// Samples in a row whose recent mean has come back half of the way, after which it is over.
 const CALM: u32 = 12;
-/// Most that may be said before it has lasted, nats.
-const SUSPECT_LIMIT: f64 = 3.0;
 
 /// The comparisons of one service.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -241,10 +239,9 @@ impl Compared {
             (_, true, false) => Certainty::Noticed,
             (_, false, _) => return (None, self.alert.is_none() && self.after >= LAST),
         };
-        let evidence = nats(difference.errors);
         let verdict = Verdict {
             certainty,
-            nats: if certainty == Certainty::Certain { evidence } else { evidence.min(SUSPECT_LIMIT) },
+            nats: nats(difference.errors).min(certainty.limit()),
             severity: Severity::Sev3,
             direction: if series.meaning().harm == Harm::Down { Direction::Down } else { Direction::Up },
             observed: self.mean_after,

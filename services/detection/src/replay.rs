@@ -108,7 +108,7 @@ pub fn replay(
         // a file has no wall clock: its own times are taken as they are
         let outcome = partition.metrics(line, At { offset, timestamp_ms: i64::MAX });
         summary.used += u64::from(outcome.used);
-        summary.dropped += outcome.dropped.iter().map(|(_, count)| u64::from(count)).sum::<u64>();
+        summary.dropped += outcome.dropped.total();
         if let Some(refusal) = outcome.refused {
             summary.refused += 1;
             if summary.refused <= SPELLED_OUT {

@@ -10,7 +10,7 @@ use shared::events::{Kind, Severity};
 
 use crate::alert::{Alert, Report, Turn, Verdict};
 use crate::config::Settings;
-use crate::episode::{Certainty, EVIDENCE_LIMIT};
+use crate::episode::Certainty;
 use crate::explain::{duration, time};
 use crate::pace::Moment;
 
@@ -36,8 +36,6 @@ const LASTING: f64 = 2.0;
 const REGULAR: u8 = 3;
 /// Share of its pauses in which others were heard, from which on others tell time for a service.
 const COMPANY: f64 = 0.5;
-/// Evidence of a silence that has not lasted yet, nats.
-const NOTICED_NATS: f64 = 3.0;
 
 /// How one service reports.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -173,14 +171,14 @@ impl Rhythm {
         }
         let is_gone = silent > self.gone_ms(settings);
         let is_lasting = silent as f64 > LASTING * forgiven;
-        let (certainty, nats) = match (is_gone, is_lasting) {
-            (true, _) => (Certainty::Normal, 0.0),
-            (false, true) => (Certainty::Certain, EVIDENCE_LIMIT),
-            (false, false) => (Certainty::Noticed, NOTICED_NATS),
+        let certainty = match (is_gone, is_lasting) {
+            (true, _) => Certainty::Normal,
+            (false, true) => Certainty::Certain,
+            (false, false) => Certainty::Noticed,
         };
         let verdict = Verdict {
             certainty,
-            nats,
+            nats: if is_gone { 0.0 } else { certainty.limit() },
             severity: Severity::Sev2,
             direction: Direction::Up,
             observed: silent as f64 / 1000.0,

@@ -10,6 +10,7 @@ use shared::events::anomaly::{Anomaly, Status};
 use shared::ids::AnomalyId;
 
 use crate::config::Settings;
+use crate::demand::BUDGETS;
 use crate::input::{self, Progress};
 use crate::partition::{At, Partition};
 
@@ -71,7 +72,7 @@ pub fn tune(
             outcome.anomalies.iter().for_each(|anomaly| trial.take(anomaly));
             if index == 0 {
                 read.used += u64::from(outcome.used);
-                read.dropped += outcome.dropped.iter().map(|(_, count)| u64::from(count)).sum::<u64>();
+                read.dropped += outcome.dropped.total();
                 read.refused += u64::from(outcome.refused.is_some());
                 if let Some(newest) = trial.partition.newest_ms() {
                     span = Some((span.map_or(newest, |(oldest, _)| oldest), newest));
@@ -92,7 +93,7 @@ fn trials(budgets: &[f64], settings: &Settings) -> anyhow::Result<Vec<Trial>> {
     budgets.dedup();
     ensure!(budgets.len() <= MOST, "at most {MOST} budgets can be compared at once");
     ensure!(
-        budgets.iter().all(|budget| (1e-3..=1e6).contains(budget)),
+        budgets.iter().all(|budget| BUDGETS.contains(budget)),
         "a budget must be between 0.001 and 1000000"
     );
     let trial = |budget| {

@@ -12,7 +12,7 @@ use super::critical::Phrases;
 use super::template::{Template, shortened};
 use super::watch::{End, Moment, Told, Which};
 use crate::alert::Report;
-use crate::explain::{DEPLOYMENT_MS, duration, time};
+use crate::explain::{after_deployment, duration, time};
 
 /// Name and version of the detector, as anomalies carry it.
 const DETECTOR: &str = "logs/1";
@@ -106,12 +106,7 @@ impl Book {
             (Status::Suspect, _) => "; not yet certain",
             _ => "",
         });
-        if let Some((version, at_ms)) = scene.deployed {
-            let before = told.alert.started_ms.saturating_sub(at_ms);
-            if (0..=DEPLOYMENT_MS).contains(&before) {
-                let _ = write!(text, "; version {version} was deployed {} before", duration(before));
-            }
-        }
+        text.push_str(&after_deployment(scene.deployed, told.alert.started_ms));
         text
     }
 

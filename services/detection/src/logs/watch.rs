@@ -7,14 +7,11 @@ use shared::events::raw::Level;
 
 use super::rate::{Bar, Lesson, Rate, Score};
 use crate::alert::{Alert, Verdict};
-use crate::episode::Certainty;
+use crate::episode::{Certainty, EVIDENCE_LIMIT};
 use crate::kept::Kept;
 
 /// Quiet windows after which an alert is over.
 const QUIET: u32 = 3;
-/// Highest evidence, nats, and the highest of what is only suspected.
-const EVIDENCE: f64 = 6.0;
-const SUSPECTED: f64 = 3.0;
 /// Nats above the noise that a surge is worth where it only just passes its bar.
 const FIRST: f64 = 2.0;
 /// Error lines without which an alert is one of warnings.
@@ -143,7 +140,7 @@ impl Watch {
     /// Takes a critical line; `is_certain` where its level says so as well.
     pub(super) fn cry(&mut self, severity: Severity, is_certain: bool, at: &Moment) -> Option<Told> {
         let certainty = if is_certain { Certainty::Certain } else { Certainty::Noticed };
-        self.tell(Which::Critical, certainty, EVIDENCE, severity, self.per_minute(at.passed), at)
+        self.tell(Which::Critical, certainty, EVIDENCE_LIMIT, severity, self.per_minute(at.passed), at)
     }
 
     /// Ends the open window and as many windows after it in which nothing came. Returns the revision that is due, and
@@ -215,12 +212,11 @@ impl Watch {
         observed: f64,
         at: &Moment,
     ) -> Option<Told> {
-        let most = if certainty == Certainty::Certain { EVIDENCE } else { SUSPECTED };
         let [lower, center, upper] =
             self.total.band(at.seconds, which.bar()).map(|count| count * 60.0 / at.seconds);
         let verdict = Verdict {
             certainty,
-            nats: nats.clamp(0.0, most),
+            nats: nats.clamp(0.0, certainty.limit()),
             severity,
             direction: Direction::Up,
             observed,
