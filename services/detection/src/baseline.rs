@@ -2,8 +2,6 @@
 //!
 //! Everything is streaming and costs the same for each sample. Formulae and constants are in the README.
 
-use std::collections::VecDeque;
-
 use serde::{Deserialize, Serialize};
 use shared::events::anomaly::{Band, Direction};
 
@@ -42,6 +40,11 @@ const REACH_HALF_LIFE: f64 = 2000.0;
 /// Samples of a block: what is seen enters the reach one to two blocks later, so that a ramp cannot raise the bar
 /// that it has to pass.
 const BLOCK: u32 = 64;
+/// Part of the level that is lost where something is gone, and part below which it has never been gone before.
+const GONE: f64 = 0.95;
+const NEVER_GONE: f64 = 0.9;
+/// Samples after which half of what was ever lost is forgotten.
+const LOST_HALF_LIFE: f64 = 100_000.0;
 /// Samples that a sample waits before it is learned, so that the onset of a ramp does not teach the baseline to bear it.
 pub const LATE: usize = 8;
 /// How many times longer the spread is remembered than the level where a slow rise is a fault: what leaks must not
@@ -69,6 +72,10 @@ pub struct Reading {
     ramp: f64,
     /// Distance of the short mean from the level, in its own spreads; negative below.
     pub shift: f64,
+    /// Part of the level that is missing; negative above.
+    lost: f64,
+    /// Whether next to nothing is left, which has never been so before.
+    pub is_gone: bool,
 }
 
 /// How far the noise reaches on one side, in spreads.
@@ -94,10 +101,13 @@ pub struct Baseline {
     usual_mean: f32,
     reach_up: Reach,
     reach_down: Reach,
+    /// How much of the level was ever lost.
+    lost: Reach,
     /// Samples in the block of the reaches.
     in_block: u32,
     /// Samples that wait to be learned, as deviations from the level of their time, each with the ramp that it made.
-    pending: VecDeque<(f32, f32)>,
+    pending: [(f32, f32); LATE],
+    waiting: u8,
 }
 
 impl Baseline {
@@ -148,9 +158,14 @@ impl Baseline {
             usual_mean: usual_mean as f32,
             reach_up: Reach::default(),
             reach_down: Reach::default(),
+            lost: Reach::default(),
             in_block: 0,
-            pending: VecDeque::with_capacity(LATE + 1),
+            pending: [(0.0, 0.0); LATE],
+            waiting: 0,
         };
+        for sample in samples {
+            self.has_been(*sample);
+        }
     }
 
     /// Judges a sample, and takes it into the ramp and the short mean (only there).
@@ -165,6 +180,7 @@ impl Baseline {
         let distance = deviation.abs() / spread;
         let signed = deviation / spread;
         let ramp = self.ramp.push(signed);
+        let lost = self.lost(value);
         self.mean += (MEAN_RATE * (signed.clamp(-MEAN_LIMIT, MEAN_LIMIT) - f64::from(self.mean))) as f32;
         Reading {
             value,
@@ -174,6 +190,8 @@ impl Baseline {
             novelty: distance * NOTICED / reach.bar(),
             steepness: self.ramp.steepness(ramp),
             shift: self.shift(),
+            lost,
+            is_gone: lost >= GONE && self.lost.far() < NEVER_GONE,
             ramp,
         }
     }
@@ -197,12 +215,11 @@ impl Baseline {
     /// Learns from a sample that was found normal, once [`LATE`] more have been. `memory` is how many samples the level
     /// remembers.
     pub fn learn(&mut self, reading: &Reading, meaning: &Meaning, memory: f64) {
-        self.remember(reading.direction, reading.distance, reading.ramp);
-        self.pending.push_back(((reading.value - reading.level) as f32, reading.ramp as f32));
-        if self.pending.len() <= LATE {
+        self.remember(reading.direction, reading.distance, reading.ramp, reading.lost);
+        let Some((deviation, ramp)) = self.wait((reading.value - reading.level) as f32, reading.ramp as f32)
+        else {
             return;
-        }
-        let Some((deviation, ramp)) = self.pending.pop_front() else { return };
+        };
         let deviation = f64::from(deviation);
         let (down, up) = self.spreads(meaning);
         let rate = (1.0 / (f64::from(self.seen) + 1.0)).max(1.0 / memory);
@@ -228,11 +245,25 @@ impl Baseline {
 
     /// Leaves out the samples that wait to be learned: they were the onset of something that is not normal.
     pub fn unlearn(&mut self) {
-        self.pending.clear();
+        self.waiting = 0;
+    }
+
+    /// Lets a sample wait, and returns the one that has waited long enough.
+    fn wait(&mut self, deviation: f32, ramp: f32) -> Option<(f32, f32)> {
+        let waiting = usize::from(self.waiting);
+        if waiting < LATE {
+            self.pending[waiting] = (deviation, ramp);
+            self.waiting += 1;
+            return None;
+        }
+        let oldest = self.pending[0];
+        self.pending.rotate_left(1);
+        self.pending[LATE - 1] = (deviation, ramp);
+        Some(oldest)
     }
 
     /// Remembers how far a sample of noise lay, and what ramp it made: a normal one, or a spike that did not last.
-    fn remember(&mut self, direction: Direction, distance: f64, ramp: f64) {
+    fn remember(&mut self, direction: Direction, distance: f64, ramp: f64, lost: f64) {
         self.in_block += 1;
         let ends = self.in_block == BLOCK;
         if ends {
@@ -244,15 +275,21 @@ impl Baseline {
         };
         self.reach_up.take(up.min(REACH_LIMIT), ends, REACH_HALF_LIFE);
         self.reach_down.take(down.min(REACH_LIMIT), ends, REACH_HALF_LIFE);
+        self.lost.take(lost, ends, LOST_HALF_LIFE);
         self.ramp.remember(ramp, ends);
     }
 
     /// Remembers how far a deviation went that came to nothing; `fired` tells whether it was taken for a ramp.
     pub fn mistook(&mut self, direction: Direction, distance: f64, fired: bool) {
-        self.remember(direction, distance, 0.0);
+        self.remember(direction, distance, 0.0, 0.0);
         if fired {
             self.ramp.mistook(direction);
         }
+    }
+
+    /// Notes that the series has been at a value, in an episode that is over.
+    pub fn has_been(&mut self, value: f64) {
+        self.lost.raise(self.lost(value));
     }
 
     /// Forgets what an episode or a gap has left of a ramp and in the short mean.
@@ -273,6 +310,11 @@ impl Baseline {
             upper = upper.min(ceiling);
         }
         Band { lower, center: self.level, upper }
+    }
+
+    /// Returns which part of the level is missing; nothing of one that is not positive.
+    fn lost(&self, value: f64) -> f64 {
+        if self.level > 0.0 { 1.0 - value / self.level } else { 0.0 }
     }
 
     /// Returns the spread below and above the level. Neither is believed to be less than half of the other.

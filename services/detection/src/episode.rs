@@ -23,6 +23,8 @@ const NOISE: f64 = 3.0;
 pub const EVIDENCE_LIMIT: f64 = 6.0;
 /// Most that a deviation may say which has not lasted, or which harms nobody.
 const SUSPECT_LIMIT: f64 = 3.0;
+/// Samples in a row with next to nothing left that are an outage, however restless the series is.
+const OUTAGE: u8 = 3;
 /// Samples in a row inside the band after which an episode is over.
 pub const CALM: u8 = 3;
 /// Farthest the mean of those samples may lie from the level, in spreads: three samples just inside the band are no
@@ -83,33 +85,49 @@ impl Finding {
 /// The signed deviations of the last samples, newest last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Recent {
-    novelty: [f64; 3],
-    distance: [f64; 3],
+    novelty: [f32; 3],
+    distance: [f32; 3],
+    /// Samples in a row with next to nothing left.
+    gone: u8,
 }
 
 impl Recent {
     /// Takes the newest reading.
     pub fn push(&mut self, reading: &Reading) {
         let sign = sign(reading.direction);
-        self.novelty = [self.novelty[1], self.novelty[2], sign * reading.novelty];
-        self.distance = [self.distance[1], self.distance[2], sign * reading.distance];
+        self.novelty = [self.novelty[1], self.novelty[2], (sign * reading.novelty) as f32];
+        self.gone = if reading.is_gone { self.gone.saturating_add(1) } else { 0 };
+        self.distance = [self.distance[1], self.distance[2], (sign * reading.distance) as f32];
     }
 
     /// Returns the novelty that two of the last three samples reach on that side, the newest being one of them.
     fn lasting(&self, direction: Direction) -> f64 {
         let sign = sign(direction);
-        let [first, second, newest] = self.novelty.map(|novelty| sign * novelty);
+        let [first, second, newest] = self.novelty.map(|novelty| sign * f64::from(novelty));
         newest.min(first.max(second)).max(0.0)
     }
 
     /// Tells whether the mean of the last samples is close to the level.
     fn is_centred(&self) -> bool {
-        (self.distance.iter().sum::<f64>() / self.distance.len() as f64).abs() < CALM_MEAN
+        f64::from(self.distance.iter().sum::<f32>()).abs() < CALM_MEAN * self.distance.len() as f64
+    }
+
+    /// Tells whether what should be there, for its absence harms, has gone for good.
+    pub fn is_outage(&self, meaning: &Meaning) -> bool {
+        self.gone >= OUTAGE && meaning.kind != Kind::Other && meaning.harm.includes(Direction::Down)
     }
 
     /// Judges the newest sample.
     pub fn find(&self, reading: &Reading, meaning: &Meaning, demand: &Demand) -> Finding {
         let direction = reading.direction;
+        if self.is_outage(meaning) {
+            return Finding {
+                certainty: Certainty::Certain,
+                nats: EVIDENCE_LIMIT,
+                direction,
+                may_fire: true,
+            };
+        }
         // a ramp counts only while the sample itself is still out there, on the same side
         let agrees = reading.distance >= OUTSIDE && reading.steepness * sign(direction) > 0.0;
         let steep = if agrees { LASTING * reading.steepness.abs() } else { 0.0 };

@@ -12,13 +12,14 @@ mod hours;
 mod rank;
 mod records;
 mod season;
+mod week;
 
 use serde::{Deserialize, Serialize};
 use shared::events::anomaly::Direction;
 
 use crate::baseline::TO_SPREAD;
 use crate::episode::{EVIDENCE_LIMIT, nats};
-use budget::Budget;
+use budget::{Budget, Claim};
 use hours::Hours;
 use rank::{Past, Ranks, Scale};
 use records::{Records, Seen};
@@ -49,6 +50,10 @@ const STEP_LIMIT: f64 = 6.0;
 const SEASON_GAIN: f64 = 0.75;
 /// Distance of one sample that a person would call large, in spreads.
 const LARGE: f64 = 12.0;
+/// Usual distance of the mean of sixteen from the level where neighbours do not resemble each other, in spreads.
+const WANDER: f64 = 0.144;
+/// Farthest that it may pull that, in multiples of it.
+const WANDER_LIMIT: f64 = 3.0;
 /// Samples for which an effect counts.
 const EFFECT_LASTS: u8 = 8;
 /// Interval at which the thresholds stand as they are written, milliseconds.
@@ -79,6 +84,8 @@ pub struct Evidence {
     mean_sum: f32,
     effect: f32,
     effect_age: u8,
+    /// Usual distance of the mean of sixteen from the level, in spreads.
+    wander: f32,
     records: Records,
     budget: Budget,
 }
@@ -123,6 +130,11 @@ fn floor(level: f64) -> f64 {
     FLOOR * level.abs() + 1e-9
 }
 
+/// Returns the weight of the sample that is the `count`th.
+fn rate(count: f64) -> f64 {
+    (1.0 / count).max(1.0 / MEMORY)
+}
+
 impl Evidence {
     /// Judges the next sample and learns it. `interval_ms` is the usual distance between samples, or 0.
     pub fn observe(&mut self, ts_ms: i64, value: f64, interval_ms: f64) -> Opinion {
@@ -138,7 +150,14 @@ impl Evidence {
         let rarity = self.rank(measured.scores);
         self.latch(measured.effect);
         let is_alarm = self.has_grown(ts_ms)
-            && self.budget.spend(rarity, f64::from(self.effect), record.is_some(), haste, self.past);
+            && self.budget.spend(Claim {
+                rarity,
+                effect: f64::from(self.effect),
+                alike: f64::from(self.wander) / WANDER,
+                is_record: record.is_some(),
+                haste,
+                most: self.past.count().log10(),
+            });
         self.learn(value, &measured);
         self.seen = self.seen.saturating_add(1);
         let direction = if measured.lies_below { Direction::Down } else { Direction::Up };
@@ -173,12 +192,14 @@ impl Evidence {
                 let spread = (1.25 * residual.size).max(floor);
                 (
                     residual.value.abs() / spread,
-                    self.against_level.mean.abs() / spread,
-                    self.against_level.mean < 0.0,
+                    self.against_level.mean().abs() / spread,
+                    self.against_level.mean() < 0.0,
                 )
             });
         let surprise = if self.seen > SETTLED { self.hours.surprise(ts_ms, distance) } else { 0.0 };
         let lasting = (self.mean_of_16 - self.level).abs() / spread;
+        let wander = f64::from(self.wander).max(WANDER);
+        self.wander += (rate(count) * (lasting.min(WANDER_LIMIT * wander) - f64::from(self.wander))) as f32;
         let effect =
             [distance.abs() / LARGE, shift / 3.0, lasting / 2.0, seasonal_mean / 3.0, seasonal / LARGE];
         Measured {
@@ -226,7 +247,7 @@ impl Evidence {
 
     fn learn(&mut self, value: f64, measured: &Measured) {
         let &Measured { deviation, spread, step, step_size, .. } = measured;
-        let rate = (1.0 / (f64::from(self.seen) + 1.0)).max(1.0 / MEMORY);
+        let rate = rate(f64::from(self.seen) + 1.0);
         let limit = |spread: f64| if self.seen >= SETTLED { LIMIT * spread } else { f64::INFINITY };
         self.level += rate * deviation.clamp(-limit(spread), limit(spread));
         self.size += rate * (deviation.abs().min(limit(spread)) - self.size);

@@ -18,6 +18,8 @@ use crate::rules::{Answer, Asked, Rule};
 const STIRRING: f64 = 2.0;
 /// Most samples by which the start of an episode is moved back.
 const STIRRING_LIMIT: i32 = 16;
+/// Samples within which a deviation is sudden.
+const SUDDEN: i32 = 3;
 /// A gap of this many intervals makes what was just before it irrelevant.
 const GAP: f64 = 10.0;
 /// Intervals for which the last sample stands for the series.
@@ -74,8 +76,8 @@ pub struct Series {
     /// Usual distance between samples, milliseconds; 0 before the second.
     interval_ms: f64,
     intervals: u32,
-    /// Time and value of a counter's last sample.
-    counted: Option<(i64, f64)>,
+    /// Value of a counter's last sample.
+    counted: Option<f64>,
     samples: Kept,
     baseline: Baseline,
     evidence: Evidence,
@@ -129,12 +131,12 @@ impl Series {
         demand: &Demand,
         settings: &Settings,
     ) -> Result<Option<Change>, Unused> {
-        self.advance(ts_ms, settings)?;
+        let gap_ms = self.advance(ts_ms, settings)?;
         if !self.meaning.judged.is_by_normal() {
             self.samples.push(ts_ms, value);
             return Ok(None);
         }
-        let Some(value) = self.increase(value) else { return Ok(None) };
+        let Some(value) = self.increase(value, gap_ms) else { return Ok(None) };
         self.samples.push(ts_ms, value);
         let opinion = self.evidence.observe(ts_ms, value, self.interval_ms);
         if !self.baseline.is_founded() {
@@ -147,7 +149,9 @@ impl Series {
         self.recent.push(&reading);
         self.stir(&reading);
         let local = self.recent.find(&reading, &self.meaning, demand);
-        let is_proof = self.is_local(settings) || !self.evidence.has_grown(ts_ms);
+        // of a young series that the level cannot follow, only what comes at once: the first day climbs slowly
+        let is_sudden = self.stirring.abs() <= SUDDEN && !self.evidence.has_grown(ts_ms);
+        let is_proof = self.is_local(settings) || is_sudden || self.recent.is_outage(&self.meaning);
         let local = if is_proof { local } else { local.noticed() };
         let was_certain = self.episode.as_ref().is_some_and(|episode| episode.is_certain);
         let finding = local.or_alarm(&opinion, was_certain, demand);
@@ -182,7 +186,10 @@ impl Series {
             distance: reading.distance,
         });
         match turn {
-            Some(Turn::Recovered) => self.calm_down(),
+            Some(Turn::Recovered) => {
+                self.baseline.has_been(episode.worst);
+                self.calm_down();
+            }
             Some(Turn::Accepted) => {
                 self.found();
                 self.calm_down();
@@ -269,11 +276,11 @@ impl Series {
         self.episode.as_ref().map(|episode| episode.status)
     }
 
-    /// Moves the clock of the series, or tells why the sample comes too late.
-    fn advance(&mut self, ts_ms: i64, settings: &Settings) -> Result<(), Unused> {
+    /// Moves the clock of the series and returns by how many milliseconds, or tells why the sample comes too late.
+    fn advance(&mut self, ts_ms: i64, settings: &Settings) -> Result<f64, Unused> {
         if self.last_ms == i64::MIN {
             self.last_ms = ts_ms;
-            return Ok(());
+            return Ok(0.0);
         }
         let gap = ts_ms.saturating_sub(self.last_ms);
         match gap {
@@ -292,21 +299,20 @@ impl Series {
         // one long pause must not be taken for the cadence
         let limited = if self.intervals > 5 { gap.min(4.0 * self.interval_ms) } else { gap };
         self.interval_ms += (limited - self.interval_ms) / f64::from(self.intervals).min(CADENCE_MEMORY);
-        Ok(())
+        Ok(gap)
     }
 
     /// Turns a counter into its increase per second; other values pass. Nothing comes of a counter's first value and
     /// of one that is smaller than before, which is a restart.
-    fn increase(&mut self, value: f64) -> Option<f64> {
+    fn increase(&mut self, value: f64, gap_ms: f64) -> Option<f64> {
         if !self.meaning.counter {
             return Some(value);
         }
-        let (ts_ms, before) = self.counted.replace((self.last_ms, value))?;
-        let seconds = self.last_ms.saturating_sub(ts_ms) as f64 / 1000.0;
+        let before = self.counted.replace(value)?;
         if value < before && self.rule.is_none() {
             self.rule = Some(Box::new(Rule::Restarts(Witness::counter(before))));
         }
-        (value >= before).then(|| (value - before) / seconds)
+        (value >= before).then(|| (value - before) / (gap_ms / 1000.0))
     }
 
     fn found(&mut self) {

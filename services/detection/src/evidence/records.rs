@@ -27,8 +27,9 @@ const MEAN_SPREADS: [f64; 3] = [0.378, 0.18, 0.36];
 const MARGIN: f64 = 1.3;
 /// Most that a record grows by one episode.
 const GROWTH: f64 = 2.0;
-/// Samples after which half of a record is forgotten.
-const HALF_LIFE: f32 = 10_000.0;
+/// Samples after which half of a record is forgotten, at five minutes a sample or slower; as much time at a faster
+/// cadence, for what every Monday brings should be a record but once.
+const HALF_LIFE: f64 = 10_000.0;
 /// Samples of a block: what is seen becomes a record one to two blocks later, so that a ramp cannot raise the bar that
 /// it has to pass.
 const BLOCK: u32 = 64;
@@ -141,7 +142,8 @@ impl Records {
             if !self.inside {
                 self.remember(measures, bars, index);
             }
-            let decay = 0.5_f32.powf(1.0 / HALF_LIFE);
+            let half_life = HALF_LIFE * 10_f64.powf(seen.haste.max(0.0));
+            let decay = 0.5_f64.powf(1.0 / half_life) as f32;
             self.marks.iter_mut().for_each(|record| record.far *= decay);
         }
         self.learn(seen, deviation, spread, floor);
@@ -162,7 +164,7 @@ impl Records {
         self.plain_mean_of_16 += (value - self.plain_mean_of_16) / count.min(16.0);
         let season = seen.residual.map_or(0.0, |residual| {
             if self.season.compare(residual, deviation, SEASON_GAIN) {
-                self.season.mean.abs() / (residual.size * 1.25).max(floor) / MEAN_SPREADS[2]
+                self.season.mean().abs() / (residual.size * 1.25).max(floor) / MEAN_SPREADS[2]
             } else {
                 0.0
             }
@@ -204,7 +206,7 @@ impl Records {
             self.mean_of_4 = self.level;
             self.mean_of_16 = self.level;
             self.plain_mean_of_16 = self.level;
-            self.season.mean = 0.0;
+            self.season.settle();
             return;
         }
         self.inside_for += 1;

@@ -1,41 +1,54 @@
-//! What is usual at this time of day, for series that follow the day.
+//! What is usual at this time of day, for series that follow the day, and at this time of the week, for those that follow
+//! the week.
 
 use serde::{Deserialize, Serialize};
 
 use super::array;
+use super::week::Week;
 
-/// Half hours of a day (UTC).
+/// Half hours of a day (UTC), and bytes that count two of them each.
 const SLOTS: usize = 48;
+const PAIRS: usize = SLOTS / 2;
 const SLOT_MS: i64 = 1_800_000;
-/// Visits of a half hour after which its mean is used.
+/// Visits of a half hour after which its mean is used, and after which they are counted no more.
 const KNOWN: u8 = 2;
-/// Least weight of a visit in the mean of its half hour.
-const VISIT: f64 = 0.1;
+const VISITS: u8 = 9;
 /// Residuals that are compared before the season is believed, and memory of that comparison.
 const TRIAL: u32 = 100;
 const MEMORY: f64 = 1000.0;
 /// Farthest a residual may pull its usual size, in multiples of it.
 const LIMIT: f64 = 4.0;
+/// Farthest that a sample may pull the mean of its half hour: a fault must not echo at the same time tomorrow.
+const VISIT_LIMIT: f64 = 8.0;
 
 /// The mean of each half hour of the day, and how well it explains the series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Season {
     #[serde(with = "array")]
     means: [f32; SLOTS],
-    #[serde(with = "array")]
-    visits: [u8; SLOTS],
-    /// The half hour that is being visited, with the sum and the number of its samples.
-    slot: Option<u8>,
+    visits: [u8; PAIRS],
+    /// The half hour since the epoch that is being visited, with the sum and the number of its samples.
+    half: u32,
     sum: f64,
     samples: u32,
     /// Residuals that were seen, and their usual size.
     seen: u32,
     size: f64,
+    week: Option<Box<Week>>,
 }
 
 impl Default for Season {
     fn default() -> Self {
-        Self { means: [0.0; SLOTS], visits: [0; SLOTS], slot: None, sum: 0.0, samples: 0, seen: 0, size: 0.0 }
+        Self {
+            means: [0.0; SLOTS],
+            visits: [0; PAIRS],
+            half: 0,
+            sum: 0.0,
+            samples: 0,
+            seen: 0,
+            size: 0.0,
+            week: None,
+        }
     }
 }
 
@@ -54,50 +67,87 @@ pub(super) struct Residual {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Against {
     /// Usual size of the deviations from the level.
-    size: f64,
+    size: f32,
     /// Mean of the last few residuals.
-    pub(super) mean: f64,
+    mean: f32,
 }
 
 impl Season {
     /// Returns the residual of a sample, if its half hour is known, and learns from it.
     pub(super) fn residual(&mut self, ts_ms: i64, value: f64) -> Option<Residual> {
-        let slot = (ts_ms.rem_euclid(86_400_000) / SLOT_MS) as usize;
-        let residual = (self.visits[slot] >= KNOWN).then(|| {
+        let half = ts_ms.div_euclid(SLOT_MS).clamp(0, i64::from(u32::MAX)) as u32;
+        let slot = slot(half);
+        let mut learned = value;
+        let residual = (self.visits(slot) >= KNOWN).then(|| {
             let residual = value - f64::from(self.means[slot]);
             self.seen = self.seen.saturating_add(1);
             self.size += usual(residual, self.size, self.seen);
-            Residual { value: residual, size: self.size, seen: self.seen }
+            if self.seen > TRIAL {
+                let limit = VISIT_LIMIT * self.size;
+                learned = value - residual + residual.clamp(-limit, limit);
+            }
+            let with_week = self.week.as_mut().and_then(|week| week.residual(half, residual, self.size));
+            let (value, size) = with_week.unwrap_or((residual, self.size));
+            Residual { value, size, seen: self.seen }
         });
-        if self.slot != Some(slot as u8) {
+        if self.half != half {
             self.fold();
-            self.slot = Some(slot as u8);
+            self.half = half;
         }
-        self.sum += value;
+        self.sum += learned;
         self.samples += 1;
         residual
     }
 
-    /// Ends a visit: its mean goes into the mean of its half hour.
+    /// Ends a visit: its mean goes into the mean of its half hour, and into what its hour of the week adds.
     fn fold(&mut self) {
-        if let Some(slot) = self.slot.map(usize::from).filter(|_| self.samples > 0) {
-            let weight = (1.0 / (f64::from(self.visits[slot]) + 1.0)).max(VISIT);
+        if self.samples > 0 {
+            let slot = slot(self.half);
+            let visits = self.visits(slot);
             let mean = f64::from(self.means[slot]);
-            self.means[slot] = (mean + weight * (self.sum / f64::from(self.samples) - mean)) as f32;
-            self.visits[slot] = self.visits[slot].saturating_add(1);
+            let above = self.sum / f64::from(self.samples) - mean;
+            if visits >= KNOWN && self.size > 0.0 {
+                let week = self.week.get_or_insert_with(|| Box::new(Week::new(self.half, self.size)));
+                week.learn(self.half, above);
+            }
+            self.means[slot] = (mean + above / (f64::from(visits) + 1.0)) as f32;
+            if visits < VISITS {
+                self.visits[slot / 2] += if slot.is_multiple_of(2) { 1 } else { 16 };
+            }
         }
         self.sum = 0.0;
         self.samples = 0;
     }
+
+    fn visits(&self, slot: usize) -> u8 {
+        let pair = self.visits[slot / 2];
+        if slot.is_multiple_of(2) { pair & 15 } else { pair >> 4 }
+    }
+}
+
+fn slot(half: u32) -> usize {
+    half as usize % SLOTS
 }
 
 impl Against {
+    /// Returns the mean of the last few residuals.
+    pub(super) fn mean(self) -> f64 {
+        f64::from(self.mean)
+    }
+
+    /// Forgets it.
+    pub(super) fn settle(&mut self) {
+        self.mean = 0.0;
+    }
+
     /// Compares a residual with the deviation from the level. Tells whether the residual is the better measure: its
     /// usual size is below `gain` times that of the deviation.
     pub(super) fn compare(&mut self, residual: Residual, deviation: f64, gain: f64) -> bool {
-        self.mean += (residual.value - self.mean) / 8.0;
-        self.size += usual(deviation, self.size, residual.seen);
-        residual.seen > TRIAL && residual.size < gain * self.size
+        self.mean += ((residual.value - self.mean()) / 8.0) as f32;
+        let size = f64::from(self.size);
+        let size = size + usual(deviation, size, residual.seen);
+        self.size = size as f32;
+        residual.seen > TRIAL && residual.size < gain * size
     }
 }
 

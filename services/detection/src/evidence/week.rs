@@ -1,0 +1,169 @@
+//! What each hour of the week adds to what is usual at its time of day: weekends, weekly jobs.
+//!
+//! Learned in the first week, tried in the second, and used from the third on as long as it explained the week before
+//! better than the day alone.
+
+use serde::{Deserialize, Serialize};
+
+use super::array;
+
+/// Half hours of a week.
+const HALVES: u32 = 336;
+const HOURS: usize = HALVES as usize / 2;
+/// Stands for an hour that was never seen.
+const UNSEEN: i8 = i8::MIN;
+/// Steps in one usual residual of the day, at first.
+const STEPS: f64 = 16.0;
+/// Weight of half an hour in what its hour adds.
+const WEIGHT: f64 = 0.25;
+/// Farthest that one sample counts in the trial, in usual residuals of the day; and that one may pull the usual
+/// residual of the week, in multiples of it.
+const TRIAL_LIMIT: f64 = 8.0;
+const LIMIT: f64 = 4.0;
+/// Part of the day's residuals below which the week's are believed, and samples a week that are enough to tell.
+const GAIN: f64 = 0.8;
+const ENOUGH: u16 = 84;
+/// Memory of the usual residual, in samples.
+const MEMORY: f64 = 1000.0;
+
+/// The hours of the week. Small, for each series has one: what an hour adds is kept in steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Week {
+    #[serde(with = "array")]
+    added: [i8; HOURS],
+    step: f32,
+    /// Usual residual with the week.
+    size: f32,
+    /// Sums of the residuals of this week without and with it, and how many there were.
+    without: f32,
+    with: f32,
+    tried: u16,
+    /// Half hour since the epoch at which this week is over.
+    ends: u32,
+    /// Whether it explained the week before; nothing in its first week.
+    helps: Option<bool>,
+}
+
+impl Week {
+    /// Begins with the half hour since the epoch, where the usual residual of the day is `size`.
+    pub(super) fn new(half: u32, size: f64) -> Self {
+        Self {
+            added: [UNSEEN; HOURS],
+            step: (size / STEPS) as f32,
+            size: 0.0,
+            without: 0.0,
+            with: 0.0,
+            tried: 0,
+            ends: half.saturating_add(HALVES),
+            helps: None,
+        }
+    }
+
+    /// Takes a residual of the day, whose usual size is `size`. Returns the residual with the week and the usual size of
+    /// that, if they are to be believed.
+    pub(super) fn residual(&mut self, half: u32, residual: f64, size: f64) -> Option<(f64, f64)> {
+        if half >= self.ends {
+            self.turn(half);
+        }
+        let added = self.added[hour(half)];
+        if added == UNSEEN || self.helps.is_none() {
+            return None;
+        }
+        let own = residual - f64::from(added) * f64::from(self.step);
+        let limit = TRIAL_LIMIT * size;
+        self.without += residual.abs().min(limit) as f32;
+        self.with += own.abs().min(limit) as f32;
+        self.tried = self.tried.saturating_add(1);
+        let usual = f64::from(self.size);
+        self.size = if usual > 0.0 {
+            (usual + (own.abs().min(LIMIT * usual) - usual) / MEMORY) as f32
+        } else {
+            // what it is in truth, the trial will tell
+            size as f32
+        };
+        (self.helps == Some(true)).then_some((own, f64::from(self.size)))
+    }
+
+    /// Learns how far the mean of a half hour lay above what is usual at that time of day.
+    pub(super) fn learn(&mut self, half: u32, above: f64) {
+        let added = &mut self.added[hour(half)];
+        let known = if *added == UNSEEN { 0.0 } else { f64::from(*added) };
+        let weight = if *added == UNSEEN { 1.0 } else { WEIGHT };
+        let steps = known + weight * (above / f64::from(self.step) - known);
+        let largest = f64::from(i8::MAX);
+        *added = steps.round().clamp(-largest, largest) as i8;
+        if steps.abs() > largest {
+            // what does not fit is far more than noise, and can be told in coarser steps
+            let coarser = (steps.abs() / largest).log2().ceil().exp2();
+            self.step *= coarser as f32;
+            for added in self.added.iter_mut().filter(|added| **added != UNSEEN) {
+                *added = (f64::from(*added) / coarser) as i8;
+            }
+            self.added[hour(half)] = (steps / coarser) as i8;
+        }
+    }
+
+    /// Ends a week: tells whether it helps in the next.
+    fn turn(&mut self, half: u32) {
+        let explained = self.tried >= ENOUGH && f64::from(self.with) < GAIN * f64::from(self.without);
+        self.helps = Some(explained);
+        (self.without, self.with, self.tried) = (0.0, 0.0, 0);
+        self.ends += HALVES * (1 + (half - self.ends) / HALVES);
+    }
+}
+
+fn hour(half: u32) -> usize {
+    (half % HALVES) as usize / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lives through weeks of ten-minute samples that lie `above(hour)` over the day, and returns how many residuals of
+    /// each week were believed, and the largest of them.
+    fn live(weeks: u32, above: impl Fn(usize) -> f64) -> Vec<(usize, f64)> {
+        let mut week = Week::new(0, 1.0);
+        let mut all = Vec::new();
+        for number in 0..weeks {
+            let (mut believed, mut largest) = (0, 0.0_f64);
+            for half in number * HALVES..(number + 1) * HALVES {
+                let value = above(hour(half));
+                for wobble in [-0.3, 0.0, 0.3] {
+                    if let Some((residual, _)) = week.residual(half, value + wobble, 1.0) {
+                        believed += 1;
+                        largest = largest.max(residual.abs());
+                    }
+                }
+                week.learn(half, value);
+            }
+            all.push((believed, largest));
+        }
+        all
+    }
+
+    #[test]
+    fn weekends_are_explained_from_the_third_week_on() {
+        let weeks = live(4, |hour| if hour < 48 { -6.0 } else { 0.0 });
+        assert_eq!(weeks.iter().map(|week| week.0).collect::<Vec<_>>(), [0, 0, 1008, 1008]);
+        assert!(weeks[3].1 < 0.4, "{weeks:?}");
+    }
+
+    #[test]
+    fn a_week_like_any_other_day_is_never_asked() {
+        assert!(live(6, |_| 0.0).iter().all(|week| week.0 == 0));
+    }
+
+    #[test]
+    fn what_does_not_fit_makes_the_steps_coarser() {
+        let weeks = live(4, |hour| if hour < 24 { 900.0 } else { 0.0 });
+        assert!(weeks[3].0 > 0 && weeks[3].1 < 9.0, "{weeks:?}");
+    }
+
+    #[test]
+    fn weeks_without_samples_are_passed_over() {
+        let mut week = Week::new(0, 1.0);
+        assert_eq!(week.residual(5 * HALVES + 3, 1.0, 1.0), None);
+        assert_eq!(week.ends, 6 * HALVES);
+    }
+}
