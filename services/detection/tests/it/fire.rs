@@ -1,6 +1,6 @@
 //! The simulator's faults, seen by a partition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use detection::{At, Partition, Settings};
@@ -62,10 +62,11 @@ pub(crate) fn watch(faults: Faults, noise: Noise, seed: u64, first: u64, gap: u6
 impl Run {
     /// Returns for each (service, metric) when its first episode began to fire at or after `from_ms`.
     pub(crate) fn fired(&self, from_ms: i64) -> BTreeMap<(&str, &str), i64> {
-        let mut fired = BTreeMap::new();
-        for anomaly in &self.anomalies {
+        let (mut fired, mut known) = (BTreeMap::new(), HashSet::new());
+        for anomaly in self.anomalies.iter().filter(|anomaly| anomaly.status == Status::Firing) {
             let at = anomaly.observed_at.as_millisecond();
-            if anomaly.status == Status::Firing && at >= from_ms {
+            // one that goes on firing has begun before
+            if known.insert(anomaly.anomaly_id) && at >= from_ms {
                 fired.entry((anomaly.service.as_str(), anomaly.metric.as_str())).or_insert(at);
             }
         }
