@@ -16,6 +16,7 @@ mod kit;
 mod naive;
 mod page;
 mod scenarios;
+mod seeds;
 #[allow(dead_code, unreachable_pub, reason = "the tests use more of it")]
 #[path = "../../tests/it/shop.rs"]
 mod shop;
