@@ -13,6 +13,7 @@ mod decoys;
 #[path = "../../tests/it/fire.rs"]
 mod fire;
 mod kit;
+mod later;
 mod naive;
 mod page;
 mod scenarios;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::shop::Noise;
-use crate::{budgets, cases, kit, scenarios, seeds, weeks};
+use crate::{budgets, cases, kit, later, scenarios, seeds, weeks};
 
 /// The noises of the healthy weeks, and their names.
 pub(crate) const NOISES: [(&str, Noise); 7] = [
@@ -28,6 +28,7 @@ pub(crate) fn write(quick: bool) -> Result<()> {
     let cases = cases::score(&mut page);
     let weeks = weeks::score(days, &mut page);
     let others = seeds::score(days, others, &mut page);
+    let later = later::score(quick, &mut page);
     let budgets = budgets::score(days, &mut page);
     let summary = json!({
         "nab_dev": nab,
@@ -41,6 +42,7 @@ pub(crate) fn write(quick: bool) -> Result<()> {
         "healthy_by_detector_without_deployments": weeks.by_detector_undeployed,
         "healthy_other_weeks": others,
         "healthy_deployments": weeks.deployments,
+        "healthy_week_by_week": later,
         "false_episodes_a_day_by_budget": budgets,
     });
     std::fs::create_dir_all("target/score")?;
