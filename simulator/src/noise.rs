@@ -78,7 +78,7 @@ fn skewed(normal: f64) -> f64 {
 /// Returns the standard deviation of a metric whose healthy value is `base` and to which a fault adds `extra`.
 ///
 /// What a fault adds is noisy where it stands for many requests, and steady where it fills something up.
-pub(crate) fn spread(metric: Metric, base: f64, extra: f64) -> f64 {
+pub fn spread(metric: Metric, base: f64, extra: f64) -> f64 {
     match metric {
         Metric::RequestRate | Metric::LatencyP99 => 0.05 * (base + extra),
         Metric::ErrorRate => 0.2 * base + 0.05 * extra,

@@ -2,23 +2,31 @@
 
 use std::collections::VecDeque;
 
-use crate::shop::{Noise, SERVICES, START_MS, Source, healthy};
-
 const WINDOW: usize = 240;
 const WARM_UP: usize = 30;
 const DEVIATIONS: f64 = 3.0;
 
 /// A window of one series.
-#[derive(Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Naive {
     window: VecDeque<f64>,
     sum: f64,
     squares: f64,
+    alarms: bool,
+}
+
+/// What a sample is to the naive way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Alarm {
+    None,
+    /// The first of a run of alarms.
+    Begins,
+    Lasts,
 }
 
 impl Naive {
-    /// Tells whether a sample is an alarm, and takes it into the window.
-    pub(crate) fn alarms(&mut self, value: f64) -> bool {
+    /// Judges a sample, and takes it into the window.
+    pub(crate) fn take(&mut self, value: f64) -> Alarm {
         let count = self.window.len() as f64;
         let mean = self.sum / count.max(1.0);
         let deviation = (self.squares / count.max(1.0) - mean * mean).max(0.0).sqrt();
@@ -32,24 +40,10 @@ impl Naive {
             self.sum -= oldest;
             self.squares -= oldest * oldest;
         }
-        alarms
-    }
-}
-
-/// Counts the runs of alarms of the whole healthy shop.
-pub(crate) fn quiet(noise: Noise, interval_ms: i64, samples: i64, seed: u64) -> u32 {
-    let mut runs = 0;
-    for (service, (_, bases)) in SERVICES.iter().enumerate() {
-        for (metric, base) in bases.iter().enumerate() {
-            let mut source = Source::new(noise, seed * 1000 + (service * 7 + metric) as u64);
-            let (mut naive, mut before) = (Naive::default(), false);
-            for i in 0..samples {
-                let value = healthy(*base, metric, START_MS + i * interval_ms, &mut source);
-                let alarms = naive.alarms(value);
-                runs += u32::from(alarms && !before);
-                before = alarms;
-            }
+        match (std::mem::replace(&mut self.alarms, alarms), alarms) {
+            (_, false) => Alarm::None,
+            (false, true) => Alarm::Begins,
+            (true, true) => Alarm::Lasts,
         }
     }
-    runs
 }

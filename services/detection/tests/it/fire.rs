@@ -1,6 +1,6 @@
 //! The simulator's faults, seen by a partition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use detection::{At, Partition, Settings};
@@ -9,7 +9,7 @@ use shared::events::anomaly::{Anomaly, Status};
 use shared::events::fault::{Phase, Scenario};
 use simulator::noise::Noise;
 use simulator::schedule::Faults;
-use simulator::{Options, Shop, record};
+use simulator::{Options, Shop, Tick, record};
 
 pub(crate) const START_MS: i64 = 1_750_000_000_000;
 pub(crate) const INTERVAL_MS: i64 = 10_000;
@@ -23,6 +23,19 @@ pub(crate) struct Run {
 }
 
 pub(crate) fn watch(faults: Faults, noise: Noise, seed: u64, first: u64, gap: u64, ticks: i64) -> Run {
+    watch_beside(faults, noise, seed, first, gap, ticks, |_| {})
+}
+
+/// Shows each tick to somebody else as well.
+pub(crate) fn watch_beside(
+    faults: Faults,
+    noise: Noise,
+    seed: u64,
+    first: u64,
+    gap: u64,
+    ticks: i64,
+    mut see: impl FnMut(&Tick),
+) -> Run {
     let mut shop = Shop::new(Options {
         seed,
         noise,
@@ -37,6 +50,7 @@ pub(crate) fn watch(faults: Faults, noise: Noise, seed: u64, first: u64, gap: u6
     for i in 0..ticks {
         let ts_ms = START_MS + i * INTERVAL_MS;
         let tick = shop.tick(ts_ms);
+        see(&tick);
         for fault in &tick.faults {
             match fault.phase {
                 Phase::Started => burns.push((ts_ms, i64::MAX)),
@@ -62,10 +76,11 @@ pub(crate) fn watch(faults: Faults, noise: Noise, seed: u64, first: u64, gap: u6
 impl Run {
     /// Returns for each (service, metric) when its first episode began to fire at or after `from_ms`.
     pub(crate) fn fired(&self, from_ms: i64) -> BTreeMap<(&str, &str), i64> {
-        let mut fired = BTreeMap::new();
-        for anomaly in &self.anomalies {
+        let (mut fired, mut known) = (BTreeMap::new(), HashSet::new());
+        for anomaly in self.anomalies.iter().filter(|anomaly| anomaly.status == Status::Firing) {
             let at = anomaly.observed_at.as_millisecond();
-            if anomaly.status == Status::Firing && at >= from_ms {
+            // one that goes on firing has begun before
+            if known.insert(anomaly.anomaly_id) && at >= from_ms {
                 fired.entry((anomaly.service.as_str(), anomaly.metric.as_str())).or_insert(at);
             }
         }

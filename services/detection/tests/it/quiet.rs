@@ -2,8 +2,9 @@
 
 use simulator::schedule::Faults;
 
+use crate::decoys::{DAY_MS, HOUR_MS, HealthyShop, LATENCY, TRAFFIC, Tally, tally};
 use crate::fire::watch;
-use crate::shop::{Alarms, Noise, SERVICES, Watched, quiet, quiet_within};
+use crate::shop::{Alarms, METRICS, Noise, SERVICES, Source, Watched, healthy, quiet, quiet_within};
 
 /// Series of the healthy shop.
 const SERIES: u32 = SERVICES.len() as u32 * 7;
@@ -103,4 +104,58 @@ fn weekends_at_half_load_are_news_once() {
     let until = |day: i64| quiet(Noise::Weekly, 300_000, day * 288, 1).firing;
     let (two_weeks, three_weeks) = (until(14), until(21));
     assert!(two_weeks <= SERIES && three_weeks - two_weeks <= 2, "{two_weeks} {three_weeks}");
+}
+
+#[test]
+fn healthy_deployments_do_what_they_should_and_leave_the_noise_as_it_was() {
+    let interval_ms = 300_000;
+    let shop = || HealthyShop::new(Noise::Gaussian, interval_ms, 3);
+    let (mut deployed, mut alone) = (shop(), shop().without_deployments());
+    let (last_service, last_metric) = (SERVICES.len() - 1, METRICS.len() - 2);
+    let mut source = Source::new(Noise::Gaussian, 3000 + (last_service * 7 + last_metric) as u64);
+    let (mut deployments, mut last) = (0, [[1.0; METRICS.len()]; SERVICES.len()]);
+    for _ in 0..28 * 288 {
+        let (tick, alone) = (deployed.tick(), alone.tick());
+        let drawn = healthy(SERVICES[last_service].1[last_metric], last_metric, tick.ts_ms, &mut source);
+        assert_eq!(alone.values[last_service][last_metric], drawn, "the noise of bare series");
+        for (service, (_, bases)) in SERVICES.iter().enumerate() {
+            if let Some(at_ms) = tick.deployed[service] {
+                deployments += 1;
+                assert!((tick.ts_ms - interval_ms..tick.ts_ms).contains(&at_ms));
+                let (day, hour) = (at_ms.div_euclid(DAY_MS), at_ms.rem_euclid(DAY_MS) / HOUR_MS);
+                assert!((9..17).contains(&hour) && !matches!(day % 7, 2 | 3), "in working hours");
+            }
+            for metric in (0..METRICS.len()).filter(|metric| bases[*metric] > 0.0) {
+                let factor = tick.values[service][metric] / alone.values[service][metric];
+                let change = factor / last[service][metric];
+                let is_touched = [0, 2, 3, 4].contains(&metric);
+                // a blip may begin, end, or end as the next one begins
+                let blip = if metric == TRAFFIC || metric == LATENCY { 0.12 } else { 0.0 };
+                assert!(is_touched || (factor - 1.0).abs() < 1e-9, "{metric} {factor}");
+                assert!((change - 1.0).abs() <= 0.03 + blip + 1e-9, "{metric} {change}");
+                last[service][metric] = factor;
+            }
+        }
+        assert_eq!(alone.deployed, [None; SERVICES.len()]);
+    }
+    let moved = last.iter().filter(|factors| (factors[LATENCY] - 1.0).abs() > 1e-3).count();
+    assert!(moved >= 5, "levels last: {last:?}");
+    // four weeks of six services, every two to three days
+    assert!((50..=84).contains(&deployments), "{deployments}");
+}
+
+#[test]
+fn of_three_healthy_weeks_with_deployments_one_fires_once_and_no_deployment_is_blamed() {
+    let mut told = Tally::default();
+    for seed in 1..=3 {
+        let shop = HealthyShop::new(Noise::Gaussian, 60_000, seed);
+        let week = tally(shop, 7 * 1440);
+        assert!(week.deployments >= 12, "{week:?}");
+        told.add(&week);
+    }
+    // a memory that two deployments have raised by 5 % breaks its record at the height of the next day
+    assert!(told.fired.len() <= 1 && told.all(|count| count.decided) <= 1, "{told:?}");
+    assert_eq!(told.all(|count| count.decided_after_deployment), 0, "{told:?}");
+    let others = told.by_detector.iter().filter(|(detector, _)| !detector.starts_with("baseline/"));
+    assert!(others.map(|(_, count)| count.decided).sum::<u32>() == 0, "{told:?}");
 }

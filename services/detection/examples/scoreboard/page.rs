@@ -1,0 +1,58 @@
+//! The page and the summary: all tables, in their order.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::shop::Noise;
+use crate::{budgets, cases, kit, later, scenarios, seeds, weeks};
+
+/// The noises of the healthy weeks, and their names.
+pub(crate) const NOISES: [(&str, Noise); 7] = [
+    ("uniform", Noise::Uniform),
+    ("Gaussian", Noise::Gaussian),
+    ("skewed", Noise::Skewed(0.4)),
+    ("bursty", Noise::Bursty),
+    ("autocorrelated, 0.5", Noise::Sluggish(0.5)),
+    ("autocorrelated, 0.9", Noise::Sluggish(0.9)),
+    ("seasonal: steep days, weekends at half load", Noise::Weekly),
+];
+/// Seed of the healthy weeks; other weeks have the next ones.
+pub(crate) const SEED: u64 = 3;
+
+/// Runs everything, or a tenth of it, and writes it down.
+pub(crate) fn write(quick: bool) -> Result<()> {
+    let (runs, days, others) = if quick { (20, 3, 1) } else { (200, 7, 10) };
+    let mut page = "# Detection scoreboard\n\nWritten by `make score`; what was tried to get here is in `detection.md`.\n".to_owned();
+    let nab = kit::score(&mut page)?;
+    let scenarios = scenarios::score(runs, &mut page);
+    let cases = cases::score(&mut page);
+    let weeks = weeks::score(days, &mut page);
+    let others = seeds::score(days, others, &mut page);
+    let later = later::score(quick, &mut page);
+    let budgets = budgets::score(days, &mut page);
+    let summary = json!({
+        "nab_dev": nab,
+        "scenarios": scenarios,
+        "single_cases": cases.samples,
+        "silence_seconds": cases.seconds,
+        "healthy_false_episodes_a_day": weeks.fired,
+        "healthy_decisions_a_day": weeks.decided,
+        "naive_false_runs_a_day": weeks.naive,
+        "healthy_by_detector": weeks.by_detector,
+        "healthy_by_detector_without_deployments": weeks.by_detector_undeployed,
+        "healthy_other_weeks": others,
+        "healthy_deployments": weeks.deployments,
+        "healthy_week_by_week": later,
+        "false_episodes_a_day_by_budget": budgets,
+    });
+    std::fs::create_dir_all("target/score")?;
+    std::fs::write("target/score/summary.json", serde_json::to_vec_pretty(&summary)?)?;
+    std::fs::write("docs/scoreboard.md", &page).context("writing docs/scoreboard.md")?;
+    print!("{page}");
+    Ok(())
+}
+
+/// Returns a figure short enough to be read in the summary.
+pub(crate) fn thousandths(value: f64) -> Value {
+    json!((value * 1000.0).round() / 1000.0)
+}
