@@ -14,6 +14,7 @@ mod regression;
 mod replay;
 mod restart;
 mod rules;
+mod season;
 mod shop;
 mod silence;
 mod speed;
