@@ -11,6 +11,7 @@ use crate::explain;
 use crate::index::Index;
 use crate::joint::{self, Joint};
 use crate::logs::Book;
+use crate::meaning::Judged;
 use crate::outcome::Outcome;
 use crate::regression::Rollout;
 use crate::restarts::Restarts;
@@ -104,15 +105,44 @@ impl Service {
     }
 
     pub(super) fn add(&mut self, mut series: Series) -> usize {
-        let forecasts = self.series.iter().filter(|series| series.is_forecast());
-        if series.is_forecast() && forecasts.count() >= rules::FORECASTS {
+        if series.is_forecast() && !self.may_forecast() {
             series.drop_rule();
         }
         let place = self.series.len();
         let known = &self.series;
         self.by_metric.push(("", &series.metric), |place| ("", &known[place].metric));
         self.series.push(series);
+        self.pair(place);
         place
+    }
+
+    /// Finds out which series tells the limit of which, now that there is one more. Where several could be the limit of
+    /// one thing, none is.
+    fn pair(&mut self, added: usize) {
+        let Some(resource) = self.series[added].meaning().resource.clone() else { return };
+        let of_it = |series: &Series| series.meaning().resource.as_ref() == Some(&resource);
+        let alike = (0..self.series.len()).filter(|&place| of_it(&self.series[place]));
+        let (limits, uses): (Vec<usize>, Vec<usize>) =
+            alike.partition(|&place| self.series[place].meaning().judged == Judged::Limit);
+        if limits.is_empty() {
+            return;
+        }
+        let told_at = limits.first().copied().filter(|_| limits.len() == 1);
+        for place in uses {
+            let may_forecast = self.may_forecast();
+            self.series[place].limit_by(told_at, may_forecast);
+        }
+    }
+
+    fn may_forecast(&self) -> bool {
+        self.series.iter().filter(|series| series.is_forecast()).count() < rules::FORECASTS
+    }
+
+    /// Looks up the limit of a series that has just taken a sample, if another one tells it.
+    fn heed_limit(&mut self, place: usize, ts_ms: i64, value: f64, settings: &Settings) {
+        let Some(limit) = self.series[place].limit() else { return };
+        let told = limit.told_at.and_then(|limit| self.series[limit].standing(ts_ms, settings));
+        self.series[place].limit_to(told, value);
     }
 
     pub(super) fn is(&self, environment: &str, name: &str) -> bool {
@@ -186,6 +216,7 @@ impl Service {
         settings: &Settings,
         outcome: &mut Outcome,
     ) {
+        self.heed_limit(place, ts_ms, value, settings);
         let series = &mut self.series[place];
         match series.ask(&self.name, value, settings) {
             None => {}
