@@ -367,9 +367,13 @@ mod tests {
             Meaning::of("heap_used", "MiBy", &[]).resource,
             Meaning::of("heap_max", "By", &[]).resource
         );
-        for name in
-            ["container_memory_usage_bytes", "disk_used_percent", "http_requests_max", "memory_limit_total"]
-        {
+        for name in [
+            "container_memory_usage_bytes",
+            "hikaricp_connections",
+            "disk_used_percent",
+            "http_requests_max",
+            "memory_limit_total",
+        ] {
             assert_eq!(resource(name), None, "{name}");
         }
         let ceiling =
