@@ -6,3 +6,4 @@ mod oracle;
 mod outages;
 mod quiet;
 mod scenarios;
+mod silence;

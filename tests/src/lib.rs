@@ -39,8 +39,13 @@ pub async fn alone() -> Result<SemaphorePermit<'static>> {
 impl House {
     /// Builds a house with some copies of each agent, when it is its turn.
     pub async fn with_copies(replicas: u32) -> Result<Self> {
+        Self::with(Options::throw_away()?, replicas).await
+    }
+
+    /// Builds such a house with other settings.
+    pub async fn with(options: Options, replicas: u32) -> Result<Self> {
         let turn = HOUSES.acquire().await?;
-        let stack = Stack::start(Options::throw_away()?).await?;
+        let stack = Stack::start(options).await?;
         stack.seed().await?;
         stack.spawn_agents(replicas, READY).await?;
         let news = news::follow(stack.brokers(), stack.mail().mailbox())?;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use shared::events::anomaly::{Band, Direction, Point, Status};
 use shared::events::{Kind, Severity};
 
-use crate::episode::Certainty;
+use crate::episode::{Certainty, Episode};
 
 /// What a rule makes of the present moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,6 +39,19 @@ pub struct Alert {
     pub revision: u32,
     /// Evidence as it was last told.
     told: f64,
+}
+
+impl From<&Episode> for Alert {
+    fn from(episode: &Episode) -> Self {
+        Self {
+            started_ms: episode.started_ms,
+            status: episode.status,
+            severity: episode.severity,
+            evidence: episode.evidence,
+            revision: episode.revision,
+            told: episode.evidence,
+        }
+    }
 }
 
 /// A revision of an alert that is due, with all that its rule knows; the partition adds service and context.

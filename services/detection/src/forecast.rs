@@ -113,11 +113,15 @@ impl Forecast {
     /// Takes the next sample of a series that means that and has samples every `interval_ms`.
     pub fn look(&mut self, ts_ms: i64, value: f64, meaning: &Meaning, interval_ms: f64) -> Option<Look> {
         // inside, more is worse, and 0 is the end where what is free runs out
-        let (sign, end) = scale(meaning)?;
+        let (sign, end) = match meaning.harm {
+            Harm::Down => (-1.0, Some(0.0)),
+            _ => (1.0, meaning.ceiling),
+        };
         let level = sign * value;
         self.first_ms = self.first_ms.min(ts_ms);
-        self.most_left = self.most_left.max(end - level);
-        let whole = meaning.ceiling.filter(|_| sign > 0.0).unwrap_or(self.most_left);
+        if let Some(end) = end {
+            self.most_left = self.most_left.max(end - level);
+        }
         let mut closed = [false; WIDTHS_MS.len()];
         for ((trend, width_ms), closed) in self.trends.iter_mut().zip(WIDTHS_MS).zip(&mut closed) {
             *closed = trend.take(ts_ms, level, width_ms, interval_ms);
@@ -125,6 +129,36 @@ impl Forecast {
         if !closed.contains(&true) {
             return None;
         }
+        let (soonest, goes_on) = if let Some(end) = end {
+            self.soonest(ts_ms, level, end, closed, meaning)
+        } else {
+            // the limit has changed, or is not told any more
+            self.rise = None;
+            self.trends.iter_mut().for_each(|trend| trend.held = 0);
+            (None, false)
+        };
+        let certainty = self.certainty(ts_ms, soonest.as_ref(), goes_on);
+        let found = soonest.filter(|_| certainty != Certainty::Normal);
+        let verdict = self.verdict(certainty, found.as_ref(), value, sign);
+        let began_ms = found.map_or(ts_ms, |found| found.since_ms);
+        let turn = Alert::follow(&mut self.alert, &verdict, began_ms)?;
+        if turn.alert.status == Status::Cleared {
+            self.trends.iter_mut().for_each(Trend::forgive);
+        }
+        Some(Look { turn, verdict, points: self.points(sign), found })
+    }
+
+    /// Returns what counts as the soonest end, and whether a window still says that the end is near. `closed` are the
+    /// windows that have news.
+    fn soonest(
+        &mut self,
+        ts_ms: i64,
+        level: f64,
+        end: f64,
+        closed: [bool; WIDTHS_MS.len()],
+        meaning: &Meaning,
+    ) -> (Option<Found>, bool) {
+        let whole = meaning.ceiling.unwrap_or(self.most_left);
         let known_ms = if meaning.kind == Kind::Disk { KNOWN_DISK_MS } else { KNOWN_MS };
         let is_known = ts_ms.saturating_sub(self.first_ms) >= known_ms;
         let mut soonest: Option<Found> = None;
@@ -143,15 +177,7 @@ impl Forecast {
                 soonest = soonest.into_iter().chain(found).min_by(|a, b| a.left_ms.total_cmp(&b.left_ms));
             }
         }
-        let certainty = self.certainty(ts_ms, soonest.as_ref(), goes_on);
-        let found = soonest.filter(|_| certainty != Certainty::Normal);
-        let verdict = self.verdict(certainty, found.as_ref(), value, sign);
-        let began_ms = found.map_or(ts_ms, |found| found.since_ms);
-        let turn = Alert::follow(&mut self.alert, &verdict, began_ms)?;
-        if turn.alert.status == Status::Cleared {
-            self.trends.iter_mut().for_each(Trend::forgive);
-        }
-        Some(Look { turn, verdict, points: self.points(sign), found })
+        (soonest, goes_on)
     }
 
     /// Returns the time to full that the alert is about.
@@ -226,14 +252,6 @@ impl Forecast {
     }
 }
 
-/// Returns 1 and the ceiling of what fills up, or -1 and 0 for what runs out; nothing for a metric without an end.
-fn scale(meaning: &Meaning) -> Option<(f64, f64)> {
-    match meaning.harm {
-        Harm::Down => Some((-1.0, 0.0)),
-        _ => meaning.ceiling.map(|ceiling| (1.0, ceiling)),
-    }
-}
-
 fn ahead_ms(width_ms: i64) -> f64 {
     AHEAD * BUCKETS as f64 * width_ms as f64
 }
@@ -268,10 +286,17 @@ impl Look {
         let Some(found) = &self.found else {
             return format!("{metric} of {service} is {observed} and nearly {full}");
         };
+        // a share says its ceiling itself
+        let of = match meaning.ceiling {
+            Some(ceiling) if meaning.harm != Harm::Down && !matches!(&*meaning.unit, "%" | "1") => {
+                format!(" of {}", figure(ceiling))
+            }
+            _ => String::new(),
+        };
         let goes = if meaning.harm == Harm::Down { "falling" } else { "rising" };
         let usual = figure(if meaning.harm == Harm::Down { -found.high } else { found.high });
         format!(
-            "{metric} of {service} is {observed}, {goes} {}/h for {}: {full} in {}; before that it went to {usual} at most",
+            "{metric} of {service} is {observed}{of}, {goes} {}/h for {}: {full} in {}; before that it went to {usual} at most",
             figure(found.line.slope * HOUR_MS),
             span(ts_ms.saturating_sub(found.since_ms) as f64),
             span(found.left_ms),

@@ -243,6 +243,7 @@ fn meaning() -> Meaning {
         absolute_floor: 0.5,
         counter: false,
         judged: Judged::Normal,
+        resource: None,
     }
 }
 

@@ -8,6 +8,9 @@ use shared::events::anomaly::Point;
 /// Samples that are kept for charts and for founding a baseline.
 pub const KEPT: usize = 60;
 
+/// Samples from which on a value that never changed is taken to stand.
+const STANDING: usize = 10;
+
 /// The last samples. Their times are exact, their values have seven digits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Kept {
@@ -62,6 +65,13 @@ impl Kept {
     pub(crate) fn time_of_last(&self, count: usize) -> i64 {
         let later = count.clamp(1, self.samples.len().max(1)) - 1;
         self.newest_ms - self.samples.iter().rev().take(later).map(|&(gap, _)| i64::from(gap)).sum::<i64>()
+    }
+
+    /// Returns the value that all of them have, if there are enough to say that it stands.
+    pub(crate) fn standing(&self) -> Option<f64> {
+        let &(_, first) = self.samples.front()?;
+        let stands = self.samples.iter().all(|(_, value)| value.total_cmp(&first).is_eq());
+        (self.samples.len() >= STANDING && stands).then(|| f64::from(first))
     }
 
     /// Returns the newest sample.

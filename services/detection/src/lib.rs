@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod baseline;
+mod command;
 pub mod config;
 pub mod demand;
 pub mod episode;
@@ -40,6 +41,7 @@ use shared::events::Topic;
 use shared::service::{Config, Deps, wait_for};
 use tokio_util::sync::CancellationToken;
 
+pub use command::Command;
 pub use config::Settings;
 pub use outcome::{At, Outcome};
 pub use partition::{Offsets, Partition};

@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use detection::meaning::show;
-use detection::{Settings, replay, tune};
+use clap::Parser;
+use detection::{Command, Settings};
 use shared::service::{self, Cli, Config};
 
 /// Turns raw telemetry into anomalies. Without a command it runs as a service.
@@ -15,16 +14,6 @@ struct Arguments {
     service: Cli,
     #[command(subcommand)]
     command: Option<Command>,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Runs detection over a file of samples and prints each decision.
-    Replay(replay::Args),
-    /// Compares what other budgets of false alarms would have made of a file.
-    Tune(tune::Args),
-    /// Prints how names of metrics are understood.
-    Catalogue(show::Args),
 }
 
 fn main() -> ExitCode {
@@ -39,14 +28,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let result = match command {
-        Command::Replay(args) => replay::run(&args, settings),
-        Command::Tune(args) => tune::run(&args, &settings),
-        Command::Catalogue(names) => {
-            show::run(&names, &settings.metrics, std::io::stdout()).map_err(Into::into)
-        }
-    };
-    match result {
+    match command.run(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("detection: {error:#}");

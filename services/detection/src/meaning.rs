@@ -56,7 +56,9 @@ pub enum Judged {
     StartTime,
     /// As the time since a process started: one that is shorter than the time since the last sample is a restart.
     Uptime,
-    /// Not at all: buckets, sizes, limits, constants.
+    /// Not by itself: it is the ceiling of what another metric of the service tells to be in use or left.
+    Limit,
+    /// Not at all: buckets, requests, constants.
     Ignored,
 }
 
@@ -86,6 +88,9 @@ pub struct Meaning {
     pub counter: bool,
     /// How it is judged.
     pub judged: Judged,
+    /// What it is the limit of, or the use of without a certain ceiling, and the unit: those of one resource belong
+    /// together.
+    pub resource: Option<Box<str>>,
 }
 
 /// Corrects the guess for some metrics. What is absent stays as guessed.
@@ -155,12 +160,28 @@ impl Meaning {
         let (relative_floor, absolute_floor) = floors(kind, unit);
         let ends = harm == Harm::Up && ceiling.is_some()
             || harm == Harm::Down && matches!(kind, Kind::Disk | Kind::Memory);
-        let judged = correction.judged.or(entry.judged).unwrap_or(match kind {
+        let fills = matches!(kind, Kind::Disk | Kind::Memory | Kind::Pool) && !counter;
+        let said = correction.judged.or(entry.judged);
+        let judged = said.unwrap_or(match kind {
             Kind::Certificate => Judged::Expiry,
             Kind::Restarts => Judged::Restarts,
-            Kind::Disk | Kind::Memory | Kind::Pool if ends && !counter => Judged::Forecast,
+            _ if fills && ceiling.is_none() && name.is_limit() => Judged::Limit,
+            _ if fills && ends => Judged::Forecast,
             _ => Judged::Normal,
         });
+        // what the configuration or the unit says is certain, what the catalogue says a guess
+        let is_certain = correction.ceiling.is_some() || ceiling.is_some() && entry.ceiling.is_none();
+        let is_use = fills
+            && !is_certain
+            && (harm == Harm::Up || ends)
+            && matches!(said, None | Some(Judged::Forecast));
+        let resource = match judged {
+            Judged::Limit => Some(name.limited()),
+            _ if is_use => Some(name.used()),
+            _ => None,
+        };
+        let resource = resource
+            .map(|resource| format!("{} {unit}", entry.resource.as_deref().unwrap_or(&resource)).into());
         let unit = match unit {
             unit if !counter || !judged.is_by_normal() => unit.to_owned(),
             "" => "1/s".to_owned(),
@@ -175,7 +196,13 @@ impl Meaning {
             absolute_floor: correction.floor.unwrap_or(absolute_floor),
             counter,
             judged,
+            resource,
         }
+    }
+
+    /// Tells whether another metric of the service may tell its ceiling.
+    pub(crate) fn may_be_limited(&self) -> bool {
+        self.resource.is_some() && self.judged != Judged::Limit
     }
 
     /// Returns the smallest spread that is believed around `level`.
@@ -294,10 +321,64 @@ mod tests {
             ("process.uptime", "s", Judged::Uptime),
             ("http_request_duration_seconds_bucket", "", Judged::Ignored),
             ("http_requests_created", "", Judged::Ignored),
-            ("hikaricp_connections_max", "", Judged::Ignored),
+            ("hikaricp_connections_max", "", Judged::Limit),
+            ("heap_max_bytes", "", Judged::Limit),
+            ("container_memory_max_usage_bytes", "", Judged::Normal),
+            ("container.memory.limit_utilization", "1", Judged::Forecast),
         ] {
             assert_eq!(Meaning::of(name, unit, &[]).judged, judged, "{name}");
         }
+    }
+
+    #[test]
+    fn a_limit_and_its_use_are_of_one_resource() {
+        let resource = |name: &str| Meaning::of(name, "", &[]).resource;
+        for (limit, uses) in [
+            (
+                "node_filesystem_size_bytes",
+                &["node_filesystem_avail_bytes", "node_filesystem_free_bytes"][..],
+            ),
+            ("node_filesystem_files", &["node_filesystem_files_free"]),
+            ("node_memory_MemTotal_bytes", &["node_memory_MemAvailable_bytes"]),
+            ("node_filefd_maximum", &["node_filefd_allocated"]),
+            ("container_spec_memory_limit_bytes", &["container_memory_working_set_bytes"]),
+            ("kubelet_volume_stats_capacity_bytes", &["kubelet_volume_stats_used_bytes"]),
+            ("kubelet_volume_stats_inodes", &["kubelet_volume_stats_inodes_free"]),
+            ("k8s.container.memory_limit", &["container.memory.working_set"]),
+            ("db_connections_max", &["db_connections", "db_connections_active"]),
+            ("max_connections", &["connections_in_use", "open_connections"]),
+            ("hikaricp_connections_max", &["hikaricp_connections_active"]),
+            ("jvm_memory_max_bytes", &["jvm_memory_used_bytes"]),
+            ("jvm.memory.limit", &["jvm.memory.used"]),
+            ("process_max_fds", &["process_open_fds"]),
+            ("db.client.connection.max", &["db.client.connection.count"]),
+            ("go_sql_max_open_connections", &["go_sql_in_use_connections"]),
+            ("redis_maxclients", &["redis_connected_clients"]),
+            ("worker_pool_limit", &["worker_pool_usage"]),
+        ] {
+            assert_eq!(Meaning::of(limit, "", &[]).judged, Judged::Limit, "{limit}");
+            for name in uses {
+                assert!(Meaning::of(name, "", &[]).may_be_limited(), "{name}");
+                assert_eq!(resource(name), resource(limit), "{name}");
+            }
+        }
+        assert_ne!(resource("hikaricp_connections_pending"), resource("hikaricp_connections_max"));
+        assert_ne!(
+            Meaning::of("heap_used", "MiBy", &[]).resource,
+            Meaning::of("heap_max", "By", &[]).resource
+        );
+        for name in [
+            "container_memory_usage_bytes",
+            "hikaricp_connections",
+            "disk_used_percent",
+            "http_requests_max",
+            "memory_limit_total",
+        ] {
+            assert_eq!(resource(name), None, "{name}");
+        }
+        let ceiling =
+            Override { metric: "db_connections".into(), ceiling: Some(40.0), ..Override::default() };
+        assert_eq!(Meaning::of("db_connections", "", &[ceiling]).resource, None, "what is configured wins");
     }
 
     #[test]

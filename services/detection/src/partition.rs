@@ -4,58 +4,27 @@
 //! same log yields the same anomalies, also with a restart anywhere in between.
 
 mod lines;
+mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shared::clock::from_ms;
-use shared::events::anomaly::{Anomaly, Context, Sibling};
 use shared::events::{Deployment, Refusal, decode};
-use shared::ids::AnomalyId;
 
-use crate::alert::Report;
 use crate::config::Settings;
 use crate::demand::{Census, Demand};
-use crate::explain;
 use crate::index::Index;
-use crate::joint::{self, Joint};
-use crate::logs::{Book, Clock, Phrases};
+use crate::logs::{Clock, Phrases};
 use crate::outcome::Reason;
 pub use crate::outcome::{At, Outcome};
 use crate::pace::Pace;
 use crate::regression::Rollout;
-use crate::restarts::Restarts;
-use crate::rules::{self, Answer};
 use crate::sample::{self, Sample};
-use crate::series::{Change, Series};
-use crate::silence::{Due, Rhythm};
-use crate::snapshot::{Deployed, PartitionState, ServiceState, ServiceView};
+use crate::series::Series;
+use crate::silence::Due;
+use crate::snapshot::{Deployed, PartitionState, ServiceState};
 pub use crate::snapshot::{Offsets, Record, Snapshot, Version};
-
-/// Name and version of the detector, as anomalies carry it.
-pub const DETECTOR: &str = "baseline/2";
-
-/// Siblings that an anomaly carries.
-const SIBLINGS: usize = 20;
-
-#[derive(Debug)]
-struct Service {
-    environment: Box<str>,
-    name: Box<str>,
-    series: Vec<Series>,
-    by_metric: Index,
-    /// Nothing before the first line.
-    logs: Option<Box<Book>>,
-    deployed: Option<Deployed>,
-    rhythm: Rhythm,
-    joint: Option<Box<Joint>>,
-    rollout: Option<Box<Rollout>>,
-    restarts: Option<Box<Restarts>>,
-    /// What the snapshot it was restored from already reflects.
-    restored: Offsets,
-    /// Version of the partition at its last change.
-    version: u64,
-}
+use service::Service;
 
 /// What a restored partition needs from its caller.
 #[derive(Debug)]
@@ -229,19 +198,8 @@ impl Partition {
         let services = self.services.iter().filter(|service| service.version > self.saved);
         let services = services.map(|service| Record {
             key: format!("{}/{}/{}", self.number, service.environment, service.name),
-            value: crate::snapshot::write(&ServiceView {
-                // a service may still be ahead of the partition: see the module `snapshot`
-                applied: self.applied.max(service.restored),
-                environment: &service.environment,
-                name: &service.name,
-                series: &service.series,
-                logs: service.logs.as_deref(),
-                deployed: service.deployed.as_ref(),
-                rhythm: &service.rhythm,
-                joint: service.joint.as_deref(),
-                rollout: service.rollout.as_deref(),
-                restarts: service.restarts.as_deref(),
-            }),
+            // a service may still be ahead of the partition: see the module `snapshot`
+            value: crate::snapshot::write(&service.view(self.applied.max(service.restored))),
         });
         let own = (self.version > self.saved).then(|| {
             let state = PartitionState {
@@ -331,7 +289,7 @@ impl Partition {
         let change =
             service.series[place].observe(sample.ts_ms, sample.value, &self.demand, &self.settings)?;
         if let Some(change) = change {
-            outcome.add(service.anomaly(place, &change, sample.ts_ms), change.is_decision);
+            service.tell(service.report(place, &change, sample.ts_ms), outcome);
         }
         if let Some(report) = service.compare(place, &self.settings) {
             service.tell(report, outcome);
@@ -408,41 +366,11 @@ impl Partition {
         if self.services.len() >= self.settings.max_series {
             return Err(Reason::SeriesLimit);
         }
-        Ok(self.enter(Service {
-            environment: environment.into(),
-            name: name.into(),
-            series: Vec::new(),
-            by_metric: Index::default(),
-            logs: None,
-            deployed: None,
-            rhythm: Rhythm::default(),
-            joint: None,
-            rollout: None,
-            restarts: None,
-            restored: Offsets::default(),
-            version: self.version,
-        }))
+        Ok(self.enter(Service::new(environment, name, self.version)))
     }
 
     fn adopt(&mut self, state: ServiceState) {
-        let mut service = Service {
-            environment: state.environment,
-            name: state.name,
-            series: Vec::new(),
-            by_metric: Index::default(),
-            logs: state.logs,
-            deployed: state.deployed,
-            rhythm: state.rhythm,
-            joint: state.joint,
-            rollout: state.rollout,
-            restarts: state.restarts,
-            restored: state.applied,
-            version: 0,
-        };
-        for mut series in state.series {
-            series.understand(&self.settings);
-            service.add(series);
-        }
+        let service = Service::restore(state, &self.settings);
         self.series += service.series.len();
         let due_ms = service.logs.as_ref().and_then(|book| book.due_ms());
         let slot = self.enter(service);
@@ -456,170 +384,5 @@ impl Partition {
         self.index.push(name, |slot| (&services[slot].environment, &services[slot].name));
         self.services.push(service);
         slot
-    }
-}
-
-impl Service {
-    fn add(&mut self, mut series: Series) -> usize {
-        let forecasts = self.series.iter().filter(|series| series.is_forecast());
-        if series.is_forecast() && forecasts.count() >= rules::FORECASTS {
-            series.drop_rule();
-        }
-        let place = self.series.len();
-        let known = &self.series;
-        self.by_metric.push(("", &series.metric), |place| ("", &known[place].metric));
-        self.series.push(series);
-        place
-    }
-
-    fn is(&self, environment: &str, name: &str) -> bool {
-        *self.name == *name && *self.environment == *environment
-    }
-
-    fn find(&mut self, metric: &str) -> Option<usize> {
-        let series = &self.series;
-        self.by_metric.find(("", metric), |place| *series[place].metric == *metric)
-    }
-
-    /// Judges all series together, if a round of them ends with the sample that one of them is about to take.
-    fn listen_to_all(&mut self, place: usize, ts_ms: i64, settings: &Settings) -> Option<Report> {
-        if self.series.len() < joint::FEWEST {
-            return None;
-        }
-        let before_ms = self.series[place].last_ms();
-        let joint = self.joint.get_or_insert_with(|| Box::new(Joint::new(ts_ms)));
-        joint.note(&self.name, &self.series, before_ms, ts_ms, settings)
-    }
-
-    /// Compares the sample that a series has just taken with what was before a deployment.
-    fn compare(&mut self, place: usize, settings: &Settings) -> Option<Report> {
-        let rollout = self.rollout.as_mut()?;
-        let report = rollout.observe(place, &self.series[place], &self.name, settings);
-        if rollout.is_over() {
-            self.rollout = None;
-        }
-        report
-    }
-
-    /// Writes down a change of one series with all that is known beside it.
-    fn anomaly(&self, place: usize, change: &Change, ts_ms: i64) -> Anomaly {
-        let series = &self.series[place];
-        let meaning = series.meaning();
-        let episode = &change.episode;
-        let subject = explain::Subject {
-            service: &self.name,
-            metric: &series.metric,
-            meaning,
-            deployed: self.deployed.as_ref().map(|deployed| (&*deployed.version, deployed.ts_ms)),
-        };
-        Anomaly {
-            anomaly_id: AnomalyId::of_episode(
-                &self.environment,
-                &self.name,
-                &series.metric,
-                episode.started_ms,
-            ),
-            revision: episode.revision,
-            status: episode.status,
-            kind: meaning.kind,
-            environment: self.environment.to_string(),
-            service: self.name.to_string(),
-            metric: series.metric.to_string(),
-            unit: meaning.unit.to_string(),
-            severity: episode.severity,
-            evidence: episode.evidence,
-            direction: episode.direction,
-            observed: change.observed,
-            expected: change.expected,
-            started_at: from_ms(episode.started_ms),
-            observed_at: from_ms(ts_ms),
-            interval_ms: series.interval_ms(),
-            detector: DETECTOR.to_owned(),
-            explanation: explain::sentence(subject, change, ts_ms),
-            context: Context {
-                samples: series.points().collect(),
-                siblings: self.siblings(place, ts_ms),
-                logs: self.recent_logs(ts_ms),
-            },
-        }
-    }
-
-    /// Asks the rules about a sample that was just taken.
-    fn ask_rules(
-        &mut self,
-        place: usize,
-        ts_ms: i64,
-        value: f64,
-        settings: &Settings,
-        outcome: &mut Outcome,
-    ) {
-        let series = &mut self.series[place];
-        match series.ask(&self.name, value, settings) {
-            None => {}
-            Some(Answer::Report(report)) => self.tell(*report, outcome),
-            Some(Answer::Restarts(count)) => {
-                let restarts = self.restarts.get_or_insert_default();
-                restarts.add(place, ts_ms, count, series.interval_ms());
-            }
-        }
-        let Some(restarts) = &mut self.restarts else { return };
-        let report = rules::ask_restarts(restarts, &self.name, ts_ms);
-        if restarts.is_over() {
-            self.restarts = None;
-        }
-        if let Some(report) = report {
-            self.tell(report, outcome);
-        }
-    }
-
-    fn tell(&self, report: Report, outcome: &mut Outcome) {
-        let is_decision = report.is_decision;
-        outcome.add(self.report(report), is_decision);
-    }
-
-    /// Writes down what a rule reports, with all that is known beside it.
-    fn report(&self, report: Report) -> Anomaly {
-        let Report { alert, verdict, at_ms, .. } = report;
-        Anomaly {
-            anomaly_id: AnomalyId::of_episode(
-                &self.environment,
-                &self.name,
-                &report.metric,
-                alert.started_ms,
-            ),
-            revision: alert.revision,
-            status: alert.status,
-            kind: report.kind,
-            environment: self.environment.to_string(),
-            service: self.name.to_string(),
-            metric: report.metric.into(),
-            unit: report.unit.into(),
-            severity: alert.severity,
-            evidence: alert.evidence,
-            direction: verdict.direction,
-            observed: verdict.observed,
-            expected: verdict.expected,
-            started_at: from_ms(alert.started_ms),
-            observed_at: from_ms(at_ms),
-            interval_ms: report.interval_ms,
-            detector: report.detector.to_owned(),
-            explanation: report.explanation,
-            context: Context {
-                samples: report.points,
-                siblings: self.siblings(usize::MAX, at_ms),
-                logs: self.recent_logs(at_ms),
-            },
-        }
-    }
-
-    fn siblings(&self, place: usize, ts_ms: i64) -> Vec<Sibling> {
-        let others = self.series.iter().enumerate().filter(|(other, _)| *other != place);
-        others
-            .filter_map(|(_, series)| {
-                let (observed, expected) = series.latest(ts_ms)?;
-                Some(Sibling { metric: series.metric.to_string(), observed, expected })
-            })
-            .take(SIBLINGS)
-            .collect()
     }
 }

@@ -57,7 +57,7 @@ impl Rule {
     /// Returns the rule that a metric of that meaning begins with, if it has one.
     pub fn of(meaning: &Meaning) -> Option<Box<Self>> {
         Some(Box::new(match meaning.judged {
-            Judged::Normal | Judged::Ignored => return None,
+            Judged::Normal | Judged::Limit | Judged::Ignored => return None,
             Judged::Forecast => Self::Forecast(Forecast::default()),
             Judged::Expiry | Judged::ExpiresAt => Self::Expiry(Expiry::default()),
             Judged::Restarts => Self::Restarts(Witness::Count(Largest::default())),
@@ -69,7 +69,7 @@ impl Rule {
     /// Tells whether it is the rule for a metric of that meaning, which may have changed with the configuration.
     pub fn fits(&self, meaning: &Meaning) -> bool {
         match self {
-            Self::Forecast(_) => meaning.judged == Judged::Forecast,
+            Self::Forecast(_) => meaning.judged == Judged::Forecast || meaning.may_be_limited(),
             Self::Expiry(_) => matches!(meaning.judged, Judged::Expiry | Judged::ExpiresAt),
             Self::Restarts(Witness::Count(_)) => meaning.judged == Judged::Restarts,
             Self::Restarts(Witness::StartTime(_)) => meaning.judged == Judged::StartTime,

@@ -1,5 +1,7 @@
 //! One series: its last samples, its cadence, its baseline and the episode it may be in.
 
+mod limit;
+
 use serde::{Deserialize, Serialize};
 use shared::events::Severity;
 use shared::events::anomaly::{Band, Direction, Point, Status};
@@ -13,6 +15,7 @@ use crate::kept::{KEPT, Kept};
 use crate::meaning::Meaning;
 use crate::restarts::Witness;
 use crate::rules::{Answer, Asked, Rule};
+use limit::Limit;
 
 /// Distance from which a sample may turn out to have been an episode's first, in spreads.
 const STIRRING: f64 = 2.0;
@@ -86,6 +89,7 @@ pub struct Series {
     stirring: i32,
     episode: Option<Box<Episode>>,
     rule: Option<Box<Rule>>,
+    limit: Option<Box<Limit>>,
 }
 
 fn unknown() -> Meaning {
@@ -111,6 +115,7 @@ impl Series {
             recent: Recent::default(),
             stirring: 0,
             episode: None,
+            limit: None,
         }
     }
 
@@ -119,6 +124,10 @@ impl Series {
         self.meaning = Meaning::of(&self.metric, &self.unit, &settings.metrics);
         if self.rule.as_ref().is_some_and(|rule| !rule.fits(&self.meaning)) {
             self.rule = Rule::of(&self.meaning);
+        }
+        self.limit.take_if(|_| !self.meaning.may_be_limited());
+        if let Some(limit) = &self.limit {
+            self.meaning.ceiling = limit.ceiling;
         }
     }
 

@@ -7,6 +7,9 @@ use shared::events::Kind;
 
 use super::{Harm, Judged};
 
+/// Words that tell how much of a thing there may be at most.
+const LIMITS: [&str; 5] = ["limit", "limits", "max", "maximum", "capacity"];
+
 /// The entries in the order in which they count.
 static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     let table: Table =
@@ -35,6 +38,7 @@ pub(super) struct Entry {
     pub(super) ceiling: Option<f64>,
     pub(super) counter: Option<bool>,
     pub(super) judged: Option<Judged>,
+    pub(super) resource: Option<String>,
 }
 
 impl Entry {
@@ -51,6 +55,7 @@ impl Entry {
         ceiling: None,
         counter: None,
         judged: None,
+        resource: None,
     };
 
     fn fits(&self, name: &Name) -> bool {
@@ -88,6 +93,44 @@ impl Name {
     /// Tells whether one of the words is there.
     pub(super) fn has<T: AsRef<str>>(&self, any: &[T]) -> bool {
         self.words.iter().any(|word| any.iter().any(|one| one.as_ref() == word))
+    }
+
+    /// Tells whether it names how much there may be at most, and not the most that there was.
+    pub(super) fn is_limit(&self) -> bool {
+        self.has(&LIMITS) && self.used() == self.joined
+    }
+
+    /// Returns the name of a limit without the words that make it one.
+    pub(super) fn limited(&self) -> String {
+        if self.has(&LIMITS) { self.without(&LIMITS) } else { self.without(&["size", "total"]) }
+    }
+
+    /// Returns the name without the words that tell how much is in use, or left.
+    pub(super) fn used(&self) -> String {
+        self.without(&[
+            "used",
+            "usage",
+            "in_use",
+            "active",
+            "open",
+            "working_set",
+            "current",
+            "count",
+            "allocated",
+            "free",
+            "avail",
+            "available",
+            "remaining",
+        ])
+    }
+
+    /// Returns the name without some words in a row.
+    fn without(&self, phrases: &[&str]) -> String {
+        let mut rest = format!("_{}_", self.joined);
+        for phrase in phrases {
+            rest = rest.replace(&format!("_{phrase}_"), "_");
+        }
+        rest.trim_matches('_').to_owned()
     }
 
     /// Returns the last word, or nothing.

@@ -2,8 +2,8 @@
 
 use shared::events::{LogRecord, Refusal, decode};
 
-use super::{At, Book, Outcome, Partition, Service};
-use crate::logs::Scene;
+use super::{At, Outcome, Partition, Service};
+use crate::logs::{Book, Scene};
 use crate::outcome::Reason;
 use crate::sample;
 

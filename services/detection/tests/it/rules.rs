@@ -252,6 +252,89 @@ fn a_target_that_is_down_fires_and_buckets_and_limits_are_not_judged() {
     assert!(ignored.told.is_empty());
 }
 
+const POOL: &str = "db_connections_active";
+const POOL_FULL: &str = "db_connections_active:time_to_full";
+
+/// A day and a half of a pool of which 100 are usually in use, and from the 26th hour on 15 more an hour. `others` says
+/// what else is told in an hour.
+fn leak(restarts: bool, others: impl Fn(i64) -> Vec<(&'static str, f64)>) -> Watch {
+    let mut watch = Watch::new();
+    for hour in 0..36 {
+        for minute in 0..60 {
+            for (metric, value) in others(hour) {
+                watch.take(metric, value);
+            }
+            let leaked = 15.0 * (hour as f64 - 26.0 + f64::from(minute) / 60.0).max(0.0);
+            watch.watch(POOL, MINUTE_MS, MINUTE_MS, |_, noise| 100.0 + leaked + noise);
+        }
+        if restarts {
+            watch.restart();
+        }
+    }
+    watch
+}
+
+#[test]
+fn a_leak_is_foretold_against_the_limit_that_another_metric_tells() {
+    let watch = leak(false, |_| vec![("db_connections_max", 200.0)]);
+    let first = watch.firing(POOL_FULL)[0];
+    let hours = (first.observed_at.as_millisecond() - START_MS) as f64 / HOUR_MS as f64;
+    let full_at = 26.0 + 100.0 / 15.0;
+    assert!((3.0..5.0).contains(&(full_at - hours)), "at hour {hours}: {}", first.explanation);
+    assert!(first.explanation.contains(" of 200, rising "), "{}", first.explanation);
+    assert_eq!(
+        watch.told,
+        leak(true, |_| vec![("db_connections_max", 200.0)]).told,
+        "restarts change nothing"
+    );
+    // the series itself is severe where it comes close to its limit
+    assert!(watch.firing(POOL).iter().any(|one| one.explanation.contains("% of its ceiling of 200")));
+
+    let bytes = |watch: &mut Watch, left: fn(f64) -> f64| {
+        for minute in 0..(14 * 60) {
+            watch.take("node_filesystem_size_bytes", 1e12);
+            let hours = f64::from(minute) / 60.0;
+            watch.watch("node_filesystem_avail_bytes", MINUTE_MS, MINUTE_MS, |_, noise| {
+                left(hours) + 1e9 * noise
+            });
+        }
+    };
+    let mut half_full = Watch::new();
+    bytes(&mut half_full, |hours| 3.5e11 - 2e10 * (hours - 6.0).max(0.0));
+    let suspects = half_full.of("node_filesystem_avail_bytes:time_to_full");
+    assert!(
+        suspects.iter().any(|one| one.observed > 2e11),
+        "40 % of the whole, not of what was free at first"
+    );
+}
+
+#[test]
+fn a_limit_that_is_raised_clears() {
+    let watch = leak(true, |hour| vec![("db_connections_max", if hour < 31 { 200.0 } else { 2000.0 })]);
+    let told: Vec<_> = watch.of(POOL_FULL).iter().map(|one| (one.status, one.observed_at)).collect();
+    let (status, at) = told.last().unwrap();
+    assert_eq!(*status, Status::Cleared);
+    let minutes = (at.as_millisecond() - START_MS - 31 * HOUR_MS) / MINUTE_MS;
+    assert!((0..=3).contains(&minutes), "{minutes} min after");
+}
+
+#[test]
+fn what_may_not_be_the_limit_is_none() {
+    type Told = fn(i64) -> Vec<(&'static str, f64)>;
+    let limits: [(&str, Told); 6] = [
+        ("two fit", |_| vec![("db_connections_max", 200.0), ("db_connections_limit", 200.0)]),
+        ("unlimited", |_| vec![("db_connections_max", 0.0)]),
+        ("below the use", |_| vec![("db_connections_max", 90.0)]),
+        ("never stands", |hour| vec![("db_connections_max", 200.0 + (hour % 2) as f64)]),
+        ("not told any more", |hour| if hour == 0 { vec![("db_connections_max", 200.0)] } else { vec![] }),
+        ("a peak", |_| vec![("db_connections_max_used", 200.0)]),
+    ];
+    for (why, others) in limits {
+        let watch = leak(true, others);
+        assert!(watch.of(POOL_FULL).is_empty(), "{why}: {:?}", watch.of(POOL_FULL));
+    }
+}
+
 #[test]
 fn a_restart_of_detection_changes_nothing_about_what_rules_say() {
     let run = |restarts: bool| {

@@ -1,0 +1,75 @@
+//! The limit of a series that another one of its service tells: `db_connections_max` of `db_connections_active`.
+
+use serde::{Deserialize, Serialize};
+
+use super::Series;
+use crate::config::Settings;
+use crate::forecast::Forecast;
+use crate::rules::Rule;
+
+/// Part by which a use may exceed its limit, for rounding; what is exceeded by more is no limit.
+const SLACK: f64 = 0.01;
+
+/// The limit of one series.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Limit {
+    /// Place in the service of the series that tells it; nothing where several do. Follows from the series.
+    #[serde(skip)]
+    pub(crate) told_at: Option<usize>,
+    /// What it is since the last sample of the series.
+    pub(crate) ceiling: Option<f64>,
+}
+
+impl Series {
+    /// Notes that the series at a place of the service tells its limit, or that several do. Whether it is forecast when
+    /// the limit is reached depends on how many are already.
+    pub(crate) fn limit_by(&mut self, told_at: Option<usize>, may_forecast: bool) {
+        let meaning = &mut self.meaning;
+        let limit = self.limit.get_or_insert_with(|| {
+            // a guess of the catalogue counts no more
+            meaning.ceiling = None;
+            Box::new(Limit { told_at, ceiling: None })
+        });
+        limit.told_at = told_at;
+        if may_forecast && self.rule.is_none() {
+            self.rule = Some(Box::new(Rule::Forecast(Forecast::default())));
+        }
+    }
+
+    /// Returns its limit, if others tell one.
+    pub(crate) fn limit(&self) -> Option<&Limit> {
+        self.limit.as_deref()
+    }
+
+    /// Takes what is told as its limit at the moment, if it can be that of `value`.
+    pub(crate) fn limit_to(&mut self, told: Option<f64>, value: f64) {
+        if let Some(limit) = &mut self.limit {
+            limit.ceiling = told.and_then(|told| plausible(told, value));
+            self.meaning.ceiling = limit.ceiling;
+        }
+    }
+
+    /// Returns the value at which it stands, unless it has changed within its last samples or is not heard of any more.
+    pub(crate) fn standing(&self, at_ms: i64, settings: &Settings) -> Option<f64> {
+        let is_gone = at_ms.saturating_sub(self.last_ms) > settings.gone_after_ms();
+        self.samples.standing().filter(|_| !is_gone)
+    }
+}
+
+/// Returns what was told as a limit if it can be one of what is used, or left, now.
+fn plausible(told: f64, value: f64) -> Option<f64> {
+    (told > 0.0 && value <= (1.0 + SLACK) * told).then_some(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_a_limit_is_none() {
+        assert_eq!(plausible(100.0, 100.5), Some(100.0));
+        for (told, value) in [(0.0, 0.0), (-1.0, -5.0), (100.0, 102.0), (f64::NAN, 1.0)] {
+            assert_eq!(plausible(told, value), None, "{told}");
+        }
+    }
+}
