@@ -19,7 +19,9 @@ const ROUNDS: usize = 5;
 /// Services, series of each and samples of each series with which memory is measured.
 const SERVICES: usize = 100;
 const SERIES: usize = 400;
-const FILLED: i64 = 70;
+const FILLED: i64 = 160;
+/// Time between those, milliseconds: they fill three days, by when a series has learned its first hours of the week.
+const FILLED_EVERY_MS: i64 = 1_800_000;
 
 /// Measures and prints.
 pub(crate) fn measure(figures: &mut Figures) -> anyhow::Result<()> {
@@ -76,14 +78,14 @@ fn score(records: &[(Vec<u8>, i64, usize)]) -> usize {
     anomalies
 }
 
-/// Returns how much resident memory a series takes with its names, its season and its last samples; nothing where the
+/// Returns how much resident memory a series takes with its names, its seasons and its last samples; nothing where the
 /// system does not tell.
 fn footprint() -> anyhow::Result<Option<usize>> {
     let own = std::process::id();
     let Ok(before) = resident(own) else { return Ok(None) };
     let mut partition = Partition::new(0, Arc::new(Settings::default()));
     for i in 0..FILLED {
-        let ts_ms = START_MS + i * INTERVAL_MS;
+        let ts_ms = START_MS + i * FILLED_EVERY_MS;
         for service in 0..SERVICES {
             let samples: Vec<_> = (0..SERIES)
                 .map(|series| {
@@ -91,6 +93,7 @@ fn footprint() -> anyhow::Result<Option<usize>> {
                     HashMap::from([
                         ("service", serde_json::json!(format!("service-{service}"))),
                         ("metric", serde_json::json!(format!("metric_{series}"))),
+                        ("unit", serde_json::json!("ms")),
                         ("value", serde_json::json!(value)),
                         ("ts_ms", serde_json::json!(ts_ms)),
                     ])
