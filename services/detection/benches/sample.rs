@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use detection::demand::Demand;
+use detection::meaning::Metric;
 use detection::sample::{Reader, Sample};
 use detection::series::Series;
 use detection::{At, Partition, Settings};
@@ -64,7 +65,7 @@ fn sample(c: &mut Criterion) {
     group.throughput(Throughput::Elements(values.len() as u64));
     group.bench_function("observe", |b| {
         b.iter(|| {
-            let mut series = Series::new(METRIC, "ms", &settings);
+            let mut series = Series::new(Metric::new(METRIC, "ms", &settings.metrics));
             for &(ts_ms, value) in &values {
                 drop(black_box(series.observe(ts_ms, value, &Demand::default(), &settings)));
             }

@@ -219,7 +219,7 @@ fn contributors<'a>(series: &'a [Series], at_ms: i64, settings: &Settings) -> Ve
         .iter()
         .filter_map(|one| {
             let shift = harmful(one, at_ms, settings).filter(|shift| shift.abs() >= PART)?;
-            Some(Part { metric: &one.metric, kind: one.meaning().kind, shift })
+            Some(Part { metric: one.name(), kind: one.meaning().kind, shift })
         })
         .collect();
     parts.sort_by(|a, b| b.shift.abs().total_cmp(&a.shift.abs()).then(a.metric.cmp(b.metric)));

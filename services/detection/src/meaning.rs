@@ -7,6 +7,7 @@
 //! directions count.
 
 mod catalogue;
+mod metric;
 pub mod show;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,8 @@ use shared::events::Kind;
 use shared::events::anomaly::Direction;
 
 use catalogue::{Entry, Name};
+pub use metric::Metric;
+pub(crate) use metric::Metrics;
 
 /// Which way a series has to go to do harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

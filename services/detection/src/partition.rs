@@ -15,6 +15,7 @@ use crate::config::Settings;
 use crate::demand::{Census, Demand};
 use crate::index::Index;
 use crate::logs::{Clock, Phrases};
+use crate::meaning::Metrics;
 use crate::outcome::Reason;
 pub use crate::outcome::{At, Outcome};
 use crate::pace::Pace;
@@ -48,6 +49,7 @@ pub struct Partition {
     /// Service of the last sample: the next one is most often of the same.
     last: usize,
     reader: sample::Reader,
+    names: Metrics,
     series: usize,
     newest_ms: Option<i64>,
     pace: Pace,
@@ -77,6 +79,7 @@ impl Partition {
             index: Index::default(),
             last: 0,
             reader: sample::Reader::default(),
+            names: Metrics::default(),
             series: 0,
             newest_ms: None,
             pace: Pace::default(),
@@ -281,7 +284,8 @@ impl Partition {
                 return Err(Reason::SeriesLimit);
             }
             self.series += 1;
-            service.add(Series::new(&sample.metric, sample.unit(), &self.settings))
+            let metric = self.names.get(&sample.metric, sample.unit(), &self.settings.metrics);
+            service.add(Series::new(metric))
         };
         if let Some(report) = service.listen_to_all(place, sample.ts_ms, &self.settings) {
             service.tell(report, outcome);
@@ -370,7 +374,7 @@ impl Partition {
     }
 
     fn adopt(&mut self, state: ServiceState) {
-        let service = Service::restore(state, &self.settings);
+        let service = Service::restore(state, &mut self.names, &self.settings);
         self.series += service.series.len();
         let due_ms = service.logs.as_ref().and_then(|book| book.due_ms());
         let slot = self.enter(service);

@@ -121,7 +121,7 @@ impl Rollout {
             Some((Alert::follow(&mut one.alert, &verdict, began_ms)?, verdict))
         });
         let report = turn.map(|(turn, verdict)| Report {
-            metric: format!("{}:regression", series.metric).into(),
+            metric: format!("{}:regression", series.name()).into(),
             kind: series.meaning().kind,
             unit: series.meaning().unit.clone(),
             alert: turn.alert,
@@ -276,7 +276,7 @@ impl Compared {
     }
 
     fn sentence(&self, series: &Series, service: &str, at_ms: i64, status: Status) -> String {
-        let (metric, unit) = (&series.metric, &series.meaning().unit);
+        let (metric, unit) = (series.name(), &series.meaning().unit);
         let Deployed { version, ts_ms } = &self.deployed;
         let before = quantity(self.mean, unit);
         let since = time(*ts_ms, at_ms);

@@ -2,6 +2,8 @@
 
 mod limit;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use shared::events::Severity;
 use shared::events::anomaly::{Band, Direction, Point, Status};
@@ -12,7 +14,7 @@ use crate::demand::Demand;
 use crate::episode::{Certainty, Episode, Finding, LASTING, Recent, Turn};
 use crate::evidence::{Evidence, Opinion};
 use crate::kept::{KEPT, Kept};
-use crate::meaning::Meaning;
+use crate::meaning::{Meaning, Metric, Metrics};
 use crate::restarts::Witness;
 use crate::rules::{Answer, Asked, Rule};
 use limit::Limit;
@@ -70,11 +72,7 @@ pub struct Change {
 /// One series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Series {
-    /// Metric name.
-    pub metric: Box<str>,
-    unit: Box<str>,
-    #[serde(skip, default = "unknown")]
-    meaning: Meaning,
+    metric: Arc<Metric>,
     last_ms: i64,
     /// Usual distance between samples, milliseconds; 0 before the second.
     interval_ms: f64,
@@ -92,19 +90,12 @@ pub struct Series {
     limit: Option<Box<Limit>>,
 }
 
-fn unknown() -> Meaning {
-    Meaning::of("", "", &[])
-}
-
 impl Series {
     /// Begins a series; it has seen nothing yet.
-    pub fn new(metric: &str, unit: &str, settings: &Settings) -> Self {
-        let meaning = Meaning::of(metric, unit, &settings.metrics);
+    pub fn new(metric: Arc<Metric>) -> Self {
         Self {
-            metric: metric.into(),
-            unit: unit.into(),
-            rule: Rule::of(&meaning),
-            meaning,
+            rule: Rule::of(&metric.meaning),
+            metric,
             last_ms: i64::MIN,
             interval_ms: 0.0,
             intervals: 0,
@@ -120,15 +111,21 @@ impl Series {
     }
 
     /// Looks up again what the metric means, after the series was read from a snapshot.
-    pub fn understand(&mut self, settings: &Settings) {
-        self.meaning = Meaning::of(&self.metric, &self.unit, &settings.metrics);
-        if self.rule.as_ref().is_some_and(|rule| !rule.fits(&self.meaning)) {
-            self.rule = Rule::of(&self.meaning);
+    pub(crate) fn understand(&mut self, metrics: &mut Metrics, settings: &Settings) {
+        self.metric = metrics.understand(&self.metric, &settings.metrics);
+        let meaning = &self.metric.meaning;
+        if self.rule.as_ref().is_some_and(|rule| !rule.fits(meaning)) {
+            self.rule = Rule::of(meaning);
         }
-        self.limit.take_if(|_| !self.meaning.may_be_limited());
+        self.limit.take_if(|_| !meaning.may_be_limited());
         if let Some(limit) = &self.limit {
-            self.meaning.ceiling = limit.ceiling;
+            self.end_at(limit.ceiling);
         }
+    }
+
+    /// Returns the name of the metric.
+    pub fn name(&self) -> &str {
+        &self.metric.name
     }
 
     /// Takes the next sample. Returns the revision that is due, if one is, or why the sample was not used.
@@ -141,7 +138,7 @@ impl Series {
         settings: &Settings,
     ) -> Result<Option<Change>, Unused> {
         let gap_ms = self.advance(ts_ms, settings)?;
-        if !self.meaning.judged.is_by_normal() {
+        if !self.metric.meaning.judged.is_by_normal() {
             self.samples.push(ts_ms, value);
             return Ok(None);
         }
@@ -154,22 +151,23 @@ impl Series {
             }
             return Ok(None);
         }
-        let reading = self.baseline.read(value, &self.meaning);
+        let reading = self.baseline.read(value, &self.metric.meaning);
         self.recent.push(&reading);
         self.stir(&reading);
-        let local = self.recent.find(&reading, &self.meaning, demand);
+        let local = self.recent.find(&reading, &self.metric.meaning, demand);
         // of a young series that the level cannot follow, only what comes at once: the first day climbs slowly
         let is_sudden = self.stirring.abs() <= SUDDEN && !self.evidence.has_grown(ts_ms);
-        let is_proof = self.is_local(settings) || is_sudden || self.recent.is_outage(&self.meaning);
+        let is_proof = self.is_local(settings) || is_sudden || self.recent.is_outage(&self.metric.meaning);
         let local = if is_proof { local } else { local.noticed() };
         let was_certain = self.episode.as_ref().is_some_and(|episode| episode.is_certain);
         let finding = local.or_alarm(&opinion, was_certain, demand);
         let Some(mut episode) = self.episode.take().or_else(|| self.begin(finding, value)) else {
-            self.baseline.learn(&reading, &self.meaning, f64::from(settings.memory));
+            self.baseline.learn(&reading, &self.metric.meaning, f64::from(settings.memory));
             return Ok(None);
         };
-        let expected = self.baseline.band(&self.meaning);
-        let mut turn = episode.take(&reading, finding, &self.recent, &self.meaning, settings.refresh_every);
+        let expected = self.baseline.band(&self.metric.meaning);
+        let mut turn =
+            episode.take(&reading, finding, &self.recent, &self.metric.meaning, settings.refresh_every);
         if turn != Some(Turn::Recovered) && self.is_the_new_normal(&episode, settings) {
             turn = Some(episode.end(Turn::Accepted));
         }
@@ -213,8 +211,8 @@ impl Series {
         let rule = self.rule.as_mut()?;
         let asked = Asked {
             service,
-            metric: &self.metric,
-            meaning: &self.meaning,
+            metric: &self.metric.name,
+            meaning: &self.metric.meaning,
             ts_ms: self.last_ms,
             value,
             interval_ms: self.interval_ms,
@@ -242,7 +240,7 @@ impl Series {
     pub fn latest(&self, at_ms: i64) -> Option<(f64, Band)> {
         let Point { ts_ms, value } = self.samples.newest()?;
         let fresh = at_ms.saturating_sub(ts_ms) as f64 <= GAP * self.interval_ms;
-        (self.baseline.is_founded() && fresh).then(|| (value, self.baseline.band(&self.meaning)))
+        (self.baseline.is_founded() && fresh).then(|| (value, self.baseline.band(&self.metric.meaning)))
     }
 
     /// Returns how far the last few samples lie from the level, in spreads of their mean; nothing if that cannot be
@@ -257,7 +255,7 @@ impl Series {
     /// Returns the spread, and how much the likeness of neighbours adds to the variance of a mean; nothing before there
     /// is a baseline.
     pub fn scatter(&self) -> Option<(f64, f64)> {
-        self.baseline.is_founded().then(|| self.baseline.scatter(&self.meaning))
+        self.baseline.is_founded().then(|| self.baseline.scatter(&self.metric.meaning))
     }
 
     /// Returns the newest sample, as it is judged.
@@ -272,7 +270,7 @@ impl Series {
 
     /// Returns what the metric means.
     pub fn meaning(&self) -> &Meaning {
-        &self.meaning
+        &self.metric.meaning
     }
 
     /// Returns the usual distance between samples, milliseconds.
@@ -314,7 +312,7 @@ impl Series {
     /// Turns a counter into its increase per second; other values pass. Nothing comes of a counter's first value and
     /// of one that is smaller than before, which is a restart.
     fn increase(&mut self, value: f64, gap_ms: f64) -> Option<f64> {
-        if !self.meaning.counter {
+        if !self.metric.meaning.counter {
             return Some(value);
         }
         let before = self.counted.replace(value)?;
@@ -390,6 +388,6 @@ impl Series {
             return false;
         }
         let (older, newer) = (median(older), median(newer));
-        (newer - older).abs() <= step.max(self.meaning.floor(newer))
+        (newer - older).abs() <= step.max(self.metric.meaning.floor(newer))
     }
 }

@@ -11,7 +11,7 @@ use crate::explain;
 use crate::index::Index;
 use crate::joint::{self, Joint};
 use crate::logs::Book;
-use crate::meaning::Judged;
+use crate::meaning::{Judged, Metrics};
 use crate::outcome::Outcome;
 use crate::regression::Rollout;
 use crate::restarts::Restarts;
@@ -66,7 +66,7 @@ impl Service {
     }
 
     /// Goes on from a snapshot.
-    pub(super) fn restore(state: ServiceState, settings: &Settings) -> Self {
+    pub(super) fn restore(state: ServiceState, metrics: &mut Metrics, settings: &Settings) -> Self {
         let mut service = Self {
             environment: state.environment,
             name: state.name,
@@ -82,7 +82,7 @@ impl Service {
             version: 0,
         };
         for mut series in state.series {
-            series.understand(settings);
+            series.understand(metrics, settings);
             service.add(series);
         }
         service
@@ -110,7 +110,7 @@ impl Service {
         }
         let place = self.series.len();
         let known = &self.series;
-        self.by_metric.push(("", &series.metric), |place| ("", &known[place].metric));
+        self.by_metric.push(("", series.name()), |place| ("", known[place].name()));
         self.series.push(series);
         self.pair(place);
         place
@@ -151,7 +151,7 @@ impl Service {
 
     pub(super) fn find(&mut self, metric: &str) -> Option<usize> {
         let series = &self.series;
-        self.by_metric.find(("", metric), |place| *series[place].metric == *metric)
+        self.by_metric.find(("", metric), |place| series[place].name() == metric)
     }
 
     /// Judges all series together, if a round of them ends with the sample that one of them is about to take.
@@ -181,12 +181,12 @@ impl Service {
         let episode = &change.episode;
         let subject = explain::Subject {
             service: &self.name,
-            metric: &series.metric,
+            metric: series.name(),
             meaning,
             deployed: self.deployed.as_ref().map(|deployed| (&*deployed.version, deployed.ts_ms)),
         };
         Report {
-            metric: series.metric.clone(),
+            metric: series.name().into(),
             kind: meaning.kind,
             unit: meaning.unit.clone(),
             alert: Alert::from(episode),
@@ -271,11 +271,11 @@ impl Service {
 
     /// Returns the other series with what was expected of them.
     fn siblings(&self, metric: &str, ts_ms: i64) -> Vec<Sibling> {
-        let others = self.series.iter().filter(|series| *series.metric != *metric);
+        let others = self.series.iter().filter(|series| series.name() != metric);
         others
             .filter_map(|series| {
                 let (observed, expected) = series.latest(ts_ms)?;
-                Some(Sibling { metric: series.metric.to_string(), observed, expected })
+                Some(Sibling { metric: series.name().to_owned(), observed, expected })
             })
             .take(SIBLINGS)
             .collect()

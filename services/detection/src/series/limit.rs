@@ -1,5 +1,7 @@
 //! The limit of a series that another one of its service tells: `db_connections_max` of `db_connections_active`.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::Series;
@@ -24,13 +26,13 @@ impl Series {
     /// Notes that the series at a place of the service tells its limit, or that several do. Whether it is forecast when
     /// the limit is reached depends on how many are already.
     pub(crate) fn limit_by(&mut self, told_at: Option<usize>, may_forecast: bool) {
-        let meaning = &mut self.meaning;
-        let limit = self.limit.get_or_insert_with(|| {
+        if let Some(limit) = &mut self.limit {
+            limit.told_at = told_at;
+        } else {
+            self.limit = Some(Box::new(Limit { told_at, ceiling: None }));
             // a guess of the catalogue counts no more
-            meaning.ceiling = None;
-            Box::new(Limit { told_at, ceiling: None })
-        });
-        limit.told_at = told_at;
+            self.end_at(None);
+        }
         if may_forecast && self.rule.is_none() {
             self.rule = Some(Box::new(Rule::Forecast(Forecast::default())));
         }
@@ -45,7 +47,15 @@ impl Series {
     pub(crate) fn limit_to(&mut self, told: Option<f64>, value: f64) {
         if let Some(limit) = &mut self.limit {
             limit.ceiling = told.and_then(|told| plausible(told, value));
-            self.meaning.ceiling = limit.ceiling;
+            let ceiling = limit.ceiling;
+            self.end_at(ceiling);
+        }
+    }
+
+    /// Gives the series a ceiling of its own.
+    pub(super) fn end_at(&mut self, ceiling: Option<f64>) {
+        if self.metric.meaning.ceiling != ceiling {
+            Arc::make_mut(&mut self.metric).meaning.ceiling = ceiling;
         }
     }
 

@@ -3,6 +3,7 @@
 use detection::Settings;
 use detection::demand::Demand;
 use detection::joint::Joint;
+use detection::meaning::Metric;
 use detection::series::Series;
 use shared::events::anomaly::Status;
 
@@ -30,7 +31,10 @@ impl Service {
         let settings = Settings::default();
         Self {
             bases: SERVICES[service].1,
-            series: METRICS.iter().map(|(name, unit)| Series::new(name, unit, &settings)).collect(),
+            series: METRICS
+                .iter()
+                .map(|(name, unit)| Series::new(Metric::new(name, unit, &settings.metrics)))
+                .collect(),
             sources: (0..7)
                 .map(|metric| Source::new(noise, seed * 1000 + service as u64 * 7 + metric))
                 .collect(),

@@ -4,6 +4,7 @@ use std::f64::consts::TAU;
 
 use detection::Settings;
 use detection::demand::Demand;
+use detection::meaning::Metric;
 use detection::series::{Change, Series};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -138,7 +139,7 @@ pub(crate) fn quiet_within(budget: f64, noise: Noise, interval_ms: i64, samples:
         for (metric, (name, unit)) in METRICS.iter().enumerate() {
             let mut source = Source::new(noise, seed * 1000 + (service * 7 + metric) as u64);
             let mut fires = false;
-            let mut series = Series::new(name, unit, &settings);
+            let mut series = Series::new(Metric::new(name, unit, &settings.metrics));
             for i in 0..samples {
                 let ts_ms = START_MS + i * interval_ms;
                 let value = healthy(bases[metric], metric, ts_ms, &mut source);
@@ -169,7 +170,7 @@ impl Watched {
     pub(crate) fn new(metric: &str, unit: &str, noise: Noise) -> Self {
         let settings = Settings::default();
         Self {
-            series: Series::new(metric, unit, &settings),
+            series: Series::new(Metric::new(metric, unit, &settings.metrics)),
             settings,
             demand: Demand::default(),
             source: Source::new(noise, 7),
