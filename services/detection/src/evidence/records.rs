@@ -17,8 +17,8 @@ const FAST_MEMORY: f64 = 30.0;
 const LIMIT: f64 = 2.0;
 const MEAN_LIMIT: f64 = 4.0;
 /// Least deviation that counts, for each measure, in its own spreads.
-const LEAST: [f64; MEASURES] = [8.0, 8.0, 8.0, 7.0];
-const MEASURES: usize = 4;
+const LEAST: [f64; MEASURES] = [8.0, 8.0, 8.0, 7.0, 9.0];
+const MEASURES: usize = 5;
 /// Index of the mean of sixteen, which bursts hardly move.
 const MEAN_OF_SIXTEEN: usize = 2;
 /// Spread of a mean over that of one sample: of the exponentially weighted mean of 4, 16 and 8.
@@ -162,11 +162,12 @@ impl Records {
         };
         self.mean_of_16 += (limited - self.mean_of_16) / count.min(16.0);
         self.plain_mean_of_16 += (value - self.plain_mean_of_16) / count.min(16.0);
-        let season = seen.residual.map_or(0.0, |residual| {
+        let (season, sample) = seen.residual.map_or((0.0, 0.0), |residual| {
             if self.season.compare(residual, deviation, SEASON_GAIN) {
-                self.season.mean().abs() / (residual.size * 1.25).max(floor) / MEAN_SPREADS[2]
+                let spread = (residual.size * 1.25).max(floor);
+                (self.season.mean().abs() / spread / MEAN_SPREADS[2], residual.value.abs() / spread)
             } else {
-                0.0
+                (0.0, 0.0)
             }
         });
         [
@@ -174,6 +175,7 @@ impl Records {
             (self.mean_of_4 - self.level).abs() / spread / MEAN_SPREADS[0],
             (self.mean_of_16 - self.level).abs() / spread / MEAN_SPREADS[1],
             season,
+            sample,
         ]
     }
 

@@ -7,7 +7,9 @@ use detection::{At, Offsets, Outcome, Partition, Settings};
 use proptest::prelude::*;
 use shared::events::anomaly::Status;
 
-use crate::shop::{Noise, START_MS, Source};
+use crate::shop::{Noise, START_MS, Source, healthy};
+
+const HALF_HOUR_MS: i64 = 1_800_000;
 
 /// What a record holds.
 enum Input {
@@ -106,10 +108,22 @@ fn input(seed: u64) -> Vec<Input> {
 
 /// Feeds the records from `from` to `to` that the partition has not seen yet.
 fn feed(partition: &mut Partition, log: &[Input], from: Offsets, to: usize, told: &mut Told) {
+    feed_at(5_000, partition, log, from, to, told);
+}
+
+/// The same, with records of metrics that come `pace_ms` after one another.
+fn feed_at(
+    pace_ms: i64,
+    partition: &mut Partition,
+    log: &[Input],
+    from: Offsets,
+    to: usize,
+    told: &mut Told,
+) {
     // each topic counts its own offsets
     let mut next = Offsets { metrics: 0, logs: 0, deployments: 0 };
     for (place, input) in log[..to].iter().enumerate() {
-        let at = |offset: i64| At { offset, timestamp_ms: START_MS + offset * 5_000 };
+        let at = |offset: i64| At { offset, timestamp_ms: START_MS + offset * pace_ms };
         let line_at =
             |offset: i64| At { offset, timestamp_ms: START_MS + 400 * 10_000 + 1000 * place as i64 };
         let mut outcome = Outcome::default();
@@ -143,41 +157,72 @@ fn feed(partition: &mut Partition, log: &[Input], from: Offsets, to: usize, told
     }
 }
 
+/// Writes four weeks of half hours of a service that follows the week, with a fault now and then.
+fn weeks(seed: u64) -> Vec<Input> {
+    let mut source = Source::new(Noise::Weekly, seed);
+    let mut log = Vec::new();
+    for i in 0..28 * 48 {
+        let ts_ms = START_MS + i * HALF_HOUR_MS;
+        let surge = if i % 151 > 145 { 8.0 } else { 1.0 };
+        let rate = surge * healthy(80.0, 0, ts_ms, &mut source);
+        log.push(Input::Metrics(format!(
+            r#"{{"service":"shop","metric":"request_rate","value":{rate},"ts_ms":{ts_ms}}}"#
+        )));
+    }
+    log
+}
+
+/// Where a snapshot is taken, how many of its records are written, and how far the log is read before the crash.
+type Life = (f64, usize, f64);
+
+fn lives() -> impl Strategy<Value = Vec<Life>> {
+    prop::collection::vec((0.0_f64..1.0, 0_usize..=4, 0.0_f64..0.3), 1..5)
+}
+
+/// Reads a log in one life, and in several with a crash at the end of each; returns what was told by the one and by the
+/// others.
+fn live(log: &[Input], pace_ms: i64, lives: &[Life]) -> (Told, Told) {
+    let settings = Arc::new(Settings::default());
+    let (mut whole, mut told) = (Told::new(), Told::new());
+    let mut only = Partition::new(3, settings.clone());
+    feed_at(pace_ms, &mut only, log, Offsets::default(), log.len(), &mut whole);
+
+    let mut state: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let restore = |state: &BTreeMap<String, Vec<u8>>| {
+        let records = state.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
+        let restored = Partition::restore(3, settings.clone(), records);
+        assert!(restored.refused.is_empty());
+        restored
+    };
+    for &(snapshot_at, written, further) in lives {
+        let mut life = restore(&state);
+        let place = |part: f64| (part.min(1.0) * log.len() as f64) as usize;
+        feed_at(pace_ms, &mut life.partition, log, life.resume, place(snapshot_at), &mut told);
+        let snapshot = life.partition.snapshot();
+        let written = snapshot.records.iter().take(written);
+        state.extend(written.map(|record| (record.key.clone(), record.value.clone())));
+        let seen = life.partition.applied();
+        feed_at(pace_ms, &mut life.partition, log, seen, place(snapshot_at + further), &mut told);
+    }
+    let mut last = restore(&state);
+    feed_at(pace_ms, &mut last.partition, log, last.resume, log.len(), &mut told);
+    (whole, told)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn crashes_anywhere_change_no_byte(
-        seed in 0_u64..1000,
-        // where a snapshot is taken, how many of its records are written, and how far the log is read before the crash
-        lives in prop::collection::vec((0.0_f64..1.0, 0_usize..=4, 0.0_f64..0.3), 1..5),
-    ) {
-        let log = input(seed);
-        let settings = Arc::new(Settings::default());
-        let mut whole = Told::new();
-        feed(&mut Partition::new(3, settings.clone()), &log, Offsets::default(), log.len(), &mut whole);
+    fn crashes_anywhere_change_no_byte(seed in 0_u64..1000, lives in lives()) {
+        let (whole, told) = live(&input(seed), 5_000, &lives);
         prop_assert!(whole.len() > 10);
+        prop_assert_eq!(told, whole);
+    }
 
-        let mut state: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        let mut told = Told::new();
-        let restore = |state: &BTreeMap<String, Vec<u8>>| {
-            let records = state.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
-            let restored = Partition::restore(3, settings.clone(), records);
-            assert!(restored.refused.is_empty());
-            restored
-        };
-        for (snapshot_at, written, further) in lives {
-            let mut life = restore(&state);
-            let place = |part: f64| (part.min(1.0) * log.len() as f64) as usize;
-            feed(&mut life.partition, &log, life.resume, place(snapshot_at), &mut told);
-            let snapshot = life.partition.snapshot();
-            let written = snapshot.records.iter().take(written);
-            state.extend(written.map(|record| (record.key.clone(), record.value.clone())));
-            let seen = life.partition.applied();
-            feed(&mut life.partition, &log, seen, place(snapshot_at + further), &mut told);
-        }
-        let mut last = restore(&state);
-        feed(&mut last.partition, &log, last.resume, log.len(), &mut told);
+    #[test]
+    fn crashes_in_any_week_change_no_byte(seed in 0_u64..1000, lives in lives()) {
+        let (whole, told) = live(&weeks(seed), HALF_HOUR_MS, &lives);
+        prop_assert!(whole.len() > 10);
         prop_assert_eq!(told, whole);
     }
 }
