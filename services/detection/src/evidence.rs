@@ -165,8 +165,13 @@ impl Evidence {
     }
 
     /// Tells whether enough of the past is known at a time to raise alarms.
-    pub fn has_grown(&self, ts_ms: i64) -> bool {
+    fn has_grown(&self, ts_ms: i64) -> bool {
         ts_ms.saturating_sub(self.first_ms) >= GROWN_MS
+    }
+
+    /// Tells whether at that time it would also see a record broken: whether it is to be relied on alone.
+    pub fn is_complete(&self, ts_ms: i64) -> bool {
+        self.has_grown(ts_ms) && self.seen >= records::WARM
     }
 
     fn measure(&mut self, ts_ms: i64, value: f64, residual: Option<season::Residual>) -> Measured {

@@ -8,7 +8,7 @@ use super::season::{Against, Residual};
 use crate::baseline::TO_SPREAD;
 
 /// Samples before records count; from this one on they are kept.
-const WARM: u32 = 200;
+pub(super) const WARM: u32 = 200;
 const SETTLED: u32 = 20;
 /// Memory of the level, and of the fast level that takes over when an episode lasts.
 const MEMORY: f64 = 1000.0;

@@ -157,14 +157,15 @@ fn feed_at(
     }
 }
 
-/// Writes four weeks of half hours of a service that follows the week, with a fault now and then.
+/// Writes four weeks of half hours of a service that follows the week, and has too much traffic now and then.
 fn weeks(seed: u64) -> Vec<Input> {
     let mut source = Source::new(Noise::Weekly, seed);
     let mut log = Vec::new();
     for i in 0..28 * 48 {
         let ts_ms = START_MS + i * HALF_HOUR_MS;
-        let surge = if i % 151 > 145 { 8.0 } else { 1.0 };
-        let rate = surge * healthy(80.0, 0, ts_ms, &mut source);
+        // ever more, for what it has done before is nothing new
+        let load = if i < 300 || i % 97 < 94 { 1.0 } else { (i / 97) as f64 };
+        let rate = load * healthy(80.0, 0, ts_ms, &mut source);
         log.push(Input::Metrics(format!(
             r#"{{"service":"shop","metric":"request_rate","value":{rate},"ts_ms":{ts_ms}}}"#
         )));
@@ -222,7 +223,7 @@ proptest! {
     #[test]
     fn crashes_in_any_week_change_no_byte(seed in 0_u64..1000, lives in lives()) {
         let (whole, told) = live(&weeks(seed), HALF_HOUR_MS, &lives);
-        prop_assert!(whole.len() > 10);
+        prop_assert!(whole.len() > 4);
         prop_assert_eq!(told, whole);
     }
 }
