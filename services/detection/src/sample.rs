@@ -12,7 +12,7 @@ use shared::events::{MAX_PAYLOAD, Refusal};
 use plain::Plain;
 
 /// Largest magnitude that is believed; beyond it sums could overflow.
-const MAGNITUDE: f64 = 1e100;
+const MAGNITUDE: f64 = 1e30;
 
 /// The year 2000. An earlier time is a clock that was never set, or seconds taken for milliseconds; as the first sample
 /// of a series it would be taken for its normal.

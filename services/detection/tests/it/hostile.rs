@@ -111,16 +111,21 @@ fn junk_between_samples_changes_nothing() {
 
 #[test]
 fn the_largest_numbers_leave_finite_anomalies() {
-    let mut partition = Partition::new(0, Arc::default());
-    let mut told = 0;
-    for i in 0..600 {
-        let value = if i % 7 < 3 && i > 100 { 1e100 } else { -1e100 + f64::from(i % 3) * 1e99 };
-        let outcome =
-            partition.metrics(&sample("user", "m", value, START_MS + i64::from(i) * 1000), at(i64::from(i)));
-        for anomaly in &outcome.anomalies {
-            shared::events::encode(anomaly).unwrap();
-            told += 1;
+    // seconds, and half hours for two weeks, in which its seasons are learned
+    for interval_ms in [1000, 1_800_000] {
+        let mut partition = Partition::new(0, Arc::default());
+        let mut told = 0;
+        for i in 0..700 {
+            let value = if i % 7 < 3 && i > 100 { 1e30 } else { -1e30 + (i % 3) as f64 * 1e29 };
+            let ts_ms = START_MS + i * interval_ms;
+            let at = At { offset: i, timestamp_ms: ts_ms };
+            let outcome = partition.metrics(&sample("user", "m", value, ts_ms), at);
+            assert_eq!(outcome.used, 1);
+            for anomaly in &outcome.anomalies {
+                shared::events::encode(anomaly).unwrap();
+                told += 1;
+            }
         }
+        assert!(told > 0, "{interval_ms} ms");
     }
-    assert!(told > 0);
 }
