@@ -38,6 +38,9 @@ const RANKED: u32 = 100;
 const SUMMED: u32 = 150;
 /// Age of a series from which on its past counts, milliseconds: each time of day has been seen twice by then.
 const GROWN_MS: i64 = 2 * 86_400_000;
+/// Age until which a record may be the first weekend, milliseconds, and how much farther it has to go to fire.
+const FIRST_WEEK_MS: i64 = 8 * 86_400_000;
+const FIRST_WEEK: f64 = 1.2;
 /// Memory of the level, in samples.
 const MEMORY: f64 = 3000.0;
 /// Least spread, as a part of the level.
@@ -146,6 +149,8 @@ impl Evidence {
         let haste = if index > 0 { (FIVE_MINUTES_MS / interval_ms.max(1000.0)).log10() } else { 0.0 };
         let residual = self.season.residual(ts_ms, value);
         let record = self.records.broken(Seen { value, before: self.before, residual, index, haste });
+        let is_new = ts_ms.saturating_sub(self.first_ms) < FIRST_WEEK_MS;
+        let record = record.map(|beyond| if is_new { beyond / FIRST_WEEK } else { beyond });
         let measured = self.measure(ts_ms, value, residual);
         let rarity = self.rank(measured.scores);
         self.latch(measured.effect);

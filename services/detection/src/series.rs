@@ -156,8 +156,10 @@ impl Series {
         self.stir(&reading);
         let local = self.recent.find(&reading, &self.metric.meaning, demand);
         // of a young series that the level cannot follow, only what comes at once: the first day climbs slowly
-        let is_sudden = self.stirring.abs() <= SUDDEN && !self.evidence.is_complete(ts_ms);
-        let is_proof = self.is_local(settings) || is_sudden || self.recent.is_outage(&self.metric.meaning);
+        let is_sudden = self.stirring.abs() <= SUDDEN && reading.novelty >= LASTING;
+        let is_proof = self.is_local(settings)
+            || is_sudden && !self.evidence.is_complete(ts_ms)
+            || self.recent.is_outage(&self.metric.meaning);
         let local = if is_proof { local } else { local.noticed() };
         let was_certain = self.episode.as_ref().is_some_and(|episode| episode.is_certain);
         let finding = local.or_alarm(&opinion, was_certain, demand);
