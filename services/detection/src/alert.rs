@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use shared::events::anomaly::{Band, Direction, Point, Status};
 use shared::events::{Kind, Severity};
 
-use crate::episode::{Certainty, Episode};
+use crate::certainty::Certainty;
+use crate::episode::Episode;
 
 /// What a rule makes of the present moment.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -7,14 +7,14 @@ use shared::events::anomaly::{Band, Direction};
 
 use crate::meaning::Meaning;
 use crate::ramp::Ramp;
+use crate::reach::{BLOCK, Reach};
+use crate::robust::{TO_SPREAD, median};
 
 /// Half width of the expected band, in spreads. A series is back when it stays inside.
 pub const BAND: f64 = 3.5;
 /// Distance at which a sample is noticed, in spreads, unless the series' own noise has reached further.
 pub const NOTICED: f64 = 6.0;
 
-/// Mean absolute deviation to standard deviation of a normal distribution, sqrt(pi / 2).
-pub(crate) const TO_SPREAD: f64 = 1.2533;
 /// Median absolute deviation to standard deviation of a normal distribution.
 const MAD_TO_SPREAD: f64 = 1.4826;
 /// Farthest a sample may pull the level, in spreads.
@@ -37,9 +37,6 @@ const REACH_MARGIN: f64 = 1.3;
 const REACH_LIMIT: f64 = 11.5;
 /// Samples after which half of a reach is forgotten.
 const REACH_HALF_LIFE: f64 = 2000.0;
-/// Samples of a block: what is seen enters the reach one to two blocks later, so that a ramp cannot raise the bar
-/// that it has to pass.
-const BLOCK: u32 = 64;
 /// Part of the level that is lost where something is gone, and part below which it has never been gone before.
 const GONE: f64 = 0.95;
 const NEVER_GONE: f64 = 0.9;
@@ -76,14 +73,6 @@ pub struct Reading {
     lost: f64,
     /// Whether next to nothing is left, which has never been so before.
     pub is_gone: bool,
-}
-
-/// How far the noise reaches on one side, in spreads.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Reach {
-    far: f32,
-    block: f32,
-    before: f32,
 }
 
 /// The normal of one series.
@@ -187,7 +176,7 @@ impl Baseline {
             level: self.level,
             direction,
             distance,
-            novelty: distance * NOTICED / reach.bar(),
+            novelty: distance * NOTICED / bar(reach),
             steepness: self.ramp.steepness(ramp),
             shift: self.shift(),
             lost,
@@ -330,36 +319,7 @@ impl Baseline {
     }
 }
 
-impl Reach {
-    /// Returns how far it went.
-    pub(crate) fn far(self) -> f64 {
-        f64::from(self.far)
-    }
-
-    /// Takes how far one sample of noise went. What a block brings counts when the next one is over, and half of it is
-    /// forgotten after `half_life` samples.
-    pub(crate) fn take(&mut self, distance: f64, ends: bool, half_life: f64) {
-        self.block = self.block.max(distance as f32);
-        if ends {
-            let kept = 0.5_f64.powf(f64::from(BLOCK) / half_life);
-            self.far = ((self.far() * kept) as f32).max(self.before);
-            self.before = self.block;
-            self.block = 0.0;
-        }
-    }
-
-    /// Makes it reach at least so far, now.
-    pub(crate) fn raise(&mut self, distance: f64) {
-        self.far = self.far.max(distance as f32);
-    }
-
-    fn bar(self) -> f64 {
-        (REACH_MARGIN * self.far()).max(NOTICED)
-    }
-}
-
-/// Returns the median (the upper one of an even number), reordering the values. The slice must not be empty.
-pub(crate) fn median(values: &mut [f64]) -> f64 {
-    let middle = values.len() / 2;
-    *values.select_nth_unstable_by(middle, f64::total_cmp).1
+/// Returns the distance from which on a sample is novel where noise has reached so far.
+fn bar(reach: Reach) -> f64 {
+    (REACH_MARGIN * reach.far()).max(NOTICED)
 }

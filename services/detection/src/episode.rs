@@ -5,6 +5,7 @@ use shared::events::anomaly::{Direction, Status};
 use shared::events::{Kind, Severity};
 
 use crate::baseline::{BAND, NOTICED, Reading};
+use crate::certainty::{Certainty, EVIDENCE_LIMIT, nats};
 use crate::demand::Demand;
 use crate::evidence::Opinion;
 use crate::meaning::{Harm, Meaning};
@@ -17,12 +18,6 @@ const OUTSIDE: f64 = 2.0;
 const SHIFTED: f64 = 9.0;
 /// Part of that which is noticed: what creeps must not teach the level to follow it.
 const SHIFTING: f64 = LASTING * 7.0 / SHIFTED;
-/// Distance below which noise explains everything, in spreads.
-const NOISE: f64 = 3.0;
-/// Most that a series may say for itself, in nats.
-pub const EVIDENCE_LIMIT: f64 = 6.0;
-/// Most that a deviation may say which has not lasted, or which harms nobody.
-const SUSPECT_LIMIT: f64 = 3.0;
 /// Samples in a row with next to nothing left that are an outage, however restless the series is.
 const OUTAGE: u8 = 3;
 /// Samples in a row inside the band after which an episode is over.
@@ -30,24 +25,6 @@ pub const CALM: u8 = 3;
 /// Farthest the mean of those samples may lie from the level, in spreads: three samples just inside the band are no
 /// recovery.
 const CALM_MEAN: f64 = 2.0;
-
-/// How sure it is that a series is not as it always was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Certainty {
-    /// Noise.
-    Normal,
-    /// Noticed: not lasting yet, or proved by nothing else.
-    Noticed,
-    /// Lasting, or so rare that the budget of alarms allows it. Fires where it harms.
-    Certain,
-}
-
-impl Certainty {
-    /// Returns the most that what is so certain may say, in nats.
-    pub fn limit(self) -> f64 {
-        if self == Self::Certain { EVIDENCE_LIMIT } else { SUSPECT_LIMIT }
-    }
-}
 
 /// What a sample amounts to, given those before it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -146,13 +123,6 @@ impl Recent {
         };
         Finding { certainty, nats, direction, may_fire: strongest >= LASTING * demand.strictness }
     }
-}
-
-/// Returns the evidence of a deviation of `z` spreads: nothing below 3, then 1 + 1.5 ln(z / 3), at most 6.
-///
-/// The logarithm instead of the normal distribution's square because the tails of real noise are heavy.
-pub fn nats(z: f64) -> f64 {
-    if z <= NOISE { 0.0 } else { (1.0 + 1.5 * (z / NOISE).ln()).min(EVIDENCE_LIMIT) }
 }
 
 fn sign(direction: Direction) -> f64 {
@@ -255,7 +225,7 @@ impl Episode {
                 self.evidence = self.evidence.max(finding.nats);
             }
             // never loud, however far it goes
-            _ => self.evidence = self.evidence.max(finding.nats.min(SUSPECT_LIMIT)),
+            _ => self.evidence = self.evidence.max(finding.nats.min(Certainty::Noticed.limit())),
         }
         self.is_certain |= finding.certainty == Certainty::Certain;
         let outward = |value: f64| (value - reading.level) * sign(self.direction);

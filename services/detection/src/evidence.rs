@@ -17,8 +17,8 @@ mod week;
 use serde::{Deserialize, Serialize};
 use shared::events::anomaly::Direction;
 
-use crate::baseline::TO_SPREAD;
-use crate::episode::{EVIDENCE_LIMIT, nats};
+use crate::certainty::{EVIDENCE_LIMIT, nats};
+use crate::robust::TO_SPREAD;
 use budget::{Budget, Claim};
 use hours::Hours;
 use rank::{Past, Ranks, Scale};

@@ -9,10 +9,10 @@ use shared::events::Severity;
 use shared::events::anomaly::{Band, Direction, Point, Status};
 
 use crate::alert::{Alert, Turn, Verdict};
+use crate::certainty::Certainty;
 use crate::config::Settings;
-use crate::episode::Certainty;
-use crate::explain;
 use crate::meaning::Judged;
+use crate::words;
 
 /// Name and version of the rule.
 pub const DETECTOR: &str = "expiry/1";
@@ -122,7 +122,7 @@ impl Look {
     /// Says in one sentence what it came to.
     pub fn sentence(&self, service: &str, metric: &str, ts_ms: i64) -> String {
         let end = from_ms(self.end_ms).strftime("%F %H:%M UTC");
-        let away = explain::duration((self.end_ms - ts_ms).abs());
+        let away = words::duration((self.end_ms - ts_ms).abs());
         let bar = self.bar_days;
         if self.turn.alert.status == Status::Cleared {
             return format!(

@@ -1,17 +1,13 @@
 //! One sentence per anomaly: what was seen, what was expected, since when, why it counts.
 
-use shared::clock::from_ms;
 use shared::events::Kind;
 use shared::events::anomaly::{Direction, Status};
-use shared::figures::number;
 
 use crate::baseline::NOTICED;
 use crate::episode::{CALM, Turn};
 use crate::meaning::Meaning;
 use crate::series::Change;
-
-/// A deployment that is this close before an episode is mentioned, milliseconds.
-const DEPLOYMENT_MS: i64 = 3_600_000;
+use crate::words::{after_deployment, duration, quantity, range, time};
 
 /// What the sentence is about.
 #[derive(Debug, Clone, Copy)]
@@ -67,15 +63,6 @@ pub fn sentence(subject: Subject<'_>, change: &Change, observed_ms: i64) -> Stri
     }
 }
 
-/// Returns a clause on the deployment that came shortly before what began at `started_ms`, or nothing.
-pub(crate) fn after_deployment(deployed: Option<(&str, i64)>, started_ms: i64) -> String {
-    deployed
-        .map(|(version, at_ms)| (version, started_ms.saturating_sub(at_ms)))
-        .filter(|(_, before)| (0..=DEPLOYMENT_MS).contains(before))
-        .map(|(version, before)| format!("; version {version} was deployed {} before", duration(before)))
-        .unwrap_or_default()
-}
-
 /// Says why a deviation counts, in the words that fit it best.
 fn reason(change: &Change, meaning: &Meaning) -> String {
     let (value, level) = (change.observed, change.expected.center);
@@ -109,50 +96,5 @@ fn reason(change: &Change, meaning: &Meaning) -> String {
         } else {
             format!("{:.1} times its usual spread {side} its level", change.distance)
         }
-    }
-}
-
-/// Writes a value with its unit.
-pub(crate) fn quantity(value: f64, unit: &str) -> String {
-    match unit {
-        "" | "1" => number(value),
-        unit => format!("{} {unit}", number(value)),
-    }
-}
-
-fn range(lower: f64, upper: f64, unit: &str) -> String {
-    let (from, to) = (number(lower), number(upper));
-    if from == to { quantity(lower, unit) } else { format!("{from} to {}", quantity(upper, unit)) }
-}
-
-/// Writes a time of day, with the date where it is not the day of `now_ms`.
-pub(crate) fn time(ms: i64, now_ms: i64) -> String {
-    let (then, now) = (from_ms(ms), from_ms(now_ms));
-    let same_day = then.strftime("%F").to_string() == now.strftime("%F").to_string();
-    let format = if same_day { "%H:%M:%S UTC" } else { "%F %H:%M:%S UTC" };
-    then.strftime(format).to_string()
-}
-
-/// Writes how long something took, roughly.
-pub(crate) fn duration(ms: i64) -> String {
-    let seconds = ms.max(0) / 1000;
-    match seconds {
-        ..=119 => format!("{seconds} s"),
-        120..7200 => format!("{} min", (seconds + 30) / 60),
-        7200..172_800 => format!("{} h", (seconds + 1800) / 3600),
-        _ => format!("{} days", (seconds + 43_200) / 86_400),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_and_times_read_well() {
-        assert_eq!([duration(45_000), duration(240_000), duration(7_200_000)], ["45 s", "4 min", "2 h"]);
-        let noon = 1_750_000_000_000;
-        assert_eq!(time(noon, noon), "15:06:40 UTC");
-        assert_eq!(time(noon, noon + 86_400_000), "2025-06-15 15:06:40 UTC");
     }
 }

@@ -16,7 +16,7 @@ use shared::events::{Kind, Severity};
 use shared::figures;
 
 use crate::alert::{Alert, Turn, Verdict};
-use crate::episode::Certainty;
+use crate::certainty::Certainty;
 use crate::meaning::{Harm, Meaning};
 use trend::{BUCKETS, Line, Trend};
 
@@ -280,7 +280,7 @@ impl Look {
         if self.turn.alert.status == Status::Cleared {
             return format!(
                 "{metric} of {service} is {observed} and no longer about to be {full}; it had been since {}",
-                crate::explain::time(self.turn.alert.started_ms, ts_ms)
+                crate::words::time(self.turn.alert.started_ms, ts_ms)
             );
         }
         let Some(found) = &self.found else {

@@ -10,11 +10,11 @@ use shared::events::{Kind, Severity};
 
 use crate::alert::{Alert, Report, Turn, Verdict};
 use crate::baseline::Baseline;
+use crate::certainty::{Certainty, nats};
 use crate::config::Settings;
-use crate::episode::{Certainty, nats};
-use crate::explain::{duration, time};
 use crate::meaning::{Harm, Judged, Meaning};
 use crate::series::Series;
+use crate::words::{duration, time};
 
 /// Name of what is watched.
 const METRIC: &str = "joint";

@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod baseline;
+pub mod certainty;
 mod command;
 pub mod config;
 pub mod demand;
@@ -21,9 +22,11 @@ pub mod outcome;
 pub mod pace;
 pub mod partition;
 mod ramp;
+mod reach;
 pub mod regression;
 pub mod replay;
 pub mod restarts;
+mod robust;
 pub mod rules;
 pub mod sample;
 pub mod series;
@@ -31,6 +34,7 @@ pub mod silence;
 pub mod snapshot;
 pub mod task;
 pub mod tune;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -19,12 +19,12 @@ use crate::meaning::Metrics;
 use crate::outcome::Reason;
 pub use crate::outcome::{At, Outcome};
 use crate::pace::Pace;
-use crate::regression::Rollout;
+use crate::regression::{Deployed, Rollout};
 use crate::sample::{self, Sample};
 use crate::series::Series;
 use crate::silence::Due;
-use crate::snapshot::{Deployed, PartitionState, ServiceState};
 pub use crate::snapshot::{Offsets, Record, Snapshot, Version};
+use crate::snapshot::{PartitionState, ServiceState};
 use service::Service;
 
 /// What a restored partition needs from its caller.

@@ -7,7 +7,8 @@
 use serde::{Deserialize, Serialize};
 use shared::events::anomaly::Direction;
 
-use crate::baseline::{Reach, TO_SPREAD};
+use crate::reach::Reach;
+use crate::robust::TO_SPREAD;
 
 /// Samples of a ramp.
 const SAMPLES: usize = 5;

@@ -9,13 +9,13 @@ use shared::events::anomaly::{Band, Direction, Point, Status};
 use shared::events::{Kind, Severity};
 
 use crate::alert::{Alert, Report, Verdict};
-use crate::baseline::{BAND, TO_SPREAD, median};
+use crate::baseline::BAND;
+use crate::certainty::{Certainty, nats};
 use crate::config::Settings;
-use crate::episode::{Certainty, nats};
-use crate::explain::{quantity, time};
 use crate::meaning::Harm;
+use crate::robust::{TO_SPREAD, median};
 use crate::series::Series;
-use crate::snapshot::Deployed;
+use crate::words::{quantity, time};
 
 /// Name and version of the rule.
 pub const DETECTOR: &str = "regression/1";
@@ -41,6 +41,15 @@ const LIMIT: f64 = 4.0;
 const RECENT: f64 = 0.125;
 /// Samples in a row whose recent mean has come back half of the way, after which it is over.
 const CALM: u32 = 12;
+
+/// A service's last deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// Version.
+    pub version: Box<str>,
+    /// Event time, milliseconds.
+    pub ts_ms: i64,
+}
 
 /// The comparisons of one service.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use shared::events::Severity;
 use shared::events::anomaly::{Band, Direction, Point, Status};
 
 use crate::alert::{Alert, Turn, Verdict};
-use crate::episode::Certainty;
-use crate::explain;
+use crate::certainty::Certainty;
+use crate::words;
 
 /// Name and version of the rule.
 pub const DETECTOR: &str = "restarts/1";
@@ -214,8 +214,8 @@ impl Restarts {
 impl Look {
     /// Says in one sentence what it came to.
     pub fn sentence(&self, service: &str) -> String {
-        let (window, alert) = (explain::duration(self.window_ms), &self.turn.alert);
-        let since = explain::time(alert.started_ms, self.at_ms);
+        let (window, alert) = (words::duration(self.window_ms), &self.turn.alert);
+        let since = words::time(alert.started_ms, self.at_ms);
         match (alert.status, self.points.len()) {
             (Status::Cleared, _) => {
                 format!("{service} has not been restarted for {window}; it had begun at {since}")

@@ -8,14 +8,16 @@ use serde::{Deserialize, Serialize};
 use shared::events::Severity;
 use shared::events::anomaly::{Band, Direction, Point, Status};
 
-use crate::baseline::{Baseline, Reading, median};
+use crate::baseline::{Baseline, Reading};
+use crate::certainty::Certainty;
 use crate::config::Settings;
 use crate::demand::Demand;
-use crate::episode::{Certainty, Episode, Finding, LASTING, Recent, Turn};
+use crate::episode::{Episode, Finding, LASTING, Recent, Turn};
 use crate::evidence::{Evidence, Opinion};
 use crate::kept::{KEPT, Kept};
 use crate::meaning::{Meaning, Metric, Metrics};
 use crate::restarts::Witness;
+use crate::robust::median;
 use crate::rules::{Answer, Asked, Rule};
 use limit::Limit;
 

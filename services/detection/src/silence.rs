@@ -9,10 +9,10 @@ use shared::events::anomaly::{Band, Direction};
 use shared::events::{Kind, Severity};
 
 use crate::alert::{Alert, Report, Turn, Verdict};
+use crate::certainty::Certainty;
 use crate::config::Settings;
-use crate::episode::Certainty;
-use crate::explain::{duration, time};
 use crate::pace::Moment;
+use crate::words::{duration, time};
 
 /// Name of what is watched.
 const METRIC: &str = "silence";

@@ -11,7 +11,7 @@ use crate::demand::Census;
 use crate::joint::Joint;
 use crate::logs::{Book, Clock};
 use crate::pace::Pace;
-use crate::regression::Rollout;
+use crate::regression::{Deployed, Rollout};
 use crate::restarts::Restarts;
 use crate::series::Series;
 use crate::silence::Rhythm;
@@ -70,15 +70,6 @@ pub struct Snapshot {
 /// How far a partition has come, in records that were taken in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub(crate) u64);
-
-/// A service's last deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deployed {
-    /// Version.
-    pub version: Box<str>,
-    /// Event time, milliseconds.
-    pub ts_ms: i64,
-}
 
 /// The partition itself.
 #[derive(Debug, Serialize, Deserialize)]

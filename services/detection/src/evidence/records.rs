@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::floor;
 use super::season::{Against, Residual};
-use crate::baseline::TO_SPREAD;
+use crate::robust::TO_SPREAD;
 
 /// Samples before records count; from this one on they are kept.
 pub(super) const WARM: u32 = 200;

@@ -49,7 +49,7 @@ impl Week {
     pub(super) fn new(half: u32, size: f64) -> Self {
         Self {
             added: [UNSEEN; HOURS],
-            step: (size / STEPS) as f32,
+            step: ((size / STEPS) as f32).max(f32::MIN_POSITIVE),
             size: 0.0,
             without: 0.0,
             with: 0.0,
@@ -108,7 +108,7 @@ impl Week {
         let explained = self.tried >= ENOUGH && f64::from(self.with) < GAIN * f64::from(self.without);
         self.helps = Some(explained);
         (self.without, self.with, self.tried) = (0.0, 0.0, 0);
-        self.ends += HALVES * (1 + (half - self.ends) / HALVES);
+        self.ends = self.ends.saturating_add((1 + (half - self.ends) / HALVES).saturating_mul(HALVES));
     }
 }
 
@@ -158,6 +158,14 @@ mod tests {
     fn what_does_not_fit_makes_the_steps_coarser() {
         let weeks = live(4, |hour| if hour < 24 { 900.0 } else { 0.0 });
         assert!(weeks[3].0 > 0 && weeks[3].1 < 9.0, "{weeks:?}");
+    }
+
+    #[test]
+    fn the_end_of_time_ends_no_week() {
+        let mut week = Week::new(0, f64::MIN_POSITIVE);
+        week.learn(u32::MAX, f64::from(f32::MAX));
+        assert_eq!(week.residual(u32::MAX, 1.0, 1.0), None);
+        assert_eq!(week.residual(u32::MAX, 1.0, 1.0), None);
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Trend {
         for (place, slope) in slopes.iter_mut().zip(pairs) {
             *place = slope;
         }
-        let slope = crate::baseline::median(&mut slopes);
+        let slope = crate::robust::median(&mut slopes);
         let newest = f64::from(self.buckets.back()?.0);
         let mut ends = [0.0; BUCKETS];
         for (place, (t, x)) in ends.iter_mut().zip(times_values()) {
@@ -163,7 +163,7 @@ impl Trend {
         }
         Some(Line {
             slope: slope / width_ms as f64,
-            level: crate::baseline::median(&mut ends),
+            level: crate::robust::median(&mut ends),
             certainty: (f64::from(self.signs) - 1.0) / VARIANCE.sqrt(),
         })
     }

@@ -12,7 +12,7 @@ use super::critical::Phrases;
 use super::template::{Template, shortened};
 use super::watch::{End, Moment, Told, Which};
 use crate::alert::Report;
-use crate::explain::{after_deployment, duration, time};
+use crate::words::{after_deployment, duration, time};
 
 /// Name and version of the detector, as anomalies carry it.
 const DETECTOR: &str = "logs/1";

@@ -7,7 +7,7 @@ use shared::events::raw::Level;
 
 use super::rate::{Bar, Lesson, Rate, Score};
 use crate::alert::{Alert, Verdict};
-use crate::episode::{Certainty, EVIDENCE_LIMIT};
+use crate::certainty::{Certainty, EVIDENCE_LIMIT};
 use crate::kept::Kept;
 
 /// Quiet windows after which an alert is over.

@@ -5,20 +5,20 @@ use shared::events::anomaly::{Anomaly, Context, Sibling};
 use shared::ids::AnomalyId;
 
 use crate::alert::{Alert, Report, Verdict};
+use crate::certainty::Certainty;
 use crate::config::Settings;
-use crate::episode::Certainty;
 use crate::explain;
 use crate::index::Index;
 use crate::joint::{self, Joint};
 use crate::logs::Book;
 use crate::meaning::{Judged, Metrics};
 use crate::outcome::Outcome;
-use crate::regression::Rollout;
+use crate::regression::{Deployed, Rollout};
 use crate::restarts::Restarts;
 use crate::rules::{self, Answer};
 use crate::series::{Change, Series};
 use crate::silence::Rhythm;
-use crate::snapshot::{Deployed, Offsets, ServiceState, ServiceView};
+use crate::snapshot::{Offsets, ServiceState, ServiceView};
 
 /// Name and version of the detector, as anomalies carry it.
 const DETECTOR: &str = "baseline/2";
