@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use crate::decoys::DAY_MS;
-use crate::page::{NOISES, SEED, thousandths};
+use crate::noises::{NOISES, SEED, thousandths};
 use crate::shop::quiet_within;
 
 const BUDGETS: [f64; 4] = [0.1, 1.0, 10.0, 100.0];

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use crate::page::{SEED, thousandths};
+use crate::noises::{SEED, thousandths};
 use crate::shop::Noise;
 use crate::weeks::Watch;
 

@@ -15,6 +15,7 @@ mod fire;
 mod kit;
 mod later;
 mod naive;
+mod noises;
 mod page;
 mod scenarios;
 mod seeds;

@@ -1,23 +1,9 @@
 //! The page and the summary: all tables, in their order.
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::shop::Noise;
 use crate::{budgets, cases, kit, later, scenarios, seeds, weeks};
-
-/// The noises of the healthy weeks, and their names.
-pub(crate) const NOISES: [(&str, Noise); 7] = [
-    ("uniform", Noise::Uniform),
-    ("Gaussian", Noise::Gaussian),
-    ("skewed", Noise::Skewed(0.4)),
-    ("bursty", Noise::Bursty),
-    ("autocorrelated, 0.5", Noise::Sluggish(0.5)),
-    ("autocorrelated, 0.9", Noise::Sluggish(0.9)),
-    ("seasonal: steep days, weekends at half load", Noise::Weekly),
-];
-/// Seed of the healthy weeks; other weeks have the next ones.
-pub(crate) const SEED: u64 = 3;
 
 /// Runs everything, or a tenth of it, and writes it down.
 pub(crate) fn write(quick: bool) -> Result<()> {
@@ -50,9 +36,4 @@ pub(crate) fn write(quick: bool) -> Result<()> {
     std::fs::write("docs/scoreboard.md", &page).context("writing docs/scoreboard.md")?;
     print!("{page}");
     Ok(())
-}
-
-/// Returns a figure short enough to be read in the summary.
-pub(crate) fn thousandths(value: f64) -> Value {
-    json!((value * 1000.0).round() / 1000.0)
 }

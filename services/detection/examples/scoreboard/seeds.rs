@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use crate::page::{NOISES, SEED, thousandths};
+use crate::noises::{NOISES, SEED, thousandths};
 use crate::weeks::Watch;
 
 /// Runs further healthy weeks with and without deployments, where samples are few enough.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::decoys::{DAY_MS, HealthyShop, Tally, Ward};
 use crate::naive::{Alarm, Naive};
-use crate::page::{NOISES, SEED, thousandths};
+use crate::noises::{NOISES, SEED, thousandths};
 use crate::shop::{METRICS, Noise, SERVICES};
 
 /// What fired in a stretch is spelled out up to here.
