@@ -100,13 +100,6 @@ fn a_smaller_budget_fires_less_and_forgets_nothing() {
 }
 
 #[test]
-fn weekends_at_half_load_are_news_once() {
-    let until = |day: i64| quiet(Noise::Weekly, 300_000, day * 288, 1).firing;
-    let (two_weeks, three_weeks) = (until(14), until(21));
-    assert!(two_weeks <= SERIES && three_weeks - two_weeks <= 2, "{two_weeks} {three_weeks}");
-}
-
-#[test]
 fn healthy_deployments_do_what_they_should_and_leave_the_noise_as_it_was() {
     let interval_ms = 300_000;
     let shop = || HealthyShop::new(Noise::Gaussian, interval_ms, 3);
@@ -145,7 +138,7 @@ fn healthy_deployments_do_what_they_should_and_leave_the_noise_as_it_was() {
 }
 
 #[test]
-fn of_three_healthy_weeks_with_deployments_one_fires_once_and_no_deployment_is_blamed() {
+fn three_healthy_weeks_with_deployments_fire_nothing_and_blame_no_deployment() {
     let mut told = Tally::default();
     for seed in 1..=3 {
         let shop = HealthyShop::new(Noise::Gaussian, 60_000, seed);
@@ -154,7 +147,7 @@ fn of_three_healthy_weeks_with_deployments_one_fires_once_and_no_deployment_is_b
         told.add(&week);
     }
     // a memory that two deployments have raised by 5 % breaks its record at the height of the next day
-    assert!(told.fired.len() <= 1 && told.all(|count| count.decided) <= 1, "{told:?}");
+    assert!(told.fired.is_empty() && told.all(|count| count.decided) <= 1, "{told:?}");
     assert_eq!(told.all(|count| count.decided_after_deployment), 0, "{told:?}");
     let others = told.by_detector.iter().filter(|(detector, _)| !detector.starts_with("baseline/"));
     assert!(others.map(|(_, count)| count.decided).sum::<u32>() == 0, "{told:?}");
