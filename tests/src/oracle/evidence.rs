@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use detection::{At, Outcome, Partition, Settings};
@@ -19,6 +19,9 @@ use crate::rest::{self, Lags};
 
 /// Longest time to read one topic.
 const READING: Duration = Duration::from_secs(30);
+/// Longest wait for stages to have read what is written while nothing happens, and time between two looks.
+const CATCHING_UP: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(300);
 
 /// A row of the outbox.
 #[derive(Debug, Clone)]
@@ -120,6 +123,20 @@ pub struct Evidence {
     pub harm: Vec<Harm>,
 }
 
+/// Returns what is left to read once nothing is, or when no more can be waited for it: time is written into the log, and
+/// whoever writes a tick has read it a snapshot later.
+fn caught_up(broker: &bus::Options) -> Result<Lags> {
+    let begun = Instant::now();
+    loop {
+        let left = rest::lags(broker)?;
+        let mut unread = left.iter().filter(|((_, topic), _)| *topic != Topic::DetectionState);
+        if unread.all(|(_, records)| *records == 0) || begun.elapsed() >= CATCHING_UP {
+            return Ok(left);
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
 impl Evidence {
     /// Gathers everything.
     pub async fn gather(stack: &Stack, harm: Vec<Harm>) -> Result<Self> {
@@ -139,7 +156,7 @@ impl Evidence {
     async fn read_bus(&mut self, stack: &Stack) -> Result<()> {
         let options = bus::Options { brokers: stack.brokers().to_owned(), ..bus::Options::default() };
         let read = move || -> Result<_> {
-            let left = rest::lags(&options)?;
+            let left = caught_up(&options)?;
             let mut records = BTreeMap::new();
             for topic in Topic::all().into_iter().filter(|topic| *topic != Topic::DetectionState) {
                 let reader = Reader::open(&options, topic, None, From::Beginning, READING)?;
