@@ -12,6 +12,7 @@ mod hours;
 mod rank;
 mod records;
 mod season;
+mod usual;
 mod week;
 
 use serde::{Deserialize, Serialize};

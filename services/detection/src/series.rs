@@ -114,7 +114,7 @@ impl Series {
 
     /// Looks up again what the metric means, after the series was read from a snapshot.
     pub(crate) fn understand(&mut self, metrics: &mut Metrics, settings: &Settings) {
-        self.metric = metrics.understand(&self.metric, &settings.metrics);
+        self.metric = metrics.get(&self.metric.name, &self.metric.unit, &settings.metrics);
         let meaning = &self.metric.meaning;
         if self.rule.as_ref().is_some_and(|rule| !rule.fits(meaning)) {
             self.rule = Rule::of(meaning);

@@ -10,7 +10,7 @@ pub const TICK: &[u8] = b"[]";
 /// How often a partition is asked whether it is due.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// Shortest time without a record after which one is written.
-const SHORTEST: Duration = Duration::from_secs(5);
+pub const SHORTEST: Duration = Duration::from_secs(5);
 
 /// When something was last heard on each topic of one partition.
 pub(super) struct Ticker {

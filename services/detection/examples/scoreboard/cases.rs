@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use detection::{At, Partition, Settings};
 use serde_json::{Map, Value, json};
+use shared::bus::tick::SHORTEST;
 use shared::events::anomaly::Status;
 
 use crate::shop::START_MS;
 
 const INTERVAL_MS: i64 = 10_000;
 const HEALTHY: i64 = 300;
-/// Shortest time without a record after which the runtime writes a tick.
-const SHORTEST_TICK_S: i64 = 5;
 
 /// A case: a metric, its healthy value, and what each sample reads from the fault on; nothing where it is missing.
 type Case = (&'static str, &'static str, f64, fn(i64) -> Option<f64>);
@@ -110,7 +109,7 @@ fn silence(services: &[&str], interval_s: i64) -> Option<i64> {
         let quiet_s = now_s - heard_s;
         let patience_ms = partition.patience_ms();
         if records.is_empty()
-            && quiet_s >= SHORTEST_TICK_S
+            && quiet_s >= SHORTEST.as_secs() as i64
             && patience_ms.is_some_and(|patience_ms| quiet_s * 1000 >= patience_ms)
         {
             records.push("[]".to_owned());

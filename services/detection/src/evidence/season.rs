@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::array;
+use super::usual::{self, TRIAL};
 use super::week::Week;
 
 /// Half hours of a day (UTC), and bytes that count two of them each.
@@ -13,11 +14,6 @@ const SLOT_MS: i64 = 1_800_000;
 /// Visits of a half hour after which its mean is used, and after which they are counted no more.
 const KNOWN: u8 = 2;
 const VISITS: u8 = 9;
-/// Residuals that are compared before the season is believed, and memory of that comparison.
-const TRIAL: u32 = 100;
-const MEMORY: f64 = 1000.0;
-/// Farthest a residual may pull its usual size, in multiples of it.
-const LIMIT: f64 = 4.0;
 /// Farthest that a sample may pull the mean of its half hour: a fault must not echo at the same time tomorrow.
 const VISIT_LIMIT: f64 = 8.0;
 
@@ -81,7 +77,7 @@ impl Season {
         let residual = (self.visits(slot) >= KNOWN).then(|| {
             let residual = value - f64::from(self.means[slot]);
             self.seen = self.seen.saturating_add(1);
-            self.size += usual(residual, self.size, self.seen);
+            self.size += usual::step(residual, self.size, self.seen);
             if self.seen > TRIAL {
                 let limit = VISIT_LIMIT * self.size;
                 learned = value - residual + residual.clamp(-limit, limit);
@@ -145,14 +141,8 @@ impl Against {
     pub(super) fn compare(&mut self, residual: Residual, deviation: f64, gain: f64) -> bool {
         self.mean += ((residual.value - self.mean()) / 8.0) as f32;
         let size = f64::from(self.size);
-        let size = size + usual(deviation, size, residual.seen);
+        let size = size + usual::step(deviation, size, residual.seen);
         self.size = size as f32;
         residual.seen > TRIAL && residual.size < gain * size
     }
-}
-
-/// Returns the step of a running mean of absolute values towards `value`.
-fn usual(value: f64, size: f64, seen: u32) -> f64 {
-    let limited = if seen > TRIAL { value.abs().min(LIMIT * size) } else { value.abs() };
-    (limited - size) / f64::from(seen).min(MEMORY)
 }

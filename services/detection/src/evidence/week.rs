@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::array;
+use super::{array, usual};
 
 /// Half hours of a week.
 const HALVES: u32 = 336;
@@ -16,15 +16,11 @@ const UNSEEN: i8 = i8::MIN;
 const STEPS: f64 = 16.0;
 /// Weight of half an hour in what its hour adds.
 const WEIGHT: f64 = 0.25;
-/// Farthest that one sample counts in the trial, in usual residuals of the day; and that one may pull the usual
-/// residual of the week, in multiples of it.
+/// Farthest that one sample counts in the trial, in usual residuals of the day.
 const TRIAL_LIMIT: f64 = 8.0;
-const LIMIT: f64 = 4.0;
 /// Part of the day's residuals below which the week's are believed, and samples a week that are enough to tell.
 const GAIN: f64 = 0.8;
 const ENOUGH: u16 = 84;
-/// Memory of the usual residual, in samples.
-const MEMORY: f64 = 1000.0;
 
 /// The hours of the week. Small, for each series has one: what an hour adds is kept in steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,9 +70,9 @@ impl Week {
         self.without += residual.abs().min(limit) as f32;
         self.with += own.abs().min(limit) as f32;
         self.tried = self.tried.saturating_add(1);
-        let usual = f64::from(self.size);
-        self.size = if usual > 0.0 {
-            (usual + (own.abs().min(LIMIT * usual) - usual) / MEMORY) as f32
+        let size_before = f64::from(self.size);
+        self.size = if size_before > 0.0 {
+            (size_before + usual::settled_step(own, size_before)) as f32
         } else {
             // what it is in truth, the trial will tell
             size as f32
@@ -87,15 +83,14 @@ impl Week {
     /// Learns how far the mean of a half hour lay above what is usual at that time of day.
     pub(super) fn learn(&mut self, half: u32, above: f64) {
         let added = &mut self.added[hour(half)];
-        let known = if *added == UNSEEN { 0.0 } else { f64::from(*added) };
-        let weight = if *added == UNSEEN { 1.0 } else { WEIGHT };
+        let (known, weight) = if *added == UNSEEN { (0.0, 1.0) } else { (f64::from(*added), WEIGHT) };
         let steps = known + weight * (above / f64::from(self.step) - known);
         let largest = f64::from(i8::MAX);
         *added = steps.round().clamp(-largest, largest) as i8;
         if steps.abs() > largest {
             // what does not fit is far more than noise, and can be told in coarser steps
             let coarser = (steps.abs() / largest).log2().ceil().exp2();
-            self.step *= coarser as f32;
+            self.step = (f64::from(self.step) * coarser) as f32;
             for added in self.added.iter_mut().filter(|added| **added != UNSEEN) {
                 *added = (f64::from(*added) / coarser) as i8;
             }

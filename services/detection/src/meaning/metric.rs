@@ -14,7 +14,7 @@ pub struct Metric {
     /// Name.
     pub name: Box<str>,
     /// Unit as the samples tell it.
-    unit: Box<str>,
+    pub(crate) unit: Box<str>,
     /// What it means.
     #[serde(skip, default = "unknown")]
     pub meaning: Meaning,
@@ -59,10 +59,5 @@ impl Metrics {
         }
         self.0.insert(Arc::clone(&metric));
         metric
-    }
-
-    /// Looks up again what a metric means that was read from a snapshot.
-    pub(crate) fn understand(&mut self, metric: &Metric, overrides: &[Override]) -> Arc<Metric> {
-        self.get(&metric.name, &metric.unit, overrides)
     }
 }

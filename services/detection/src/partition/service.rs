@@ -68,10 +68,6 @@ impl Service {
     /// Goes on from a snapshot.
     pub(super) fn restore(state: ServiceState, metrics: &mut Metrics, settings: &Settings) -> Self {
         let mut service = Self {
-            environment: state.environment,
-            name: state.name,
-            series: Vec::new(),
-            by_metric: Index::default(),
             logs: state.logs,
             deployed: state.deployed,
             rhythm: state.rhythm,
@@ -79,7 +75,7 @@ impl Service {
             rollout: state.rollout,
             restarts: state.restarts,
             restored: state.applied,
-            version: 0,
+            ..Self::new(&state.environment, &state.name, 0)
         };
         for mut series in state.series {
             series.understand(metrics, settings);
