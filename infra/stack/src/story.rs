@@ -175,7 +175,7 @@ impl Story {
         expect(self.plans.contains_key(id), "no plan was made".to_owned());
         match (incident.resolved_at, outbreak.ended) {
             (_, None) => expect(false, "the fault has not ended".to_owned()),
-            (None, _) => expect(false, "the incident is not resolved".to_owned()),
+            (None, _) => expect(false, format!("the incident is not resolved, {}", still_firing(incident))),
             (Some(resolved), Some(ended)) => {
                 expect(
                     resolved >= ended,
@@ -210,4 +210,15 @@ impl Story {
         };
         self.mails.iter().filter(begins).map(|mail| &mail.id).collect::<BTreeSet<_>>().len()
     }
+}
+
+/// Names the members that hold an incident open, as far as it lists them.
+fn still_firing(incident: &Incident) -> String {
+    let firing: Vec<_> = incident
+        .signals
+        .iter()
+        .filter(|signal| signal.status == Status::Firing)
+        .map(|signal| format!("{} of {} fires since {}", signal.metric, signal.service, signal.started_at))
+        .collect();
+    if firing.is_empty() { "though none of its members fires".to_owned() } else { firing.join(", ") }
 }

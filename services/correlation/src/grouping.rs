@@ -19,6 +19,7 @@ use crate::options::Options;
 
 /// How long before the first known symptom of an incident its cause may have shown, in samples of the cause.
 const LEAD_INTERVALS: f64 = 60.0;
+const LONGEST_LEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// What an anomaly means for the incidents around it.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,9 +85,7 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
         for incident in around.incidents.iter().filter(|incident| near(incident, anomaly, &related)) {
             // all members were clear for longer than the hold when this began: that one is over, whatever the clock says
             match all_clear(&members(incident.incident_id, around)) {
-                Some((at, hold))
-                    if anomaly.started_at > at + scaled(hold, options.resolve_hold_intervals) =>
-                {
+                Some((at, hold)) if anomaly.started_at > at + options.hold(hold) => {
                     over = over.or(Some((incident.incident_id, at)));
                 }
                 _ => return Some(incident.incident_id),
@@ -151,9 +150,9 @@ fn was_open(
 ) -> bool {
     let own = belonged == Some(past.incident_id) || (belonged.is_none() && near(past, anomaly, related));
     let hold = past.signals.iter().map(|signal| signal.interval_ms).max().unwrap_or(0);
-    let until = past.resolved_at.map(|at| at + scaled(hold, options.resolve_hold_intervals));
+    let until = past.resolved_at.map(|at| at + options.hold(hold));
     // the cause may be what is read late, and a cause shows before its symptoms
-    let since = past.started_at - scaled(anomaly.interval_ms, LEAD_INTERVALS);
+    let since = past.started_at - lead(anomaly.interval_ms);
     own && anomaly.observed_at >= since && until.is_some_and(|until| anomaly.observed_at <= until)
 }
 
@@ -176,9 +175,9 @@ pub fn all_clear(members: &[Signal]) -> Option<(Timestamp, u64)> {
     members.iter().filter_map(|member| member.cleared_at).max().map(|at| (at, hold))
 }
 
-/// Returns `intervals` times `interval_ms`.
-pub fn scaled(interval_ms: u64, intervals: f64) -> SignedDuration {
-    SignedDuration::from_millis((interval_ms as f64 * intervals) as i64)
+/// Returns how long before its symptoms a cause may show in a series with a sample every `interval_ms`.
+fn lead(interval_ms: u64) -> SignedDuration {
+    SignedDuration::from_millis((interval_ms as f64 * LEAD_INTERVALS) as i64).min(LONGEST_LEAD)
 }
 
 /// Tells whether an anomaly could be of the same fault: a member's own service, or on a call path with the first

@@ -1,7 +1,11 @@
 //! Settings.
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use shared::service::Section;
+
+/// Most that `resolve_hold_max_ms` may be.
+const LONGEST_HOLD_MS: u64 = 86_400_000;
 
 /// Settings of correlation. Times that are given in intervals follow the cadence of the series themselves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -15,6 +19,8 @@ pub struct Options {
     pub group_wait_max_ms: u64,
     /// How long all members must stay cleared before the incident is over, in intervals of the slowest member.
     pub resolve_hold_intervals: f64,
+    /// Most of that, milliseconds.
+    pub resolve_hold_max_ms: u64,
     /// Summed evidence, in nats, at which weak signals of several series open an incident together.
     pub open_nats: f64,
     /// A change this long before the first symptom may be its trigger, minutes.
@@ -30,10 +36,19 @@ impl Default for Options {
             group_wait_min_ms: 500,
             group_wait_max_ms: 15_000,
             resolve_hold_intervals: 3.0,
+            resolve_hold_max_ms: 900_000,
             open_nats: 6.0,
             deployment_window_min: 60,
             edge_age_hours: 24 * 7,
         }
+    }
+}
+
+impl Options {
+    /// Returns how long all members must stay cleared if the slowest has a sample every `interval_ms`.
+    pub fn hold(&self, interval_ms: u64) -> SignedDuration {
+        let hold_ms = (interval_ms as f64 * self.resolve_hold_intervals).min(self.resolve_hold_max_ms as f64);
+        SignedDuration::from_millis(hold_ms as i64)
     }
 }
 
@@ -48,6 +63,9 @@ impl Section for Options {
             if !(value.is_finite() && (0.0..=1_000.0).contains(&value)) {
                 problems.push(format!("{name} {value} is not between 0 and 1000"));
             }
+        }
+        if self.resolve_hold_max_ms > LONGEST_HOLD_MS {
+            problems.push(format!("resolve_hold_max_ms {} is more than a day", self.resolve_hold_max_ms));
         }
         if self.group_wait_min_ms > self.group_wait_max_ms {
             problems.push("group_wait_min_ms is above group_wait_max_ms".to_owned());

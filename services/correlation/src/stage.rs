@@ -50,7 +50,7 @@ impl Correlation {
             around.signals.retain(|(signal, _)| signal.anomaly_id != anomaly.anomaly_id);
             around.signals.push(known);
         }
-        let hold = grouping::scaled(anomaly.interval_ms, self.options.resolve_hold_intervals);
+        let hold = self.options.hold(anomaly.interval_ms);
         around.past = ctx.store.past(&anomaly.environment, anomaly.observed_at - hold * 2).await?;
         let decision = grouping::decide(anomaly, &around, &self.options);
         let mut effects = self.effects(anomaly, decision, &around, ctx.wall_clock());
@@ -121,7 +121,7 @@ impl Correlation {
                         id.to_string(),
                         // seeded by what set it: another member may clear at the very same time
                         &[&anomaly.anomaly_id.to_string(), &anomaly.revision.to_string()],
-                        now + grouping::scaled(hold, self.options.resolve_hold_intervals),
+                        now + self.options.hold(hold),
                         json!({ "incident_id": id, "environment": anomaly.environment, "cleared_at": cleared_at }),
                     ));
                 }

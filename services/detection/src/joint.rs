@@ -92,19 +92,12 @@ impl Joint {
             return None;
         }
         let at_ms = self.newest_ms;
-        let interval_ms = ts_ms.saturating_sub(self.began_ms).unsigned_abs();
         (self.began_ms, self.newest_ms) = (ts_ms, ts_ms);
-        self.judge(service, series, at_ms, interval_ms, settings)
+        self.judge(service, series, at_ms, settings)
     }
 
-    fn judge(
-        &mut self,
-        service: &str,
-        series: &[Series],
-        at_ms: i64,
-        interval_ms: u64,
-        settings: &Settings,
-    ) -> Option<Report> {
+    fn judge(&mut self, service: &str, series: &[Series], at_ms: i64, settings: &Settings) -> Option<Report> {
+        let interval_ms = round_ms(series);
         let (mut sum, mut parts, mut fires) = (0.0, 0, false);
         for one in series {
             fires |= one.status() == Some(Status::Firing);
@@ -200,6 +193,12 @@ impl Joint {
         let explanation = format!("the series of {service} that had moved together for {lasted}: {why}");
         Some(report(turn, verdict, at_ms, interval_ms, explanation))
     }
+}
+
+/// Returns how long a round usually takes, milliseconds: as long as it takes the fastest series to report again. How long
+/// the last one took says nothing: the service may have been away.
+fn round_ms(series: &[Series]) -> u64 {
+    series.iter().map(Series::interval_ms).filter(|&interval_ms| interval_ms > 0).min().unwrap_or(0)
 }
 
 /// Returns how far a series lies to the side that harms, if it can be told: its level must be able to follow the day.

@@ -106,6 +106,28 @@ fn the_same_fault_long_after_it_cleared_is_a_new_incident_even_if_no_timer_has_f
 }
 
 #[test]
+fn no_member_holds_its_incident_for_longer_than_the_longest_hold() {
+    let mut shop = Shop::default();
+    let mut daily = anomaly("payment", "latency_p99_ms", Kind::Latency, 10);
+    daily.interval_ms = u64::MAX;
+    shop.take(&daily);
+    (daily.status, daily.revision) = (Status::Cleared, 2);
+    shop.take(&daily);
+    let again = |tick| {
+        let anomaly = anomaly("payment", "error_rate", Kind::Errors, tick);
+        decide(&anomaly, &shop.around(), &Options::default()).verdict
+    };
+    assert!(matches!(again(100), Verdict::Belongs { .. }));
+    assert!(matches!(again(102), Verdict::Opens { .. }), "15 minutes after it cleared");
+
+    // neither does an absurd one end the decision about what comes late
+    shop.resolve(11);
+    let mut late = anomaly("order", "latency_p99_ms", Kind::Latency, 10);
+    late.interval_ms = u64::MAX;
+    assert!(matches!(decide(&late, &shop.around(), &Options::default()).verdict, Verdict::Late { .. }));
+}
+
+#[test]
 fn a_symptom_that_is_read_when_its_incident_is_over_joins_it_and_opens_no_other() {
     let mut shop = Shop::default();
     let callee = anomaly("order", "error_rate", Kind::Errors, 10);

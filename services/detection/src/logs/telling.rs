@@ -7,10 +7,10 @@ use shared::events::anomaly::Status;
 use shared::events::raw::Level;
 use shared::figures::number;
 
-use super::Book;
 use super::critical::Phrases;
 use super::template::{Template, shortened};
 use super::watch::{End, Moment, Told, Which};
+use super::{Book, LONGEST_OPEN_MS};
 use crate::alert::Report;
 use crate::words::{after_deployment, duration, time};
 
@@ -64,7 +64,8 @@ impl Book {
             verdict: told.verdict,
             at_ms: at.now_ms,
             points: self.watches[which as usize].points(told, at.now_ms),
-            interval_ms: (at.seconds * 1000.0) as u64,
+            // of the windows to come: while an alert is open they are shorter than the one that began it may have been
+            interval_ms: self.length_ms.min(LONGEST_OPEN_MS).unsigned_abs(),
             detector: DETECTOR,
             explanation,
             is_decision: told.is_decision,

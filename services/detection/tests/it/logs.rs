@@ -94,6 +94,8 @@ fn more_errors_than_usual_fire_once_name_the_template_and_clear_soon() {
     let named = "error \"profile <*> not written: conflict\"";
     assert!(firing.explanation.contains(named), "{}", firing.explanation);
     assert!(!firing.context.samples.is_empty() && firing.context.logs.len() == 1);
+    // the window in which it began had a minute; whoever waits for some more must not wait for so long
+    assert!(log.told.iter().all(|one| (10_000..=15_000).contains(&one.interval_ms)));
 }
 
 #[test]
