@@ -5,6 +5,7 @@ mod backlog;
 pub mod consumer;
 pub mod dead_letter;
 pub mod lag;
+mod observer;
 mod pace;
 pub mod partitioned;
 pub mod producer;

@@ -1,7 +1,6 @@
 //! The plan: steps from a runbook, or from the evidence where no runbook covers the cause.
 
 use serde_json::json;
-use shared::catalogue::Catalogue;
 use shared::events::rca::Verdict;
 use shared::events::remediation::{Action, Escalation, Plan, Priority, Step};
 use shared::events::{Category, Incident, RootCause};
@@ -11,6 +10,7 @@ use shared::knowledge::runbook::{PLACEHOLDER, is_fillable};
 use shared::plain::{NAME, SENTENCE, one_line};
 use shared::stage::Audit;
 
+use crate::case::Case;
 use crate::library::Found;
 use crate::runbook::{Runbook, by_hand};
 use crate::target::Target;
@@ -18,17 +18,6 @@ use crate::triage;
 
 /// Longest text of a step that tells how, characters.
 const MAX_DETAIL: usize = 2_000;
-
-/// What a plan rests on.
-#[derive(Debug, Clone, Copy)]
-pub struct Case<'a> {
-    /// The ranking it answers.
-    pub cause: &'a RootCause,
-    /// The incident as it stands.
-    pub incident: &'a Incident,
-    /// Who owns what.
-    pub catalogue: &'a Catalogue,
-}
 
 /// Writes the `revision`-th plan of an incident.
 pub fn write(case: Case<'_>, target: &Target<'_>, found: &Found, revision: u32) -> Plan {

@@ -10,9 +10,10 @@ use shared::stage::{Context, Effects, Error, IncidentChange, Key, Stage};
 use shared::store::lifecycle::Change;
 use shared::store::{ArtifactKind, Write};
 
+use crate::case::Case;
 use crate::library::{self, Found};
 use crate::metrics::Metric;
-use crate::plan::{self, Case};
+use crate::plan;
 use crate::target::Target;
 
 /// Plans what should be done. Nothing is executed.

@@ -7,8 +7,8 @@ use shared::events::remediation::{Action, Priority, Risk, Step};
 use shared::figures::{band, between, clock, figure, percent};
 use shared::plain::{NAME, SENTENCE, one_line};
 
+use crate::case::Case;
 use crate::library::Found;
-use crate::plan::Case;
 use crate::target::Target;
 
 /// Most facts of one step.

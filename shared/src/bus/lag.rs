@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::reader::{READER, observer};
+use super::observer::{READER, observer};
 use super::{Error, Options};
 use crate::events::Topic;
 

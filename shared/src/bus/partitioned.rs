@@ -192,7 +192,7 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
                 _ = revocations.changed() => continue,
                 () = &mut due => true,
                 _ = looks.tick() => {
-                    for topic in ticker.due(&task) {
+                    for topic in ticker.due(|topic| task.patience(topic)) {
                         let (place, headers) = (Some(partition), Vec::new());
                         let tick = self.producer.enqueue_at(topic, place, None, &headers, tick::TICK).await?;
                         journal.pending.push(tick);

@@ -9,6 +9,7 @@ use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::lag::{self, Extent};
+use super::observer::{READER, observer};
 use super::{Error, Options};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
@@ -41,24 +42,8 @@ pub enum From {
     Last(i64),
 }
 
-/// Name under which readers are known to the broker; no group of that name has members.
-pub(super) const READER: &str = "firewatch-reader";
 /// Longest wait for one record before the end is looked for.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// Makes a client that is a member of no group: it neither subscribes nor commits. Committed offsets are asked of
-/// `group`.
-pub(super) fn observer(options: &Options, group: &str) -> Result<BaseConsumer, Error> {
-    let mut config = options.client();
-    config
-        .set("group.id", group)
-        .set("enable.auto.commit", "false")
-        // what retention removes between our question and our reading is passed over, not all that is left
-        .set("auto.offset.reset", "earliest")
-        .set("fetch.wait.max.ms", "50")
-        .set("allow.auto.create.topics", "false");
-    Ok(options.finish(config).create()?)
-}
 
 /// Reads partitions of one topic from a place to the end, and on.
 pub struct Reader {

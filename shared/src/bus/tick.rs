@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::partitioned::Task;
 use crate::events::Topic;
 
 /// What a tick says: an array of no samples.
@@ -30,12 +29,12 @@ impl Ticker {
         }
     }
 
-    /// Returns the topics to which a tick is to be written now.
-    pub(super) fn due<T: Task>(&mut self, task: &T) -> Vec<Topic> {
+    /// Returns the topics to which a tick is to be written now. `patience` is how long one may be quiet.
+    pub(super) fn due(&mut self, patience: impl Fn(Topic) -> Option<Duration>) -> Vec<Topic> {
         let mut due = Vec::new();
         for (topic, heard) in &mut self.heard {
             let quiet = heard.elapsed();
-            let is_due = quiet >= SHORTEST && task.patience(*topic).is_some_and(|patience| quiet >= patience);
+            let is_due = quiet >= SHORTEST && patience(*topic).is_some_and(|patience| quiet >= patience);
             if is_due {
                 // the next one counts from here, also if this one is slow to come back
                 *heard = Instant::now();

@@ -7,7 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::lag::{self, Extent};
-use super::reader::{READER, observer};
+use super::observer::{READER, observer};
 use super::{Error, Options};
 use crate::events::Topic;
 

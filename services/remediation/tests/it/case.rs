@@ -14,8 +14,9 @@ use shared::events::{Category, Kind, Plan, RootCause, Severity};
 use shared::ids::{AnomalyId, IncidentId};
 use shared::knowledge::{Chunk, Error, Hit, Index, Query};
 
+use remediation::case::Case;
 use remediation::library::{self, Found};
-use remediation::plan::{self, Case};
+use remediation::plan;
 use remediation::target::Target;
 
 /// What is shipped under `knowledge`.

@@ -1,5 +1,6 @@
 //! What a plan says.
 
+use remediation::case::Case;
 use remediation::plan::{self, still_stands};
 use remediation::target::Target;
 use shared::events::rca::Verdict;
@@ -133,7 +134,7 @@ async fn a_hostile_service_name_reaches_no_command_and_no_typed_action() {
 fn a_plan_stands_until_service_or_kind_of_cause_changes() {
     let incident = incident();
     let (pool, code) = (candidate("payment", Category::Pool, &[]), candidate("payment", Category::Code, &[]));
-    let case = |cause| plan::Case { cause, incident: &incident, catalogue: &CONTENT.catalogue };
+    let case = |cause| Case { cause, incident: &incident, catalogue: &CONTENT.catalogue };
     let first = ranking(Verdict::Likely, vec![pool.clone()]);
     let target = Target::of(&first, &incident);
     let plan = plan::write(case(&first), &target, &remediation::library::Found::None, 1);
