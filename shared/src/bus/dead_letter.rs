@@ -3,6 +3,7 @@
 //! A decision is a record of its own, a [`Mark`], behind the letter on the same partition of the same topic. So it
 //! lives as long as the letter does, whoever reads the letter finds it, and no database is needed.
 
+pub mod decide;
 pub mod letter;
 pub mod letters;
 pub mod mark;
@@ -11,9 +12,10 @@ use super::{Error, Message, Pending, Producer};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
 
+pub use decide::{Undone, discard, redrive};
 pub use letter::{Address, Letter, Origin, Original, Unfit};
 pub use letters::Letters;
-pub use mark::{Author, Decision, Mark, Undone, discard, is_mark, redrive};
+pub use mark::{Author, Decision, Mark, is_mark};
 
 /// Prefix of all headers of ours; an input's headers of that kind are not kept.
 const OURS: &str = "dlq_";
