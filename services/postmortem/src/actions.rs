@@ -170,8 +170,7 @@ impl Items {
     }
 
     fn notifications(&mut self, record: &Record<'_>) {
-        let failed =
-            record.notifications.iter().filter(|(_, state)| *state == NotificationState::Failed).count();
+        let failed = record.told().filter(|(_, state)| *state == NotificationState::Failed).count();
         if failed > 0 {
             let reason = format!("{} did not reach its readers", count(failed, "notification"));
             self.add("Repair the delivery of notifications", &record.team(record.service()), &reason);

@@ -10,6 +10,9 @@ use shared::events::rca::Candidate;
 use shared::events::{Category, Plan, RootCause};
 use shared::store::{Notification, NotificationState, TimelineEntry};
 
+/// Kind of the notification that tells the end.
+const OF_THE_END: &str = "resolved";
+
 /// Everything on record about one incident that is over.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
@@ -32,6 +35,12 @@ impl<'a> Record<'a> {
     pub fn resolved_at(&self) -> Timestamp {
         let last = || self.incident.signals.iter().map(|signal| signal.observed_at).max();
         self.incident.resolved_at.or_else(last).unwrap_or(self.incident.opened_at)
+    }
+
+    /// Returns what people were told before the end. Whether they already know of the end is chance: that is written at
+    /// the very same time as the postmortem.
+    pub fn told(&self) -> impl Iterator<Item = &'a (Notification, NotificationState)> {
+        self.notifications.iter().filter(|(notification, _)| notification.kind != OF_THE_END)
     }
 
     /// Returns the day the incident was over, UTC.

@@ -184,8 +184,8 @@ fn rollout(record: &Record<'_>, review: &mut Review) {
 }
 
 fn notifications(record: &Record<'_>, review: &mut Review) {
-    let of = |state: NotificationState| record.notifications.iter().filter(move |(_, is)| *is == state);
-    let (total, failed) = (record.notifications.len(), of(NotificationState::Failed).count());
+    let of = |state: NotificationState| record.told().filter(move |(_, is)| *is == state);
+    let (total, failed) = (record.told().count(), of(NotificationState::Failed).count());
     if failed > 0 {
         let kinds = of(NotificationState::Failed).map(|(notification, _)| name(&notification.kind)).collect();
         review.badly.push(format!(

@@ -3,6 +3,7 @@
 use jiff::civil::date;
 use postmortem::{actions, document};
 use shared::events::{Category, Severity};
+use shared::store::NotificationState;
 
 use crate::scenario::{after, exhausted_connections, unknown_cause};
 
@@ -70,6 +71,19 @@ fn an_incident_of_which_little_is_known_still_has_its_document() {
     assert!(
         postmortem.action_items.iter().any(|item| item.title == "Describe ledger in the service catalogue")
     );
+}
+
+#[test]
+fn it_is_the_same_however_soon_people_are_told_that_it_is_over() {
+    let mut scenario = exhausted_connections();
+    let before = document::write(&scenario.record());
+    for state in [NotificationState::Pending, NotificationState::Sent, NotificationState::Failed] {
+        let mut resolved = scenario.notifications[0].0.clone();
+        resolved.kind = "resolved".to_owned();
+        scenario.notifications.truncate(3);
+        scenario.notifications.push((resolved, state));
+        assert_eq!(document::write(&scenario.record()), before, "{state:?}");
+    }
 }
 
 #[test]
