@@ -97,7 +97,6 @@ impl Joint {
     }
 
     fn judge(&mut self, service: &str, series: &[Series], at_ms: i64, settings: &Settings) -> Option<Report> {
-        let interval_ms = round_ms(series);
         let (mut sum, mut parts, mut fires) = (0.0, 0, false);
         for one in series {
             fires |= one.status() == Some(Status::Firing);
@@ -110,7 +109,7 @@ impl Joint {
             // what fires by itself needs no help, and is nothing to learn from
             self.baseline.unlearn();
             self.novel = 0;
-            return self.over(service, score, at_ms, interval_ms, "one of its series fires by itself");
+            return self.over(service, series, score, at_ms, "one of its series fires by itself");
         }
         if !self.baseline.is_founded() {
             self.founding.push(score);
@@ -128,7 +127,7 @@ impl Joint {
             if self.calm < CALM && self.alert.is_some() {
                 return None;
             }
-            let report = self.over(service, score, at_ms, interval_ms, "they are back or have become normal");
+            let report = self.over(service, series, score, at_ms, "they are back or have become normal");
             // what one or two series do must not dull the ear for three
             if reading.novelty < NOTICED {
                 self.baseline.learn(&reading, &meaning, MEMORY);
@@ -153,6 +152,7 @@ impl Joint {
             observed: score,
             expected: self.baseline.band(&meaning),
         };
+        let interval_ms = round_ms(series);
         let began_ms = at_ms.saturating_sub(interval_ms.cast_signed());
         let turn = Alert::follow(&mut self.alert, &verdict, began_ms)?;
         let named: Vec<String> = parts
@@ -178,7 +178,14 @@ impl Joint {
         Some(report(turn, verdict, at_ms, interval_ms, explanation))
     }
 
-    fn over(&mut self, service: &str, score: f64, at_ms: i64, interval_ms: u64, why: &str) -> Option<Report> {
+    fn over(
+        &mut self,
+        service: &str,
+        series: &[Series],
+        score: f64,
+        at_ms: i64,
+        why: &str,
+    ) -> Option<Report> {
         self.alert.as_ref()?;
         let verdict = Verdict {
             certainty: Certainty::Normal,
@@ -191,7 +198,7 @@ impl Joint {
         let turn = Alert::follow(&mut self.alert, &verdict, at_ms)?;
         let lasted = duration(at_ms.saturating_sub(turn.alert.started_ms));
         let explanation = format!("the series of {service} that had moved together for {lasted}: {why}");
-        Some(report(turn, verdict, at_ms, interval_ms, explanation))
+        Some(report(turn, verdict, at_ms, round_ms(series), explanation))
     }
 }
 
