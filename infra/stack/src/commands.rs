@@ -3,6 +3,7 @@
 pub(crate) mod demo;
 pub(crate) mod follow;
 pub(crate) mod logs;
+pub(crate) mod matrix;
 mod narration;
 pub(crate) mod run;
 pub(crate) mod start;
