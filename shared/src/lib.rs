@@ -20,6 +20,7 @@ pub mod address;
 pub mod catalogue;
 pub mod error;
 pub mod figures;
+pub mod finding;
 pub mod gap;
 pub mod graph;
 pub mod plain;

@@ -25,6 +25,7 @@ impl Ward {
         let at = At { offset: self.offset, timestamp_ms: START_MS + record_s * 1000 };
         let outcome = self.partition.metrics(payload.as_bytes(), at);
         assert!(outcome.refused.is_none());
+        crate::words::check(&outcome.anomalies);
         self.anomalies.extend(outcome.anomalies.into_iter().filter(|one| one.kind == Kind::Silence));
     }
 
