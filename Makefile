@@ -5,6 +5,8 @@ STACK := target/debug/stack
 # succeeds where containers can be run, and where they were
 DOCKER := docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1
 IN_COMPOSE := [ -e .env ] && $(DOCKER)
+# what `make logs` shows of compose: Mailhog alone logs each line of each mail
+OURS := seeder detection correlation investigation remediation communication postmortem simulator
 
 # `make demo` listens to DEMO_ONCE=1 (ends after one fault, with failure if anything is missing), DEMO_SCENARIO=memory-leak,
 # DEMO_REPLICAS=2 (copies of each agent) and DEMO_SEED=7.
@@ -18,7 +20,7 @@ FIRST_SEED ?= 1
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## One fault from outbreak to postmortem: in containers where Docker runs, natively elsewhere
@@ -31,6 +33,11 @@ demo-native: ## The same, natively in any case
 .PHONY: demo-matrix
 demo-matrix: build-demo ## The demo for 7 scenarios x 5 seeds, and x 2 with all cores busy; figures in target/demo/summary.json
 	@$(STACK) demo-matrix
+
+# An engine of its own, and stand-ins for images that cannot be pulled; see tests/compose/README.md.
+.PHONY: demo-compose-check
+demo-compose-check: ## Builds the images, plays a fault in containers with copies, kills and restarts, and leaves nothing behind
+	@tests/compose/check
 
 .PHONY: start
 start: build-demo ## Starts everything natively in the background (REPLICAS=2 for two copies of each agent)
@@ -47,8 +54,8 @@ clean: ## Ends it and removes its state
 	@if $(IN_COMPOSE); then docker compose down --volumes; fi
 
 .PHONY: logs
-logs: ## Shows the logs and follows them
-	@if [ ! -e .run/stack.json ] && $(IN_COMPOSE); then docker compose logs --tail 20 --follow; else $(STACK) logs; fi
+logs: ## Shows the logs and follows them; in containers those of our programs
+	@if [ ! -e .run/stack.json ] && $(IN_COMPOSE); then docker compose logs --tail 20 --follow $(OURS); else $(STACK) logs; fi
 
 .PHONY: status
 status: ## Tells what runs and whether it is ready

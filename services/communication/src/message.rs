@@ -1,12 +1,15 @@
 //! From a letter to MIME. The same notification yields the same bytes, whenever it is sent.
 //!
 //! ```text
-//! multipart/alternative
-//!   text/plain
-//!   multipart/related        (text/html alone, where there is no picture)
+//! multipart/related          (multipart/alternative alone, where there is no picture)
+//!   multipart/alternative
+//!     text/plain
 //!     text/html
-//!     image/png, inline
+//!   image/png, inline
 //! ```
+//!
+//! Not `alternative{text, related{html, png}}`, which is as valid: Mailhog finds the picture only beside the alternatives. This
+//! is also the form that Outlook and Gmail write for a picture in the text.
 
 use std::time::SystemTime;
 
@@ -60,16 +63,21 @@ fn parts(builder: MessageBuilder, notification: &Notification, letter: &Letter) 
     let boundary = |part: &str| format!("firewatch-{part}-{}", notification.id.0.simple());
     let both = MultiPart::alternative()
         .boundary(boundary("alternative"))
-        .singlepart(SinglePart::plain(letter.text.clone()));
-    let html = SinglePart::html(letter.html.clone());
+        .singlepart(SinglePart::plain(letter.text.clone()))
+        .singlepart(SinglePart::html(letter.html.clone()));
     let body = match &letter.picture {
-        None => both.singlepart(html),
-        Some(picture) => both.multipart(
-            MultiPart::related().boundary(boundary("related")).singlepart(html).singlepart(
+        None => both,
+        Some(picture) => {
+            // RFC 2387 asks for the type of the part that refers to the others
+            let related = format!(
+                "multipart/related; type=\"multipart/alternative\"; boundary=\"{}\"",
+                boundary("related")
+            );
+            MultiPart::related().header(ContentType::parse(&related)?).multipart(both).singlepart(
                 Attachment::new_inline_with_name(PICTURE_ID.to_owned(), "metric.png".to_owned())
                     .body(picture.png.clone(), ContentType::parse("image/png")?),
-            ),
-        ),
+            )
+        }
     };
     Ok(builder.multipart(body)?)
 }
