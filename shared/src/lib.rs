@@ -15,6 +15,8 @@ pub mod service;
 pub mod stage;
 #[cfg(feature = "store")]
 pub mod store;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub mod address;
 pub mod catalogue;
@@ -23,3 +25,4 @@ pub mod figures;
 pub mod gap;
 pub mod graph;
 pub mod plain;
+pub mod secret;
