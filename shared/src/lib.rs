@@ -15,6 +15,8 @@ pub mod service;
 pub mod stage;
 #[cfg(feature = "store")]
 pub mod store;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub mod address;
 pub mod catalogue;
@@ -24,3 +26,4 @@ pub mod finding;
 pub mod gap;
 pub mod graph;
 pub mod plain;
+pub mod secret;
