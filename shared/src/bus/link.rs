@@ -125,7 +125,11 @@ impl Link {
         state.lost = Some(Instant::now());
         let reason = state.detail.clone().unwrap_or_default();
         drop(state);
-        tracing::warn!(brokers = options.brokers, reason, "no Kafka broker is connected; the client tries again");
+        tracing::warn!(
+            brokers = options.brokers,
+            reason,
+            "no Kafka broker is connected; the client tries again"
+        );
     }
 
     fn refused(&self, options: &Options, reason: &str) {

@@ -104,7 +104,11 @@ impl Scale {
             Name::Short(name) => name.clone(),
             Name::Noun { one, many, each } => {
                 let name = if figure == "1" { one } else { many };
-                if each.is_empty() { name.clone() } else { format!("{name} a {each}").trim_start().to_owned() }
+                if each.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{name} a {each}").trim_start().to_owned()
+                }
             }
         }
     }

@@ -152,12 +152,17 @@ fn an_alert_clears_within_twenty_seconds_once_what_raised_it_has_stopped() {
 fn the_simulators_faults_clear_from_the_logs_soon_at_a_sample_a_second() {
     for scenario in Scenario::ALL {
         for seed in 0..6 {
-            let run = watch_every(1000, Faults::Once(Some(scenario)), Noise::Gaussian, seed, 400, 6, 520, |_| {});
+            let run =
+                watch_every(1000, Faults::Once(Some(scenario)), Noise::Gaussian, seed, 400, 6, 520, |_| {});
             let ends = run.burns[0].1;
             let logs = run.anomalies.iter().filter(|one| one.kind == Kind::Logs);
             for one in logs.clone().filter(|one| one.status == Status::Cleared) {
                 let after = (one.observed_at.as_millisecond() - ends) / SECOND_MS;
-                assert!(after <= 22, "{scenario:?} seed {seed}: {after} s after its end: {}", one.explanation);
+                assert!(
+                    after <= 22,
+                    "{scenario:?} seed {seed}: {after} s after its end: {}",
+                    one.explanation
+                );
             }
             let ids = |status| logs.clone().filter(move |one| one.status == status).map(|one| one.anomaly_id);
             let cleared: Vec<_> = ids(Status::Cleared).collect();

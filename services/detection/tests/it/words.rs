@@ -68,7 +68,8 @@ fn claims(text: &str) -> Result<usize, String> {
         };
         let before = &text[..at];
         let begin = [" is ", ": "].iter().filter_map(|sign| Some(before.rfind(sign)? + sign.len())).max();
-        let (value, rest) = begin.and_then(|begin| figure(&before[begin..])).ok_or("no value before its band")?;
+        let (value, rest) =
+            begin.and_then(|begin| figure(&before[begin..])).ok_or("no value before its band")?;
         let value = value * size(rest);
         if !holds(value, lower, upper) {
             return Err(format!("{value} is not {claim}{lower} to {upper}"));
@@ -80,7 +81,8 @@ fn claims(text: &str) -> Result<usize, String> {
 
 /// Reads a figure. Returns it with what follows.
 fn figure(text: &str) -> Option<(f64, &str)> {
-    let (sign, digits) = text.strip_prefix('−').or(text.strip_prefix('-')).map_or((1.0, text), |rest| (-1.0, rest));
+    let (sign, digits) =
+        text.strip_prefix('−').or(text.strip_prefix('-')).map_or((1.0, text), |rest| (-1.0, rest));
     let mut end = 0;
     let bytes = digits.as_bytes();
     while end < bytes.len() {

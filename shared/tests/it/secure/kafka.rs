@@ -134,8 +134,7 @@ async fn works(options: Options, group: &'static str) {
     let topics = Admin::new(&options).unwrap().topics(WAIT).await.unwrap();
     assert!(topics.contains_key(TOPIC.name()));
     tokio::task::spawn_blocking(move || {
-        let lines =
-            Reader::open(&options, TOPIC, None, From::Beginning, WAIT).unwrap().to_end(WAIT).unwrap();
+        let lines = Reader::open(&options, TOPIC, None, From::Beginning, WAIT).unwrap().to_end(WAIT).unwrap();
         assert!(lines.iter().any(|line| line.payload.as_deref() == Some(group.as_bytes())));
         let extents = lag::extents(&options, &[TOPIC], WAIT).unwrap();
         assert!(lag::behind(&options, group, &extents, WAIT).unwrap().contains_key(&TOPIC));

@@ -8,7 +8,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Everything that may be told in a log, and what librdkafka says besides.
-const LEVEL: &str = "shared=debug,librdkafka=debug,rdkafka=debug,rustls=debug,tokio_postgres=debug,tonic=debug";
+const LEVEL: &str =
+    "shared=debug,librdkafka=debug,rdkafka=debug,rustls=debug,tokio_postgres=debug,tonic=debug";
 
 #[derive(Clone, Default)]
 pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
