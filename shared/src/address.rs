@@ -84,10 +84,27 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_loopback() {
-        for host in ["localhost", "LOCALHOST:9092", "127.0.0.1:1", "127.9.9.9", "::1", "[::1]:9092", "/run/postgresql", "x.localhost"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:9092",
+            "127.0.0.1:1",
+            "127.9.9.9",
+            "::1",
+            "[::1]:9092",
+            "/run/postgresql",
+            "x.localhost",
+        ] {
             assert!(is_loopback(host), "{host}");
         }
-        for host in ["kafka:9092", "10.0.0.1", "localhost.example.com", "[2001:db8::1]:1", "2001:db8::1", "0.0.0.0", ""] {
+        for host in [
+            "kafka:9092",
+            "10.0.0.1",
+            "localhost.example.com",
+            "[2001:db8::1]:1",
+            "2001:db8::1",
+            "0.0.0.0",
+            "",
+        ] {
             assert!(!is_loopback(host), "{host}");
         }
     }

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::secret::Secret;
 pub use config::{Cli, Common, Config, Section};
 pub use probes::{Probes, Readiness};
-pub use crate::secret::Secret;
 
 /// What `run` of a service is handed besides its configuration.
 #[derive(Clone)]

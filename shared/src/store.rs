@@ -54,10 +54,9 @@ pub enum Error {
 
 /// Returns an error with its cause: by itself it reads `db error` or `error connecting to server`.
 pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(
-        || error::chain(error),
-        |db| format!("{} ({})", db.message(), db.code().code()),
-    )
+    error
+        .as_db_error()
+        .map_or_else(|| error::chain(error), |db| format!("{} ({})", db.message(), db.code().code()))
 }
 
 fn unconnected(error: &deadpool_postgres::PoolError) -> String {

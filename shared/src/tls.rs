@@ -68,7 +68,8 @@ impl Files<'_> {
             problems.push(format!("{section}.key_file: {}: {error}", self.key.display()));
         }
         if self.certificate.as_os_str().is_empty() != self.key.as_os_str().is_empty() {
-            problems.push(format!("{section}.cert_file and {section}.key_file are set together or not at all"));
+            problems
+                .push(format!("{section}.cert_file and {section}.key_file are set together or not at all"));
         }
         problems
     }

@@ -31,7 +31,9 @@ pub enum Error {
     #[error(transparent)]
     Bus(#[from] super::Error),
     /// The client library gives tokens to other clients only.
-    #[error("topics cannot be created with the login OAUTHBEARER; create them by the cluster's own tools: {0}")]
+    #[error(
+        "topics cannot be created with the login OAUTHBEARER; create them by the cluster's own tools: {0}"
+    )]
     Token(String),
     /// The broker refused one topic.
     #[error("creating topic {topic}: {reason}")]

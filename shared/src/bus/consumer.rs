@@ -123,10 +123,7 @@ impl ClientContext for Context {
         self.link.error(error, reason);
     }
 
-    fn generate_oauth_token(
-        &self,
-        config: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
         self.link.generate_oauth_token(config)
     }
 }
@@ -261,11 +258,10 @@ impl Batches {
             .set("queued.max.messages.kbytes", "32768")
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("allow.auto.create.topics", "false");
-        let consumer: BaseConsumer<Context> =
-            options.finish(config).create_with_context(Context {
-                shared: Arc::clone(&shared),
-                link: link::Context::new(options),
-            })?;
+        let consumer: BaseConsumer<Context> = options.finish(config).create_with_context(Context {
+            shared: Arc::clone(&shared),
+            link: link::Context::new(options),
+        })?;
         let names: Vec<&str> = topics.iter().map(|topic| topic.name()).collect();
         consumer.subscribe(&names)?;
         let (sender, ready) = mpsc::channel((options.read_ahead / most).max(1));

@@ -56,9 +56,8 @@ pub(super) fn held(
     let mut partitions = if let Some(partition) = partition {
         vec![partition]
     } else {
-        let metadata = consumer
-            .fetch_metadata(Some(topic.name()), deadline)
-            .map_err(|error| failed(consumer, error))?;
+        let metadata =
+            consumer.fetch_metadata(Some(topic.name()), deadline).map_err(|error| failed(consumer, error))?;
         consumer.context().options().link.answered();
         let found = metadata.topics().first().map_or(&[][..], MetadataTopic::partitions);
         found.iter().map(MetadataPartition::id).collect()
@@ -90,8 +89,7 @@ pub fn behind(
             list.add_partition(topic.name(), extent.partition);
         }
     }
-    let committed =
-        consumer.committed_offsets(list, deadline).map_err(|error| failed(&consumer, error))?;
+    let committed = consumer.committed_offsets(list, deadline).map_err(|error| failed(&consumer, error))?;
     let mut behind = BTreeMap::new();
     for (topic, partitions) in extents {
         let read: Vec<Option<i64>> = partitions

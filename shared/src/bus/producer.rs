@@ -33,9 +33,7 @@ impl Pending {
         match tokio::time::timeout(deadline, self.delivery).await {
             Err(_) => Err(Error::NotAcknowledged(self.deadline_ms)),
             Ok(Err(_)) => Err(Error::Closed),
-            Ok(Ok(Err((error, _)))) => {
-                Err(self.link.refusal().map_or_else(|| error.into(), Error::Refused))
-            }
+            Ok(Ok(Err((error, _)))) => Err(self.link.refusal().map_or_else(|| error.into(), Error::Refused)),
             Ok(Ok(Ok(_))) => {
                 self.link.answered();
                 Ok(())

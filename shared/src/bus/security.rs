@@ -92,10 +92,13 @@ impl Tls {
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = self.files().problems("kafka.tls");
         if !self.enabled {
-            let set = [("ca_file", &self.ca_file), ("cert_file", &self.cert_file), ("key_file", &self.key_file)]
-                .into_iter()
-                .filter(|(_, path)| !path.as_os_str().is_empty());
-            problems.extend(set.map(|(name, _)| format!("kafka.tls.{name} is set, and kafka.tls.enabled is not")));
+            let set =
+                [("ca_file", &self.ca_file), ("cert_file", &self.cert_file), ("key_file", &self.key_file)]
+                    .into_iter()
+                    .filter(|(_, path)| !path.as_os_str().is_empty());
+            problems.extend(
+                set.map(|(name, _)| format!("kafka.tls.{name} is set, and kafka.tls.enabled is not")),
+            );
         }
         if !self.key_password.is_empty() && self.key_file.as_os_str().is_empty() {
             problems.push("kafka.tls.key_password is set, and kafka.tls.key_file is not".to_owned());
@@ -164,7 +167,9 @@ pub(super) fn apply(tls: &Tls, sasl: &Sasl, config: &mut ClientConfig) {
     };
     config.set("security.protocol", protocol);
     if tls.enabled {
-        config.set("enable.ssl.certificate.verification", "true").set("ssl.endpoint.identification.algorithm", "https");
+        config
+            .set("enable.ssl.certificate.verification", "true")
+            .set("ssl.endpoint.identification.algorithm", "https");
         for (property, path) in [
             ("ssl.ca.location", &tls.ca_file),
             ("ssl.certificate.location", &tls.cert_file),

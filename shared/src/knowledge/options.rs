@@ -103,14 +103,12 @@ impl Options {
         match self.index {
             Adapter::Postgres => Ok(Arc::new(PostgresIndex::new(store))),
             #[cfg(feature = "qdrant")]
-            Adapter::Qdrant => {
-                Ok(Arc::new(super::qdrant::QdrantIndex::new(&super::qdrant::Server {
-                    url: &self.qdrant_url,
-                    timeout: std::time::Duration::from_millis(self.qdrant_timeout_ms),
-                    api_key: &self.qdrant_api_key,
-                    ca_file: &self.qdrant_ca_file,
-                })?))
-            }
+            Adapter::Qdrant => Ok(Arc::new(super::qdrant::QdrantIndex::new(&super::qdrant::Server {
+                url: &self.qdrant_url,
+                timeout: std::time::Duration::from_millis(self.qdrant_timeout_ms),
+                api_key: &self.qdrant_api_key,
+                ca_file: &self.qdrant_ca_file,
+            })?)),
             #[cfg(not(feature = "qdrant"))]
             Adapter::Qdrant => {
                 Err(Error::Inconsistent("this binary was built without the feature `qdrant`".to_owned()))

@@ -18,9 +18,8 @@ use qdrant_client::qdrant::points_client::PointsClient;
 use qdrant_client::qdrant::vectors_config::Config;
 use qdrant_client::qdrant::{
     Condition, CreateCollectionBuilder, DeleteCollection, DeletePointsBuilder, Distance, Filter,
-    GetCollectionInfoRequest, PointId, PointStruct,
-    PointsIdsList, QueryPointsBuilder, RetrievedPoint, ScrollPointsBuilder, SearchParamsBuilder,
-    UpsertPointsBuilder, Value, VectorParamsBuilder,
+    GetCollectionInfoRequest, PointId, PointStruct, PointsIdsList, QueryPointsBuilder, RetrievedPoint,
+    ScrollPointsBuilder, SearchParamsBuilder, UpsertPointsBuilder, Value, VectorParamsBuilder,
 };
 use serde::{Deserialize, Serialize};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -213,8 +212,10 @@ impl Index for QdrantIndex {
         match self.head().await? {
             None => self.create(dimensions).await?,
             Some((held, 0)) if held != dimensions => {
-                let request =
-                    DeleteCollection { collection_name: COLLECTION.to_owned(), ..DeleteCollection::default() };
+                let request = DeleteCollection {
+                    collection_name: COLLECTION.to_owned(),
+                    ..DeleteCollection::default()
+                };
                 self.collections().delete(request).await?;
                 self.create(dimensions).await?;
             }

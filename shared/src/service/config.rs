@@ -8,11 +8,11 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::files;
 #[cfg(feature = "knowledge")]
 use crate::knowledge;
 #[cfg(feature = "store")]
 use crate::store;
-use super::files;
 use crate::{address, bus};
 
 /// Command line of an agent.

@@ -19,7 +19,9 @@ pub(super) fn resolve<T: Serialize>(
     problems: &mut Vec<String>,
 ) {
     let ValueKind::Table(sections) = &mut root.kind else { return };
-    let Some(ValueKind::Table(table)) = sections.get_mut(section).map(|value| &mut value.kind) else { return };
+    let Some(ValueKind::Table(table)) = sections.get_mut(section).map(|value| &mut value.kind) else {
+        return;
+    };
     if let Ok(serde_json::Value::Object(known)) = serde_json::to_value(defaults) {
         walk(table, &known, section, problems);
     }
@@ -44,7 +46,8 @@ fn walk(
             continue;
         }
         let is_set = table.get(&name).is_some_and(|value| {
-            !matches!(&value.kind, ValueKind::Nil) && !matches!(&value.kind, ValueKind::String(text) if text.is_empty())
+            !matches!(&value.kind, ValueKind::Nil)
+                && !matches!(&value.kind, ValueKind::String(text) if text.is_empty())
         });
         if is_set {
             problems.push(format!("{path}.{name} and {path}.{key} are both set"));

@@ -62,8 +62,11 @@ impl Options {
         match self.target() {
             Err(error) => problems.push(format!("postgres.url: {error}")),
             Ok((config, mode)) => {
-                if !self.password.is_empty() && self.config().is_ok_and(|config| config.get_password().is_some()) {
-                    problems.push("postgres.password is set, and postgres.url has a password as well".to_owned());
+                if !self.password.is_empty()
+                    && self.config().is_ok_and(|config| config.get_password().is_some())
+                {
+                    problems
+                        .push("postgres.password is set, and postgres.url has a password as well".to_owned());
                 }
                 if self.tls.is_set() && matches!(mode, Mode::Disable | Mode::Prefer) {
                     problems.push(format!(
@@ -92,7 +95,9 @@ impl Options {
         let how = match mode {
             _ if away.is_empty() => return Vec::new(),
             Mode::Disable => "is addressed in plain text",
-            Mode::Prefer => "is addressed in plain text where it offers no TLS, and its certificate is not checked",
+            Mode::Prefer => {
+                "is addressed in plain text where it offers no TLS, and its certificate is not checked"
+            }
             Mode::VerifyCa | Mode::VerifyFull => return Vec::new(),
         };
         vec![format!("PostgreSQL at {} {how} (sslmode={mode}); set sslmode=verify-full", away.join(","))]
@@ -141,8 +146,11 @@ impl Store {
         config.keepalives_idle(Duration::from_secs(10));
         config.tcp_user_timeout(Duration::from_millis(options.statement_timeout_ms + 5_000));
         let protection = Protection::new(&options.tls, mode)?;
-        let manager =
-            Manager::from_config(config, protection, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let manager = Manager::from_config(
+            config,
+            protection,
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        );
         let schema = options.schema.clone();
         if !schema.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             return Err(Error::Migration(format!("schema {schema:?} may only hold letters, digits and _")));

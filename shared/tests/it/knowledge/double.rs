@@ -14,8 +14,8 @@ use qdrant_client::qdrant::vector::Vector;
 use qdrant_client::qdrant::vectors::VectorsOptions;
 use qdrant_client::qdrant::with_payload_selector::SelectorOptions;
 use qdrant_client::qdrant::{self, PointId, Value, query, vector_input, vectors_config};
-use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 /// Starts a double without collections and returns its address. It lives as long as the test's runtime.
@@ -30,7 +30,11 @@ pub(crate) async fn start_with(tls: Option<(String, String)>, api_key: &'static 
     let double = Double::default();
     let check = move |request: Request<()>| {
         let shown = request.metadata().get("api-key").map_or(&b""[..], |key| key.as_bytes());
-        if shown == api_key.as_bytes() { Ok(request) } else { Err(Status::unauthenticated("Invalid API key")) }
+        if shown == api_key.as_bytes() {
+            Ok(request)
+        } else {
+            Err(Status::unauthenticated("Invalid API key"))
+        }
     };
     let (mut server, scheme) = (Server::builder(), if tls.is_some() { "https" } else { "http" });
     if let Some((certificate, key)) = tls {

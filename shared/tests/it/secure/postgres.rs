@@ -64,7 +64,8 @@ async fn fails(options: Options, words: &'static str) {
         let (readiness, shutdown) = (readiness.clone(), shutdown.clone());
         async move { wait_for("postgres", &readiness, &shutdown, || store.ping()).await }
     });
-    tokio::join!(down(&readiness, words), log.says(&["postgres", words]));
+    let logged = ["postgres", words];
+    tokio::join!(down(&readiness, words), log.says(&logged));
     shutdown.cancel();
     assert!(waiting.await.unwrap().is_none());
     log.keeps(PASSWORD);
@@ -106,21 +107,15 @@ async fn certificates_and_passwords_are_checked() {
     let strange = Authority::strange().ca();
     tokio::join!(
         fails(options(&postgres, "verify-full", "fw", WRONG, ca()), "password authentication failed"),
-        fails(
-            options(&postgres, "require", "fw", PASSWORD, strange),
-            "signed by a CA that is not trusted"
-        ),
+        fails(options(&postgres, "require", "fw", PASSWORD, strange), "signed by a CA that is not trusted"),
         fails(options(&postgres, "verify-full", "mutual", "", ca()), "valid client certificate"),
         fails(options(&postgres, "disable", "fw", PASSWORD, none()), "no pg_hba.conf entry"),
     );
 
     present(&postgres, "elsewhere.example", false).await;
     assert!(encrypted(&options(&postgres, "verify-ca", "fw", PASSWORD, ca())).await);
-    fails(
-        options(&postgres, "require", "fw", PASSWORD, ca()),
-        "not valid for host name localhost, only for",
-    )
-    .await;
+    fails(options(&postgres, "require", "fw", PASSWORD, ca()), "not valid for host name localhost, only for")
+        .await;
 
     present(&postgres, "localhost", true).await;
     fails(options(&postgres, "verify-ca", "fw", PASSWORD, ca()), "has expired").await;

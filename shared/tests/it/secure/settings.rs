@@ -38,7 +38,8 @@ fn every_secret_can_come_from_a_file() {
     .unwrap();
     let common = &config.common;
     assert_eq!(common.kafka.sasl.mechanism, Mechanism::ScramSha512);
-    for secret in [&common.kafka.sasl.password, &common.kafka.tls.key_password, &common.knowledge.qdrant_api_key]
+    for secret in
+        [&common.kafka.sasl.password, &common.kafka.tls.key_password, &common.knowledge.qdrant_api_key]
     {
         assert_eq!(secret.expose(), SECRET);
     }
