@@ -132,7 +132,11 @@ impl Options {
 
     /// Returns the error of a request that failed: the reason why we are refused, if that is it.
     fn failed(&self, error: KafkaError) -> Error {
-        self.link.refusal().map_or_else(|| error.into(), Error::Refused)
+        match (self.link.refusal(), self.link.outage()) {
+            (Some(reason), _) => Error::Refused(reason),
+            (None, Some(reason)) => Error::Unconnected(reason),
+            (None, None) => error.into(),
+        }
     }
 }
 
@@ -145,6 +149,9 @@ pub enum Error {
     /// The brokers refuse us, or we them: a login, a certificate.
     #[error("kafka: {0}")]
     Refused(String),
+    /// No broker is connected.
+    #[error("kafka: no broker is connected: {0}")]
+    Unconnected(String),
     /// No acknowledgement within the deadline.
     #[error("kafka did not acknowledge within {0} ms")]
     NotAcknowledged(u32),

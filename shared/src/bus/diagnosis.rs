@@ -1,4 +1,4 @@
-//! Why a broker's certificate is refused. OpenSSL says only `certificate verify failed`, whether it has expired, is for
+//! Why a broker's certificate is refused, or ours. OpenSSL says only `certificate verify failed`, whether it has expired, is for
 //! another host or comes from an unknown CA; so we ask the broker for it once more, by rustls.
 
 use std::io::{Read, Write};
@@ -15,14 +15,29 @@ use crate::tls::{self, Check};
 /// Longest wait for the connection, and for each step of the handshake.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Returns what is wrong with the certificate, if `reason` is librdkafka's refusal of one:
+/// Alerts about a certificate (RFC 8446, section 6): bad, unsupported, revoked, expired, unknown, unknown CA, required.
+const ALERTS: [&str; 7] = ["42", "43", "44", "45", "46", "48", "116"];
+
+/// Returns whether the broker has ended a connection for the sake of our certificate:
+/// `ssl://host:port/1: Receive failed: ... alert bad certificate: SSL alert number 42 (after ...)`.
+pub(super) fn is_alert(reason: &str) -> bool {
+    let number = reason.split("SSL alert number ").nth(1).and_then(|rest| rest.split(' ').next());
+    number.is_some_and(|number| ALERTS.contains(&number))
+}
+
+/// Returns what is wrong with a certificate, if `reason` is librdkafka's refusal of one:
 /// `ssl://host:port/bootstrap: SSL handshake failed: ... certificate verify failed: ...`. Blocks for a moment.
-pub(super) fn certificate(settings: &Tls, reason: &str) -> Option<String> {
+pub(super) fn of(settings: &Tls, reason: &str) -> Option<String> {
+    let (_, broker) = reason.split_once("://")?;
+    let (address, _) = broker.split_once('/')?;
+    if is_alert(reason) {
+        let alert = reason.rsplit("alert ").nth(1).and_then(|rest| rest.split(':').next()).unwrap_or("alert");
+        let what = "the broker asks for a client certificate, or does not accept ours (see cert_file)";
+        return Some(format!("{address}: {what}: {alert}"));
+    }
     if !reason.contains("certificate verify failed") {
         return None;
     }
-    let (_, broker) = reason.split_once("://")?;
-    let (address, _) = broker.split_once('/')?;
     let (host, _) = address.rsplit_once(':')?;
     let host = host.trim_matches(['[', ']']);
     // our own certificate plays no part: the broker's is looked at before
@@ -44,4 +59,24 @@ fn handshake(connection: &mut ClientConnection, stream: &mut (impl Read + Write)
         connection.complete_io(stream)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_about_our_certificate_is_explained() {
+        let alert = |name: &str, number: u32| {
+            format!(
+                "ssl://k:9093/1: Receive failed: error:0A000412:SSL routines::sslv3 alert {name}: SSL alert number {number}"
+            )
+        };
+        let reason = alert("bad certificate", 42);
+        let explained = of(&Tls::default(), &reason).unwrap();
+        assert!(explained.starts_with("k:9093: the broker asks for a client certificate"), "{explained}");
+        assert!(explained.ends_with(": bad certificate"), "{explained}");
+        assert!(!is_alert(&alert("handshake failure", 40)));
+        assert_eq!(of(&Tls::default(), "k:9092/1: Connect failed: Connection refused"), None);
+    }
 }

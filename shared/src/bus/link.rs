@@ -34,6 +34,8 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
+    /// The brokers, as they are configured.
+    brokers: String,
     /// Since when no broker is connected.
     lost: Option<Instant>,
     /// Why the brokers refuse us, or we them.
@@ -72,6 +74,12 @@ impl Link {
         self.state().refused.as_ref().map(|refusal| refusal.reason.clone())
     }
 
+    /// Returns why no broker is connected, where that is so for another reason than a refusal.
+    pub(super) fn outage(&self) -> Option<String> {
+        let state = self.state();
+        state.lost.and_then(|_| state.detail.clone())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,10 +93,11 @@ impl Link {
         self.0.troubled.store(false, Ordering::Relaxed);
         let (lost, refused) = (state.lost.take(), state.refused.take());
         state.detail = None;
+        let brokers = std::mem::take(&mut state.brokers);
         drop(state);
         if lost.is_some() || refused.is_some() {
             let after_ms = lost.map(|since| since.elapsed().as_millis() as u64);
-            tracing::info!(after_ms, "Kafka is connected again");
+            tracing::info!(brokers, after_ms, "Kafka is connected again");
         }
     }
 
@@ -103,6 +112,10 @@ impl Link {
                 | Code::UnsupportedSASLMechanism
                 | Code::IllegalSASLState,
             ) => self.refused(options, reason),
+            // with TLS 1.3 a broker looks at our certificate when the handshake is over for us
+            Some(Code::BrokerTransportFailure) if diagnosis::is_alert(reason) => {
+                self.refused(options, reason);
+            }
             Some(Code::AllBrokersDown) => self.lost(options),
             Some(Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut) => {
                 tracing::debug!(%error, reason, "a Kafka broker does not answer");
@@ -123,6 +136,7 @@ impl Link {
             return;
         }
         state.lost = Some(Instant::now());
+        state.brokers.clone_from(&options.brokers);
         let reason = state.detail.clone().unwrap_or_default();
         drop(state);
         tracing::warn!(
@@ -142,7 +156,7 @@ impl Link {
             return;
         }
         // asks the broker for its certificate, which takes a moment
-        let reason = diagnosis::certificate(&options.tls, raw).unwrap_or_else(|| raw.to_owned());
+        let reason = diagnosis::of(&options.tls, raw).unwrap_or_else(|| raw.to_owned());
         let mut state = self.state();
         self.0.troubled.store(true, Ordering::Relaxed);
         if known(&state) {
@@ -150,6 +164,7 @@ impl Link {
         }
         state.refused =
             Some(Refusal { raw: cause(raw).to_owned(), reason: reason.clone(), logged: Instant::now() });
+        state.brokers.clone_from(&options.brokers);
         drop(state);
         tracing::error!(brokers = options.brokers, reason, "Kafka cannot be connected to");
     }

@@ -13,6 +13,8 @@ pub(super) const READER: &str = "firewatch-reader";
 
 /// Longest wait for the client to ask for its token.
 const TOKEN: Duration = Duration::from_millis(100);
+/// Longest wait for the next event that tells why a request failed. Not zero: the client's log lines are events too.
+const EVENT: Duration = Duration::from_millis(20);
 /// Most events that are handled at once.
 const EVENTS: usize = 256;
 
@@ -39,17 +41,11 @@ pub(super) fn observer(options: &Options, group: &str) -> Result<Observer, Error
 
 /// Makes the error of a request that failed. Why it failed waits among the events of the client.
 pub(super) fn failed(observer: &Observer, error: KafkaError) -> Error {
-    drain(observer, Duration::ZERO);
+    drain(observer, EVENT);
     observer.context().options().failed(error)
 }
 
 /// Handles the events that wait, errors among them. Nothing is assigned yet, so there are no records.
 fn drain(observer: &Observer, wait: Duration) {
-    let mut wait = wait;
-    for _ in 0..EVENTS {
-        if observer.poll(wait).is_none() {
-            return;
-        }
-        wait = Duration::ZERO;
-    }
+    let _ = (0..EVENTS).find(|_| observer.poll(wait).is_none());
 }

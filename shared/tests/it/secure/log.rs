@@ -9,7 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Everything that may be told in a log, and what librdkafka says besides.
 const LEVEL: &str =
-    "shared=debug,librdkafka=debug,rdkafka=debug,rustls=debug,tokio_postgres=debug,tonic=debug";
+    "shared=debug,librdkafka=debug,rdkafka=debug,rustls=debug,tokio_postgres=info,tonic=debug";
 
 #[derive(Clone, Default)]
 pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
@@ -50,7 +50,7 @@ impl Log {
     /// Waits until a line contains all of `words`.
     pub(super) async fn says(&self, words: &[&str]) {
         stack::probe::until(&words.join(" ... "), super::CLEAR, async || {
-            anyhow::ensure!(!self.shown(words).is_empty(), "{} lines, none of them it", self.lines().len());
+            anyhow::ensure!(!self.shown(words).is_empty(), "{:#?}", self.shown(&words[..1]));
             Ok(())
         })
         .await

@@ -64,7 +64,8 @@ async fn fails(options: Options, words: &'static str) {
         let (readiness, shutdown) = (readiness.clone(), shutdown.clone());
         async move { wait_for("postgres", &readiness, &shutdown, || store.ping()).await }
     });
-    tokio::join!(down(&readiness, words), log.says(&["postgres", words]));
+    let logged = ["postgres", words];
+    tokio::join!(down(&readiness, words), log.says(&logged));
     shutdown.cancel();
     assert!(waiting.await.unwrap().is_none());
     log.keeps(PASSWORD);
