@@ -1,7 +1,7 @@
 //! TLS towards Kafka, and how a client proves who it is.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,11 +9,12 @@ use rdkafka::ClientConfig;
 use rdkafka::client::OAuthToken;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{Clock as _, SystemClock};
 use crate::secret::Secret;
 use crate::tls;
 
 /// Lifetime of a token that does not say how long it lasts.
-const LASTING: Duration = Duration::from_secs(365 * 86_400);
+const LASTING: Duration = Duration::from_hours(365 * 24);
 
 /// Settings under `[kafka.tls]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,8 +148,7 @@ impl Sasl {
             .and_then(|part| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok())
             .and_then(|json| serde_json::from_slice(&json).ok())
             .unwrap_or_default();
-        let lasting = SystemTime::now() + LASTING;
-        let lasting = lasting.duration_since(UNIX_EPOCH).unwrap_or(LASTING).as_millis() as i64;
+        let lasting = SystemClock.now().as_millisecond() + LASTING.as_millis() as i64;
         OAuthToken {
             token,
             principal_name: claims.sub.unwrap_or_else(|| "firewatch".to_owned()),

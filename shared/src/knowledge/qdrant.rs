@@ -17,9 +17,10 @@ use qdrant_client::qdrant::point_id::PointIdOptions;
 use qdrant_client::qdrant::points_client::PointsClient;
 use qdrant_client::qdrant::vectors_config::Config;
 use qdrant_client::qdrant::{
-    Condition, CreateCollectionBuilder, DeleteCollection, DeletePointsBuilder, Distance, Filter,
-    GetCollectionInfoRequest, PointId, PointStruct, PointsIdsList, QueryPointsBuilder, RetrievedPoint,
-    ScrollPointsBuilder, SearchParamsBuilder, UpsertPointsBuilder, Value, VectorParamsBuilder,
+    Condition, CreateCollection, CreateCollectionBuilder, DeleteCollection, DeletePoints,
+    DeletePointsBuilder, Distance, Filter, GetCollectionInfoRequest, PointId, PointStruct, PointsIdsList,
+    QueryPoints, QueryPointsBuilder, RetrievedPoint, ScrollPoints, ScrollPointsBuilder, SearchParamsBuilder,
+    UpsertPoints, UpsertPointsBuilder, Value, VectorParamsBuilder,
 };
 use serde::{Deserialize, Serialize};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -160,7 +161,7 @@ impl QdrantIndex {
     async fn create(&self, dimensions: usize) -> Result<(), Error> {
         let vectors = VectorParamsBuilder::new(dimensions as u64, Distance::Cosine);
         let request = CreateCollectionBuilder::new(COLLECTION).vectors_config(vectors);
-        match self.collections().create(request).await {
+        match self.collections().create(CreateCollection::from(request)).await {
             Ok(_) => Ok(()),
             // another process may have been quicker
             Err(status) => self.head().await?.map(drop).ok_or_else(|| status.into()),
@@ -180,7 +181,7 @@ impl QdrantIndex {
             if let Some(offset) = offset.take() {
                 request = request.offset(offset);
             }
-            let page = match self.points().scroll(request).await {
+            let page = match self.points().scroll(ScrollPoints::from(request)).await {
                 Err(status) if is_missing(&status) => return Ok(points),
                 page => page?.into_inner(),
             };
@@ -237,7 +238,8 @@ impl Index for QdrantIndex {
             points.push(PointStruct::new(chunk.id().to_string(), vector.clone(), payload(chunk)?));
         }
         for page in points.chunks(PAGE) {
-            self.points().upsert(UpsertPointsBuilder::new(COLLECTION, page).wait(true)).await?;
+            let request = UpsertPointsBuilder::new(COLLECTION, page).wait(true);
+            self.points().upsert(UpsertPoints::from(request)).await?;
         }
         Ok(())
     }
@@ -246,7 +248,7 @@ impl Index for QdrantIndex {
         for page in ids.chunks(PAGE) {
             let ids = page.iter().map(|id| id.to_string().into()).collect();
             let request = DeletePointsBuilder::new(COLLECTION).points(PointsIdsList { ids }).wait(true);
-            self.points().delete(request).await?;
+            self.points().delete(DeletePoints::from(request)).await?;
         }
         Ok(())
     }
@@ -269,7 +271,7 @@ impl Index for QdrantIndex {
             .limit(query.limit as u64)
             .params(SearchParamsBuilder::default().exact(true))
             .with_payload(true);
-        let found = self.points().query(request).await?.into_inner().result;
+        let found = self.points().query(QueryPoints::from(request)).await?.into_inner().result;
         let mut hits = found
             .into_iter()
             .map(|point| Ok(Hit { chunk: stored(point.payload)?.chunk, score: point.score }))
@@ -319,7 +321,7 @@ fn payload(chunk: &Chunk) -> Result<Payload, Error> {
         chunk: chunk.clone(),
     };
     let json = serde_json::to_value(stored).map_err(|error| invalid(&error))?;
-    Payload::try_from(json).map_err(Error::from)
+    Payload::try_from(json).map_err(|error| invalid(&error))
 }
 
 fn stored(payload: HashMap<String, Value>) -> Result<Stored, Error> {

@@ -1,13 +1,14 @@
 //! Kafka: one broker with a listener for each way in.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use shared::bus::admin::Admin;
 use shared::bus::reader::{From, Reader};
 use shared::bus::{Consumer, Mechanism, Options, Producer, Sasl, Tls, lag, partitioned};
+use shared::clock::{Clock as _, SystemClock};
 use shared::events::Topic;
 use shared::secret::Secret;
 use shared::service::Readiness;
@@ -106,7 +107,7 @@ fn login(kafka: &Kafka, mechanism: Mechanism, password: &str) -> Options {
 
 /// A token as the broker's validator for development takes it: not signed.
 fn token() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = SystemClock.now().as_second();
     let part = |json: String| URL_SAFE_NO_PAD.encode(json);
     let claims = format!(r#"{{"sub":"fw","iat":{now},"exp":{}}}"#, now + 3_600);
     format!("{}.{}.", part(r#"{"alg":"none"}"#.to_owned()), part(claims))
