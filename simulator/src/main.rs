@@ -24,6 +24,7 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     telemetry::init(&config.common.log);
+    config.warn();
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
     let settings = args.settings(&config.common.http.listen);

@@ -25,6 +25,9 @@ const EXPLAINED: f64 = 0.5;
 /// Weight of log lines that name a kind of cause; beside the resource they name never more than the resource itself.
 const FROM_LOGS: f64 = 0.6;
 
+/// Evidence that noise reaches too, nats: what detection calls `suspect` is worth no more.
+const WEAK_NATS: f64 = 3.0;
+
 /// What ranking looks at besides the signals.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'a> {
@@ -54,7 +57,7 @@ impl<'a> Evidence<'a> {
     fn new(signals: &'a [Signal], around: Surroundings<'a>) -> Self {
         let mut by_service: BTreeMap<&str, ByKind> = BTreeMap::new();
         let mut named: BTreeMap<(&str, Category), f64> = BTreeMap::new();
-        let mut onset: BTreeMap<&str, Timestamp> = BTreeMap::new();
+        let mut onset: BTreeMap<&str, (bool, Timestamp)> = BTreeMap::new();
         for signal in signals {
             let kinds = by_service.entry(&signal.service).or_default();
             let nats = match around.log_terms.named_by(signal) {
@@ -62,9 +65,12 @@ impl<'a> Evidence<'a> {
                 None => kinds.entry(signal.kind).or_default(),
             };
             *nats = nats.max(signal.evidence);
-            let first = onset.entry(&signal.service).or_insert(signal.started_at);
-            *first = (*first).min(signal.started_at);
+            // noise that was noticed shortly before must not date the fault
+            let start = (signal.evidence <= WEAK_NATS, signal.started_at);
+            let first = onset.entry(&signal.service).or_insert(start);
+            *first = (*first).min(start);
         }
+        let onset = onset.into_iter().map(|(service, (_, at))| (service, at)).collect();
         Self { by_service, named, onset, graph: around.graph }
     }
 

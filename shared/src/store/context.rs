@@ -127,6 +127,7 @@ pub(super) mod tests {
             title: String::new(),
             environment: "production".into(),
             suspects: Vec::new(),
+            challenger: None,
             members: Vec::new(),
             affected_services: Vec::new(),
             blast_radius: BlastRadius::default(),

@@ -63,6 +63,7 @@ async fn a_decision_reads_signals_without_context_and_people_read_incidents_with
 
     let id = IncidentId::opened_by(own.anomaly_id);
     let assessment = Assessment {
+        challenger: None,
         title: "payment: requests are slow".into(),
         severity: Severity::Sev3,
         suspects: Vec::new(),

@@ -193,6 +193,7 @@ fn incident(until: i64) -> Incident {
                 ],
             },
         ],
+        challenger: None,
         members: signals.iter().map(|signal| signal.anomaly_id).collect(),
         affected_services: vec!["api-gateway".into(), "payment".into()],
         blast_radius: BlastRadius { callers: vec!["api-gateway".into(), "order".into()], share: 0.5 },

@@ -179,6 +179,7 @@ pub(crate) fn exhausted_connections() -> Scenario {
             posterior: 0.93,
             reasons: vec![],
         }],
+        challenger: None,
         members: signals.iter().map(|signal| signal.anomaly_id).collect(),
         affected_services: vec!["api-gateway".into(), "payment".into()],
         blast_radius: BlastRadius { callers: vec!["api-gateway".into(), "order".into()], share: 0.5 },

@@ -123,6 +123,7 @@ pub(crate) fn incident() -> Incident {
             posterior: 0.93,
             reasons: vec![],
         }],
+        challenger: None,
         members: vec![pool.anomaly_id, errors.anomaly_id],
         affected_services: vec!["api-gateway".into(), "payment".into()],
         blast_radius: BlastRadius { callers: vec!["api-gateway".into(), "order".into()], share: 0.5 },
