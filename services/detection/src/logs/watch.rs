@@ -14,7 +14,7 @@ use crate::kept::Kept;
 /// Quiet windows after which lines come as usual, however little each of them says.
 const QUIET: u32 = 3;
 /// Evidence that lines come as usual again, nats.
-const USUAL: f64 = 3.0;
+const USUAL: f64 = 5.0;
 /// Nats above the noise that a surge is worth where it only just passes its bar.
 const FIRST: f64 = 2.0;
 /// Error lines without which an alert is one of warnings.
