@@ -153,7 +153,13 @@ fn lines(metric: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn finding(metric: &'static str, kind: Kind, unit: &'static str, observed: f64, edges: [f64; 2]) -> Finding<'static> {
+    fn finding(
+        metric: &'static str,
+        kind: Kind,
+        unit: &'static str,
+        observed: f64,
+        edges: [f64; 2],
+    ) -> Finding<'static> {
         let [lower, upper] = edges;
         Finding {
             service: "user",
@@ -174,7 +180,10 @@ mod tests {
     #[test]
     fn a_band_is_named_only_where_the_value_lies_outside_of_it() {
         let outside = finding("latency_p99_ms", Kind::Latency, "ms", 820.0, [25.2, 34.8]);
-        assert_eq!(read(&outside.sentence()), "latency_p99_ms of user is 820 ms, above its band of 25.2 to 34.8 ms");
+        assert_eq!(
+            read(&outside.sentence()),
+            "latency_p99_ms of user is 820 ms, above its band of 25.2 to 34.8 ms"
+        );
         assert_eq!(read(&outside.expectation()), "expected 25.2 to 34.8 ms");
         let inside = finding("memory_percent", Kind::Memory, "%", 100.0, [71.5, 100.0]);
         assert_eq!(read(&inside.sentence()), "memory_percent of user is 100 % and is abnormal");
@@ -207,6 +216,9 @@ mod tests {
         let certificate = finding("cert_days", Kind::Certificate, "d", 20.0, [14.0, 30.0]);
         assert_eq!(read(&certificate.sentence()), "cert_days of user is 20 days and is about to expire");
         let disk = finding("disk_percent:time_to_full", Kind::Disk, "%", 71.0, [40.0, 80.0]);
-        assert_eq!(read(&disk.sentence()), "disk_percent:time_to_full of user is 71 % and is about to reach its limit");
+        assert_eq!(
+            read(&disk.sentence()),
+            "disk_percent:time_to_full of user is 71 % and is about to reach its limit"
+        );
     }
 }

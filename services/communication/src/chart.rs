@@ -141,7 +141,8 @@ impl View {
             title: if unit.is_empty() { name } else { format!("{} ({unit})", plain::one_line(&name, 48)) },
             abnormal,
             alt: alt.replace('\u{a0}', " "),
-            legend: format!("expected {}", figures::band(&signal.expected, &signal.unit)).replace('\u{a0}', " "),
+            legend: format!("expected {}", figures::band(&signal.expected, &signal.unit))
+                .replace('\u{a0}', " "),
             scale,
             onset: seconds(signal.started_at.as_millisecond()),
             end: signal.cleared_at.map_or(f64::INFINITY, |at| seconds(at.as_millisecond())),

@@ -47,7 +47,9 @@ pub fn sentence(subject: Subject<'_>, change: &Change, observed_ms: i64) -> Stri
             let plural = if samples == 1 { "" } else { "s" };
             let why = reason(change, meaning);
             let caveat = match episode.status {
-                Status::Suspect if !meaning.harm.includes(episode.direction) => "; this direction has no user impact",
+                Status::Suspect if !meaning.harm.includes(episode.direction) => {
+                    "; this direction has no user impact"
+                }
                 Status::Suspect if episode.is_certain => {
                     "; certain by its own past, but too common in so large a fleet"
                 }

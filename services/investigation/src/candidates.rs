@@ -86,7 +86,9 @@ fn of_signal(signal: &Signal, dossier: &mut Dossier) -> Option<Claim> {
     let began = signal.started_at.strftime("%H:%M:%S UTC");
     let predicate = Finding::from(signal).predicate().replace('\u{a0}', " ");
     let text = match signal.status {
-        Status::Cleared => format!("{} of {} {predicate}; it began at {began}.", signal.metric, signal.service),
+        Status::Cleared => {
+            format!("{} of {} {predicate}; it began at {began}.", signal.metric, signal.service)
+        }
         _ => format!("{} of {} {predicate} since {began}.", signal.metric, signal.service),
     };
     Some(Claim { text, evidence: vec![dossier.file(samples(signal), quote)] })

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use shared::events::incident::Signal;
 use shared::events::postmortem::Moment;
 use shared::events::topic::STAGES;
-use shared::events::incident::Signal;
 use shared::figures::{band, between, figure, side};
 use shared::plain::{NAME, one_line};
 

@@ -2,16 +2,16 @@
 
 use std::fmt::Write as _;
 
-use shared::events::Kind;
-use shared::events::anomaly::Status;
-use shared::events::raw::Level;
-use shared::figures::side;
 use super::critical::Phrases;
 use super::template::{Template, shortened};
 use super::watch::{End, Moment, Told, Which};
 use super::{Book, SHORTEST_MS};
 use crate::alert::{Report, Verdict};
 use crate::words::{after_deployment, duration, quantity, range, time};
+use shared::events::Kind;
+use shared::events::anomaly::Status;
+use shared::events::raw::Level;
+use shared::figures::side;
 
 /// Name and version of the detector, as anomalies carry it.
 const DETECTOR: &str = "logs/1";

@@ -153,12 +153,18 @@ fn the_simulators_faults_clear_from_the_logs_soon_at_a_sample_a_second() {
     let mut all = Vec::new();
     for scenario in Scenario::ALL {
         for seed in 0..6 {
-            let run = watch_every(1000, Faults::Once(Some(scenario)), Noise::Gaussian, seed, 400, 6, 520, |_| {});
+            let run =
+                watch_every(1000, Faults::Once(Some(scenario)), Noise::Gaussian, seed, 400, 6, 520, |_| {});
+            crate::words::check(&run.anomalies);
             let ends = run.burns[0].1;
             let logs = run.anomalies.iter().filter(|one| one.kind == Kind::Logs);
             for one in logs.clone().filter(|one| one.status == Status::Cleared) {
                 let after = (one.observed_at.as_millisecond() - ends) / SECOND_MS;
-                assert!(after <= 32, "{scenario:?} seed {seed}: {after} s after its end: {}", one.explanation);
+                assert!(
+                    after <= 32,
+                    "{scenario:?} seed {seed}: {after} s after its end: {}",
+                    one.explanation
+                );
                 all.push(after);
             }
             let ids = |status| logs.clone().filter(move |one| one.status == status).map(|one| one.anomaly_id);
@@ -418,7 +424,12 @@ fn the_simulators_quiet_hours_say_nothing_and_its_faults_are_found_and_cleared()
             let alerts = logs.iter().filter(|one| one.service == culprit && one.revision == 1).count();
             let most = if scenario == Scenario::MemoryLeak { 2 } else { 1 };
             let said = logs.iter().filter(|one| one.service == culprit).map(|one| {
-                format!("{} {}: {}", (one.observed_at.as_millisecond() - began) / SECOND_MS, one.status, one.explanation)
+                format!(
+                    "{} {}: {}",
+                    (one.observed_at.as_millisecond() - began) / SECOND_MS,
+                    one.status,
+                    one.explanation
+                )
             });
             assert!(alerts <= most, "{case}: {alerts} alerts of {culprit}: {:#?}", said.collect::<Vec<_>>());
         }

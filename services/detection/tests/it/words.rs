@@ -36,7 +36,8 @@ const CLAIMS: [(&str, fn(f64, f64, f64) -> bool); 6] = [
 pub(crate) fn check(anomalies: &[Anomaly]) {
     for anomaly in anomalies {
         let finding = Finding::from(anomaly);
-        let with_predicate = format!("it is {}, {}", finding.observed(), finding.predicate().trim_start_matches("is "));
+        let with_predicate =
+            format!("it is {}, {}", finding.observed(), finding.predicate().trim_start_matches("is "));
         let with_expectation = format!("it is {}, {}", finding.observed(), finding.expectation());
         for text in [&anomaly.explanation, &finding.sentence(), &with_predicate, &with_expectation] {
             let text = text.replace('\u{a0}', " ");
@@ -68,7 +69,8 @@ fn claims(text: &str) -> Result<usize, String> {
         };
         let before = &text[..at];
         let begin = [" is ", ": "].iter().filter_map(|sign| Some(before.rfind(sign)? + sign.len())).max();
-        let (value, rest) = begin.and_then(|begin| figure(&before[begin..])).ok_or("no value before its band")?;
+        let (value, rest) =
+            begin.and_then(|begin| figure(&before[begin..])).ok_or("no value before its band")?;
         let value = value * size(rest);
         if !holds(value, lower, upper) {
             return Err(format!("{value} is not {claim}{lower} to {upper}"));
@@ -80,7 +82,8 @@ fn claims(text: &str) -> Result<usize, String> {
 
 /// Reads a figure. Returns it with what follows.
 fn figure(text: &str) -> Option<(f64, &str)> {
-    let (sign, digits) = text.strip_prefix('−').or(text.strip_prefix('-')).map_or((1.0, text), |rest| (-1.0, rest));
+    let (sign, digits) =
+        text.strip_prefix('−').or(text.strip_prefix('-')).map_or((1.0, text), |rest| (-1.0, rest));
     let mut end = 0;
     let bytes = digits.as_bytes();
     while end < bytes.len() {
@@ -144,6 +147,7 @@ fn anomalies_of_every_scenario_say_what_is_true() {
         let lasts = simulator::fault::duration(scenario) as i64;
         for (seed, noise) in [(11, Noise::Gaussian), (12, Noise::Skewed)] {
             let run = watch(Faults::Once(Some(scenario)), noise, seed, 60, 6, 60 + lasts + 30);
+            check(&run.anomalies);
             for anomaly in &run.anomalies {
                 let said = claims(&Finding::from(anomaly).sentence().replace('\u{a0}', " ")).unwrap();
                 *by_metric.entry(anomaly.metric.clone()).or_default() += said;
