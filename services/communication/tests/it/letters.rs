@@ -166,6 +166,19 @@ fn hostile_text_stays_text() {
 }
 
 #[test]
+fn a_picture_of_a_log_speaks_of_lines() {
+    let mut signal = scenario::resolved().signals.remove(0);
+    signal.metric = "logs:critical".into();
+    signal.unit = "{line}/min".into();
+    (signal.expected.lower, signal.expected.center, signal.expected.upper) = (0.0, 0.0, 0.0);
+    let picture = chart::draw(&signal).unwrap().unwrap();
+    assert!(picture.alt.contains("29 lines a minute"), "{}", picture.alt);
+    if let Some(file) = std::env::var_os("FIREWATCH_PICTURE") {
+        std::fs::write(file, &picture.png).unwrap();
+    }
+}
+
+#[test]
 fn a_picture_is_small_sharp_and_the_same_each_time() {
     let signal = scenario::resolved().signals.remove(0);
     let picture = chart::draw(&signal).unwrap().unwrap();
