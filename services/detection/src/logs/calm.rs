@@ -100,7 +100,9 @@ mod tests {
         assert_eq!(calm(&mut Pauses::default(), [0, 2]), 30);
         assert_eq!(calm(&mut Pauses::default(), 0..20), 10);
         let mut dense = Pauses::default();
-        (0..100).for_each(|tenth| dense.note(tenth * 100));
+        for tenth in 0..100 {
+            dense.note(tenth * 100);
+        }
         assert!(dense.is_over(9900 + 10_000) && !dense.is_over(9900 + 9_000));
         let mut window = Pauses::default();
         window.note_window(0, 10_000, 10);

@@ -127,7 +127,9 @@ fn complain(level: &str, lines: &[&str], until: i64, complains: impl Fn(i64) -> 
     for second in 600..until {
         log.usual(second * SECOND_MS, (second + 1) * SECOND_MS);
         if complains(second - 600) {
-            lines.iter().for_each(|line| log.write("user", level, line, second * SECOND_MS + 500));
+            for line in lines {
+                log.write("user", level, line, second * SECOND_MS + 500);
+            }
         }
     }
     log
@@ -205,9 +207,9 @@ fn a_surge_that_wavers_is_one_alert() {
             log.usual(second * SECOND_MS, (second + 1) * SECOND_MS);
             // three a second on average, in no order
             let lines = (3.0 + 2.0 * source.draw()).round().max(0.0) as usize;
-            (0..lines).for_each(|_| {
+            for _ in 0..lines {
                 log.write("user", "ERROR", "profile 7 not written: conflict", second * SECOND_MS + 500);
-            });
+            }
         }
         assert_eq!(episodes(&log, "logs:errors").len(), 1, "seed {seed}: {:?}", log.turns());
     }

@@ -18,8 +18,11 @@ use simulator::schedule::Faults;
 
 use crate::fire::watch;
 
+/// Tells whether a claim holds of a value and the edges of its band.
+type Holds = fn(f64, f64, f64) -> bool;
+
 /// What sentences say of a band before they name it, and where the value has to lie then.
-const CLAIMS: [(&str, fn(f64, f64, f64) -> bool); 6] = [
+const CLAIMS: [(&str, Holds); 6] = [
     ("above its band of ", |value, _, upper| value > upper),
     ("above the expected ", |value, _, upper| value > upper),
     ("below its band of ", |value, lower, _| value < lower),
