@@ -100,6 +100,7 @@ impl Finding<'_> {
     pub fn predicate(&self) -> String {
         match (self.outside(), self.status) {
             (Some(outside), _) => format!("is {outside}"),
+            (None, Status::Cleared) if self.kind == Kind::Logs => "has cleared".to_owned(),
             (None, Status::Cleared) => match side(self.observed, &self.expected, self.unit) {
                 None => "is back inside its band".to_owned(),
                 Some(_) => "is no longer abnormal".to_owned(),

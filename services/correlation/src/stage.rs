@@ -317,7 +317,7 @@ fn member_line(incident: &Incident, anomaly: &Anomaly, is_new: bool) -> Option<A
     use shared::events::anomaly::Status;
     let (action, summary) = match anomaly.status {
         Status::Cleared => {
-            ("cleared", format!("{} of {} is back inside its band.", anomaly.metric, anomaly.service))
+            ("cleared", format!("{} of {} has cleared.", anomaly.metric, anomaly.service))
         }
         _ if is_new => ("joined", format!("Joined: {}.", anomaly.explanation)),
         _ => return None,

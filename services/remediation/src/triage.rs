@@ -88,7 +88,7 @@ fn look(case: Case<'_>, target: &Target<'_>) -> Step {
 }
 
 fn seen(signal: &Signal) -> String {
-    format!("{}; it began at {} UTC", Finding::from(signal).sentence(), clock(signal.started_at))
+    format!("{}, since {} UTC", Finding::from(signal).sentence(), clock(signal.started_at))
 }
 
 fn change(case: Case<'_>, target: &Target<'_>) -> Option<Step> {

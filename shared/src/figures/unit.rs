@@ -5,7 +5,7 @@ use super::{digits, number};
 use crate::plain;
 
 /// Longest unit that is written, characters; others come from telemetry and may be anything.
-const LONGEST: usize = 24;
+const LONGEST: usize = 16;
 
 /// Names of sizes, from a byte upwards, each 1024 times the one before.
 const BYTES: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

@@ -166,6 +166,19 @@ fn hostile_text_stays_text() {
 }
 
 #[test]
+fn a_picture_of_a_log_speaks_of_lines() {
+    let mut signal = scenario::resolved().signals.remove(0);
+    signal.metric = "logs:critical".into();
+    signal.unit = "{line}/min".into();
+    (signal.expected.lower, signal.expected.center, signal.expected.upper) = (0.0, 0.0, 0.0);
+    let picture = chart::draw(&signal).unwrap().unwrap();
+    assert!(picture.alt.contains("29 lines a minute"), "{}", picture.alt);
+    if let Some(file) = std::env::var_os("FIREWATCH_PICTURE") {
+        std::fs::write(file, &picture.png).unwrap();
+    }
+}
+
+#[test]
 fn a_picture_is_small_sharp_and_the_same_each_time() {
     let signal = scenario::resolved().signals.remove(0);
     let picture = chart::draw(&signal).unwrap().unwrap();
@@ -176,7 +189,7 @@ fn a_picture_is_small_sharp_and_the_same_each_time() {
     assert_eq!(width, 2 * chart::WIDTH);
     assert_eq!(
         picture.alt,
-        "payment db_connections: 29 at 14 Mar 2026, 09:30:50 UTC, expected 25.4–34.6; abnormal from 09:26:50, cleared 09:30:40"
+        "payment db_connections: 29 at 14 Mar 2026, 09:30:50 UTC, inside its band of 25.4 to 34.6; abnormal from 09:26:50, cleared 09:30:40"
     );
 }
 

