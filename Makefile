@@ -34,6 +34,10 @@ demo-native: ## The same, natively in any case
 demo-matrix: build-demo ## The demo for 7 scenarios x 5 seeds, and x 2 with all cores busy; figures in target/demo/summary.json
 	@$(STACK) demo-matrix
 
+.PHONY: demo-endings
+demo-endings: build-demo ## Gets in the demo's way (Ctrl-C, a second one, no disk, no network, ...): one clear line, nothing left
+	@tests/demo/endings.sh
+
 # An engine of its own, and stand-ins for images that cannot be pulled; see tests/compose/README.md.
 .PHONY: demo-compose-check
 demo-compose-check: ## Builds the images, plays a fault in containers with copies, kills and restarts, and leaves nothing behind
