@@ -128,9 +128,10 @@ async fn produce(
         }
     }
     let retirements = deployments(&shop.close())?;
-    match tokio::time::timeout(LAST_WORDS, queue.send(retirements)).await {
-        Ok(sent) => sent.context("writing to kafka has stopped")?,
-        Err(_) => warn!("kafka is behind, the services end without being retired"),
+    if let Ok(sent) = tokio::time::timeout(LAST_WORDS, queue.send(retirements)).await {
+        sent.context("writing to kafka has stopped")?;
+    } else {
+        warn!("kafka is behind, the services end without being retired");
     }
     Ok(())
 }

@@ -201,17 +201,14 @@ async fn one(scenario: Scenario, seed: u64, load: Load, dir: &Path) -> Result<Ru
         .kill_on_drop(true)
         .spawn()
         .context("starting the demo")?;
-    let (succeeded, problem) = match tokio::time::timeout(RUN, demo.wait()).await {
-        Ok(status) => {
-            let status = status?;
-            let facts = problem(dir).unwrap_or_else(|| stack::part::describe(status));
-            (status.success(), (!status.success()).then_some(facts))
-        }
-        Err(_) => {
-            terminate(&mut demo).await?;
-            (false, Some(format!("did not end within {} min", RUN.as_secs() / 60)))
-        }
+    let problem = if let Ok(status) = tokio::time::timeout(RUN, demo.wait()).await {
+        let status = status?;
+        (!status.success()).then(|| problem(dir).unwrap_or_else(|| stack::part::describe(status)))
+    } else {
+        terminate(&mut demo).await?;
+        Some(format!("did not end within {} min", RUN.as_secs() / 60))
     };
+    let succeeded = problem.is_none();
     let facts = facts(dir).unwrap_or(Value::Null);
     if succeeded {
         std::fs::remove_dir_all(dir).with_context(|| format!("removing {}", dir.display()))?;

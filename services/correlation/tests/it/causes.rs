@@ -39,7 +39,7 @@ fn announced_leak() -> (Shop, Anomaly) {
     let mut memory = anomaly("notification", "memory_percent", Kind::Memory, 10);
     memory.evidence = 4.0;
     shop.take(&memory);
-    shop.change(Change::Announced);
+    shop.change(&Change::Announced);
     (shop, memory)
 }
 
@@ -132,7 +132,7 @@ fn recovery_changes_no_cause() {
 fn a_caller_that_was_announced_gives_way_to_what_it_calls() {
     let mut shop = Shop::default();
     shop.take(&anomaly("order", "error_rate", Kind::Errors, 10));
-    shop.change(Change::Announced);
+    shop.change(&Change::Announced);
     let payment = anomaly("payment", "error_rate", Kind::Errors, 10);
     shop.take(&payment);
     shop.take(&with(&payment, 2, |payment| payment.observed_at = at(40)));

@@ -93,7 +93,7 @@ impl Shop {
     }
 
     /// Applies a change to every open incident.
-    pub(crate) fn change(&mut self, change: Change) {
+    pub(crate) fn change(&mut self, change: &Change) {
         for incident in self.incidents.iter_mut().filter(|incident| incident.state.is_open()) {
             *incident =
                 lifecycle::apply(Some(incident.clone()), incident.incident_id, change.clone()).unwrap();
@@ -102,7 +102,7 @@ impl Shop {
 
     /// Resolves every open incident.
     pub(crate) fn resolve(&mut self, tick: i64) {
-        self.change(Change::Resolved { at: at(tick) });
+        self.change(&Change::Resolved { at: at(tick) });
     }
 
     pub(crate) fn take(&mut self, anomaly: &Anomaly) {
