@@ -27,8 +27,12 @@ demo: ## One fault from outbreak to postmortem: in containers where Docker runs,
 	@if $(DOCKER); then infra/compose/demo; else $(MAKE) --no-print-directory demo-native; fi
 
 .PHONY: demo-native
-demo-native: build ## The same, natively in any case
-	@$(STACK) demo
+demo-native: ## The same, natively in any case
+	@infra/demo.sh
+
+.PHONY: demo-matrix
+demo-matrix: build-demo ## The demo for 7 scenarios x 5 seeds, and x 2 with all cores busy; figures in target/demo/summary.json
+	@$(STACK) demo-matrix
 
 # An engine of its own, and stand-ins for images that cannot be pulled; see tests/compose/README.md.
 .PHONY: demo-compose-check
@@ -36,7 +40,7 @@ demo-compose-check: ## Builds the images, plays a fault in containers with copie
 	@tests/compose/check
 
 .PHONY: start
-start: build ## Starts everything natively in the background (REPLICAS=2 for two copies of each agent)
+start: build-demo ## Starts everything natively in the background (REPLICAS=2 for two copies of each agent)
 	@$(STACK) start --replicas $(REPLICAS)
 
 .PHONY: stop
@@ -58,16 +62,23 @@ status: ## Tells what runs and whether it is ready
 	@if [ ! -e .run/stack.json ] && $(IN_COMPOSE); then docker compose ps; else $(STACK) status; fi
 
 .PHONY: seed
-seed: build ## Indexes the knowledge base again
+seed: build-demo ## Indexes the knowledge base again
 	@$(STACK) seed
 
 .PHONY: build
 build: install ## Builds every binary
-	@cargo build --workspace --bins
+	@infra/build.sh --workspace --bins
+
+# What `make demo` and `make start` run.
+DEMO := detection correlation investigation remediation communication postmortem cli knowledge simulator stack
+.PHONY: build-demo
+build-demo: install
+	@infra/build.sh $(addprefix --package ,$(DEMO)) --bins
 
 .PHONY: test
 test: build failpoints ## Runs all tests over real parts
 	@$(STACK) run -- cargo test --workspace
+	@$(STACK) demo-matrix --seeds 1 --busy-seeds 0
 
 # The same libraries, and binaries of their own: what `build` made stays free of failpoints.
 .PHONY: failpoints

@@ -15,6 +15,10 @@ has_postgres() { has initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>
 
 has_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
+has_openssl() { printf '#include <openssl/opensslv.h>\n#if OPENSSL_VERSION_MAJOR < 3\n#error\n#endif\n' | cc -E -x c - >/dev/null 2>&1; }
+
+has_zstd() { echo '#include <zstd.h>' | cc -E -x c - >/dev/null 2>&1; }
+
 has_zlib() { echo '#include <zlib.h>' | cc -E -x c - >/dev/null 2>&1; }
 
 # One line for each thing that is missing: its Debian package, and what it is.
@@ -23,6 +27,8 @@ missing() {
     has make || echo 'make|make'
     has pkg-config || echo 'pkg-config|pkg-config'
     has_zlib || echo 'zlib1g-dev|the headers of zlib'
+    has_zstd || echo 'libzstd-dev|the headers of zstd'
+    has_openssl || echo 'libssl-dev|the headers of OpenSSL 3'
     has java || echo 'default-jre-headless|Java 17 or newer (runs Apache Kafka)'
     has mvn || echo 'maven|Maven (fetches Apache Kafka and the embedding model)'
     has node || echo 'nodejs|Node.js 18 or newer (runs the mail sink)'

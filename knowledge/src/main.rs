@@ -56,6 +56,7 @@ async fn main() -> ExitCode {
         }
     };
     telemetry::init(&config.common.log);
+    config.warn();
     match run(&arguments, &config, &content).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

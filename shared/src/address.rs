@@ -23,6 +23,24 @@ pub fn mask(address: &str) -> String {
     }
 }
 
+/// Returns whether a host is this machine itself, so that what is sent to it passes no network: `localhost`, an address
+/// of the loopback interface, or the folder of a socket. A port, and the brackets of IPv6, may be there.
+pub fn is_loopback(host: &str) -> bool {
+    let host = host.trim();
+    if host.starts_with('/') {
+        return true;
+    }
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None if host.matches(':').count() == 1 => host.split(':').next().unwrap_or_default(),
+        None => host,
+    };
+    let name = name.to_ascii_lowercase();
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 fn is_scheme(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte))
 }
@@ -33,7 +51,7 @@ fn names_password(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::mask;
+    use super::{is_loopback, mask};
 
     #[test]
     fn a_password_is_never_shown() {
@@ -62,5 +80,32 @@ mod tests {
             "",
         ];
         assert_eq!(addresses.map(mask), addresses);
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for host in [
+            "localhost",
+            "LOCALHOST:9092",
+            "127.0.0.1:1",
+            "127.9.9.9",
+            "::1",
+            "[::1]:9092",
+            "/run/postgresql",
+            "x.localhost",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "kafka:9092",
+            "10.0.0.1",
+            "localhost.example.com",
+            "[2001:db8::1]:1",
+            "2001:db8::1",
+            "0.0.0.0",
+            "",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
     }
 }

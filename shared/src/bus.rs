@@ -4,12 +4,15 @@ pub mod admin;
 mod backlog;
 pub mod consumer;
 pub mod dead_letter;
+mod diagnosis;
 pub mod lag;
+pub mod link;
 mod observer;
 mod pace;
 pub mod partitioned;
 pub mod producer;
 pub mod reader;
+pub mod security;
 pub mod tick;
 pub mod tracker;
 pub mod window;
@@ -17,10 +20,14 @@ pub mod window;
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 
+use crate::address::is_loopback;
 pub use consumer::{Batches, Consumer, Message, Record};
+pub use link::Link;
 pub use producer::{Pending, Producer};
+pub use security::{Mechanism, Sasl, Tls};
 
 /// How to reach Kafka.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +35,12 @@ pub use producer::{Pending, Producer};
 pub struct Options {
     /// `host:port`, separated by commas.
     pub brokers: String,
+    /// Name under which the brokers know our clients; empty: `firewatch-` and the name of the process.
+    pub client_id: String,
+    /// TLS.
+    pub tls: Tls,
+    /// How we log in.
+    pub sasl: Sasl,
     /// A replica that is not heard of for this long loses its partitions, milliseconds.
     pub session_timeout_ms: u32,
     /// Longest wait for work in flight on a revoke or at shutdown, milliseconds; below the session timeout.
@@ -36,19 +49,26 @@ pub struct Options {
     pub delivery_timeout_ms: u32,
     /// Records read ahead of what is handled.
     pub read_ahead: usize,
-    /// Further librdkafka properties, e.g. `security.protocol`; they win over the above.
+    /// Further librdkafka properties, e.g. `client.rack`; they win over the above.
     pub properties: BTreeMap<String, String>,
+    /// What is known of the connection; shared with clones.
+    #[serde(skip)]
+    pub link: Link,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             brokers: "127.0.0.1:9092".to_owned(),
+            client_id: String::new(),
+            tls: Tls::default(),
+            sasl: Sasl::default(),
             session_timeout_ms: 10_000,
             drain_timeout_ms: 6_000,
             delivery_timeout_ms: 30_000,
             read_ahead: 512,
             properties: BTreeMap::new(),
+            link: Link::default(),
         }
     }
 }
@@ -69,16 +89,37 @@ impl Options {
         if self.read_ahead == 0 {
             problems.push("kafka.read_ahead is 0".to_owned());
         }
+        problems.extend(self.tls.problems());
+        problems.extend(self.sasl.problems());
         problems
+    }
+
+    /// Returns what works but is risky, one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let protected = self.tls.enabled
+            || self.properties.get("security.protocol").is_some_and(|protocol| protocol.ends_with("SSL"));
+        let away: Vec<&str> =
+            self.brokers.split(',').map(str::trim).filter(|broker| !is_loopback(broker)).collect();
+        if protected || away.is_empty() {
+            return Vec::new();
+        }
+        let secret = match self.sasl.mechanism {
+            mechanism if mechanism.reveals() => ", and with it the password or token",
+            _ => "",
+        };
+        let brokers = away.join(",");
+        vec![format!("Kafka at {brokers} is addressed in plain text{secret}; set kafka.tls.enabled")]
     }
 
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.brokers)
+            .set("client.id", if self.client_id.is_empty() { "firewatch" } else { &self.client_id })
             .set("socket.timeout.ms", "10000")
             .set("reconnect.backoff.ms", "100")
             .set("reconnect.backoff.max.ms", "2000");
+        security::apply(&self.tls, &self.sasl, &mut config);
         config
     }
 
@@ -88,6 +129,15 @@ impl Options {
         }
         config
     }
+
+    /// Returns the error of a request that failed: the reason why we are refused, if that is it.
+    fn failed(&self, error: KafkaError) -> Error {
+        match (self.link.refusal(), self.link.outage()) {
+            (Some(reason), _) => Error::Refused(reason),
+            (None, Some(reason)) => Error::Unconnected(reason),
+            (None, None) => error.into(),
+        }
+    }
 }
 
 /// Why Kafka did not do what was asked.
@@ -95,7 +145,13 @@ impl Options {
 pub enum Error {
     /// The client refused or the broker answered with an error.
     #[error("kafka: {0}")]
-    Kafka(#[from] rdkafka::error::KafkaError),
+    Kafka(#[from] KafkaError),
+    /// The brokers refuse us, or we them: a login, a certificate.
+    #[error("kafka: {0}")]
+    Refused(String),
+    /// No broker is connected.
+    #[error("kafka: no broker is connected: {0}")]
+    Unconnected(String),
     /// No acknowledgement within the deadline.
     #[error("kafka did not acknowledge within {0} ms")]
     NotAcknowledged(u32),

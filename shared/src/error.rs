@@ -65,6 +65,21 @@ impl std::error::Error for Error {
     }
 }
 
+/// Returns an error with all that caused it, e.g. `error connecting to server: Connection refused (os error 111)`. A cause
+/// that the message already ends with is not repeated.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let further = error.to_string();
+        if !text.ends_with(&further) {
+            text = format!("{text}: {further}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// Returns what a panic said.
 #[cfg(feature = "bus")]
 pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -1,62 +1,65 @@
 //! Figures as people read them: values with units, shares, durations and times (UTC).
 
-use crate::events::anomaly::Band;
+mod unit;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::plain;
+use crate::events::anomaly::{Band, Direction};
+pub use unit::Scale;
 
-/// Returns a value to three significant digits with its unit, e.g. `7,380 ms`, `97.4 %`, `1.5 GiB`.
+/// Returns a value to three significant digits with its unit, e.g. `7.38 s`, `97.4 %`, `6 lines a minute`.
 pub fn figure(value: f64, unit: &str) -> String {
-    let (value, unit) = match unit {
-        "By" | "bytes" => bytes(value),
-        _ => (value, spoken(unit)),
-    };
-    if unit.is_empty() { number(value) } else { format!("{}\u{a0}{unit}", number(value)) }
+    Scale::of(unit, value).figure(value)
 }
 
-/// Returns a band, e.g. `25.2–34.8 ms`.
+/// Returns a band, e.g. `25.2–34.8 ms`; the figure alone where both edges read the same.
 pub fn band(band: &Band, unit: &str) -> String {
+    range(band, unit, "–")
+}
+
+/// Returns a band as it stands in a sentence, e.g. `25.2 to 34.8 ms`.
+pub fn band_in_words(band: &Band, unit: &str) -> String {
+    range(band, unit, " to ")
+}
+
+fn range(band: &Band, unit: &str, between: &str) -> String {
     let (lower, upper) = (band.lower.min(band.upper), band.lower.max(band.upper));
-    if matches!(unit, "By" | "bytes") {
-        return format!("{}–{}", figure(lower, unit), figure(upper, unit));
-    }
-    format!("{}–{}", number(lower), figure(upper, unit))
+    let scale = Scale::of(unit, lower.abs().max(upper.abs()));
+    let (from, to) = (scale.number(lower), scale.figure(upper));
+    if from == scale.number(upper) { to } else { format!("{from}{between}{to}") }
 }
 
-/// Returns a unit as it is written after a figure; counts have none. UCUM annotations lose their braces.
-pub fn spoken(unit: &str) -> String {
-    match unit {
-        "" | "1" | "count" => String::new(),
-        _ => plain::one_line(unit.trim_matches(['{', '}']), 16),
-    }
+/// Returns a value as it is read where [`figure`] writes it: rounded.
+pub fn rounded(value: f64, unit: &str) -> f64 {
+    Scale::of(unit, value).rounded(value)
 }
 
-fn bytes(value: f64) -> (f64, String) {
-    let mut value = value;
-    let mut name = "B";
-    for larger in ["KiB", "MiB", "GiB", "TiB"] {
-        if value.abs() < 1024.0 {
-            break;
-        }
-        value /= 1024.0;
-        name = larger;
+/// Returns the side of a band on which a value lies, as people read both: nothing where the rounded figures do not show it.
+pub fn side(value: f64, band: &Band, unit: &str) -> Option<Direction> {
+    let (lower, upper) = (band.lower.min(band.upper), band.lower.max(band.upper));
+    let scale = Scale::of(unit, lower.abs().max(upper.abs()));
+    let (value, lower, upper) = (rounded(value, unit), scale.rounded(lower), scale.rounded(upper));
+    // scales may differ, and their factors are not exact
+    let fuzz = 1e-9 * value.abs().max(upper.abs()).max(lower.abs());
+    if value > upper + fuzz {
+        Some(Direction::Up)
+    } else if value < lower - fuzz {
+        Some(Direction::Down)
+    } else {
+        None
     }
-    (value, name.to_owned())
 }
 
 /// Returns a number to three significant digits, thousands grouped.
 pub fn number(value: f64) -> String {
-    let size = value.abs();
     if !value.is_finite() {
         return "n/a".to_owned();
     }
-    if size != 0.0 && !(1e-3..1e12).contains(&size) {
-        return format!("{value:.2e}");
+    let fixed = digits(value);
+    if fixed.contains('e') {
+        return fixed;
     }
-    let digits = if size == 0.0 { 1.0 } else { size.log10().floor() + 1.0 };
-    let decimals = (3.0 - digits).clamp(0.0, 5.0) as usize;
-    let fixed = format!("{value:.decimals$}");
     let (whole, fraction) = fixed.split_once('.').unwrap_or((&fixed, ""));
     let fraction = fraction.trim_end_matches('0');
     let (sign, whole) = whole.strip_prefix('-').map_or(("", whole), |rest| ("−", rest));
@@ -65,6 +68,17 @@ pub fn number(value: f64) -> String {
         return grouped;
     }
     if fraction.is_empty() { format!("{sign}{grouped}") } else { format!("{sign}{grouped}.{fraction}") }
+}
+
+/// Rounds to three significant digits, or to the whole number where that has more.
+fn digits(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-3..1e12).contains(&size) {
+        return format!("{value:.2e}");
+    }
+    let digits = if size == 0.0 { 1.0 } else { size.log10().floor() + 1.0 };
+    let decimals = (3.0 - digits).clamp(0.0, 5.0) as usize;
+    format!("{value:.decimals$}")
 }
 
 /// Returns a count with its thousands grouped, e.g. `49,900`.
@@ -137,13 +151,42 @@ mod tests {
 
     #[test]
     fn figures_have_three_digits_and_a_unit() {
-        let read =
-            [(7380.0, "ms"), (97.36, "%"), (0.5, "%"), (9.996, ""), (100.0, "count"), (-1234.0, "{jobs}")]
-                .map(|(value, unit)| figure(value, unit).replace('\u{a0}', " "));
-        assert_eq!(read, ["7,380 ms", "97.4 %", "0.5 %", "10", "100", "−1,234 jobs"]);
+        let read = [(7380.0, "ms"), (97.36, "%"), (9.996, ""), (100.0, "count"), (-1234.0, "{job}")]
+            .map(|(value, unit)| figure(value, unit).replace('\u{a0}', " "));
+        assert_eq!(read, ["7.38 s", "97.4 %", "10", "100", "−1,234 jobs"]);
         assert_eq!(figure(1.5 * 1024.0 * 1024.0 * 1024.0, "By").replace('\u{a0}', " "), "1.5 GiB");
         assert_eq!(number(1e300), "1.00e300");
         assert_eq!([count(0), count(999), count(-1_234_567)], ["0", "999", "−1,234,567"]);
+    }
+
+    fn edges(lower: f64, upper: f64) -> Band {
+        Band { lower, center: f64::midpoint(lower, upper), upper }
+    }
+
+    #[test]
+    fn both_edges_of_a_band_have_one_unit() {
+        let read = |lower, upper, unit| band_in_words(&edges(lower, upper), unit).replace('\u{a0}', " ");
+        assert_eq!(read(252.0, 1340.0, "ms"), "0.252 to 1.34 s");
+        assert_eq!(read(0.0, 0.0, "{line}/min"), "0 lines a minute");
+        assert_eq!(read(0.0, 1.0, "connections"), "0 to 1 connection");
+        assert_eq!(band(&edges(25.2, 34.8), "ms"), "25.2–34.8\u{a0}ms");
+    }
+
+    #[test]
+    fn a_side_is_named_only_where_the_printed_figures_show_it() {
+        for (value, lower, upper, unit, expected) in [
+            (100.0, 71.5, 100.0, "%", None),
+            (100.04, 71.5, 99.96, "%", None),
+            (100.6, 71.5, 100.0, "%", Some(Direction::Up)),
+            (6.0, 0.0, 9.9, "{line}/min", None),
+            (6.0, 0.0, 0.0, "{line}/min", Some(Direction::Up)),
+            (71.4, 71.5, 100.0, "%", Some(Direction::Down)),
+            (1000.4, 20.0, 999.6, "ms", None),
+            (1020.0, 20.0, 999.6, "ms", Some(Direction::Up)),
+            (-3.0, 14.0, 30.0, "d", Some(Direction::Down)),
+        ] {
+            assert_eq!(side(value, &edges(lower, upper), unit), expected, "{value} {lower} {upper} {unit}");
+        }
     }
 
     #[test]

@@ -15,11 +15,15 @@ pub mod service;
 pub mod stage;
 #[cfg(feature = "store")]
 pub mod store;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub mod address;
 pub mod catalogue;
 pub mod error;
 pub mod figures;
+pub mod finding;
 pub mod gap;
 pub mod graph;
 pub mod plain;
+pub mod secret;

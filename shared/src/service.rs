@@ -1,20 +1,20 @@
 //! What every process has: configuration, tracing, probes, metrics and an orderly end.
 
 pub mod config;
+mod files;
 pub mod probes;
-pub mod secret;
 pub mod telemetry;
 
 use std::future::Future;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::secret::Secret;
 pub use config::{Cli, Common, Config, Section};
 pub use probes::{Probes, Readiness};
-pub use secret::Secret;
 
 /// What `run` of a service is handed besides its configuration.
 #[derive(Clone)]
@@ -56,6 +56,7 @@ where
         return ExitCode::SUCCESS;
     }
     telemetry::init(&config.common.log);
+    config.warn();
     #[cfg(feature = "failpoints")]
     crate::gap::arm();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -122,7 +123,11 @@ pub async fn cancel_on_signal(shutdown: CancellationToken) {
     shutdown.cancel();
 }
 
-/// Tries `attempt` until it succeeds or `shutdown`, saying every few seconds what is waited for.
+/// Time after which it is logged again that a dependency is waited for, where the reason is the same.
+const REPEAT: Duration = Duration::from_secs(30);
+
+/// Tries `attempt` until it succeeds or `shutdown`. Logs what is waited for and why: at first, whenever the reason
+/// changes, and every half a minute.
 pub async fn wait_for<T, E, F, Fut>(
     what: &'static str,
     readiness: &Readiness,
@@ -135,6 +140,7 @@ where
     Fut: Future<Output = Result<T, E>>,
 {
     let mut pause = Duration::from_millis(100);
+    let mut said: Option<(String, Instant)> = None;
     loop {
         let outcome = tokio::select! {
             () = shutdown.cancelled() => return None,
@@ -146,8 +152,12 @@ where
                 return Some(value);
             }
             Err(error) => {
-                tracing::warn!(dependency = what, %error, "waiting for a dependency");
-                readiness.down(what, &error.to_string());
+                let error = error.to_string();
+                readiness.down(what, &error);
+                if said.as_ref().is_none_or(|(before, at)| *before != error || at.elapsed() > REPEAT) {
+                    tracing::warn!(dependency = what, error, "waiting for a dependency");
+                    said = Some((error, Instant::now()));
+                }
             }
         }
         tokio::select! {

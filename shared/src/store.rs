@@ -9,10 +9,12 @@ pub mod migrate;
 pub mod outbox;
 pub mod pool;
 mod prepared;
+mod protection;
 pub mod read;
 pub mod write;
 
 pub use pool::{Options, Store};
+pub use protection::{Mode, Tls};
 pub use read::{Neighbourhood, TimelineEntry};
 pub use write::{ArtifactKind, Attempt, Notification, NotificationState, Write};
 
@@ -22,8 +24,11 @@ use crate::error;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No connection could be had.
-    #[error("no connection to PostgreSQL: {0}")]
+    #[error("no connection to PostgreSQL: {}", unconnected(.0))]
     Pool(#[from] deadpool_postgres::PoolError),
+    /// The connection cannot be set up as it is configured.
+    #[error("PostgreSQL: {0}")]
+    Connection(String),
     /// A statement failed.
     #[error("PostgreSQL: {}", describe(.0))]
     Query(#[from] tokio_postgres::Error),
@@ -47,14 +52,21 @@ pub enum Error {
     Migration(String),
 }
 
-fn describe(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(
-        || {
-            std::error::Error::source(error)
-                .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
-        },
-        |db| format!("{} ({})", db.message(), db.code().code()),
-    )
+/// Returns an error with its cause: by itself it reads `db error` or `error connecting to server`.
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
+    error
+        .as_db_error()
+        .map_or_else(|| error::chain(error), |db| format!("{} ({})", db.message(), db.code().code()))
+}
+
+fn unconnected(error: &deadpool_postgres::PoolError) -> String {
+    use deadpool_postgres::{HookError, PoolError, TimeoutType};
+    match error {
+        PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => describe(error),
+        PoolError::Timeout(TimeoutType::Wait) => "all connections are in use".to_owned(),
+        PoolError::Timeout(TimeoutType::Create) => "the server did not answer in time".to_owned(),
+        error => error::chain(error),
+    }
 }
 
 impl From<Error> for error::Error {
@@ -73,7 +85,7 @@ impl From<Error> for error::Error {
                 None => Self::unavailable(error),
             },
             Error::Document(_) | Error::Illegal(_) | Error::Outgoing(_) => Self::reject(error),
-            Error::Migration(_) => Self::fatal(error),
+            Error::Connection(_) | Error::Migration(_) => Self::fatal(error),
         }
     }
 }

@@ -39,7 +39,7 @@ pub struct Args {
     /// Always this fault, e.g. `latency-spike`; otherwise each of the seven in turn
     #[arg(long, value_parser = scenario, conflicts_with = "quiet")]
     scenario: Option<Scenario>,
-    /// One fault only; end after the tail
+    /// One fault only
     #[arg(long, conflicts_with = "quiet")]
     once: bool,
     /// No fault at all
@@ -51,9 +51,12 @@ pub struct Args {
     /// Least length between two faults
     #[arg(long, default_value = "60")]
     min_gap: Length,
-    /// Length of the healthy end after `--once`
-    #[arg(long, default_value = "30")]
-    tail: Length,
+    /// End this long after the fault of `--once`; without it the shop stays open until it is stopped
+    #[arg(long, requires = "once")]
+    tail: Option<Length>,
+    /// Length of the past that the shop has when it opens, written at once; part of the healthy start
+    #[arg(long, default_value = "0", conflicts_with = "start")]
+    history: Length,
     /// End after this length
     #[arg(long = "for", value_name = "LENGTH")]
     length: Option<Length>,
@@ -115,7 +118,8 @@ impl Args {
                 ..Options::default()
             },
             pace: self.start.map_or(Pace::Live, |start| Pace::Replayed { start, speed }),
-            tail: ticks(self.tail),
+            history: ticks(self.history),
+            tail: self.tail.map(ticks),
             ticks: self.length.map(ticks),
             listen: listen.to_owned(),
         }
@@ -190,15 +194,18 @@ mod tests {
 
     #[test]
     fn lengths_are_ticks_or_time_whatever_the_interval() {
-        let found = settings("simulator --interval 500ms --first-fault-after 45s --tail 7").unwrap();
-        assert_eq!((found.shop.first_fault_after, found.tail), (90, 7));
-        assert_eq!(found.shop.faults, Faults::Repeat(None));
+        let found =
+            settings("simulator --once --interval 500ms --first-fault-after 45s --tail 7 --history 30s")
+                .unwrap();
+        assert_eq!((found.shop.first_fault_after, found.tail, found.history), (90, Some(7), 60));
+        assert_eq!(settings("simulator").unwrap().shop.faults, Faults::Repeat(None));
     }
 
     #[test]
     fn one_scenario_can_be_asked_for_by_its_name() {
         let found = settings("simulator --once --scenario bad-deployment").unwrap();
         assert_eq!(found.shop.faults, Faults::Once(Some(Scenario::BadDeployment)));
+        assert_eq!(found.tail, None, "it stays open until it is stopped");
         assert!(settings("simulator --scenario earthquake").is_err());
         assert!(settings("simulator --quiet --once").is_err());
     }

@@ -1,7 +1,7 @@
 //! A tick as records for Kafka.
 
 use shared::events::envelope::Headers;
-use shared::events::{Envelope, Event, Fault, MetricSample, Refusal, Topic, encode};
+use shared::events::{Deployment, Envelope, Event, Fault, MetricSample, Refusal, Topic, encode};
 use shared::ids::{EventId, derive};
 
 use crate::shop::Tick;
@@ -40,10 +40,13 @@ pub fn records(tick: &Tick) -> Result<Vec<Record>, Refusal> {
     for span in &tick.spans {
         records.push(raw(Topic::RawSpans, span)?);
     }
-    for deployment in &tick.deployments {
-        records.push(raw(Topic::RawDeployments, deployment)?);
-    }
+    records.extend(deployments(&tick.deployments)?);
     Ok(records)
+}
+
+/// Writes changes as records, one each.
+pub fn deployments(changes: &[Deployment]) -> Result<Vec<Record>, Refusal> {
+    changes.iter().map(|change| raw(Topic::RawDeployments, change)).collect()
 }
 
 fn raw<E: Event>(topic: Topic, event: &E) -> Result<Record, Refusal> {

@@ -13,12 +13,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::delivery::{self, Sink};
-use crate::record::{Record, records};
+use crate::record::{Record, deployments, records};
 use crate::shop::{Options, Shop, Tick};
 use crate::telemetry::Telemetry;
 
 /// Longest wait for Kafka at shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
+/// Longest wait for room in the queue for the records that retire the services; part of [`DRAIN`].
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// How the hours pass.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,15 +44,18 @@ pub struct Settings {
     pub shop: Options,
     /// How the hours pass.
     pub pace: Pace,
-    /// Healthy ticks after the only fault of a run, before the process ends.
-    pub tail: u64,
-    /// Ends after this many ticks.
+    /// Ticks that lie before the start of the process, written at once: the shop has a past when it opens.
+    pub history: u64,
+    /// Ends this many healthy ticks after the only fault of a run; without it the shop stays open until it is stopped.
+    pub tail: Option<u64>,
+    /// Ends after this many ticks, those of the past included.
     pub ticks: Option<u64>,
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
     pub listen: String,
 }
 
-/// Runs until the shop has nothing more to do or `shutdown` is called, and until Kafka has everything.
+/// Runs until the shop has nothing more to do or `shutdown` is called, and until Kafka has everything. The last
+/// records retire all services: the end is planned, and nobody has to miss them.
 ///
 /// Fails if the page cannot be served, or if Kafka has not taken all records within ten seconds after `shutdown`.
 pub async fn run(
@@ -100,14 +105,15 @@ async fn produce(
 ) -> anyhow::Result<()> {
     let mut shop = Shop::new(settings.shop.clone());
     let mut metronome = settings.metronome();
+    let opening = clock.now().as_millisecond();
     for number in 0..settings.ticks.unwrap_or(u64::MAX) {
-        if let Some(metronome) = &mut metronome {
+        if let Some(metronome) = metronome.as_mut().filter(|_| number >= settings.history) {
             tokio::select! {
                 _ = metronome.tick() => {}
                 () = shutdown.cancelled() => break,
             }
         }
-        let tick = shop.tick(settings.event_time(number, clock));
+        let tick = shop.tick(settings.event_time(number, opening, clock));
         telemetry.observe(&tick);
         announce(&tick);
         if queue.capacity() == 0 {
@@ -117,9 +123,14 @@ async fn produce(
             sent = queue.send(records(&tick)?) => sent.context("writing to kafka has stopped")?,
             () = shutdown.cancelled() => break,
         }
-        if shop.recovered_for().is_some_and(|ticks| ticks >= settings.tail) {
+        if shop.recovered_for().zip(settings.tail).is_some_and(|(ticks, tail)| ticks >= tail) {
             break;
         }
+    }
+    let retirements = deployments(&shop.close())?;
+    match tokio::time::timeout(LAST_WORDS, queue.send(retirements)).await {
+        Ok(sent) => sent.context("writing to kafka has stopped")?,
+        Err(_) => warn!("kafka is behind, the services end without being retired"),
     }
     Ok(())
 }
@@ -148,8 +159,13 @@ impl Settings {
         Some(metronome)
     }
 
-    fn event_time(&self, tick: u64, clock: &impl Clock) -> i64 {
+    /// Returns the event time of a tick of a shop that opened at `opening`, milliseconds.
+    fn event_time(&self, tick: u64, opening: i64, clock: &impl Clock) -> i64 {
         match self.pace {
+            Pace::Live if tick < self.history => {
+                let before = (self.history - tick).saturating_mul(self.shop.interval_ms);
+                opening.saturating_sub_unsigned(before)
+            }
             Pace::Live => clock.now().as_millisecond(),
             Pace::Replayed { start, .. } => {
                 let passed = tick.saturating_mul(self.shop.interval_ms);

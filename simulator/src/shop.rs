@@ -101,6 +101,8 @@ pub struct Shop {
     changes: changes::Changes,
     logs_rng: ChaCha8Rng,
     traces_rng: ChaCha8Rng,
+    /// Event time of the last tick, milliseconds; nothing before the first.
+    last_ms: Option<i64>,
 }
 
 impl Shop {
@@ -120,6 +122,7 @@ impl Shop {
             logs_rng: stream(3),
             traces_rng: stream(4),
             ticks: 0,
+            last_ms: None,
             options,
         }
     }
@@ -128,6 +131,7 @@ impl Shop {
     pub fn tick(&mut self, ts_ms: i64) -> Tick {
         let tick = self.ticks;
         self.ticks += 1;
+        self.last_ms = Some(ts_ms);
         self.schedule.advance(tick);
 
         let fire = self.fire(tick);
@@ -145,6 +149,14 @@ impl Shop {
         let deployments = self.changes.at(tick, &self.schedule, &moment);
         let faults = self.ground_truth(tick, ts_ms);
         Tick { ts_ms, metrics, logs, deployments, spans, faults }
+    }
+
+    /// Closes the shop: returns what retires each service as of the last tick; nothing if there was none.
+    pub fn close(&self) -> Vec<Deployment> {
+        let Some(ts_ms) = self.last_ms else { return Vec::new() };
+        let moment =
+            Moment { ts_ms, interval_ms: self.options.interval_ms, environment: &self.options.environment };
+        Service::ALL.map(|service| self.changes.retirement(service, &moment)).into()
     }
 
     /// Returns for how many ticks the only fault of a run ([`Faults::Once`]) has been over; nothing before.

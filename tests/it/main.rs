@@ -1,5 +1,6 @@
 //! The pipeline as a whole.
 
+mod causes;
 mod hostile;
 mod load;
 mod oracle;

@@ -1,5 +1,6 @@
 //! The pipeline as a whole: every agent, over real Kafka, PostgreSQL, SMTP and the real embedding model.
 
+pub mod causes;
 pub mod load;
 pub mod mutants;
 pub mod oracle;

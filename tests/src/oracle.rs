@@ -102,6 +102,7 @@ pub async fn run(plan: &Plan, binaries: &Path, keep: &Path) -> Result<Outcome> {
 fn open(stack: &Stack, shop: &Shop) -> Result<Arc<stack::Agent>> {
     let arguments = [
         "--once".to_owned(),
+        "--tail=30".to_owned(),
         format!("--interval={INTERVAL}"),
         format!("--environment={}", shop.environment),
         format!("--scenario={}", shop.scenario),

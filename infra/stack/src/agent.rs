@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use reqwest::Client;
 
 use crate::guard::Guard;
 use crate::layout::{self, Layout};
@@ -69,11 +68,7 @@ impl Agent {
         guard: &Arc<Guard>,
     ) -> Result<Self> {
         let binary = binaries.join(&program.name);
-        ensure!(
-            binary.exists(),
-            "{} is not built; `cargo build --workspace --bins` builds every binary",
-            binary.display()
-        );
+        ensure!(binary.exists(), "{} is not built; `make build` builds every binary", binary.display());
         let http = format!("127.0.0.1:{port}");
         let mut environment = settings;
         environment.insert("FIREWATCH_HTTP__LISTEN".to_owned(), http.clone());
@@ -94,6 +89,11 @@ impl Agent {
         self.part.name()
     }
 
+    /// Whether it is one of the six agents.
+    pub fn is_agent(&self) -> bool {
+        AGENTS.iter().any(|agent| self.name().strip_prefix(agent).is_some_and(|rest| rest.starts_with('-')))
+    }
+
     /// Returns where it serves probes and metrics.
     pub fn http(&self) -> &str {
         &self.http
@@ -106,7 +106,7 @@ impl Agent {
 
     /// Waits until it says that it is ready.
     pub async fn ready(&self, deadline: Duration) -> Result<()> {
-        let client = Client::new();
+        let client = probe::client();
         let url = format!("http://{}/readyz", self.http);
         self.part.until("is ready", deadline, async || probe::http(&client, &url).await).await
     }

@@ -3,18 +3,21 @@
 pub(crate) mod demo;
 pub(crate) mod follow;
 pub(crate) mod logs;
+pub(crate) mod matrix;
 mod narration;
 pub(crate) mod run;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use shared::bus::{self, admin::Admin};
+use shared::service::config::{Cli, Config, Nothing};
 use stack::kafka::create_topics;
-use stack::progress::Progress;
+use stack::progress::{Progress, say};
 use stack::state::{Claim, State};
 use stack::{fetch as parts, layout};
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,11 +33,20 @@ pub(crate) struct Topics {
     /// Address of Kafka
     #[arg(long, env = "FIREWATCH_KAFKA__BROKERS")]
     brokers: String,
+    /// TOML file with further settings, e.g. of TLS and the login
+    #[arg(long, env = "FIREWATCH_CONFIG")]
+    config: Option<PathBuf>,
 }
 
 /// Creates the topics that are missing.
 pub(crate) async fn topics(arguments: &Topics) -> Result<ExitCode> {
-    let options = bus::Options { brokers: arguments.brokers.clone(), ..bus::Options::default() };
+    let config =
+        Config::<Nothing>::load("stack", &Cli { config: arguments.config.clone(), print_config: false })
+            .map_err(|problems| anyhow::anyhow!("the configuration is invalid:\n{problems}"))?;
+    let options = bus::Options { brokers: arguments.brokers.clone(), ..config.common.kafka };
+    for warning in options.warnings() {
+        say(&format!("warning: {warning}"));
+    }
     Progress::Every.step("creating the topics", create_topics(&Admin::new(&options)?)).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,7 @@
 //! Apache Kafka: one node that is broker and controller (KRaft).
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -19,28 +21,64 @@ use crate::progress::say;
 const LOG4J: &str = include_str!("../kafka/log4j2.properties");
 /// Any will do: nothing else ever talks to this cluster.
 const CLUSTER: &str = "RmlyZXdhdGNoTmF0aXZlMQ";
+/// Most listeners besides the plain one.
+const FURTHER: usize = 4;
 /// Longest time to be ready, also after a crash with much to recover.
 const READY: Duration = Duration::from_secs(90);
+
+/// A listener besides the plain one, with TLS or logins.
+pub struct Listener {
+    /// Its name, in capitals.
+    pub name: &'static str,
+    /// `SSL`, `SASL_SSL` or `SASL_PLAINTEXT`.
+    pub protocol: &'static str,
+    /// Its own properties, without the prefix that names it.
+    pub properties: Vec<(String, String)>,
+}
+
+/// What a broker has besides the plain listener; nothing in the stack.
+#[derive(Default)]
+pub struct Further {
+    /// Listeners.
+    pub listeners: Vec<Listener>,
+    /// Users of SCRAM, as `StorageTool` takes them: `SCRAM-SHA-512=[name=...,password=...]`.
+    pub scram: Vec<String>,
+}
 
 /// A broker.
 pub struct Kafka {
     part: Arc<Part>,
     admin: Admin,
     brokers: String,
+    further: BTreeMap<&'static str, String>,
 }
 
 impl Kafka {
     /// Starts a broker on free ports with its data under `layout`, and waits until it answers.
     pub async fn start(jars: &Path, layout: &Layout, guard: &Arc<Guard>) -> Result<Self> {
+        Self::start_with(jars, layout, guard, &Further::default()).await
+    }
+
+    /// As [`Kafka::start`], with further listeners.
+    pub async fn start_with(
+        jars: &Path,
+        layout: &Layout,
+        guard: &Arc<Guard>,
+        further: &Further,
+    ) -> Result<Self> {
         let data = layout.data().join("kafka");
         std::fs::create_dir_all(&data)?;
-        let [port, controller] = ports::free()?;
+        let [port, controller, others @ ..] = ports::free::<{ 2 + FURTHER }>()?;
+        if further.listeners.len() > FURTHER {
+            bail!("more than {FURTHER} further listeners");
+        }
+        let others: Vec<(&Listener, u16)> = further.listeners.iter().zip(others).collect();
         let properties = data.join("server.properties");
-        std::fs::write(&properties, configuration(port, controller, &data.join("log")))?;
+        std::fs::write(&properties, configuration(port, controller, &others, &data.join("log")))?;
         let log4j = data.join("log4j2.properties");
         std::fs::write(&log4j, LOG4J)?;
         if !data.join("log/meta.properties").exists() {
-            format(jars, &properties).await?;
+            format(jars, &properties, &further.scram).await?;
         }
         let class_path = jars.join("*");
         let part = Part::new("kafka", layout.log("kafka"), guard.clone(), move || {
@@ -57,7 +95,9 @@ impl Kafka {
         part.start()?;
         let brokers = format!("127.0.0.1:{port}");
         let admin = Admin::new(&bus::Options { brokers: brokers.clone(), ..bus::Options::default() })?;
-        let kafka = Self { part: Arc::new(part), admin, brokers };
+        let further =
+            others.iter().map(|(listener, port)| (listener.name, format!("localhost:{port}"))).collect();
+        let kafka = Self { part: Arc::new(part), admin, brokers, further };
         kafka.ready().await?;
         Ok(kafka)
     }
@@ -65,6 +105,11 @@ impl Kafka {
     /// Returns the address clients connect to.
     pub fn brokers(&self) -> &str {
         &self.brokers
+    }
+
+    /// Returns the address of a further listener.
+    pub fn listener(&self, name: &str) -> Option<&str> {
+        self.further.get(name).map(String::as_str)
     }
 
     /// Returns what topics are managed with.
@@ -104,7 +149,7 @@ pub async fn create_topics(admin: &Admin) -> Result<()> {
 }
 
 /// Prepares the data folder.
-async fn format(jars: &Path, properties: &Path) -> Result<()> {
+async fn format(jars: &Path, properties: &Path, scram: &[String]) -> Result<()> {
     let output = tokio::process::Command::new("java")
         .arg("-cp")
         .arg(jars.join("*"))
@@ -117,6 +162,7 @@ async fn format(jars: &Path, properties: &Path) -> Result<()> {
             "--config",
         ])
         .arg(properties)
+        .args(scram.iter().flat_map(|user| ["--add-scram", user.as_str()]))
         .kill_on_drop(true)
         .output()
         .await
@@ -128,16 +174,27 @@ async fn format(jars: &Path, properties: &Path) -> Result<()> {
 }
 
 /// The quorum is named here and not stored in the data, so that the same data can come up on other ports.
-fn configuration(port: u16, controller: u16, log: &Path) -> String {
+fn configuration(port: u16, controller: u16, further: &[(&Listener, u16)], log: &Path) -> String {
+    let (mut listeners, mut advertised, mut protocols, mut own) =
+        (String::new(), String::new(), String::new(), String::new());
+    for (Listener { name, protocol, properties }, port) in further {
+        let _ = write!(listeners, ",{name}://127.0.0.1:{port}");
+        // certificates are for a name
+        let _ = write!(advertised, ",{name}://localhost:{port}");
+        let _ = write!(protocols, ",{name}:{protocol}");
+        for (property, value) in properties {
+            let _ = writeln!(own, "listener.name.{}.{property}={value}", name.to_ascii_lowercase());
+        }
+    }
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{protocols}
 log.dirs={}
 num.partitions=1
 default.replication.factor=1
@@ -151,7 +208,7 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 auto.create.topics.enable=false
-",
+{own}",
         log.display()
     )
 }

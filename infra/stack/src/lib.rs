@@ -63,9 +63,6 @@ pub struct Options {
     pub settings: BTreeMap<String, String>,
 }
 
-/// Keeps detection from missing a shop that has ended, as those of tests do.
-const UNMISSED: (&str, &str) = ("FIREWATCH_DETECTION__SILENCE_AFTER_S", "3600");
-
 impl Options {
     /// A run in the checkout's `.run` that stays until it is cleaned.
     pub fn lasting() -> Result<Self> {
@@ -80,7 +77,12 @@ impl Options {
         })
     }
 
-    /// A run in a new temporary folder that leaves nothing, and in which sources may end without being missed.
+    /// A run in `dir` that begins without what an earlier one left there, and stays until it is removed.
+    pub fn fresh_in(dir: PathBuf) -> Result<Self> {
+        Ok(Self { dir, fresh: true, ..Self::lasting()? })
+    }
+
+    /// A run in a new temporary folder that leaves nothing.
     pub fn throw_away() -> Result<Self> {
         let binaries = layout::binaries()?;
         Ok(Self {
@@ -89,7 +91,7 @@ impl Options {
             fresh: true,
             binaries,
             progress: Progress::Slow,
-            settings: BTreeMap::from([(UNMISSED.0.to_owned(), UNMISSED.1.to_owned())]),
+            settings: BTreeMap::new(),
         })
     }
 }
@@ -265,16 +267,19 @@ impl Stack {
         }
     }
 
-    /// Ends everything in an orderly way: the agents, then what they depend on.
+    /// Ends everything in an orderly way: what writes telemetry, which retires its services; the agents; what they
+    /// depend on.
     pub async fn stop(self) -> Result<()> {
-        let agents: Vec<_> = self.agents().drain(..).collect();
-        let mut stopping = tokio::task::JoinSet::new();
-        for agent in agents {
-            let part = agent.part().clone();
-            stopping.spawn(async move { part.stop().await });
-        }
-        while let Some(stopped) = stopping.join_next().await {
-            stopped??;
+        let (agents, sources): (Vec<_>, Vec<_>) = self.agents().drain(..).partition(|agent| agent.is_agent());
+        for group in [sources, agents] {
+            let mut stopping = tokio::task::JoinSet::new();
+            for agent in group {
+                let part = agent.part().clone();
+                stopping.spawn(async move { part.stop().await });
+            }
+            while let Some(stopped) = stopping.join_next().await {
+                stopped??;
+            }
         }
         tokio::try_join!(self.kafka.part().stop(), self.postgres.part().stop(), self.mail.part().stop())?;
         State::remove(self.layout.dir());

@@ -73,7 +73,7 @@ impl Mail {
 
     /// Waits until it answers.
     pub async fn ready(&self) -> Result<()> {
-        let client = reqwest::Client::new();
+        let client = probe::client();
         let url = format!("{}/healthz", self.web_url());
         self.part.until("answers", READY, async || probe::http(&client, &url).await).await
     }

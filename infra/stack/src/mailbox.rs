@@ -9,6 +9,8 @@ use reqwest::Client;
 use serde::Deserialize;
 use shared::clock::{Clock, SystemClock};
 
+use crate::probe;
+
 /// Longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -54,12 +56,12 @@ pub struct Mailbox {
 impl Mailbox {
     /// Reads a maildev at `url`.
     pub fn maildev(url: impl Into<String>) -> Self {
-        Self { kind: Kind::Maildev, url: url.into(), client: Client::new() }
+        Self { kind: Kind::Maildev, url: url.into(), client: probe::client() }
     }
 
     /// Reads a Mailhog at `url`.
     pub fn mailhog(url: impl Into<String>) -> Self {
-        Self { kind: Kind::Mailhog, url: url.into(), client: Client::new() }
+        Self { kind: Kind::Mailhog, url: url.into(), client: probe::client() }
     }
 
     /// Returns all mails, in the order they arrived.

@@ -20,6 +20,8 @@ enum Command {
     Fetch,
     /// Starts everything and tells what happens: a fault, an incident, five mails, a postmortem
     Demo(commands::demo::Arguments),
+    /// Runs the demo once for each scenario and seed, and sums up what came of it
+    DemoMatrix(commands::matrix::Arguments),
     /// Tells what happens in a house that was started otherwise, e.g. by compose
     Follow(commands::follow::Arguments),
     /// Creates the topics that are missing
@@ -45,6 +47,7 @@ async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Fetch => commands::fetch().await,
         Command::Demo(arguments) => commands::demo::demo(&arguments).await,
+        Command::DemoMatrix(arguments) => commands::matrix::matrix(&arguments).await,
         Command::Follow(arguments) => commands::follow::follow(&arguments).await,
         Command::Topics(arguments) => commands::topics(&arguments).await,
         Command::Start(arguments) => commands::start::start(arguments).await,

@@ -35,6 +35,16 @@ pub struct Postgres {
 impl Postgres {
     /// Starts a cluster on a free port with its data under `layout`, and waits until it answers.
     pub async fn start(layout: &Layout, guard: &Arc<Guard>, durability: Durability) -> Result<Self> {
+        Self::start_with(layout, guard, durability, &[]).await
+    }
+
+    /// As [`Postgres::start`], with further settings, `name=value`.
+    pub async fn start_with(
+        layout: &Layout,
+        guard: &Arc<Guard>,
+        durability: Durability,
+        further: &[String],
+    ) -> Result<Self> {
         let binaries = binaries().context("no PostgreSQL server found")?;
         let data = layout.data().join("postgres");
         let launcher = Launcher::of_this_user()?;
@@ -42,7 +52,7 @@ impl Postgres {
             initialise(&launcher, &binaries, &data).await?;
         }
         let [port] = ports::free()?;
-        let server = binaries.join("postgres");
+        let (server, further) = (binaries.join("postgres"), further.to_vec());
         let part = Part::new("postgres", layout.log("postgres"), guard.clone(), move || {
             let mut command = launcher.command(&server);
             command.arg("-D").arg(&data);
@@ -59,6 +69,7 @@ impl Postgres {
                 // commits stay synchronous: a server that is killed keeps what it has acknowledged
                 settings.extend(["fsync=off", "full_page_writes=off"].map(str::to_owned));
             }
+            settings.extend(further.iter().cloned());
             for setting in settings {
                 command.arg("-c").arg(setting);
             }
@@ -75,6 +86,11 @@ impl Postgres {
     /// Returns the URL of a database of the cluster.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Returns the port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Returns the process.

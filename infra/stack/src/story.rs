@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use shared::events::anomaly::Status;
 use shared::events::fault::{Phase, Scenario};
-use shared::events::{Incident, Plan, Postmortem, RootCause};
+use shared::events::{Category, Incident, Plan, Postmortem, RootCause};
 use shared::ids::{AnomalyId, IncidentId};
 
 use crate::mailbox::Mail;
@@ -28,6 +28,28 @@ pub struct Outbreak {
     pub ended: Option<Timestamp>,
 }
 
+/// A cause, as it was published or as it is true.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cause {
+    /// Where.
+    pub service: String,
+    /// What kind.
+    pub category: Category,
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.service, self.category.words())
+    }
+}
+
+impl Outbreak {
+    /// Returns the true cause.
+    pub fn cause(&self) -> Cause {
+        Cause { service: self.service.clone(), category: self.scenario.category() }
+    }
+}
+
 /// Everything that is known of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Story {
@@ -37,6 +59,8 @@ pub struct Story {
     pub incidents: BTreeMap<IncidentId, Incident>,
     /// Their last ranking of causes.
     pub causes: BTreeMap<IncidentId, RootCause>,
+    /// The first candidates of all their rankings, each where it differs from the one before.
+    pub ranked: BTreeMap<IncidentId, Vec<Cause>>,
     /// Their last plan.
     pub plans: BTreeMap<IncidentId, Plan>,
     /// Their postmortem.
@@ -50,7 +74,7 @@ pub struct Story {
 }
 
 /// The facts of a run with one fault, for programs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Facts {
     /// Announced incidents.
     pub incidents: usize,
@@ -64,6 +88,14 @@ pub struct Facts {
     pub service: Option<String>,
     /// First suspect of the first incident.
     pub suspect: Option<String>,
+    /// The true cause.
+    pub true_cause: Option<Cause>,
+    /// Causes of the first incident in the order in which they were published; the last one is in force.
+    pub causes: Vec<Cause>,
+    /// How often the published cause changed.
+    pub cause_changes: usize,
+    /// Whether the last published cause is another one than the true one, or none was published.
+    pub wrong_cause_at_end: bool,
     /// First tick with the fault.
     pub fault_started: Option<Timestamp>,
     /// When the first incident was opened, event time.
@@ -74,6 +106,12 @@ pub struct Facts {
     pub resolved_at: Option<Timestamp>,
     /// First tick without the fault.
     pub fault_ended: Option<Timestamp>,
+    /// From the first tick with the fault until the incident was opened, event time, seconds.
+    pub opened_s: Option<f64>,
+    /// From the first tick with the fault until the first mail was accepted, seconds.
+    pub first_mail_s: Option<f64>,
+    /// From the first tick without the fault until the incident was over, event time, seconds.
+    pub resolved_s: Option<f64>,
     /// What should have happened and has not, one sentence each.
     pub missing: Vec<String>,
 }
@@ -99,7 +137,16 @@ impl Story {
                     *known = incident.clone();
                 }
             }
-            News::Cause(cause) => _ = self.causes.insert(cause.incident_id, cause.clone()),
+            News::Cause(cause) => {
+                if let Some(first) = cause.candidates.first() {
+                    let first = Cause { service: first.service.clone(), category: first.category };
+                    let ranked = self.ranked.entry(cause.incident_id).or_default();
+                    if ranked.last() != Some(&first) {
+                        ranked.push(first);
+                    }
+                }
+                self.causes.insert(cause.incident_id, cause.clone());
+            }
             News::Plan(plan) => _ = self.plans.insert(plan.incident_id, plan.clone()),
             News::Postmortem(postmortem) => {
                 self.postmortems.insert(postmortem.incident_id, postmortem.clone());
@@ -128,6 +175,17 @@ impl Story {
     /// Returns the facts.
     pub fn facts(&self) -> Facts {
         let (outbreak, incident) = (self.outbreak(), self.incident());
+        let causes =
+            incident.and_then(|incident| self.ranked.get(&incident.incident_id)).cloned().unwrap_or_default();
+        let true_cause = outbreak.map(Outbreak::cause);
+        let fault_started = outbreak.map(|outbreak| outbreak.started);
+        let fault_ended = outbreak.and_then(|outbreak| outbreak.ended);
+        let opened_at = incident.map(|incident| incident.opened_at);
+        let first_mail_at = self.mails.iter().map(|mail| mail.received_at).min();
+        let resolved_at = incident.and_then(|incident| incident.resolved_at);
+        let seconds = |from: Option<Timestamp>, to: Option<Timestamp>| {
+            from.zip(to).map(|(from, to)| to.duration_since(from).as_secs_f64())
+        };
         Facts {
             incidents: self.incidents.len(),
             mails: self.different_mails(),
@@ -135,17 +193,24 @@ impl Story {
             scenario: outbreak.map(|outbreak| outbreak.scenario),
             service: outbreak.map(|outbreak| outbreak.service.clone()),
             suspect: incident.and_then(|incident| Some(incident.suspect()?.service.clone())),
-            fault_started: outbreak.map(|outbreak| outbreak.started),
-            opened_at: incident.map(|incident| incident.opened_at),
-            first_mail_at: self.mails.iter().map(|mail| mail.received_at).min(),
-            resolved_at: incident.and_then(|incident| incident.resolved_at),
-            fault_ended: outbreak.and_then(|outbreak| outbreak.ended),
+            cause_changes: causes.len().saturating_sub(1),
+            wrong_cause_at_end: causes.last() != true_cause.as_ref(),
+            causes,
+            true_cause,
+            fault_started,
+            opened_at,
+            first_mail_at,
+            resolved_at,
+            fault_ended,
+            opened_s: seconds(fault_started, opened_at),
+            first_mail_s: seconds(fault_started, first_mail_at),
+            resolved_s: seconds(fault_ended, resolved_at),
             missing: self.missing(),
         }
     }
 
-    /// Tells what should have come of one fault and has not, one sentence each: exactly one incident with the right
-    /// suspect, a cause, a plan, five mails in one thread, a resolution after the fault's end, a postmortem.
+    /// Returns what should have come of one fault and has not, one sentence each: exactly one incident with the right
+    /// suspect, the true cause, a plan, five mails in one thread, a resolution after the fault's end, a postmortem.
     pub fn missing(&self) -> Vec<String> {
         let Some(outbreak) = self.outbreak() else { return vec!["no fault broke out".to_owned()] };
         let Some(incident) = self.incident() else { return vec!["no incident was opened".to_owned()] };
@@ -171,7 +236,11 @@ impl Story {
             incident.opened_at >= outbreak.started,
             format!("opened at {}, before the fault began at {}", incident.opened_at, outbreak.started),
         );
-        expect(self.causes.contains_key(id), "no cause was ranked".to_owned());
+        let truth = outbreak.cause();
+        match self.ranked.get(id).and_then(|ranked| ranked.last()) {
+            None => expect(false, "no cause was ranked".to_owned()),
+            Some(last) => expect(*last == truth, format!("the cause is said to be {last} and is {truth}")),
+        }
         expect(self.plans.contains_key(id), "no plan was made".to_owned());
         match (incident.resolved_at, outbreak.ended) {
             (_, None) => expect(false, "the fault has not ended".to_owned()),

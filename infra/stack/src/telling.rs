@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use shared::events::anomaly::{Anomaly, Direction, Status};
+use shared::events::anomaly::{Anomaly, Status};
 use shared::events::fault::Phase;
 use shared::events::{Incident, Plan, RootCause};
+use shared::finding::Finding;
 
 use crate::mailbox::Mail;
 use crate::news::News;
@@ -157,20 +158,13 @@ impl Teller {
 
 /// Tells of an episode once when it fires and once when it is over.
 fn anomaly_text(anomaly: &Anomaly, story: &Story) -> Option<String> {
-    let Anomaly { service, metric, observed, expected, unit, .. } = anomaly;
     let known = story.abnormal.contains(&anomaly.anomaly_id);
-    match anomaly.status {
-        Status::Firing if !known => {
-            let side = if anomaly.direction == Direction::Up { "above" } else { "below" };
-            let (observed, lower, upper) =
-                (figure(*observed), figure(expected.lower), figure(expected.upper));
-            Some(format!(
-                "{service} {metric} at {observed} {unit} is {side} its band of {lower} to {upper} {unit}"
-            ))
-        }
-        Status::Cleared if known => Some(format!("{service} {metric} is back inside its band")),
-        _ => None,
-    }
+    let is_news = match anomaly.status {
+        Status::Suspect => false,
+        Status::Firing => !known,
+        Status::Cleared => known,
+    };
+    is_news.then(|| Finding::from(anomaly).sentence().replace('\u{a0}', " "))
 }
 
 fn opened(incident: &Incident) -> String {
@@ -242,9 +236,4 @@ fn span(time: SignedDuration) -> String {
     } else {
         format!("{} min {} s", time.as_secs() / 60, time.as_secs() % 60)
     }
-}
-
-/// Tells a number with as many digits as matter.
-fn figure(value: f64) -> String {
-    if value.abs() >= 100.0 { format!("{value:.0}") } else { format!("{value:.1}") }
 }

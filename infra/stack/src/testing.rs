@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::fetch::{self, Fetched};
 use crate::guard::Guard;
-use crate::kafka::Kafka;
+use crate::kafka::{Further, Kafka};
 use crate::layout::{self, Layout};
 use crate::mail::Mail;
 use crate::mailbox::Mailbox;
@@ -113,6 +113,26 @@ pub async fn mail() -> Result<(String, Mailbox)> {
         })
         .await?;
     Ok((mail.smtp_url(), mail.mailbox()))
+}
+
+/// Returns a broker of the caller's own with further listeners. It lives as long as it is held.
+pub async fn kafka_with(further: &Further) -> Result<Kafka> {
+    let jars = place().await?.fetched.kafka.clone();
+    let (layout, guard) = scratch()?;
+    Kafka::start_with(&jars, &layout, &guard, further).await
+}
+
+/// Returns a cluster of the caller's own with further settings. It lives as long as it is held.
+pub async fn postgres_with(further: &[String]) -> Result<Postgres> {
+    let (layout, guard) = scratch()?;
+    Postgres::start_with(&layout, &guard, Durability::Disposable, further).await
+}
+
+/// Returns a folder that is removed with the guard, at the latest when the process ends.
+pub fn scratch() -> Result<(Layout, Arc<Guard>)> {
+    let layout = Layout::create(&layout::scratch())?;
+    let guard = Arc::new(Guard::start(Some(layout.dir()))?);
+    Ok((layout, guard))
 }
 
 /// Returns the folder with the embedding model, `knowledge.model_dir`.

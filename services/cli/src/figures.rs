@@ -1,17 +1,25 @@
 //! Figures as a terminal shows them: common blanks, times that sort, durations that fit a column.
 
 use jiff::{SignedDuration, Timestamp};
-use shared::events::anomaly::Band;
 use shared::figures;
+use shared::finding::Finding;
+
+/// Evidence of one series is capped at this much.
+const MOST_EVIDENCE: f64 = 6.0;
 
 /// Returns a value with its unit, e.g. `98.7 %`.
 pub fn quantity(value: f64, unit: &str) -> String {
     breakable(&figures::figure(value, unit))
 }
 
-/// Returns a band, e.g. `22 to 38.2 %`.
-pub fn band(band: &Band, unit: &str) -> String {
-    breakable(&figures::band(band, unit)).replacen('–', " to ", 1)
+/// Returns what was expected of a series, e.g. `expected 22 to 38.2 %`, or that its value lies inside its band.
+pub fn expectation<'a>(finding: impl Into<Finding<'a>>) -> String {
+    breakable(&finding.into().expectation())
+}
+
+/// Returns how strong the evidence of a series is, of the most that one series may have.
+pub fn evidence(nats: f64) -> String {
+    format!("evidence {} of {}", figures::number(nats), figures::number(MOST_EVIDENCE))
 }
 
 /// Returns a share of 1 in percent; only certainty reads `100 %`.
@@ -64,8 +72,7 @@ mod tests {
 
     #[test]
     fn figures_hold_no_blank_that_cannot_be_typed() {
-        let expected = Band { lower: 1100.0, center: 1200.0, upper: 1300.4 };
-        let read = [quantity(98.74, "%"), band(&expected, "ms"), percent(0.999)];
-        assert_eq!(read, ["98.7 %", "1,100 to 1,300 ms", ">99 %"]);
+        let read = [quantity(98.74, "%"), quantity(6.0, "{line}/min"), percent(0.999), evidence(5.96)];
+        assert_eq!(read, ["98.7 %", "6 lines a minute", ">99 %", "evidence 5.96 of 6"]);
     }
 }

@@ -16,7 +16,9 @@ use plotters::style::{Color, FontStyle, IntoFont, RGBColor, TextStyle, register_
 use shared::clock::from_ms;
 use shared::events::anomaly::{Band, Point};
 use shared::events::incident::Signal;
-use shared::{figures, plain};
+use shared::figures::{self, Scale};
+use shared::finding::Finding;
+use shared::plain;
 
 /// Width in a mail, CSS pixels; the picture itself has twice as many.
 pub const WIDTH: u32 = 576;
@@ -78,12 +80,13 @@ pub fn draw(signal: &Signal) -> anyhow::Result<Option<Picture>> {
     Ok(Some(Picture { png, alt: view.alt }))
 }
 
-/// What is drawn, in data coordinates: seconds after the first sample, and the unit of the series.
+/// What is drawn, in data coordinates: seconds after the first sample, and the unit in which people read the series.
 struct View {
     title: String,
     alt: String,
     abnormal: String,
-    unit: String,
+    legend: String,
+    scale: Scale,
     points: Vec<(f64, f64)>,
     first_ms: i64,
     band: Band,
@@ -106,18 +109,22 @@ impl View {
         samples.dedup_by_key(|point| point.ts_ms);
         let first_ms = samples.first().map_or(0, |point| point.ts_ms);
         let seconds = |ms: i64| ms.saturating_sub(first_ms) as f64 / 1000.0;
+        let edges = [signal.expected.lower, signal.expected.upper];
+        let sizes = samples.iter().map(|point| point.value).chain(edges).map(f64::abs);
+        let scale = Scale::of(&signal.unit, sizes.fold(0.0, f64::max));
         let points: Vec<(f64, f64)> =
-            samples.iter().map(|point| (seconds(point.ts_ms), point.value)).collect();
+            samples.iter().map(|point| (seconds(point.ts_ms), scale.drawn(point.value))).collect();
+        let edges = edges.map(|edge| scale.drawn(edge));
         let band = Band {
-            lower: signal.expected.lower.min(signal.expected.upper),
-            upper: signal.expected.upper.max(signal.expected.lower),
-            ..signal.expected
+            lower: edges[0].min(edges[1]),
+            center: scale.drawn(signal.expected.center),
+            upper: edges[0].max(edges[1]),
         };
         let values = points.iter().map(|(_, value)| *value);
         let y = Axis::over(values.chain([band.lower, band.upper]));
         let name =
             format!("{} {}", plain::one_line(&signal.service, 40), plain::one_line(&signal.metric, 40));
-        let unit = figures::spoken(&signal.unit);
+        let unit = scale.axis();
         let abnormal = match signal.cleared_at {
             None => format!("abnormal since {}", figures::clock(signal.started_at)),
             Some(at) => {
@@ -125,16 +132,18 @@ impl View {
             }
         };
         let alt = format!(
-            "{name}: {} at {}, expected {}; {abnormal}",
+            "{name}: {} at {}, {}; {abnormal}",
             figures::figure(signal.observed, &signal.unit),
             figures::moment(signal.observed_at),
-            figures::band(&band, &signal.unit),
+            Finding::from(signal).expectation(),
         );
         Self {
             title: if unit.is_empty() { name } else { format!("{} ({unit})", plain::one_line(&name, 48)) },
             abnormal,
             alt: alt.replace('\u{a0}', " "),
-            unit: signal.unit.clone(),
+            legend: format!("expected {}", figures::band(&signal.expected, &signal.unit))
+                .replace('\u{a0}', " "),
+            scale,
             onset: seconds(signal.started_at.as_millisecond()),
             end: signal.cleared_at.map_or(f64::INFINITY, |at| seconds(at.as_millisecond())),
             points,
@@ -263,10 +272,10 @@ impl View {
             root.draw(&Circle::new((x, y), 4 * SCALE, PAPER.filled())).map_err(failed)?;
             root.draw(&Circle::new((x, y), 3 * SCALE, colour.filled())).map_err(failed)?;
             // beside the plot there is room for a short unit only; the title has it anyway
-            let unit = if self.unit.chars().count() > SHORT_UNIT { "" } else { &self.unit };
-            let label = figures::figure(last.1, unit).replace('\u{a0}', " ");
+            let unit = Some(self.scale.axis()).filter(|unit| unit.chars().count() <= SHORT_UNIT);
+            let label = format!("{} {}", figures::number(last.1), unit.unwrap_or_default());
             root.draw(&Text::new(
-                label,
+                label.trim_end().to_owned(),
                 (x + css(8), y + css(DROP)),
                 style(15, colour, HPos::Left, VPos::Center),
             ))
@@ -276,9 +285,9 @@ impl View {
     }
 
     fn legend(&self, root: &Root<'_>) -> anyhow::Result<()> {
-        let label = format!("expected {}", figures::band(&self.band, &self.unit)).replace('\u{a0}', " ");
+        let label = self.legend.as_str();
         let text = style(13, SOFT, HPos::Right, VPos::Center);
-        let (width, _) = root.estimate_text_size(&label, &text).map_err(failed)?;
+        let (width, _) = root.estimate_text_size(label, &text).map_err(failed)?;
         let (right, middle) = at(WIDTH - 12, 19);
         let left = right - width as i32 - css(24);
         let swatch = [(left, middle - css(5)), (left + css(16), middle + css(5))];

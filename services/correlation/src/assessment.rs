@@ -1,30 +1,40 @@
 //! What is held to be true of an incident, computed afresh from its members.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use shared::clock::from_ms;
 use shared::events::anomaly::Direction;
-use shared::events::incident::{BlastRadius, Change, Signal, Suspect};
-use shared::events::{Deployment, Kind};
+use shared::events::incident::{BlastRadius, Change, Incident, Signal, Suspect};
+use shared::events::{Category, Deployment, Kind};
 use shared::plain;
 use shared::store::Neighbourhood;
 use shared::store::lifecycle::Assessment;
 
-use crate::{hypotheses, severity};
+use crate::hypotheses::Surroundings;
+use crate::options::Options;
+use crate::standing::Standing;
+use crate::{hypotheses, severity, standing};
 
 /// Longest text that is taken over from a deployment, characters.
 const MAX_TEXT: usize = 500;
 /// Most risks that are taken over from a deployment.
 const MAX_RISKS: usize = 10;
 
-/// Assesses a group of members.
-pub fn assess(mut members: Vec<Signal>, around: &Neighbourhood, window: SignedDuration) -> Assessment {
+/// Assesses a group of members at event time `at`; `before` is the incident as it stands, if there is one.
+pub fn assess(
+    mut members: Vec<Signal>,
+    around: &Neighbourhood,
+    before: Option<&Incident>,
+    at: Timestamp,
+    options: &Options,
+) -> Assessment {
     members.sort_by(|a, b| {
         b.evidence
             .total_cmp(&a.evidence)
             .then(a.started_at.cmp(&b.started_at))
             .then(a.anomaly_id.cmp(&b.anomaly_id))
     });
-    let suspects = hypotheses::rank(&members, &around.graph, &around.deployments, window);
+    let surroundings = surroundings(around, options);
+    let Standing { suspects, challenger } = standing::rank(&members, surroundings, before, at, options);
     let first = suspects.first();
     let points = severity::points(&members, first, &around.catalogue, &around.graph);
     Assessment {
@@ -34,10 +44,21 @@ pub fn assess(mut members: Vec<Signal>, around: &Neighbourhood, window: SignedDu
         deployment: first.and_then(|suspect| {
             let onset =
                 members.iter().filter(|m| m.service == suspect.service).map(|m| m.started_at).min()?;
-            hypotheses::trigger(&suspect.service, onset, &around.deployments, window).map(change)
+            hypotheses::trigger(&suspect.service, onset, &around.deployments, surroundings.window).map(change)
         }),
         suspects,
+        challenger,
         signals: members,
+    }
+}
+
+/// Returns what hypotheses are ranked over besides the signals.
+pub fn surroundings<'a>(around: &'a Neighbourhood, options: &'a Options) -> Surroundings<'a> {
+    Surroundings {
+        graph: &around.graph,
+        deployments: &around.deployments,
+        window: SignedDuration::from_mins(i64::from(options.deployment_window_min)),
+        log_terms: &options.log_terms,
     }
 }
 
@@ -45,7 +66,7 @@ pub fn assess(mut members: Vec<Signal>, around: &Neighbourhood, window: SignedDu
 fn title(members: &[Signal], suspect: Option<&Suspect>) -> String {
     let Some(suspect) = suspect else { return "nothing stands out".to_owned() };
     let own = |signal: &&Signal| signal.service == suspect.service;
-    let fits = |signal: &&Signal| own(signal) && explains(suspect, signal.kind);
+    let fits = |signal: &&Signal| own(signal) && explains(suspect.category, signal.kind);
     let Some(signal) = members.iter().find(fits).or_else(|| members.iter().find(own)) else {
         return format!("{}: {}", suspect.service, suspect.category.words());
     };
@@ -60,20 +81,19 @@ fn title(members: &[Signal], suspect: Option<&Suspect>) -> String {
         (Kind::Certificate, _) => "a certificate is about to expire",
         (Kind::Traffic, Direction::Up) => "traffic is surging",
         (Kind::Traffic, Direction::Down) => "traffic is dropping",
-        (Kind::Silence, _) => "nothing is heard of it",
-        (Kind::Restarts, _) => "it keeps restarting",
-        (Kind::Logs, _) => "it logs what it does not usually log",
+        (Kind::Silence, _) => "stopped reporting",
+        (Kind::Restarts, _) => "restarts again and again",
+        (Kind::Logs, _) => "unusual log lines",
         (_, Direction::Up) => return format!("{}: {} is unusually high", suspect.service, signal.metric),
         (_, Direction::Down) => return format!("{}: {} is unusually low", suspect.service, signal.metric),
     };
     format!("{}: {side}", suspect.service)
 }
 
-/// Tells whether a kind of signal is the one that the category is about.
-fn explains(suspect: &Suspect, kind: Kind) -> bool {
-    use shared::events::Category;
+/// Whether a kind of signal is the one that the category is about.
+pub(crate) fn explains(category: Category, kind: Kind) -> bool {
     matches!(
-        (suspect.category, kind),
+        (category, kind),
         (Category::Cpu, Kind::Cpu)
             | (Category::Memory, Kind::Memory)
             | (Category::Pool, Kind::Pool)

@@ -13,7 +13,7 @@ use shared::plain;
 use shared::store::Neighbourhood;
 use shared::store::lifecycle::Assessment;
 
-use crate::assessment::assess;
+use crate::assessment::{assess, surroundings};
 use crate::hypotheses;
 use crate::options::Options;
 
@@ -77,7 +77,6 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
     if before.is_some_and(|before| before.revision >= anomaly.revision) {
         return Decision { signal, over: None, verdict: Verdict::Stale };
     }
-    let window = SignedDuration::from_mins(i64::from(options.deployment_window_min));
     let belonged = known.and_then(|(_, incident)| *incident);
     let mut over = None;
     let related = related(&anomaly.service, &around.graph);
@@ -101,7 +100,7 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
         group.retain(|member| member.anomaly_id != anomaly.anomaly_id);
         group.push(signal.clone());
         let all_clear = all_clear(&group).map(|(at, _)| at);
-        let assessment = assess(group, around, window);
+        let assessment = assess(group, around, Some(incident), anomaly.observed_at, options);
         return Decision {
             signal,
             over,
@@ -120,7 +119,7 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
     let mut group = adopted.clone();
     group.push(signal.clone());
     let together = group.len() > 1
-        && hypotheses::rank(&group, &around.graph, &around.deployments, window)
+        && hypotheses::rank(&group, surroundings(around, options), None)
             .first()
             .is_some_and(|suspect| suspect.score >= options.open_nats);
     let verdict = if anomaly.status == Status::Firing || together {
@@ -130,7 +129,7 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
                 None => IncidentId::opened_by(anomaly.anomaly_id),
                 Some(past) => IncidentId::reopened_by(past, anomaly.anomaly_id, anomaly.revision),
             },
-            assessment: assess(group, around, window),
+            assessment: assess(group, around, None, anomaly.observed_at, options),
             adopted,
         }
     } else {

@@ -5,9 +5,11 @@ pub mod edges;
 pub mod grouping;
 pub mod hypotheses;
 pub mod input;
+pub mod log_terms;
 pub mod options;
 pub mod severity;
 pub mod stage;
+pub mod standing;
 
 use std::sync::Arc;
 

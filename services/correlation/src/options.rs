@@ -4,6 +4,8 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use shared::service::Section;
 
+use crate::log_terms::LogTerms;
+
 /// Most that `resolve_hold_max_ms` may be.
 const LONGEST_HOLD_MS: u64 = 86_400_000;
 
@@ -23,6 +25,16 @@ pub struct Options {
     pub resolve_hold_max_ms: u64,
     /// Summed evidence, in nats, at which weak signals of several series open an incident together.
     pub open_nats: f64,
+    /// Lead, in nats, that another hypothesis must have over the suspect that was announced before it replaces it.
+    pub cause_lead_nats: f64,
+    /// For how long it must have that lead, in intervals of the slowest member.
+    pub cause_hold_intervals: f64,
+    /// Least of that, milliseconds.
+    pub cause_hold_min_ms: u64,
+    /// Most of that, milliseconds.
+    pub cause_hold_max_ms: u64,
+    /// Terms in log lines by the kind of cause they name. Categories that are not listed keep the embedded terms.
+    pub log_terms: LogTerms,
     /// A change this long before the first symptom may be its trigger, minutes.
     pub deployment_window_min: u32,
     /// An edge of the service graph that was not seen for this long is forgotten, hours.
@@ -38,6 +50,11 @@ impl Default for Options {
             resolve_hold_intervals: 3.0,
             resolve_hold_max_ms: 900_000,
             open_nats: 6.0,
+            cause_lead_nats: 1.5,
+            cause_hold_intervals: 5.0,
+            cause_hold_min_ms: 3_000,
+            cause_hold_max_ms: 120_000,
+            log_terms: LogTerms::default(),
             deployment_window_min: 60,
             edge_age_hours: 24 * 7,
         }
@@ -59,6 +76,8 @@ impl Section for Options {
             ("group_wait_intervals", self.group_wait_intervals),
             ("resolve_hold_intervals", self.resolve_hold_intervals),
             ("open_nats", self.open_nats),
+            ("cause_lead_nats", self.cause_lead_nats),
+            ("cause_hold_intervals", self.cause_hold_intervals),
         ] {
             if !(value.is_finite() && (0.0..=1_000.0).contains(&value)) {
                 problems.push(format!("{name} {value} is not between 0 and 1000"));
@@ -67,9 +86,16 @@ impl Section for Options {
         if self.resolve_hold_max_ms > LONGEST_HOLD_MS {
             problems.push(format!("resolve_hold_max_ms {} is more than a day", self.resolve_hold_max_ms));
         }
+        if self.cause_hold_max_ms > LONGEST_HOLD_MS {
+            problems.push(format!("cause_hold_max_ms {} is more than a day", self.cause_hold_max_ms));
+        }
         if self.group_wait_min_ms > self.group_wait_max_ms {
             problems.push("group_wait_min_ms is above group_wait_max_ms".to_owned());
         }
+        if self.cause_hold_min_ms > self.cause_hold_max_ms {
+            problems.push("cause_hold_min_ms is above cause_hold_max_ms".to_owned());
+        }
+        problems.extend(self.log_terms.problems());
         problems
     }
 }

@@ -13,15 +13,19 @@ use shared::stage::{Audit, Context, Effects, Error, Guard, IncidentChange, Key, 
 use shared::store::lifecycle::{Assessment, Change};
 use shared::store::{Neighbourhood, Write};
 
+use crate::assessment::assess;
 use crate::edges::Edges;
 use crate::grouping::{self, Decision, Verdict};
 use crate::input::Input;
 use crate::options::Options;
+use crate::standing;
 
 /// Fires when a new group has settled.
 const SETTLE: &str = "settle";
 /// Fires when all members have been clear for long enough.
 const RESOLVE: &str = "resolve";
+/// Fires when a challenger has led for long enough to become the first suspect.
+const RECONSIDER: &str = "reconsider";
 /// A record from further in the future than this is refused.
 const FUTURE: SignedDuration = SignedDuration::from_hours(1);
 
@@ -34,6 +38,7 @@ pub struct Correlation {
 impl Correlation {
     /// Starts with what the options say and no edges of its own.
     pub fn new(options: Options) -> Self {
+        let options = Options { log_terms: options.log_terms.completed(), ..options };
         Self { options, edges: Mutex::default() }
     }
 
@@ -125,6 +130,7 @@ impl Correlation {
                         json!({ "incident_id": id, "environment": anomaly.environment, "cleared_at": cleared_at }),
                     ));
                 }
+                effects.timers.extend(self.reconsider(&incident, &assessment, now));
                 effects.incidents.push(IncidentChange {
                     incident_id: id,
                     change: Change::Reassessed(Box::new(assessment)),
@@ -134,6 +140,42 @@ impl Correlation {
             }
         }
         effects
+    }
+
+    /// Returns the timer at which a challenger that has just taken the lead is looked at again.
+    fn reconsider(&self, before: &Incident, after: &Assessment, now: Timestamp) -> Option<Timer> {
+        let challenger = after.challenger.as_ref().filter(|one| before.challenger.as_ref() != Some(*one))?;
+        let id = before.incident_id;
+        Some(Timer::new(
+            RECONSIDER,
+            id.to_string(),
+            &[&challenger.service, &challenger.category.to_string(), &challenger.since.to_string()],
+            now + standing::hold(&after.signals, &self.options),
+            json!({ "incident_id": id, "environment": before.environment, "since": challenger.since }),
+        ))
+    }
+
+    /// Looks again at the members of an incident whose challenger has led since `since`.
+    fn reconsidered(
+        &self,
+        incident: &Incident,
+        since: Timestamp,
+        around: &Neighbourhood,
+        effects: &mut Effects,
+    ) {
+        let leads = incident.challenger.as_ref().is_some_and(|challenger| challenger.since == since);
+        if !leads || !incident.state.is_open() {
+            return;
+        }
+        let members = grouping::members(incident.incident_id, around);
+        let at = since + standing::hold(&members, &self.options);
+        let assessment = assess(members, around, Some(incident), at, &self.options);
+        effects.audit.extend(suspect_line(incident, &assessment, at));
+        effects.incidents.push(IncidentChange {
+            incident_id: incident.incident_id,
+            change: Change::Reassessed(Box::new(assessment)),
+            publish: (incident.state != State::Detecting).then_some(Topic::IncidentsUpdated),
+        });
     }
 
     fn deployment(deployment: &Deployment, now: Timestamp) -> Result<Effects, Error> {
@@ -189,6 +231,10 @@ impl Stage for Correlation {
                 {
                     resolve(&incident, cleared_at, &mut effects);
                 }
+            }
+            RECONSIDER => {
+                let since: Timestamp = serde_json::from_value(field("since")).map_err(Error::reject)?;
+                self.reconsidered(&incident, since, &around, &mut effects);
             }
             other => return Err(Error::reject(anyhow::anyhow!("unknown timer {other:?}"))),
         }

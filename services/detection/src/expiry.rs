@@ -103,7 +103,8 @@ impl Expiry {
             severity,
             direction: Direction::Down,
             observed: left,
-            expected: Band { lower: bars[1], center: bars[0], upper },
+            // more is expected to be left than at the first notice, at most the whole life
+            expected: Band { lower: bars[0], center: f64::midpoint(bars[0], upper), upper },
         };
         let turn = Alert::follow(&mut self.alert, &verdict, ts_ms)?;
         Some(Look { turn, verdict, end_ms, bar_days: bars[1] })

@@ -7,7 +7,7 @@ use crate::baseline::NOTICED;
 use crate::episode::{CALM, Turn};
 use crate::meaning::Meaning;
 use crate::series::Change;
-use crate::words::{after_deployment, duration, quantity, range, time};
+use crate::words::{after_deployment, duration, expectation, quantity, range, time};
 
 /// What the sentence is about.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ pub fn sentence(subject: Subject<'_>, change: &Change, observed_ms: i64) -> Stri
     let Subject { service, metric, meaning, deployed } = subject;
     let episode = &change.episode;
     let observed = quantity(change.observed, &meaning.unit);
-    let expected = range(change.expected.lower, change.expected.upper, &meaning.unit);
+    let expected = range(&change.expected, &meaning.unit);
     let since = time(episode.started_ms, observed_ms);
     let samples = episode.samples;
     match change.turn {
@@ -47,7 +47,9 @@ pub fn sentence(subject: Subject<'_>, change: &Change, observed_ms: i64) -> Stri
             let plural = if samples == 1 { "" } else { "s" };
             let why = reason(change, meaning);
             let caveat = match episode.status {
-                Status::Suspect if !meaning.harm.includes(episode.direction) => "; this way it harms nobody",
+                Status::Suspect if !meaning.harm.includes(episode.direction) => {
+                    "; this direction has no user impact"
+                }
                 Status::Suspect if episode.is_certain => {
                     "; certain by its own past, but too common in so large a fleet"
                 }
@@ -55,8 +57,9 @@ pub fn sentence(subject: Subject<'_>, change: &Change, observed_ms: i64) -> Stri
                 _ => "",
             };
             let deployment = after_deployment(deployed, episode.started_ms);
+            let expectation = expectation(change.observed, &change.expected, &meaning.unit);
             format!(
-                "{metric} of {service} is {observed}, expected {expected}, since {since} ({samples} \
+                "{metric} of {service} is {observed}, {expectation}, since {since} ({samples} \
                  sample{plural}): {why}{caveat}{deployment}"
             )
         }

@@ -4,6 +4,7 @@
 //! has fallen silent matter. Lines are counted in windows of 10 s to a minute, shorter where more warnings and errors
 //! come. Each line belongs to one watch, so that one cause raises one alert.
 
+mod calm;
 mod clock;
 mod critical;
 mod line;
@@ -29,10 +30,9 @@ use watch::{Moment, Watch, Which};
 
 /// Templates that an anomaly carries.
 const TOLD: usize = 5;
-/// Shortest and longest window, milliseconds, and the longest while an alert is open.
+/// Shortest and longest window, milliseconds. While an alert is open all have the shortest.
 const SHORTEST_MS: i64 = 10_000;
 const LONGEST_MS: i64 = 60_000;
-const LONGEST_OPEN_MS: i64 = 15_000;
 /// Warnings and errors that a window is meant to hold.
 const AIM: f64 = 10.0;
 /// Time and lines after which the habits of a service are known; or such a time alone.
@@ -179,7 +179,7 @@ impl Book {
         let at = self.moment(now_ms, scene);
         let end_ms = self.end_ms();
         let scores = Which::ALL.map(|which| self.score(which, at.seconds));
-        let next_ms = self.next_length(scores);
+        let next_ms = self.next_length();
         let empty = (now_ms.saturating_sub(end_ms) / next_ms).clamp(0, i64::from(u32::MAX)) as u32;
         self.remember_habit();
         let mut reports = Vec::new();
@@ -242,20 +242,18 @@ impl Book {
         own.fold(total, |score, template| score.or(template.rate.score(seconds, which.bar())))
     }
 
-    /// Returns how long the next window is, milliseconds: shorter where more warnings and errors come. While an alert is
-    /// open it stays as it was once they come as usual, so that the end is noticed soon.
-    fn next_length(&self, scores: [Score; 4]) -> i64 {
+    /// Returns how long the next window is, milliseconds: shorter where more warnings and errors come, and the shortest
+    /// while an alert is open, so that its end is noticed soon.
+    fn next_length(&self) -> i64 {
+        if self.is_open() {
+            return SHORTEST_MS;
+        }
         let complaints = [Which::Errors, Which::New, Which::Critical]
             .map(|which| f64::from(self.watches[which as usize].total.now))
             .iter()
             .sum::<f64>();
-        let is_calm = complaints == 0.0 || scores.iter().all(|score| score.nats == 0.0);
-        if is_calm && self.is_open() {
-            return self.length_ms.clamp(SHORTEST_MS, LONGEST_OPEN_MS);
-        }
-        let longest = if self.is_open() { LONGEST_OPEN_MS } else { LONGEST_MS };
         let aimed = AIM * self.length_ms as f64 / complaints.max(0.1);
-        aimed.clamp(SHORTEST_MS as f64, longest as f64) as i64
+        aimed.clamp(SHORTEST_MS as f64, LONGEST_MS as f64) as i64
     }
 
     /// Counts the open window if something critical was said in it.

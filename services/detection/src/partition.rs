@@ -177,7 +177,15 @@ impl Partition {
         {
             return Outcome::refusing(Refusal::Invalid(reason));
         }
-        self.context(&record.environment, &record.service, record.ts_ms, at, |service| {
+        let settings = self.settings.clone();
+        self.context(&record.environment, &record.service, record.ts_ms, at, |service, outcome| {
+            if at.offset > service.restored.deployments && record.is_retirement() {
+                let report = service.rhythm.retire(&service.name, &record.version, record.ts_ms, &settings);
+                if let Some(report) = report {
+                    service.tell(report, outcome);
+                }
+                return;
+            }
             let newer = service.deployed.as_ref().is_none_or(|deployed| deployed.ts_ms <= record.ts_ms);
             let deployed = Deployed { version: record.version.as_str().into(), ts_ms: record.ts_ms };
             if at.offset > service.restored.deployments
@@ -333,7 +341,7 @@ impl Partition {
         name: &str,
         ts_ms: i64,
         at: At,
-        take: impl FnOnce(&mut Service),
+        take: impl FnOnce(&mut Service, &mut Outcome),
     ) -> Outcome {
         let mut outcome = Outcome::default();
         let found =
@@ -342,7 +350,7 @@ impl Partition {
             Ok(slot) => {
                 let service = &mut self.services[slot];
                 service.version = self.version;
-                take(service);
+                take(service, &mut outcome);
                 outcome.used = 1;
             }
             Err(reason) => outcome.dropped.count(reason),

@@ -54,6 +54,8 @@ pub struct Rhythm {
     silences: [i64; 3],
     /// Reports since it is heard again.
     regular: u8,
+    /// Event time at which it was retired, milliseconds; nothing while it is in operation.
+    retired_ms: Option<i64>,
     alert: Option<Box<Alert>>,
 }
 
@@ -68,6 +70,7 @@ impl Default for Rhythm {
             company: 0.0,
             silences: [0; 3],
             regular: 0,
+            retired_ms: None,
             alert: None,
         }
     }
@@ -113,6 +116,13 @@ impl Due {
 impl Rhythm {
     /// Notes that the service was heard. Returns the report that its silence is over, where it is.
     pub fn hear(&mut self, service: &str, ts_ms: i64, now: Moment, settings: &Settings) -> Option<Report> {
+        if let Some(retired_ms) = self.retired_ms {
+            if ts_ms <= retired_ms {
+                return None;
+            }
+            // in operation again: its rhythm is learned anew
+            *self = Self::default();
+        }
         let is_first = self.last_ms == i64::MIN;
         let before_ms = self.last_ms;
         self.last_ms = self.last_ms.max(ts_ms);
@@ -159,6 +169,38 @@ impl Rhythm {
             duration(self.last_ms.saturating_sub(started_ms)),
         );
         Some(self.report(turn, verdict, self.last_ms, explanation))
+    }
+
+    /// Notes that the service was taken out of operation at `ts_ms`: its silence is planned, until it reports again.
+    /// Returns the report that ends an open alert. A service that has reported since is in operation.
+    pub fn retire(
+        &mut self,
+        service: &str,
+        version: &str,
+        ts_ms: i64,
+        settings: &Settings,
+    ) -> Option<Report> {
+        if self.last_ms > ts_ms || self.retired_ms.is_some_and(|retired_ms| retired_ms >= ts_ms) {
+            return None;
+        }
+        let verdict = Verdict {
+            certainty: Certainty::Normal,
+            nats: 0.0,
+            severity: Severity::Sev4,
+            direction: Direction::Up,
+            observed: 0.0,
+            expected: self.expected(self.forgiven_ms(settings)),
+        };
+        let turn = Alert::follow(&mut self.alert, &verdict, self.last_ms);
+        let report = turn.map(|turn| {
+            let explanation = format!(
+                "{service} {version} was retired at {}; its reports are not expected any more",
+                time(ts_ms, ts_ms)
+            );
+            self.report(turn, verdict, ts_ms, explanation)
+        });
+        *self = Self { retired_ms: Some(ts_ms), ..Self::default() };
+        report
     }
 
     /// Judges a service that was not heard of. Returns the report that is due, if one is. A service that has been silent

@@ -18,7 +18,7 @@ use crate::silence::Rhythm;
 
 /// Format of the values; a change of any type below needs another one. State of another format is not read, and the
 /// series warm up again.
-pub const FORMAT: u8 = 4;
+pub const FORMAT: u8 = 5;
 
 /// The last record of each input topic that has been taken in; -1 before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

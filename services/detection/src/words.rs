@@ -1,23 +1,28 @@
 //! Values, times and spans as people read them.
 
 use shared::clock::from_ms;
-use shared::figures::number;
+use shared::events::anomaly::Band;
+use shared::figures::{band_in_words, figure, side};
 
 /// A deployment that is this close before an episode is mentioned, milliseconds.
 const DEPLOYMENT_MS: i64 = 3_600_000;
 
 /// Writes a value with its unit.
 pub(crate) fn quantity(value: f64, unit: &str) -> String {
-    match unit {
-        "" | "1" => number(value),
-        unit => format!("{} {unit}", number(value)),
-    }
+    figure(value, unit).replace('\u{a0}', " ")
 }
 
-/// Writes a range of values with their unit.
-pub(crate) fn range(lower: f64, upper: f64, unit: &str) -> String {
-    let (from, to) = (number(lower), number(upper));
-    if from == to { quantity(lower, unit) } else { format!("{from} to {}", quantity(upper, unit)) }
+/// Writes a band with its unit.
+pub(crate) fn range(band: &Band, unit: &str) -> String {
+    band_in_words(band, unit).replace('\u{a0}', " ")
+}
+
+/// Writes what was expected of a value: the band it has left, or what is usual where the figures do not show that it has.
+pub(crate) fn expectation(value: f64, band: &Band, unit: &str) -> String {
+    match side(value, band, unit) {
+        Some(_) => format!("expected {}", range(band, unit)),
+        None => format!("usually {} and inside {}", quantity(band.center, unit), range(band, unit)),
+    }
 }
 
 /// Writes a time of day, with the date where it is not the day of `now_ms`.

@@ -1,11 +1,11 @@
 //! A suspect becomes a candidate: a cause in one sentence, and claims that cite what is stored.
 
-use shared::events::anomaly::Direction;
+use shared::events::anomaly::Status;
 use shared::events::incident::{Incident, Signal, Suspect};
 use shared::events::raw::Level;
 use shared::events::rca::{Candidate, Claim, Source};
 use shared::events::{Category, Kind};
-use shared::figures::number;
+use shared::finding::Finding;
 use shared::knowledge::Chunk;
 use shared::knowledge::retrieval::Found;
 
@@ -83,19 +83,14 @@ fn sentence(incident: &Incident, suspect: &Suspect) -> String {
 
 fn of_signal(signal: &Signal, dossier: &mut Dossier) -> Option<Claim> {
     let quote = last_sample(signal)?;
-    let side = match signal.direction {
-        Direction::Up => "above",
-        Direction::Down => "below",
+    let began = signal.started_at.strftime("%H:%M:%S UTC");
+    let predicate = Finding::from(signal).predicate().replace('\u{a0}', " ");
+    let text = match signal.status {
+        Status::Cleared => {
+            format!("{} of {} {predicate}; it began at {began}.", signal.metric, signal.service)
+        }
+        _ => format!("{} of {} {predicate} since {began}.", signal.metric, signal.service),
     };
-    let unit = if signal.unit.is_empty() { String::new() } else { format!(" {}", signal.unit) };
-    let text = format!(
-        "{} of {} is {side} its band of {} to {}{unit} since {}.",
-        signal.metric,
-        signal.service,
-        number(signal.expected.lower),
-        number(signal.expected.upper),
-        signal.started_at.strftime("%H:%M:%S UTC"),
-    );
     Some(Claim { text, evidence: vec![dossier.file(samples(signal), quote)] })
 }
 

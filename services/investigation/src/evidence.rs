@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use shared::clock::from_ms;
 use shared::events::incident::{Change, Signal};
 use shared::events::rca::{Claim, Evidence, Source};
-use shared::figures::number;
+use shared::figures::figure;
 use shared::graph::Graph;
 use shared::knowledge::Chunk;
 
@@ -117,9 +117,7 @@ fn samples_text(signal: &Signal) -> String {
 }
 
 fn sample_text(signal: &Signal, ts_ms: i64, value: f64) -> String {
-    let unit = &signal.unit;
-    let space = if unit.is_empty() { "" } else { " " };
-    format!("{}{space}{unit} at {}", number(value), from_ms(ts_ms))
+    format!("{} at {}", figure(value, &signal.unit).replace('\u{a0}', " "), from_ms(ts_ms))
 }
 
 /// Returns a change in one line.

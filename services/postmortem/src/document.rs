@@ -79,7 +79,7 @@ fn head(record: &Record<'_>) -> String {
     let affected = incident.affected_services.iter().map(|service| name(service)).collect();
     let _ = write!(
         out,
-        "**{}**, on {} from {} to {} UTC ({}): {} series of {} left the band expected of {}. ",
+        "**{}**, on {} from {} to {} UTC ({}): {} series of {} {} abnormal. ",
         text(&incident.title, MAX_TITLE),
         day(from),
         clock(from),
@@ -87,9 +87,9 @@ fn head(record: &Record<'_>) -> String {
         between(from, to),
         incident.members.len(),
         listed(affected, MAX_NAMES),
-        if incident.members.len() == 1 { "it" } else { "them" }
+        if incident.members.len() == 1 { "was" } else { "were" }
     );
-    let _ = writeln!(out, "{} All series are back inside their bands.", verdict(record));
+    let _ = writeln!(out, "{} All series are back to normal.", verdict(record));
     out
 }
 
@@ -241,7 +241,7 @@ fn resolution(record: &Record<'_>) -> String {
     let at = clock(record.resolved_at());
     let _ = writeln!(
         out,
-        "At {at} UTC every series was back inside its band, and stayed there long enough to call it over.\n"
+        "At {at} UTC every series was back to normal, and stayed so long enough to call it over.\n"
     );
     let line = |(at, signal): &(Timestamp, &Signal)| {
         format!("- {}: {} of {}", clock(*at), name(&signal.metric), name(&signal.service))

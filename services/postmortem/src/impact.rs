@@ -57,7 +57,7 @@ fn described(record: &Record<'_>, service: &str) -> String {
 
 /// The series, strongest first as the incident has them.
 fn table(signals: &[Signal]) -> String {
-    let mut out = row(["Service", "Series", "Expected", "Worst on record", "Outside its band"]);
+    let mut out = row(["Service", "Series", "Expected", "Worst on record", "Abnormal for"]);
     out.push_str("|---|---|---:|---:|---:|\n");
     for signal in signals.iter().take(MAX_SERIES) {
         let worst =

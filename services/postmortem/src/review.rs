@@ -63,7 +63,7 @@ fn detection(record: &Record<'_>, review: &mut Review) {
     let Some(samples) = samples_to_detect(record) else { return };
     let after = duration(record.times().to_detect_ms);
     let within = format!(
-        "{after} ({}) after the first sample outside its band",
+        "{after} ({}) after the first abnormal sample",
         count(samples.unsigned_abs() as usize, "sample")
     );
     if samples <= QUICK_SAMPLES {
@@ -214,7 +214,7 @@ fn lessons(record: &Record<'_>) -> Vec<String> {
         && let Some(next) = own.iter().find(|signal| signal.started_at > first.started_at)
     {
         lessons.push(format!(
-            "{} of {} left its band {} before {} did: it is the earlier sign.",
+            "{} of {} was abnormal {} before {}: it is the earlier sign.",
             name(&first.metric),
             name(service),
             between(first.started_at, next.started_at),

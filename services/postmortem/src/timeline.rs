@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use shared::events::incident::Signal;
 use shared::events::postmortem::Moment;
 use shared::events::topic::STAGES;
-use shared::figures::{band, between, figure};
+use shared::figures::{band, between, figure, side};
 use shared::plain::{NAME, one_line};
 
 use crate::record::Record;
@@ -58,18 +59,20 @@ fn facts(record: &Record<'_>) -> Vec<Row> {
         Row::new(change.at, "deployment", "deployment", &format!("Version {version} of {service} went out"))
     });
     let symptom = record.first_signal().map(|signal| {
-        let what = format!(
-            "First sample outside its band: {} of {}, expected {}",
+        let mut what = format!(
+            "First abnormal sample: {} of {}",
             one_line(&signal.metric, NAME),
             one_line(&signal.service, NAME),
-            band(&signal.expected, &signal.unit)
         );
         let at = incident.started_at.min(signal.started_at);
-        let worst = signal.samples.iter().find(|point| point.ts_ms >= at.as_millisecond());
-        let seen = worst
-            .map(|point| format!("; {} was seen", figure(point.value, &signal.unit)))
-            .unwrap_or_default();
-        Row::new(at, "telemetry", "first_symptom", &(what + &seen))
+        if let Some(first) = signal.samples.iter().find(|point| point.ts_ms >= at.as_millisecond()) {
+            let Signal { unit, expected, .. } = signal;
+            let _ = write!(what, ", {}", figure(first.value, unit));
+            if side(first.value, expected, unit).is_some() {
+                let _ = write!(what, ", expected {}", band(expected, unit));
+            }
+        }
+        Row::new(at, "telemetry", "first_symptom", &what)
     });
     change.into_iter().chain(symptom).collect()
 }

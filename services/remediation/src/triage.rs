@@ -1,10 +1,10 @@
 //! A plan without a runbook: honest steps for a person, from the evidence. Nothing in it claims a cause.
 
-use shared::events::anomaly::Direction;
 use shared::events::incident::Signal;
 use shared::events::rca::Candidate;
 use shared::events::remediation::{Action, Priority, Risk, Step};
-use shared::figures::{band, between, clock, figure, percent};
+use shared::figures::{between, clock, percent};
+use shared::finding::Finding;
 use shared::plain::{NAME, SENTENCE, one_line};
 
 use crate::case::Case;
@@ -88,18 +88,7 @@ fn look(case: Case<'_>, target: &Target<'_>) -> Step {
 }
 
 fn seen(signal: &Signal) -> String {
-    let side = match signal.direction {
-        Direction::Up => "above",
-        Direction::Down => "below",
-    };
-    format!(
-        "{} of {} is {side} its band since {} UTC: {}, expected {}",
-        one_line(&signal.metric, NAME),
-        one_line(&signal.service, NAME),
-        clock(signal.started_at),
-        figure(signal.observed, &signal.unit),
-        band(&signal.expected, &signal.unit)
-    )
+    format!("{}; it began at {} UTC", Finding::from(signal).sentence(), clock(signal.started_at))
 }
 
 fn change(case: Case<'_>, target: &Target<'_>) -> Option<Step> {

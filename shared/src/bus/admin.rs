@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::Options;
+use super::link::Context;
+use super::observer::{self, Observer, READER};
+use super::{Mechanism, Options};
 use crate::events::topic::{Retention, Topic};
 
 /// Longest wait for one answer of the broker. Without it librdkafka waits a minute for a broker that is not there.
@@ -25,6 +27,14 @@ pub enum Error {
     /// The broker did not answer, or refused.
     #[error("kafka: {0}")]
     Kafka(#[from] KafkaError),
+    /// The brokers refuse us, or we them: a login, a certificate.
+    #[error(transparent)]
+    Bus(#[from] super::Error),
+    /// The client library gives tokens to other clients only.
+    #[error(
+        "topics cannot be created with the login OAUTHBEARER; create them by the cluster's own tools: {0}"
+    )]
+    Token(String),
     /// The broker refused one topic.
     #[error("creating topic {topic}: {reason}")]
     Refused {
@@ -78,23 +88,32 @@ pub struct Provisioned {
 
 /// Talks to the broker about topics. Every call is bounded in time.
 pub struct Admin {
-    client: Arc<AdminClient<DefaultClientContext>>,
+    client: AdminClient<Context>,
+    /// An administrator's client never says why it is not connected.
+    observer: Arc<Observer>,
+    mechanism: Mechanism,
 }
 
 impl Admin {
     /// Makes a client. Nothing is sent before the first call.
     pub fn new(options: &Options) -> Result<Self, Error> {
         let mut config = options.client();
-        config.set("client.id", "firewatch-admin").set("socket.timeout.ms", REQUEST.as_millis().to_string());
-        Ok(Self { client: Arc::new(options.finish(config).create()?) })
+        config.set("socket.timeout.ms", REQUEST.as_millis().to_string());
+        Ok(Self {
+            client: options.finish(config).create_with_context(Context::new(options))?,
+            observer: Arc::new(observer::observer(options, READER)?),
+            mechanism: options.sasl.mechanism,
+        })
     }
 
     /// Returns every topic on the broker. Fails within `timeout` where no broker answers.
     pub async fn topics(&self, timeout: Duration) -> Result<BTreeMap<String, Partitions>, Error> {
-        let client = self.client.clone();
-        let metadata = tokio::task::spawn_blocking(move || client.inner().fetch_metadata(None, timeout))
-            .await
-            .map_err(|_| Error::Abandoned)??;
+        let observer = Arc::clone(&self.observer);
+        let ask = move || {
+            observer.fetch_metadata(None, timeout).map_err(|error| observer::failed(&observer, error))
+        };
+        let metadata = tokio::task::spawn_blocking(ask).await.map_err(|_| Error::Abandoned)??;
+        self.observer.context().options().link.answered();
         let partitions = |topic: &MetadataTopic| Partitions {
             total: topic.partitions().len(),
             led: topic.partitions().iter().filter(|partition| partition.leader() >= 0).count(),
@@ -121,6 +140,10 @@ impl Admin {
     async fn create(&self, topics: &[Topic]) -> Result<Vec<Topic>, Error> {
         if topics.is_empty() {
             return Ok(Vec::new());
+        }
+        if self.mechanism == Mechanism::OauthBearer {
+            let missing: Vec<_> = topics.iter().map(|topic| topic.name()).collect();
+            return Err(Error::Token(missing.join(", ")));
         }
         let settings: Vec<_> = topics.iter().map(|topic| configuration(topic.retention())).collect();
         let wanted: Vec<_> = topics

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
@@ -16,7 +17,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::backlog::Backlog;
 use super::tracker::{Ticket, Tracker};
-use super::{Error, Options};
+use super::{Error, Options, link};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
 use crate::gap::Gap;
@@ -106,18 +107,31 @@ pub struct Assignment {
     pub partitions: BTreeSet<i32>,
 }
 
-struct Context(Arc<Shared>);
+struct Context {
+    shared: Arc<Shared>,
+    link: link::Context,
+}
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = link::Context::ENABLE_REFRESH_OAUTH_TOKEN;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.link.log(level, facility, message);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka client");
+        self.link.error(error, reason);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.link.generate_oauth_token(config)
     }
 }
 
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(partitions) = rebalance {
-            self.0.drain(consumer, partitions.count(), consumer.assignment_lost());
+            self.shared.drain(consumer, partitions.count(), consumer.assignment_lost());
         }
     }
 
@@ -128,14 +142,14 @@ impl ConsumerContext for Context {
                 if let Err(error) = consumer.resume(partitions) {
                     tracing::warn!(%error, "partitions could not be resumed");
                 }
-                self.0.assigned.store(partitions.count() as u64, Ordering::SeqCst);
-                self.0.assignment.send_replace(Assignment {
-                    epoch: self.0.tracker.epoch(),
+                self.shared.assigned.store(partitions.count() as u64, Ordering::SeqCst);
+                self.shared.assignment.send_replace(Assignment {
+                    epoch: self.shared.tracker.epoch(),
                     partitions: partitions.elements().iter().map(TopicPartitionListElem::partition).collect(),
                 });
                 tracing::info!(partitions = partitions.count(), "partitions assigned");
             }
-            Rebalance::Revoke(_) => self.0.assigned.store(0, Ordering::SeqCst),
+            Rebalance::Revoke(_) => self.shared.assigned.store(0, Ordering::SeqCst),
             Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
         }
     }
@@ -244,8 +258,10 @@ impl Batches {
             .set("queued.max.messages.kbytes", "32768")
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("allow.auto.create.topics", "false");
-        let consumer: BaseConsumer<Context> =
-            options.finish(config).create_with_context(Context(Arc::clone(&shared)))?;
+        let consumer: BaseConsumer<Context> = options.finish(config).create_with_context(Context {
+            shared: Arc::clone(&shared),
+            link: link::Context::new(options),
+        })?;
         let names: Vec<&str> = topics.iter().map(|topic| topic.name()).collect();
         consumer.subscribe(&names)?;
         let (sender, ready) = mpsc::channel((options.read_ahead / most).max(1));
@@ -368,6 +384,7 @@ fn poll(consumer: BaseConsumer<Context>, shared: &Shared, mut desk: Desk, mut ba
     // what was already fetched when the queue filled up; bounded by the client's own fetch buffer
     let mut waiting: VecDeque<Batch> = VecDeque::new();
     let mut paused = false;
+    let link = consumer.context().link.options().link.clone();
     while !shared.stop.load(Ordering::SeqCst) && !desk.sender.is_closed() {
         hand_out(&mut waiting, &desk.sender);
         if !waiting.is_empty() && !paused {
@@ -391,15 +408,20 @@ fn poll(consumer: BaseConsumer<Context>, shared: &Shared, mut desk: Desk, mut ba
                 match error {
                     KafkaError::MessageConsumption(
                         RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
-                    ) => tracing::warn!("a topic does not exist yet; waiting for it to be provisioned"),
-                    error => tracing::warn!(%error, "poll failed; the client tries again"),
+                    ) => link.other("a topic does not exist yet", "it is waited for"),
+                    // the context has been told of it, with the reason
+                    KafkaError::MessageConsumption(_) => tracing::debug!(%error, "poll failed"),
+                    error => link.other(&error.to_string(), "poll failed; the client tries again"),
                 }
                 desk.close()
             }
-            Some(Ok(message)) => match desk.take(&message) {
-                None => continue,
-                ready => ready,
-            },
+            Some(Ok(message)) => {
+                link.answered();
+                match desk.take(&message) {
+                    None => continue,
+                    ready => ready,
+                }
+            }
         };
         waiting.extend(ready);
         hand_out(&mut waiting, &desk.sender);

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::observer::{READER, observer};
+use super::observer::{Observer, READER, failed, observer};
 use super::{Error, Options};
 use crate::events::Topic;
 
@@ -48,7 +48,7 @@ pub fn extents(options: &Options, topics: &[Topic], deadline: Duration) -> Resul
 
 /// Returns what the partitions of a topic hold, or one of them; nothing where the topic is not on the broker.
 pub(super) fn held(
-    consumer: &BaseConsumer,
+    consumer: &Observer,
     topic: Topic,
     partition: Option<i32>,
     deadline: Duration,
@@ -56,7 +56,9 @@ pub(super) fn held(
     let mut partitions = if let Some(partition) = partition {
         vec![partition]
     } else {
-        let metadata = consumer.fetch_metadata(Some(topic.name()), deadline)?;
+        let metadata =
+            consumer.fetch_metadata(Some(topic.name()), deadline).map_err(|error| failed(consumer, error))?;
+        consumer.context().options().link.answered();
         let found = metadata.topics().first().map_or(&[][..], MetadataTopic::partitions);
         found.iter().map(MetadataPartition::id).collect()
     };
@@ -64,7 +66,9 @@ pub(super) fn held(
     partitions
         .into_iter()
         .map(|partition| {
-            let (begin, end) = consumer.fetch_watermarks(topic.name(), partition, deadline)?;
+            let (begin, end) = consumer
+                .fetch_watermarks(topic.name(), partition, deadline)
+                .map_err(|error| failed(consumer, error))?;
             Ok(Extent { partition, begin, end })
         })
         .collect()
@@ -85,7 +89,7 @@ pub fn behind(
             list.add_partition(topic.name(), extent.partition);
         }
     }
-    let committed = consumer.committed_offsets(list, deadline)?;
+    let committed = consumer.committed_offsets(list, deadline).map_err(|error| failed(&consumer, error))?;
     let mut behind = BTreeMap::new();
     for (topic, partitions) in extents {
         let read: Vec<Option<i64>> = partitions

@@ -6,21 +6,23 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 
-use super::{Error, Options};
+use super::link::Context;
+use super::{Error, Link, Options};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
 
 /// Writes records. Cheap to clone; connects in the background and again after every outage.
 #[derive(Clone)]
 pub struct Producer {
-    inner: FutureProducer,
-    delivery_timeout_ms: u32,
+    inner: FutureProducer<Context>,
+    options: Options,
 }
 
 /// A record that is on its way.
 pub struct Pending {
     delivery: DeliveryFuture,
     deadline_ms: u32,
+    link: Link,
 }
 
 impl Pending {
@@ -31,8 +33,11 @@ impl Pending {
         match tokio::time::timeout(deadline, self.delivery).await {
             Err(_) => Err(Error::NotAcknowledged(self.deadline_ms)),
             Ok(Err(_)) => Err(Error::Closed),
-            Ok(Ok(Err((error, _)))) => Err(error.into()),
-            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Err((error, _)))) => Err(self.link.refusal().map_or_else(|| error.into(), Error::Refused)),
+            Ok(Ok(Ok(_))) => {
+                self.link.answered();
+                Ok(())
+            }
         }
     }
 }
@@ -50,8 +55,8 @@ impl Producer {
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "65536")
             .set("message.max.bytes", "1000000");
-        let inner = options.finish(config).create()?;
-        Ok(Self { inner, delivery_timeout_ms: options.delivery_timeout_ms })
+        let inner = options.finish(config).create_with_context(Context::new(options))?;
+        Ok(Self { inner, options: options.clone() })
     }
 
     /// Writes one record and waits for the acknowledgement.
@@ -98,7 +103,10 @@ impl Producer {
         }
         loop {
             match self.inner.send_result(record) {
-                Ok(delivery) => return Ok(Pending { delivery, deadline_ms: self.delivery_timeout_ms }),
+                Ok(delivery) => {
+                    let (deadline_ms, link) = (self.options.delivery_timeout_ms, self.options.link.clone());
+                    return Ok(Pending { delivery, deadline_ms, link });
+                }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
                     record = returned;
                     tokio::time::sleep(Duration::from_millis(5)).await;
@@ -118,7 +126,11 @@ impl Producer {
         let inner = self.inner.clone();
         let ask = move || inner.client().fetch_metadata(Some(Topic::Anomalies.name()), deadline).map(|_| ());
         match tokio::task::spawn_blocking(ask).await {
-            Ok(answer) => Ok(answer?),
+            Ok(Ok(())) => {
+                self.options.link.answered();
+                Ok(())
+            }
+            Ok(Err(error)) => Err(self.options.failed(error)),
             Err(_) => Err(Error::Closed),
         }
     }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::lag::{self, Extent};
-use super::observer::{READER, observer};
+use super::observer::{Observer, READER, observer};
 use super::{Error, Options};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
@@ -47,7 +47,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Reads partitions of one topic from a place to the end, and on.
 pub struct Reader {
-    consumer: BaseConsumer,
+    consumer: Observer,
     topic: Topic,
     /// End of each partition as it stood when the topic was opened.
     ends: BTreeMap<i32, i64>,
@@ -81,7 +81,7 @@ impl Reader {
         Self::assign(observer(options, READER)?, topic, extents)
     }
 
-    fn assign(consumer: BaseConsumer, topic: Topic, extents: &[Extent]) -> Result<Self, Error> {
+    fn assign(consumer: Observer, topic: Topic, extents: &[Extent]) -> Result<Self, Error> {
         let mut list = TopicPartitionList::new();
         for extent in extents {
             list.add_partition_offset(topic.name(), extent.partition, Offset::Offset(extent.begin))?;

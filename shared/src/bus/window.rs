@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::lag::{self, Extent};
-use super::observer::{READER, observer};
+use super::observer::{Observer, READER, observer};
 use super::{Error, Options};
 use crate::events::Topic;
 
@@ -38,7 +38,7 @@ pub fn between(
 
 /// Returns, for each partition, the offset of the first record that is not older than `ms`; none where all are older.
 fn first_at(
-    consumer: &BaseConsumer,
+    consumer: &Observer,
     topic: Topic,
     extents: &[Extent],
     ms: i64,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Event;
+use super::{Category, Event};
 
 /// What the simulator can set on fire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +37,19 @@ impl Scenario {
         Self::ConsumerLag,
         Self::BadDeployment,
     ];
+
+    /// Returns the kind of cause that is right.
+    pub fn category(self) -> Category {
+        match self {
+            Self::LatencySpike => Category::Dependency,
+            Self::ErrorSpike => Category::Code,
+            Self::CpuSaturation => Category::Cpu,
+            Self::MemoryLeak => Category::Memory,
+            Self::DbConnections => Category::Pool,
+            Self::ConsumerLag => Category::Lag,
+            Self::BadDeployment => Category::Deployment,
+        }
+    }
 }
 
 /// Whether a fault begins or ends.

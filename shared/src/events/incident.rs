@@ -51,6 +51,17 @@ pub struct Suspect {
     pub reasons: Vec<String>,
 }
 
+/// A hypothesis that leads clearly over the first suspect. It becomes the first suspect if it keeps its lead.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Challenger {
+    /// Service.
+    pub service: String,
+    /// Kind of cause.
+    pub category: Category,
+    /// Event time since which it leads.
+    pub since: Timestamp,
+}
+
 /// One member: the last revision of an anomaly, with what is needed to draw and to check it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Signal {
@@ -190,6 +201,9 @@ pub struct Incident {
     pub environment: String,
     /// Hypotheses, best first (at most 5).
     pub suspects: Vec<Suspect>,
+    /// Hypothesis that leads over the first suspect and may replace it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenger: Option<Challenger>,
     /// Ids of the anomalies of the incident (at most 2000, the first ones).
     pub members: Vec<AnomalyId>,
     /// Services with at least one member, sorted (at most 400).

@@ -115,7 +115,8 @@ pub struct Deployment {
     /// Environment; `production` where it is absent.
     #[serde(default = "default_environment")]
     pub environment: String,
-    /// What kind of change: `deploy`, `rollback`, `config`, `migration`, ...
+    /// What kind of change: `deploy`, `rollback`, `config`, `migration`, ...; `retire` where the service is taken out
+    /// of operation on purpose, so that nobody waits for its telemetry.
     #[serde(default = "deploy")]
     pub change_type: String,
     /// Commit.
@@ -130,6 +131,17 @@ pub struct Deployment {
     /// Risks that its author named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known_risks: Vec<String>,
+}
+
+impl Deployment {
+    /// The change type of a service that is taken out of operation.
+    pub const RETIRE: &'static str = "retire";
+
+    /// Returns whether the service was taken out of operation on purpose. It is in operation again from its first
+    /// sample after `ts_ms` on.
+    pub fn is_retirement(&self) -> bool {
+        self.change_type.eq_ignore_ascii_case(Self::RETIRE)
+    }
 }
 
 fn deploy() -> String {

@@ -9,7 +9,10 @@ use super::embedding::FastEmbedder;
 use super::postgres::PostgresIndex;
 use super::retrieval::Retrieval;
 use super::{Error, Index};
+use crate::address::is_loopback;
+use crate::secret::Secret;
 use crate::store::Store;
+use crate::tls;
 
 /// Where chunks are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -30,8 +33,12 @@ pub struct Options {
     pub model_dir: PathBuf,
     /// Where chunks are kept.
     pub index: Adapter,
-    /// Qdrant's gRPC address.
+    /// Qdrant's gRPC address; `https://` for TLS.
     pub qdrant_url: String,
+    /// Key that Qdrant asks for; never printed.
+    pub qdrant_api_key: Secret,
+    /// CA certificates to trust for Qdrant instead of the system's, PEM.
+    pub qdrant_ca_file: PathBuf,
     /// Longest wait for Qdrant, milliseconds.
     pub qdrant_timeout_ms: u64,
 }
@@ -42,6 +49,8 @@ impl Default for Options {
             model_dir: PathBuf::from("models"),
             index: Adapter::Postgres,
             qdrant_url: "http://127.0.0.1:6334".to_owned(),
+            qdrant_api_key: Secret::default(),
+            qdrant_ca_file: PathBuf::new(),
             qdrant_timeout_ms: 5_000,
         }
     }
@@ -58,11 +67,30 @@ impl Options {
             if !(self.qdrant_url.starts_with("http://") || self.qdrant_url.starts_with("https://")) {
                 problems.push(format!("qdrant_url {:?} is not an http address", self.qdrant_url));
             }
+            if !self.qdrant_ca_file.as_os_str().is_empty() {
+                if !self.qdrant_url.starts_with("https://") {
+                    problems.push("qdrant_ca_file is set, and qdrant_url is not https://".to_owned());
+                }
+                if let Err(error) = tls::certificates(&self.qdrant_ca_file) {
+                    problems.push(format!("qdrant_ca_file: {error}"));
+                }
+            }
         }
         if !(100..=60_000).contains(&self.qdrant_timeout_ms) {
             problems.push("qdrant_timeout_ms is not between 100 and 60,000".to_owned());
         }
         problems
+    }
+
+    /// Returns what works but is risky, one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let Some(rest) = self.qdrant_url.strip_prefix("http://") else { return Vec::new() };
+        let host = rest.split('/').next().unwrap_or_default();
+        if self.index != Adapter::Qdrant || is_loopback(host) {
+            return Vec::new();
+        }
+        let key = if self.qdrant_api_key.is_empty() { "" } else { ", and with it the API key" };
+        vec![format!("Qdrant at {host} is addressed in plain text{key}; set an https:// address")]
     }
 
     /// Loads the model. Takes about half a second.
@@ -75,10 +103,12 @@ impl Options {
         match self.index {
             Adapter::Postgres => Ok(Arc::new(PostgresIndex::new(store))),
             #[cfg(feature = "qdrant")]
-            Adapter::Qdrant => {
-                let timeout = std::time::Duration::from_millis(self.qdrant_timeout_ms);
-                Ok(Arc::new(super::qdrant::QdrantIndex::new(&self.qdrant_url, timeout)?))
-            }
+            Adapter::Qdrant => Ok(Arc::new(super::qdrant::QdrantIndex::new(&super::qdrant::Server {
+                url: &self.qdrant_url,
+                timeout: std::time::Duration::from_millis(self.qdrant_timeout_ms),
+                api_key: &self.qdrant_api_key,
+                ca_file: &self.qdrant_ca_file,
+            })?)),
             #[cfg(not(feature = "qdrant"))]
             Adapter::Qdrant => {
                 Err(Error::Inconsistent("this binary was built without the feature `qdrant`".to_owned()))

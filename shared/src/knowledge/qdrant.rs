@@ -5,20 +5,34 @@
 //! path may not.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use qdrant_client::Payload;
+use qdrant_client::qdrant::collections_client::CollectionsClient;
 use qdrant_client::qdrant::r#match::MatchValue;
 use qdrant_client::qdrant::point_id::PointIdOptions;
+use qdrant_client::qdrant::points_client::PointsClient;
 use qdrant_client::qdrant::vectors_config::Config;
 use qdrant_client::qdrant::{
-    Condition, CreateCollectionBuilder, DeletePointsBuilder, Distance, Filter, PointId, PointStruct,
-    PointsIdsList, QueryPointsBuilder, RetrievedPoint, ScrollPointsBuilder, SearchParamsBuilder,
-    UpsertPointsBuilder, Value, VectorParamsBuilder,
+    Condition, CreateCollection, CreateCollectionBuilder, DeleteCollection, DeletePoints,
+    DeletePointsBuilder, Distance, Filter, GetCollectionInfoRequest, PointId, PointStruct, PointsIdsList,
+    QueryPoints, QueryPointsBuilder, RetrievedPoint, ScrollPoints, ScrollPointsBuilder, SearchParamsBuilder,
+    UpsertPoints, UpsertPointsBuilder, Value, VectorParamsBuilder,
 };
-use qdrant_client::{Payload, Qdrant, QdrantError};
 use serde::{Deserialize, Serialize};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Request, Status};
 use uuid::Uuid;
+
+use crate::error;
+use crate::secret::Secret;
+use crate::tls;
 
 use super::{
     Chunk, DocumentKind, Error, Hit, Index, MAX_CHUNKS, Query, check_vector, content_hash, mismatch,
@@ -29,11 +43,43 @@ pub const COLLECTION: &str = "firewatch_knowledge";
 
 /// Points of one request.
 const PAGE: usize = 256;
+/// Largest answer that is read; a page of chunks is far smaller.
+const MESSAGE_BYTES: usize = 256 << 20;
+
+/// How the server is reached.
+#[derive(Debug, Clone)]
+pub struct Server<'s> {
+    /// Its gRPC address; `https://` for TLS, where certificate and host name are checked.
+    pub url: &'s str,
+    /// Longest wait for a connection and for an answer.
+    pub timeout: Duration,
+    /// Key it asks for; empty: none.
+    pub api_key: &'s Secret,
+    /// CA certificates to trust instead of the system's, PEM; empty: the system's.
+    pub ca_file: &'s Path,
+}
 
 /// The index in Qdrant.
 pub struct QdrantIndex {
-    client: Qdrant,
+    endpoint: Endpoint,
+    key: Key,
+    channel: OnceLock<Channel>,
 }
+
+/// Adds the key to each request.
+#[derive(Clone)]
+struct Key(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Key {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(key) = &self.0 {
+            request.metadata_mut().insert("api-key", key.clone());
+        }
+        Ok(request)
+    }
+}
+
+type Service = InterceptedService<Channel, Key>;
 
 /// Payload of a point.
 #[derive(Serialize, Deserialize)]
@@ -46,22 +92,59 @@ struct Stored {
 }
 
 impl QdrantIndex {
-    /// Uses the server at that gRPC address. Does not connect yet.
-    pub fn new(url: &str, timeout: Duration) -> Result<Self, Error> {
-        let client = Qdrant::from_url(url)
-            .timeout(timeout)
-            .connect_timeout(timeout)
-            .skip_compatibility_check()
-            .build()
-            .map_err(|error| Error::Inconsistent(format!("qdrant_url {url:?}: {error}")))?;
-        Ok(Self { client })
+    /// Uses that server. Does not connect yet; connects again by itself.
+    pub fn new(server: &Server<'_>) -> Result<Self, Error> {
+        let Server { url, timeout, api_key, ca_file } = server;
+        let refused = |error: &dyn std::error::Error| {
+            Error::Inconsistent(format!("qdrant_url {url:?}: {}", error::chain(error)))
+        };
+        let mut endpoint = Endpoint::from_shared((*url).to_owned())
+            .map_err(|error| refused(&error))?
+            .timeout(*timeout)
+            .connect_timeout(*timeout);
+        if url.starts_with("https://") {
+            let tls = ClientTlsConfig::new();
+            let tls = if ca_file.as_os_str().is_empty() {
+                tls.with_native_roots()
+            } else {
+                let pem = std::fs::read(ca_file).map_err(|error| {
+                    Error::Inconsistent(format!("qdrant_ca_file {}: {error}", ca_file.display()))
+                })?;
+                tls.ca_certificate(Certificate::from_pem(pem))
+            };
+            endpoint = endpoint.tls_config(tls).map_err(|error| refused(&error))?;
+        }
+        let key = if api_key.is_empty() {
+            None
+        } else {
+            let mut key: MetadataValue<Ascii> = api_key.expose().parse().map_err(|_| {
+                Error::Inconsistent("qdrant_api_key has characters that no key has".to_owned())
+            })?;
+            key.set_sensitive(true);
+            Some(key)
+        };
+        Ok(Self { endpoint, key: Key(key), channel: OnceLock::new() })
+    }
+
+    fn channel(&self) -> Channel {
+        self.channel.get_or_init(|| self.endpoint.connect_lazy()).clone()
+    }
+
+    fn collections(&self) -> CollectionsClient<Service> {
+        CollectionsClient::with_interceptor(self.channel(), self.key.clone())
+    }
+
+    fn points(&self) -> PointsClient<Service> {
+        PointsClient::with_interceptor(self.channel(), self.key.clone())
+            .max_decoding_message_size(MESSAGE_BYTES)
     }
 
     /// Returns length of vectors and number of points; nothing where there is no collection.
     async fn head(&self) -> Result<Option<(usize, u64)>, Error> {
-        let info = match self.client.collection_info(COLLECTION).await {
-            Err(error) if is_missing(&error) => return Ok(None),
-            info => info?.result.unwrap_or_default(),
+        let request = GetCollectionInfoRequest { collection_name: COLLECTION.to_owned() };
+        let info = match self.collections().get(request).await {
+            Err(status) if is_missing(&status) => return Ok(None),
+            info => info?.into_inner().result.unwrap_or_default(),
         };
         let vectors = info.config.and_then(|config| config.params).and_then(|params| params.vectors_config);
         match vectors.and_then(|vectors| vectors.config) {
@@ -78,10 +161,10 @@ impl QdrantIndex {
     async fn create(&self, dimensions: usize) -> Result<(), Error> {
         let vectors = VectorParamsBuilder::new(dimensions as u64, Distance::Cosine);
         let request = CreateCollectionBuilder::new(COLLECTION).vectors_config(vectors);
-        match self.client.create_collection(request).await {
+        match self.collections().create(CreateCollection::from(request)).await {
             Ok(_) => Ok(()),
             // another process may have been quicker
-            Err(error) => self.head().await?.map(drop).ok_or_else(|| error.into()),
+            Err(status) => self.head().await?.map(drop).ok_or_else(|| status.into()),
         }
     }
 
@@ -98,9 +181,9 @@ impl QdrantIndex {
             if let Some(offset) = offset.take() {
                 request = request.offset(offset);
             }
-            let page = match self.client.scroll(request).await {
-                Err(error) if is_missing(&error) => return Ok(points),
-                page => page?,
+            let page = match self.points().scroll(ScrollPoints::from(request)).await {
+                Err(status) if is_missing(&status) => return Ok(points),
+                page => page?.into_inner(),
             };
             points.extend(page.result);
             if points.len() > MAX_CHUNKS {
@@ -130,7 +213,11 @@ impl Index for QdrantIndex {
         match self.head().await? {
             None => self.create(dimensions).await?,
             Some((held, 0)) if held != dimensions => {
-                self.client.delete_collection(COLLECTION).await?;
+                let request = DeleteCollection {
+                    collection_name: COLLECTION.to_owned(),
+                    ..DeleteCollection::default()
+                };
+                self.collections().delete(request).await?;
                 self.create(dimensions).await?;
             }
             Some(_) => {}
@@ -151,7 +238,8 @@ impl Index for QdrantIndex {
             points.push(PointStruct::new(chunk.id().to_string(), vector.clone(), payload(chunk)?));
         }
         for page in points.chunks(PAGE) {
-            self.client.upsert_points(UpsertPointsBuilder::new(COLLECTION, page).wait(true)).await?;
+            let request = UpsertPointsBuilder::new(COLLECTION, page).wait(true);
+            self.points().upsert(UpsertPoints::from(request)).await?;
         }
         Ok(())
     }
@@ -160,7 +248,7 @@ impl Index for QdrantIndex {
         for page in ids.chunks(PAGE) {
             let ids = page.iter().map(|id| id.to_string().into()).collect();
             let request = DeletePointsBuilder::new(COLLECTION).points(PointsIdsList { ids }).wait(true);
-            self.client.delete_points(request).await?;
+            self.points().delete(DeletePoints::from(request)).await?;
         }
         Ok(())
     }
@@ -183,7 +271,7 @@ impl Index for QdrantIndex {
             .limit(query.limit as u64)
             .params(SearchParamsBuilder::default().exact(true))
             .with_payload(true);
-        let found = self.client.query(request).await?.result;
+        let found = self.points().query(QueryPoints::from(request)).await?.into_inner().result;
         let mut hits = found
             .into_iter()
             .map(|point| Ok(Hit { chunk: stored(point.payload)?.chunk, score: point.score }))
@@ -233,7 +321,7 @@ fn payload(chunk: &Chunk) -> Result<Payload, Error> {
         chunk: chunk.clone(),
     };
     let json = serde_json::to_value(stored).map_err(|error| invalid(&error))?;
-    Payload::try_from(json).map_err(Error::from)
+    Payload::try_from(json).map_err(|error| invalid(&error))
 }
 
 fn stored(payload: HashMap<String, Value>) -> Result<Stored, Error> {
@@ -251,24 +339,20 @@ fn invalid(error: &dyn std::fmt::Display) -> Error {
     Error::Inconsistent(format!("a chunk cannot be read: {error}"))
 }
 
-// gRPC status codes, https://grpc.io/docs/guides/status-codes/
-const INVALID_ARGUMENT: i32 = 3;
-const NOT_FOUND: i32 = 5;
-
-fn is_missing(error: &QdrantError) -> bool {
-    matches!(error, QdrantError::ResponseError { status } if i32::from(status.code()) == NOT_FOUND)
+fn is_missing(status: &Status) -> bool {
+    status.code() == Code::NotFound
 }
 
-impl From<QdrantError> for Error {
-    fn from(error: QdrantError) -> Self {
-        match error {
-            QdrantError::ResponseError { status } if i32::from(status.code()) == INVALID_ARGUMENT => {
-                Self::Inconsistent(format!("Qdrant refused the request: {}", status.message()))
-            }
-            QdrantError::ResponseError { status } => {
-                Self::Unavailable(anyhow::anyhow!("Qdrant: {} ({})", status.message(), status.code()))
-            }
-            error => Self::Unavailable(error.into()),
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        if status.code() == Code::InvalidArgument {
+            return Self::Inconsistent(format!("Qdrant refused the request: {}", status.message()));
         }
+        let reason = match std::error::Error::source(&status) {
+            // it never came to an answer: why, is in the causes
+            Some(cause) => tls::refusal(cause).unwrap_or_else(|| error::chain(cause)),
+            None => format!("{} ({:?})", status.message(), status.code()),
+        };
+        Self::Unavailable(anyhow::anyhow!("Qdrant: {reason}"))
     }
 }

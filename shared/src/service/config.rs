@@ -8,6 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::files;
 #[cfg(feature = "knowledge")]
 use crate::knowledge;
 #[cfg(feature = "store")]
@@ -193,7 +194,7 @@ impl<S: Section> Config<S> {
             .prefix_separator("_")
             .separator("__")
             .source(Some(variables));
-        let merged =
+        let mut merged =
             builder.add_source(environment).build().map_err(|error| Problems(vec![error.to_string()]))?;
 
         let mut problems = Vec::new();
@@ -204,7 +205,13 @@ impl<S: Section> Config<S> {
                 problems.push(format!("unknown section {section:?}"));
             }
         }
-        let mut common = Common::default();
+        let (mut common, mut stage) = (Common::default(), S::default());
+        files::resolve(&mut merged.cache, "kafka", &common.kafka, &mut problems);
+        #[cfg(feature = "store")]
+        files::resolve(&mut merged.cache, "postgres", &common.postgres, &mut problems);
+        #[cfg(feature = "knowledge")]
+        files::resolve(&mut merged.cache, "knowledge", &common.knowledge, &mut problems);
+        files::resolve(&mut merged.cache, name, &stage, &mut problems);
         read(&merged, "kafka", &mut common.kafka, &mut problems);
         #[cfg(feature = "store")]
         read(&merged, "postgres", &mut common.postgres, &mut problems);
@@ -213,10 +220,14 @@ impl<S: Section> Config<S> {
         read(&merged, "http", &mut common.http, &mut problems);
         read(&merged, "log", &mut common.log, &mut problems);
         read(&merged, "worker_threads", &mut common.worker_threads, &mut problems);
-        let mut stage = S::default();
         read(&merged, name, &mut stage, &mut problems);
+        if common.kafka.client_id.is_empty() {
+            common.kafka.client_id = format!("firewatch-{name}");
+        }
 
         problems.extend(common.kafka.problems());
+        #[cfg(feature = "store")]
+        problems.extend(common.postgres.problems());
         #[cfg(feature = "knowledge")]
         problems
             .extend(common.knowledge.problems().into_iter().map(|problem| format!("knowledge.{problem}")));
@@ -227,6 +238,23 @@ impl<S: Section> Config<S> {
     /// Builds a configuration in code, for tests and for the stack.
     pub fn of(name: &'static str, common: Common, stage: S) -> Self {
         Self { common, stage, name }
+    }
+
+    /// Returns what works but is risky, one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let warnings = self.common.kafka.warnings().into_iter();
+        #[cfg(feature = "store")]
+        let warnings = warnings.chain(self.common.postgres.warnings());
+        #[cfg(feature = "knowledge")]
+        let warnings = warnings.chain(self.common.knowledge.warnings());
+        warnings.collect()
+    }
+
+    /// Logs what works but is risky, one line each.
+    pub fn warn(&self) {
+        for warning in self.warnings() {
+            tracing::warn!("{warning}");
+        }
     }
 
     /// Returns the configuration as TOML-like lines, secrets masked.
@@ -271,7 +299,8 @@ fn mask(value: &mut serde_json::Value, name: &str) {
         serde_json::Value::Array(items) => items.iter_mut().for_each(|item| mask(item, name)),
         serde_json::Value::String(text) => {
             let name = name.to_ascii_lowercase();
-            if ["password", "secret", "token", "jaas"].iter().any(|word| name.contains(word)) {
+            let names = ["password", "secret", "token", "jaas", "api_key", "key.pem"];
+            if names.iter().any(|word| name.contains(word)) && !text.is_empty() {
                 "***".clone_into(text);
             } else {
                 *text = address::mask(text);

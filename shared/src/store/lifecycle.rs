@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::events::Severity;
-use crate::events::incident::{BlastRadius, Change as Trigger, Incident, Signal, State, Suspect};
+use crate::events::incident::{BlastRadius, Challenger, Change as Trigger, Incident, Signal, State, Suspect};
 use crate::ids::IncidentId;
 
 /// Most members an incident carries; further ones are listed by id.
@@ -35,6 +35,8 @@ pub struct Assessment {
     pub severity: Severity,
     /// Hypotheses, best first.
     pub suspects: Vec<Suspect>,
+    /// Hypothesis that leads over the first, if one does clearly.
+    pub challenger: Option<Challenger>,
     /// Members, strongest first.
     pub signals: Vec<Signal>,
     /// Who is hurt.
@@ -162,6 +164,7 @@ fn opened(id: IncidentId, environment: String, at: Timestamp, assessment: Assess
         title: String::new(),
         environment,
         suspects: Vec::new(),
+        challenger: None,
         members: Vec::new(),
         affected_services: Vec::new(),
         blast_radius: BlastRadius::default(),
@@ -177,7 +180,8 @@ fn opened(id: IncidentId, environment: String, at: Timestamp, assessment: Assess
 }
 
 fn reassess(incident: &mut Incident, assessment: Assessment) {
-    let Assessment { title, severity, suspects, mut signals, blast_radius, deployment } = assessment;
+    let Assessment { title, severity, suspects, challenger, mut signals, blast_radius, deployment } =
+        assessment;
     let members = joined(&incident.members, signals.iter().map(|signal| signal.anomaly_id), MAX_MEMBERS);
     let services = signals.iter().map(|signal| signal.service.clone());
     let affected = joined(&incident.affected_services, services, MAX_SERVICES);
@@ -198,6 +202,7 @@ fn reassess(incident: &mut Incident, assessment: Assessment) {
     incident.title = title;
     incident.severity = incident.severity.max(severity);
     incident.suspects = suspects;
+    incident.challenger = challenger;
     incident.members = members;
     incident.affected_services = affected;
     incident.blast_radius = blast_radius;
@@ -229,6 +234,7 @@ mod tests {
             title: "payment: requests are slow".into(),
             severity: Severity::Sev3,
             suspects: Vec::new(),
+            challenger: None,
             signals: Vec::new(),
             blast_radius: BlastRadius::default(),
             deployment: None,

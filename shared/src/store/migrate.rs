@@ -34,7 +34,7 @@ impl Store {
                 }
                 Ok(())
             }
-            Err(error) => Err(Error::Migration(error.to_string())),
+            Err(error) => Err(Error::Migration(crate::error::chain(&error))),
         }
     }
 }

@@ -6,13 +6,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod conformance;
-mod double;
+pub(crate) mod double;
 
+use std::path::Path;
 use std::time::Duration;
 
 use shared::knowledge::postgres::PostgresIndex;
-use shared::knowledge::qdrant::QdrantIndex;
+use shared::knowledge::qdrant::{QdrantIndex, Server};
 use shared::knowledge::{Error, Index, Query};
+use shared::secret::Secret;
 
 /// Runs every case of the suite over an adapter; each case gets an index of its own.
 macro_rules! conforms {
@@ -56,13 +58,18 @@ async fn postgres() -> (Box<dyn Index>, stack::testing::Database) {
 }
 
 async fn qdrant() -> (Box<dyn Index>, ()) {
-    (Box::new(QdrantIndex::new(&double::start().await, Duration::from_secs(5)).unwrap()), ())
+    (Box::new(at(&double::start().await, Duration::from_secs(5))), ())
+}
+
+fn at(url: &str, timeout: Duration) -> QdrantIndex {
+    let (api_key, ca_file) = (&Secret::default(), Path::new(""));
+    QdrantIndex::new(&Server { url, timeout, api_key, ca_file }).unwrap()
 }
 
 #[tokio::test]
 async fn a_qdrant_that_is_not_there_is_unavailable() {
     let vacant = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let index = QdrantIndex::new(&format!("http://{vacant}"), Duration::from_millis(500)).unwrap();
+    let index = at(&format!("http://{vacant}"), Duration::from_millis(500));
     let outcome = index.scan(&Query::default()).await;
     assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
 }
@@ -71,7 +78,7 @@ async fn a_qdrant_that_is_not_there_is_unavailable() {
 async fn a_qdrant_that_hangs_is_unavailable_after_the_timeout() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
-    let index = QdrantIndex::new(&url, Duration::from_millis(300)).unwrap();
+    let index = at(&url, Duration::from_millis(300));
     let outcome = tokio::time::timeout(Duration::from_secs(20), index.prepare(3)).await.expect("it gives up");
     assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
 }

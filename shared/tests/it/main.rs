@@ -10,6 +10,7 @@ mod knowledge;
 mod poison;
 mod replay;
 mod schemas;
+mod secure;
 mod stage;
 mod store;
 mod ticks;

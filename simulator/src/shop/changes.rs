@@ -90,12 +90,30 @@ impl Changes {
         candidates.choose(&mut self.rng).copied()
     }
 
-    fn roll_out(&mut self, service: Service, what: &str, risks: &[&str], moment: &Moment<'_>) -> Deployment {
-        let patch = &mut self.patches[service as usize];
-        *patch += 1;
+    /// Returns the change that takes a service out of operation in its present version.
+    pub(super) fn retirement(&self, service: Service, moment: &Moment<'_>) -> Deployment {
         Deployment {
             service: service.name().to_owned(),
-            version: format!("2.{}.{patch}", 4 + service as u32),
+            version: self.version(service),
+            ts_ms: moment.ts_ms,
+            environment: moment.environment.to_owned(),
+            change_type: Deployment::RETIRE.to_owned(),
+            git_sha: None,
+            deployed_by: Some("simulator".to_owned()),
+            description: Some("The simulation ends".to_owned()),
+            known_risks: Vec::new(),
+        }
+    }
+
+    fn version(&self, service: Service) -> String {
+        format!("2.{}.{}", 4 + service as u32, self.patches[service as usize])
+    }
+
+    fn roll_out(&mut self, service: Service, what: &str, risks: &[&str], moment: &Moment<'_>) -> Deployment {
+        self.patches[service as usize] += 1;
+        Deployment {
+            service: service.name().to_owned(),
+            version: self.version(service),
             ts_ms: moment.ts_ms,
             environment: moment.environment.to_owned(),
             change_type: "deploy".to_owned(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shared::bus;
 use shared::clock::{ManualClock, from_ms};
-use shared::events::Topic;
+use shared::events::{Deployment, MetricSample, Topic};
 use shared::service::Readiness;
 use simulator::Faults;
 use simulator::delivery::{BUFFERED_TICKS, Sink, deliver};
@@ -34,6 +34,11 @@ impl Sink for Broker {
         self.written.lock().expect("no test panics with it").push(record.clone());
         Ok(())
     }
+}
+
+/// Returns what was written before the services were retired.
+fn before_the_end(written: &[Record]) -> Vec<Record> {
+    written[..written.len() - simulator::service::Service::ALL.len()].to_vec()
 }
 
 fn expected(ticks: usize) -> Vec<Record> {
@@ -64,7 +69,7 @@ async fn an_outage_delays_records_and_loses_and_reorders_none() {
 
 fn settings(shop: Options, ticks: Option<u64>) -> Settings {
     let pace = Pace::Replayed { start: from_ms(START_MS), speed: None };
-    Settings { shop, pace, tail: 4, ticks, listen: "127.0.0.1:0".to_owned() }
+    Settings { shop, pace, history: 0, tail: Some(4), ticks, listen: "127.0.0.1:0".to_owned() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,7 +88,7 @@ async fn a_full_buffer_stops_time_in_the_shop() {
     assert!(!running.is_finished());
     broker.away.store(false, Ordering::SeqCst);
     running.await.unwrap().unwrap();
-    assert_eq!(*broker.written.lock().unwrap(), expected(ticks));
+    assert_eq!(before_the_end(&broker.written.lock().unwrap()), expected(ticks));
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,6 +102,51 @@ async fn a_single_fault_ends_the_process_after_its_tail() {
     assert_eq!(count(Topic::SimFaults), 2);
     // five healthy ticks, eighteen of the fault, the tick that ends it and the tail after it
     assert_eq!(count(Topic::RawMetrics), 6 * (5 + 18 + 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_retires_every_service_with_the_last_records() {
+    let broker = Broker::default();
+    let clock = ManualClock::starting_at(from_ms(START_MS));
+    let quiet = Options { faults: Faults::Quiet, ..Options::default() };
+    simulator::run(settings(quiet, Some(9)), broker.clone(), clock, CancellationToken::new()).await.unwrap();
+    let written = broker.written.lock().unwrap();
+    let last = &written[written.len() - 6..];
+    let retired: Vec<Deployment> =
+        last.iter().map(|record| serde_json::from_slice(&record.payload).unwrap()).collect();
+    assert_eq!(
+        retired.iter().map(|change| change.service.as_str()).collect::<Vec<_>>(),
+        simulator::service::Service::ALL.map(simulator::service::Service::name)
+    );
+    let ended_ms = START_MS + 8 * 10_000;
+    assert!(retired.iter().all(|change| change.is_retirement() && change.ts_ms == ended_ms), "{retired:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_shop_stays_open_until_it_is_stopped_and_has_a_past() {
+    let broker = Broker::default();
+    let shop = Options { first_fault_after: 30, ..exact(shared::events::fault::Scenario::ErrorSpike) };
+    let clock = ManualClock::starting_at(from_ms(START_MS));
+    let open = Settings { pace: Pace::Live, history: 20, tail: None, ..settings(shop, None) };
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(simulator::run(open, broker.clone(), clock, shutdown.clone()));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let times: Vec<i64> = broker
+        .written
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|record| record.topic == Topic::RawMetrics && record.key == "payment")
+        .map(|record| serde_json::from_slice::<Vec<MetricSample>>(&record.payload).unwrap()[0].ts_ms)
+        .collect();
+    let past: Vec<i64> = (0..20).map(|tick| START_MS - (20 - tick) * 10_000).collect();
+    assert_eq!(times[..20], past, "the past is written at once");
+    assert!(times.len() <= 21, "what follows takes its time: {}", times.len());
+    // the only fault is long over after an hour
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    assert!(!running.is_finished());
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

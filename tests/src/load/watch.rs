@@ -86,7 +86,7 @@ impl Watch {
             })
         });
         Ok(Self {
-            client: Client::builder().timeout(ANSWER).build()?,
+            client: Client::builder().no_proxy().timeout(ANSWER).build()?,
             agents: agents.collect::<Result<_>>()?,
         })
     }

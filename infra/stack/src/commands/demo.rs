@@ -1,6 +1,6 @@
 //! `stack demo`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
@@ -12,8 +12,10 @@ use stack::{Options, Program, Stack, layout, news};
 use super::follow::Ending;
 use super::narration::Narration;
 
-/// Ticks of a second before the first fault: detection knows what is normal after thirty.
-const HEALTHY: u32 = 45;
+/// Seconds of telemetry that the shop has when it opens: from them detection learns what is normal.
+const HISTORY: u32 = 120;
+/// Seconds from the opening to the first fault.
+const FIRST_FAULT: u32 = 20;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -26,17 +28,20 @@ pub(crate) struct Arguments {
     /// Seed of that order and of all noise; otherwise taken from the time
     #[arg(long, env = "DEMO_SEED")]
     seed: Option<u64>,
+    /// Folder for all state of the run, instead of `.run`
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
     #[command(flatten)]
     ending: Ending,
 }
 
-/// Starts everything afresh, sets the shop on fire and tells what comes of it.
+/// Starts everything afresh, starts a fault in the shop and prints what comes of it.
 pub(crate) async fn demo(arguments: &Arguments) -> Result<ExitCode> {
     let seed = arguments.seed.unwrap_or_else(|| SystemClock.now().as_second().unsigned_abs());
     let simulator = simulator(arguments, seed)?;
-    println!("Firewatch, natively: Kafka, PostgreSQL, a mail sink, six agents and a shop to set on fire\n");
+    let options = Options::fresh_in(arguments.dir.clone().unwrap_or_else(layout::run))?;
     let started = tokio::select! {
-        stack = super::start::agents(Options { fresh: true, ..Options::lasting()? }, arguments.replicas) => Some(stack?),
+        stack = super::start::agents(options, arguments.replicas) => Some(stack?),
         interrupted = super::interrupted() => interrupted.map(|()| None)?,
     };
     let Some(stack) = started else { return Ok(ExitCode::FAILURE) };
@@ -53,8 +58,10 @@ fn simulator(arguments: &Arguments, seed: u64) -> Result<Program> {
     let mut simulator = Program::new("simulator").with([
         "--interval",
         "1s",
+        "--history",
+        &format!("{HISTORY}s"),
         "--first-fault-after",
-        &HEALTHY.to_string(),
+        &format!("{}s", HISTORY + FIRST_FAULT),
         "--seed",
         &seed.to_string(),
     ]);
@@ -76,7 +83,8 @@ async fn tell(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) ->
     stack.ready()?;
     println!("\nWhere to look\n{}", places(stack));
     println!(
-        "The shop is open (seed {seed}). Its first fault breaks out in {HEALTHY} s; until then the agents learn what is normal.\n"
+        "The shop is open (seed {seed}), with {} min of healthy telemetry behind it. Its first fault begins in {FIRST_FAULT} s.\n",
+        HISTORY / 60
     );
     let interrupted = tokio::select! {
         () = narration.one_fault(ending.deadline()) => false,
@@ -85,12 +93,13 @@ async fn tell(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) ->
     println!("\nWhat happened\n{}", narration.summary());
     narration.write(&stack.layout().dir().join("summary.json"))?;
     if ending.once {
-        println!("The same facts are in .run/summary.json, the logs in .run/logs.");
+        let dir = here(stack.layout().dir());
+        println!("The same facts are in {dir}/summary.json, the logs in {dir}/logs.");
         return Ok(ExitCode::from(u8::from(!narration.story.missing().is_empty())));
     }
     if !interrupted {
         println!("Where to look\n{}", places(stack));
-        say("it goes on, with a fault every few minutes, until you press Ctrl-C");
+        say("the demo goes on, with a fault every few minutes, until Ctrl-C");
         println!();
         tokio::select! {
             () = narration.go_on() => {}
@@ -100,11 +109,14 @@ async fn tell(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) ->
     Ok(ExitCode::SUCCESS)
 }
 
+/// Returns a path as it is typed from the top of the checkout.
+fn here(path: &Path) -> String {
+    path.strip_prefix(layout::root()).unwrap_or(path).display().to_string()
+}
+
 fn places(stack: &Stack) -> String {
-    let root = layout::root();
-    let here = |path: PathBuf| path.strip_prefix(&root).unwrap_or(&path).display().to_string();
-    let firewatch = here(stack.binary("firewatch"));
-    let logs = here(stack.layout().logs());
+    let firewatch = here(&stack.binary("firewatch"));
+    let logs = here(&stack.layout().logs());
     let rows = [
         ("mails", stack.mail().web_url()),
         ("incidents", format!("{firewatch} incidents list; {firewatch} incidents show 1")),

@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
 }
 
 /// When the telling ends.
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 pub(super) struct Ending {
     /// Ends after the first fault, with failure if anything is missing
     #[arg(long, env = "DEMO_ONCE", value_parser = clap::builder::FalseyValueParser::new())]

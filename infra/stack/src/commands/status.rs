@@ -8,7 +8,7 @@ use stack::probe;
 /// Prints one line a process. Fails unless everything is up and ready.
 pub(crate) async fn status() -> Result<ExitCode> {
     let state = super::running()?;
-    let client = reqwest::Client::new();
+    let client = stack::probe::client();
     let mut well = state.ready;
     for process in &state.processes {
         let (good, condition) = match &process.http {

@@ -57,6 +57,7 @@ impl Bench {
     /// Puts an incident on record as correlation does, and takes it further.
     pub async fn record(&self, id: IncidentId, incident: Incident, further: Vec<Change>) -> Result<()> {
         let assessment = Box::new(Assessment {
+            challenger: None,
             title: incident.title,
             severity: incident.severity,
             suspects: incident.suspects,

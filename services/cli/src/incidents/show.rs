@@ -103,7 +103,7 @@ fn suspects(page: &mut Page<'_>, suspects: &[Suspect]) {
     }
     for (rank, suspect) in suspects.iter().enumerate() {
         page.line(&format!(
-            "  {}. {}, {}  {}, {} nats",
+            "  {}. {}, {}  {}, score {}",
             rank + 1,
             page.strong(&suspect.service),
             suspect.category.words(),

@@ -18,7 +18,7 @@ use shared::events::remediation::ActionResult;
 use shared::events::{Event, Incident, MAX_PAYLOAD, Plan, Postmortem, RootCause, Topic};
 use shared::figures::{count, number};
 
-use crate::figures::{band, counted, duration, moment, percent, quantity};
+use crate::figures::{counted, duration, evidence, expectation, moment, percent, quantity};
 use crate::incidents::{severity_tone, state_tone};
 use crate::terminal::{Screen, Tone, clean, cleaned_json};
 
@@ -212,14 +212,14 @@ fn anomaly(anomaly: &Anomaly, screen: &Screen) -> Told {
         Direction::Down => '▼',
     };
     let text = format!(
-        "{}  {}  {} {arrow} {}, expected {}  {}  {} nats",
+        "{}  {}  {} {arrow} {}, {}  {}  {}",
         screen.paint(tone, &format!("{:<7}", anomaly.status.to_string())),
         screen.paint(Tone::Strong, &anomaly.service),
         anomaly.metric,
         quantity(anomaly.observed, &anomaly.unit),
-        band(&anomaly.expected, &anomaly.unit),
+        expectation(anomaly),
         anomaly.severity.label(),
-        number(anomaly.evidence),
+        evidence(anomaly.evidence),
     );
     Told::at(anomaly.observed_at, text)
 }

@@ -2,6 +2,7 @@
 
 use shared::events::anomaly::{Direction, Status};
 use shared::events::incident::{Incident, Signal, Suspect};
+use shared::finding::Finding;
 use shared::{figures, plain};
 
 use super::{Deployment, Fact, blast, listed, meaning, name, sentence, sentences};
@@ -63,22 +64,26 @@ pub struct Row {
     pub metric: String,
     /// What was seen.
     pub observed: String,
-    /// Above or below its band, or back inside it.
+    /// Above or below its band, abnormal in another way, or back inside it.
     pub side: &'static str,
-    /// The same as an arrow; empty where it is back inside.
+    /// The same as an arrow; empty where it lies inside.
     pub arrow: &'static str,
     /// The band it was expected in.
     pub expected: String,
+    /// The same in words: what was expected, or that the value lies inside.
+    pub expectation: String,
     /// Time of the first abnormal sample.
     pub since: String,
 }
 
 impl Row {
     fn new(signal: &Signal) -> Self {
-        let (side, arrow) = match (signal.status, signal.direction) {
+        let finding = Finding::from(signal);
+        let (side, arrow) = match (signal.status, finding.side()) {
             (Status::Cleared, _) => ("back to normal", ""),
-            (_, Direction::Up) => ("above", "↑"),
-            (_, Direction::Down) => ("below", "↓"),
+            (_, Some(Direction::Up)) => ("above", "↑"),
+            (_, Some(Direction::Down)) => ("below", "↓"),
+            (_, None) => ("abnormal", ""),
         };
         Self {
             service: name(&signal.service),
@@ -87,6 +92,7 @@ impl Row {
             side,
             arrow,
             expected: figures::band(&signal.expected, &signal.unit),
+            expectation: finding.expectation(),
             since: figures::clock(signal.started_at),
         }
     }

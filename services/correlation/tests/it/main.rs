@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod causes;
 mod shop;
 
 use correlation::grouping::{Verdict, decide};
+use correlation::hypotheses::Surroundings;
 use correlation::{Options, hypotheses};
 use jiff::SignedDuration;
 use shared::events::anomaly::{Anomaly, Status};
@@ -195,7 +197,10 @@ fn without_evidence_nobody_is_named() {
     let mut faint = anomaly("payment", "latency_p99_ms", Kind::Latency, 10);
     faint.evidence = 0.4;
     let signal = shared::events::incident::Signal::from_anomaly(&faint, None);
-    let suspects = hypotheses::rank(&[signal], &shop::graph(), &[], WINDOW);
+    let (graph, options) = (shop::graph(), Options::default());
+    let around =
+        Surroundings { graph: &graph, deployments: &[], window: WINDOW, log_terms: &options.log_terms };
+    let suspects = hypotheses::rank(&[signal], around, None);
     assert!(suspects[0].posterior < 0.3, "not visible must win: {suspects:?}");
 }
 

@@ -92,12 +92,17 @@ impl Shop {
         });
     }
 
+    /// Applies a change to every open incident.
+    pub(crate) fn change(&mut self, change: Change) {
+        for incident in self.incidents.iter_mut().filter(|incident| incident.state.is_open()) {
+            *incident =
+                lifecycle::apply(Some(incident.clone()), incident.incident_id, change.clone()).unwrap();
+        }
+    }
+
     /// Resolves every open incident.
     pub(crate) fn resolve(&mut self, tick: i64) {
-        for incident in self.incidents.iter_mut().filter(|incident| incident.state.is_open()) {
-            let change = Change::Resolved { at: at(tick) };
-            *incident = lifecycle::apply(Some(incident.clone()), incident.incident_id, change).unwrap();
-        }
+        self.change(Change::Resolved { at: at(tick) });
     }
 
     pub(crate) fn take(&mut self, anomaly: &Anomaly) {

@@ -98,6 +98,11 @@ impl Rate {
         (self.lines() + 1.0) / self.seconds().max(seconds) * seconds
     }
 
+    /// Returns the fewest lines in so many seconds that are more than usual.
+    pub(super) fn many(&self, seconds: f64) -> u32 {
+        (HELD * self.expected(seconds)).ceil().max(1.0) as u32
+    }
+
     /// Returns the variance of counts over their mean, at least 1 (Poisson).
     fn clumps(&self, assumed: f64) -> f64 {
         ((f64::from(self.scatter) + assumed * ASSUMED) / (self.lines() + ASSUMED)).max(1.0)
@@ -114,6 +119,16 @@ impl Rate {
         let nats = (count * (count / usual).ln() - count + usual) / self.clumps(bar.clumps);
         let is_surge = nats >= bar.nats && self.now >= bar.lines && count >= FOLD * usual;
         Score { nats, is_surge }
+    }
+
+    /// Returns how much more likely so many lines in so many seconds are at the usual rate than at `loud` lines a second:
+    /// log-likelihood ratio of the same over-dispersed Poisson count, nats. Zero where `loud` is not above the usual.
+    pub(super) fn usual_again(&self, lines: u32, seconds: f64, loud: f64, bar: Bar) -> f64 {
+        let (usual, loud) = (self.expected(seconds), loud * seconds);
+        if loud <= usual {
+            return 0.0;
+        }
+        (loud - usual - f64::from(lines) * (loud / usual).ln()) / self.clumps(bar.clumps)
     }
 
     /// Returns lower edge, centre and upper edge of the usual count in so many seconds.

@@ -2,17 +2,16 @@
 
 use std::fmt::Write as _;
 
-use shared::events::Kind;
-use shared::events::anomaly::Status;
-use shared::events::raw::Level;
-use shared::figures::number;
-
 use super::critical::Phrases;
 use super::template::{Template, shortened};
 use super::watch::{End, Moment, Told, Which};
-use super::{Book, LONGEST_OPEN_MS};
-use crate::alert::Report;
-use crate::words::{after_deployment, duration, time};
+use super::{Book, SHORTEST_MS};
+use crate::alert::{Report, Verdict};
+use crate::words::{after_deployment, duration, quantity, range, time};
+use shared::events::Kind;
+use shared::events::anomaly::Status;
+use shared::events::raw::Level;
+use shared::figures::side;
 
 /// Name and version of the detector, as anomalies carry it.
 const DETECTOR: &str = "logs/1";
@@ -65,7 +64,7 @@ impl Book {
             at_ms: at.now_ms,
             points: self.watches[which as usize].points(told, at.now_ms),
             // of the windows to come: while an alert is open they are shorter than the one that began it may have been
-            interval_ms: self.length_ms.min(LONGEST_OPEN_MS).unsigned_abs(),
+            interval_ms: SHORTEST_MS.unsigned_abs(),
             detector: DETECTOR,
             explanation,
             is_decision: told.is_decision,
@@ -82,28 +81,30 @@ impl Book {
     ) -> String {
         let service = scene.service;
         let since = time(told.alert.started_ms, at.now_ms);
-        let lines = told.lines;
+        let count = quantity(told.lines as f64, "{line}");
         let mut text = match (which, said) {
             (_, Some(Said { what, line })) => {
-                format!("{service} says {what:?}: {}", quote(line))
+                format!("{service} logs {what:?}: {}", quoted(line))
             }
             (Which::New, _) => {
-                format!("{service} writes what it has not written before, {lines} lines since {since}")
+                format!("{service} writes what it has not written before, {count} since {since}")
             }
-            _ => format!(
-                "{service} writes {} {} a minute, expected {} to {}, since {since} ({lines} lines)",
-                number(told.verdict.observed),
-                what(which),
-                number(told.verdict.expected.lower),
-                number(told.verdict.expected.upper),
-            ),
+            _ => {
+                let Verdict { observed, expected, .. } = told.verdict;
+                let (rate, what) = (quantity(observed, UNIT), what(which));
+                let expectation = match side(observed, &expected, UNIT) {
+                    Some(_) => format!("expected {}", range(&expected, UNIT)),
+                    None => format!("in all no more than the usual {}", range(&expected, UNIT)),
+                };
+                format!("{service} writes {what}: {rate}, {expectation}, since {since} ({count} in all)")
+            }
         };
         if said.is_none() {
             self.name(which, at, &mut text);
         }
         text.push_str(match (told.alert.status, which) {
-            (Status::Suspect, Which::Volume) => "; by itself it harms nobody",
-            (Status::Suspect, Which::Critical) => "; its level says that it is none of that",
+            (Status::Suspect, Which::Volume) => "; by itself it has no user impact",
+            (Status::Suspect, Which::Critical) => "; its level is below a warning",
             (Status::Suspect, _) => "; not yet certain",
             _ => "",
         });
@@ -137,12 +138,12 @@ impl Book {
                 "{} {} {} ({} in the last minutes",
                 if place == 0 { ":" } else { "," },
                 label(template.level),
-                quote(&template.text),
+                quoted(&template.text),
                 template.shown(at.now_ms),
             );
             match which {
                 Which::New => text.push(')'),
-                _ => _ = write!(text, ", usually {} a minute)", number(usual)),
+                _ => _ = write!(text, ", usually {})", quantity(usual, UNIT)),
             }
         }
         if which == Which::New && left > 0 {
@@ -155,15 +156,17 @@ fn ended(which: Which, told: &Told, end: End, at: &Moment, scene: &Scene<'_>) ->
     let service = scene.service;
     let since = time(told.alert.started_ms, at.now_ms);
     let lasted = duration(at.now_ms.saturating_sub(told.alert.started_ms));
-    let (what, lines) = (what(which), told.lines);
-    match end {
-        End::Quiet => format!(
-            "{service} writes no more {what} than usual; it began at {since}, {lasted} ago, and came to {lines} lines"
+    let (what, count) = (what(which), quantity(told.lines as f64, "{line}"));
+    let rate = quantity(told.verdict.observed, UNIT);
+    match (end, which) {
+        (End::Quiet, Which::Critical) => format!(
+            "{service} writes no critical lines any more; they began at {since}, {lasted} ago, and came to {count}"
         ),
-        End::Accepted => format!(
-            "{service} has written {} {what} a minute since {since} ({lasted}), which is taken as its normal from \
-             now on",
-            number(told.verdict.observed)
+        (End::Quiet, _) => format!(
+            "{service} writes no more {what} than usual; it began at {since}, {lasted} ago, and came to {count}"
+        ),
+        (End::Accepted, _) => format!(
+            "{service} has written {what} since {since} ({lasted}), now {rate}, which is taken as its normal from now on"
         ),
     }
 }
@@ -188,7 +191,7 @@ fn what(which: Which) -> &'static str {
     }
 }
 
-fn quote(text: &str) -> String {
+fn quoted(text: &str) -> String {
     let begin = shortened(text, QUOTED);
     let more = if begin.len() < text.len() { "..." } else { "" };
     format!("\"{begin}{more}\"")

@@ -5,13 +5,16 @@ use shared::events::Severity;
 use shared::events::anomaly::{Band, Direction, Point, Status};
 use shared::events::raw::Level;
 
+use super::calm::{MOMENT_MS, Pauses};
 use super::rate::{Bar, Lesson, Rate, Score};
 use crate::alert::{Alert, Verdict};
 use crate::certainty::{Certainty, EVIDENCE_LIMIT};
 use crate::kept::Kept;
 
-/// Quiet windows after which an alert is over.
+/// Quiet windows after which lines come as usual, however little each of them says.
 const QUIET: u32 = 3;
+/// Evidence that lines come as usual again, nats.
+const USUAL: f64 = 3.0;
 /// Nats above the noise that a surge is worth where it only just passes its bar.
 const FIRST: f64 = 2.0;
 /// Error lines without which an alert is one of warnings.
@@ -100,6 +103,11 @@ struct Run {
     nats: f64,
     lines: u64,
     errors: u32,
+    /// Lines and time of the loud windows, seconds.
+    loud_lines: u64,
+    loud_seconds: f64,
+    /// Log-likelihood ratio of the quiet windows in a row: as usual against as loud as before, nats.
+    usual: f64,
 }
 
 /// One thing that is watched.
@@ -112,7 +120,12 @@ pub(super) struct Watch {
     /// Time of the first line of the open window, milliseconds, and its errors.
     first_ms: i64,
     errors: u32,
+    /// Moments of the open window in which more came than usual; begin and lines of the last moment.
+    moments: u32,
+    moment_ms: i64,
+    moment_lines: u32,
     run: Run,
+    pauses: Pauses,
 }
 
 impl Watch {
@@ -123,6 +136,12 @@ impl Watch {
         }
         self.total.count();
         self.errors = self.errors.saturating_add(u32::from(level >= Level::Error));
+        if now_ms.saturating_sub(self.moment_ms) >= MOMENT_MS {
+            (self.moment_ms, self.moment_lines) = (now_ms, 0);
+        }
+        self.moment_lines = self.moment_lines.saturating_add(1);
+        let many = self.total.many(MOMENT_MS as f64 / 1000.0);
+        self.moments = self.moments.saturating_add(u32::from(self.moment_lines == many));
     }
 
     /// Judges the open window after a line.
@@ -139,6 +158,7 @@ impl Watch {
 
     /// Takes a critical line; `is_certain` where its level says so as well.
     pub(super) fn cry(&mut self, severity: Severity, is_certain: bool, at: &Moment) -> Option<Told> {
+        self.pauses.note(at.now_ms);
         let certainty = if is_certain { Certainty::Certain } else { Certainty::Noticed };
         self.tell(Which::Critical, certainty, EVIDENCE_LIMIT, severity, self.per_minute(at.passed), at)
     }
@@ -153,11 +173,11 @@ impl Watch {
         at: &Moment,
     ) -> (Option<Told>, Lesson) {
         let observed = self.per_minute(at.seconds);
+        let end_ms = at.now_ms.saturating_sub(((at.passed - at.seconds) * 1000.0) as i64);
         if self.total.now > 0 || self.points.is_some() {
-            let end_ms = at.now_ms.saturating_sub(((at.passed - at.seconds) * 1000.0) as i64);
             self.points.get_or_insert_with(|| Box::new(Kept::new())).push(end_ms, observed);
         }
-        let errors = std::mem::take(&mut self.errors);
+        let (errors, moments) = (std::mem::take(&mut self.errors), std::mem::take(&mut self.moments));
         let Some(alert) = self.alert.as_ref() else { return (None, Lesson::Learn) };
         let (has_fired, began_ms) = (alert.status == Status::Firing, alert.started_ms);
         let run = &mut self.run;
@@ -168,10 +188,27 @@ impl Watch {
             run.loud = run.loud.saturating_add(1);
             run.nats += score.nats;
             run.quiet = empty;
+            run.loud_lines = run.loud_lines.saturating_add(u64::from(self.total.now));
+            run.loud_seconds += at.seconds;
+            run.usual = 0.0;
+            if which != Which::Critical {
+                let start_ms = end_ms.saturating_sub((at.seconds * 1000.0) as i64);
+                self.pauses.note_window(start_ms, end_ms, moments);
+            }
         } else {
             run.quiet = run.quiet.saturating_add(1).saturating_add(empty);
         }
-        let end = if run.quiet >= QUIET {
+        // a critical line is over when no other comes; what has a usual rate, when it is back at that rate
+        let is_usual = which == Which::Critical || {
+            let loud = run.loud_lines as f64 / run.loud_seconds.max(1.0);
+            let ratio = |lines| self.total.usual_again(lines, at.seconds, loud, which.bar());
+            if !is_loud {
+                run.usual = (run.usual + ratio(self.total.now)).max(0.0);
+            }
+            run.usual += f64::from(empty) * ratio(0);
+            run.quiet >= QUIET || run.usual >= USUAL
+        };
+        let end = if run.quiet > 0 && is_usual && self.pauses.is_over(at.now_ms) {
             End::Quiet
         } else if at.now_ms.saturating_sub(began_ms) >= at.accept_after_ms {
             End::Accepted
@@ -186,6 +223,7 @@ impl Watch {
         let observed = if empty > 0 { 0.0 } else { observed };
         let told = self.tell(which, Certainty::Normal, 0.0, Severity::Sev4, observed, at);
         self.run = Run::default();
+        self.pauses.end();
         let lesson = match end {
             End::Accepted => Lesson::Adopt,
             End::Quiet if has_fired => Lesson::Forget,
@@ -212,8 +250,11 @@ impl Watch {
         observed: f64,
         at: &Moment,
     ) -> Option<Told> {
-        let [lower, center, upper] =
-            self.total.band(at.seconds, which.bar()).map(|count| count * 60.0 / at.seconds);
+        let [lower, center, upper] = match which {
+            // what is a habit raises no alert, so none is expected
+            Which::Critical => [0.0; 3],
+            _ => self.total.band(at.seconds, which.bar()).map(|count| count * 60.0 / at.seconds),
+        };
         let verdict = Verdict {
             certainty,
             nats: nats.clamp(0.0, certainty.limit()),

@@ -34,10 +34,26 @@ pub(crate) fn watch_beside(
     first: u64,
     gap: u64,
     ticks: i64,
+    see: impl FnMut(&Tick),
+) -> Run {
+    watch_every(INTERVAL_MS, faults, noise, seed, first, gap, ticks, see)
+}
+
+/// The same at any cadence.
+#[allow(clippy::too_many_arguments, reason = "they are what a run of the simulator is made of")]
+pub(crate) fn watch_every(
+    interval_ms: i64,
+    faults: Faults,
+    noise: Noise,
+    seed: u64,
+    first: u64,
+    gap: u64,
+    ticks: i64,
     mut see: impl FnMut(&Tick),
 ) -> Run {
     let mut shop = Shop::new(Options {
         seed,
+        interval_ms: interval_ms.unsigned_abs(),
         noise,
         faults,
         first_fault_after: first,
@@ -48,7 +64,7 @@ pub(crate) fn watch_beside(
     let (mut burns, mut anomalies) = (Vec::new(), Vec::new());
     let mut offset = 0;
     for i in 0..ticks {
-        let ts_ms = START_MS + i * INTERVAL_MS;
+        let ts_ms = START_MS + i * interval_ms;
         let tick = shop.tick(ts_ms);
         see(&tick);
         for fault in &tick.faults {
@@ -67,6 +83,7 @@ pub(crate) fn watch_beside(
                 _ => continue,
             };
             assert!(outcome.refused.is_none() && outcome.dropped.iter().next().is_none());
+            crate::words::check(&outcome.anomalies);
             anomalies.extend(outcome.anomalies);
         }
     }

@@ -18,3 +18,4 @@ mod season;
 mod shop;
 mod silence;
 mod speed;
+mod words;

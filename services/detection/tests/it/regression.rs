@@ -52,7 +52,9 @@ impl Service {
                 .collect();
             let record = format!("[{}]", samples.join(","));
             let at = At { offset: self.offset, timestamp_ms: ts_ms };
-            for anomaly in self.partition.metrics(record.as_bytes(), at).anomalies {
+            let anomalies = self.partition.metrics(record.as_bytes(), at).anomalies;
+            crate::words::check(&anomalies);
+            for anomaly in anomalies {
                 let ours = anomaly.metric.ends_with(":regression");
                 if ours { &mut self.compared } else { &mut self.others }.push(anomaly);
             }

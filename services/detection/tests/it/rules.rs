@@ -47,6 +47,7 @@ impl Watch {
         let outcome =
             self.partition.metrics(sample.as_bytes(), At { offset: self.offset, timestamp_ms: ts_ms });
         assert_eq!((outcome.used, outcome.refused.is_none()), (1, true));
+        crate::words::check(&outcome.anomalies);
         self.told.extend(outcome.anomalies);
     }
 

@@ -25,6 +25,7 @@ impl Ward {
         let at = At { offset: self.offset, timestamp_ms: START_MS + record_s * 1000 };
         let outcome = self.partition.metrics(payload.as_bytes(), at);
         assert!(outcome.refused.is_none());
+        crate::words::check(&outcome.anomalies);
         self.anomalies.extend(outcome.anomalies.into_iter().filter(|one| one.kind == Kind::Silence));
     }
 
@@ -196,5 +197,75 @@ fn one_series_that_stops_is_no_silence_of_its_service() {
         ward.record(&format!(r#"{{"service":"a","metric":"other","value":1,"ts_ms":{ts_ms}}}"#), at);
         ward.hear("b", at, at);
     }
+    assert_eq!(ward.told(), []);
+}
+
+impl Ward {
+    fn retire(&mut self, service: &str, ts_s: i64, record_s: i64) {
+        self.offset += 1;
+        let at = At { offset: self.offset, timestamp_ms: START_MS + record_s * 1000 };
+        let ts_ms = START_MS + ts_s * 1000;
+        let change =
+            format!(r#"{{"service":"{service}","version":"1.0","change_type":"retire","ts_ms":{ts_ms}}}"#);
+        let outcome = self.partition.deployment(change.as_bytes(), at);
+        assert!(outcome.refused.is_none());
+        self.anomalies.extend(outcome.anomalies);
+    }
+}
+
+#[test]
+fn a_retired_service_is_not_missed_until_it_has_reported_again_for_a_while() {
+    let mut ward = Ward::new();
+    ward.report(&["a", "b", "c"], 0, 600);
+    ward.retire("b", 590, 600);
+    ward.report(&["a", "c"], 600, 4000);
+    assert_eq!(ward.told(), []);
+    ward.report(&["a", "b", "c"], 4000, 5000);
+    ward.report(&["a", "c"], 5000, 5400);
+    assert_eq!(ward.told().len(), 2, "in operation again, it is watched again: {:?}", ward.told());
+}
+
+#[test]
+fn a_retirement_ends_the_silence_that_was_found_before_it() {
+    let mut ward = Ward::new();
+    ward.report(&["a", "b", "c"], 0, 600);
+    ward.report(&["a", "c"], 600, 900);
+    assert_eq!(ward.anomalies.last().unwrap().status, Status::Firing);
+    ward.retire("b", 880, 900);
+    let cleared = ward.anomalies.last().unwrap().clone();
+    assert_eq!((cleared.status, &*cleared.service), (Status::Cleared, "b"));
+    ward.report(&["a", "c"], 900, 2000);
+    assert_eq!(ward.anomalies.last(), Some(&cleared));
+}
+
+#[test]
+fn the_order_in_which_the_topics_are_read_does_not_matter_to_a_retirement() {
+    let mut ward = Ward::new();
+    ward.report(&["a", "b", "c"], 0, 300);
+    // samples from before the retirement are read after it, and then no more
+    ward.retire("b", 590, 300);
+    ward.report(&["a", "b", "c"], 300, 600);
+    ward.report(&["a", "c"], 600, 2000);
+    assert_eq!(ward.told(), []);
+}
+
+#[test]
+fn a_retirement_that_is_read_late_does_not_stop_the_watch_over_a_service_in_operation() {
+    let mut ward = Ward::new();
+    ward.report(&["a", "b", "c"], 0, 600);
+    ward.retire("b", 300, 600);
+    ward.report(&["a", "c"], 600, 900);
+    assert_eq!(ward.told().len(), 2);
+}
+
+#[test]
+fn everything_may_be_retired_at_once() {
+    let mut ward = Ward::new();
+    ward.report(&["a", "b", "c"], 0, 600);
+    for service in ["a", "b", "c"] {
+        ward.retire(service, 590, 600);
+    }
+    assert_eq!(ward.partition.patience_ms(), None, "no ticks are needed");
+    ward.wait(600, 4000);
     assert_eq!(ward.told(), []);
 }

@@ -14,20 +14,38 @@ use qdrant_client::qdrant::vector::Vector;
 use qdrant_client::qdrant::vectors::VectorsOptions;
 use qdrant_client::qdrant::with_payload_selector::SelectorOptions;
 use qdrant_client::qdrant::{self, PointId, Value, query, vector_input, vectors_config};
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 /// Starts a double without collections and returns its address. It lives as long as the test's runtime.
 pub(super) async fn start() -> String {
+    start_with(None, "").await
+}
+
+/// As [`start`], with the certificate and key of a server, and with a key that clients must show; empty: none.
+pub(crate) async fn start_with(tls: Option<(String, String)>, api_key: &'static str) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let port = listener.local_addr().unwrap().port();
     let double = Double::default();
-    let server = Server::builder()
-        .add_service(PointsServer::new(double.clone()))
-        .add_service(CollectionsServer::new(double));
+    let check = move |request: Request<()>| {
+        let shown = request.metadata().get("api-key").map_or(&b""[..], |key| key.as_bytes());
+        if shown == api_key.as_bytes() {
+            Ok(request)
+        } else {
+            Err(Status::unauthenticated("Invalid API key"))
+        }
+    };
+    let (mut server, scheme) = (Server::builder(), if tls.is_some() { "https" } else { "http" });
+    if let Some((certificate, key)) = tls {
+        let identity = Identity::from_pem(certificate, key);
+        server = server.tls_config(ServerTlsConfig::new().identity(identity)).unwrap();
+    }
+    let server = server
+        .add_service(PointsServer::with_interceptor(double.clone(), check))
+        .add_service(CollectionsServer::with_interceptor(double, check));
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
-    url
+    format!("{scheme}://localhost:{port}")
 }
 
 type Payload = HashMap<String, Value>;

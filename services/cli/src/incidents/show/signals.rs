@@ -6,7 +6,7 @@ use shared::figures::{clock, number};
 
 use super::super::severity_tone;
 use super::page::Page;
-use crate::figures::{band, counted, quantity};
+use crate::figures::{counted, evidence, expectation, quantity};
 use crate::terminal::Tone;
 use crate::terminal::sparkline::Sparkline;
 
@@ -56,12 +56,12 @@ fn one(page: &mut Page<'_>, signal: &Signal) {
         page.strong(&format!("{} {}", signal.service, signal.metric)),
         page.paint(severity_tone(signal.severity), signal.severity.label()),
         page.paint(tone, &standing),
-        page.paint(Tone::Faint, &format!("{} nats", number(signal.evidence))),
+        page.paint(Tone::Faint, &evidence(signal.evidence)),
     ));
     page.line(&format!(
-        "{INDENT}observed {}, expected {}, first abnormal at {}",
+        "{INDENT}observed {}, {}, first abnormal at {}",
         page.strong(&quantity(signal.observed, &signal.unit)),
-        band(&signal.expected, &signal.unit),
+        expectation(signal),
         clock(signal.started_at),
     ));
     let room = page.columns().saturating_sub(INDENT.len() + SCALE);

@@ -1,0 +1,84 @@
+//! Which hypothesis stands first once people were told of one: it is replaced only by one that leads clearly and keeps
+//! its lead, and by none once recovery has begun.
+
+use jiff::{SignedDuration, Timestamp};
+use shared::events::anomaly::Status;
+use shared::events::incident::{Challenger, Incident, Signal, State, Suspect};
+
+use crate::assessment::explains;
+use crate::hypotheses::{self, Surroundings};
+use crate::options::Options;
+
+/// The hypotheses in the order in which they stand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// Best first; the first is the one that people are told.
+    pub suspects: Vec<Suspect>,
+    /// The hypothesis that leads over the first, if one does clearly.
+    pub challenger: Option<Challenger>,
+}
+
+/// Ranks the hypotheses over `members` at event time `at`. `before` is the incident as it stands; its first suspect
+/// stays first unless another hypothesis has led over it by `cause_lead_nats` for `cause_hold_intervals`.
+pub fn rank(
+    members: &[Signal],
+    around: Surroundings<'_>,
+    before: Option<&Incident>,
+    at: Timestamp,
+    options: &Options,
+) -> Standing {
+    let announced = before.filter(|incident| incident.state != State::Detecting);
+    let Some((incident, told)) = announced.and_then(|incident| Some((incident, incident.suspect()?))) else {
+        return Standing { suspects: hypotheses::rank(members, around, None), challenger: None };
+    };
+    let all = hypotheses::all(members, around);
+    let score = |suspect: &Suspect| {
+        all.iter().find(|one| hypotheses::is_same(one, suspect)).map_or(0.0, |one| one.score)
+    };
+    let leader = all.first().filter(|leader| {
+        !hypotheses::is_same(leader, told)
+            && leader.score - score(told) >= options.cause_lead_nats
+            && !is_recovering(members, told, leader)
+    });
+    let challenger = leader.map(|leader| Challenger {
+        service: leader.service.clone(),
+        category: leader.category,
+        since: incident
+            .challenger
+            .as_ref()
+            .filter(|known| (&known.service, known.category) == (&leader.service, leader.category))
+            .map_or(at, |known| known.since),
+    });
+    if challenger.as_ref().is_some_and(|challenger| at >= challenger.since + hold(members, options)) {
+        return Standing { suspects: hypotheses::rank(members, around, leader), challenger: None };
+    }
+    let mut suspects = hypotheses::rank(members, around, Some(told));
+    match suspects.iter().position(|suspect| hypotheses::is_same(suspect, told)) {
+        Some(place) => suspects[..=place].rotate_right(1),
+        // its members are no longer among those that are looked at
+        None => suspects.insert(0, told.clone()),
+    }
+    suspects.truncate(hypotheses::MAX_SUSPECTS);
+    Standing { suspects, challenger }
+}
+
+/// Returns for how long a challenger must lead before it stands first.
+pub fn hold(members: &[Signal], options: &Options) -> SignedDuration {
+    let interval_ms = members.iter().map(|member| member.interval_ms).max().unwrap_or(0);
+    let hold_ms = (interval_ms as f64 * options.cause_hold_intervals)
+        .clamp(options.cause_hold_min_ms as f64, options.cause_hold_max_ms as f64);
+    SignedDuration::from_millis(hold_ms as i64)
+}
+
+/// Whether what speaks for `leader` comes from the way back to normal: nothing fires any more at its service, or it is
+/// the service that people were told of, and the signal that the told category is about has cleared there.
+fn is_recovering(members: &[Signal], told: &Suspect, leader: &Suspect) -> bool {
+    let fires = |member: &Signal| member.status == Status::Firing;
+    let leader_fires = members.iter().any(|member| member.service == leader.service && fires(member));
+    let mut told_about = members
+        .iter()
+        .filter(|member| member.service == told.service && explains(told.category, member.kind))
+        .peekable();
+    let told_cleared = told_about.peek().is_some() && !told_about.any(fires);
+    !leader_fires || (leader.service == told.service && told_cleared)
+}

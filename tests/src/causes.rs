@@ -1,0 +1,257 @@
+//! From the simulated shop to the suspects that people are told, in one process and without a bus: detection and
+//! correlation decide as they do in production, and what the runtime does in between is done here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use correlation::grouping::{self, Verdict};
+use correlation::{Options, standing};
+use detection::{At, Outcome, Partition, Settings};
+use jiff::{SignedDuration, Timestamp};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use shared::catalogue::Catalogue;
+use shared::clock::from_ms;
+use shared::events::fault::{Phase, Scenario};
+use shared::events::incident::{Incident, Signal, State};
+use shared::events::{Anomaly, Category, Deployment, Topic};
+use shared::graph::Graph;
+use shared::ids::IncidentId;
+use shared::store::Neighbourhood;
+use shared::store::lifecycle::{self, Assessment, Change};
+use simulator::record::records;
+use simulator::service::CALLS;
+use simulator::{Faults, Shop};
+
+/// Partitions of the raw topics.
+const PARTITIONS: usize = 6;
+/// Ticks for which the shop stays open after the fault.
+const AFTER: u64 = 180;
+
+/// What is simulated.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// The only fault.
+    pub scenario: Scenario,
+    /// Seed of the shop and of the order in which records of a tick are read.
+    pub seed: u64,
+    /// Event time between two ticks, milliseconds.
+    pub interval_ms: u64,
+    /// Healthy ticks before the fault.
+    pub healthy: u64,
+}
+
+/// What people were told.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Told {
+    /// First suspects of the first incident in the order in which they were told, each with when.
+    pub suspects: Vec<(Timestamp, String, Category, f64)>,
+    /// Incidents that were announced.
+    pub incidents: usize,
+    /// First tick with the fault, and first without.
+    pub fault: Option<(Timestamp, Option<Timestamp>)>,
+    /// When the first incident was announced.
+    pub announced: Option<Timestamp>,
+    /// When all of its members had been clear for long enough.
+    pub resolved: Option<Timestamp>,
+    /// Every anomaly, in the order in which they were decided upon.
+    pub anomalies: Vec<Anomaly>,
+}
+
+impl Told {
+    /// Returns how often people were told of another cause than before.
+    pub fn changes(&self) -> usize {
+        self.suspects.len().saturating_sub(1)
+    }
+}
+
+/// Plays one case to its end.
+pub fn play(case: Case) -> Result<Told> {
+    let mut shop = Shop::new(simulator::Options {
+        seed: case.seed,
+        interval_ms: case.interval_ms,
+        faults: Faults::Once(Some(case.scenario)),
+        first_fault_after: case.healthy,
+        ..simulator::Options::default()
+    });
+    let settings = Arc::new(Settings::default());
+    let mut partitions: Vec<Partition> =
+        (0..PARTITIONS).map(|number| Partition::new(number as i32, settings.clone())).collect();
+    let mut order = ChaCha8Rng::seed_from_u64(case.seed);
+    let mut correlation = Correlation::default();
+    let start_ms = 1_790_000_000_000 + (case.seed as i64 % 1000) * 3_600_000;
+    let (mut offset, mut tick) = (0, 0);
+    while shop.recovered_for().is_none_or(|ticks| ticks < AFTER) {
+        let ts_ms = start_ms + tick * case.interval_ms as i64;
+        tick += 1;
+        let made = shop.tick(ts_ms);
+        for fault in &made.faults {
+            correlation.told.fault = match (fault.phase, correlation.told.fault) {
+                (Phase::Started, _) => Some((fault.at, None)),
+                (Phase::Ended, begun) => begun.map(|(started, _)| (started, Some(fault.at))),
+            };
+        }
+        let mut records = records(&made)?;
+        // the partitions of a topic do not wait for each other, and neither do topics
+        records.shuffle(&mut order);
+        for record in records {
+            offset += 1;
+            let at = At { offset, timestamp_ms: ts_ms };
+            let partition = &mut partitions[partition_of(&record.key)];
+            let outcome: Outcome = match record.topic {
+                Topic::RawMetrics => partition.metrics(&record.payload, at),
+                Topic::RawLogs => partition.log(&record.payload, at),
+                Topic::RawDeployments => {
+                    correlation.deployments.push(serde_json::from_slice(&record.payload)?);
+                    partition.deployment(&record.payload, at)
+                }
+                _ => continue,
+            };
+            for anomaly in outcome.anomalies {
+                correlation.take(&anomaly)?;
+                correlation.told.anomalies.push(anomaly);
+            }
+        }
+        correlation.pass(from_ms(ts_ms))?;
+    }
+    Ok(correlation.told)
+}
+
+fn partition_of(key: &str) -> usize {
+    key.bytes().map(usize::from).sum::<usize>() % PARTITIONS
+}
+
+/// The stage, with its rows in memory and its timers in event time.
+#[derive(Default)]
+struct Correlation {
+    options: Options,
+    signals: Vec<(Signal, Option<IncidentId>)>,
+    incidents: BTreeMap<IncidentId, Incident>,
+    deployments: Vec<Deployment>,
+    told: Told,
+}
+
+impl Correlation {
+    fn around(&self) -> Neighbourhood {
+        let incidents = |open: bool| -> Vec<Incident> {
+            self.incidents.values().filter(|incident| incident.state.is_open() == open).cloned().collect()
+        };
+        let calls = CALLS.iter().map(|call| (call.caller.name(), call.callee.name()));
+        Neighbourhood {
+            version: 0,
+            signals: self.signals.clone(),
+            incidents: incidents(true),
+            catalogue: Catalogue::default(),
+            graph: Graph::from_edges(calls),
+            deployments: self.deployments.clone(),
+            past: incidents(false),
+        }
+    }
+
+    fn take(&mut self, anomaly: &Anomaly) -> Result<()> {
+        let around = self.around();
+        let decision = grouping::decide(anomaly, &around, &self.options);
+        if let Some((id, at)) = decision.over {
+            self.change(id, Change::Resolved { at }, at)?;
+        }
+        let home = match decision.verdict {
+            Verdict::Stale => return Ok(()),
+            Verdict::Loose => None,
+            Verdict::Late { incident } => Some(incident.incident_id),
+            Verdict::Opens { incident, assessment, adopted } => {
+                let opened = Change::Opened {
+                    environment: anomaly.environment.clone(),
+                    at: anomaly.observed_at,
+                    assessment: Box::new(assessment),
+                };
+                self.incidents.insert(incident, lifecycle::apply(None, incident, opened)?);
+                for (signal, of) in &mut self.signals {
+                    if adopted.iter().any(|joined| joined.anomaly_id == signal.anomaly_id) {
+                        *of = Some(incident);
+                    }
+                }
+                Some(incident)
+            }
+            Verdict::Belongs { incident, assessment, .. } => {
+                self.reassess(incident.incident_id, assessment, anomaly.observed_at)?;
+                Some(incident.incident_id)
+            }
+        };
+        self.signals.retain(|(known, _)| known.anomaly_id != decision.signal.anomaly_id);
+        self.signals.push((decision.signal, home));
+        Ok(())
+    }
+
+    /// Lets the timers fire that are due at `now`.
+    fn pass(&mut self, now: Timestamp) -> Result<()> {
+        let open: Vec<Incident> =
+            self.incidents.values().filter(|incident| incident.state.is_open()).cloned().collect();
+        for incident in open {
+            let id = incident.incident_id;
+            let members = grouping::members(id, &self.around());
+            let longest = members.iter().map(|member| member.interval_ms).max().unwrap_or(0);
+            if incident.state == State::Detecting && now >= incident.opened_at + self.wait(longest) {
+                self.change(id, Change::Announced, now)?;
+            }
+            let hold = standing::hold(&members, &self.options);
+            if let Some(since) = incident.challenger.map(|one| one.since).filter(|since| now >= *since + hold)
+            {
+                let around = self.around();
+                let incident = self.incidents.get(&id).context("it was there")?;
+                let assessment = correlation::assessment::assess(
+                    members.clone(),
+                    &around,
+                    Some(incident),
+                    since + hold,
+                    &self.options,
+                );
+                self.reassess(id, assessment, now)?;
+            }
+            if let Some((at, hold)) = grouping::all_clear(&members)
+                && now >= at + self.options.hold(hold)
+            {
+                self.change(id, Change::Resolved { at }, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&self, interval_ms: u64) -> SignedDuration {
+        let wait = (interval_ms as f64 * self.options.group_wait_intervals) as u64;
+        let wait = wait.clamp(self.options.group_wait_min_ms, self.options.group_wait_max_ms);
+        SignedDuration::from_millis(wait as i64)
+    }
+
+    fn reassess(&mut self, id: IncidentId, assessment: Assessment, at: Timestamp) -> Result<()> {
+        self.change(id, Change::Reassessed(Box::new(assessment)), at)
+    }
+
+    fn change(&mut self, id: IncidentId, change: Change, at: Timestamp) -> Result<()> {
+        let before = self.incidents.get(&id).cloned();
+        let was_told = before.as_ref().is_some_and(|incident| incident.state != State::Detecting);
+        let incident = lifecycle::apply(before, id, change)?;
+        if incident.state != State::Detecting {
+            if !was_told {
+                self.told.incidents += 1;
+                self.told.announced = self.told.announced.or(Some(at));
+            }
+            let first = self.told.incidents == 1 || self.told.suspects.is_empty();
+            if let Some(suspect) = incident.suspect().filter(|_| first && self.told.resolved.is_none()) {
+                let known = self.told.suspects.last().is_some_and(|(_, service, category, _)| {
+                    (service, *category) == (&suspect.service, suspect.category)
+                });
+                if !known {
+                    let told = (at, suspect.service.clone(), suspect.category, suspect.posterior);
+                    self.told.suspects.push(told);
+                }
+            }
+            if !incident.state.is_open() && self.told.resolved.is_none() {
+                self.told.resolved = incident.resolved_at;
+            }
+        }
+        self.incidents.insert(id, incident);
+        Ok(())
+    }
+}
