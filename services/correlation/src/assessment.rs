@@ -42,8 +42,7 @@ pub fn assess(
         severity: severity::of(points),
         blast_radius: blast_radius(&members, first, around),
         deployment: first.and_then(|suspect| {
-            let onset =
-                members.iter().filter(|m| m.service == suspect.service).map(|m| m.started_at).min()?;
+            let onset = hypotheses::onset(&members, &suspect.service)?;
             hypotheses::trigger(&suspect.service, onset, &around.deployments, surroundings.window).map(change)
         }),
         suspects,

@@ -65,8 +65,7 @@ impl<'a> Evidence<'a> {
                 None => kinds.entry(signal.kind).or_default(),
             };
             *nats = nats.max(signal.evidence);
-            // noise that was noticed shortly before must not date the fault
-            let start = (signal.evidence <= WEAK_NATS, signal.started_at);
+            let start = start(signal);
             let first = onset.entry(&signal.service).or_insert(start);
             *first = (*first).min(start);
         }
@@ -139,6 +138,17 @@ pub fn rank(signals: &[Signal], around: Surroundings<'_>, told: Option<&Suspect>
     }
     suspects.truncate(MAX_SUSPECTS);
     suspects
+}
+
+/// Returns the key by which the first symptom is found, the least one: neither noise that was noticed shortly before may
+/// date a fault, nor a window of log lines, which begins before the lines that count.
+fn start(signal: &Signal) -> (bool, Timestamp) {
+    (signal.evidence <= WEAK_NATS || signal.kind == Kind::Logs, signal.started_at)
+}
+
+/// Returns when the first symptom of a service began, if it shows one.
+pub fn onset(signals: &[Signal], service: &str) -> Option<Timestamp> {
+    signals.iter().filter(|signal| signal.service == service).map(start).min().map(|(_, at)| at)
 }
 
 /// Whether both are the same hypothesis.
