@@ -119,15 +119,15 @@ impl Tally {
     }
 }
 
-/// Ranks hypotheses over the signals of one group: the best category of each service. Of the service that `told` names
-/// it is the category that `told` names as well, if anything speaks for it.
-pub fn rank(signals: &[Signal], around: Surroundings<'_>, told: Option<&Suspect>) -> Vec<Suspect> {
+/// Ranks hypotheses over the signals of one group: the best category of each service. Of the service of
+/// `announced` it is the announced category, if anything speaks for it.
+pub fn rank(signals: &[Signal], around: Surroundings<'_>, announced: Option<&Suspect>) -> Vec<Suspect> {
     let mut suspects: Vec<Suspect> = Vec::new();
     for suspect in all(signals, around) {
-        let is_told = told.is_some_and(|told| is_same(told, &suspect));
+        let is_announced = announced.is_some_and(|one| is_same(one, &suspect));
         match suspects.iter_mut().find(|known| known.service == suspect.service) {
             None => suspects.push(suspect),
-            Some(known) if is_told => *known = suspect,
+            Some(known) if is_announced => *known = suspect,
             Some(_) => {}
         }
     }

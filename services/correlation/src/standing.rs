@@ -1,4 +1,4 @@
-//! Which hypothesis stands first once people were told of one: it is replaced only by one that leads clearly and keeps
+//! Which hypothesis stands first once one was announced: it is replaced only by one that leads clearly and keeps
 //! its lead, and by none once recovery has begun.
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +12,7 @@ use crate::options::Options;
 /// The hypotheses in the order in which they stand.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
-    /// Best first; the first is the one that people are told.
+    /// Best first; the first is the one that is announced.
     pub suspects: Vec<Suspect>,
     /// The hypothesis that leads over the first, if one does clearly.
     pub challenger: Option<Challenger>,
@@ -27,8 +27,8 @@ pub fn rank(
     at: Timestamp,
     options: &Options,
 ) -> Standing {
-    let announced = before.filter(|incident| incident.state != State::Detecting);
-    let Some((incident, told)) = announced.and_then(|incident| Some((incident, incident.suspect()?))) else {
+    let open = before.filter(|incident| incident.state != State::Detecting);
+    let Some((incident, announced)) = open.and_then(|incident| Some((incident, incident.suspect()?))) else {
         return Standing { suspects: hypotheses::rank(members, around, None), challenger: None };
     };
     let all = hypotheses::all(members, around);
@@ -36,9 +36,9 @@ pub fn rank(
         all.iter().find(|one| hypotheses::is_same(one, suspect)).map_or(0.0, |one| one.score)
     };
     let leader = all.first().filter(|leader| {
-        !hypotheses::is_same(leader, told)
-            && leader.score - score(told) >= options.cause_lead_nats
-            && !is_recovering(members, told, leader)
+        !hypotheses::is_same(leader, announced)
+            && leader.score - score(announced) >= options.cause_lead_nats
+            && !is_recovering(members, announced, leader)
     });
     let challenger = leader.map(|leader| Challenger {
         service: leader.service.clone(),
@@ -52,11 +52,11 @@ pub fn rank(
     if challenger.as_ref().is_some_and(|challenger| at >= challenger.since + hold(members, options)) {
         return Standing { suspects: hypotheses::rank(members, around, leader), challenger: None };
     }
-    let mut suspects = hypotheses::rank(members, around, Some(told));
-    match suspects.iter().position(|suspect| hypotheses::is_same(suspect, told)) {
+    let mut suspects = hypotheses::rank(members, around, Some(announced));
+    match suspects.iter().position(|suspect| hypotheses::is_same(suspect, announced)) {
         Some(place) => suspects[..=place].rotate_right(1),
         // its members are no longer among those that are looked at
-        None => suspects.insert(0, told.clone()),
+        None => suspects.insert(0, announced.clone()),
     }
     suspects.truncate(hypotheses::MAX_SUSPECTS);
     Standing { suspects, challenger }
@@ -71,14 +71,14 @@ pub fn hold(members: &[Signal], options: &Options) -> SignedDuration {
 }
 
 /// Whether what speaks for `leader` comes from the way back to normal: nothing fires any more at its service, or it is
-/// the service that people were told of, and the signal that the told category is about has cleared there.
-fn is_recovering(members: &[Signal], told: &Suspect, leader: &Suspect) -> bool {
+/// the announced service, and the signal that the announced category is about has cleared there.
+fn is_recovering(members: &[Signal], announced: &Suspect, leader: &Suspect) -> bool {
     let fires = |member: &Signal| member.status == Status::Firing;
     let leader_fires = members.iter().any(|member| member.service == leader.service && fires(member));
-    let mut told_about = members
+    let mut own = members
         .iter()
-        .filter(|member| member.service == told.service && explains(told.category, member.kind))
+        .filter(|member| member.service == announced.service && explains(announced.category, member.kind))
         .peekable();
-    let told_cleared = told_about.peek().is_some() && !told_about.any(fires);
-    !leader_fires || (leader.service == told.service && told_cleared)
+    let has_cleared = own.peek().is_some() && !own.any(fires);
+    !leader_fires || (leader.service == announced.service && has_cleared)
 }
