@@ -51,7 +51,8 @@ pub fn review(record: &Record<'_>) -> Review {
 /// Returns how many samples of the first series it took to notice.
 pub fn samples_to_detect(record: &Record<'_>) -> Option<i64> {
     let interval = i64::try_from(record.first_signal()?.interval_ms).ok().filter(|interval| *interval > 0)?;
-    Some(record.times().to_detect_ms / interval)
+    // samples are a little early or late
+    Some((record.times().to_detect_ms + interval / 2) / interval)
 }
 
 /// Tells whether a plan came from no runbook.
@@ -108,10 +109,9 @@ fn cause(record: &Record<'_>, review: &mut Review) {
         ));
     } else if total > 0 {
         let dropped = total - verified;
-        review.badly.push(format!(
-            "{dropped} of {} could not be found again in its source and was dropped.",
-            count(total, "claim")
-        ));
+        review
+            .badly
+            .push(format!("Claims not found again in their source, and left out: {dropped} of {total}."));
     }
     for missing in result.missing.iter().take(MAX_MISSING) {
         review.badly.push(format!("Missing telemetry: {}.", text(missing, SENTENCE).trim_end_matches('.')));
@@ -233,7 +233,7 @@ fn lessons(record: &Record<'_>) -> Vec<String> {
     {
         let after = between(first.started_at, caller.started_at);
         lessons.push(format!(
-            "What happens to {} is felt at {} within {after}.",
+            "What happens to {} shows at {} within {after}.",
             name(service),
             name(&caller.service)
         ));

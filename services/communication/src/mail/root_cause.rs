@@ -194,6 +194,7 @@ fn checked(event: &Event) -> String {
     let claims = match (event.claims_total, dropped) {
         (0, _) => "It makes no claims.".to_owned(),
         (1, 0) => "Its one claim was read again in the record and found.".to_owned(),
+        (2, 0) => "Both claims were read again in the record and found.".to_owned(),
         (total, 0) => format!("All {total} claims were read again in the record and found."),
         (total, dropped) => format!(
             "{} of {total} claims were read again in the record and found; {dropped} dropped.",
