@@ -2,7 +2,7 @@
 
 use shared::events::incident::{Incident, Signal};
 use shared::events::rca::{Candidate, Verdict};
-use shared::figures::number;
+use shared::figures::{number, percent};
 
 /// Confidence from which a cause is called the cause.
 const CAUSE: f64 = 0.8;
@@ -35,24 +35,24 @@ pub fn ruled_out(incident: &Incident) -> Vec<String> {
     for other in incident.suspects.iter().skip(1).filter(|other| other.posterior < 0.05) {
         if incident.blast_radius.callers.contains(&other.service) {
             sentences.push(format!(
-                "{}: what it shows is explained by {}, which it calls ({:.0} % against {:.0} %).",
+                "{}: what it shows is explained by {}, which it calls ({} against {}).",
                 other.service,
                 first.service,
-                other.posterior * 100.0,
-                first.posterior * 100.0
+                percent(other.posterior),
+                percent(first.posterior)
             ));
         }
     }
-    for sibling in
-        incident.signals.iter().filter(|signal| signal.service == first.service).flat_map(|s| &s.siblings)
-    {
+    let own = incident.signals.iter().filter(|signal| signal.service == first.service);
+    for (signal, sibling) in own.flat_map(|signal| signal.siblings.iter().map(move |one| (signal, one))) {
         let inside = (sibling.expected.lower..=sibling.expected.upper).contains(&sibling.observed);
         let is_member = |signal: &Signal| signal.service == first.service && signal.metric == sibling.metric;
         if inside && !incident.signals.iter().any(is_member) {
             let sentence = format!(
-                "{} of {} stayed inside its band: {}, expected {} to {}.",
+                "{} of {} was inside its band at {}: {}, expected {} to {}.",
                 sibling.metric,
                 first.service,
+                signal.observed_at.strftime("%H:%M:%S UTC"),
                 number(sibling.observed),
                 number(sibling.expected.lower),
                 number(sibling.expected.upper)
