@@ -24,7 +24,7 @@ help: ## Lists the targets
 
 .PHONY: demo
 demo: ## One fault from outbreak to postmortem: in containers where Docker runs, natively elsewhere
-	@if $(DOCKER); then infra/compose/demo; else $(MAKE) --no-print-directory demo-native; fi
+	@if $(DOCKER); then infra/compose/demo; else infra/demo.sh; fi
 
 .PHONY: demo-native
 demo-native: ## The same, natively in any case
@@ -73,11 +73,9 @@ seed: build-demo ## Indexes the knowledge base again
 build: install ## Builds every binary
 	@infra/build.sh --workspace --bins
 
-# What `make demo` and `make start` run.
-DEMO := detection correlation investigation remediation communication postmortem cli knowledge simulator stack
 .PHONY: build-demo
 build-demo: install
-	@infra/build.sh $(addprefix --package ,$(DEMO)) --bins
+	@infra/build.sh demo
 
 .PHONY: test
 test: build failpoints ## Runs all tests over real parts

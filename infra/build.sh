@@ -2,11 +2,20 @@
 # Builds with cargo and shows one line of progress: how many crates of how many, and for how long.
 #
 #     infra/build.sh --workspace --bins       takes the arguments of `cargo build`
+#     infra/build.sh demo                     what `make demo` and `make start` run
 #
 # What cargo says is in target/build.log; where it fails its errors are shown.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+if [ "${1:-}" = demo ]; then
+    set -- --bins
+    for package in detection correlation investigation remediation communication postmortem cli knowledge simulator stack; do
+        set -- "$@" --package "$package"
+    done
+fi
 mkdir -p target
+interrupted=
+trap 'interrupted=yes' INT TERM HUP
 log=target/build.log
 : >"$log"
 
@@ -43,6 +52,9 @@ show() {
 if CARGO_TERM_PROGRESS_WHEN=always CARGO_TERM_PROGRESS_WIDTH=100 CARGO_TERM_COLOR=never \
     cargo build "$@" 2>&1 | stdbuf --output=0 tr '\r' '\n' | show; then
     if [ "$SECONDS" -ge 3 ]; then echo "  building: done in $(elapsed)" >&2; fi
+elif [ -n "$interrupted" ]; then
+    echo "  interrupted while building, after $(elapsed)" >&2
+    exit 130
 else
     echo "  building failed after $(elapsed):" >&2
     if ! grep --after-context=12 --max-count=5 '^error' "$log" >&2; then tail -n 12 "$log" >&2; fi

@@ -31,7 +31,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-make --no-print-directory build-demo
+infra/build.sh demo
 wait "$fetch"
 trap - EXIT INT TERM HUP
 exec target/debug/stack demo

@@ -63,6 +63,19 @@ for moment in 0.3 2 5 9 14 25; do
     verdict "Ctrl-C $moment s after the start" interrupted_after "$moment"
 done
 
+# a background process of a script ignores SIGINT unless it is told not to
+interrupted_cold() {
+    local clone=$work/clone pid
+    git clone --quiet . "$clone" || return 1
+    (cd "$clone" && exec setsid env --default-signal=INT make demo-native) >"$work/log" 2>&1 &
+    pid=$!
+    sleep 6
+    kill -INT -- "-$pid"
+    wait "$pid" 2>/dev/null
+    says 'interrupted while' && nothing_left "$clone"
+}
+verdict 'Ctrl-C during a first build' interrupted_cold
+
 # a second one beside the first
 dir=$work/first
 setsid "$stack" demo --dir "$dir" >"$work/first.log" 2>&1 &
