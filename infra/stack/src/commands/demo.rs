@@ -13,7 +13,7 @@ use super::follow::Ending;
 use super::narration::Narration;
 
 /// Seconds of telemetry that the shop has when it opens: from them detection learns what is normal.
-const HISTORY: u32 = 120;
+const HISTORY: u32 = 60;
 /// Seconds from the opening to the first fault.
 const FIRST_FAULT: u32 = 20;
 
@@ -83,8 +83,7 @@ async fn tell(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) ->
     stack.ready()?;
     println!("\nWhere to look\n{}", places(stack));
     println!(
-        "The shop is open (seed {seed}), with {} min of healthy telemetry behind it. Its first fault begins in {FIRST_FAULT} s.\n",
-        HISTORY / 60
+        "The shop is open (seed {seed}), with {HISTORY} s of healthy telemetry behind it. Its first fault begins in {FIRST_FAULT} s.\n"
     );
     let interrupted = tokio::select! {
         () = narration.one_fault(ending.deadline()) => false,

@@ -174,7 +174,15 @@ async fn play(cases: Vec<(Scenario, u64)>, load: Load, parallel: u32, dir: &Path
         playing.spawn(async move {
             let _turn = turns.acquire().await?;
             let begun = Instant::now();
-            let run = one(scenario, seed, load, &dir).await?;
+            // what cannot even be started is a failed run, and no reason to forget the others
+            let run = one(scenario, seed, load, &dir).await.unwrap_or_else(|error| Run {
+                scenario,
+                seed,
+                load,
+                succeeded: false,
+                problem: Some(format!("{error:#}")),
+                facts: Value::Null,
+            });
             say(&line(&run, begun.elapsed()));
             anyhow::Ok(run)
         });
