@@ -82,7 +82,7 @@ for part in "$@"; do
                 "$root/infra/stack/model/pom.xml"
             ;;
         mail)
-            once mail 'the mail sink' 'npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier' \
+            once mail 'the mail sink' 'npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --fetch-retries=1 --fetch-retry-mintimeout=1000' \
                 "$root/infra/stack/mail/package.json" "$root/infra/stack/mail/package-lock.json"
             ;;
         *) say "no part $part" && exit 2 ;;

@@ -103,7 +103,7 @@ fi
 if [ "$(id -u)" -eq 0 ] && unshare --net true 2>/dev/null; then
     mkdir "$work/home"
     bounded 120 unshare --net env HOME="$work/home" npm_config_cache="$work/home/npm" \
-        MAVEN_ARGS="-Dmaven.repo.local=$work/home/m2" infra/fetch.sh "$work/tools"
+        MAVEN_OPTS="-Dmaven.repo.local=$work/home/m2" infra/fetch.sh "$work/tools"
     offline() { ended && says 'failed after 3 tries' && nothing_left "$work/tools"; }
     verdict 'no network and nothing fetched' offline
 else
