@@ -119,7 +119,7 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
     let mut group = adopted.clone();
     group.push(signal.clone());
     let together = group.len() > 1
-        && hypotheses::rank(&group, surroundings(around, options), None)
+        && hypotheses::rank(&group, surroundings(around, options))
             .first()
             .is_some_and(|suspect| suspect.score >= options.open_nats);
     let verdict = if anomaly.status == Status::Firing || together {

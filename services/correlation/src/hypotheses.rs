@@ -119,15 +119,20 @@ impl Tally {
     }
 }
 
-/// Ranks hypotheses over the signals of one group: the best category of each service. Of the service of
-/// `announced` it is the announced category, if anything speaks for it.
-pub fn rank(signals: &[Signal], around: Surroundings<'_>, announced: Option<&Suspect>) -> Vec<Suspect> {
+/// Ranks hypotheses over the signals of one group: the best category of each service.
+pub fn rank(signals: &[Signal], around: Surroundings<'_>) -> Vec<Suspect> {
+    best(&all(signals, around), None)
+}
+
+/// Returns the best category of each service among all hypotheses, with posteriors. Of the service of `announced` it is
+/// the announced category, if anything speaks for it.
+pub fn best(all: &[Suspect], announced: Option<&Suspect>) -> Vec<Suspect> {
     let mut suspects: Vec<Suspect> = Vec::new();
-    for suspect in all(signals, around) {
-        let is_announced = announced.is_some_and(|one| is_same(one, &suspect));
+    for suspect in all {
+        let is_announced = announced.is_some_and(|one| is_same(one, suspect));
         match suspects.iter_mut().find(|known| known.service == suspect.service) {
-            None => suspects.push(suspect),
-            Some(known) if is_announced => *known = suspect,
+            None => suspects.push(suspect.clone()),
+            Some(known) if is_announced => *known = suspect.clone(),
             Some(_) => {}
         }
     }

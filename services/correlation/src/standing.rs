@@ -29,7 +29,7 @@ pub fn rank(
 ) -> Standing {
     let open = before.filter(|incident| incident.state != State::Detecting);
     let Some((incident, announced)) = open.and_then(|incident| Some((incident, incident.suspect()?))) else {
-        return Standing { suspects: hypotheses::rank(members, around, None), challenger: None };
+        return Standing { suspects: hypotheses::rank(members, around), challenger: None };
     };
     let all = hypotheses::all(members, around);
     let score = |suspect: &Suspect| {
@@ -50,9 +50,9 @@ pub fn rank(
             .map_or(at, |known| known.since),
     });
     if challenger.as_ref().is_some_and(|challenger| at >= challenger.since + hold(members, options)) {
-        return Standing { suspects: hypotheses::rank(members, around, leader), challenger: None };
+        return Standing { suspects: hypotheses::best(&all, leader), challenger: None };
     }
-    let mut suspects = hypotheses::rank(members, around, Some(announced));
+    let mut suspects = hypotheses::best(&all, Some(announced));
     match suspects.iter().position(|suspect| hypotheses::is_same(suspect, announced)) {
         Some(place) => suspects[..=place].rotate_right(1),
         // its members are no longer among those that are looked at

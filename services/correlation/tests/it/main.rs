@@ -200,7 +200,7 @@ fn without_evidence_nobody_is_named() {
     let (graph, options) = (shop::graph(), Options::default());
     let around =
         Surroundings { graph: &graph, deployments: &[], window: WINDOW, log_terms: &options.log_terms };
-    let suspects = hypotheses::rank(&[signal], around, None);
+    let suspects = hypotheses::rank(&[signal], around);
     assert!(suspects[0].posterior < 0.3, "not visible must win: {suspects:?}");
 }
 

@@ -57,7 +57,7 @@ impl Pauses {
         self.last_ms = Some(last_ms.max(until_ms));
     }
 
-    /// Tells whether it has stayed away for so long that it is over.
+    /// Returns whether it has stayed away for so long that it is over.
     pub(super) fn is_over(&self, now_ms: i64) -> bool {
         let away_ms = self.last_ms.map_or(i64::MAX, |last_ms| now_ms.saturating_sub(last_ms));
         away_ms >= self.calm_ms(now_ms)
