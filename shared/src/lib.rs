@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+pub mod agent;
+pub mod audit;
 pub mod clock;
 pub mod events;
 pub mod ids;
@@ -7,6 +9,8 @@ pub mod llm;
 
 #[cfg(feature = "bus")]
 pub mod bus;
+#[cfg(feature = "stage")]
+pub mod effects;
 #[cfg(feature = "knowledge")]
 pub mod knowledge;
 #[cfg(feature = "service")]
@@ -15,6 +19,8 @@ pub mod service;
 pub mod stage;
 #[cfg(feature = "store")]
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "tls")]
 pub mod tls;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use shared::agent::Agent;
 use shared::events::{Plan, Refusal, RootCause, Topic, decode};
 use shared::ids::EventId;
 use shared::knowledge::Index;
@@ -30,8 +31,7 @@ impl Remediation {
 
 #[async_trait]
 impl Stage for Remediation {
-    const NAME: &'static str = "remediation";
-    const TOPICS: &'static [Topic] = &[Topic::RcaCompleted];
+    const AGENT: Agent = Agent::Remediation;
     type Input = RootCause;
 
     fn decode(_: Topic, payload: &[u8]) -> Result<RootCause, Refusal> {

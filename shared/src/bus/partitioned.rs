@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::Agent;
 use super::consumer::{Assignment, Batch};
 use super::pace::Pace;
 use super::reader::{From, Reader};
@@ -76,7 +77,7 @@ pub trait Task: Send + 'static {
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Consumer group, dead-letter topic and metric label.
-    pub stage: &'static str,
+    pub stage: Agent,
     /// Input topics; equal partition numbers go to one task.
     pub topics: Vec<Topic>,
     /// Compacted topic of the state.
@@ -97,7 +98,7 @@ pub async fn run<T: Task>(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let producer = Producer::connect(options)?;
-    let mut consumer = Batches::join(options, settings.stage, &settings.topics)?;
+    let mut consumer = Batches::join(options, settings.stage.name(), &settings.topics)?;
     let (revocations, mut assignments) = (consumer.handle().revocations(), consumer.handle().assignments());
     let house = Arc::new(House {
         options: options.clone(),
@@ -273,8 +274,8 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
             ticket.finish();
         }
         let stage = self.settings.stage;
-        metrics::counter!("firewatch_snapshots_total", "stage" => stage).increment(1);
-        metrics::counter!("firewatch_snapshot_bytes_total", "stage" => stage).increment(bytes as u64);
+        metrics::counter!("firewatch_snapshots_total", "stage" => stage.name()).increment(1);
+        metrics::counter!("firewatch_snapshot_bytes_total", "stage" => stage.name()).increment(bytes as u64);
         Ok(bytes)
     }
 

@@ -8,6 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::agent::Agent;
 use super::files;
 #[cfg(feature = "knowledge")]
 use crate::knowledge;
@@ -149,21 +150,12 @@ impl fmt::Display for Problems {
 }
 
 /// Sections that are read but belong to other processes, so that one file can serve all.
-const SECTIONS: [&str; 13] = [
-    "kafka",
-    "postgres",
-    "http",
-    "log",
-    "worker_threads",
-    "detection",
-    "correlation",
-    "investigation",
-    "remediation",
-    "communication",
-    "postmortem",
-    "knowledge",
-    "simulator",
-];
+const SECTIONS: [&str; 7] =
+    ["kafka", "postgres", "http", "log", "worker_threads", "knowledge", "simulator"];
+
+fn is_section(name: &str) -> bool {
+    SECTIONS.contains(&name) || Agent::from_name(name).is_some()
+}
 
 impl<S: Section> Config<S> {
     /// Loads file and environment over the defaults. `name` is the section of the stage.
@@ -201,7 +193,7 @@ impl<S: Section> Config<S> {
         if let Ok(table) =
             merged.clone().try_deserialize::<std::collections::BTreeMap<String, config::Value>>()
         {
-            for section in table.keys().filter(|section| !SECTIONS.contains(&section.as_str())) {
+            for section in table.keys().filter(|section| !is_section(section)) {
                 problems.push(format!("unknown section {section:?}"));
             }
         }

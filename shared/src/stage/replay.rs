@@ -178,11 +178,11 @@ async fn within<S: Stage>(
     watch: &Watch<'_>,
 ) -> Result<Report, Error> {
     let start = request.from.saturating_sub(request.warm_up).unwrap_or(Timestamp::MIN);
-    let log = log::Log { scratch, kafka: &common.kafka, stage: S::NAME, watch };
+    let log = log::Log { scratch, kafka: &common.kafka, stage: S::AGENT, watch };
     let records = log.inputs(S::TOPICS, start, request.to, request.limit).await?;
     let end = reenact::last_moment(scratch).await?.map_or(request.to, |last| last.max(request.to));
 
-    let world = world::World::new(scratch, S::NAME, start);
+    let world = world::World::new(scratch, S::AGENT, start);
     let mut missing = 0;
     if let Some(since) = world.copy().await? {
         log.announced(since, start, async |incident, at| world.remember(&incident, at).await).await?;
