@@ -16,7 +16,6 @@ pub mod postgres;
 #[cfg(feature = "qdrant")]
 pub mod qdrant;
 pub mod retrieval;
-pub mod runbook;
 
 use std::collections::BTreeMap;
 

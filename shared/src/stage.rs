@@ -2,7 +2,6 @@
 //! transactions and shutdown.
 
 pub mod limits;
-pub mod replay;
 pub mod run;
 
 use std::future::Future;
@@ -20,7 +19,7 @@ pub use crate::effects::{Audit, Effects, Guard, IncidentChange, Timer, TimerPayl
 pub use crate::error::{Class, Error};
 pub use crate::events::Outgoing;
 use crate::events::{Event, Refusal, Topic};
-use crate::gap::Gap;
+use crate::failpoint::Failpoint;
 use crate::ids::EventId;
 use crate::store::{Reads, Store};
 pub use limits::Limits;
@@ -103,10 +102,10 @@ impl Context {
             return serde_json::from_value(done).map_err(Error::fatal);
         }
         let result = work().await?;
-        Gap::Stepped.reach();
+        Failpoint::Stepped.hit();
         let value = serde_json::to_value(&result).map_err(Error::fatal)?;
         self.record_step(name, &value).await;
-        Gap::Journalled.reach();
+        Failpoint::Journalled.hit();
         Ok(result)
     }
 

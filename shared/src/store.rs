@@ -3,7 +3,6 @@
 #[cfg(feature = "stage")]
 pub mod apply;
 mod context;
-pub mod lifecycle;
 pub mod migrate;
 #[cfg(feature = "stage")]
 pub mod outbox;
@@ -20,7 +19,7 @@ pub mod write;
 
 pub use pool::{Options, Reads, Store};
 pub use protection::{Mode, Tls};
-pub use read::{Neighbourhood, TimelineEntry};
+pub use read::{Incidents, Neighbourhood, TimelineEntry};
 pub use write::{ArtifactKind, Attempt, Notification, NotificationState, Write};
 
 use crate::error;

@@ -77,8 +77,9 @@ pub async fn run(command: arguments::Incidents, settings: &Settings, screen: &Sc
     let store =
         Store::new(&settings.common.postgres, "firewatch").map_err(|error| failed(settings, &error))?;
     let text = match command {
-        arguments::Incidents::List { open, limit, json } => {
-            let incidents = store.reads().incidents(open, limit).await.map_err(|error| failed(settings, &error))?;
+        arguments::Incidents::List { open, before, limit, json } => {
+            let which = if open { store::Incidents::Open } else { store::Incidents::All };
+            let incidents = store.reads().incidents(which, before, limit).await.map_err(|error| failed(settings, &error))?;
             if json { terminal::json(&incidents, true)? } else { list::render(&cleaned(&incidents)?, screen) }
         }
         arguments::Incidents::Show { which, json } => {
@@ -121,7 +122,7 @@ pub(crate) fn failed(settings: &Settings, error: &store::Error) -> Failure {
 
     match error {
         store::Error::Pool(_) => {
-            let address = shared::address::mask(&settings.common.postgres.url);
+            let address = shared::text::redact::mask(&settings.common.postgres.url);
             settings.unreachable("PostgreSQL", &address, "FIREWATCH_POSTGRES__URL", &innermost(error))
         }
         store::Error::Query(query) if query.code().is_some_and(|code| code.code() == UNDEFINED_TABLE) => {

@@ -16,7 +16,7 @@ use remediation::Remediation;
 use shared::agent::Agent;
 use shared::service::{self, Config, Section};
 use shared::stage::Stage;
-use shared::stage::replay::{self, Report};
+use shared::replay::{self, Report};
 use shared::store::Store;
 use tokio_util::sync::CancellationToken;
 

@@ -13,7 +13,7 @@ use shared::events::incident::{Challenger, Incident, State};
 use shared::events::{Anomaly, Deployment, Refusal, Topic};
 use shared::ids::IncidentId;
 use shared::stage::{Audit, Context, Effects, Error, Guard, IncidentChange, Key, Stage, Timer, TimerPayload};
-use shared::store::lifecycle::{Assessment, Change};
+use shared::lifecycle::{Assessment, Change};
 use shared::store::{Neighbourhood, Write};
 
 use crate::assessment::assess;

@@ -10,7 +10,7 @@ use shared::events::{Refusal, Topic, decode};
 use shared::ids::EventId;
 use shared::knowledge::retrieval::Retrieval;
 use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage};
-use shared::store::lifecycle::Change;
+use shared::lifecycle::Change;
 use shared::store::{ArtifactKind, Write};
 
 use crate::documents::{self, Documents};

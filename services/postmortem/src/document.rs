@@ -10,9 +10,9 @@ use shared::events::postmortem::{ActionItem, Postmortem};
 use shared::events::rca::{Candidate, Claim, Evidence, Method, RootCause, Source, Verdict};
 use shared::events::remediation::{Priority, Step};
 use shared::agent::Agent;
-use shared::figures::{between, clock, percent};
+use shared::text::format::{between, clock, percent};
 use shared::ids::{PostmortemId, derive};
-use shared::plain::{SENTENCE, one_line};
+use shared::text::sanitize::{SENTENCE, one_line};
 use shared::store::TimelineEntry;
 
 use crate::markup::{count, items, listed, name, quote, row, text};

@@ -4,8 +4,8 @@
 use shared::audit::AuditAction;
 use shared::events::rca::Verdict;
 use shared::events::{Category, Plan};
-use shared::figures::{between, duration, percent};
-use shared::plain::{NAME, SENTENCE};
+use shared::text::format::{between, duration, percent};
+use shared::text::sanitize::{NAME, SENTENCE};
 use shared::store::NotificationState;
 
 use crate::markup::{count, listed, name, text};

@@ -10,7 +10,7 @@ use shared::events::incident::State;
 use shared::events::{Incident, Plan, Postmortem, Refusal, RootCause, Topic, decode};
 use shared::ids::{EventId, IncidentId};
 use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage, Timer, TimerPayload};
-use shared::store::lifecycle::Change;
+use shared::lifecycle::Change;
 use shared::store::{ArtifactKind, Write};
 
 use crate::document;

@@ -7,8 +7,8 @@ use shared::audit::AuditAction;
 use shared::events::incident::Signal;
 use shared::events::postmortem::Moment;
 use shared::agent::Agent;
-use shared::figures::{band, between, figure, side};
-use shared::plain::{NAME, one_line};
+use shared::text::format::{band, between, figure, side};
+use shared::text::sanitize::{NAME, one_line};
 
 use crate::record::Record;
 

@@ -5,10 +5,10 @@ use shared::audit::AuditAction;
 use shared::events::rca::Verdict;
 use shared::events::remediation::{Action, Escalation, Plan, Priority, Step};
 use shared::events::{Category, Incident, RootCause};
-use shared::figures::{between, percent};
+use shared::text::format::{between, percent};
 use shared::ids::{PlanId, derive};
-use shared::knowledge::runbook::{PLACEHOLDER, is_fillable};
-use shared::plain::{NAME, SENTENCE, one_line};
+use shared::runbook::{PLACEHOLDER, is_fillable};
+use shared::text::sanitize::{NAME, SENTENCE, one_line};
 use shared::stage::Audit;
 
 use crate::case::Case;

@@ -17,14 +17,14 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::Agent;
 use super::consumer::{Assignment, Batch};
 use super::pace::Pace;
-use super::reader::{From, Reader};
+use super::inspect::reader::{From, Reader};
 use super::tick::{self, Ticker};
 use super::tracker::Ticket;
 use super::{Batches, Error, Message, Options, Producer, dead_letter};
 use crate::error::panic_message;
 use crate::events::envelope::expect_type;
 use crate::events::{Outgoing, Topic};
-use crate::gap::Gap;
+use crate::failpoint::Failpoint;
 
 /// Batches a partition's task may have waiting.
 const QUEUE: usize = 4;
@@ -178,7 +178,7 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
         let restoring = Arc::clone(&self);
         let restored = tokio::task::spawn_blocking(move || restoring.restore(partition)).await;
         let mut task = restored.map_err(|error| Error::Other(error.to_string()))??;
-        Gap::Restored.reach();
+        Failpoint::Restored.hit();
         let mut journal = Journal { done: Vec::new(), pending: Vec::new() };
         let due = tokio::time::sleep(self.settings.snapshot_every);
         tokio::pin!(due);
@@ -250,7 +250,7 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
     /// many bytes it has.
     async fn settle(&self, journal: &mut Journal, partition: i32, task: &mut T) -> Result<usize, Error> {
         journal.acknowledged().await?;
-        Gap::Emitted.reach();
+        Failpoint::Emitted.hit();
         // a partition that was lost, not given back, has another owner: its state is no longer ours to write
         journal.done.retain(Ticket::is_ours);
         if journal.done.is_empty() {
@@ -263,12 +263,12 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
             let (state, headers) = (self.settings.state, Vec::new());
             writes
                 .push(self.producer.enqueue_at(state, Some(partition), key, &headers, &part.payload).await?);
-            Gap::HalfSaved.reach();
+            Failpoint::HalfSaved.hit();
         }
         for write in writes {
             write.acknowledged().await?;
         }
-        Gap::Saved.reach();
+        Failpoint::Saved.hit();
         task.saved();
         for ticket in journal.done.drain(..) {
             ticket.finish();
@@ -327,20 +327,5 @@ impl Journal {
             pending.acknowledged().await?;
         }
         Ok(())
-    }
-}
-
-/// Keeps `/readyz` honest until `shutdown`.
-#[cfg(feature = "service")]
-pub async fn watch(producer: Producer, readiness: crate::service::Readiness, shutdown: CancellationToken) {
-    loop {
-        match producer.answers(Duration::from_secs(5)).await {
-            Ok(()) => readiness.up("kafka"),
-            Err(error) => readiness.down("kafka", &error.to_string()),
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(Duration::from_secs(2)) => {}
-        }
     }
 }

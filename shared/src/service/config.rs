@@ -14,7 +14,8 @@ use super::files;
 use crate::knowledge;
 #[cfg(feature = "store")]
 use crate::store;
-use crate::{address, bus};
+use crate::bus;
+use crate::text::redact;
 
 /// Command line of an agent.
 #[derive(Debug, Clone, Default, Parser)]
@@ -295,7 +296,7 @@ fn mask(value: &mut serde_json::Value, name: &str) {
             if names.iter().any(|word| name.contains(word)) && !text.is_empty() {
                 "***".clone_into(text);
             } else {
-                *text = address::mask(text);
+                *text = redact::mask(text);
             }
         }
         _ => {}

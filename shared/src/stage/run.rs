@@ -13,7 +13,7 @@ use crate::bus::{Consumer, Producer, Record, dead_letter};
 use crate::clock::Clock;
 use crate::events::Refusal;
 use crate::events::envelope::{expect_type, header, own_id};
-use crate::gap::Gap;
+use crate::failpoint::Failpoint;
 use crate::ids::EventId;
 use crate::service::{Common, Deps, Readiness, wait_for};
 use crate::store::apply::{Applied, Cause};
@@ -185,7 +185,7 @@ impl<S: Stage> Runtime<S> {
         let event_id = own_id(&record.headers)
             .unwrap_or_else(|| EventId::of_record(record.topic.name(), record.partition, record.offset));
         let context = self.context(event_id, header(&record.headers, "traceparent"));
-        Gap::Read.reach();
+        Failpoint::Read.hit();
         let limits = self.base.limits;
         let (mut attempts, mut overdue, mut tries) = (0, 0, 0);
         loop {
@@ -245,7 +245,7 @@ impl<S: Stage> Runtime<S> {
         }
         for lost in 0..MAX_CONFLICTS {
             let effects = self.base.limits.bounded(self.stage.handle(input, context)).await?;
-            Gap::Decided.reach();
+            Failpoint::Decided.hit();
             if effects.is_empty() {
                 return Ok(Applied::Committed);
             }
@@ -263,7 +263,7 @@ impl<S: Stage> Runtime<S> {
     }
 
     async fn timer(self: Arc<Self>, timer: Timer) -> Result<(), Error> {
-        Gap::Claimed.reach();
+        Failpoint::Claimed.hit();
         let context = self.context(timer.id, None);
         let limits = self.base.limits;
         let mut lost = 0;
@@ -445,7 +445,7 @@ impl<S: Stage> Runtime<S> {
         while record.ticket.is_current() {
             match dead_letter::send(&self.base.producer, S::AGENT, &record, reason, attempts).await {
                 Ok(()) => {
-                    Gap::Buried.reach();
+                    Failpoint::Buried.hit();
                     record.ticket.finish();
                     return;
                 }

@@ -8,7 +8,7 @@ use super::{Error, Store, Write, context, lifecycle, prepared, row};
 use crate::effects::{Audit, Effects, IncidentChange, Timer};
 use crate::events::envelope::Headers;
 use crate::events::{Incident, Outgoing};
-use crate::gap::Gap;
+use crate::failpoint::Failpoint;
 use crate::ids::{EventId, IncidentId};
 
 /// What became of an event's effects.
@@ -100,9 +100,9 @@ impl Store {
         for timer in &effects.timers {
             set_timer(&tx, stage, timer).await?;
         }
-        Gap::Written.reach();
+        Failpoint::Written.hit();
         tx.commit().await?;
-        Gap::Committed.reach();
+        Failpoint::Committed.hit();
         Ok(Applied::Committed)
     }
 

@@ -10,7 +10,7 @@ use super::{Error, Store, row};
 use crate::bus::{self, Producer};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
-use crate::gap::Gap;
+use crate::failpoint::Failpoint;
 
 /// Rows that are published in one turn.
 const BATCH: i64 = 500;
@@ -116,13 +116,13 @@ impl Store {
             let Waiting { topic, key, headers, payload, .. } = outgoing;
             sends.push(producer.enqueue(topic, Some(key), &headers, payload).await?);
         }
-        Gap::Enqueued.reach();
+        Failpoint::Enqueued.hit();
         for send in sends {
             send.acknowledged().await?;
         }
-        Gap::Acknowledged.reach();
+        Failpoint::Acknowledged.hit();
         tx.execute("update outbox set published_at = now() where id = any ($1)", &[&ids]).await?;
-        Gap::Marked.reach();
+        Failpoint::Marked.hit();
         tx.commit().await?;
         turn.published = ids.len();
         Ok(turn)

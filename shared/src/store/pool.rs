@@ -8,7 +8,7 @@ use tokio_postgres::config::{Host, SslMode};
 
 use super::protection::{self, Mode, Protection, Tls};
 use super::{Error, describe};
-use crate::address::{self, is_loopback};
+use crate::text::redact::{self, is_loopback};
 use crate::secret::Secret;
 
 /// How to reach PostgreSQL.
@@ -49,7 +49,7 @@ impl Default for Options {
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options")
-            .field("url", &address::mask(&self.url))
+            .field("url", &redact::mask(&self.url))
             .field("schema", &self.schema)
             .finish_non_exhaustive()
     }

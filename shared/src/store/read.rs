@@ -63,6 +63,15 @@ pub struct Neighbourhood {
     pub past: Vec<Incident>,
 }
 
+/// Which incidents are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Incidents {
+    /// All.
+    All,
+    /// Those that are neither resolved nor closed.
+    Open,
+}
+
 /// One line of an incident's timeline.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TimelineEntry {
@@ -139,17 +148,19 @@ impl Reads {
         with_context(&**client, row).await
     }
 
-    /// Returns incidents, newest first; their signals without samples, siblings and logs.
-    pub async fn incidents(&self, open_only: bool, limit: i64) -> Result<Vec<Incident>, Error> {
-        let rows = self
-            .client()
-            .await?
-            .query(
-                "select incident_id, body from incidents where not $1 or state not in ('resolved', 'closed') \
-                 order by number desc limit $2",
-                &[&open_only, &limit],
-            )
-            .await?;
+    /// Returns incidents by descending number, at most `limit`; with `before`, those with a smaller number, so that the last
+    /// number of one page begins the next. Their signals are without samples, siblings and logs.
+    pub async fn incidents(
+        &self,
+        which: Incidents,
+        before: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<Incident>, Error> {
+        let statement = "select incident_id, body from incidents \
+             where (not $1 or state not in ('resolved', 'closed')) and number < coalesce($2, number + 1) \
+             order by number desc limit $3";
+        let open_only = which == Incidents::Open;
+        let rows = self.client().await?.query(statement, &[&open_only, &before, &limit]).await?;
         Ok(row::readable(&rows, incident))
     }
 

@@ -7,7 +7,7 @@ use shared::events::{Incident, Kind, Severity, Topic, decode};
 use shared::ids::{AnomalyId, EventId, IncidentId, derive};
 use shared::stage::{Effects, IncidentChange};
 use shared::store::apply::Cause;
-use shared::store::lifecycle::{Assessment, Change};
+use shared::lifecycle::{Assessment, Change};
 use shared::store::{Store, Write};
 use shared::testing;
 

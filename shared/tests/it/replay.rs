@@ -14,7 +14,7 @@ use shared::events::remediation::ActionResult;
 use shared::events::{Refusal, Topic, decode};
 use shared::ids::{EventId, IncidentId, PlanId, derive};
 use shared::service::{Deps, Readiness};
-use shared::stage::replay::{self, PREFIX, Report, Request, Verdict};
+use shared::replay::{self, PREFIX, Report, Request, Verdict};
 use shared::stage::run::{self, Base};
 use shared::stage::{Audit, Context, Effects, Error, Key, Stage, Timer};
 use shared::store::apply::Cause;

@@ -10,7 +10,7 @@ use shared::events::remediation::ActionResult;
 use shared::ids::{EventId, IncidentId, PlanId, derive};
 use shared::stage::{Effects, IncidentChange, Outgoing};
 use shared::store::apply::Cause;
-use shared::store::lifecycle::Change;
+use shared::lifecycle::Change;
 use shared::testing;
 use stack::testing::bench::{Bench, until};
 

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use shared::bus::reader::{From, Line, Reader};
 use shared::bus::{self};
 use shared::events::{Anomaly, Fault, Incident, Topic, decode};
+use shared::store::Incidents;
 use shared::testing;
 use stack::Stack;
 use stack::mailbox::Mail;
@@ -208,7 +209,7 @@ impl Evidence {
                 inbox: row.try_get(6)?,
             }))
             .collect::<Result<_>>()?;
-        self.incidents = store.reads().incidents(false, 1_000).await?;
+        self.incidents = store.reads().incidents(Incidents::All, None, 1_000).await?;
         let members = "select anomaly_id::text, incident_id::text, environment from signals";
         self.members = client
             .query(members, &[])

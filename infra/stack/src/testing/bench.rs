@@ -13,7 +13,7 @@ use shared::ids::{EventId, IncidentId, derive};
 use shared::service::Common;
 use shared::stage::{Effects, IncidentChange};
 use shared::store::apply::Cause;
-use shared::store::lifecycle::{Assessment, Change};
+use shared::lifecycle::{Assessment, Change};
 use shared::store::{self, Store};
 
 use super::Database;

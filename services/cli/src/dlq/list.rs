@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use shared::agent::Agent;
 use shared::bus::dead_letter::{Address, Decision, Letter};
-use shared::figures::count;
+use shared::text::format::count;
 
 use super::document::Entry;
 use super::{WINDOW, state};

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use shared::agent::Agent;
-use shared::stage::replay::Request;
+use shared::replay::Request;
 
 use crate::arguments::moment::Moment;
 use crate::failure::Failure;

@@ -8,7 +8,7 @@ use shared::bus::{self, lag};
 use shared::events::schema::type_of;
 use shared::agent::Agent;
 use shared::events::topic::Topic;
-use shared::figures::count;
+use shared::text::format::count;
 
 use super::key_of;
 use crate::terminal::{Screen, Tone, cell, finished};

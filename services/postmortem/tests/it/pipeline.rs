@@ -9,7 +9,7 @@ use shared::events::{Incident, Postmortem, Topic};
 use shared::ids::{EventId, IncidentId};
 use shared::service::{Config, Deps, Readiness};
 use shared::stage::Effects;
-use shared::store::lifecycle::Change;
+use shared::lifecycle::Change;
 use shared::store::{ArtifactKind, Write};
 use stack::testing::bench::{Bench, until};
 use tokio::sync::Mutex;

@@ -11,7 +11,7 @@ use shared::knowledge::Index as _;
 use shared::knowledge::postgres::PostgresIndex;
 use shared::service::config::Nothing;
 use shared::service::{Config, Deps, Readiness};
-use shared::store::lifecycle::Change;
+use shared::lifecycle::Change;
 use shared::store::{ArtifactKind, Store};
 use stack::testing::bench::{Bench, until};
 use tokio_util::sync::CancellationToken;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::log::{place, refused_body, refused_id};
 use super::scratch::Scratch;
-use super::world::World;
+use super::initial_state::InitialState;
 use super::{Error, Progress, Rank, Watch};
 use crate::clock::Clock;
 use crate::error;
@@ -29,9 +29,9 @@ const PAGE: i64 = 50;
 const TRIES: u32 = 3;
 
 /// A clock that is set from outside, to the microsecond as PostgreSQL keeps it.
-struct Hand(AtomicI64);
+struct SteppedClock(AtomicI64);
 
-impl Clock for Hand {
+impl Clock for SteppedClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_microsecond(self.0.load(Ordering::SeqCst)).unwrap_or(Timestamp::MIN)
     }
@@ -83,9 +83,9 @@ pub(super) async fn last_moment(scratch: &Scratch) -> Result<Option<Timestamp>, 
 pub(super) struct Run<'r, S> {
     stage: &'r S,
     scratch: &'r Scratch,
-    world: &'r World<'r>,
+    world: &'r InitialState<'r>,
     watch: &'r Watch<'r>,
-    clock: Arc<Hand>,
+    clock: Arc<SteppedClock>,
     limits: Limits,
     /// How late each attempt of a timer was in production.
     lateness: HashMap<(EventId, u32), SignedDuration>,
@@ -101,7 +101,7 @@ impl<'r, S: Stage> Run<'r, S> {
     pub(super) fn new(
         stage: &'r S,
         scratch: &'r Scratch,
-        world: &'r World<'r>,
+        world: &'r InitialState<'r>,
         watch: &'r Watch<'r>,
     ) -> Self {
         Self {
@@ -109,7 +109,7 @@ impl<'r, S: Stage> Run<'r, S> {
             scratch,
             world,
             watch,
-            clock: Arc::new(Hand(AtomicI64::new(0))),
+            clock: Arc::new(SteppedClock(AtomicI64::new(0))),
             limits: Limits::default(),
             lateness: HashMap::new(),
             timers_moved: true,

@@ -21,13 +21,13 @@ use crate::store::{self, ArtifactKind, Write, lifecycle, row};
 const OTHERS: &str = "replay";
 
 /// Furnishes a scratch schema.
-pub(super) struct World<'s> {
+pub(super) struct InitialState<'s> {
     scratch: &'s Scratch,
     stage: Agent,
     start: Timestamp,
 }
 
-impl<'s> World<'s> {
+impl<'s> InitialState<'s> {
     /// The world of `stage` from `start` on.
     pub(super) fn new(scratch: &'s Scratch, stage: Agent, start: Timestamp) -> Self {
         Self { scratch, stage, start }
