@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics;
 use crate::bus::Producer;
 pub use crate::secret::Secret;
 pub use config::{Cli, Common, Config, Section};
@@ -79,9 +80,12 @@ where
     let outcome = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         let process = process_name(name);
-        let metrics = telemetry::metrics(name)?;
+        metrics::init(name);
+        metrics::runtime::register();
+        let commit = option_env!("FIREWATCH_COMMIT").unwrap_or("unknown");
+        metrics::runtime::BUILD_INFO.set([env!("CARGO_PKG_VERSION"), commit], 1.0);
         let readiness = Readiness::default();
-        let probes = Probes::bind(&config.common.http.listen, readiness.clone(), metrics)
+        let probes = Probes::bind(&config.common.http.listen, readiness.clone(), metrics::render)
             .await
             .with_context(|| format!("listening on {}", config.common.http.listen))?;
         tracing::info!(process, address = %probes.address(), version = env!("CARGO_PKG_VERSION"), "started");

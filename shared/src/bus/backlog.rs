@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::metrics::runtime;
 use super::tracker::{Place, Standing, Tracker};
 use crate::events::Topic;
 
@@ -109,8 +110,7 @@ impl Backlog {
 
     fn set(&self, safe: &Offsets) {
         for (topic, records) in behind(&self.topics, &self.begins, safe, &self.ends) {
-            metrics::gauge!("firewatch_consumer_lag", "stage" => self.group.clone(), "topic" => topic.name())
-                .set(records as f64);
+            runtime::CONSUMER_LAG.set([&self.group, topic.name()], records as f64);
         }
     }
 }

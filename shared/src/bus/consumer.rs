@@ -15,6 +15,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
+use crate::metrics::runtime;
 use super::backlog::Backlog;
 use super::tracker::{Ticket, Tracker};
 use super::{Error, Options, link};
@@ -171,8 +172,7 @@ impl Shared {
             );
         }
         Failpoint::Drained.hit();
-        metrics::counter!("firewatch_bus_drains_total", "in_time" => if in_time { "true" } else { "false" })
-            .increment(1);
+        runtime::DRAINS.add_one([if in_time { "true" } else { "false" }]);
         store_progress(consumer, &self.tracker);
         match consumer.commit_consumer_state(CommitMode::Sync) {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}

@@ -8,6 +8,7 @@ pub mod letter;
 pub mod letters;
 pub mod mark;
 
+use crate::metrics::runtime;
 use crate::agent::Agent;
 use super::{Error, Message, Pending, Producer};
 use crate::events::Topic;
@@ -123,7 +124,7 @@ pub async fn enqueue(
 
 /// Tells of a letter.
 pub(super) fn count(stage: Agent, record: &Message, attempts: u32) {
-    metrics::counter!("firewatch_dead_letters_total", "stage" => stage.name()).increment(1);
+    runtime::DEAD_LETTERS.add_one([stage.name()]);
     tracing::warn!(
         topic = record.topic.name(),
         partition = record.partition,

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::runtime;
 use crate::agent::Agent;
 use super::consumer::{Assignment, Batch};
 use super::pace::Pace;
@@ -274,8 +275,8 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
             ticket.finish();
         }
         let stage = self.settings.stage;
-        metrics::counter!("firewatch_snapshots_total", "stage" => stage.name()).increment(1);
-        metrics::counter!("firewatch_snapshot_bytes_total", "stage" => stage.name()).increment(bytes as u64);
+        runtime::SNAPSHOTS.add_one([stage.name()]);
+        runtime::SNAPSHOT_BYTES.add([stage.name()], bytes as u64);
         Ok(bytes)
     }
 

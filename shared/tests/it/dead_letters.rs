@@ -17,7 +17,7 @@ use shared::events::remediation::ActionResult;
 use shared::events::{Deployment, Refusal, Topic, decode};
 use shared::ids::{EventId, IncidentId, PlanId, derive};
 use shared::service::{Deps, Readiness};
-use shared::stage::run::{Base, run};
+use shared::stage::run::{StageDeps, run};
 use shared::stage::{Audit, Context, Effects, Error, Key, Stage};
 use stack::testing::bench::{Bench, until};
 use tokio::task::JoinHandle;
@@ -112,7 +112,7 @@ impl Place {
         let (ledger, shutdown) = (Arc::<Ledger>::default(), CancellationToken::new());
         let deps = Deps { process: seed.to_owned(), readiness: Readiness::default() };
         let base =
-            Base::connect(&bench.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
+            StageDeps::connect(&bench.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
         let stage = Fixable { place: incident, ledger: Arc::clone(&ledger) };
         let running = tokio::spawn(run(stage, base));
         Self { bench, incident, ledger, shutdown, running }

@@ -16,7 +16,7 @@ use shared::store::{ArtifactKind, Store};
 use stack::testing::bench::{Bench, until};
 use tokio_util::sync::CancellationToken;
 
-use crate::case::{CONTENT, Shelf, candidate, incident, ranking};
+use crate::context::{CONTENT, Shelf, candidate, incident, ranking};
 
 async fn shelve(store: &Store) {
     let index = PostgresIndex::new(store.clone());

@@ -16,7 +16,7 @@ use shared::events::fault::{Fault, Phase, Scenario};
 use shared::events::{Outgoing, Refusal, Topic, decode};
 use shared::ids::{EventId, IncidentId, derive};
 use shared::service::{Deps, Readiness};
-use shared::stage::run::{Base, run};
+use shared::stage::run::{StageDeps, run};
 use shared::stage::{Audit, Context, Effects, Error, Key, Limits, Stage, Timer};
 use stack::testing::bench::{Bench, until};
 use tokio::sync::watch;
@@ -214,7 +214,7 @@ impl Place {
     ) -> (CancellationToken, JoinHandle<anyhow::Result<()>>) {
         let shutdown = CancellationToken::new();
         let deps = Deps { process: "one".to_owned(), readiness: Readiness::default() };
-        let connected = Base::connect(&self.bench.common, &deps, Arc::new(SystemClock), &shutdown).await;
+        let connected = StageDeps::connect(&self.bench.common, &deps, Arc::new(SystemClock), &shutdown).await;
         let mut base = connected.unwrap().unwrap();
         base.limits = LIMITS;
         base.producer = producer.unwrap_or(base.producer);
