@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics;
 use crate::bus::Producer;
 pub use crate::secret::Secret;
-pub use config::{Cli, Common, Config, Section};
+pub use config::{Cli, Common, Config, StageOptions};
 pub use probes::{Probes, Readiness};
 
 /// Longest wait for a broker's answer.
@@ -35,7 +35,7 @@ pub struct Deps {
 /// Reads the command line and [starts](start) the service.
 pub fn main<S, F, Fut>(name: &'static str, run: F) -> ExitCode
 where
-    S: Section,
+    S: StageOptions,
     F: FnOnce(Config<S>, Deps, CancellationToken) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
@@ -47,7 +47,7 @@ where
 /// Exits with 0 after an orderly end, 1 after a failure, 2 where the configuration is invalid.
 pub fn start<S, F, Fut>(name: &'static str, cli: &Cli, run: F) -> ExitCode
 where
-    S: Section,
+    S: StageOptions,
     F: FnOnce(Config<S>, Deps, CancellationToken) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {

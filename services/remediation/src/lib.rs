@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use shared::clock::SystemClock;
-use shared::service::config::Nothing;
+use shared::service::config::NoOptions;
 use shared::service::{Config, Deps};
 use shared::stage::run::{self, StageDeps};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub use stage::Remediation;
 
 /// Runs the stage until `shutdown`.
-pub async fn run(config: Config<Nothing>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
+pub async fn run(config: Config<NoOptions>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
     metrics::register();
     match StageDeps::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? {
         Some(base) => {

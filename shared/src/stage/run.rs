@@ -173,7 +173,7 @@ impl<S: Stage> Runtime<S> {
                 Ok(input) => self.work(record, &input).await?,
                 Err(refusal) => {
                     runtime::EVENTS.add_one([S::NAME, refusal.reason()]);
-                    self.bury(record, &refusal.to_string(), 1).await;
+                    self.dead_letter(record, &refusal.to_string(), 1).await;
                 }
             }
         }
@@ -229,7 +229,7 @@ impl<S: Stage> Runtime<S> {
                     }
                 }
                 Class::Retry | Class::Reject => {
-                    self.bury(record, &error.to_string(), attempts).await;
+                    self.dead_letter(record, &error.to_string(), attempts).await;
                     return Ok(());
                 }
             }
@@ -431,7 +431,7 @@ impl<S: Stage> Runtime<S> {
     }
 
     /// Sends a record to the dead-letter topic, however long Kafka takes; gives up only if it is no longer ours.
-    async fn bury(&self, record: Record, reason: &str, attempts: u32) {
+    async fn dead_letter(&self, record: Record, reason: &str, attempts: u32) {
         let mut failures = 0;
         while record.ticket.is_current() {
             match dead_letter::send(&self.base.producer, S::AGENT, &record, reason, attempts).await {

@@ -9,7 +9,7 @@ use shared::events::{Category, Plan, RootCause, Topic};
 use shared::ids::EventId;
 use shared::knowledge::Index as _;
 use shared::knowledge::postgres::PostgresIndex;
-use shared::service::config::Nothing;
+use shared::service::config::NoOptions;
 use shared::service::{Config, Deps, Readiness};
 use shared::lifecycle::Change;
 use shared::store::{ArtifactKind, Store};
