@@ -101,7 +101,7 @@ impl Failpoint {
     fn die(self, delay_ms: Option<&str>) {
         let delay = delay_ms.and_then(|delay| delay.parse().ok()).unwrap_or(0);
         std::thread::sleep(std::time::Duration::from_millis(delay));
-        tracing::warn!(gap = self.name(), "dying here, as asked");
+        tracing::warn!(gap = self.name(), "failpoint hit; process exits");
         std::process::abort()
     }
 }

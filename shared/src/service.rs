@@ -105,7 +105,7 @@ where
             ExitCode::SUCCESS
         }
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "stopped by a failure");
+            tracing::error!(error = format!("{error:#}"), "stopped after a failure");
             ExitCode::FAILURE
         }
     }
@@ -127,8 +127,8 @@ pub async fn cancel_on_signal(shutdown: CancellationToken) {
         return;
     };
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: finishing what is in flight"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: finishing what is in flight"),
+        _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
     }
     shutdown.cancel();
 }

@@ -33,7 +33,7 @@ async fn main() -> ExitCode {
         Err(error) => Err(error.into()),
     };
     if let Err(error) = outcome {
-        tracing::error!(error = format!("{error:#}"), "stopped by a failure");
+        tracing::error!(error = format!("{error:#}"), "stopped after a failure");
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

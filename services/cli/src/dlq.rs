@@ -64,7 +64,7 @@ pub async fn run(command: Dlq, settings: Settings, screen: Screen) -> Result<(),
     };
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|error| Err(CliError::Failed(format!("the command broke off: {error}"))))
+        .unwrap_or_else(|error| Err(CliError::Failed(format!("internal error: {error}"))))
 }
 
 /// Hands out the letters of the stages that a filter lets through; its other conditions are the caller's. Returns how

@@ -38,7 +38,7 @@ pub async fn run(command: arguments::Topics, settings: Settings, screen: Screen)
     };
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|error| Err(CliError::Failed(format!("the command broke off: {error}"))))
+        .unwrap_or_else(|error| Err(CliError::Failed(format!("internal error: {error}"))))
 }
 
 /// Returns the failure for an error of the client.

@@ -55,7 +55,7 @@ pub async fn find(index: &dyn Index, target: &Target<'_>, catalogue: &Catalogue)
         match Runbook::read(&doc_id, &chunks, target.service) {
             Ok(runbook) => return Found::Runbook(Box::new(runbook)),
             Err(error) => {
-                tracing::warn!(%error, "runbook passed over");
+                tracing::warn!(%error, "runbook skipped");
                 metrics::RUNBOOKS_REFUSED.add_one([]);
             }
         }

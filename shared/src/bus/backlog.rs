@@ -61,7 +61,7 @@ impl LagGauge {
         let answer = self.ask(consumer, &standing);
         self.due = Instant::now() + if answer.is_ok() { EVERY } else { UNANSWERED };
         if let Err(error) = answer {
-            tracing::debug!(%error, "the broker does not tell the ends of partitions");
+            tracing::debug!(%error, "end offsets could not be read");
         }
         self.set(&standing.safe);
     }

@@ -168,7 +168,7 @@ impl Shared {
         if !in_time {
             tracing::warn!(
                 in_flight = self.tracker.in_flight(),
-                "drain deadline passed; the rest will be read again"
+                "drain deadline passed; the rest will be redelivered"
             );
         }
         Failpoint::Drained.hit();
@@ -177,11 +177,11 @@ impl Shared {
         match consumer.commit_consumer_state(CommitMode::Sync) {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
             Err(error) => {
-                tracing::info!(%error, "commit on revoke was refused; the records will be read again");
+                tracing::info!(%error, "commit on revoke refused; the records will be redelivered");
             }
         }
         self.tracker.clear();
-        tracing::info!(partitions, "partitions given back");
+        tracing::info!(partitions, "partitions revoked");
     }
 }
 
@@ -193,7 +193,7 @@ fn store_progress(consumer: &BaseConsumer<Context>, tracker: &Tracker) {
     let mut offsets = TopicPartitionList::with_capacity(progress.len());
     for ((topic, partition), offset) in progress {
         if let Err(error) = offsets.add_partition_offset(topic.name(), partition, Offset::Offset(offset)) {
-            tracing::warn!(%error, "offset cannot be stored");
+            tracing::warn!(%error, "offset could not be stored");
         }
     }
     if let Err(error) = consumer.store_offsets(&offsets) {
@@ -304,7 +304,7 @@ impl Batches {
         if let Some(thread) = self.thread.take()
             && !thread.is_finished()
         {
-            tracing::debug!("the kafka client is still closing; it is left behind");
+            tracing::debug!("Kafka client still closing; not waited for");
         }
     }
 }

@@ -121,11 +121,11 @@ pub async fn run<S: Stage>(stage: S, base: StageDeps) -> anyhow::Result<()> {
     background.cancel();
     let end = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(Duration::from_secs(3), end).await.is_err() {
-        tracing::warn!("work in flight was cut off; it will be done again");
+        tracing::warn!("work in flight aborted; it will be redelivered");
     }
     // what the last events have left in the outbox; another replica would find it, but why wait
     if let Err(error) = runtime.base.store.relay(S::NAME, &runtime.base.producer).await {
-        tracing::info!(%error, "the outbox is left to another replica");
+        tracing::info!(%error, "outbox not relayed at shutdown; another replica relays it");
     }
     match failure {
         None => Ok(()),
@@ -212,14 +212,14 @@ impl<S: Stage> Runtime<S> {
             match error.class() {
                 Class::Fatal => return Err(error),
                 Class::Unavailable => {
-                    tracing::warn!(event = %event_id, tries, %error, "dependency unavailable, retrying");
+                    tracing::warn!(event = %event_id, tries, %error, "dependency unavailable; retrying");
                     (attempts, overdue) = (0, 0);
                     if !self.pause(backoff(tries)).await || !record.ticket.is_current() {
                         return Ok(());
                     }
                 }
                 Class::Retry if attempts < limits.attempts && overdue < limits.overdue => {
-                    tracing::warn!(event = %event_id, attempts, %error, "decision failed, retrying");
+                    tracing::warn!(event = %event_id, attempts, %error, "decision failed; retrying");
                     if !self.dependencies_answer().await {
                         // the event is not the cause: it waits, however long that takes
                         (attempts, overdue) = (0, 0);
@@ -302,7 +302,7 @@ impl<S: Stage> Runtime<S> {
         // if this fails too, the lease ends and another replica takes over
         if let Err(error) = self.base.store.return_timer(S::NAME, &timer, due, own, &error.to_string()).await
         {
-            tracing::warn!(%error, "timer could not be put back; its lease will end");
+            tracing::warn!(%error, "timer could not be returned; its lease will expire");
         }
         Ok(())
     }
@@ -320,7 +320,7 @@ impl<S: Stage> Runtime<S> {
         tokio::select! {
             done = work => Some(done),
             () = lost => {
-                tracing::info!(timer = timer.name, key = timer.key, "timer was taken over meanwhile; left to its new owner");
+                tracing::info!(timer = timer.name, key = timer.key, "timer taken over by another replica");
                 None
             }
         }
@@ -338,7 +338,7 @@ impl<S: Stage> Runtime<S> {
                 Vec::new()
             } else {
                 self.base.store.claim_timers(S::NAME, now, room as i64).await.unwrap_or_else(|error| {
-                    tracing::debug!(%error, "timers cannot be claimed");
+                    tracing::debug!(%error, "timers could not be claimed");
                     Vec::new()
                 })
             };
@@ -380,7 +380,7 @@ impl<S: Stage> Runtime<S> {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "outbox relay failed, retrying");
+                    tracing::warn!(%error, "outbox relay failed; retrying");
                     failures += 1;
                     backoff(failures)
                 }
@@ -441,7 +441,7 @@ impl<S: Stage> Runtime<S> {
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the dead-letter topic does not take a record yet");
+                    tracing::warn!(%error, "dead letter could not be written; retrying");
                     failures += 1;
                     if !self.pause(backoff(failures)).await {
                         return;

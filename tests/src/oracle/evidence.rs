@@ -282,7 +282,7 @@ fn logs(folder: &Path) -> Result<Vec<String>> {
         let path = entry?.path();
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let telling = |line: &&str| {
-            ["redelivered event suppressed", "taken over", "state restored", "partitions given back"]
+            ["redelivered event suppressed", "taken over", "state restored", "partitions revoked"]
                 .iter()
                 .any(|what| line.contains(what))
         };

@@ -100,7 +100,7 @@ impl Reader {
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => Err(error.into()),
             // the client connects again by itself; whoever reads has a deadline
             Some(Err(error)) => {
-                tracing::debug!(%error, "reading goes on");
+                tracing::debug!(%error, "transient Kafka error; reading continues");
                 Ok(None)
             }
             Some(Ok(message)) => {
