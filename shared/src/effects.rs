@@ -8,7 +8,8 @@ use crate::audit::AuditAction;
 use crate::error::Error;
 use crate::events::{Outgoing, Topic};
 use crate::ids::{EventId, IncidentId};
-use crate::store::{Write, lifecycle};
+use crate::lifecycle;
+use crate::store::Write;
 
 /// One line of the audit trail.
 #[derive(Debug, Clone, PartialEq)]

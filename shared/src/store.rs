@@ -49,7 +49,7 @@ pub enum Error {
     Document(#[from] serde_json::Error),
     /// The state machine refused.
     #[error(transparent)]
-    Illegal(#[from] lifecycle::IllegalTransition),
+    Illegal(#[from] crate::lifecycle::IllegalTransition),
     /// The decision rests on something that has changed since.
     #[error("{scope} has changed since it was read")]
     Conflict {

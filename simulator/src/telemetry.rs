@@ -58,7 +58,7 @@ impl Telemetry {
     /// Sets the gauges to the samples of a tick.
     pub fn observe(&self, tick: &Tick) {
         for ((family, service), sample) in self.0.vitals.iter().zip(&tick.metrics) {
-            family.with_label_values(&[service, &self.0.environment]).set(sample.value);
+            family.with_label_values(&[*service, self.0.environment.as_str()]).set(sample.value);
         }
         self.0.ticks.inc();
     }

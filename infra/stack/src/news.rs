@@ -9,7 +9,7 @@ use shared::agent::Agent;
 use shared::bus::{self, reader};
 use shared::clock::from_ms;
 use shared::events::{
-    Anomaly, Deployment, Fault, Incident, Plan, Postmortem, Refusal, RootCause, Topic, decode, topic,
+    Anomaly, Deployment, Fault, Incident, Plan, Postmortem, Refusal, RootCause, Topic, decode,
 };
 use tokio::sync::mpsc::{self, Receiver, Sender};
 

@@ -16,7 +16,7 @@ use super::{Error, Progress, Rank, Watch};
 use crate::clock::Clock;
 use crate::error;
 use crate::events::envelope::expect_type;
-use crate::events::{Topic, decode};
+use crate::events::decode;
 use crate::ids::{EventId, IncidentId};
 use crate::stage::{Class, Context, Effects, Limits, Stage, Timer};
 use crate::store::apply::{Applied, Cause};

@@ -15,7 +15,8 @@ use crate::events::{Incident, Postmortem, RootCause};
 use crate::ids::{EventId, IncidentId, derive};
 use crate::stage::{Effects, IncidentChange};
 use crate::store::apply::Cause;
-use crate::store::{self, ArtifactKind, Write, lifecycle, row};
+use crate::lifecycle;
+use crate::store::{self, ArtifactKind, Write, row};
 
 /// Name under which the work of other stages is applied.
 const OTHERS: &str = "replay";

@@ -4,7 +4,8 @@ use deadpool_postgres::Transaction;
 use tokio_postgres::types::Json;
 
 use super::timers::attempt_id;
-use super::{Error, Store, Write, context, lifecycle, prepared, row};
+use super::{Error, Store, Write, context, prepared, row};
+use crate::lifecycle;
 use crate::effects::{Audit, Effects, IncidentChange, Timer};
 use crate::events::envelope::Headers;
 use crate::events::{Incident, Outgoing};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
-use super::lifecycle::MAX_FULL_SIGNALS;
+use crate::lifecycle::MAX_FULL_SIGNALS;
 use super::{Error, row};
 use crate::events::Incident;
 use crate::events::anomaly::Context;

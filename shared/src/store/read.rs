@@ -277,7 +277,7 @@ fn graph_of(catalogue: &Catalogue, edges: &[Row]) -> Graph {
         Ok((row::value::<String>(found, "edges", 0)?, row::value::<String>(found, "edges", 1)?))
     };
     for (caller, callee) in row::readable(edges, edge) {
-        graph.add_edge(&caller, &callee);
+        graph.add_edge(caller, callee);
     }
     graph
 }

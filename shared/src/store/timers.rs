@@ -15,7 +15,7 @@ use crate::ids::{EventId, derive};
 const TABLE: &str = "timers";
 
 /// How long a claimed timer is safe from other replicas after it was claimed or renewed.
-pub const LEASE: Duration = Duration::from_secs(10);
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
 /// Time between two renewals.
 pub(crate) const RENEWAL: Duration = Duration::from_secs(3);
 

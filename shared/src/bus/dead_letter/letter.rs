@@ -123,7 +123,7 @@ pub enum NotRedrivable {
 
 impl DeadLetter {
     /// Reads a record of the dead-letter topic of `stage`; none if it is a mark. Nothing is known of decisions yet.
-    pub fn of(stage: &'static str, line: Line) -> Option<Self> {
+    pub fn of(stage: Agent, line: Line) -> Option<Self> {
         (!is_mark(&line.headers)).then(|| Self {
             address: Address { stage, partition: line.partition, offset: line.offset },
             at: line.timestamp_ms.map(from_ms),

@@ -29,7 +29,7 @@ pub enum Error {
     Kafka(#[from] KafkaError),
     /// The brokers refuse us, or we them: a login, a certificate.
     #[error(transparent)]
-    Bus(#[from] super::Error),
+    Bus(#[from] crate::bus::Error),
     /// The client library gives tokens to other clients only.
     #[error(
         "topics cannot be created with the login OAUTHBEARER; create them by the cluster's own tools: {0}"
