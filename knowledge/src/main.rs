@@ -78,7 +78,7 @@ async fn run(arguments: &Arguments, config: &Config<Nothing>, content: &Content)
     let store = Store::new(&config.common.postgres, "seeder")?;
     let wait = Duration::from_secs(arguments.wait);
     answers("postgresql", wait, || store.ping()).await?;
-    store.migrate().await.context("migrating")?;
+    catalogue::prepare(&store).await.context("migrating")?;
     let index = config.common.knowledge.open_index(store.clone())?;
     answers("knowledge index", wait, async || match index.hashes().await {
         Err(down @ Error::Unavailable(_)) => Err(down),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use shared::events::Category;
-use shared::knowledge::runbook::{ACTIONS, ESCALATION, escalation, steps};
+use shared::runbook::{ACTIONS, ESCALATION, escalation, steps};
 use shared::knowledge::{Chunk, DocumentKind, YES, facet};
 
 use crate::problem::Report;

@@ -1,21 +1,17 @@
 //! Kafka: an idempotent producer, an ordered consumer with drain, dead letters and topic administration.
 
-pub mod admin;
 mod backlog;
 pub mod consumer;
 pub mod dead_letter;
 mod diagnosis;
-pub mod lag;
+mod inspect;
 pub mod link;
-mod observer;
 mod pace;
 pub mod partitioned;
 pub mod producer;
-pub mod reader;
 pub mod security;
 pub mod tick;
 pub mod tracker;
-pub mod window;
 
 use std::collections::BTreeMap;
 
@@ -23,7 +19,8 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 
-use crate::address::is_loopback;
+use crate::text::redact::is_loopback;
+pub use inspect::{admin, lag, reader, window};
 pub use consumer::{Batches, Consumer, Message, Record};
 pub use link::Link;
 pub use producer::{Pending, Producer};

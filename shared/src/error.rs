@@ -5,6 +5,8 @@ use std::fmt;
 /// What happens to the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
+    /// A dependency is down or cannot do its work: try again, with backoff, however long that takes.
+    Unavailable,
     /// Try again, with backoff, until the bound; then as [`Class::Reject`].
     Retry,
     /// To the dead-letter topic, with the reason.
@@ -17,39 +19,45 @@ pub enum Class {
 #[derive(Debug)]
 pub struct Error {
     class: Class,
-    unavailable: bool,
     source: anyhow::Error,
 }
 
 impl Error {
-    /// A condition that may pass: a dependency is down or slow.
-    pub fn retry(source: impl Into<anyhow::Error>) -> Self {
-        Self { class: Class::Retry, unavailable: false, source: source.into() }
+    /// A dependency is down or cannot do its work; the event is not the cause.
+    pub fn unavailable(source: impl Into<anyhow::Error>) -> Self {
+        Self { class: Class::Unavailable, source: source.into() }
     }
 
-    /// A dependency is down or cannot do its work: nothing that the event is to blame for, however often it is tried.
-    pub fn unavailable(source: impl Into<anyhow::Error>) -> Self {
-        Self { class: Class::Retry, unavailable: true, source: source.into() }
+    /// A condition that may pass, e.g. a conflict with another replica.
+    pub fn retry(source: impl Into<anyhow::Error>) -> Self {
+        Self { class: Class::Retry, source: source.into() }
     }
 
     /// The event itself cannot be handled, now or later.
     pub fn reject(source: impl Into<anyhow::Error>) -> Self {
-        Self { class: Class::Reject, unavailable: false, source: source.into() }
+        Self { class: Class::Reject, source: source.into() }
     }
 
     /// The process cannot go on.
     pub fn fatal(source: impl Into<anyhow::Error>) -> Self {
-        Self { class: Class::Fatal, unavailable: false, source: source.into() }
-    }
-
-    /// Tells whether a dependency is to blame.
-    pub fn is_unavailable(&self) -> bool {
-        self.unavailable
+        Self { class: Class::Fatal, source: source.into() }
     }
 
     /// Returns what happens to the event.
     pub fn class(&self) -> Class {
         self.class
+    }
+}
+
+impl Class {
+    /// Returns the name that metrics and logs use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Retry => "retry",
+            Self::Reject => "reject",
+            Self::Fatal => "fatal",
+        }
     }
 }
 

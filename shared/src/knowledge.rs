@@ -16,7 +16,6 @@ pub mod postgres;
 #[cfg(feature = "qdrant")]
 pub mod qdrant;
 pub mod retrieval;
-pub mod runbook;
 
 use std::collections::BTreeMap;
 
@@ -146,7 +145,8 @@ pub enum Error {
 impl From<Error> for crate::error::Error {
     fn from(error: Error) -> Self {
         match error {
-            Error::Unavailable(_) | Error::Embedding(_) => Self::retry(error),
+            Error::Unavailable(_) => Self::unavailable(error),
+            Error::Embedding(_) => Self::retry(error),
             Error::Inconsistent(_) => Self::fatal(error),
         }
     }

@@ -1,29 +1,35 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Rooms
+//!
+//! `domain, events, text < bus, store < service < stage < replay`, and `knowledge` above `store`. A room uses only rooms to its
+//! left. [`effects`] lies between `domain` and `store`: stages return them, the store applies them.
 
 pub mod clock;
+mod domain;
+pub mod error;
 pub mod events;
-pub mod ids;
-pub mod llm;
+pub mod failpoint;
+pub mod secret;
+pub mod text;
 
 #[cfg(feature = "bus")]
 pub mod bus;
+#[cfg(feature = "store")]
+pub mod effects;
 #[cfg(feature = "knowledge")]
 pub mod knowledge;
+#[cfg(feature = "replay")]
+pub mod replay;
 #[cfg(feature = "service")]
 pub mod service;
 #[cfg(feature = "stage")]
 pub mod stage;
 #[cfg(feature = "store")]
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "tls")]
 pub mod tls;
 
-pub mod address;
-pub mod catalogue;
-pub mod error;
-pub mod figures;
-pub mod finding;
-pub mod gap;
-pub mod graph;
-pub mod plain;
-pub mod secret;
+pub use domain::{agent, audit, catalogue, finding, graph, ids, lifecycle, runbook};

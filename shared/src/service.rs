@@ -12,9 +12,15 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
+use crate::bus::Producer;
 pub use crate::secret::Secret;
 pub use config::{Cli, Common, Config, Section};
 pub use probes::{Probes, Readiness};
+
+/// Longest wait for a broker's answer.
+const ANSWER: Duration = Duration::from_secs(5);
+/// Time between two questions.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What `run` of a service is handed besides its configuration.
 #[derive(Clone)]
@@ -58,7 +64,7 @@ where
     telemetry::init(&config.common.log);
     config.warn();
     #[cfg(feature = "failpoints")]
-    crate::gap::arm();
+    crate::failpoint::arm();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.common.worker_threads.max(1))
         .enable_all()
@@ -113,7 +119,7 @@ pub async fn cancel_on_signal(shutdown: CancellationToken) {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
-        tracing::error!("signals cannot be caught; stop me with kill -9");
+        tracing::error!("signal handlers could not be installed; stop the process with SIGKILL");
         return;
     };
     tokio::select! {
@@ -121,6 +127,20 @@ pub async fn cancel_on_signal(shutdown: CancellationToken) {
         _ = interrupt.recv() => tracing::info!("SIGINT: finishing what is in flight"),
     }
     shutdown.cancel();
+}
+
+/// Reports whether Kafka answers to `/readyz`, until `shutdown`.
+pub async fn watch_bus(producer: Producer, readiness: Readiness, shutdown: CancellationToken) {
+    loop {
+        match producer.answers(ANSWER).await {
+            Ok(()) => readiness.up("kafka"),
+            Err(error) => readiness.down("kafka", &error.to_string()),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
 }
 
 /// Time after which it is logged again that a dependency is waited for, where the reason is the same.

@@ -3,7 +3,6 @@
 #[cfg(feature = "stage")]
 pub mod apply;
 mod context;
-pub mod lifecycle;
 pub mod migrate;
 #[cfg(feature = "stage")]
 pub mod outbox;
@@ -11,11 +10,16 @@ pub mod pool;
 mod prepared;
 mod protection;
 pub mod read;
+pub(crate) mod row;
+#[cfg(feature = "stage")]
+mod steps;
+#[cfg(feature = "stage")]
+pub(crate) mod timers;
 pub mod write;
 
-pub use pool::{Options, Store};
+pub use pool::{Options, Reads, Store};
 pub use protection::{Mode, Tls};
-pub use read::{Neighbourhood, TimelineEntry};
+pub use read::{Incidents, Neighbourhood, TimelineEntry};
 pub use write::{ArtifactKind, Attempt, Notification, NotificationState, Write};
 
 use crate::error;
@@ -32,8 +36,16 @@ pub enum Error {
     /// A statement failed.
     #[error("PostgreSQL: {}", describe(.0))]
     Query(#[from] tokio_postgres::Error),
-    /// A stored document cannot be read.
-    #[error("stored document cannot be read: {0}")]
+    /// A stored row cannot be read.
+    #[error("stored row cannot be read: {row}: {reason}")]
+    Row {
+        /// Table and key.
+        row: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A document cannot be written or read as JSON.
+    #[error("document: {0}")]
     Document(#[from] serde_json::Error),
     /// The state machine refused.
     #[error(transparent)]
@@ -84,7 +96,7 @@ impl From<Error> for error::Error {
                 Some(_) => Self::retry(error),
                 None => Self::unavailable(error),
             },
-            Error::Document(_) | Error::Illegal(_) | Error::Outgoing(_) => Self::reject(error),
+            Error::Row { .. } | Error::Document(_) | Error::Illegal(_) | Error::Outgoing(_) => Self::reject(error),
             Error::Connection(_) | Error::Migration(_) => Self::fatal(error),
         }
     }

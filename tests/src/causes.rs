@@ -20,7 +20,7 @@ use shared::events::{Anomaly, Category, Deployment, Topic};
 use shared::graph::Graph;
 use shared::ids::IncidentId;
 use shared::store::Neighbourhood;
-use shared::store::lifecycle::{self, Assessment, Change};
+use shared::lifecycle::{self, Assessment, Change};
 use simulator::record::records;
 use simulator::service::CALLS;
 use simulator::{Faults, Shop};

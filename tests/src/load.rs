@@ -305,5 +305,6 @@ async fn dead_letters(stack: &Stack) -> Result<BTreeMap<Topic, i64>> {
 }
 
 async fn count(stack: &Stack, statement: &str) -> Result<i64> {
-    Ok(stack.store()?.client().await?.query_one(statement, &[]).await?.get(0))
+    let client = shared::testing::client(&stack.store()?).await?;
+    Ok(client.query_one(statement, &[]).await?.try_get(0)?)
 }

@@ -29,10 +29,10 @@ pub fn lags(broker: &bus::Options) -> Result<Lags> {
 /// Returns what is left to do, one phrase each: what `counts` (a name and a statement that counts) find, and lags.
 pub async fn left(stack: &Stack, counts: &[(&str, &str)]) -> Result<Vec<String>> {
     let store = stack.store()?;
-    let client = store.client().await?;
+    let client = shared::testing::client(&store).await?;
     let mut left = Vec::new();
     for (what, statement) in counts {
-        let rows: i64 = client.query_one(*statement, &[]).await?.get(0);
+        let rows: i64 = client.query_one(*statement, &[]).await?.try_get(0)?;
         if rows != 0 {
             left.push(format!("{rows} {what}"));
         }

@@ -287,7 +287,7 @@ impl Stack {
     }
 
     async fn create_schema(&self) -> Result<()> {
-        Ok(self.store()?.migrate().await?)
+        Ok(shared::testing::migrate(&self.store()?).await?)
     }
 
     fn parts(&self) -> Vec<Arc<Part>> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use shared::agent::Agent;
 use shared::bus::{self, reader};
 use shared::clock::from_ms;
 use shared::events::{
@@ -68,7 +69,7 @@ pub fn follow(brokers: &str, mailbox: Mailbox) -> Result<Receiver<News>> {
         Topic::Plans,
         Topic::Postmortems,
     ];
-    for topic in topics.into_iter().chain(topic::STAGES.map(Topic::DeadLetters)) {
+    for topic in topics.into_iter().chain(Agent::ALL.iter().map(|agent| agent.dead_letters())) {
         let (options, news) = (options.clone(), news.clone());
         thread::Builder::new()
             .name(topic.name().to_owned())

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use shared::store::{Options, Store};
+use shared::testing;
 
 use crate::guard::Guard;
 use crate::layout::Layout;
@@ -109,7 +110,7 @@ impl Postgres {
         let store = Store::new(&Options { url: self.url("postgres"), ..Options::default() }, "stack")?;
         let sessions = "select pg_terminate_backend(pid) from pg_stat_activity \
                         where backend_type = 'client backend' and pid <> pg_backend_pid()";
-        store.client().await?.batch_execute(sessions).await?;
+        testing::client(&store).await?.batch_execute(sessions).await?;
         Ok(())
     }
 

@@ -75,7 +75,7 @@ pub async fn postgres() -> Result<Database> {
             create_database(&server, &template, None).await?;
             let url = in_cluster(&server, &template);
             let store = Store::new(&Options { url, max_connections: 1, ..Options::default() }, "test")?;
-            store.migrate().await?;
+            shared::testing::migrate(&store).await?;
             anyhow::Ok((server, template))
         })
         .await?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use knowledge::Content;
 use shared::events::Category;
-use shared::knowledge::runbook::{ACTIONS, escalation, steps};
+use shared::runbook::{ACTIONS, escalation, steps};
 
 #[test]
 fn the_content_is_valid_and_covers_the_simulator() {

@@ -47,7 +47,7 @@ async fn the_catalogue_in_the_store_becomes_that_of_the_content() {
     let full = super::content().catalogue;
     let written = catalogue::replace(&store, &full).await.unwrap();
     assert_eq!((written.written, written.removed), (6, 0));
-    assert_eq!(store.catalogue().await.unwrap(), full);
+    assert_eq!(store.reads().catalogue().await.unwrap(), full);
 
     let fewer = Catalogue::new(full.services().filter(|service| service.name != "user").cloned().map(
         |mut service| {
@@ -59,5 +59,5 @@ async fn the_catalogue_in_the_store_becomes_that_of_the_content() {
     ));
     let changed = catalogue::replace(&store, &fewer).await.unwrap();
     assert_eq!((changed.unchanged, changed.written, changed.removed), (4, 1, 1));
-    assert_eq!(store.catalogue().await.unwrap(), fewer);
+    assert_eq!(store.reads().catalogue().await.unwrap(), fewer);
 }

@@ -68,6 +68,9 @@ pub enum Incidents {
         /// Leaves out those that are resolved or closed.
         #[arg(long)]
         open: bool,
+        /// Only those with a smaller number, e.g. the last one of the page before.
+        #[arg(long, value_name = "NUMBER")]
+        before: Option<i64>,
         /// Most incidents to list.
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
         limit: i64,

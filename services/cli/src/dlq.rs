@@ -8,10 +8,10 @@ pub mod work;
 
 use std::time::Duration;
 
+use shared::agent::Agent;
 use shared::bus;
 use shared::bus::dead_letter::{Decision, Letter, Letters};
 use shared::events::Topic;
-use shared::events::topic::STAGES;
 
 use crate::arguments::dlq::{Dlq, Filter};
 use crate::failure::Failure;
@@ -72,9 +72,9 @@ pub async fn run(command: Dlq, settings: Settings, screen: Screen) -> Result<(),
 fn each(settings: &Settings, filter: &Filter, mut take: impl FnMut(&Letter)) -> Result<i64, Failure> {
     let unreachable = |error: bus::Error| topics::failed(settings, &error);
     let kafka = &settings.common.kafka;
-    let stages: Vec<&'static str> = filter.stage.map_or_else(|| STAGES.to_vec(), |stage| vec![stage]);
+    let stages = filter.stage.map_or_else(|| Agent::ALL.to_vec(), |stage| vec![stage]);
     let (mut passed_over, mut found) = (0, false);
-    for stage in &stages {
+    for &stage in &stages {
         let Some(letters) = Letters::last(kafka, stage, WINDOW, PATIENCE).map_err(unreachable)? else {
             continue;
         };
@@ -102,8 +102,8 @@ fn find(settings: &Settings, address: bus::dead_letter::Address) -> Result<Optio
     Ok(None)
 }
 
-fn no_topic(settings: &Settings, stages: &[&'static str]) -> Failure {
-    let topics: Vec<&str> = stages.iter().map(|stage| Topic::DeadLetters(stage).name()).collect();
+fn no_topic(settings: &Settings, stages: &[Agent]) -> Failure {
+    let topics: Vec<&str> = stages.iter().map(|stage| stage.dead_letters().name()).collect();
     let brokers = &settings.common.kafka.brokers;
     Failure::NotFound(format!("there is no topic {} on the broker at {brokers}", topics.join(", ")))
 }

@@ -1,7 +1,7 @@
 //! Figures as a terminal shows them: common blanks, times that sort, durations that fit a column.
 
 use jiff::{SignedDuration, Timestamp};
-use shared::figures;
+use shared::text::format;
 use shared::finding::Finding;
 
 /// Evidence of one series is capped at this much.

@@ -6,7 +6,7 @@ pub mod show;
 use serde::Serialize;
 use shared::events::incident::{Signal, State};
 use shared::events::{Incident, Plan, Postmortem, RootCause, Severity};
-use shared::store::{self, ArtifactKind, Notification, NotificationState, Store, TimelineEntry};
+use shared::store::{self, ArtifactKind, Notification, NotificationState, Reads, Store, TimelineEntry};
 
 use crate::arguments::{self, Which};
 use crate::failure::Failure;
@@ -77,12 +77,13 @@ pub async fn run(command: arguments::Incidents, settings: &Settings, screen: &Sc
     let store =
         Store::new(&settings.common.postgres, "firewatch").map_err(|error| failed(settings, &error))?;
     let text = match command {
-        arguments::Incidents::List { open, limit, json } => {
-            let incidents = store.incidents(open, limit).await.map_err(|error| failed(settings, &error))?;
+        arguments::Incidents::List { open, before, limit, json } => {
+            let which = if open { store::Incidents::Open } else { store::Incidents::All };
+            let incidents = store.reads().incidents(which, before, limit).await.map_err(|error| failed(settings, &error))?;
             if json { terminal::json(&incidents, true)? } else { list::render(&cleaned(&incidents)?, screen) }
         }
         arguments::Incidents::Show { which, json } => {
-            let case = read(&store, which)
+            let case = read(store.reads(), which)
                 .await
                 .map_err(|error| failed(settings, &error))?
                 .ok_or_else(|| Failure::NotFound(format!("there is no incident {which}")))?;
@@ -92,7 +93,7 @@ pub async fn run(command: arguments::Incidents, settings: &Settings, screen: &Sc
     terminal::print(&text)
 }
 
-async fn read(store: &Store, which: Which) -> Result<Option<Case>, store::Error> {
+async fn read(store: &Reads, which: Which) -> Result<Option<Case>, store::Error> {
     let found = match which {
         Which::Number(number) => store.incident_by_number(number).await?,
         Which::Id(id) => store.incident(id).await?,
@@ -121,7 +122,7 @@ pub(crate) fn failed(settings: &Settings, error: &store::Error) -> Failure {
 
     match error {
         store::Error::Pool(_) => {
-            let address = shared::address::mask(&settings.common.postgres.url);
+            let address = shared::text::redact::mask(&settings.common.postgres.url);
             settings.unreachable("PostgreSQL", &address, "FIREWATCH_POSTGRES__URL", &innermost(error))
         }
         store::Error::Query(query) if query.code().is_some_and(|code| code.code() == UNDEFINED_TABLE) => {

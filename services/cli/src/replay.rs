@@ -13,16 +13,17 @@ use correlation::Correlation;
 use investigation::Investigation;
 use postmortem::Postmortems;
 use remediation::Remediation;
+use shared::agent::Agent;
 use shared::service::{self, Config, Section};
 use shared::stage::Stage;
-use shared::stage::replay::{self, Report};
+use shared::replay::{self, Report};
 use shared::store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::terminal::{self, Screen};
-use arguments::{Replay, StageName};
+use arguments::Replay;
 use progress::Line;
 use silent::Silent;
 
@@ -42,27 +43,27 @@ pub async fn run(
     let request = arguments.request(screen.now)?;
     let work = Work { settings, request };
     let report = match arguments.stage {
-        StageName::Detection => return Err(Failure::Usage(DETECTION.to_owned())),
-        StageName::Correlation => {
+        Agent::Detection => return Err(Failure::Usage(DETECTION.to_owned())),
+        Agent::Correlation => {
             let config: Config<correlation::Options> = configured("correlation", file)?;
             work.replay(&Correlation::new(config.stage)).await?
         }
-        StageName::Investigation => {
+        Agent::Investigation => {
             let config: Config<investigation::Options> = configured("investigation", file)?;
             let knowledge = config.common.knowledge.retrieval(work.production()?).await;
             let retrieval = knowledge.map_err(|error| Failure::Failed(format!("knowledge: {error}")))?;
             work.replay(&Investigation::new(config.stage, retrieval)).await?
         }
-        StageName::Remediation => {
+        Agent::Remediation => {
             let index = settings.common.knowledge.open_index(work.production()?);
             let index = index.map_err(|error| Failure::Failed(format!("knowledge: {error}")))?;
             work.replay(&Remediation::new(index)).await?
         }
-        StageName::Communication => {
+        Agent::Communication => {
             let config: Config<communication::Options> = configured("communication", file)?;
             work.replay(&Communication::new(config.stage, Arc::new(Silent))).await?
         }
-        StageName::Postmortem => {
+        Agent::Postmortem => {
             let config: Config<postmortem::Options> = configured("postmortem", file)?;
             work.replay(&Postmortems::new(config.stage)).await?
         }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::clock::Clock;
-use shared::plain;
+use shared::text::sanitize;
 
 use crate::failure::Failure;
 
@@ -172,7 +172,7 @@ fn skip_sequence(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
 /// Tells whether a character is sent to the terminal rather than to the reader: controls, line and paragraph
 /// separators, and those that change the direction of writing or have no width.
 fn is_hidden(char: char) -> bool {
-    char.is_control() || plain::steers(char) || matches!(char, '\u{2028}' | '\u{2029}')
+    char.is_control() || sanitize::steers(char) || matches!(char, '\u{2028}' | '\u{2029}')
 }
 
 /// Returns a document with every text in it cleaned, names of fields included.

@@ -16,9 +16,9 @@ use plotters::style::{Color, FontStyle, IntoFont, RGBColor, TextStyle, register_
 use shared::clock::from_ms;
 use shared::events::anomaly::{Band, Point};
 use shared::events::incident::Signal;
-use shared::figures::{self, Scale};
+use shared::text::format::{self, Scale};
 use shared::finding::Finding;
-use shared::plain;
+use shared::text::sanitize;
 
 /// Width in a mail, CSS pixels; the picture itself has twice as many.
 pub const WIDTH: u32 = 576;
@@ -123,25 +123,25 @@ impl View {
         let values = points.iter().map(|(_, value)| *value);
         let y = Axis::over(values.chain([band.lower, band.upper]));
         let name =
-            format!("{} {}", plain::one_line(&signal.service, 40), plain::one_line(&signal.metric, 40));
+            format!("{} {}", sanitize::one_line(&signal.service, 40), sanitize::one_line(&signal.metric, 40));
         let unit = scale.axis();
         let abnormal = match signal.cleared_at {
-            None => format!("abnormal since {}", figures::clock(signal.started_at)),
+            None => format!("abnormal since {}", format::clock(signal.started_at)),
             Some(at) => {
-                format!("abnormal from {}, cleared {}", figures::clock(signal.started_at), figures::clock(at))
+                format!("abnormal from {}, cleared {}", format::clock(signal.started_at), format::clock(at))
             }
         };
         let alt = format!(
             "{name}: {} at {}, {}; {abnormal}",
-            figures::figure(signal.observed, &signal.unit),
-            figures::moment(signal.observed_at),
+            format::figure(signal.observed, &signal.unit),
+            format::moment(signal.observed_at),
             Finding::from(signal).expectation(),
         );
         Self {
-            title: if unit.is_empty() { name } else { format!("{} ({unit})", plain::one_line(&name, 48)) },
+            title: if unit.is_empty() { name } else { format!("{} ({unit})", sanitize::one_line(&name, 48)) },
             abnormal,
             alt: alt.replace('\u{a0}', " "),
-            legend: format!("expected {}", figures::band(&signal.expected, &signal.unit))
+            legend: format!("expected {}", format::band(&signal.expected, &signal.unit))
                 .replace('\u{a0}', " "),
             scale,
             onset: seconds(signal.started_at.as_millisecond()),
@@ -273,7 +273,7 @@ impl View {
             root.draw(&Circle::new((x, y), 3 * SCALE, colour.filled())).map_err(failed)?;
             // beside the plot there is room for a short unit only; the title has it anyway
             let unit = Some(self.scale.axis()).filter(|unit| unit.chars().count() <= SHORT_UNIT);
-            let label = format!("{} {}", figures::number(last.1), unit.unwrap_or_default());
+            let label = format!("{} {}", format::number(last.1), unit.unwrap_or_default());
             root.draw(&Text::new(
                 label.trim_end().to_owned(),
                 (x + css(8), y + css(DROP)),
@@ -343,10 +343,10 @@ fn round_step(rough: f64) -> f64 {
 /// A tick's label; large figures are shortened to keep the margin narrow.
 fn short(value: f64) -> String {
     match value.abs() {
-        size if size >= 1e9 => format!("{}G", figures::number(value / 1e9)),
-        size if size >= 1e6 => format!("{}M", figures::number(value / 1e6)),
-        size if size >= 1e4 => format!("{}k", figures::number(value / 1e3)),
-        _ => figures::number(value),
+        size if size >= 1e9 => format!("{}G", format::number(value / 1e9)),
+        size if size >= 1e6 => format!("{}M", format::number(value / 1e6)),
+        size if size >= 1e4 => format!("{}k", format::number(value / 1e3)),
+        _ => format::number(value),
     }
 }
 

@@ -1,9 +1,12 @@
 //! Decisions of the stage as plain functions: what is to be told to whom, and what follows from an attempt.
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use shared::audit::AuditAction;
 use shared::catalogue::Catalogue;
-use shared::stage::{Audit, Effects, Timer};
+use shared::ids::EventId;
+use shared::stage::{Audit, Effects, Timer, TimerPayload};
 use shared::store::{Attempt, Notification, NotificationState, Write};
 
 use crate::channel::{Email, Failure, Receipt};
@@ -11,8 +14,16 @@ use crate::occasion::{Kind, News, Occasion, message_id, notification_id};
 use crate::options::Options;
 use crate::recipients;
 
-/// Name of the timer that sends.
-pub const SEND: &str = "send";
+/// A notification is due to be sent.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Send {
+    /// The notification.
+    pub notification_id: EventId,
+}
+
+impl TimerPayload for Send {
+    const NAME: &'static str = "send";
+}
 
 /// Decides that an occasion is to be told. `base` is the subject of the thread where it has begun, `now` the wall
 /// clock's time.
@@ -45,7 +56,7 @@ pub fn announce(
         audit.push(Audit {
             incident_id: about.incident_id,
             at: news.at(),
-            action: "mail_address_unusable",
+            action: AuditAction::MailAddressUnusable,
             summary: format!(
                 "left out of the {} mail: {}",
                 kind.words().to_lowercase(),
@@ -57,12 +68,11 @@ pub fn announce(
     Ok(Effects {
         writes: vec![Write::Notification(Box::new(notification))],
         timers: vec![Timer::new(
-            SEND,
             about.incident_id.to_string(),
             &[kind.name()],
             now,
-            json!({ "notification_id": id }),
-        )],
+            &Send { notification_id: id },
+        )?],
         audit,
         ..Effects::default()
     })
@@ -75,7 +85,7 @@ pub fn already_told(news: &News) -> Effects {
         audit: vec![Audit {
             incident_id: news.incident_id(),
             at: news.at(),
-            action: "mail_not_repeated",
+            action: AuditAction::MailNotRepeated,
             summary: format!(
                 "people were already told of this ({}); revision {} is on record only",
                 kind.words().to_lowercase(),
@@ -98,7 +108,7 @@ pub fn sent(notification: &Notification, receipt: &Receipt, now: Timestamp) -> E
     }
     Effects {
         writes: vec![attempt(notification, NotificationState::Sent, outcome, now)],
-        audit: vec![audit(notification, "mail_sent", summary, now, &receipt.refused)],
+        audit: vec![audit(notification, AuditAction::MailSent, summary, now, &receipt.refused)],
         ..Effects::default()
     }
 }
@@ -115,7 +125,7 @@ pub fn failed(
     let reason = failure.to_string();
     let give_up = |summary: String| Effects {
         writes: vec![attempt(notification, NotificationState::Failed, reason.clone(), now)],
-        audit: vec![audit(notification, "mail_failed", summary, now, &[])],
+        audit: vec![audit(notification, AuditAction::MailFailed, summary, now, &[])],
         ..Effects::default()
     };
     match failure {
@@ -129,7 +139,7 @@ pub fn failed(
                 writes: vec![attempt(notification, NotificationState::Pending, reason.clone(), now)],
                 // once is enough for the people who read the trail; each attempt has its row
                 audit: if attempts == 0 {
-                    vec![audit(notification, "mail_delayed", delayed, now, &[])]
+                    vec![audit(notification, AuditAction::MailDelayed, delayed, now, &[])]
                 } else {
                     Vec::new()
                 },
@@ -152,7 +162,7 @@ fn attempt(notification: &Notification, state: NotificationState, outcome: Strin
 
 fn audit(
     notification: &Notification,
-    action: &'static str,
+    action: AuditAction,
     summary: String,
     at: Timestamp,
     refused: &[String],

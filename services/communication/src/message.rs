@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use lettre::Message;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, MessageBuilder, MultiPart, SinglePart};
-use shared::plain;
+use shared::text::sanitize;
 use shared::store::Notification;
 
 use crate::mail::PICTURE_ID;
@@ -35,7 +35,7 @@ pub fn compose(
 ) -> anyhow::Result<Vec<u8>> {
     let mut builder = Message::builder()
         .from(from.clone())
-        .subject(plain::one_line(&notification.subject, SUBJECT))
+        .subject(sanitize::one_line(&notification.subject, SUBJECT))
         .date(SystemTime::from(notification.created_at))
         .message_id(Some(bracketed(&notification.message_id)));
     for recipient in &notification.recipients {
@@ -50,7 +50,7 @@ pub fn compose(
         ("Auto-Submitted", "auto-generated".to_owned()),
         ("List-Id", format!("Firewatch incidents <incidents.{domain}>")),
         ("X-Firewatch-Incident", notification.incident_id.to_string()),
-        ("X-Firewatch-Kind", plain::one_line(&notification.kind, 32)),
+        ("X-Firewatch-Kind", sanitize::one_line(&notification.kind, 32)),
     ] {
         message
             .headers_mut()

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use shared::events::incident::{Incident, Signal};
 use shared::events::{Plan, Postmortem, RootCause, Severity};
 use shared::ids::{EventId, IncidentId, derive};
-use shared::plain;
+use shared::text::sanitize;
 
 /// Which of the five mails of an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -93,10 +93,10 @@ impl About {
 
     /// Returns the subject that all mails of the incident share, so that clients show one thread.
     pub fn subject(&self) -> String {
-        let title = plain::one_line(&self.title, 120);
+        let title = sanitize::one_line(&self.title, 120);
         match &self.service {
             Some(service) if !title.contains(service.as_str()) => {
-                let service = plain::one_line(service, plain::NAME);
+                let service = sanitize::one_line(service, sanitize::NAME);
                 format!("[{}] #{} {service}: {title}", self.severity.label(), self.number)
             }
             _ => format!("[{}] #{} {title}", self.severity.label(), self.number),

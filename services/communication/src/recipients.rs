@@ -12,7 +12,7 @@
 use lettre::Address;
 use shared::catalogue::Catalogue;
 use shared::events::Severity;
-use shared::plain;
+use shared::text::sanitize;
 
 use crate::metrics::Metric;
 use crate::occasion::Kind;
@@ -70,7 +70,7 @@ fn collect(wanted: Vec<&str>) -> Recipients {
             Ok(address) => addresses.push(address.to_string()),
             Err(_) => {
                 metrics::counter!(Metric::AddressesUnusable.name()).increment(1);
-                unusable.push(plain::one_line(entry, 80));
+                unusable.push(sanitize::one_line(entry, 80));
             }
         }
     }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use serde::Deserialize;
+use shared::agent::Agent;
 use shared::events::{Incident, Refusal, Topic, decode};
-use shared::ids::{EventId, IncidentId};
+use shared::ids::IncidentId;
 use shared::stage::{Context, Effects, Error, Key, Stage, Timer};
 use shared::store::{Notification, NotificationState};
 
 use crate::channel::{Channel, Failure, Receipt};
-use crate::decide;
+use crate::decide::{self, Send};
 use crate::metrics::Metric;
 use crate::occasion::{About, Kind, News, Occasion, notification_id};
 use crate::options::Options;
@@ -20,12 +20,6 @@ use crate::options::Options;
 pub struct Communication {
     options: Options,
     channel: Arc<dyn Channel>,
-}
-
-/// What the timer that sends knows.
-#[derive(Deserialize)]
-struct Due {
-    notification_id: EventId,
 }
 
 impl Communication {
@@ -66,14 +60,7 @@ impl Communication {
 
 #[async_trait]
 impl Stage for Communication {
-    const NAME: &'static str = "communication";
-    const TOPICS: &'static [Topic] = &[
-        Topic::IncidentsOpened,
-        Topic::IncidentsResolved,
-        Topic::RcaCompleted,
-        Topic::Plans,
-        Topic::Postmortems,
-    ];
+    const AGENT: Agent = Agent::Communication;
     type Input = News;
 
     fn decode(topic: Topic, payload: &[u8]) -> Result<News, Refusal> {
@@ -126,7 +113,7 @@ impl Stage for Communication {
     }
 
     async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {
-        let due: Due = serde_json::from_value(timer.payload.clone()).map_err(Error::reject)?;
+        let due: Send = timer.read()?;
         let Some((notification, state)) = ctx.store.notification(due.notification_id).await? else {
             return Err(Error::reject(anyhow::anyhow!("there is no notification {}", due.notification_id)));
         };

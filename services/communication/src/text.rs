@@ -1,6 +1,6 @@
 //! The text part of a mail: how wide it is, and how a document and a sentence are put into it.
 
-use shared::plain::one_line;
+use shared::text::sanitize::one_line;
 
 /// Columns of a text part.
 pub const COLUMNS: usize = 72;

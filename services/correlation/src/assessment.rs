@@ -5,9 +5,9 @@ use shared::clock::from_ms;
 use shared::events::anomaly::Direction;
 use shared::events::incident::{BlastRadius, Change, Incident, Signal, Suspect};
 use shared::events::{Category, Deployment, Kind};
-use shared::plain;
+use shared::text::sanitize;
 use shared::store::Neighbourhood;
-use shared::store::lifecycle::Assessment;
+use shared::lifecycle::Assessment;
 
 use crate::hypotheses::Surroundings;
 use crate::options::Options;
@@ -120,7 +120,7 @@ fn blast_radius(members: &[Signal], suspect: Option<&Suspect>, around: &Neighbou
 
 /// Keeps what a person would read: anyone may write anything into a deployment.
 fn short(text: &str) -> String {
-    plain::one_line(text, MAX_TEXT)
+    sanitize::one_line(text, MAX_TEXT)
 }
 
 fn change(deployment: Deployment) -> Change {

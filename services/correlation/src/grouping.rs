@@ -9,9 +9,9 @@ use shared::events::anomaly::{Anomaly, Status};
 use shared::events::incident::Signal;
 use shared::graph::Graph;
 use shared::ids::{AnomalyId, IncidentId};
-use shared::plain;
+use shared::text::sanitize;
 use shared::store::Neighbourhood;
-use shared::store::lifecycle::Assessment;
+use shared::lifecycle::Assessment;
 
 use crate::assessment::{assess, surroundings};
 use crate::hypotheses;
@@ -72,8 +72,8 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
     let before = known.map(|(signal, _)| signal);
     let mut signal = Signal::from_anomaly(anomaly, before);
     // anyone may write an anomaly, and an incident carries many
-    signal.explanation = plain::one_line(&signal.explanation, plain::SENTENCE);
-    signal.unit = plain::one_line(&signal.unit, plain::NAME);
+    signal.explanation = sanitize::one_line(&signal.explanation, sanitize::SENTENCE);
+    signal.unit = sanitize::one_line(&signal.unit, sanitize::NAME);
     if before.is_some_and(|before| before.revision >= anomaly.revision) {
         return Decision { signal, over: None, verdict: Verdict::Stale };
     }

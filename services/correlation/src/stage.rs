@@ -4,13 +4,16 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use shared::audit::AuditAction;
+use shared::agent::Agent;
 use shared::clock::from_ms;
-use shared::events::incident::{Incident, State};
+use shared::events::incident::{Challenger, Incident, State};
 use shared::events::{Anomaly, Deployment, Refusal, Topic};
 use shared::ids::IncidentId;
-use shared::stage::{Audit, Context, Effects, Error, Guard, IncidentChange, Key, Stage, Timer};
-use shared::store::lifecycle::{Assessment, Change};
+use shared::stage::{Audit, Context, Effects, Error, Guard, IncidentChange, Key, Stage, Timer, TimerPayload};
+use shared::lifecycle::{Assessment, Change};
 use shared::store::{Neighbourhood, Write};
 
 use crate::assessment::assess;
@@ -20,12 +23,43 @@ use crate::input::Input;
 use crate::options::Options;
 use crate::standing;
 
-/// Fires when a new group has settled.
-const SETTLE: &str = "settle";
-/// Fires when all members have been clear for long enough.
-const RESOLVE: &str = "resolve";
-/// Fires when a challenger has led for long enough to become the first suspect.
-const RECONSIDER: &str = "reconsider";
+/// A new group has settled.
+#[derive(Debug, Serialize, Deserialize)]
+struct Settle {
+    incident_id: IncidentId,
+    environment: String,
+}
+
+impl TimerPayload for Settle {
+    const NAME: &'static str = "settle";
+}
+
+/// All members have been clear for long enough.
+#[derive(Debug, Serialize, Deserialize)]
+struct Resolve {
+    incident_id: IncidentId,
+    environment: String,
+    /// When the last member cleared.
+    cleared_at: Timestamp,
+}
+
+impl TimerPayload for Resolve {
+    const NAME: &'static str = "resolve";
+}
+
+/// A challenger has led for long enough to become the first suspect.
+#[derive(Debug, Serialize, Deserialize)]
+struct Reconsider {
+    incident_id: IncidentId,
+    environment: String,
+    /// Since when it leads.
+    since: Timestamp,
+}
+
+impl TimerPayload for Reconsider {
+    const NAME: &'static str = "reconsider";
+}
+
 /// A record from further in the future than this is refused.
 const FUTURE: SignedDuration = SignedDuration::from_hours(1);
 
@@ -58,7 +92,7 @@ impl Correlation {
         let hold = self.options.hold(anomaly.interval_ms);
         around.past = ctx.store.past(&anomaly.environment, anomaly.observed_at - hold * 2).await?;
         let decision = grouping::decide(anomaly, &around, &self.options);
-        let mut effects = self.effects(anomaly, decision, &around, ctx.wall_clock());
+        let mut effects = self.effects(anomaly, decision, &around, ctx.wall_clock())?;
         effects.guard = Some(Guard { scope: anomaly.environment.clone(), version: around.version });
         Ok(effects)
     }
@@ -69,7 +103,7 @@ impl Correlation {
         decision: Decision,
         around: &Neighbourhood,
         now: Timestamp,
-    ) -> Effects {
+    ) -> Result<Effects, Error> {
         let Decision { signal, over, verdict } = decision;
         let mut effects = Effects::none();
         if let Some((id, at)) = over
@@ -105,13 +139,13 @@ impl Correlation {
                 });
                 effects.writes.push(keep(signal, Some(incident)));
                 effects.writes.extend(adopted.into_iter().map(|signal| keep(signal, Some(incident))));
+                // published by `on_timer`, see ADR 5
                 effects.timers.push(Timer::new(
-                    SETTLE,
                     incident.to_string(),
                     &[],
                     now + SignedDuration::from_millis(wait as i64),
-                    json!({ "incident_id": incident, "environment": anomaly.environment }),
-                ));
+                    &Settle { incident_id: incident, environment: anomaly.environment.clone() },
+                )?);
             }
             Verdict::Belongs { incident, assessment, is_new, all_clear } => {
                 let id = incident.incident_id;
@@ -122,15 +156,14 @@ impl Correlation {
                 if let Some(cleared_at) = all_clear {
                     let hold = assessment.signals.iter().map(|signal| signal.interval_ms).max().unwrap_or(0);
                     effects.timers.push(Timer::new(
-                        RESOLVE,
                         id.to_string(),
                         // seeded by what set it: another member may clear at the very same time
                         &[&anomaly.anomaly_id.to_string(), &anomaly.revision.to_string()],
                         now + self.options.hold(hold),
-                        json!({ "incident_id": id, "environment": anomaly.environment, "cleared_at": cleared_at }),
-                    ));
+                        &Resolve { incident_id: id, environment: anomaly.environment.clone(), cleared_at },
+                    )?);
                 }
-                effects.timers.extend(self.reconsider(&incident, &assessment, now));
+                effects.timers.extend(self.reconsider(&incident, &assessment, now)?);
                 effects.incidents.push(IncidentChange {
                     incident_id: id,
                     change: Change::Reassessed(Box::new(assessment)),
@@ -139,20 +172,39 @@ impl Correlation {
                 effects.writes.push(keep(signal, Some(id)));
             }
         }
-        effects
+        Ok(effects)
+    }
+
+    /// Decides about an incident as it stands, guarded by the version of its environment.
+    async fn looked_at(
+        &self,
+        incident_id: IncidentId,
+        environment: String,
+        ctx: &Context,
+        decide: impl FnOnce(&Incident, &Neighbourhood, &mut Effects) + Send,
+    ) -> Result<Effects, Error> {
+        let Some(incident) = ctx.store.incident(incident_id).await? else {
+            return Err(Error::reject(anyhow::anyhow!("a timer names the unknown incident {incident_id}")));
+        };
+        let around = self.around(&environment, incident.opened_at, ctx).await?;
+        let mut effects = Effects::none();
+        decide(&incident, &around, &mut effects);
+        effects.guard = Some(Guard { scope: environment, version: around.version });
+        Ok(effects)
     }
 
     /// Returns the timer at which a challenger that has just taken the lead is looked at again.
-    fn reconsider(&self, before: &Incident, after: &Assessment, now: Timestamp) -> Option<Timer> {
-        let challenger = after.challenger.as_ref().filter(|one| before.challenger.as_ref() != Some(*one))?;
+    fn reconsider(&self, before: &Incident, after: &Assessment, now: Timestamp) -> Result<Option<Timer>, Error> {
+        let is_new = |one: &&Challenger| before.challenger.as_ref() != Some(*one);
+        let Some(challenger) = after.challenger.as_ref().filter(is_new) else { return Ok(None) };
         let id = before.incident_id;
-        Some(Timer::new(
-            RECONSIDER,
+        let timer = Timer::new(
             id.to_string(),
             &[&challenger.service, &challenger.category.to_string(), &challenger.since.to_string()],
             now + standing::hold(&after.signals, &self.options),
-            json!({ "incident_id": id, "environment": before.environment, "since": challenger.since }),
-        ))
+            &Reconsider { incident_id: id, environment: before.environment.clone(), since: challenger.since },
+        )?;
+        Ok(Some(timer))
     }
 
     /// Looks again at the members of an incident whose challenger has led since `since`.
@@ -186,8 +238,7 @@ impl Correlation {
 
 #[async_trait]
 impl Stage for Correlation {
-    const NAME: &'static str = "correlation";
-    const TOPICS: &'static [Topic] = &[Topic::Anomalies, Topic::RawDeployments, Topic::RawSpans];
+    const AGENT: Agent = Agent::Correlation;
     type Input = Input;
 
     fn decode(topic: Topic, payload: &[u8]) -> Result<Input, Refusal> {
@@ -211,35 +262,33 @@ impl Stage for Correlation {
     }
 
     async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {
-        let field = |name: &str| timer.payload.get(name).cloned().unwrap_or_default();
-        let id: IncidentId = serde_json::from_value(field("incident_id")).map_err(Error::reject)?;
-        let environment: String = serde_json::from_value(field("environment")).map_err(Error::reject)?;
-        let Some(incident) = ctx.store.incident(id).await? else {
-            return Err(Error::reject(anyhow::anyhow!("a timer names the unknown incident {id}")));
-        };
-        let around = self.around(&environment, incident.opened_at, ctx).await?;
-        let mut effects = Effects::none();
         match timer.name.as_str() {
-            SETTLE => announce(&incident, &mut effects),
-            RESOLVE => {
-                let cleared_at: Timestamp =
-                    serde_json::from_value(field("cleared_at")).map_err(Error::reject)?;
-                let members = grouping::members(id, &around);
-                // a member that fired again meanwhile has set, or will set, a timer of its own
-                if grouping::all_clear(&members).is_some_and(|(at, _)| at == cleared_at)
-                    && incident.state.is_open()
-                {
-                    resolve(&incident, cleared_at, &mut effects);
-                }
+            Settle::NAME => {
+                let Settle { incident_id, environment } = timer.read()?;
+                self.looked_at(incident_id, environment, ctx, |incident, _, effects| announce(incident, effects)).await
             }
-            RECONSIDER => {
-                let since: Timestamp = serde_json::from_value(field("since")).map_err(Error::reject)?;
-                self.reconsidered(&incident, since, &around, &mut effects);
+            Resolve::NAME => {
+                let Resolve { incident_id, environment, cleared_at } = timer.read()?;
+                self.looked_at(incident_id, environment, ctx, |incident, around, effects| {
+                    let members = grouping::members(incident_id, around);
+                    // a member that fired again meanwhile has set, or will set, a timer of its own
+                    if grouping::all_clear(&members).is_some_and(|(at, _)| at == cleared_at)
+                        && incident.state.is_open()
+                    {
+                        resolve(incident, cleared_at, effects);
+                    }
+                })
+                .await
             }
-            other => return Err(Error::reject(anyhow::anyhow!("unknown timer {other:?}"))),
+            Reconsider::NAME => {
+                let Reconsider { incident_id, environment, since } = timer.read()?;
+                self.looked_at(incident_id, environment, ctx, |incident, around, effects| {
+                    self.reconsidered(incident, since, around, effects);
+                })
+                .await
+            }
+            _ => Err(timer.unknown()),
         }
-        effects.guard = Some(Guard { scope: environment, version: around.version });
-        Ok(effects)
     }
 }
 
@@ -257,7 +306,7 @@ fn announce(incident: &Incident, effects: &mut Effects) {
     effects.audit.push(Audit {
         incident_id: incident.incident_id,
         at: last_seen(incident),
-        action: "announced",
+        action: AuditAction::Announced,
         summary: format!(
             "Announced as {} with {} in {}.",
             incident.severity.label(),
@@ -282,7 +331,7 @@ fn resolve(incident: &Incident, at: Timestamp, effects: &mut Effects) {
     effects.audit.push(Audit {
         incident_id: incident.incident_id,
         at,
-        action: "resolved",
+        action: AuditAction::Resolved,
         summary: format!(
             "All signals are back inside their bands, {} s after the first symptom.",
             lasted.as_secs()
@@ -300,7 +349,7 @@ fn opened(incident_id: IncidentId, anomaly: &Anomaly, assessment: &Assessment) -
     Audit {
         incident_id,
         at: anomaly.observed_at,
-        action: "opened",
+        action: AuditAction::Opened,
         summary: format!("Opened: {}.", anomaly.explanation),
         detail: json!({
             "anomaly_id": anomaly.anomaly_id,
@@ -333,7 +382,7 @@ fn late_line(incident: &Incident, anomaly: &Anomaly) -> Audit {
     Audit {
         incident_id: incident.incident_id,
         at: anomaly.observed_at,
-        action: "joined_late",
+        action: AuditAction::JoinedLate,
         summary: format!(
             "Joined after the incident was over, for it was read late: {}.",
             anomaly.explanation
@@ -350,7 +399,7 @@ fn suspect_line(incident: &Incident, assessment: &Assessment, at: Timestamp) -> 
     Some(Audit {
         incident_id: incident.incident_id,
         at,
-        action: "suspect_changed",
+        action: AuditAction::SuspectChanged,
         summary: format!(
             "First suspect is now {} ({}), before it was {} ({}).",
             after.service,

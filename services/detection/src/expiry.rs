@@ -170,7 +170,7 @@ fn end(ts_ms: i64, value: f64, unit: &str, judged: Judged) -> Option<i64> {
 }
 
 fn round(days: f64) -> String {
-    shared::figures::number((10.0 * days).round() / 10.0)
+    shared::text::format::number((10.0 * days).round() / 10.0)
 }
 
 #[cfg(test)]

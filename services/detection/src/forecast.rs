@@ -13,7 +13,7 @@ mod trend;
 use serde::{Deserialize, Serialize};
 use shared::events::anomaly::{Band, Direction, Point, Status};
 use shared::events::{Kind, Severity};
-use shared::figures;
+use shared::text::format;
 
 use crate::alert::{Alert, Turn, Verdict};
 use crate::certainty::Certainty;

@@ -2,7 +2,7 @@
 
 use shared::clock::from_ms;
 use shared::events::anomaly::Band;
-use shared::figures::{band_in_words, figure, side};
+use shared::text::format::{band_in_words, figure, side};
 
 /// A deployment that is this close before an episode is mentioned, milliseconds.
 const DEPLOYMENT_MS: i64 = 3_600_000;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use shared::clock::from_ms;
 use shared::events::incident::{Change, Signal};
 use shared::events::rca::{Claim, Evidence, Source};
-use shared::figures::figure;
+use shared::text::format::figure;
 use shared::graph::Graph;
 use shared::knowledge::Chunk;
 

@@ -2,7 +2,7 @@
 
 use shared::events::incident::{Incident, Signal};
 use shared::events::rca::{Candidate, Verdict};
-use shared::figures::{number, percent};
+use shared::text::format::{number, percent};
 
 /// Confidence from which a cause is called the cause.
 const CAUSE: f64 = 0.8;

@@ -2,13 +2,15 @@
 
 use async_trait::async_trait;
 use serde_json::json;
+use shared::audit::AuditAction;
+use shared::agent::Agent;
 use shared::events::incident::{Incident, Signal};
 use shared::events::rca::{Candidate, Method, RootCause, Verdict};
 use shared::events::{Refusal, Topic, decode};
 use shared::ids::EventId;
 use shared::knowledge::retrieval::Retrieval;
 use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage};
-use shared::store::lifecycle::Change;
+use shared::lifecycle::Change;
 use shared::store::{ArtifactKind, Write};
 
 use crate::documents::{self, Documents};
@@ -113,8 +115,7 @@ fn last_seen(signals: &[Signal]) -> Option<jiff::Timestamp> {
 
 #[async_trait]
 impl Stage for Investigation {
-    const NAME: &'static str = "investigation";
-    const TOPICS: &'static [Topic] = &[Topic::IncidentsOpened, Topic::IncidentsUpdated];
+    const AGENT: Agent = Agent::Investigation;
     type Input = Incident;
 
     fn decode(_: Topic, payload: &[u8]) -> Result<Incident, Refusal> {
@@ -151,7 +152,7 @@ impl Stage for Investigation {
             audit: vec![Audit {
                 incident_id: incident.incident_id,
                 at: result.completed_at,
-                action: "cause_ranked",
+                action: AuditAction::CauseRanked,
                 summary: summary(&result),
                 detail: json!({
                     "revision": revision,

@@ -6,8 +6,8 @@ use shared::events::postmortem::ActionItem;
 use shared::events::rca::Verdict;
 use shared::events::remediation::Priority;
 use shared::events::{Category, Severity};
-use shared::figures::{between, duration};
-use shared::plain::{NAME, one_line};
+use shared::text::format::{between, duration};
+use shared::text::sanitize::{NAME, one_line};
 use shared::store::NotificationState;
 
 use crate::markup::count;

@@ -9,10 +9,10 @@ use shared::events::incident::Signal;
 use shared::events::postmortem::{ActionItem, Postmortem};
 use shared::events::rca::{Candidate, Claim, Evidence, Method, RootCause, Source, Verdict};
 use shared::events::remediation::{Priority, Step};
-use shared::events::topic::STAGES;
-use shared::figures::{between, clock, percent};
+use shared::agent::Agent;
+use shared::text::format::{between, clock, percent};
 use shared::ids::{PostmortemId, derive};
-use shared::plain::{SENTENCE, one_line};
+use shared::text::sanitize::{SENTENCE, one_line};
 use shared::store::TimelineEntry;
 
 use crate::markup::{count, items, listed, name, quote, row, text};
@@ -255,7 +255,7 @@ fn resolution(record: &Record<'_>) -> String {
         out.push_str(&items(&plan.steps.iter().map(line).collect::<Vec<_>>(), MAX_LIST));
     }
     let people: Vec<_> =
-        record.trail.iter().filter(|entry| !STAGES.contains(&entry.actor.as_str())).collect();
+        record.trail.iter().filter(|entry| Agent::from_name(&entry.actor).is_none()).collect();
     if people.is_empty() {
         out.push_str("What was done, and whether it is what helped, is not on record.\n");
     } else {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use shared::events::anomaly::{Direction, Status};
 use shared::events::incident::Signal;
-use shared::figures::{band, between, figure, percent};
+use shared::text::format::{band, between, figure, percent};
 
 use crate::markup::{listed, name, row, text};
 use crate::record::Record;

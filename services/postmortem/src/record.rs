@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use shared::audit::AuditAction;
 use shared::catalogue::Catalogue;
 use shared::events::incident::{Incident, Signal};
 use shared::events::postmortem::Times;
@@ -89,8 +90,8 @@ impl<'a> Record<'a> {
     }
 
     /// Returns how often the trail has an action.
-    pub fn times_of(&self, action: &str) -> usize {
-        self.trail.iter().filter(|entry| entry.action == action).count()
+    pub fn times_of(&self, action: AuditAction) -> usize {
+        self.trail.iter().filter(|entry| entry.action == action.name()).count()
     }
 
     /// Returns how long it took to notice, to explain and to be over.

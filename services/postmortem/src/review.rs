@@ -1,10 +1,11 @@
 //! What went well, what did not, and what can be learned: rules over what is on record. Each sentence names its figures;
 //! none names a person.
 
+use shared::audit::AuditAction;
 use shared::events::rca::Verdict;
 use shared::events::{Category, Plan};
-use shared::figures::{between, duration, percent};
-use shared::plain::{NAME, SENTENCE};
+use shared::text::format::{between, duration, percent};
+use shared::text::sanitize::{NAME, SENTENCE};
 use shared::store::NotificationState;
 
 use crate::markup::{count, listed, name, text};
@@ -119,7 +120,7 @@ fn cause(record: &Record<'_>, review: &mut Review) {
 }
 
 fn suspects(record: &Record<'_>, review: &mut Review) {
-    let changes = record.times_of("suspect_changed");
+    let changes = record.times_of(AuditAction::SuspectChanged);
     if changes > 0 {
         let often = if changes == 1 { "once".to_owned() } else { format!("{changes} times") };
         review.badly.push(format!("The first suspect changed {often} while the incident was open."));
@@ -200,7 +201,7 @@ fn notifications(record: &Record<'_>, review: &mut Review) {
             count(total, "notification")
         ));
     }
-    let delayed = record.times_of("mail_delayed");
+    let delayed = record.times_of(AuditAction::MailDelayed);
     if delayed > 0 {
         review.badly.push(format!("{} went out late: the first attempt failed.", count(delayed, "mail")));
     }

@@ -4,11 +4,13 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use shared::audit::AuditAction;
+use shared::agent::Agent;
 use shared::events::incident::State;
 use shared::events::{Incident, Plan, Postmortem, Refusal, RootCause, Topic, decode};
 use shared::ids::{EventId, IncidentId};
-use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage, Timer};
-use shared::store::lifecycle::Change;
+use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage, Timer, TimerPayload};
+use shared::lifecycle::Change;
 use shared::store::{ArtifactKind, Write};
 
 use crate::document;
@@ -16,9 +18,6 @@ use crate::markup::count;
 use crate::metrics::Metric;
 use crate::options::Options;
 use crate::record::Record;
-
-/// Fires when cause and plan are looked for again.
-const WAIT: &str = "wait_for_cause";
 
 /// Writes postmortems.
 pub struct Postmortems {
@@ -31,6 +30,10 @@ struct Waiting {
     incident_id: IncidentId,
     /// Wall clock time at which the document is written with what there is.
     until: Timestamp,
+}
+
+impl TimerPayload for Waiting {
+    const NAME: &'static str = "wait_for_cause";
 }
 
 /// What the document waits for.
@@ -95,8 +98,7 @@ impl Postmortems {
 
 #[async_trait]
 impl Stage for Postmortems {
-    const NAME: &'static str = "postmortem";
-    const TOPICS: &'static [Topic] = &[Topic::IncidentsResolved];
+    const AGENT: Agent = Agent::Postmortem;
     type Input = Incident;
 
     fn decode(_: Topic, payload: &[u8]) -> Result<Incident, Refusal> {
@@ -116,14 +118,12 @@ impl Stage for Postmortems {
         }
         let now = ctx.wall_clock();
         let waiting = Waiting { incident_id: id, until: now + millis(self.options.wait_ms) };
-        let payload = serde_json::to_value(waiting).map_err(Error::fatal)?;
-        let due = now + millis(self.options.poll_ms);
-        Ok(Effects { timers: vec![Timer::new(WAIT, id.to_string(), &[], due, payload)], ..Effects::none() })
+        let timer = Timer::new(id.to_string(), &[], now + millis(self.options.poll_ms), &waiting)?;
+        Ok(Effects { timers: vec![timer], ..Effects::none() })
     }
 
     async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {
-        let Waiting { incident_id, until } =
-            serde_json::from_value(timer.payload.clone()).map_err(Error::reject)?;
+        let Waiting { incident_id, until } = timer.read()?;
         let Some(incident) = over(incident_id, ctx).await? else { return Ok(Effects::none()) };
         let findings = Findings::read(incident_id, ctx).await?;
         let now = ctx.wall_clock();
@@ -150,7 +150,7 @@ fn written(postmortem: &Postmortem) -> Audit {
     Audit {
         incident_id: postmortem.incident_id,
         at: postmortem.generated_at,
-        action: "postmortem_written",
+        action: AuditAction::PostmortemWritten,
         summary: format!(
             "The postmortem is written, with {}.",
             count(postmortem.action_items.len(), "action item")

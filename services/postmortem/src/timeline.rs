@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use shared::audit::AuditAction;
 use shared::events::incident::Signal;
 use shared::events::postmortem::Moment;
-use shared::events::topic::STAGES;
-use shared::figures::{band, between, figure, side};
-use shared::plain::{NAME, one_line};
+use shared::agent::Agent;
+use shared::text::format::{band, between, figure, side};
+use shared::text::sanitize::{NAME, one_line};
 
 use crate::record::Record;
 
@@ -79,10 +80,10 @@ fn facts(record: &Record<'_>) -> Vec<Row> {
 
 /// How much a row matters: 0 is the story, 2 can be looked up. What people did always matters.
 fn weight(actor: &str, action: &str) -> u8 {
-    match action {
-        "deployment" | "first_symptom" | "opened" | "announced" | "suspect_changed" | "cause_ranked"
-        | "plan_proposed" | "resolved" => 0,
-        _ if !STAGES.contains(&actor) => 0,
+    use AuditAction::{Announced, CauseRanked, Opened, PlanProposed, Resolved, SuspectChanged};
+    match action.parse() {
+        Ok(Opened | Announced | SuspectChanged | CauseRanked | PlanProposed | Resolved) => 0,
+        _ if Agent::from_name(actor).is_none() => 0,
         "joined" | "cleared" => 2,
         _ => 1,
     }

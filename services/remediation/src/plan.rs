@@ -1,13 +1,14 @@
 //! The plan: steps from a runbook, or from the evidence where no runbook covers the cause.
 
 use serde_json::json;
+use shared::audit::AuditAction;
 use shared::events::rca::Verdict;
 use shared::events::remediation::{Action, Escalation, Plan, Priority, Step};
 use shared::events::{Category, Incident, RootCause};
-use shared::figures::{between, percent};
+use shared::text::format::{between, percent};
 use shared::ids::{PlanId, derive};
-use shared::knowledge::runbook::{PLACEHOLDER, is_fillable};
-use shared::plain::{NAME, SENTENCE, one_line};
+use shared::runbook::{PLACEHOLDER, is_fillable};
+use shared::text::sanitize::{NAME, SENTENCE, one_line};
 use shared::stage::Audit;
 
 use crate::case::Case;
@@ -55,7 +56,7 @@ pub fn proposed(plan: &Plan) -> Audit {
     Audit {
         incident_id: plan.incident_id,
         at: plan.created_at,
-        action: "plan_proposed",
+        action: AuditAction::PlanProposed,
         summary: format!("Plan {} proposed. {}", plan.revision, plan.summary),
         detail: json!({
             "plan_id": plan.plan_id,
@@ -72,7 +73,7 @@ pub fn unchanged(plan: &Plan, cause: &RootCause) -> Audit {
     Audit {
         incident_id: cause.incident_id,
         at: cause.completed_at,
-        action: "plan_unchanged",
+        action: AuditAction::PlanUnchanged,
         summary: format!(
             "Investigation {} names the same service and kind of cause: plan {} stands.",
             cause.revision, plan.revision

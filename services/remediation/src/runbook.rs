@@ -2,7 +2,7 @@
 
 use shared::events::remediation::{Action, Step};
 use shared::knowledge::Chunk;
-use shared::knowledge::runbook::{self, ESCALATION, PLACEHOLDER, RunbookEscalation, RunbookStep};
+use shared::runbook::{self, ESCALATION, PLACEHOLDER, RunbookEscalation, RunbookStep};
 
 /// A runbook, read for one service.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use shared::agent::Agent;
 use shared::events::{Plan, Refusal, RootCause, Topic, decode};
 use shared::ids::EventId;
 use shared::knowledge::Index;
 use shared::stage::{Context, Effects, Error, IncidentChange, Key, Stage};
-use shared::store::lifecycle::Change;
+use shared::lifecycle::Change;
 use shared::store::{ArtifactKind, Write};
 
 use crate::case::Case;
@@ -30,8 +31,7 @@ impl Remediation {
 
 #[async_trait]
 impl Stage for Remediation {
-    const NAME: &'static str = "remediation";
-    const TOPICS: &'static [Topic] = &[Topic::RcaCompleted];
+    const AGENT: Agent = Agent::Remediation;
     type Input = RootCause;
 
     fn decode(_: Topic, payload: &[u8]) -> Result<RootCause, Refusal> {

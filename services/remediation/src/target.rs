@@ -47,6 +47,6 @@ impl<'a> Target<'a> {
 
     /// Returns the service fit for a sentence.
     pub fn name(&self) -> String {
-        shared::plain::one_line(self.service, shared::plain::NAME)
+        shared::text::sanitize::one_line(self.service, shared::text::sanitize::NAME)
     }
 }

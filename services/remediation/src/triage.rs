@@ -3,9 +3,9 @@
 use shared::events::incident::Signal;
 use shared::events::rca::Candidate;
 use shared::events::remediation::{Action, Priority, Risk, Step};
-use shared::figures::{between, clock, percent};
+use shared::text::format::{between, clock, percent};
 use shared::finding::Finding;
-use shared::plain::{NAME, SENTENCE, one_line};
+use shared::text::sanitize::{NAME, SENTENCE, one_line};
 
 use crate::case::Case;
 use crate::library::Found;

@@ -20,7 +20,7 @@ use super::tracker::{Ticket, Tracker};
 use super::{Error, Options, link};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
-use crate::gap::Gap;
+use crate::failpoint::Failpoint;
 
 /// Records that one batch holds at most.
 const BATCH: usize = 256;
@@ -170,7 +170,7 @@ impl Shared {
                 "drain deadline passed; the rest will be read again"
             );
         }
-        Gap::Drained.reach();
+        Failpoint::Drained.hit();
         metrics::counter!("firewatch_bus_drains_total", "in_time" => if in_time { "true" } else { "false" })
             .increment(1);
         store_progress(consumer, &self.tracker);

@@ -8,6 +8,7 @@ pub mod letter;
 pub mod letters;
 pub mod mark;
 
+use crate::agent::Agent;
 use super::{Error, Message, Pending, Producer};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
@@ -63,7 +64,7 @@ pub(crate) fn shortened(reason: &str) -> String {
 /// Sends a record to the dead-letter topic of `stage` and waits for the acknowledgement.
 pub async fn send(
     producer: &Producer,
-    stage: &'static str,
+    stage: Agent,
     record: &Message,
     reason: &str,
     attempts: u32,
@@ -77,7 +78,7 @@ pub async fn send(
 /// one; the letter then says so.
 pub async fn enqueue(
     producer: &Producer,
-    stage: &'static str,
+    stage: Agent,
     record: &Message,
     reason: &str,
     attempts: u32,
@@ -121,8 +122,8 @@ pub async fn enqueue(
 }
 
 /// Tells of a letter.
-pub(super) fn count(stage: &'static str, record: &Message, attempts: u32) {
-    metrics::counter!("firewatch_dead_letters_total", "stage" => stage).increment(1);
+pub(super) fn count(stage: Agent, record: &Message, attempts: u32) {
+    metrics::counter!("firewatch_dead_letters_total", "stage" => stage.name()).increment(1);
     tracing::warn!(
         topic = record.topic.name(),
         partition = record.partition,

@@ -14,16 +14,17 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::Agent;
 use super::consumer::{Assignment, Batch};
 use super::pace::Pace;
-use super::reader::{From, Reader};
+use super::inspect::reader::{From, Reader};
 use super::tick::{self, Ticker};
 use super::tracker::Ticket;
 use super::{Batches, Error, Message, Options, Producer, dead_letter};
 use crate::error::panic_message;
 use crate::events::envelope::expect_type;
 use crate::events::{Outgoing, Topic};
-use crate::gap::Gap;
+use crate::failpoint::Failpoint;
 
 /// Batches a partition's task may have waiting.
 const QUEUE: usize = 4;
@@ -76,7 +77,7 @@ pub trait Task: Send + 'static {
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Consumer group, dead-letter topic and metric label.
-    pub stage: &'static str,
+    pub stage: Agent,
     /// Input topics; equal partition numbers go to one task.
     pub topics: Vec<Topic>,
     /// Compacted topic of the state.
@@ -97,7 +98,7 @@ pub async fn run<T: Task>(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let producer = Producer::connect(options)?;
-    let mut consumer = Batches::join(options, settings.stage, &settings.topics)?;
+    let mut consumer = Batches::join(options, settings.stage.name(), &settings.topics)?;
     let (revocations, mut assignments) = (consumer.handle().revocations(), consumer.handle().assignments());
     let house = Arc::new(House {
         options: options.clone(),
@@ -177,7 +178,7 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
         let restoring = Arc::clone(&self);
         let restored = tokio::task::spawn_blocking(move || restoring.restore(partition)).await;
         let mut task = restored.map_err(|error| Error::Other(error.to_string()))??;
-        Gap::Restored.reach();
+        Failpoint::Restored.hit();
         let mut journal = Journal { done: Vec::new(), pending: Vec::new() };
         let due = tokio::time::sleep(self.settings.snapshot_every);
         tokio::pin!(due);
@@ -249,7 +250,7 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
     /// many bytes it has.
     async fn settle(&self, journal: &mut Journal, partition: i32, task: &mut T) -> Result<usize, Error> {
         journal.acknowledged().await?;
-        Gap::Emitted.reach();
+        Failpoint::Emitted.hit();
         // a partition that was lost, not given back, has another owner: its state is no longer ours to write
         journal.done.retain(Ticket::is_ours);
         if journal.done.is_empty() {
@@ -262,19 +263,19 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
             let (state, headers) = (self.settings.state, Vec::new());
             writes
                 .push(self.producer.enqueue_at(state, Some(partition), key, &headers, &part.payload).await?);
-            Gap::HalfSaved.reach();
+            Failpoint::HalfSaved.hit();
         }
         for write in writes {
             write.acknowledged().await?;
         }
-        Gap::Saved.reach();
+        Failpoint::Saved.hit();
         task.saved();
         for ticket in journal.done.drain(..) {
             ticket.finish();
         }
         let stage = self.settings.stage;
-        metrics::counter!("firewatch_snapshots_total", "stage" => stage).increment(1);
-        metrics::counter!("firewatch_snapshot_bytes_total", "stage" => stage).increment(bytes as u64);
+        metrics::counter!("firewatch_snapshots_total", "stage" => stage.name()).increment(1);
+        metrics::counter!("firewatch_snapshot_bytes_total", "stage" => stage.name()).increment(bytes as u64);
         Ok(bytes)
     }
 
@@ -326,20 +327,5 @@ impl Journal {
             pending.acknowledged().await?;
         }
         Ok(())
-    }
-}
-
-/// Keeps `/readyz` honest until `shutdown`.
-#[cfg(feature = "service")]
-pub async fn watch(producer: Producer, readiness: crate::service::Readiness, shutdown: CancellationToken) {
-    loop {
-        match producer.answers(Duration::from_secs(5)).await {
-            Ok(()) => readiness.up("kafka"),
-            Err(error) => readiness.down("kafka", &error.to_string()),
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(Duration::from_secs(2)) => {}
-        }
     }
 }

@@ -8,7 +8,7 @@ use super::anomaly::{Anomaly, Band, Direction, LogTemplate, Point, Sibling, Stat
 use super::{Category, Event, Kind, Refusal, Severity, finite, named};
 use crate::ids::{AnomalyId, IncidentId};
 
-/// Where an incident stands in its life. Transitions are those of [`crate::store::lifecycle`].
+/// Where an incident stands in its life. Transitions are those of [`crate::lifecycle`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::agent::Agent;
+
 /// How a topic forgets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retention {
@@ -42,13 +44,9 @@ pub enum Topic {
     DetectionState,
     /// The simulator's ground truth, keyed by service.
     SimFaults,
-    /// Dead letters of a stage, keyed as the input was.
-    DeadLetters(&'static str),
+    /// Dead letters of an agent, keyed as the input was.
+    DeadLetters(Agent),
 }
-
-/// Stages that have a dead-letter topic.
-pub const STAGES: [&str; 6] =
-    ["detection", "correlation", "investigation", "remediation", "communication", "postmortem"];
 
 impl Topic {
     /// Every topic the stack provisions.
@@ -69,7 +67,7 @@ impl Topic {
             Self::DetectionState,
             Self::SimFaults,
         ];
-        all.extend(STAGES.map(Self::DeadLetters));
+        all.extend(Agent::ALL.iter().map(|agent| agent.dead_letters()));
         all
     }
 
@@ -95,15 +93,12 @@ impl Topic {
             Self::Postmortems => "postmortems.generated",
             Self::DetectionState => "detection.state",
             Self::SimFaults => "sim.faults",
-            Self::DeadLetters(stage) => match stage {
-                "detection" => "dlq.detection",
-                "correlation" => "dlq.correlation",
-                "investigation" => "dlq.investigation",
-                "remediation" => "dlq.remediation",
-                "communication" => "dlq.communication",
-                "postmortem" => "dlq.postmortem",
-                other => unreachable!("no stage is called {other}"),
-            },
+            Self::DeadLetters(Agent::Detection) => "dlq.detection",
+            Self::DeadLetters(Agent::Correlation) => "dlq.correlation",
+            Self::DeadLetters(Agent::Investigation) => "dlq.investigation",
+            Self::DeadLetters(Agent::Remediation) => "dlq.remediation",
+            Self::DeadLetters(Agent::Communication) => "dlq.communication",
+            Self::DeadLetters(Agent::Postmortem) => "dlq.postmortem",
         }
     }
 

@@ -1,9 +1,14 @@
-//! Writes the service catalogue; [`Store::catalogue`] reads it.
+//! Writes the service catalogue; [`Reads::catalogue`](crate::store::Reads::catalogue) reads it.
 
 use tokio_postgres::types::Json;
 
 use crate::catalogue::{Catalogue, Service};
 use crate::store::{Error, Store};
+
+/// Brings the schema up to date before the first agent has run.
+pub async fn prepare(store: &Store) -> Result<(), Error> {
+    store.migrate().await
+}
 
 /// What a new catalogue has changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::embedding::FastEmbedder;
 use super::postgres::PostgresIndex;
 use super::retrieval::Retrieval;
 use super::{Error, Index};
-use crate::address::is_loopback;
+use crate::text::redact::is_loopback;
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::tls;

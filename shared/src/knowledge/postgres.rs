@@ -13,6 +13,7 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use super::{Chunk, Error, Hit, Index, MAX_CHUNKS, Query, check_vector, content_hash, mismatch};
+use crate::error::{self, Class};
 use crate::store::{self, Store};
 
 /// The index in PostgreSQL. Cheap to clone.
@@ -209,12 +210,16 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
 
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
-        Self::Unavailable(error.into())
+        let error = error::Error::from(error);
+        match error.class() {
+            Class::Unavailable | Class::Retry => Self::Unavailable(error.into()),
+            Class::Reject | Class::Fatal => Self::Inconsistent(error.to_string()),
+        }
     }
 }
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self::Unavailable(store::Error::from(error).into())
+        store::Error::from(error).into()
     }
 }

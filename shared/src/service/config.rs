@@ -8,12 +8,14 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::agent::Agent;
 use super::files;
 #[cfg(feature = "knowledge")]
 use crate::knowledge;
 #[cfg(feature = "store")]
 use crate::store;
-use crate::{address, bus};
+use crate::bus;
+use crate::text::redact;
 
 /// Command line of an agent.
 #[derive(Debug, Clone, Default, Parser)]
@@ -149,21 +151,12 @@ impl fmt::Display for Problems {
 }
 
 /// Sections that are read but belong to other processes, so that one file can serve all.
-const SECTIONS: [&str; 13] = [
-    "kafka",
-    "postgres",
-    "http",
-    "log",
-    "worker_threads",
-    "detection",
-    "correlation",
-    "investigation",
-    "remediation",
-    "communication",
-    "postmortem",
-    "knowledge",
-    "simulator",
-];
+const SECTIONS: [&str; 7] =
+    ["kafka", "postgres", "http", "log", "worker_threads", "knowledge", "simulator"];
+
+fn is_section(name: &str) -> bool {
+    SECTIONS.contains(&name) || Agent::from_name(name).is_some()
+}
 
 impl<S: Section> Config<S> {
     /// Loads file and environment over the defaults. `name` is the section of the stage.
@@ -201,7 +194,7 @@ impl<S: Section> Config<S> {
         if let Ok(table) =
             merged.clone().try_deserialize::<std::collections::BTreeMap<String, config::Value>>()
         {
-            for section in table.keys().filter(|section| !SECTIONS.contains(&section.as_str())) {
+            for section in table.keys().filter(|section| !is_section(section)) {
                 problems.push(format!("unknown section {section:?}"));
             }
         }
@@ -303,7 +296,7 @@ fn mask(value: &mut serde_json::Value, name: &str) {
             if names.iter().any(|word| name.contains(word)) && !text.is_empty() {
                 "***".clone_into(text);
             } else {
-                *text = address::mask(text);
+                *text = redact::mask(text);
             }
         }
         _ => {}

@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, Option<String>>>>);
 
 impl Readiness {
-    /// Notes that a dependency answers.
+    /// Records that a dependency answers.
     pub fn up(&self, dependency: &'static str) {
         self.set(dependency, None);
     }
 
-    /// Notes why a dependency does not answer.
+    /// Records why a dependency does not answer.
     pub fn down(&self, dependency: &'static str, reason: &str) {
         self.set(dependency, Some(reason.chars().take(300).collect()));
     }
@@ -78,6 +78,13 @@ impl Probes {
         Ok(Self { listener, address, router })
     }
 
+    /// Serves further routes beside the probes.
+    #[must_use]
+    pub fn with(mut self, router: Router) -> Self {
+        self.router = self.router.merge(router);
+        self
+    }
+
     /// Returns where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -88,7 +95,7 @@ impl Probes {
         let serving = axum::serve(self.listener, self.router)
             .with_graceful_shutdown(async move { shutdown.cancelled().await });
         if let Err(error) = serving.await {
-            tracing::error!(%error, "probes are gone");
+            tracing::error!(%error, "probe server stopped");
         }
     }
 }

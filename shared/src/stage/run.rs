@@ -8,16 +8,16 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Class, Context, Effects, Error, Limits, Stage, Timer, timers};
+use super::{Class, Context, Effects, Error, Limits, Stage, Timer};
 use crate::bus::{Consumer, Producer, Record, dead_letter};
 use crate::clock::Clock;
 use crate::events::Refusal;
 use crate::events::envelope::{expect_type, header, own_id};
-use crate::gap::Gap;
+use crate::failpoint::Failpoint;
 use crate::ids::EventId;
 use crate::service::{Common, Deps, Readiness, wait_for};
 use crate::store::apply::{Applied, Cause};
-use crate::store::{self, Store};
+use crate::store::{self, Store, timers};
 
 /// Events of different keys that are worked on side by side.
 const LANES: usize = 8;
@@ -185,7 +185,7 @@ impl<S: Stage> Runtime<S> {
         let event_id = own_id(&record.headers)
             .unwrap_or_else(|| EventId::of_record(record.topic.name(), record.partition, record.offset));
         let context = self.context(event_id, header(&record.headers, "traceparent"));
-        Gap::Read.reach();
+        Failpoint::Read.hit();
         let limits = self.base.limits;
         let (mut attempts, mut overdue, mut tries) = (0, 0, 0);
         loop {
@@ -210,14 +210,21 @@ impl<S: Stage> Runtime<S> {
             };
             (attempts, tries) = (attempts + 1, tries + 1);
             overdue += u32::from(begun.elapsed() >= limits.decision);
-            metrics::counter!("firewatch_failures_total", "stage" => S::NAME, "class" => class_name(error.class()))
+            metrics::counter!("firewatch_failures_total", "stage" => S::NAME, "class" => error.class().name())
                 .increment(1);
             match error.class() {
                 Class::Fatal => return Err(error),
+                Class::Unavailable => {
+                    tracing::warn!(event = %event_id, tries, %error, "dependency unavailable, retrying");
+                    (attempts, overdue) = (0, 0);
+                    if !self.pause(backoff(tries)).await || !record.ticket.is_current() {
+                        return Ok(());
+                    }
+                }
                 Class::Retry if attempts < limits.attempts && overdue < limits.overdue => {
-                    tracing::warn!(event = %event_id, attempts, %error, "trying again");
-                    if error.is_unavailable() || !self.dependencies_answer().await {
-                        // not the event's fault: it waits, however long that takes
+                    tracing::warn!(event = %event_id, attempts, %error, "decision failed, retrying");
+                    if !self.dependencies_answer().await {
+                        // the event is not the cause: it waits, however long that takes
                         (attempts, overdue) = (0, 0);
                     }
                     if !self.pause(backoff(tries)).await || !record.ticket.is_current() {
@@ -238,7 +245,7 @@ impl<S: Stage> Runtime<S> {
         }
         for lost in 0..MAX_CONFLICTS {
             let effects = self.base.limits.bounded(self.stage.handle(input, context)).await?;
-            Gap::Decided.reach();
+            Failpoint::Decided.hit();
             if effects.is_empty() {
                 return Ok(Applied::Committed);
             }
@@ -256,7 +263,7 @@ impl<S: Stage> Runtime<S> {
     }
 
     async fn timer(self: Arc<Self>, timer: Timer) -> Result<(), Error> {
-        Gap::Claimed.reach();
+        Failpoint::Claimed.hit();
         let context = self.context(timer.id, None);
         let limits = self.base.limits;
         let mut lost = 0;
@@ -285,8 +292,13 @@ impl<S: Stage> Runtime<S> {
         if error.class() == Class::Fatal {
             return Err(error);
         }
-        let own = !error.is_unavailable() && self.dependencies_answer().await;
-        let again = error.class() == Class::Retry && !(own && timer.failures + 1 >= limits.timer_failures);
+        // a dependency that does not answer is no failure of the timer's own
+        let own = error.class() != Class::Unavailable && self.dependencies_answer().await;
+        let again = match error.class() {
+            Class::Unavailable => true,
+            Class::Retry => !own || timer.failures + 1 < limits.timer_failures,
+            Class::Reject | Class::Fatal => false,
+        };
         let due = again.then(|| self.base.clock.now() + timer_backoff(timer.failures));
         let outcome = if again { "again" } else { "failed" };
         metrics::counter!("firewatch_timers_total", "stage" => S::NAME, "outcome" => outcome).increment(1);
@@ -368,6 +380,8 @@ impl<S: Stage> Runtime<S> {
                         metrics::counter!("firewatch_outbox_taken_over_total", "stage" => S::NAME)
                             .increment(turn.taken_over as u64);
                     }
+                    metrics::counter!("firewatch_outbox_rejected_total", "stage" => S::NAME)
+                        .increment(turn.rejected as u64);
                     match turn {
                         store::outbox::Turn { more: true, published: 0, .. } => Duration::from_millis(10),
                         store::outbox::Turn { more: true, .. } => Duration::ZERO,
@@ -429,9 +443,9 @@ impl<S: Stage> Runtime<S> {
     async fn bury(&self, record: Record, reason: &str, attempts: u32) {
         let mut failures = 0;
         while record.ticket.is_current() {
-            match dead_letter::send(&self.base.producer, S::NAME, &record, reason, attempts).await {
+            match dead_letter::send(&self.base.producer, S::AGENT, &record, reason, attempts).await {
                 Ok(()) => {
-                    Gap::Buried.reach();
+                    Failpoint::Buried.hit();
                     record.ticket.finish();
                     return;
                 }
@@ -450,8 +464,9 @@ impl<S: Stage> Runtime<S> {
         Context {
             event_id,
             traceparent: traceparent.map(str::to_owned),
-            store: self.base.store.clone(),
-            stage: S::NAME,
+            store: self.base.store.reads().clone(),
+            journal: self.base.store.clone(),
+            stage: S::AGENT,
             clock: Arc::clone(&self.base.clock),
         }
     }
@@ -482,14 +497,6 @@ fn note<E: std::fmt::Display>(readiness: &Readiness, what: &'static str, error: 
     match error {
         None => readiness.up(what),
         Some(error) => readiness.down(what, &error.to_string()),
-    }
-}
-
-fn class_name(class: Class) -> &'static str {
-    match class {
-        Class::Retry => "retry",
-        Class::Reject => "reject",
-        Class::Fatal => "fatal",
     }
 }
 

@@ -3,13 +3,13 @@
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::Json;
 
-use super::{Error, Store, Write, context, lifecycle, prepared};
+use super::timers::attempt_id;
+use super::{Error, Store, Write, context, lifecycle, prepared, row};
+use crate::effects::{Audit, Effects, IncidentChange, Timer};
 use crate::events::envelope::Headers;
-use crate::events::{Incident, Topic};
-use crate::gap::Gap;
+use crate::events::{Incident, Outgoing};
+use crate::failpoint::Failpoint;
 use crate::ids::{EventId, IncidentId};
-use crate::stage::timers::attempt_id;
-use crate::stage::{Audit, Effects, IncidentChange, Outgoing, Timer};
 
 /// What became of an event's effects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Cause<'_> {
 
 impl Store {
     /// Applies effects: state, audit, outbox and inbox in one transaction.
-    pub async fn apply(
+    pub(crate) async fn apply(
         &self,
         stage: &str,
         cause: Cause<'_>,
@@ -75,7 +75,9 @@ impl Store {
         if let Some(guard) = &effects.guard {
             let moved = prepared::execute(
                 &tx,
-                "update neighbourhoods set version = version + 1 where scope = $1 and version = $2",
+                // a scope without a row is at version 0
+                "insert into neighbourhoods (scope, version) values ($1, 1) on conflict (scope) do update set version = neighbourhoods.version + 1 \
+                 where neighbourhoods.version = $2",
                 &[&guard.scope, &guard.version],
             )
             .await?;
@@ -98,9 +100,9 @@ impl Store {
         for timer in &effects.timers {
             set_timer(&tx, stage, timer).await?;
         }
-        Gap::Written.reach();
+        Failpoint::Written.hit();
         tx.commit().await?;
-        Gap::Committed.reach();
+        Failpoint::Committed.hit();
         Ok(Applied::Committed)
     }
 
@@ -113,9 +115,10 @@ impl Store {
     ) -> Result<(), Error> {
         let id = change.incident_id;
         let before =
-            prepared::query_opt(tx, "select body from incidents where incident_id = $1 for update", &[&id.0])
+            prepared::query_opt(tx, "select incident_id, body from incidents where incident_id = $1 for update", &[&id.0])
                 .await?
-                .map(|row| row.get::<_, Json<Incident>>(0).0);
+                .map(|found| row::document::<Incident>(&found, "incidents", 1))
+                .transpose()?;
         let is_new = before.is_none();
         let mut after = lifecycle::apply(before, id, change.change.clone())?;
         if is_new {
@@ -157,7 +160,7 @@ async fn next_number(tx: &Transaction<'_>) -> Result<i64, Error> {
             &[],
         )
         .await?;
-    Ok(row.get(0))
+    row::first(&row)
 }
 
 async fn save_incident(
@@ -308,7 +311,7 @@ async fn write_audit(
             &audit.incident_id.0,
             &audit.at,
             &stage,
-            &audit.action,
+            &audit.action.name(),
             &audit.summary,
             &audit.detail,
             &cause.0,
@@ -327,9 +330,4 @@ async fn set_timer(tx: &Transaction<'_>, stage: &str, timer: &Timer) -> Result<(
     )
     .await?;
     Ok(())
-}
-
-/// Returns the topic of an outbox row.
-pub(crate) fn topic_of(name: &str) -> Result<Topic, Error> {
-    Topic::from_name(name).ok_or_else(|| Error::Migration(format!("outbox names the unknown topic {name:?}")))
 }

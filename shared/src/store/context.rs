@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use tokio_postgres::GenericClient;
-use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::Error;
 use super::lifecycle::MAX_FULL_SIGNALS;
+use super::{Error, row};
 use crate::events::Incident;
 use crate::events::anomaly::Context;
 use crate::events::incident::Signal;
@@ -63,7 +62,9 @@ pub(super) async fn attach<C: GenericClient + Sync>(
         let rows = client
             .query("select anomaly_id, context from signals where anomaly_id = any ($1)", &[&bare])
             .await?;
-        contexts.extend(rows.iter().map(|row| (row.get(0), row.get::<_, Json<Context>>(1).0)));
+        for found in &rows {
+            contexts.insert(row::value(found, "signals", 0)?, row::document(found, "signals", 1)?);
+        }
     }
     fill(incident, contexts)
 }

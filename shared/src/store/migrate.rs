@@ -1,7 +1,5 @@
 //! Migrations: versioned and checksummed; safe when several services start at once.
 
-use std::time::Duration;
-
 use super::{Error, Store};
 
 mod embedded {
@@ -13,7 +11,7 @@ const LOCK: i64 = 0x6669_7265;
 
 impl Store {
     /// Brings the schema up to date.
-    pub async fn migrate(&self) -> Result<(), Error> {
+    pub(crate) async fn migrate(&self) -> Result<(), Error> {
         let mut client = self.client().await?;
         client.batch_execute("set statement_timeout to '5min'").await?;
         client.query_one("select pg_advisory_lock($1)", &[&LOCK]).await?;
@@ -24,9 +22,8 @@ impl Store {
             .set_abort_missing(false)
             .run_async(&mut **client.as_mut())
             .await;
-        // the connection is thrown away, and the lock with it, whatever happened
+        // the session's end releases the lock, whatever happened
         drop(deadpool_postgres::Object::take(client));
-        tokio::time::sleep(Duration::ZERO).await;
         match outcome {
             Ok(report) => {
                 for migration in report.applied_migrations() {

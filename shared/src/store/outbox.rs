@@ -4,16 +4,17 @@
 //! server ends the transaction of a process that hangs. Whoever holds the lock publishes every waiting row of the
 //! stage, its own or not, so the rows of a dead process are taken over without anyone having to notice the death.
 
-use tokio_postgres::types::Json;
+use tokio_postgres::Row;
 
-use super::apply::topic_of;
-use super::{Error, Store};
+use super::{Error, Store, row};
 use crate::bus::{self, Producer};
+use crate::events::Topic;
 use crate::events::envelope::Headers;
-use crate::gap::Gap;
+use crate::failpoint::Failpoint;
 
 /// Rows that are published in one turn.
 const BATCH: i64 = 500;
+const TABLE: &str = "outbox";
 
 /// What one turn of the relay did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Turn {
     pub published: usize,
     /// Of these, rows that another process had written.
     pub taken_over: usize,
+    /// Rows that cannot be read. They are set aside, with the reason, and are not tried again.
+    pub rejected: usize,
     /// Whether there may be more to do at once: the batch was full, or another process held the lock.
     pub more: bool,
 }
@@ -37,6 +40,30 @@ pub enum RelayError {
     Bus(#[from] bus::Error),
 }
 
+/// A row that waits to be published.
+struct Waiting<'r> {
+    origin: &'r str,
+    topic: Topic,
+    key: &'r str,
+    headers: Headers,
+    payload: &'r [u8],
+}
+
+impl<'r> Waiting<'r> {
+    fn read(found: &'r Row) -> Result<Self, Error> {
+        let name: &str = row::value(found, TABLE, 2)?;
+        let topic = Topic::from_name(name)
+            .ok_or_else(|| row::unreadable(found, TABLE, format!("unknown topic {name:?}")))?;
+        Ok(Self {
+            origin: row::value(found, TABLE, 1)?,
+            topic,
+            key: row::value(found, TABLE, 3)?,
+            headers: row::document(found, TABLE, 4)?,
+            payload: row::value(found, TABLE, 5)?,
+        })
+    }
+}
+
 impl From<tokio_postgres::Error> for RelayError {
     fn from(error: tokio_postgres::Error) -> Self {
         Self::Store(error.into())
@@ -45,71 +72,76 @@ impl From<tokio_postgres::Error> for RelayError {
 
 impl Store {
     /// Publishes what waits in the outbox of `stage`.
-    pub async fn relay(&self, stage: &str, producer: &Producer) -> Result<Turn, RelayError> {
+    pub(crate) async fn relay(&self, stage: &str, producer: &Producer) -> Result<Turn, RelayError> {
         let mut client = self.client().await?;
         let waiting = client
-            .query_opt("select 1 from outbox where stage = $1 and published_at is null limit 1", &[&stage])
+            .query_opt("select 1 from outbox where stage = $1 and published_at is null and rejected_at is null limit 1", &[&stage])
             .await?;
         if waiting.is_none() {
             return Ok(Turn::default());
         }
         let tx = client.transaction().await?;
-        let locked: bool = tx
-            .query_one("select pg_try_advisory_xact_lock(hashtext('outbox'), hashtext($1))", &[&stage])
-            .await?
-            .get(0);
-        if !locked {
+        let lock = "select pg_try_advisory_xact_lock(hashtext('outbox'), hashtext($1))";
+        if !row::first::<bool>(&tx.query_one(lock, &[&stage]).await?)? {
             return Ok(Turn { more: true, ..Turn::default() });
         }
         let rows = tx
             .query(
                 "select id, origin, topic, key, headers, payload from outbox \
-                 where stage = $1 and published_at is null order by id limit $2",
+                 where stage = $1 and published_at is null and rejected_at is null order by id limit $2",
                 &[&stage, &BATCH],
             )
             .await?;
         let mut ids: Vec<i64> = Vec::with_capacity(rows.len());
-        let mut taken_over = 0;
+        let mut turn = Turn { more: rows.len() as i64 == BATCH, ..Turn::default() };
         let mut sends = Vec::with_capacity(rows.len());
-        for row in &rows {
-            ids.push(row.get(0));
-            let origin: &str = row.get(1);
-            if origin != self.process() {
-                taken_over += 1;
-                tracing::debug!(origin, "outbox row taken over");
+        for found in &rows {
+            let id: i64 = row::value(found, TABLE, 0)?;
+            let outgoing = match Waiting::read(found) {
+                Ok(outgoing) => outgoing,
+                Err(error) => {
+                    row::report(&error);
+                    let set_aside = "update outbox set rejected_at = now(), error = $2 where id = $1";
+                    tx.execute(set_aside, &[&id, &error.to_string()]).await?;
+                    turn.rejected += 1;
+                    continue;
+                }
+            };
+            if outgoing.origin != self.process() {
+                turn.taken_over += 1;
+                tracing::debug!(origin = outgoing.origin, "outbox row taken over");
             }
-            let Json(headers): Json<Headers> = row.get(4);
+            ids.push(id);
             // enqueued in order here; one idempotent producer keeps it on the wire
-            sends
-                .push(producer.enqueue(topic_of(row.get(2))?, Some(row.get(3)), &headers, row.get(5)).await?);
+            let Waiting { topic, key, headers, payload, .. } = outgoing;
+            sends.push(producer.enqueue(topic, Some(key), &headers, payload).await?);
         }
-        Gap::Enqueued.reach();
+        Failpoint::Enqueued.hit();
         for send in sends {
             send.acknowledged().await?;
         }
-        Gap::Acknowledged.reach();
+        Failpoint::Acknowledged.hit();
         tx.execute("update outbox set published_at = now() where id = any ($1)", &[&ids]).await?;
-        Gap::Marked.reach();
+        Failpoint::Marked.hit();
         tx.commit().await?;
-        Ok(Turn { published: ids.len(), taken_over, more: ids.len() as i64 == BATCH })
+        turn.published = ids.len();
+        Ok(turn)
     }
 
     /// Returns how many rows of `stage` wait to be published.
-    pub async fn outbox_depth(&self, stage: &str) -> Result<i64, Error> {
-        let row = self
-            .client()
-            .await?
-            .query_one("select count(*) from outbox where stage = $1 and published_at is null", &[&stage])
-            .await?;
-        Ok(row.get(0))
+    pub(crate) async fn outbox_depth(&self, stage: &str) -> Result<i64, Error> {
+        let statement = "select count(*) from outbox \
+             where stage = $1 and published_at is null and rejected_at is null";
+        row::first(&self.client().await?.query_one(statement, &[&stage]).await?)
     }
 
     /// Forgets what nothing asks for any more. Inbox rows outlive the longest retention of a topic (14 days).
-    pub async fn sweep(&self) -> Result<u64, Error> {
+    pub(crate) async fn sweep(&self) -> Result<u64, Error> {
         let client = self.client().await?;
         let mut gone = 0;
         for statement in [
             "delete from outbox where published_at < now() - interval '1 day'",
+            "delete from outbox where rejected_at < now() - interval '30 days'",
             "delete from processed_events where processed_at < now() - interval '30 days'",
             "delete from steps where created_at < now() - interval '30 days'",
             "delete from timers where state <> 'waiting' and created_at < now() - interval '30 days'",

@@ -8,7 +8,7 @@ use tokio_postgres::config::{Host, SslMode};
 
 use super::protection::{self, Mode, Protection, Tls};
 use super::{Error, describe};
-use crate::address::{self, is_loopback};
+use crate::text::redact::{self, is_loopback};
 use crate::secret::Secret;
 
 /// How to reach PostgreSQL.
@@ -49,7 +49,7 @@ impl Default for Options {
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options")
-            .field("url", &address::mask(&self.url))
+            .field("url", &redact::mask(&self.url))
             .field("schema", &self.schema)
             .finish_non_exhaustive()
     }
@@ -130,10 +130,23 @@ impl Options {
     }
 }
 
-/// The database. Cheap to clone; connects when it is first used.
+/// What a decision may ask of the database; it changes nothing. Cheap to clone.
+#[derive(Clone)]
+pub struct Reads {
+    pool: Pool,
+}
+
+impl Reads {
+    /// Returns a connection.
+    pub(crate) async fn client(&self) -> Result<Object, Error> {
+        Ok(self.pool.get().await?)
+    }
+}
+
+/// The database. Cheap to clone; connects when it is first used. Only the runtime writes, see [`crate::stage::run`].
 #[derive(Clone)]
 pub struct Store {
-    pool: Pool,
+    reads: Reads,
     process: std::sync::Arc<str>,
 }
 
@@ -153,7 +166,7 @@ impl Store {
         );
         let schema = options.schema.clone();
         if !schema.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            return Err(Error::Migration(format!("schema {schema:?} may only hold letters, digits and _")));
+            return Err(Error::Connection(format!("schema {schema:?} may only hold letters, digits and _")));
         }
         let timeout = options.statement_timeout_ms;
         let pool = Pool::builder(manager)
@@ -173,13 +186,18 @@ impl Store {
                 Box::pin(async move { client.batch_execute(&settings).await.map_err(HookError::Backend) })
             }))
             .build()
-            .map_err(|error| Error::Migration(error.to_string()))?;
-        Ok(Self { pool, process: process.into() })
+            .map_err(|error| Error::Connection(error.to_string()))?;
+        Ok(Self { reads: Reads { pool }, process: process.into() })
+    }
+
+    /// Returns what a decision may ask.
+    pub fn reads(&self) -> &Reads {
+        &self.reads
     }
 
     /// Returns a connection.
-    pub async fn client(&self) -> Result<Object, Error> {
-        Ok(self.pool.get().await?)
+    pub(crate) async fn client(&self) -> Result<Object, Error> {
+        self.reads.client().await
     }
 
     /// Returns the name of this process, by which others know its rows.

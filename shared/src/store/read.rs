@@ -4,14 +4,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio_postgres::IsolationLevel;
-use tokio_postgres::types::Json;
+use tokio_postgres::{IsolationLevel, Row};
 
 use super::prepared::{query, query_opt};
 use super::write::{ArtifactKind, Notification, NotificationState};
-use super::{Error, Store, context};
+use super::{Error, Reads, context, row};
 use crate::catalogue::{Catalogue, Service};
-use crate::events::anomaly::Context;
 use crate::events::incident::Signal;
 use crate::events::{Deployment, Incident};
 use crate::graph::Graph;
@@ -27,23 +25,23 @@ const MAX_LOOSE_SIGNALS: i64 = 500;
 const MAX_SIGNALS_OF: i64 = 200;
 
 const SIGNALS: &str = "\
-    (select body, incident_id from signals where incident_id in (select incident_id from incidents \
+    (select anomaly_id, body, incident_id from signals where incident_id in (select incident_id from incidents \
         where environment = $1 and state not in ('resolved', 'closed')) \
      order by status = 'firing' desc, observed_at desc, anomaly_id limit $3) \
     union all \
-    (select body, incident_id from signals where environment = $1 and status <> 'cleared' and \
+    (select anomaly_id, body, incident_id from signals where environment = $1 and status <> 'cleared' and \
         (incident_id is null or incident_id in (select incident_id from incidents \
             where environment = $1 and state in ('resolved', 'closed'))) \
      order by started_at desc, anomaly_id limit $2)";
-const INCIDENTS: &str = "select body from incidents \
+const INCIDENTS: &str = "select incident_id, body from incidents \
     where environment = $1 and state not in ('resolved', 'closed') order by number";
-const PAST: &str = "select body from incidents where environment = $1 and state in ('resolved', 'closed') \
+const PAST: &str = "select incident_id, body from incidents where environment = $1 and state in ('resolved', 'closed') \
      and resolved_at >= $2 order by resolved_at desc, number desc limit 50";
-const CATALOGUE: &str = "select body from catalogue_services order by name";
+const CATALOGUE: &str = "select name, body from catalogue_services order by name";
 const EDGES: &str =
     "select caller, callee from edges where environment = $1 and last_seen >= $2 order by 1, 2";
 const DEPLOYMENTS: &str =
-    "select body from deployments where environment = $1 and at >= $2 order by at desc limit 200";
+    "select service || ' ' || version, body from deployments where environment = $1 and at >= $2 order by at desc limit 200";
 
 /// Everything a grouping decision in one environment rests on, as of one version.
 #[derive(Debug, Clone)]
@@ -65,6 +63,15 @@ pub struct Neighbourhood {
     pub past: Vec<Incident>,
 }
 
+/// Which incidents are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Incidents {
+    /// All.
+    All,
+    /// Those that are neither resolved nor closed.
+    Open,
+}
+
 /// One line of an incident's timeline.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TimelineEntry {
@@ -80,7 +87,7 @@ pub struct TimelineEntry {
     pub detail: Value,
 }
 
-impl Store {
+impl Reads {
     /// Reads what a grouping decision in `environment` rests on: changes since `since`, edges seen since `edges_since`.
     pub async fn neighbourhood(
         &self,
@@ -97,7 +104,7 @@ impl Store {
             .start()
             .await?;
         let version =
-            query_opt(&snapshot, "select version from neighbourhoods where scope = $1", &[&environment])
+            query_opt(&snapshot, "select scope, version from neighbourhoods where scope = $1", &[&environment])
                 .await?;
         let signals =
             query(&snapshot, SIGNALS, &[&environment, &MAX_LOOSE_SIGNALS, &(MAX_MEMBERS as i64)]).await?;
@@ -106,19 +113,16 @@ impl Store {
         let edges = query(&snapshot, EDGES, &[&environment, &edges_since]).await?;
         let deployments = query(&snapshot, DEPLOYMENTS, &[&environment, &since]).await?;
         snapshot.commit().await?;
-        if version.is_none() {
-            let first = "insert into neighbourhoods (scope) values ($1) on conflict do nothing";
-            client.execute(first, &[&environment]).await?;
-        }
         let catalogue = catalogue_of(&catalogue);
         let graph = graph_of(&catalogue, &edges);
         Ok(Neighbourhood {
-            version: version.map_or(0, |row| row.get(0)),
-            signals: signals.iter().map(member).collect(),
-            incidents: incidents.iter().map(|row| row.get::<_, Json<Incident>>(0).0).collect(),
+            // a scope without a row is at version 0; the first decision that is applied writes the row
+            version: version.map_or(Ok(0), |found| row::value(&found, "neighbourhoods", 1))?,
+            signals: row::readable(&signals, member),
+            incidents: row::readable(&incidents, incident),
             catalogue,
             graph,
-            deployments: deployments.iter().map(|row| row.get::<_, Json<Deployment>>(0).0).collect(),
+            deployments: row::readable(&deployments, |found| row::document(found, "deployments", 1)),
             past: Vec::new(),
         })
     }
@@ -127,47 +131,47 @@ impl Store {
     /// 50. Their signals are without samples, siblings and logs.
     pub async fn past(&self, environment: &str, since: Timestamp) -> Result<Vec<Incident>, Error> {
         let rows = query(&self.client().await?, PAST, &[&environment, &since]).await?;
-        Ok(rows.into_iter().map(|row| row.get::<_, Json<Incident>>(0).0).collect())
+        Ok(row::readable(&rows, incident))
     }
 
     /// Returns an incident as it stands.
     pub async fn incident(&self, id: IncidentId) -> Result<Option<Incident>, Error> {
         let client = self.client().await?;
-        let row = client.query_opt("select body from incidents where incident_id = $1", &[&id.0]).await?;
+        let row = client.query_opt("select incident_id, body from incidents where incident_id = $1", &[&id.0]).await?;
         with_context(&**client, row).await
     }
 
     /// Returns the incident with that number.
     pub async fn incident_by_number(&self, number: i64) -> Result<Option<Incident>, Error> {
         let client = self.client().await?;
-        let row = client.query_opt("select body from incidents where number = $1", &[&number]).await?;
+        let row = client.query_opt("select incident_id, body from incidents where number = $1", &[&number]).await?;
         with_context(&**client, row).await
     }
 
-    /// Returns incidents, newest first; their signals without samples, siblings and logs.
-    pub async fn incidents(&self, open_only: bool, limit: i64) -> Result<Vec<Incident>, Error> {
-        let rows = self
-            .client()
-            .await?
-            .query(
-                "select body from incidents where not $1 or state not in ('resolved', 'closed') \
-                 order by number desc limit $2",
-                &[&open_only, &limit],
-            )
-            .await?;
-        Ok(rows.into_iter().map(|row| row.get::<_, Json<Incident>>(0).0).collect())
+    /// Returns incidents by descending number, at most `limit`; with `before`, those with a smaller number, so that the last
+    /// number of one page begins the next. Their signals are without samples, siblings and logs.
+    pub async fn incidents(
+        &self,
+        which: Incidents,
+        before: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<Incident>, Error> {
+        let statement = "select incident_id, body from incidents \
+             where (not $1 or state not in ('resolved', 'closed')) and number < coalesce($2, number + 1) \
+             order by number desc limit $3";
+        let open_only = which == Incidents::Open;
+        let rows = self.client().await?.query(statement, &[&open_only, &before, &limit]).await?;
+        Ok(row::readable(&rows, incident))
     }
 
     /// Returns a signal with everything it carries, and the incident it belongs or belonged to.
     pub async fn signal(&self, id: AnomalyId) -> Result<Option<(Signal, Option<IncidentId>)>, Error> {
         let client = self.client().await?;
-        let statement = "select body, incident_id, context from signals where anomaly_id = $1";
-        let row = query_opt(&client, statement, &[&id.0]).await?;
-        Ok(row.map(|row| {
-            let (mut signal, incident) = member(&row);
-            context::put(&mut signal, row.get::<_, Json<Context>>(2).0);
-            (signal, incident)
-        }))
+        let statement = "select anomaly_id, body, incident_id, context from signals where anomaly_id = $1";
+        let Some(found) = query_opt(&client, statement, &[&id.0]).await? else { return Ok(None) };
+        let (mut signal, incident) = member(&found)?;
+        context::put(&mut signal, row::document(&found, "signals", 3)?);
+        Ok(Some((signal, incident)))
     }
 
     /// Returns the members of an incident as they stand, with everything they carry: all of them, or the 200 strongest;
@@ -177,20 +181,19 @@ impl Store {
             .client()
             .await?
             .query(
-                "select body, context from (select * from signals where incident_id = $1 \
+                "select anomaly_id, body, context from (select * from signals where incident_id = $1 \
                     order by (body ->> 'evidence')::float8 desc, started_at, anomaly_id limit $2) strongest \
                  order by started_at, anomaly_id",
                 &[&id.0, &MAX_SIGNALS_OF],
             )
             .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| {
-                let mut signal = row.get::<_, Json<Signal>>(0).0;
-                context::put(&mut signal, row.get::<_, Json<Context>>(1).0);
-                signal
+        rows.iter()
+            .map(|found| {
+                let mut signal = row::document(found, "signals", 1)?;
+                context::put(&mut signal, row::document(found, "signals", 2)?);
+                Ok(signal)
             })
-            .collect())
+            .collect()
     }
 
     /// Returns the service graph of an environment: catalogue and spans seen since `edges_since`.
@@ -210,11 +213,11 @@ impl Store {
             .client()
             .await?
             .query_opt(
-                "select body from artifacts where incident_id = $1 and kind = $2 order by revision desc limit 1",
+                "select incident_id, body from artifacts where incident_id = $1 and kind = $2 order by revision desc limit 1",
                 &[&id.0, &kind.name()],
             )
             .await?;
-        row.map(|row| Ok(serde_json::from_value(row.get(0))?)).transpose()
+        row.map(|found| row::document(&found, "artifacts", 1)).transpose()
     }
 
     /// Returns the audit trail of an incident, in event time.
@@ -223,20 +226,11 @@ impl Store {
             .client()
             .await?
             .query(
-                "select at, actor, action, summary, detail from audit where incident_id = $1 order by at, id limit 2000",
+                "select id, at, actor, action, summary, detail from audit where incident_id = $1 order by at, id limit 2000",
                 &[&id.0],
             )
             .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| TimelineEntry {
-                at: row.get(0),
-                actor: row.get(1),
-                action: row.get(2),
-                summary: row.get(3),
-                detail: row.get(4),
-            })
-            .collect())
+        rows.iter().map(timeline_entry).collect()
     }
 
     /// Returns a notification and where it stands.
@@ -247,7 +241,7 @@ impl Store {
         let row = self
             .client()
             .await?
-            .query_opt("select body, state from notifications where id = $1", &[&id.0])
+            .query_opt("select id, body, state from notifications where id = $1", &[&id.0])
             .await?;
         row.as_ref().map(notification).transpose()
     }
@@ -261,7 +255,7 @@ impl Store {
             .client()
             .await?
             .query(
-                "select body, state from notifications where incident_id = $1 order by created_at, \
+                "select id, body, state from notifications where incident_id = $1 order by created_at, \
                  array_position(array['opened', 'root_cause', 'plan', 'resolved', 'postmortem'], kind)",
                 &[&id.0],
             )
@@ -274,73 +268,46 @@ impl Store {
         let client = self.client().await?;
         read_catalogue(&**client).await
     }
-
-    /// Returns what a step of an event gave, if it has succeeded before.
-    #[cfg(feature = "stage")]
-    pub(crate) async fn step(
-        &self,
-        consumer: &str,
-        event: EventId,
-        name: &str,
-    ) -> Result<Option<Value>, Error> {
-        let row = self
-            .client()
-            .await?
-            .query_opt(
-                "select result from steps where consumer = $1 and event_id = $2 and name = $3",
-                &[&consumer, &event.0, &name],
-            )
-            .await?;
-        Ok(row.map(|row| row.get(0)))
-    }
-
-    /// Keeps what a step gave. The first result stays.
-    #[cfg(feature = "stage")]
-    pub(crate) async fn remember_step(
-        &self,
-        consumer: &str,
-        event: EventId,
-        name: &str,
-        result: &Value,
-    ) -> Result<(), Error> {
-        self.client()
-            .await?
-            .execute(
-                "insert into steps (consumer, event_id, name, result) values ($1, $2, $3, $4) on conflict do nothing",
-                &[&consumer, &event.0, &name, result],
-            )
-            .await?;
-        Ok(())
-    }
-
-    /// Tells whether a consumer has handled an event.
-    #[cfg(feature = "stage")]
-    pub(crate) async fn is_processed(&self, consumer: &str, event: EventId) -> Result<bool, Error> {
-        let client = self.client().await?;
-        let statement = "select 1 from processed_events where consumer = $1 and event_id = $2";
-        Ok(query_opt(&client, statement, &[&consumer, &event.0]).await?.is_some())
-    }
 }
 
 /// Returns what the catalogue and the rows of [`EDGES`] say together.
-fn graph_of(catalogue: &Catalogue, edges: &[tokio_postgres::Row]) -> Graph {
+fn graph_of(catalogue: &Catalogue, edges: &[Row]) -> Graph {
     let mut graph = catalogue.graph();
-    for edge in edges {
-        graph.add_edge(edge.get(0), edge.get(1));
+    let edge = |found: &Row| {
+        Ok((row::value::<String>(found, "edges", 0)?, row::value::<String>(found, "edges", 1)?))
+    };
+    for (caller, callee) in row::readable(edges, edge) {
+        graph.add_edge(&caller, &callee);
     }
     graph
 }
 
-fn member(row: &tokio_postgres::Row) -> (Signal, Option<IncidentId>) {
-    (row.get::<_, Json<Signal>>(0).0, row.get::<_, Option<uuid::Uuid>>(1).map(IncidentId))
+fn incident(found: &Row) -> Result<Incident, Error> {
+    row::document(found, "incidents", 1)
+}
+
+/// Reads a row of [`SIGNALS`].
+fn member(found: &Row) -> Result<(Signal, Option<IncidentId>), Error> {
+    let incident: Option<uuid::Uuid> = row::value(found, "signals", 2)?;
+    Ok((row::document(found, "signals", 1)?, incident.map(IncidentId)))
+}
+
+fn timeline_entry(found: &Row) -> Result<TimelineEntry, Error> {
+    Ok(TimelineEntry {
+        at: row::value(found, "audit", 1)?,
+        actor: row::value(found, "audit", 2)?,
+        action: row::value(found, "audit", 3)?,
+        summary: row::value(found, "audit", 4)?,
+        detail: row::value(found, "audit", 5)?,
+    })
 }
 
 async fn with_context<C: tokio_postgres::GenericClient + Sync>(
     client: &C,
-    row: Option<tokio_postgres::Row>,
+    found: Option<Row>,
 ) -> Result<Option<Incident>, Error> {
-    let Some(row) = row else { return Ok(None) };
-    let mut incident = row.get::<_, Json<Incident>>(0).0;
+    let Some(found) = found else { return Ok(None) };
+    let mut incident = incident(&found)?;
     context::attach(client, &mut incident).await?;
     Ok(Some(incident))
 }
@@ -349,11 +316,13 @@ async fn read_catalogue<C: tokio_postgres::GenericClient + Sync>(client: &C) -> 
     Ok(catalogue_of(&client.query(CATALOGUE, &[]).await?))
 }
 
-fn catalogue_of(rows: &[tokio_postgres::Row]) -> Catalogue {
-    Catalogue::new(rows.iter().map(|row| row.get::<_, Json<Service>>(0).0))
+fn catalogue_of(rows: &[Row]) -> Catalogue {
+    let service = |found: &Row| row::document::<Service>(found, "catalogue_services", 1);
+    Catalogue::new(row::readable(rows, service))
 }
 
-fn notification(row: &tokio_postgres::Row) -> Result<(Notification, NotificationState), Error> {
-    let state: String = row.get(1);
-    Ok((serde_json::from_value(row.get(0))?, serde_json::from_value(Value::String(state))?))
+fn notification(found: &Row) -> Result<(Notification, NotificationState), Error> {
+    let state: String = row::value(found, "notifications", 2)?;
+    let body = row::document(found, "notifications", 1)?;
+    Ok((body, serde_json::from_value(Value::String(state))?))
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::agent::Agent;
 use crate::events::incident::Signal;
 use crate::events::{Deployment, Severity};
 use crate::ids::{EventId, IncidentId};
@@ -20,6 +21,23 @@ pub enum ArtifactKind {
 }
 
 impl ArtifactKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::RootCause, Self::Plan, Self::Postmortem];
+
+    /// Returns the agent whose result it is.
+    pub fn author(self) -> Agent {
+        match self {
+            Self::RootCause => Agent::Investigation,
+            Self::Plan => Agent::Remediation,
+            Self::Postmortem => Agent::Postmortem,
+        }
+    }
+
+    /// Returns the kind of that name in the table.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Returns the name in the table.
     pub fn name(self) -> &'static str {
         match self {

@@ -7,8 +7,9 @@ use shared::events::{Incident, Kind, Severity, Topic, decode};
 use shared::ids::{AnomalyId, EventId, IncidentId, derive};
 use shared::stage::{Effects, IncidentChange};
 use shared::store::apply::Cause;
-use shared::store::lifecycle::{Assessment, Change};
+use shared::lifecycle::{Assessment, Change};
 use shared::store::{Store, Write};
+use shared::testing;
 
 const ENVIRONMENT: &str = "production";
 
@@ -41,13 +42,27 @@ fn kept(signal: &Signal, incident_id: Option<IncidentId>) -> Write {
     Write::Signal { environment: ENVIRONMENT.into(), signal: Box::new(signal.clone()), incident_id }
 }
 
+/// Opens an incident with these members.
+pub(super) fn opened(signals: Vec<Signal>) -> Change {
+    let assessment = Assessment {
+        challenger: None,
+        title: "payment: requests are slow".into(),
+        severity: Severity::Sev3,
+        suspects: Vec::new(),
+        signals,
+        blast_radius: BlastRadius::default(),
+        deployment: None,
+    };
+    Change::Opened { environment: ENVIRONMENT.into(), at: from_ms(2), assessment: Box::new(assessment) }
+}
+
 async fn apply(store: &Store, seed: &str, effects: Effects) {
     let event = EventId(derive(&["event", seed]));
-    store.apply("correlation", Cause::Event(event), None, &effects).await.unwrap();
+    testing::apply(store, "correlation", Cause::Event(event), &effects).await.unwrap();
 }
 
 async fn members(store: &Store) -> Vec<Signal> {
-    let around = store.neighbourhood(ENVIRONMENT, from_ms(0), from_ms(0)).await.unwrap();
+    let around = store.reads().neighbourhood(ENVIRONMENT, from_ms(0), from_ms(0)).await.unwrap();
     around.signals.into_iter().map(|(signal, _)| signal).collect()
 }
 
@@ -62,17 +77,7 @@ async fn a_decision_reads_signals_without_context_and_people_read_incidents_with
     assert_eq!((bare.samples.len(), &bare.explanation), (0, &loose.explanation));
 
     let id = IncidentId::opened_by(own.anomaly_id);
-    let assessment = Assessment {
-        challenger: None,
-        title: "payment: requests are slow".into(),
-        severity: Severity::Sev3,
-        suspects: Vec::new(),
-        signals: vec![own.clone(), bare.clone()],
-        blast_radius: BlastRadius::default(),
-        deployment: None,
-    };
-    let change =
-        Change::Opened { environment: ENVIRONMENT.into(), at: from_ms(2), assessment: Box::new(assessment) };
+    let change = opened(vec![own.clone(), bare.clone()]);
     let opens = Effects {
         incidents: vec![IncidentChange { incident_id: id, change, publish: None }],
         writes: vec![kept(&own, Some(id)), kept(&bare, Some(id))],
@@ -84,11 +89,11 @@ async fn a_decision_reads_signals_without_context_and_people_read_incidents_with
     let announced =
         IncidentChange { incident_id: id, change: Change::Announced, publish: Some(Topic::IncidentsOpened) };
     apply(&store, "announced", Effects { incidents: vec![announced], ..Effects::none() }).await;
-    let client = store.client().await.unwrap();
-    let payload: Vec<u8> = client.query_one("select payload from outbox", &[]).await.unwrap().get(0);
+    let client = testing::client(&store).await.unwrap();
+    let payload: Vec<u8> = client.query_one("select payload from outbox", &[]).await.unwrap().try_get(0).unwrap();
     let published: Incident = decode(&payload).unwrap();
     assert_eq!(published.signals, [own.clone(), loose.clone()], "joining has not cost the context");
-    assert_eq!(store.incident(id).await.unwrap().unwrap(), published);
-    assert_eq!(store.signals_of(id).await.unwrap(), [loose.clone(), own.clone()]);
-    assert_eq!(store.signal(loose.anomaly_id).await.unwrap(), Some((loose, Some(id))));
+    assert_eq!(store.reads().incident(id).await.unwrap().unwrap(), published);
+    assert_eq!(store.reads().signals_of(id).await.unwrap(), [loose.clone(), own.clone()]);
+    assert_eq!(store.reads().signal(loose.anomaly_id).await.unwrap(), Some((loose, Some(id))));
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
+use shared::agent::Agent;
+use shared::audit::AuditAction;
 use shared::bus::dead_letter::{self, Author, Decision, Letter, Letters, Undone, Unfit, header};
 use shared::bus::reader::Line;
 use shared::clock::{SystemClock, from_ms};
@@ -24,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 /// One consumer group is shared by all tests here, so they run one after another.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-const STAGE: &str = "investigation";
+const STAGE: Agent = Agent::Investigation;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the stage can be asked and what it was.
@@ -56,7 +58,7 @@ struct Input {
 
 #[async_trait]
 impl Stage for Fixable {
-    const NAME: &'static str = STAGE;
+    const AGENT: Agent = STAGE;
     const TOPICS: &'static [Topic] = &[Topic::Actions, Topic::RawDeployments];
     type Input = Input;
 
@@ -86,7 +88,7 @@ impl Stage for Fixable {
         let audit = Audit {
             incident_id: input.incident,
             at: from_ms(0),
-            action: "noted",
+            action: AuditAction::PlanProposed,
             summary: input.name.clone(),
             detail: json!({}),
         };
@@ -173,7 +175,7 @@ impl Place {
     /// Waits until the stage has noted what is expected, in any order.
     async fn noted(&self, expected: &[&str]) {
         let matched = until(PATIENCE, async || {
-            let timeline = self.bench.store.timeline(self.incident).await.unwrap();
+            let timeline = self.bench.store.reads().timeline(self.incident).await.unwrap();
             let mut noted: Vec<String> = timeline.into_iter().map(|entry| entry.summary).collect();
             noted.sort_unstable();
             if noted == expected { Ok(()) } else { Err(noted) }

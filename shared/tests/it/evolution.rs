@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use shared::agent::Agent;
 use shared::events::envelope::{Envelope, Headers, expect_type};
 use shared::events::remediation::ActionResult;
 use shared::events::schema::{self, type_of};
@@ -348,7 +349,7 @@ fn a_type_is_refused_where_its_topic_carries_another() {
         (Topic::RawMetrics, Vec::new()),
         (Topic::RawMetrics, of("firewatch.metric.v1")),
         (Topic::IncidentsUpdated, of("firewatch.incident.v1")),
-        (Topic::DeadLetters("detection"), of("firewatch.metric.v1")),
+        (Topic::DeadLetters(Agent::Detection), of("firewatch.metric.v1")),
     ] {
         assert!(expect_type(topic, &headers).is_ok(), "{topic} {headers:?}");
     }

@@ -6,16 +6,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use shared::audit::AuditAction;
+use shared::agent::Agent;
 use shared::clock::{Clock as _, SystemClock};
 use shared::events::raw::{Span, SpanStatus};
 use shared::events::remediation::ActionResult;
 use shared::events::{Refusal, Topic, decode};
 use shared::ids::{EventId, IncidentId, PlanId, derive};
 use shared::service::{Deps, Readiness};
-use shared::stage::replay::{self, PREFIX, Report, Request, Verdict};
+use shared::replay::{self, PREFIX, Report, Request, Verdict};
 use shared::stage::run::{self, Base};
 use shared::stage::{Audit, Context, Effects, Error, Key, Stage, Timer};
 use shared::store::apply::Cause;
+use shared::testing;
 use stack::testing::bench::{Bench, until};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +48,7 @@ impl Echo {
         let audit = Audit {
             incident_id: id,
             at: Timestamp::UNIX_EPOCH,
-            action: "echoed",
+            action: AuditAction::PostmortemWritten,
             summary: said.outcome.clone(),
             detail: json!({}),
         };
@@ -60,7 +63,7 @@ fn said_id(id: IncidentId, words: &str) -> EventId {
 
 #[async_trait]
 impl Stage for Echo {
-    const NAME: &'static str = "postmortem";
+    const AGENT: Agent = Agent::Postmortem;
     const TOPICS: &'static [Topic] = &[Topic::RawSpans];
     type Input = Span;
 
@@ -80,7 +83,7 @@ impl Stage for Echo {
             "refuse" => Err(Error::reject(anyhow::anyhow!("{} no", self.voice))),
             "later" => {
                 let due = ctx.wall_clock() + self.pause;
-                let timer = Timer::new("echo", id.to_string(), &[&span.span_id], due, json!(span.span_id));
+                let timer = Timer::named("echo", id.to_string(), &[&span.span_id], due, json!(span.span_id));
                 Ok(Effects { timers: vec![timer], ..Effects::none() })
             }
             _ => self.say(id, &span.span_id, ctx).await,
@@ -102,7 +105,7 @@ struct Place {
 
 impl Place {
     async fn open() -> Self {
-        let topics = [Topic::RawSpans, Topic::Plans, Topic::DeadLetters("postmortem")];
+        let topics = [Topic::RawSpans, Topic::Plans, Topic::DeadLetters(Agent::Postmortem)];
         let bench = Bench::open(&topics).await.unwrap();
         let id = bench.incident("echo");
         // timestamps of records are milliseconds
@@ -140,7 +143,7 @@ impl Place {
         let key = self.id.to_string();
         until(Duration::from_mins(1), async || {
             let plans = self.bench.records(Topic::Plans, &key).await.unwrap().len();
-            let letters = self.bench.records(Topic::DeadLetters("postmortem"), &key).await.unwrap().len();
+            let letters = self.bench.records(Topic::DeadLetters(Agent::Postmortem), &key).await.unwrap().len();
             if (plans, letters) == (said, refused) { Ok(()) } else { Err((plans, letters)) }
         })
         .await
@@ -171,13 +174,13 @@ impl Place {
     }
 
     async fn schemas(&self) -> Vec<String> {
-        let client = self.bench.store.client().await.unwrap();
+        let client = testing::client(&self.bench.store).await.unwrap();
         let named = "select nspname::text from pg_namespace where starts_with(nspname, $1) order by 1";
-        client.query(named, &[&PREFIX]).await.unwrap().into_iter().map(|row| row.get(0)).collect()
+        client.query(named, &[&PREFIX]).await.unwrap().into_iter().map(|row| row.try_get(0).unwrap()).collect()
     }
 
     async fn execute(&self, statements: &str) {
-        self.bench.store.client().await.unwrap().batch_execute(statements).await.unwrap();
+        testing::client(&self.bench.store).await.unwrap().batch_execute(statements).await.unwrap();
     }
 }
 
@@ -232,7 +235,7 @@ async fn events_are_taken_in_the_order_production_took_them() {
         let said = Audit {
             incident_id: place.id,
             at: Timestamp::UNIX_EPOCH,
-            action: "echoed",
+            action: AuditAction::PostmortemWritten,
             summary: order.to_string(),
             detail: json!({}),
         };
@@ -297,7 +300,7 @@ async fn an_abandoned_schema_goes_with_the_next_replay_and_one_that_is_kept_or_i
     let (abandoned, used) = (format!("{PREFIX}1_1"), format!("{PREFIX}1_2"));
     place.execute(&format!("create schema {abandoned}; create table {abandoned}.t (x int)")).await;
     place.execute(&format!("create schema {used}")).await;
-    let holder = place.bench.store.client().await.unwrap();
+    let holder = testing::client(&place.bench.store).await.unwrap();
     holder
         .query_one("select pg_advisory_lock(hashtext('firewatch_replay'), hashtext($1))", &[&used])
         .await

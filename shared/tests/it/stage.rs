@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
+use shared::audit::AuditAction;
+use shared::agent::Agent;
 use shared::bus::dead_letter;
 use shared::clock::{SystemClock, from_ms};
 use shared::events::remediation::ActionResult;
@@ -20,7 +22,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// One consumer group is shared by all tests here, so they run one after another.
-static TURN: Mutex<()> = Mutex::const_new(());
+pub(super) static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Notes each action in the audit trail. Some outcomes make it fail.
 #[derive(Default)]
@@ -32,7 +34,7 @@ struct Notes {
 
 #[async_trait]
 impl Stage for Notes {
-    const NAME: &'static str = "remediation";
+    const AGENT: Agent = Agent::Remediation;
     const TOPICS: &'static [Topic] = &[Topic::Actions];
     type Input = ActionResult;
 
@@ -53,6 +55,9 @@ impl Stage for Notes {
         };
         let paid: u32 = ctx.step("pay", pay).await?;
         match input.outcome.as_str() {
+            "look" => {
+                ctx.store.incident(input.incident_id).await?;
+            }
             "reject" => return Err(Error::reject(anyhow::anyhow!("never acceptable"))),
             "always retry" => return Err(Error::retry(anyhow::anyhow!("never there"))),
             "fail twice" if self.failures.fetch_add(1, Ordering::SeqCst) < 2 => {
@@ -64,12 +69,12 @@ impl Stage for Notes {
             audit: vec![Audit {
                 incident_id: input.incident_id,
                 at: from_ms(i64::from(input.order)),
-                action: "noted",
+                action: AuditAction::PlanProposed,
                 summary: input.outcome.clone(),
                 detail: json!({ "paid": paid }),
             }],
             timers: (input.outcome == "timer")
-                .then(|| Timer::new("later", input.incident_id.to_string(), &[], ctx.wall_clock(), json!({})))
+                .then(|| Timer::named("later", input.incident_id.to_string(), &[], ctx.wall_clock(), json!({})))
                 .into_iter()
                 .collect(),
             ..Effects::none()
@@ -83,7 +88,7 @@ impl Stage for Notes {
             audit: vec![Audit {
                 incident_id: timer.key.parse().map_err(Error::reject)?,
                 at: from_ms(1_000),
-                action: "rang",
+                action: AuditAction::PlanUnchanged,
                 summary: format!("attempt {}", timer.attempts + 1),
                 detail: json!({}),
             }],
@@ -93,15 +98,15 @@ impl Stage for Notes {
     }
 }
 
-struct Place(Bench);
+pub(super) struct Place(pub(super) Bench);
 
 impl Place {
-    async fn open() -> Self {
-        Self(Bench::open(&[Topic::Actions, Topic::DeadLetters("remediation")]).await.unwrap())
+    pub(super) async fn open() -> Self {
+        Self(Bench::open(&[Topic::Actions, Topic::DeadLetters(Agent::Remediation)]).await.unwrap())
     }
 
     /// Starts a replica.
-    async fn start(
+    pub(super) async fn start(
         &self,
         name: &str,
     ) -> (Arc<CancellationToken>, tokio::task::JoinHandle<anyhow::Result<()>>) {
@@ -112,7 +117,7 @@ impl Place {
         (Arc::new(shutdown), tokio::spawn(run(Notes::default(), base)))
     }
 
-    async fn send(&self, incident_id: IncidentId, order: u32, outcome: &str) {
+    pub(super) async fn send(&self, incident_id: IncidentId, order: u32, outcome: &str) {
         let result = ActionResult {
             incident_id,
             plan_id: PlanId(derive(&["plan"])),
@@ -125,11 +130,11 @@ impl Place {
     }
 
     async fn noted(&self, id: IncidentId) -> Vec<String> {
-        self.0.store.timeline(id).await.unwrap().into_iter().map(|entry| entry.summary).collect()
+        self.0.store.reads().timeline(id).await.unwrap().into_iter().map(|entry| entry.summary).collect()
     }
 
     /// Waits until the incident's notes are `expected`.
-    async fn wait_for(&self, id: IncidentId, expected: &[&str]) {
+    pub(super) async fn wait_for(&self, id: IncidentId, expected: &[&str]) {
         let matched = until(Duration::from_secs(40), async || {
             let noted = self.noted(id).await;
             if noted == expected { Ok(()) } else { Err((expected, noted)) }
@@ -138,8 +143,8 @@ impl Place {
     }
 
     /// Returns reason and payload of the dead letters of a key.
-    async fn dead_letters(&self, key: &str) -> Vec<(String, Vec<u8>)> {
-        let letters = self.0.records(Topic::DeadLetters("remediation"), key).await.unwrap();
+    pub(super) async fn dead_letters(&self, key: &str) -> Vec<(String, Vec<u8>)> {
+        let letters = self.0.records(Topic::DeadLetters(Agent::Remediation), key).await.unwrap();
         letters
             .into_iter()
             .map(|line| {
@@ -164,6 +169,7 @@ async fn a_redelivered_event_has_one_effect_and_a_paid_step_is_paid_once() {
     let paid: Vec<i64> = place
         .0
         .store
+        .reads()
         .timeline(id)
         .await
         .unwrap()

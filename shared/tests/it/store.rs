@@ -1,6 +1,7 @@
 //! Exactly one effect: what one transaction promises, over a real PostgreSQL and a real Kafka.
 
 use serde_json::json;
+use shared::audit::AuditAction;
 use shared::bus::reader::{From, Reader};
 use shared::bus::{self, Producer};
 use shared::clock::from_ms;
@@ -10,6 +11,7 @@ use shared::ids::{EventId, IncidentId, PlanId, derive};
 use shared::stage::{Audit, Effects, Guard, Timer};
 use shared::store::apply::{Applied, Cause};
 use shared::store::{Error, Options, Store};
+use shared::testing;
 use std::time::Duration;
 
 fn incident(seed: &str) -> IncidentId {
@@ -21,7 +23,7 @@ fn event(seed: &str) -> EventId {
 }
 
 fn audit(incident_id: IncidentId) -> Audit {
-    Audit { incident_id, at: from_ms(1), action: "seen", summary: "seen".into(), detail: json!({}) }
+    Audit { incident_id, at: from_ms(1), action: AuditAction::PlanProposed, summary: "seen".into(), detail: json!({}) }
 }
 
 fn action(incident_id: IncidentId, order: u32) -> Outgoing {
@@ -37,7 +39,7 @@ fn action(incident_id: IncidentId, order: u32) -> Outgoing {
 }
 
 async fn audited(store: &Store, id: IncidentId) -> usize {
-    store.timeline(id).await.unwrap().len()
+    store.reads().timeline(id).await.unwrap().len()
 }
 
 /// Opens the same database as another process would.
@@ -54,7 +56,7 @@ async fn an_event_that_is_applied_by_ten_replicas_at_once_has_one_effect() {
     for replica in 0..10 {
         let (store, effects) = (other_process(&database, &format!("replica-{replica}")), effects.clone());
         replicas.spawn(async move {
-            store.apply("remediation", Cause::Event(event("ten")), None, &effects).await
+            testing::apply(&store, "remediation", Cause::Event(event("ten")), &effects).await
         });
     }
     let outcomes: Vec<Applied> = replicas.join_all().await.into_iter().map(Result::unwrap).collect();
@@ -68,20 +70,20 @@ async fn an_event_that_is_applied_by_ten_replicas_at_once_has_one_effect() {
 async fn a_decision_on_what_has_moved_on_is_refused_whole() {
     let database = stack::testing::postgres().await.unwrap();
     let store = database.store().unwrap();
-    let seen = store.neighbourhood("production", from_ms(0), from_ms(0)).await.unwrap().version;
+    let seen = store.reads().neighbourhood("production", from_ms(0), from_ms(0)).await.unwrap().version;
     let decided = |seed: &str| Effects {
         guard: Some(Guard { scope: "production".into(), version: seen }),
         audit: vec![audit(incident(seed))],
         ..Effects::none()
     };
-    store.apply("correlation", Cause::Event(event("first")), None, &decided("first")).await.unwrap();
-    let outcome = store.apply("correlation", Cause::Event(event("second")), None, &decided("second")).await;
+    testing::apply(&store, "correlation", Cause::Event(event("first")), &decided("first")).await.unwrap();
+    let outcome = testing::apply(&store, "correlation", Cause::Event(event("second")), &decided("second")).await;
     assert!(matches!(outcome, Err(Error::Conflict { .. })), "{outcome:?}");
     assert_eq!(audited(&store, incident("second")).await, 0);
     // nothing of the refused decision stays, the inbox row neither: it can be made again
     let again = Effects { guard: None, ..decided("second") };
     assert_eq!(
-        store.apply("correlation", Cause::Event(event("second")), None, &again).await.unwrap(),
+        testing::apply(&store, "correlation", Cause::Event(event("second")), &again).await.unwrap(),
         Applied::Committed
     );
 }
@@ -96,7 +98,7 @@ async fn rows_of_a_dead_process_are_published_by_another_in_order_and_once() {
     let dead = other_process(&database, "dead");
     for order in 1..=20 {
         let effects = Effects { publish: vec![action(id, order)], ..Effects::none() };
-        dead.apply("remediation", Cause::Event(event(&format!("{id}-{order}"))), None, &effects)
+        testing::apply(&dead, "remediation", Cause::Event(event(&format!("{id}-{order}"))), &effects)
             .await
             .unwrap();
     }
@@ -108,7 +110,7 @@ async fn rows_of_a_dead_process_are_published_by_another_in_order_and_once() {
         relays.spawn(async move {
             let (mut published, mut taken_over) = (0, 0);
             while store.outbox_depth("remediation").await.unwrap() > 0 {
-                let turn = store.relay("remediation", &producer).await.unwrap();
+                let turn = testing::relay(&store, "remediation", &producer).await.unwrap();
                 published += turn.published;
                 taken_over += turn.taken_over;
             }
@@ -140,7 +142,7 @@ async fn several_processes_can_migrate_at_once() {
     for process in 0..6 {
         let options = Options { url: database.url(), schema: "fresh".into(), ..Options::default() };
         processes.spawn(async move {
-            Store::new(&options, &format!("process-{process}")).unwrap().migrate().await
+            testing::migrate(&Store::new(&options, &format!("process-{process}")).unwrap()).await
         });
     }
     for outcome in processes.join_all().await {
@@ -152,12 +154,12 @@ async fn several_processes_can_migrate_at_once() {
 async fn a_timer_set_twice_is_one_timer() {
     let database = stack::testing::postgres().await.unwrap();
     let store = database.store().unwrap();
-    let timer = || Timer::new("settle", "a", &["1"], from_ms(1), json!({}));
+    let timer = || Timer::named("settle", "a", &["1"], from_ms(1), json!({}));
     for seed in ["one", "two"] {
         let effects = Effects { timers: vec![timer()], ..Effects::none() };
-        store.apply("correlation", Cause::Event(event(seed)), None, &effects).await.unwrap();
+        testing::apply(&store, "correlation", Cause::Event(event(seed)), &effects).await.unwrap();
     }
-    let client = store.client().await.unwrap();
+    let client = testing::client(&store).await.unwrap();
     let row = client.query_one("select count(*) from timers", &[]).await.unwrap();
-    assert_eq!(row.get::<_, i64>(0), 1);
+    assert_eq!(row.try_get::<_, i64>(0).unwrap(), 1);
 }

@@ -11,6 +11,8 @@ use jiff::Timestamp;
 use shared::bus::reader::{From, Line, Reader};
 use shared::bus::{self};
 use shared::events::{Anomaly, Fault, Incident, Topic, decode};
+use shared::store::Incidents;
+use shared::testing;
 use stack::Stack;
 use stack::mailbox::Mail;
 
@@ -173,7 +175,7 @@ impl Evidence {
 
     async fn read_rows(&mut self, stack: &Stack) -> Result<()> {
         let store = stack.store()?;
-        let client = store.client().await?;
+        let client = testing::client(&store).await?;
         let outbox = "select stage, topic, header ->> 1, payload, \
                       floor(extract(epoch from created_at) * 1000)::bigint, published_at is not null \
                       from outbox, jsonb_array_elements(headers) header where header ->> 0 = 'ce_id' order by id";
@@ -181,15 +183,15 @@ impl Evidence {
             .query(outbox, &[])
             .await?
             .iter()
-            .map(|row| Outgoing {
-                stage: row.get(0),
-                topic: row.get(1),
-                id: row.get(2),
-                payload: row.get(3),
-                created_ms: row.get(4),
-                published: row.get(5),
-            })
-            .collect();
+            .map(|row| anyhow::Ok(Outgoing {
+                stage: row.try_get(0)?,
+                topic: row.try_get(1)?,
+                id: row.try_get(2)?,
+                payload: row.try_get(3)?,
+                created_ms: row.try_get(4)?,
+                published: row.try_get(5)?,
+            }))
+            .collect::<Result<_>>()?;
         let audit = "select a.incident_id::text, a.actor, a.action, a.at, a.event_id::text, a.xmin::text, p.xmin::text \
                      from audit a left join processed_events p on p.consumer = a.actor and p.event_id = a.event_id \
                      order by a.id";
@@ -197,41 +199,46 @@ impl Evidence {
             .query(audit, &[])
             .await?
             .iter()
-            .map(|row| Entry {
-                incident: row.get(0),
-                actor: row.get(1),
-                action: row.get(2),
-                at: row.get(3),
-                event: row.get(4),
-                transaction: row.get(5),
-                inbox: row.get(6),
-            })
-            .collect();
-        self.incidents = store.incidents(false, 1_000).await?;
+            .map(|row| anyhow::Ok(Entry {
+                incident: row.try_get(0)?,
+                actor: row.try_get(1)?,
+                action: row.try_get(2)?,
+                at: row.try_get(3)?,
+                event: row.try_get(4)?,
+                transaction: row.try_get(5)?,
+                inbox: row.try_get(6)?,
+            }))
+            .collect::<Result<_>>()?;
+        self.incidents = store.reads().incidents(Incidents::All, None, 1_000).await?;
         let members = "select anomaly_id::text, incident_id::text, environment from signals";
         self.members = client
             .query(members, &[])
             .await?
             .iter()
-            .map(|row| Member { anomaly: row.get(0), incident: row.get(1), environment: row.get(2) })
-            .collect();
+            .map(|row| anyhow::Ok(Member { anomaly: row.try_get(0)?, incident: row.try_get(1)?, environment: row.try_get(2)? }))
+            .collect::<Result<_>>()?;
         let artifacts = "select incident_id::text, kind, revision from artifacts order by 1, 2, 3";
         self.artifacts = client
             .query(artifacts, &[])
             .await?
             .iter()
-            .map(|row| (row.get(0), row.get(1), row.get(2)))
-            .collect();
+            .map(|row| anyhow::Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
+            .collect::<Result<_>>()?;
         let told = "select incident_id::text, kind, state from notifications";
         self.told = client
             .query(told, &[])
             .await?
             .iter()
-            .map(|row| Told { incident: row.get(0), kind: row.get(1), state: row.get(2) })
-            .collect();
+            .map(|row| anyhow::Ok(Told { incident: row.try_get(0)?, kind: row.try_get(1)?, state: row.try_get(2)? }))
+            .collect::<Result<_>>()?;
         let timers = "select stage, name, state from timers where state <> 'done'";
         self.timers =
-            client.query(timers, &[]).await?.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+            client
+            .query(timers, &[])
+            .await?
+            .iter()
+            .map(|row| anyhow::Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
+            .collect::<Result<_>>()?;
         Ok(())
     }
 }

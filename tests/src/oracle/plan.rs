@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use shared::events::Topic;
 use shared::events::fault::Scenario;
-use shared::gap::Gap;
+use shared::failpoint::Failpoint;
 use stack::AGENTS;
 
 /// Copies of each agent.
@@ -40,7 +40,7 @@ pub struct Arm {
     /// Which start of that copy, counted from 0.
     pub start: u32,
     /// Where it dies.
-    pub gap: Gap,
+    pub gap: Failpoint,
     /// How often it passes there before.
     pub passes: u32,
     /// How long it lingers in the gap, milliseconds.
@@ -168,10 +168,10 @@ fn arms(rng: &mut ChaCha8Rng) -> Vec<Arm> {
                 if !rng.random_bool(chance) {
                     break;
                 }
-                let gap = *gaps(agent).choose(rng).unwrap_or(&Gap::Committed);
+                let gap = *gaps(agent).choose(rng).unwrap_or(&Failpoint::Committed);
                 let passes = match (agent, gap) {
-                    (_, Gap::Drained | Gap::Restored | Gap::Buried) => 0,
-                    ("correlation", Gap::Claimed) => rng.random_range(0..2),
+                    (_, Failpoint::Drained | Failpoint::Restored | Failpoint::Buried) => 0,
+                    ("correlation", Failpoint::Claimed) => rng.random_range(0..2),
                     ("correlation", _) => rng.random_range(0..15),
                     ("detection", _) => rng.random_range(0..6),
                     _ => rng.random_range(0..3),
@@ -185,8 +185,8 @@ fn arms(rng: &mut ChaCha8Rng) -> Vec<Arm> {
 }
 
 /// Returns the gaps that an agent can reach.
-fn gaps(agent: &str) -> Vec<Gap> {
-    use Gap::{
+fn gaps(agent: &str) -> Vec<Failpoint> {
+    use Failpoint::{
         Acknowledged, Buried, Claimed, Committed, Decided, Drained, Emitted, Enqueued, HalfSaved, Journalled,
         Marked, Read, Restored, Saved, Stepped, Written,
     };
@@ -262,7 +262,7 @@ mod tests {
     fn twenty_seeds_reach_every_gap_with_every_kind_of_harm() {
         let plans: Vec<_> = (1..=20).map(Plan::draw).collect();
         let gaps: BTreeSet<_> = plans.iter().flat_map(|plan| &plan.arms).map(|arm| arm.gap).collect();
-        assert_eq!(gaps, Gap::ALL.into_iter().collect());
+        assert_eq!(gaps, Failpoint::ALL.into_iter().collect());
         let kinds: BTreeSet<_> = plans
             .iter()
             .flat_map(|plan| &plan.blows)

@@ -13,7 +13,7 @@ use shared::ids::{EventId, IncidentId, derive};
 use shared::service::Common;
 use shared::stage::{Effects, IncidentChange};
 use shared::store::apply::Cause;
-use shared::store::lifecycle::{Assessment, Change};
+use shared::lifecycle::{Assessment, Change};
 use shared::store::{self, Store};
 
 use super::Database;
@@ -75,7 +75,7 @@ impl Bench {
     /// Applies effects to an incident; `what` tells them from others.
     pub async fn apply(&self, id: IncidentId, what: &str, effects: Effects) -> Result<()> {
         let cause = Cause::Event(EventId(derive(&[what, &id.to_string()])));
-        self.store.apply("correlation", cause, None, &effects).await?;
+        shared::testing::apply(&self.store, "correlation", cause, &effects).await?;
         Ok(())
     }
 

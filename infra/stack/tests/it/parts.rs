@@ -33,7 +33,7 @@ async fn parts_come_back_with_what_they_had() -> Result<()> {
         provisioned.created.is_empty() && provisioned.mismatched.is_empty(),
         "topics were lost: {provisioned:?}"
     );
-    stack.store()?.migrate().await?;
+    shared::testing::migrate(&stack.store()?).await?;
     let mails = stack.mail().mailbox().mails().await?;
     ensure!(mails.len() == 1, "one mail had been sent: {mails:?}");
 
@@ -74,7 +74,7 @@ async fn every_test_has_a_database_of_its_own() -> Result<()> {
     let (one, other) = tokio::try_join!(testing::postgres(), testing::postgres())?;
     assert_ne!(one.url(), other.url());
     // the schema is there already: nothing to do
-    one.store()?.migrate().await?;
+    shared::testing::migrate(&one.store()?).await?;
     let url = one.url();
     drop(one);
     let gone = shared::store::Options { url, connect_timeout_ms: 2_000, ..shared::store::Options::default() };

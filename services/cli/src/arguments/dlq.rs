@@ -4,7 +4,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use shared::bus::dead_letter::Address;
 use shared::events::Topic;
-use shared::events::topic::STAGES;
+use shared::agent::Agent;
 
 use super::moment::Moment;
 
@@ -100,7 +100,7 @@ pub struct Choice {
 pub struct Filter {
     /// Only dead letters of this stage.
     #[arg(long, value_name = "STAGE", value_parser = stage())]
-    pub stage: Option<&'static str>,
+    pub stage: Option<Agent>,
     /// Only records that came from this topic.
     #[arg(long, value_name = "TOPIC", value_parser = super::topic(), hide_possible_values = true)]
     pub topic: Option<Topic>,
@@ -118,7 +118,6 @@ pub struct Filter {
     pub until: Option<Moment>,
 }
 
-fn stage() -> impl TypedValueParser<Value = &'static str> {
-    PossibleValuesParser::new(STAGES)
-        .try_map(|name| STAGES.into_iter().find(|known| *known == name).ok_or("no such stage"))
+fn stage() -> impl TypedValueParser<Value = Agent> {
+    PossibleValuesParser::new(Agent::names()).try_map(|name| Agent::from_name(&name).ok_or("no such stage"))
 }

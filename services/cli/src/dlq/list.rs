@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, ColumnConstraint};
 use jiff::Timestamp;
 use serde::Serialize;
+use shared::agent::Agent;
 use shared::bus::dead_letter::{Address, Decision, Letter};
-use shared::figures::count;
+use shared::text::format::count;
 
 use super::document::Entry;
 use super::{WINDOW, state};
@@ -63,7 +64,7 @@ pub struct Document<'l> {
 
 #[derive(Debug, Clone, Serialize)]
 struct CountOf<'l> {
-    stage: &'static str,
+    stage: Agent,
     reason: &'l str,
     #[serde(flatten)]
     count: Count,
@@ -188,7 +189,7 @@ fn counts(listing: &Listing, screen: &Screen) -> String {
         |tone, figure: usize| cell(if figure > 0 { tone } else { Tone::Plain }, count(figure as i64));
     for CountOf { stage, reason, count } in listing.loudest().take(ROWS) {
         table.add_row([
-            cell(Tone::Strong, stage),
+            cell(Tone::Strong, stage.name()),
             figure(Tone::Warning, count.waiting),
             figure(Tone::Plain, count.redriven),
             figure(Tone::Plain, count.discarded),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use shared::bus::dead_letter::Letter;
-use shared::figures::count;
+use shared::text::format::count;
 
 use super::state;
 use crate::failure::Failure;

@@ -9,7 +9,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use jiff::Timestamp;
 use shared::bus::dead_letter::{self, Address, Author, Decision, Letter, Letters, Undone};
 use shared::bus::{self, Producer};
-use shared::figures::count;
+use shared::text::format::count;
 use tokio::runtime::Handle;
 
 use super::{PATIENCE, WINDOW, filter};

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use shared::events::Postmortem;
 use shared::events::incident::{Change, Incident, Suspect};
-use shared::figures::{clock, number};
+use shared::text::format::{clock, number};
 use shared::store::{NotificationState, TimelineEntry};
 
 use super::{Case, Delivery, lasted, severity_tone, state_tone};

@@ -2,7 +2,8 @@
 
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
-use shared::stage::replay::Request;
+use shared::agent::Agent;
+use shared::replay::Request;
 
 use crate::arguments::moment::Moment;
 use crate::failure::Failure;
@@ -14,8 +15,8 @@ const LONGEST_WARM_UP: SignedDuration = SignedDuration::from_hours(24 * 14);
 #[derive(Debug, Clone, Args)]
 pub struct Replay {
     /// Stage to run.
-    #[arg(long)]
-    pub stage: StageName,
+    #[arg(long, value_parser = stage())]
+    pub stage: Agent,
     /// Begin of the window: a time such as 2026-03-01T10:00:00Z, or how long ago, such as 2h.
     #[arg(long, value_name = "TIME")]
     pub from: Moment,
@@ -36,22 +37,10 @@ pub struct Replay {
     pub keep: bool,
 }
 
-/// A stage, by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StageName {
-    /// Not replayed here.
-    #[value(hide = true)]
-    Detection,
-    /// Anomalies become incidents.
-    Correlation,
-    /// Incidents get a ranked cause.
-    Investigation,
-    /// Causes get a plan.
-    Remediation,
-    /// People are told.
-    Communication,
-    /// Incidents that are over become documents.
-    Postmortem,
+/// Detection is accepted, so that its refusal can say what to do instead.
+fn stage() -> impl TypedValueParser<Value = Agent> {
+    let shown = Agent::ALL.iter().map(|agent| PossibleValue::new(agent.name()).hide(*agent == Agent::Detection));
+    PossibleValuesParser::new(shown).try_map(|name| Agent::from_name(&name).ok_or("no such stage"))
 }
 
 fn duration(text: &str) -> Result<SignedDuration, &'static str> {

@@ -16,7 +16,7 @@ use shared::events::raw::{Deployment, Level, LogRecord, MetricSample, Span, Span
 use shared::events::rca::Verdict;
 use shared::events::remediation::ActionResult;
 use shared::events::{Event, Incident, MAX_PAYLOAD, Plan, Postmortem, RootCause, Topic};
-use shared::figures::{count, number};
+use shared::text::format::{count, number};
 
 use crate::figures::{counted, duration, evidence, expectation, moment, percent, quantity};
 use crate::incidents::{severity_tone, state_tone};

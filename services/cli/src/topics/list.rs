@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use shared::bus::{self, lag};
 use shared::events::schema::type_of;
-use shared::events::topic::{STAGES, Topic};
-use shared::figures::count;
+use shared::agent::Agent;
+use shared::events::topic::Topic;
+use shared::text::format::count;
 
 use super::key_of;
 use crate::terminal::{Screen, Tone, cell, finished};
@@ -36,7 +37,7 @@ pub fn read(options: &bus::Options, deadline: Duration) -> Result<Vec<Row>, bus:
     let topics = Topic::all();
     let extents = lag::extents(options, &topics, deadline)?;
     let mut behind: BTreeMap<Topic, BTreeMap<&'static str, i64>> = BTreeMap::new();
-    for group in STAGES {
+    for group in Agent::names() {
         for (topic, records) in lag::behind(options, group, &extents, deadline)? {
             behind.entry(topic).or_default().insert(group, records);
         }

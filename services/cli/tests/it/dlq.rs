@@ -8,6 +8,7 @@ use cli::arguments::moment::Moment;
 use cli::dlq::{document, filter, list, show};
 use cli::terminal;
 use serde_json::{Value, json};
+use shared::agent::Agent;
 use shared::bus::dead_letter::{Decision, Letter, Mark, header};
 use shared::bus::reader::Line;
 use shared::events::Topic;
@@ -207,7 +208,7 @@ struct Place {
     key: String,
 }
 
-const STAGE: &str = "detection";
+const STAGE: Agent = Agent::Detection;
 
 impl Place {
     async fn open(seed: &str) -> Self {
@@ -376,7 +377,7 @@ async fn what_cannot_be_done_is_said_and_how_it_ends() {
         &["dlq", "redrive", "--key", "x"],
         &["dlq", "discard", "--limit", "3"],
         &["dlq", "discard", cut, "--all"],
-        &["dlq", "discard", cut, "--stage", STAGE],
+        &["dlq", "discard", cut, "--stage", STAGE.name()],
         &["dlq", "list", "--since", "yesterday"],
         &["dlq", "list", "--topic", "dlq"],
     ] {

@@ -7,6 +7,7 @@ use communication::occasion::{Kind, message_id};
 use jiff::Timestamp;
 use serde_json::Value;
 use shared::events::Topic;
+use shared::testing;
 use stack::testing::mail;
 use tokio::sync::Mutex;
 
@@ -52,17 +53,17 @@ fn told(output: &Output) -> String {
 
 /// Everything that production has: each table's content, and how many records the story's incidents have on each topic.
 async fn state(story: &Story) -> Result<Vec<(String, String)>> {
-    let client = story.bench.store.client().await?;
+    let client = testing::client(&story.bench.store).await?;
     let tables = client
         .query("select tablename::text from pg_tables where schemaname = 'public' order by 1", &[])
         .await?;
     let mut state = Vec::new();
     for table in tables {
-        let table: String = table.get(0);
+        let table: String = table.try_get(0)?;
         let digest = format!(
             "select coalesce(md5(string_agg(t::text, '|' order by t::text)), '') from public.{table} t"
         );
-        state.push((table, client.query_one(&digest, &[]).await?.get(0)));
+        state.push((table, client.query_one(&digest, &[]).await?.try_get(0)?));
     }
     for topic in Topic::all() {
         for incident in &story.incidents {
@@ -74,10 +75,10 @@ async fn state(story: &Story) -> Result<Vec<(String, String)>> {
 }
 
 async fn scratch_schemas(story: &Story) -> Result<Vec<String>> {
-    let client = story.bench.store.client().await?;
+    let client = testing::client(&story.bench.store).await?;
     let named =
         "select nspname::text from pg_namespace where nspname like 'firewatch\\_replay\\_%' order by 1";
-    Ok(client.query(named, &[]).await?.into_iter().map(|row| row.get(0)).collect())
+    client.query(named, &[]).await?.into_iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// Returns how many mails about the story's incidents the mail server has.

@@ -18,6 +18,7 @@ use shared::knowledge::Index as _;
 use shared::knowledge::postgres::PostgresIndex;
 use shared::service::config::Nothing;
 use shared::service::{Common, Config, Deps, Readiness};
+use shared::store::Incidents;
 use stack::testing::bench::{Bench, until};
 use stack::testing::{mail, model};
 use tokio::task::JoinSet;
@@ -202,7 +203,7 @@ impl Story {
     async fn wait_for_mails(&self, count: usize) -> Result<()> {
         for incident in &self.incidents {
             until(PATIENCE, async || {
-                let timeline = self.bench.store.timeline(incident.incident_id).await.unwrap();
+                let timeline = self.bench.store.reads().timeline(incident.incident_id).await.unwrap();
                 let mails = timeline.iter().filter(|entry| entry.action == "mail_sent").count();
                 if mails == count { Ok(()) } else { Err(timeline) }
             })
@@ -257,7 +258,7 @@ impl Story {
     /// Waits until the story has led to `count` incidents that are all as they should be, and returns them.
     async fn wait_for(&self, count: usize, is_right: impl Fn(State) -> bool) -> Result<Vec<Incident>> {
         until(PATIENCE, async || {
-            let mut found = self.bench.store.incidents(false, 1_000).await.unwrap();
+            let mut found = self.bench.store.reads().incidents(Incidents::All, None, 1_000).await.unwrap();
             found.retain(|incident| incident.environment == self.environment);
             found.sort_by_key(|incident| incident.number);
             if found.len() == count && found.iter().all(|incident| is_right(incident.state)) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use cli::topics::line::{Document, render};
 use cli::topics::list::{self, Row};
 use serde_json::{Value, json};
+use shared::agent::Agent;
 use shared::bus::reader::Line;
 use shared::events::Topic;
 
@@ -117,7 +118,7 @@ fn a_dead_letter_tells_why_and_where_from() {
     let mut broken = letter.clone();
     broken.payload = Some(b"{\"service\": \"pay".to_vec());
     let bare = Line { headers: Vec::new(), payload: None, ..letter.clone() };
-    let topic = Topic::DeadLetters("correlation");
+    let topic = Topic::DeadLetters(Agent::Correlation);
     insta::assert_snapshot!([letter, broken, bare].map(|record| render(topic, &record, &screen())).concat());
 }
 
@@ -131,7 +132,7 @@ fn a_decision_about_a_dead_letter_is_told_as_one() {
         ("dlq_marked_because", "a test\r\nof ours"),
     ];
     decided.headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let line = |record: &Line| render(Topic::DeadLetters("correlation"), record, &screen());
+    let line = |record: &Line| render(Topic::DeadLetters(Agent::Correlation), record, &screen());
     assert_eq!(line(&decided), "2026-03-01 10:01:40  [3]@42 discarded by alice [2J: a test of ours\n");
     decided.headers[0].1 = "forgotten".to_owned();
     assert_eq!(line(&decided), "2026-03-01 10:01:40  a decision that cannot be read\n");
@@ -150,7 +151,7 @@ fn a_record_is_a_document_too() {
     letter.headers = vec![("dlq_reason".to_owned(), "malformed".to_owned())];
     insta::assert_json_snapshot!([
         Document::of(Topic::RawLogs, &record("payment", br#"{"a": 1}"#)),
-        Document::of(Topic::DeadLetters("detection"), &letter),
+        Document::of(Topic::DeadLetters(Agent::Detection), &letter),
     ]);
 }
 

@@ -9,7 +9,7 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
-use shared::plain;
+use shared::text::sanitize;
 use tokio::time::timeout;
 
 use super::{Failure, Receipt};
@@ -173,10 +173,10 @@ fn told(error: &lettre::transport::smtp::Error) -> String {
         Some(source) if !error.to_string().contains(&source.to_string()) => format!("{error}: {source}"),
         _ => error.to_string(),
     };
-    plain::one_line(&text, 300)
+    sanitize::one_line(&text, 300)
 }
 
 fn said(response: &Response) -> String {
     let words: Vec<&str> = response.message().collect();
-    plain::one_line(&format!("{} {}", response.code(), words.join(" ")), 300)
+    sanitize::one_line(&format!("{} {}", response.code(), words.join(" ")), 300)
 }

@@ -3,7 +3,7 @@
 use shared::events::anomaly::{Direction, Status};
 use shared::events::incident::{Incident, Signal, Suspect};
 use shared::finding::Finding;
-use shared::{figures, plain};
+use shared::text::{format, sanitize};
 
 use super::{Deployment, Fact, blast, listed, meaning, name, sentence, sentences};
 
@@ -48,7 +48,7 @@ impl Hypothesis {
         Self {
             service: name(&suspect.service),
             cause: suspect.category.words(),
-            confidence: figures::percent(suspect.posterior),
+            confidence: format::percent(suspect.posterior),
             share: ((suspect.posterior * 100.0).round() as u32).clamp(1, 100),
             reasons: sentences(&suspect.reasons, 4),
         }
@@ -88,12 +88,12 @@ impl Row {
         Self {
             service: name(&signal.service),
             metric: name(&signal.metric),
-            observed: figures::figure(signal.observed, &signal.unit),
+            observed: format::figure(signal.observed, &signal.unit),
             side,
             arrow,
-            expected: figures::band(&signal.expected, &signal.unit),
+            expected: format::band(&signal.expected, &signal.unit),
             expectation: finding.expectation(),
-            since: figures::clock(signal.started_at),
+            since: format::clock(signal.started_at),
         }
     }
 }
@@ -130,8 +130,8 @@ impl Opened {
                 "Since",
                 format!(
                     "{}; detected after {}",
-                    figures::moment(incident.started_at),
-                    figures::between(incident.started_at, incident.opened_at)
+                    format::moment(incident.started_at),
+                    format::between(incident.started_at, incident.opened_at)
                 ),
             ),
             Fact::new("How bad", format!("{}: {}", incident.severity.label(), meaning(incident.severity))),
@@ -161,7 +161,7 @@ impl Opened {
                 .map(|log| Log {
                     level: log.level.to_string().to_uppercase(),
                     times: if log.count == 1 { "once".to_owned() } else { format!("{} times", log.count) },
-                    example: plain::one_line(&log.example, 240),
+                    example: sanitize::one_line(&log.example, 240),
                 })
                 .collect(),
         }
@@ -176,7 +176,7 @@ impl Opened {
                 "Likeliest: {} in {} ({}).",
                 suspect.category.words(),
                 name(&suspect.service),
-                figures::percent(suspect.posterior)
+                format::percent(suspect.posterior)
             ),
             None => "No cause stands out yet.".to_owned(),
         };

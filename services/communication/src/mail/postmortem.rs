@@ -1,7 +1,7 @@
 //! "What was learned": the document itself.
 
 use shared::events::Postmortem as Event;
-use shared::figures;
+use shared::text::format;
 
 use super::Fact;
 use crate::{markdown, text};
@@ -32,11 +32,11 @@ impl Postmortem {
     /// Puts a postmortem into a mail.
     pub fn new(event: &Event) -> Self {
         let times = &event.times;
-        let mut facts = vec![Fact::new("Time to detect", figures::duration(times.to_detect_ms))];
+        let mut facts = vec![Fact::new("Time to detect", format::duration(times.to_detect_ms))];
         if let Some(ms) = times.to_cause_ms {
-            facts.push(Fact::new("To the cause", figures::duration(ms)));
+            facts.push(Fact::new("To the cause", format::duration(ms)));
         }
-        facts.push(Fact::new("To resolve", figures::duration(times.to_resolve_ms)));
+        facts.push(Fact::new("To resolve", format::duration(times.to_resolve_ms)));
         let markdown = text::document(&event.markdown, MOST_LINES);
         Self { facts, html: markdown::to_html(untitled(&markdown)), markdown }
     }

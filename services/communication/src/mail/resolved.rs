@@ -1,7 +1,7 @@
 //! "It is over": how long it took and what came back.
 
 use shared::events::incident::{Incident, Signal};
-use shared::figures;
+use shared::text::format;
 
 use super::{Deployment, Fact, listed, meaning, name};
 
@@ -42,10 +42,10 @@ impl Row {
         Self {
             service: name(&signal.service),
             metric: name(&signal.metric),
-            worst: worst(signal).map_or_else(|| "–".to_owned(), |value| figures::figure(value, &signal.unit)),
-            now: figures::figure(signal.observed, &signal.unit),
-            expected: figures::band(&signal.expected, &signal.unit),
-            cleared: signal.cleared_at.map_or_else(|| "–".to_owned(), figures::clock),
+            worst: worst(signal).map_or_else(|| "–".to_owned(), |value| format::figure(value, &signal.unit)),
+            now: format::figure(signal.observed, &signal.unit),
+            expected: format::band(&signal.expected, &signal.unit),
+            cleared: signal.cleared_at.map_or_else(|| "–".to_owned(), format::clock),
         }
     }
 }
@@ -66,13 +66,13 @@ impl Resolved {
     pub fn new(incident: &Incident) -> Self {
         let end = incident.resolved_at.unwrap_or(incident.opened_at);
         let mut facts = vec![
-            Fact::new("Lasted", figures::between(incident.started_at, end)),
-            Fact::new("Began", figures::moment(incident.started_at)),
+            Fact::new("Lasted", format::between(incident.started_at, end)),
+            Fact::new("Began", format::moment(incident.started_at)),
             Fact::new(
                 "Detected",
-                format!("after {}", figures::between(incident.started_at, incident.opened_at)),
+                format!("after {}", format::between(incident.started_at, incident.opened_at)),
             ),
-            Fact::new("Over", figures::moment(end)),
+            Fact::new("Over", format::moment(end)),
             Fact::new(
                 "At its worst",
                 format!("{}: {}", incident.severity.label(), meaning(incident.severity)),
@@ -88,7 +88,7 @@ impl Resolved {
                     "{}: {} ({})",
                     name(&suspect.service),
                     suspect.category.words(),
-                    figures::percent(suspect.posterior)
+                    format::percent(suspect.posterior)
                 ),
             ));
         }
@@ -106,7 +106,7 @@ impl Resolved {
     /// Says it in one sentence.
     pub fn lede(incident: &Incident) -> String {
         let end = incident.resolved_at.unwrap_or(incident.opened_at);
-        let lasted = figures::between(incident.started_at, end);
+        let lasted = format::between(incident.started_at, end);
         match incident.members.len() {
             0 | 1 => {
                 format!("The abnormal series is back to normal and has stayed there. It lasted {lasted}.")

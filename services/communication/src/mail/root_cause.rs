@@ -2,7 +2,7 @@
 
 use shared::events::RootCause as Event;
 use shared::events::rca::{Candidate, Evidence, Method, Reference, Source, Verdict};
-use shared::{figures, plain};
+use shared::text::{format, sanitize};
 
 use super::{name, sentence, sentences};
 
@@ -108,14 +108,14 @@ impl RootCause {
                 "The cause is not known. The best guess, {} in {}, reaches only {}.",
                 best.category.words(),
                 name(&best.service),
-                figures::percent(best.confidence)
+                format::percent(best.confidence)
             ),
             (Verdict::Cause, Some(best)) => {
-                format!("{} Confidence {}.", ended(&sentence(&best.cause)), figures::percent(best.confidence))
+                format!("{} Confidence {}.", ended(&sentence(&best.cause)), format::percent(best.confidence))
             }
             (Verdict::Likely, Some(best)) => format!(
                 "Likely, not certain ({}): {}",
-                figures::percent(best.confidence),
+                format::percent(best.confidence),
                 ended(&sentence(&best.cause))
             ),
             (Verdict::Cause | Verdict::Likely, None) => "No cause is on record.".to_owned(),
@@ -130,7 +130,7 @@ impl Cause {
             service: name(&candidate.service),
             cause: sentence(&candidate.cause),
             category: candidate.category.words(),
-            confidence: figures::percent(candidate.confidence),
+            confidence: format::percent(candidate.confidence),
             share: ((candidate.confidence * 100.0).round() as u32).clamp(1, 100),
             claims: candidate
                 .claims
@@ -166,7 +166,7 @@ impl Quote {
             Source::Edge { caller, callee } => format!("calls {} → {}", name(caller), name(callee)),
             Source::Document { doc_id, section } => format!("{} § {}", name(doc_id), name(section)),
         };
-        Self { id: plain::one_line(&evidence.id, 12), place, words: plain::one_line(&evidence.quote, 240) }
+        Self { id: sanitize::one_line(&evidence.id, 12), place, words: sanitize::one_line(&evidence.quote, 240) }
     }
 }
 
@@ -176,7 +176,7 @@ fn documents(references: &[Reference]) -> Vec<Document> {
         .take(MOST_REFERENCES)
         .map(|reference| Document {
             id: name(&reference.doc_id),
-            title: plain::one_line(&reference.title, 160),
+            title: sanitize::one_line(&reference.title, 160),
         })
         .collect()
 }

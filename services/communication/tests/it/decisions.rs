@@ -4,6 +4,7 @@ use communication::metrics::Metric;
 use communication::occasion::{About, Kind, News, Occasion};
 use communication::options::Options;
 use jiff::{SignedDuration, Timestamp};
+use shared::audit::AuditAction;
 use shared::catalogue::Catalogue;
 use shared::events::Topic;
 use shared::stage::{Effects, Stage as _};
@@ -48,7 +49,7 @@ fn five_kinds_are_five_mails_and_a_revision_is_none() {
     assert_eq!(notification(&scenario::occasion(again.clone())).id, mails[1].id);
     let effects = decide::already_told(&again);
     assert!(effects.writes.is_empty() && effects.timers.is_empty());
-    assert_eq!(effects.audit[0].action, "mail_not_repeated");
+    assert_eq!(effects.audit[0].action, AuditAction::MailNotRepeated);
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn an_accepted_mail_is_on_record_with_who_has_it() {
     let (state, outcome) = attempt(&effects);
     assert_eq!(state, NotificationState::Sent);
     assert_eq!(outcome, "250 ok; refused: x@example.com: 550 unknown");
-    assert_eq!(effects.audit[0].action, "mail_sent");
+    assert_eq!(effects.audit[0].action, AuditAction::MailSent);
     assert_eq!(effects.again, None);
 }
 
@@ -105,7 +106,7 @@ fn a_mail_that_cannot_be_sent_yet_keeps_its_place_and_is_tried_ever_more_rarely(
     assert_eq!(pauses[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
     let last = decide::failed(&options, &mail, &away, 19, NOW);
     assert_eq!(attempt(&last).0, NotificationState::Failed);
-    assert_eq!((last.again, last.audit[0].action), (None, "mail_failed"));
+    assert_eq!((last.again, last.audit[0].action), (None, AuditAction::MailFailed));
     let late = decide::failed(&options, &mail, &away, u32::MAX, NOW + SignedDuration::from_hours(1));
     assert_eq!(late.again, None);
 }
@@ -115,7 +116,7 @@ fn a_refused_mail_is_not_tried_again() {
     let mail = notification(&scenario::thread()[0]);
     let effects = decide::failed(&Options::default(), &mail, &Failure::Permanent("550 no".into()), 0, NOW);
     assert_eq!(attempt(&effects), (NotificationState::Failed, "550 no".into()));
-    assert_eq!((effects.again, effects.audit[0].action), (None, "mail_failed"));
+    assert_eq!((effects.again, effects.audit[0].action), (None, AuditAction::MailFailed));
 }
 
 #[test]

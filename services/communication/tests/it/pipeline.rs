@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use communication::occasion::{Kind, message_id};
 use communication::options::Options;
+use shared::agent::Agent;
 use shared::events::{Event, Topic};
 use shared::ids::{EventId, derive};
 use shared::service::{Config, Deps, Readiness};
@@ -20,7 +21,7 @@ const TOPICS: [Topic; 6] = [
     Topic::RcaCompleted,
     Topic::Plans,
     Topic::Postmortems,
-    Topic::DeadLetters("communication"),
+    Topic::DeadLetters(Agent::Communication),
 ];
 
 async fn publish<E: Event>(bench: &Bench, topic: Topic, event: &E, id: &str) {
@@ -51,7 +52,7 @@ async fn whatever_happens_people_get_five_mails_in_one_thread() {
 
     let actions = async |wanted: &[(&str, usize)]| {
         let told = until(Duration::from_mins(1), async || {
-            let timeline = bench.store.timeline(id).await.unwrap();
+            let timeline = bench.store.reads().timeline(id).await.unwrap();
             let count = |action: &str| timeline.iter().filter(|entry| entry.action == action).count();
             let all = wanted.iter().all(|(action, times)| count(action) == *times);
             if all { Ok(()) } else { Err((wanted, timeline)) }
@@ -88,6 +89,6 @@ async fn whatever_happens_people_get_five_mails_in_one_thread() {
     assert_eq!(ids, all);
     let to = header(&messages[0], "To").unwrap();
     assert_eq!(to, "first@example.com, second@example.com");
-    let notifications = bench.store.notifications(id).await.unwrap();
+    let notifications = bench.store.reads().notifications(id).await.unwrap();
     assert!(notifications.iter().all(|(_, state)| *state == NotificationState::Sent));
 }

@@ -4,7 +4,7 @@ use correlation::hypotheses;
 use shared::events::anomaly::{Anomaly, LogTemplate, Status};
 use shared::events::raw::Level;
 use shared::events::{Category, Kind};
-use shared::store::lifecycle::Change;
+use shared::lifecycle::Change;
 
 use crate::shop::{Shop, anomaly, at};
 

@@ -11,7 +11,7 @@ use correlation::{Options, hypotheses};
 use jiff::SignedDuration;
 use shared::events::anomaly::{Anomaly, Status};
 use shared::events::{Category, Kind};
-use shared::store::lifecycle;
+use shared::lifecycle;
 use shop::{Shop, anomaly, at};
 
 const WINDOW: SignedDuration = SignedDuration::from_mins(60);

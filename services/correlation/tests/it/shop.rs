@@ -10,7 +10,7 @@ use shared::events::{Deployment, Kind, Severity};
 use shared::graph::Graph;
 use shared::ids::{AnomalyId, IncidentId};
 use shared::store::Neighbourhood;
-use shared::store::lifecycle::{self, Change};
+use shared::lifecycle::{self, Change};
 
 const INTERVAL_MS: i64 = 10_000;
 

@@ -11,7 +11,7 @@ use crate::words::{after_deployment, duration, quantity, range, time};
 use shared::events::Kind;
 use shared::events::anomaly::Status;
 use shared::events::raw::Level;
-use shared::figures::side;
+use shared::text::format::side;
 
 /// Name and version of the detector, as anomalies carry it.
 const DETECTOR: &str = "logs/1";

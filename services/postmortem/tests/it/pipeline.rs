@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use postmortem::Options;
+use shared::agent::Agent;
 use shared::events::incident::State;
 use shared::events::{Incident, Postmortem, Topic};
 use shared::ids::{EventId, IncidentId};
 use shared::service::{Config, Deps, Readiness};
 use shared::stage::Effects;
-use shared::store::lifecycle::Change;
+use shared::lifecycle::Change;
 use shared::store::{ArtifactKind, Write};
 use stack::testing::bench::{Bench, until};
 use tokio::sync::Mutex;
@@ -24,7 +25,7 @@ struct Place(Bench);
 
 impl Place {
     async fn open() -> Self {
-        let topics = [Topic::IncidentsResolved, Topic::Postmortems, Topic::DeadLetters("postmortem")];
+        let topics = [Topic::IncidentsResolved, Topic::Postmortems, Topic::DeadLetters(Agent::Postmortem)];
         Self(Bench::open(&topics).await.unwrap())
     }
 
@@ -32,7 +33,7 @@ impl Place {
     async fn resolved(&self, id: IncidentId, scenario: &Scenario) {
         let further = vec![Change::Announced, Change::Resolved { at: after(220) }];
         self.0.record(id, scenario.incident.clone(), further).await.unwrap();
-        let incident: Incident = self.0.store.incident(id).await.unwrap().unwrap();
+        let incident: Incident = self.0.store.reads().incident(id).await.unwrap().unwrap();
         let event_id = EventId::of("test", &id.to_string(), 1);
         for _ in 0..2 {
             self.0.send(Topic::IncidentsResolved, &incident, event_id, after(220)).await.unwrap();
@@ -57,7 +58,7 @@ impl Place {
     }
 
     async fn written(&self, id: IncidentId) -> Option<Postmortem> {
-        self.0.store.artifact(id, ArtifactKind::Postmortem).await.unwrap()
+        self.0.store.reads().artifact(id, ArtifactKind::Postmortem).await.unwrap()
     }
 
     async fn wait_for(&self, id: IncidentId) -> Postmortem {
@@ -92,10 +93,10 @@ async fn an_incident_waits_for_its_cause_and_is_written_up_once() {
     running.await.unwrap().unwrap();
 
     for id in [late, known] {
-        let incident = place.0.store.incident(id).await.unwrap().unwrap();
+        let incident = place.0.store.reads().incident(id).await.unwrap().unwrap();
         assert_eq!((incident.state, incident.closed_at), (State::Closed, incident.resolved_at));
         assert_eq!(place.published(id).await, [place.written(id).await.unwrap()]);
-        let timeline = place.0.store.timeline(id).await.unwrap();
+        let timeline = place.0.store.reads().timeline(id).await.unwrap();
         assert_eq!(timeline.iter().filter(|entry| entry.action == "postmortem_written").count(), 1);
     }
 }

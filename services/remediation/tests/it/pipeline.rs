@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shared::agent::Agent;
 use shared::events::incident::State;
 use shared::events::rca::Verdict;
 use shared::events::{Category, Plan, RootCause, Topic};
@@ -10,7 +11,7 @@ use shared::knowledge::Index as _;
 use shared::knowledge::postgres::PostgresIndex;
 use shared::service::config::Nothing;
 use shared::service::{Config, Deps, Readiness};
-use shared::store::lifecycle::Change;
+use shared::lifecycle::Change;
 use shared::store::{ArtifactKind, Store};
 use stack::testing::bench::{Bench, until};
 use tokio_util::sync::CancellationToken;
@@ -33,7 +34,7 @@ async fn publish(bench: &Bench, cause: &RootCause) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ranking_leads_to_one_plan_and_another_cause_to_the_next_revision() {
-    let topics = [Topic::RcaCompleted, Topic::Plans, Topic::DeadLetters("remediation")];
+    let topics = [Topic::RcaCompleted, Topic::Plans, Topic::DeadLetters(Agent::Remediation)];
     let bench = Bench::open(&topics).await.unwrap();
     let store = &bench.store;
     let id = bench.incident("remediation");
@@ -57,7 +58,7 @@ async fn a_ranking_leads_to_one_plan_and_another_cause_to_the_next_revision() {
     publish(&bench, &of(3, Category::Code)).await;
 
     let settled = until(Duration::from_mins(1), async || {
-        let timeline = store.timeline(id).await.unwrap();
+        let timeline = store.reads().timeline(id).await.unwrap();
         let mut actions: Vec<&str> = timeline.iter().map(|entry| entry.action.as_str()).collect();
         actions.sort_unstable();
         if actions == ["plan_proposed", "plan_proposed", "plan_unchanged"] { Ok(()) } else { Err(timeline) }
@@ -66,8 +67,8 @@ async fn a_ranking_leads_to_one_plan_and_another_cause_to_the_next_revision() {
     shutdown.cancel();
     running.await.unwrap().unwrap();
 
-    assert_eq!(store.incident(id).await.unwrap().unwrap().state, State::Remediating);
-    let last: Plan = store.artifact(id, ArtifactKind::Plan).await.unwrap().unwrap();
+    assert_eq!(store.reads().incident(id).await.unwrap().unwrap().state, State::Remediating);
+    let last: Plan = store.reads().artifact(id, ArtifactKind::Plan).await.unwrap().unwrap();
     let plans: Vec<Plan> = bench.events(Topic::Plans, id).await.unwrap();
     assert_eq!(plans.iter().map(|plan| plan.revision).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(plans[1], last);

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 
 use super::mark::{Decision, Mark};
 use super::{OURS, header, is_mark};
+use crate::agent::Agent;
 use crate::bus::reader::Line;
 use crate::clock::from_ms;
 use crate::events::envelope::{Headers, header as find, own_id};
-use crate::events::topic::{STAGES, Topic};
+use crate::events::topic::Topic;
 use crate::ids::EventId;
 
 /// Header by which the inbox of each stage knows an event.
@@ -20,7 +21,7 @@ const CE_ID: &str = "ce_id";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
     /// Whose dead letter it is.
-    pub stage: &'static str,
+    pub stage: Agent,
     /// Partition of the stage's dead-letter topic.
     pub partition: i32,
     /// Offset there.
@@ -41,10 +42,8 @@ impl FromStr for Address {
         let [stage, partition, offset] = parts[..] else {
             return Err("not of the form STAGE/PARTITION/OFFSET, e.g. correlation/0/42".to_owned());
         };
-        let stage = STAGES
-            .into_iter()
-            .find(|known| *known == stage)
-            .ok_or_else(|| format!("no stage is called {stage:?}; there are {}", STAGES.join(", ")))?;
+        let stage = Agent::from_name(stage)
+            .ok_or_else(|| format!("no stage is called {stage:?}; there are {}", Agent::names().join(", ")))?;
         let number = |what, text: &str| {
             text.parse::<i64>()
                 .ok()

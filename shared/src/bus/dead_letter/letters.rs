@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::agent::Agent;
 use super::letter::{Address, Letter};
 use super::mark::Mark;
 use crate::bus::lag::{self, Extent};
@@ -16,7 +17,7 @@ use crate::events::Topic;
 /// letters, which are large and are handed out one by one.
 pub struct Letters {
     options: Options,
-    stage: &'static str,
+    stage: Agent,
     extents: Vec<Extent>,
     passed_over: i64,
     marks: BTreeMap<(i32, i64), Vec<Mark>>,
@@ -28,7 +29,7 @@ impl Letters {
     /// each answer of the broker and each wait for a record.
     pub fn last(
         options: &Options,
-        stage: &'static str,
+        stage: Agent,
         window: i64,
         patience: Duration,
     ) -> Result<Option<Self>, Error> {
@@ -39,7 +40,7 @@ impl Letters {
     /// not on the broker.
     pub fn at(
         options: &Options,
-        stage: &'static str,
+        stage: Agent,
         addresses: &[Address],
         patience: Duration,
     ) -> Result<Option<Self>, Error> {
@@ -55,7 +56,7 @@ impl Letters {
     /// Opens each partition from where `begin` says; one for which it says nothing is not read.
     fn open(
         options: &Options,
-        stage: &'static str,
+        stage: Agent,
         patience: Duration,
         begin: impl Fn(&Extent) -> Option<i64>,
     ) -> Result<Option<Self>, Error> {

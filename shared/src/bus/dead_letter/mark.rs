@@ -8,7 +8,7 @@ use super::header;
 use crate::bus::reader::Line;
 use crate::clock::from_ms;
 use crate::events::envelope::{Headers, header as find};
-use crate::plain::one_line;
+use crate::text::sanitize::one_line;
 
 /// Most characters of a name.
 const NAME: usize = 100;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
+use shared::audit::AuditAction;
+use shared::agent::Agent;
 use shared::bus::Producer;
 use shared::bus::dead_letter::header;
 use shared::clock::{SystemClock, from_ms};
@@ -65,13 +67,13 @@ fn incident(key: &str) -> IncidentId {
 
 pub(crate) fn noted(key: &str, summary: String) -> Effects {
     let audit =
-        Audit { incident_id: incident(key), at: from_ms(0), action: "noted", summary, detail: json!({}) };
+        Audit { incident_id: incident(key), at: from_ms(0), action: AuditAction::PlanProposed, summary, detail: json!({}) };
     Effects { audit: vec![audit], ..Effects::none() }
 }
 
 #[async_trait]
 impl Stage for Trial {
-    const NAME: &'static str = "postmortem";
+    const AGENT: Agent = Agent::Postmortem;
     const TOPICS: &'static [Topic] = &[Topic::SimFaults];
     type Input = Fault;
 
@@ -111,7 +113,7 @@ impl Stage for Trial {
             "panics" => panic!("never thought of {}", input.fault),
             "timers" => {
                 let timer = |seed, panics| {
-                    Timer::new("later", key, &[seed], ctx.wall_clock(), json!({ "panics": panics }))
+                    Timer::named("later", key, &[seed], ctx.wall_clock(), json!({ "panics": panics }))
                 };
                 effects.timers = vec![timer("first", true), timer("second", false)];
             }
@@ -224,7 +226,7 @@ impl Place {
     pub(crate) async fn wait_for(&self, expected: &[(String, &[&str])]) {
         let matched = until(Duration::from_mins(1), async || {
             for (key, notes) in expected {
-                let timeline = self.bench.store.timeline(incident(key)).await.unwrap();
+                let timeline = self.bench.store.reads().timeline(incident(key)).await.unwrap();
                 let found: Vec<String> = timeline.into_iter().map(|entry| entry.summary).collect();
                 if found != *notes {
                     return Err((key.clone(), found, self.seen.calls()));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use shared::secret::Secret;
 use shared::service::{Readiness, wait_for};
 use shared::store::{Options, Store, Tls};
+use shared::testing;
 use stack::postgres::Postgres;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +28,7 @@ async fn present(postgres: &Postgres, host: &str, expired: bool) {
     Authority::ours().write("postgres.pem", &certificate);
     Authority::ours().write("postgres.key", &key);
     let admin = Store::new(&Options { url: postgres.url("postgres"), ..Options::default() }, "test").unwrap();
-    admin.client().await.unwrap().batch_execute("select pg_reload_conf()").await.unwrap();
+    testing::client(&admin).await.unwrap().batch_execute("select pg_reload_conf()").await.unwrap();
     // the server takes new certificates over in its own time
     stack::probe::until("the new certificate", super::CLEAR, async || {
         let options = options(postgres, "verify-full", "fw", PASSWORD, Authority::ours().ca());
@@ -50,9 +51,9 @@ fn options(postgres: &Postgres, mode: &str, user: &str, password: &str, ca_file:
 
 /// Whether the session of these options is encrypted.
 async fn encrypted(options: &Options) -> bool {
-    let client = Store::new(options, "test").unwrap().client().await.unwrap();
+    let client = testing::client(&Store::new(options, "test").unwrap()).await.unwrap();
     let query = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
-    client.query_one(query, &[]).await.unwrap().get(0)
+    client.query_one(query, &[]).await.unwrap().try_get(0).unwrap()
 }
 
 /// The failure is logged and reported with its cause in time.
@@ -88,7 +89,7 @@ async fn certificates_and_passwords_are_checked() {
     let postgres = stack::testing::postgres_with(&settings).await.unwrap();
     let admin = Store::new(&Options { url: postgres.url("postgres"), ..Options::default() }, "test").unwrap();
     let users = format!("create role fw login password '{PASSWORD}'; create role mutual login");
-    admin.client().await.unwrap().batch_execute(&users).await.unwrap();
+    testing::client(&admin).await.unwrap().batch_execute(&users).await.unwrap();
     let ca = || authority.ca();
     let none = PathBuf::new;
 

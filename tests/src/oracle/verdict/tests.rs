@@ -1,6 +1,7 @@
 //! Each check can fail.
 
 use serde_json::json;
+use shared::agent::Agent;
 use shared::clock::from_ms;
 use shared::events::{Fault, decode};
 use stack::mailbox::Mail;
@@ -261,12 +262,12 @@ fn what_cannot_be_read_is_a_dead_letter_of_each_reader_and_nothing_else_is() {
         buried.headers.push((name.to_owned(), value.to_owned()));
     }
     finds(
-        |evidence| _ = evidence.records.insert(Topic::DeadLetters("correlation"), vec![buried.clone()]),
+        |evidence| _ = evidence.records.insert(Topic::DeadLetters(Agent::Correlation), vec![buried.clone()]),
         "could be read",
     );
     let mut evidence = sound();
     poison(&mut evidence);
-    evidence.records.insert(Topic::DeadLetters("correlation"), vec![buried.clone(), buried]);
+    evidence.records.insert(Topic::DeadLetters(Agent::Correlation), vec![buried.clone(), buried]);
     assert_eq!(violations(&evidence), Vec::<String>::new(), "two letters of one record are one");
 }
 

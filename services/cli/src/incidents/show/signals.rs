@@ -2,7 +2,7 @@
 
 use shared::events::anomaly::{Direction, Status};
 use shared::events::incident::Signal;
-use shared::figures::{clock, number};
+use shared::text::format::{clock, number};
 
 use super::super::severity_tone;
 use super::page::Page;

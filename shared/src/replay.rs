@@ -10,10 +10,10 @@
 
 mod difference;
 mod log;
-mod reenact;
+mod engine;
 pub mod report;
 mod scratch;
-mod world;
+mod initial_state;
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::Stage;
+use crate::stage::Stage;
 use crate::service::Common;
 use crate::{bus, error, store};
 
@@ -90,7 +90,7 @@ pub enum Error {
     #[error("the stage cannot go on: {0}")]
     Stage(error::Error),
     /// A timer rings and rings.
-    #[error("timer {0} rings without end")]
+    #[error("timer {0} exceeded the limit of firings")]
     Endless(String),
     /// Somebody has asked for the end.
     #[error("interrupted; nothing is left behind")]
@@ -178,18 +178,18 @@ async fn within<S: Stage>(
     watch: &Watch<'_>,
 ) -> Result<Report, Error> {
     let start = request.from.saturating_sub(request.warm_up).unwrap_or(Timestamp::MIN);
-    let log = log::Log { scratch, kafka: &common.kafka, stage: S::NAME, watch };
+    let log = log::Log { scratch, kafka: &common.kafka, stage: S::AGENT, watch };
     let records = log.inputs(S::TOPICS, start, request.to, request.limit).await?;
-    let end = reenact::last_moment(scratch).await?.map_or(request.to, |last| last.max(request.to));
+    let end = engine::last_moment(scratch).await?.map_or(request.to, |last| last.max(request.to));
 
-    let world = world::World::new(scratch, S::NAME, start);
+    let world = initial_state::InitialState::new(scratch, S::AGENT, start);
     let mut missing = 0;
     if let Some(since) = world.copy().await? {
         log.announced(since, start, async |incident, at| world.remember(&incident, at).await).await?;
         missing = world.settle().await?;
     }
     world.schedule(end).await?;
-    let (events, timers) = reenact::Run::new(stage, scratch, &world, watch).to(end, request.limit).await?;
+    let (events, timers) = engine::Run::new(stage, scratch, &world, watch).to(end, request.limit).await?;
 
     let late = end.saturating_add(AFTERMATH).unwrap_or(end);
     log.outputs(start, late).await?;

@@ -1,13 +1,13 @@
-//! The gaps between two systems, as places where a process can be made to die.
+//! Failpoints: places between two systems where a process can be made to die.
 //!
-//! A crash matters where one system has taken a step and the other has not heard of it yet. Each such place is named
-//! here and marked in the code with [`Gap::reach`], which does nothing unless the crate is built with the feature
+//! A crash matters where one system has taken a step and the other does not know it yet. Each such place is named
+//! here and marked in the code with [`Failpoint::hit`], which does nothing unless the crate is built with the feature
 //! `failpoints` and the variable `FAILPOINTS` arms it, e.g. `FAILPOINTS=committed=2*off->return(1500)`: at the third
-//! time, wait 1,500 ms, then die. `docs/gaps.md` says what happens at each.
+//! time, wait 1,500 ms, then die. `docs/failpoints.md` says what happens at each.
 
 /// A place between two steps that no transaction spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Gap {
+pub enum Failpoint {
     /// A record was read; nothing was decided.
     Read,
     /// It was decided what follows; the transaction has not begun.
@@ -42,7 +42,7 @@ pub enum Gap {
     Restored,
 }
 
-impl Gap {
+impl Failpoint {
     /// All gaps, in the order a record meets them.
     pub const ALL: [Self; 16] = [
         Self::Read,
@@ -87,7 +87,7 @@ impl Gap {
 
     /// Ends the process at once, as a crash would, if this gap is armed and its turn has come.
     #[cfg(feature = "failpoints")]
-    pub fn reach(self) {
+    pub fn hit(self) {
         fail::fail_point!(self.name(), |delay| self.die(delay.as_deref()));
     }
 
@@ -95,7 +95,7 @@ impl Gap {
     #[cfg(not(feature = "failpoints"))]
     #[inline(always)]
     #[allow(clippy::inline_always, clippy::unused_self, reason = "must cost nothing")]
-    pub fn reach(self) {}
+    pub fn hit(self) {}
 
     #[cfg(feature = "failpoints")]
     fn die(self, delay_ms: Option<&str>) {
@@ -106,7 +106,7 @@ impl Gap {
     }
 }
 
-impl serde::Serialize for Gap {
+impl serde::Serialize for Failpoint {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }
@@ -121,19 +121,19 @@ impl serde::Serialize for Gap {
 pub fn arm() {
     std::mem::forget(fail::FailScenario::setup());
     for (name, action) in fail::list() {
-        assert!(Gap::ALL.iter().any(|gap| gap.name() == name), "FAILPOINTS names no gap: {name}={action}");
+        assert!(Failpoint::ALL.iter().any(|gap| gap.name() == name), "FAILPOINTS names no gap: {name}={action}");
         tracing::warn!(name, action, "failpoint armed");
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Gap;
+    use super::Failpoint;
 
     #[test]
     fn each_gap_is_in_the_table_of_the_docs_and_in_the_code() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-        let table = std::fs::read_to_string(root.join("../docs/gaps.md")).unwrap();
+        let table = std::fs::read_to_string(root.join("../docs/failpoints.md")).unwrap();
         let mut code = String::new();
         for file in [
             "stage.rs",
@@ -145,12 +145,12 @@ mod tests {
         ] {
             code += &std::fs::read_to_string(root.join("src").join(file)).unwrap();
         }
-        for gap in Gap::ALL {
+        for gap in Failpoint::ALL {
             assert!(
                 table.contains(&format!("| `{}` |", gap.name())),
-                "docs/gaps.md does not tell of {gap:?}"
+                "docs/failpoints.md does not tell of {gap:?}"
             );
-            assert!(code.contains(&format!("Gap::{gap:?}.reach()")), "{gap:?} is marked nowhere");
+            assert!(code.contains(&format!("Failpoint::{gap:?}.hit()")), "{gap:?} is marked nowhere");
         }
     }
 }

@@ -5,21 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
 use super::log::{place, refused_body, refused_id};
 use super::scratch::Scratch;
-use super::world::World;
+use super::initial_state::InitialState;
 use super::{Error, Progress, Rank, Watch};
 use crate::clock::Clock;
 use crate::error;
 use crate::events::envelope::expect_type;
 use crate::events::{Topic, decode};
 use crate::ids::{EventId, IncidentId};
-use crate::stage::timers::{FIRST_OF_ITS_KIND, attempt_id};
 use crate::stage::{Class, Context, Effects, Limits, Stage, Timer};
 use crate::store::apply::{Applied, Cause};
-use crate::store::{self, Write};
+use crate::store::timers::{FIRST_OF_ITS_KIND, attempt_id};
+use crate::store::{self, Write, row};
 
 /// Steps that are read at once.
 const PAGE: i64 = 50;
@@ -27,9 +29,9 @@ const PAGE: i64 = 50;
 const TRIES: u32 = 3;
 
 /// A clock that is set from outside, to the microsecond as PostgreSQL keeps it.
-struct Hand(AtomicI64);
+struct SteppedClock(AtomicI64);
 
-impl Clock for Hand {
+impl Clock for SteppedClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_microsecond(self.0.load(Ordering::SeqCst)).unwrap_or(Timestamp::MIN)
     }
@@ -49,19 +51,41 @@ struct Step {
     payload: Vec<u8>,
 }
 
+/// Reads a row of `replay_steps`, see [`Run::page`].
+fn step(found: &Row) -> Result<Step, Error> {
+    fn column<'r, T: FromSql<'r>>(found: &'r Row, column: usize) -> Result<T, store::Error> {
+        row::value(found, "replay_steps", column)
+    }
+    let rank: i16 = column(found, 1)?;
+    let rank = Rank::ALL.into_iter().find(|known| known.number() == rank).ok_or_else(|| {
+        row::unreadable(found, "replay_steps", format!("unknown rank {rank}"))
+    })?;
+    Ok(Step {
+        moment: column(found, 0)?,
+        rank,
+        topic: column(found, 2)?,
+        partition: column(found, 3)?,
+        position: column(found, 4)?,
+        id: column(found, 5)?,
+        kind: column(found, 6)?,
+        traceparent: column(found, 7)?,
+        payload: column::<Option<Vec<u8>>>(found, 8)?.unwrap_or_default(),
+    })
+}
+
 /// Returns the moment of the last record, if there is one.
 pub(super) async fn last_moment(scratch: &Scratch) -> Result<Option<Timestamp>, Error> {
     let client = scratch.store.client().await?;
-    Ok(client.query_one("select max(moment) from replay_steps", &[]).await?.get(0))
+    Ok(row::first(&client.query_one("select max(moment) from replay_steps", &[]).await?)?)
 }
 
 /// A run of a stage through its steps.
 pub(super) struct Run<'r, S> {
     stage: &'r S,
     scratch: &'r Scratch,
-    world: &'r World<'r>,
+    world: &'r InitialState<'r>,
     watch: &'r Watch<'r>,
-    clock: Arc<Hand>,
+    clock: Arc<SteppedClock>,
     limits: Limits,
     /// How late each attempt of a timer was in production.
     lateness: HashMap<(EventId, u32), SignedDuration>,
@@ -77,7 +101,7 @@ impl<'r, S: Stage> Run<'r, S> {
     pub(super) fn new(
         stage: &'r S,
         scratch: &'r Scratch,
-        world: &'r World<'r>,
+        world: &'r InitialState<'r>,
         watch: &'r Watch<'r>,
     ) -> Self {
         Self {
@@ -85,7 +109,7 @@ impl<'r, S: Stage> Run<'r, S> {
             scratch,
             world,
             watch,
-            clock: Arc::new(Hand(AtomicI64::new(0))),
+            clock: Arc::new(SteppedClock(AtomicI64::new(0))),
             limits: Limits::default(),
             lateness: HashMap::new(),
             timers_moved: true,
@@ -105,7 +129,7 @@ impl<'r, S: Stage> Run<'r, S> {
                  analyze replay_steps",
             )
             .await?;
-        let total: i64 = client.query_one("select count(*) from replay_steps", &[]).await?.get(0);
+        let total: i64 = row::first(&client.query_one("select count(*) from replay_steps", &[]).await?)?;
         drop(client);
         let mut done = 0;
         let mut last: Option<Step> = None;
@@ -150,21 +174,7 @@ impl<'r, S: Stage> Run<'r, S> {
                     .await?
             }
         };
-        let steps = rows.into_iter().filter_map(|row| {
-            let rank: i16 = row.get(1);
-            Some(Step {
-                moment: row.get(0),
-                rank: Rank::ALL.into_iter().find(|known| known.number() == rank)?,
-                topic: row.get(2),
-                partition: row.get(3),
-                position: row.get(4),
-                id: row.get(5),
-                kind: row.get(6),
-                traceparent: row.get(7),
-                payload: row.get::<_, Option<Vec<u8>>>(8).unwrap_or_default(),
-            })
-        });
-        Ok(steps.collect())
+        rows.iter().map(step).collect()
     }
 
     async fn take(&mut self, step: &Step) -> Result<(), Error> {
@@ -208,10 +218,9 @@ impl<'r, S: Stage> Run<'r, S> {
             };
             tries += 1;
             match error.class() {
-                Class::Retry if !error.is_unavailable() && tries < TRIES => {}
-                Class::Retry if error.is_unavailable() => return Err(Error::Stage(error)),
+                Class::Retry if tries < TRIES => {}
                 Class::Retry | Class::Reject => return self.refused(step, &error).await,
-                Class::Fatal => return Err(Error::Stage(error)),
+                Class::Unavailable | Class::Fatal => return Err(Error::Stage(error)),
             }
         }
     }
@@ -264,7 +273,7 @@ impl<'r, S: Stage> Run<'r, S> {
 
     async fn refused(&self, step: &Step, why: &dyn std::fmt::Display) -> Result<(), Error> {
         let id = refused_id(&step.topic, &step.partition, &step.position);
-        let topic = Topic::DeadLetters(S::NAME);
+        let topic = S::AGENT.dead_letters();
         Ok(self.output(topic.name(), &id, &id, &refused_body(&why.to_string())).await?)
     }
 
@@ -301,7 +310,7 @@ impl<'r, S: Stage> Run<'r, S> {
             },
             Err(error) => error,
         };
-        if error.class() == Class::Fatal || error.is_unavailable() {
+        if matches!(error.class(), Class::Fatal | Class::Unavailable) {
             return Err(Error::Stage(error));
         }
         // what fails here fails again, for nothing changes meanwhile
@@ -323,9 +332,9 @@ impl<'r, S: Stage> Run<'r, S> {
             )
             .await?;
         let mut first: Option<(Timestamp, EventId)> = None;
-        for row in heads {
-            let (id, due) = (EventId(row.get(0)), row.get::<_, Timestamp>(1));
-            let late = self.late(id, row.get::<_, i32>(2).unsigned_abs()).await?;
+        for head in heads {
+            let (id, due) = (EventId(row::first(&head)?), row::value::<Timestamp>(&head, "timers", 1)?);
+            let late = self.late(id, row::value::<i32>(&head, "timers", 2)?.unsigned_abs()).await?;
             // never before what has happened already
             let at = due.saturating_add(late).unwrap_or(due).max(self.clock.now());
             if first.is_none_or(|known| (at, id) < known) {
@@ -348,9 +357,11 @@ impl<'r, S: Stage> Run<'r, S> {
             p = self.scratch.production
         );
         let client = self.scratch.store.client().await?;
-        let row =
+        let found =
             client.query_one(&statement, &[&S::NAME, &id.0, &((attempts + 1) as i32), &attempt]).await?;
-        let late = match (row.get::<_, Option<Timestamp>>(0), row.get::<_, Option<Timestamp>>(1)) {
+        let times: (Option<Timestamp>, Option<Timestamp>) =
+            (row::first(&found)?, row::value(&found, "result", 1)?);
+        let late = match times {
             (Some(due), Some(rang)) => rang.duration_since(due).max(SignedDuration::ZERO),
             _ => SignedDuration::ZERO,
         };
@@ -364,12 +375,14 @@ impl<'r, S: Stage> Run<'r, S> {
             .client()
             .await?
             .query_one(
-                "update timers set owner = $3 where stage = $1 and id = $2 \
-                 returning id, key, name, due, payload, attempts, failures",
+                &format!(
+                    "update timers set owner = $3 where stage = $1 and id = $2 returning {}",
+                    Timer::COLUMNS
+                ),
                 &[&S::NAME, &id.0, &store.process()],
             )
             .await?;
-        Ok(Timer::of_row(&row))
+        Ok(Timer::of_row(&row)?)
     }
 
     fn set(&self, moment: Timestamp) {
@@ -380,8 +393,9 @@ impl<'r, S: Stage> Run<'r, S> {
         Context {
             event_id,
             traceparent: traceparent.map(str::to_owned),
-            store: self.scratch.store.clone(),
-            stage: S::NAME,
+            store: self.scratch.store.reads().clone(),
+            journal: self.scratch.store.clone(),
+            stage: S::AGENT,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
         }
     }

@@ -10,7 +10,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::lag::{self, Extent};
 use super::observer::{Observer, READER, observer};
-use super::{Error, Options};
+use crate::bus::{Error, Options};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
 

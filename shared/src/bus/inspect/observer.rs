@@ -5,8 +5,8 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 
-use super::link::Context;
-use super::{Error, Mechanism, Options};
+use crate::bus::link::Context;
+use crate::bus::{Error, Mechanism, Options};
 
 /// Name under which such clients are known to the broker; no group of that name has members.
 pub(super) const READER: &str = "firewatch-reader";

@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-
 use tokio_postgres::Row;
+use uuid::Uuid;
 
-use super::Timer;
+use super::{Error, Store, row};
+use crate::effects::Timer;
 use crate::ids::{EventId, derive};
-use crate::store::{Error, Store};
+
+const TABLE: &str = "timers";
 
 /// How long a claimed timer is safe from other replicas after it was claimed or renewed.
 pub const LEASE: Duration = Duration::from_secs(10);
@@ -26,17 +28,21 @@ pub(crate) fn attempt_id(timer: EventId, attempts: u32) -> EventId {
 }
 
 impl Timer {
-    /// Reads a row of `timers`.
-    pub(crate) fn of_row(row: &Row) -> Self {
-        Self {
-            id: EventId(row.get("id")),
-            key: row.get("key"),
-            name: row.get("name"),
-            due: row.get("due"),
-            payload: row.get("payload"),
-            attempts: u32::try_from(row.get::<_, i32>("attempts")).unwrap_or(u32::MAX),
-            failures: u32::try_from(row.get::<_, i32>("failures")).unwrap_or(u32::MAX),
-        }
+    /// Columns of a timer in the order [`Timer::of_row`] reads them.
+    pub(crate) const COLUMNS: &str = "timers.id, key, name, due, payload, attempts, failures";
+
+    /// Reads a row of [`Timer::COLUMNS`].
+    pub(crate) fn of_row(found: &Row) -> Result<Self, Error> {
+        let count = |column| row::value::<i32>(found, TABLE, column).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        Ok(Self {
+            id: EventId(row::value(found, TABLE, 0)?),
+            key: row::value(found, TABLE, 1)?,
+            name: row::value(found, TABLE, 2)?,
+            due: row::value(found, TABLE, 3)?,
+            payload: row::value(found, TABLE, 4)?,
+            attempts: count(5)?,
+            failures: count(6)?,
+        })
     }
 }
 
@@ -60,21 +66,38 @@ impl Store {
                         order by t.due limit $4 for update skip locked) \
                      update timers set owner = $2, lease_until = now() + make_interval(secs => $5) \
                      from claimable c where timers.stage = c.stage and timers.id = c.id \
-                     returning timers.id, key, name, due, payload, attempts, failures, c.former"
+                     returning {}, c.former",
+                    Timer::COLUMNS
                 ),
                 &[&stage, &self.process(), &now, &limit, &LEASE.as_secs_f64()],
             )
             .await?;
-        let claimed = rows.into_iter().map(|row| {
-            let timer = Timer::of_row(&row);
-            if let Some(former) = row.get::<_, Option<&str>>("former") {
+        let mut claimed = Vec::with_capacity(rows.len());
+        for found in &rows {
+            let timer = match Timer::of_row(found) {
+                Ok(timer) => timer,
+                Err(error) => {
+                    row::report(&error);
+                    self.give_up_timer(stage, row::value(found, TABLE, 0)?, &error).await?;
+                    continue;
+                }
+            };
+            if let Some(former) = row::value::<Option<&str>>(found, TABLE, 7)? {
                 metrics::counter!("firewatch_timers_total", "stage" => stage.to_owned(), "outcome" => "taken_over")
                     .increment(1);
                 tracing::info!(timer = timer.name, key = timer.key, former, "timer taken over");
             }
-            timer
-        });
-        Ok(claimed.collect())
+            claimed.push(timer);
+        }
+        Ok(claimed)
+    }
+
+    /// Gives up a timer whose row cannot be read.
+    async fn give_up_timer(&self, stage: &str, id: Uuid, error: &Error) -> Result<(), Error> {
+        let statement = "update timers set state = 'failed', owner = null, lease_until = null, last_error = $3 \
+             where stage = $1 and id = $2";
+        self.client().await?.execute(statement, &[&stage, &id, &error.to_string()]).await?;
+        Ok(())
     }
 
     /// Renews the lease of a claimed timer. `false` means that another replica has taken it over.
@@ -116,7 +139,7 @@ impl Store {
 
     /// Returns when the next timer of `stage` is due that nobody holds.
     pub(crate) async fn next_timer(&self, stage: &str) -> Result<Option<Timestamp>, Error> {
-        let row = self
+        let found = self
             .client()
             .await?
             .query_one(
@@ -127,6 +150,6 @@ impl Store {
                 &[&stage],
             )
             .await?;
-        Ok(row.get(0))
+        row::first(&found)
     }
 }

@@ -2,7 +2,7 @@
 //! chosen; in text it is `820 ms`, `1.5 GiB`, `6 lines a minute`.
 
 use super::{digits, number};
-use crate::plain;
+use crate::text::sanitize;
 
 /// Longest unit that is written, characters; others come from telemetry and may be anything.
 const LONGEST: usize = 16;
@@ -59,8 +59,8 @@ impl Scale {
                 Some((one, many)) => {
                     Self { factor: 1.0, name: Name::Noun { one, many, each: each.unwrap_or_default() } }
                 }
-                None if each.is_none() => Self::short(&plain::one_line(unit, LONGEST)),
-                None => Self::short(&plain::one_line(thing, LONGEST)).each(each),
+                None if each.is_none() => Self::short(&sanitize::one_line(unit, LONGEST)),
+                None => Self::short(&sanitize::one_line(thing, LONGEST)).each(each),
             },
         }
     }
@@ -203,11 +203,11 @@ fn noun(thing: &str) -> Option<(String, String)> {
         && word.chars().any(char::is_alphabetic);
     if !is_word || annotation.is_none() && word.chars().count() < 5 {
         return annotation.map(|word| {
-            let word = plain::one_line(word, LONGEST);
+            let word = sanitize::one_line(word, LONGEST);
             (word.clone(), word)
         });
     }
-    let word = plain::one_line(&word.replace('_', " "), LONGEST);
+    let word = sanitize::one_line(&word.replace('_', " "), LONGEST);
     if let Some(one) = word.strip_suffix("ies") {
         return Some((format!("{one}y"), word));
     }

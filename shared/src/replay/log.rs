@@ -9,12 +9,14 @@ use uuid::Uuid;
 
 use super::scratch::Scratch;
 use super::{Error, Progress, Rank, Watch};
+use crate::agent::Agent;
 use crate::bus::reader::{Line, Reader};
 use crate::bus::{self, dead_letter, window};
 use crate::clock::from_ms;
 use crate::events::envelope::{header, own_id};
 use crate::events::{Incident, Topic, decode};
 use crate::ids::EventId;
+use crate::store::row;
 
 /// Longest wait for one answer of the broker.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -52,7 +54,7 @@ pub(super) mod place {
 pub(super) struct Log<'s> {
     pub(super) scratch: &'s Scratch,
     pub(super) kafka: &'s bus::Options,
-    pub(super) stage: &'static str,
+    pub(super) stage: Agent,
     pub(super) watch: &'s Watch<'s>,
 }
 
@@ -66,7 +68,7 @@ impl Log<'_> {
         to: Timestamp,
         limit: u64,
     ) -> Result<u64, Error> {
-        let announced: &[Topic] = if self.stage == "correlation" { &[] } else { &ANNOUNCED };
+        let announced: &[Topic] = if self.stage == Agent::Correlation { &[] } else { &ANNOUNCED };
         let mut count = 0;
         for (topic, rank) in topics
             .iter()
@@ -99,7 +101,7 @@ impl Log<'_> {
                      where s.rank = $2 and p.consumer = $1 and p.event_id = s.id",
                     self.scratch.production
                 ),
-                &[&self.stage, &Rank::Input.number()],
+                &[&self.stage.name(), &Rank::Input.number()],
             )
             .await?;
         // what was handled before the start and is only delivered again
@@ -110,7 +112,7 @@ impl Log<'_> {
                      and processed_at < $2 and event_id in (select id from replay_steps where rank = $3)",
                     self.scratch.production
                 ),
-                &[&self.stage, &start, &Rank::Input.number()],
+                &[&self.stage.name(), &start, &Rank::Input.number()],
             )
             .await?;
         Ok(count)
@@ -156,7 +158,7 @@ impl Log<'_> {
                 self.watch.tell(Progress { doing: "reading what production published", done, of: None })?;
             }
         }
-        let topic = Topic::DeadLetters(self.stage);
+        let topic = self.stage.dead_letters();
         let mut lines = self.lines(topic, start, end);
         while let Some(line) = lines.recv().await {
             let mut line = line?;
@@ -189,14 +191,14 @@ impl Log<'_> {
                          and position = $4)";
         let client = self.scratch.store.client().await?;
         let row = client.query_one(statement, &[&Rank::Input.number(), &topic, &partition, &offset]).await?;
-        Ok(row.get(0))
+        Ok(row::first(&row)?)
     }
 
     /// Stores what production has on record that no topic carries.
     async fn rows(&self, start: Timestamp, end: Timestamp) -> Result<(), Error> {
         let client = self.scratch.store.client().await?;
         let production = &self.scratch.production;
-        if self.stage == "communication" {
+        if self.stage == Agent::Communication {
             let statement = format!(
                 "insert into replay_outputs (side, topic, id, subject, at, body) \
                  select 'then', $3, n.id::text, incident_id::text, written, convert_to(body::text, 'UTF8') \
@@ -210,7 +212,7 @@ impl Log<'_> {
              select 'then', $3, id::text, key, due, convert_to(json_build_object('name', name)::text, 'UTF8') \
              from {production}.timers where stage = $4 and state = 'failed' and due >= $1 and due <= $2"
         );
-        client.execute(&statement, &[&start, &end, &place::TIMERS, &self.stage]).await?;
+        client.execute(&statement, &[&start, &end, &place::TIMERS, &self.stage.name()]).await?;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::observer::{Observer, READER, failed, observer};
-use super::{Error, Options};
+use crate::bus::{Error, Options};
 use crate::events::Topic;
 
 /// What one partition holds: the records from `begin` up to, but without, `end`.

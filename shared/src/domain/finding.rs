@@ -4,8 +4,8 @@
 use crate::events::Kind;
 use crate::events::anomaly::{Anomaly, Band, Direction, Status};
 use crate::events::incident::Signal;
-use crate::figures::{band_in_words, figure, side};
-use crate::plain::{self, one_line};
+use crate::text::format::{band_in_words, figure, side};
+use crate::text::sanitize::{self, one_line};
 
 /// One series at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -115,7 +115,7 @@ impl Finding<'_> {
 
     /// Says it in one clause with the value, e.g. `latency_p99_ms of payment is 820 ms, above its band of 25.2 to 34.8 ms`.
     pub fn sentence(&self) -> String {
-        let (service, metric) = (one_line(self.service, plain::NAME), one_line(self.metric, plain::NAME));
+        let (service, metric) = (one_line(self.service, sanitize::NAME), one_line(self.metric, sanitize::NAME));
         if self.status == Status::Cleared {
             return format!("{metric} of {service} {}", self.predicate());
         }

@@ -8,7 +8,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::lag::{self, Extent};
 use super::observer::{Observer, READER, observer};
-use super::{Error, Options};
+use crate::bus::{Error, Options};
 use crate::events::Topic;
 
 /// How far timestamps of one partition may be out of order. They are the producers' own, and producers' clocks differ.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::Error;
 use crate::clock::{Clock as _, SystemClock};
-use crate::store::{self, Store};
+use crate::store::{self, Store, row};
 
 /// What the names of all scratch schemas begin with.
 pub const PREFIX: &str = "firewatch_replay_";
@@ -77,8 +77,8 @@ impl Scratch {
         self.store.migrate().await?;
         self.lock.batch_execute(TABLES).await?;
         let version = |schema: &str| format!("select max(version) from {schema}.refinery_schema_history");
-        let theirs: Option<i32> = self.lock.query_one(&version(&self.production), &[]).await?.get(0);
-        let ours: Option<i32> = self.lock.query_one(&version(&self.schema), &[]).await?.get(0);
+        let theirs: Option<i32> = row::first(&self.lock.query_one(&version(&self.production), &[]).await?)?;
+        let ours: Option<i32> = row::first(&self.lock.query_one(&version(&self.schema), &[]).await?)?;
         if theirs == ours { Ok(()) } else { Err(Error::OtherVersion { theirs, ours }) }
     }
 
@@ -128,8 +128,8 @@ impl Scratch {
 /// Tells whether production has Firewatch's tables.
 async fn check(client: &Object, production: &str) -> Result<(), Error> {
     let table = format!("{production}.refinery_schema_history");
-    let found: bool = client.query_one("select to_regclass($1) is not null", &[&table]).await?.get(0);
-    if found { Ok(()) } else { Err(Error::NothingThere) }
+    let found = client.query_one("select to_regclass($1) is not null", &[&table]).await?;
+    if row::first(&found)? { Ok(()) } else { Err(Error::NothingThere) }
 }
 
 /// Removes scratch schemas that no process holds and nobody wanted to keep.
@@ -141,12 +141,11 @@ async fn remove_abandoned(client: &Object) -> Result<(), Error> {
             &[&PREFIX, &KEPT],
         )
         .await?;
-    for row in rows {
-        let schema: String = row.get(0);
+    for found in rows {
+        let schema: String = row::first(&found)?;
         let locks: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&LOCKS, &schema];
-        let free: bool =
-            client.query_one("select pg_try_advisory_lock(hashtext($1), hashtext($2))", &locks).await?.get(0);
-        if free {
+        let lock = "select pg_try_advisory_lock(hashtext($1), hashtext($2))";
+        if row::first(&client.query_one(lock, &locks).await?)? {
             let dropped = client.batch_execute(&format!("drop schema if exists \"{schema}\" cascade")).await;
             client.query_one("select pg_advisory_unlock(hashtext($1), hashtext($2))", &locks).await?;
             dropped?;

@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
 
 use super::report::{Difference, Field, Ignored, Tally, Verdict};
 use super::scratch::Scratch;
 use super::{Error, Progress, Watch};
+use crate::store::{self, row};
 
 /// Differences that are listed; further ones are counted.
 const LISTED: usize = 500;
@@ -57,10 +60,10 @@ pub(super) async fn compare(
         )
         .await?;
     let mut subjects: BTreeMap<(String, String), (Vec<Output>, Vec<Output>)> = BTreeMap::new();
-    for row in rows {
-        let (then, now) = subjects.entry((row.get(0), row.get(1))).or_default();
-        let output = Output { seq: row.get(3), id: row.get(4), at: row.get(5) };
-        if row.get::<_, &str>(2) == "then" { then.push(output) } else { now.push(output) }
+    for found in &rows {
+        let (then, now) = subjects.entry((output(found, 0)?, output(found, 1)?)).or_default();
+        let of_side = Output { seq: output(found, 3)?, id: output(found, 4)?, at: output(found, 5)? };
+        if output::<&str>(found, 2)? == "then" { then.push(of_side) } else { now.push(of_side) }
     }
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     let mut differences: BTreeMap<(Timestamp, String, String, String), Difference> = BTreeMap::new();
@@ -130,6 +133,10 @@ pub(super) async fn compare(
     })
 }
 
+fn output<'r, T: FromSql<'r>>(found: &'r Row, column: usize) -> Result<T, store::Error> {
+    row::value(found, "replay_outputs", column)
+}
+
 /// Puts together what belongs together: first by id, then, of one subject, by order. One decision may have another id
 /// now, for ids count revisions.
 fn pairs(then: Vec<Output>, now: Vec<Output>, end: Timestamp) -> Vec<Pair> {
@@ -158,7 +165,7 @@ fn pairs(then: Vec<Output>, now: Vec<Output>, end: Timestamp) -> Vec<Pair> {
 async fn body(scratch: &Scratch, seq: i64) -> Result<Value, Error> {
     let client = scratch.store.client().await?;
     let row = client.query_one("select body from replay_outputs where seq = $1", &[&seq]).await?;
-    let body: Vec<u8> = row.get(0);
+    let body: Vec<u8> = row::first(&row)?;
     // what is no JSON is compared as text
     Ok(serde_json::from_slice(&body)
         .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned())))

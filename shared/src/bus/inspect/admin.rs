@@ -11,9 +11,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::link::Context;
+use crate::bus::link::Context;
 use super::observer::{self, Observer, READER};
-use super::{Mechanism, Options};
+use crate::bus::{Mechanism, Options};
 use crate::events::topic::{Retention, Topic};
 
 /// Longest wait for one answer of the broker. Without it librdkafka waits a minute for a broker that is not there.

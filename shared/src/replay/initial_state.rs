@@ -9,41 +9,27 @@ use uuid::Uuid;
 
 use super::scratch::Scratch;
 use super::{Error, Rank};
+use crate::agent::Agent;
 use crate::clock::from_ms;
 use crate::events::{Incident, Postmortem, RootCause};
 use crate::ids::{EventId, IncidentId, derive};
 use crate::stage::{Effects, IncidentChange};
 use crate::store::apply::Cause;
-use crate::store::{self, ArtifactKind, Write, lifecycle};
+use crate::store::{self, ArtifactKind, Write, lifecycle, row};
 
 /// Name under which the work of other stages is applied.
 const OTHERS: &str = "replay";
 
-/// Stage whose result an artifact is.
-fn author(kind: ArtifactKind) -> &'static str {
-    match kind {
-        ArtifactKind::RootCause => "investigation",
-        ArtifactKind::Plan => "remediation",
-        ArtifactKind::Postmortem => "postmortem",
-    }
-}
-
-const KINDS: [ArtifactKind; 3] = [ArtifactKind::RootCause, ArtifactKind::Plan, ArtifactKind::Postmortem];
-
-fn kind_named(name: &str) -> Option<ArtifactKind> {
-    KINDS.into_iter().find(|kind| kind.name() == name)
-}
-
 /// Furnishes a scratch schema.
-pub(super) struct World<'s> {
+pub(super) struct InitialState<'s> {
     scratch: &'s Scratch,
-    stage: &'static str,
+    stage: Agent,
     start: Timestamp,
 }
 
-impl<'s> World<'s> {
+impl<'s> InitialState<'s> {
     /// The world of `stage` from `start` on.
-    pub(super) fn new(scratch: &'s Scratch, stage: &'static str, start: Timestamp) -> Self {
+    pub(super) fn new(scratch: &'s Scratch, stage: Agent, start: Timestamp) -> Self {
         Self { scratch, stage, start }
     }
 
@@ -53,7 +39,7 @@ impl<'s> World<'s> {
         let production = &self.scratch.production;
         let client = self.scratch.store.client().await?;
         let start: &(dyn tokio_postgres::types::ToSql + Sync) = &self.start;
-        let stage: &(dyn tokio_postgres::types::ToSql + Sync) = &self.stage;
+        let stage: &(dyn tokio_postgres::types::ToSql + Sync) = &self.stage.name();
         for statement in [
             "insert into catalogue_services select * from {p}.catalogue_services",
             "insert into edges select * from {p}.edges",
@@ -110,7 +96,7 @@ impl<'s> World<'s> {
         client.execute(&steps.replace("{p}", production), &[start, stage]).await?;
         let row =
             client.query_one("select min(opened) from replay_incidents where not unchanged", &[]).await?;
-        Ok(row.get(0))
+        Ok(row::first(&row)?)
     }
 
     /// Takes an incident as an event from before the start has it, if it is one that has changed since.
@@ -140,11 +126,11 @@ impl<'s> World<'s> {
                 &[],
             )
             .await?;
-        for row in later {
-            let (id, kind) = (IncidentId(row.get(0)), row.get::<_, String>(1));
-            let Some(kind) = kind_named(&kind) else { continue };
-            let revision: i32 = row.get(2);
-            let incidents = changes(id, kind, revision, row.get(3))?;
+        for found in later {
+            let (id, kind) = (IncidentId(row::first(&found)?), row::value::<String>(&found, "artifacts", 1)?);
+            let Some(kind) = ArtifactKind::from_name(&kind) else { continue };
+            let revision: i32 = row::value(&found, "artifacts", 2)?;
+            let incidents = changes(id, kind, revision, row::value(&found, "artifacts", 3)?)?;
             let parts = ["before", &id.to_string(), kind.name(), &revision.to_string()];
             let cause = Cause::Event(EventId(derive(&parts)));
             match self
@@ -160,14 +146,14 @@ impl<'s> World<'s> {
         let missing = client
             .query_one("select count(*) from replay_incidents where not unchanged and told is null", &[])
             .await?;
-        Ok(missing.get::<_, i64>(0).unsigned_abs())
+        Ok(row::first::<i64>(&missing)?.unsigned_abs())
     }
 
     /// Lists what the other stages did from the start to `end`, as steps of the replay.
     pub(super) async fn schedule(&self, end: Timestamp) -> Result<(), Error> {
         let production = &self.scratch.production;
         let own: Vec<&str> =
-            KINDS.into_iter().filter(|kind| author(*kind) == self.stage).map(ArtifactKind::name).collect();
+            ArtifactKind::ALL.iter().filter(|kind| kind.author() == self.stage).map(|kind| kind.name()).collect();
         let client = self.scratch.store.client().await?;
         client
             .execute(
@@ -176,7 +162,7 @@ impl<'s> World<'s> {
                      select recorded_at, $4, '', 0, id, recorded_at from {production}.audit \
                      where actor <> $3 and recorded_at >= $1 and recorded_at <= $2"
                 ),
-                &[&self.start, &end, &self.stage, &Rank::Audit.number()],
+                &[&self.start, &end, &self.stage.name(), &Rank::Audit.number()],
             )
             .await?;
         client
@@ -189,7 +175,7 @@ impl<'s> World<'s> {
                 &[&self.start, &end, &own, &Rank::Artifact.number()],
             )
             .await?;
-        if self.stage != "communication" {
+        if self.stage != Agent::Communication {
             client
                 .execute(
                     &format!(
@@ -226,7 +212,7 @@ impl<'s> World<'s> {
 
     /// Adds a result of another stage, with what it did to its incident.
     pub(super) async fn artifact(&self, id: IncidentId, kind: &str, revision: i32) -> Result<(), Error> {
-        let Some(kind) = kind_named(kind) else { return Ok(()) };
+        let Some(kind) = ArtifactKind::from_name(kind) else { return Ok(()) };
         let statement = format!(
             "select body from {}.artifacts where incident_id = $1 and kind = $2 and revision = $3",
             self.scratch.production
@@ -235,7 +221,7 @@ impl<'s> World<'s> {
         let Some(row) = client.query_opt(&statement, &[&id.0, &kind.name(), &revision]).await? else {
             return Ok(());
         };
-        let body: serde_json::Value = row.get(0);
+        let body: serde_json::Value = row::first(&row)?;
         let incidents = changes(id, kind, revision, body.clone())?;
         let write = Write::Artifact { incident_id: id, kind, revision: revision.unsigned_abs(), body };
         let cause = || {
@@ -285,7 +271,7 @@ impl<'s> World<'s> {
         let cause = Cause::Event(EventId(derive(&parts)));
         let mut incident = incident.clone();
         let store = &self.scratch.store;
-        if let Some(known) = store.incident(incident.incident_id).await? {
+        if let Some(known) = store.reads().incident(incident.incident_id).await? {
             incident.state = incident.state.max(known.state);
             incident.revision = incident.revision.max(known.revision);
             incident.closed_at = incident.closed_at.or(known.closed_at);

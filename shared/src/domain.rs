@@ -1,0 +1,10 @@
+//! The vocabulary of the product: what all agents mean by a service, an incident, a runbook. Pure; everything else may use it.
+
+pub mod agent;
+pub mod audit;
+pub mod catalogue;
+pub mod finding;
+pub mod graph;
+pub mod ids;
+pub mod lifecycle;
+pub mod runbook;

@@ -1,0 +1,44 @@
+//! What an agent has done, as the audit trail names it.
+
+use strum::{Display, EnumString, IntoStaticStr};
+
+/// Kind of an audit line. The name in `snake_case` is on record and in interfaces; it never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum AuditAction {
+    /// An incident was opened.
+    Opened,
+    /// An incident was published, once its first group had settled.
+    Announced,
+    /// An anomaly that was read late joined an incident that is over.
+    JoinedLate,
+    /// Another suspect is the first one.
+    SuspectChanged,
+    /// An incident is over.
+    Resolved,
+    /// Causes were ranked.
+    CauseRanked,
+    /// A plan was proposed.
+    PlanProposed,
+    /// A new cause left the plan as it is.
+    PlanUnchanged,
+    /// A mail was accepted by the server.
+    MailSent,
+    /// A mail was not accepted yet.
+    MailDelayed,
+    /// A mail was refused, or given up.
+    MailFailed,
+    /// A later revision of something that people were notified of already.
+    MailNotRepeated,
+    /// A configured address is no mail address.
+    MailAddressUnusable,
+    /// A postmortem was written.
+    PostmortemWritten,
+}
+
+impl AuditAction {
+    /// Returns the name on record.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}

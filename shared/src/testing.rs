@@ -1,0 +1,29 @@
+//! What only the runtime may do in production, for tests and for the programs that run them.
+
+use deadpool_postgres::Object;
+
+use crate::bus::Producer;
+use crate::effects::Effects;
+use crate::store::apply::{Applied, Cause};
+use crate::store::outbox::{RelayError, Turn};
+use crate::store::{Error, Store};
+
+/// Returns a connection to the database.
+pub async fn client(store: &Store) -> Result<Object, Error> {
+    store.client().await
+}
+
+/// Brings the schema up to date.
+pub async fn migrate(store: &Store) -> Result<(), Error> {
+    store.migrate().await
+}
+
+/// Applies effects as the runtime does for `stage`.
+pub async fn apply(store: &Store, stage: &str, cause: Cause<'_>, effects: &Effects) -> Result<Applied, Error> {
+    store.apply(stage, cause, None, effects).await
+}
+
+/// Publishes what waits in the outbox of `stage`.
+pub async fn relay(store: &Store, stage: &str, producer: &Producer) -> Result<Turn, RelayError> {
+    store.relay(stage, producer).await
+}
