@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use knowledge::{Content, seed};
 use shared::knowledge::{Error, catalogue};
-use shared::service::config::Nothing;
+use shared::service::config::NoOptions;
 use shared::service::{Cli, Config, Readiness, telemetry, wait_for};
 use shared::store::Store;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let config = match Config::<Nothing>::load("seeder", &arguments.common) {
+    let config = match Config::<NoOptions>::load("seeder", &arguments.common) {
         Ok(config) => config,
         Err(problems) => {
             eprintln!("seeder: the configuration is invalid:\n{problems}");
@@ -66,7 +66,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: &Arguments, config: &Config<Nothing>, content: &Content) -> anyhow::Result<()> {
+async fn run(arguments: &Arguments, config: &Config<NoOptions>, content: &Content) -> anyhow::Result<()> {
     let chunks = content.chunks();
     let (incidents, runbooks) = (content.incidents.len(), content.runbooks.len());
     let services = content.catalogue.services().count();

@@ -72,7 +72,7 @@ impl Default for Options {
 
 impl Options {
     /// Returns everything that is wrong with the options.
-    pub fn problems(&self) -> Vec<String> {
+    pub fn validate(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.brokers.trim().is_empty() {
             problems.push("kafka.brokers is empty".to_owned());
@@ -86,8 +86,8 @@ impl Options {
         if self.read_ahead == 0 {
             problems.push("kafka.read_ahead is 0".to_owned());
         }
-        problems.extend(self.tls.problems());
-        problems.extend(self.sasl.problems());
+        problems.extend(self.tls.validate());
+        problems.extend(self.sasl.validate());
         problems
     }
 

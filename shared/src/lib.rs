@@ -10,6 +10,7 @@ mod domain;
 pub mod error;
 pub mod events;
 pub mod failpoint;
+pub mod metrics;
 pub mod secret;
 pub mod text;
 

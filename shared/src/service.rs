@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics;
 use crate::bus::Producer;
 pub use crate::secret::Secret;
-pub use config::{Cli, Common, Config, Section};
+pub use config::{Cli, Common, Config, StageOptions};
 pub use probes::{Probes, Readiness};
 
 /// Longest wait for a broker's answer.
@@ -34,7 +35,7 @@ pub struct Deps {
 /// Reads the command line and [starts](start) the service.
 pub fn main<S, F, Fut>(name: &'static str, run: F) -> ExitCode
 where
-    S: Section,
+    S: StageOptions,
     F: FnOnce(Config<S>, Deps, CancellationToken) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
@@ -46,7 +47,7 @@ where
 /// Exits with 0 after an orderly end, 1 after a failure, 2 where the configuration is invalid.
 pub fn start<S, F, Fut>(name: &'static str, cli: &Cli, run: F) -> ExitCode
 where
-    S: Section,
+    S: StageOptions,
     F: FnOnce(Config<S>, Deps, CancellationToken) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
@@ -79,9 +80,12 @@ where
     let outcome = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         let process = process_name(name);
-        let metrics = telemetry::metrics(name)?;
+        metrics::init(name);
+        metrics::runtime::register();
+        let commit = option_env!("FIREWATCH_COMMIT").unwrap_or("unknown");
+        metrics::runtime::BUILD_INFO.set([env!("CARGO_PKG_VERSION"), commit], 1.0);
         let readiness = Readiness::default();
-        let probes = Probes::bind(&config.common.http.listen, readiness.clone(), metrics)
+        let probes = Probes::bind(&config.common.http.listen, readiness.clone(), metrics::render)
             .await
             .with_context(|| format!("listening on {}", config.common.http.listen))?;
         tracing::info!(process, address = %probes.address(), version = env!("CARGO_PKG_VERSION"), "started");

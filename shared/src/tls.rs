@@ -53,7 +53,7 @@ pub struct Files<'f> {
 
 impl Files<'_> {
     /// Returns everything that is wrong with the files; `section` is where they are set.
-    pub fn problems(&self, section: &str) -> Vec<String> {
+    pub fn validate(&self, section: &str) -> Vec<String> {
         let mut problems = Vec::new();
         for (name, path) in [("ca_file", self.ca), ("cert_file", self.certificate)] {
             if !path.as_os_str().is_empty()

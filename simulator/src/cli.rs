@@ -5,7 +5,7 @@ use std::str::FromStr;
 use clap::Parser;
 use jiff::{SignedDuration, Timestamp};
 use shared::events::fault::Scenario;
-use shared::service::config::{Nothing, Problems};
+use shared::service::config::{NoOptions, Problems};
 use shared::service::{Cli, Config};
 
 use crate::noise::Noise;
@@ -85,7 +85,7 @@ pub struct Args {
 
 impl Args {
     /// Loads the configuration that all processes share; flags win over it.
-    pub fn config(&self) -> Result<Config<Nothing>, Problems> {
+    pub fn config(&self) -> Result<Config<NoOptions>, Problems> {
         let mut config = Config::load("simulator", &self.shared)?;
         if let Some(brokers) = &self.brokers {
             config.common.kafka.brokers.clone_from(brokers);

@@ -64,9 +64,13 @@ pub async fn run(
     clock: impl Clock,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let telemetry = Telemetry::new(&settings.shop.environment);
+    let telemetry = Telemetry::new(&settings.shop.environment)?;
     let readiness = Readiness::default();
-    let probes = Probes::bind(&settings.listen, readiness.clone(), telemetry.handle())
+    let page = {
+        let telemetry = telemetry.clone();
+        move || telemetry.render()
+    };
+    let probes = Probes::bind(&settings.listen, readiness.clone(), page)
         .await
         .with_context(|| format!("listening on {}", settings.listen))?;
     writeln!(std::io::stdout(), "listening on http://{}", probes.address())?;

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
 use shared::events::Topic;
 
 use crate::service::{Metric, Service};
@@ -18,67 +17,67 @@ const TOPICS: [Topic; 5] =
 pub struct Telemetry(Arc<Inner>);
 
 struct Inner {
-    page: PrometheusHandle,
+    registry: Registry,
     /// In the order of [`Tick::metrics`].
-    vitals: Vec<Gauge>,
-    records: Vec<(Topic, Counter)>,
-    retries: Counter,
-    ticks: Counter,
+    vitals: Vec<(GaugeVec, &'static str)>,
+    environment: String,
+    records: Vec<(Topic, IntCounter)>,
+    retries: IntCounter,
+    ticks: IntCounter,
 }
 
 impl Telemetry {
-    /// Registers all series. Those of services are absent until the first tick.
-    pub fn new(environment: &str) -> Self {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let page = recorder.handle();
+    /// Registers all families. Series of services are absent until the first tick.
+    pub fn new(environment: &str) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let mut vitals = Vec::new();
+        for metric in Metric::ALL {
+            let family =
+                GaugeVec::new(Opts::new(metric.name(), metric.help()), &["service", "environment"])?;
+            registry.register(Box::new(family.clone()))?;
+            vitals.push(family);
+        }
+        let vitals = Service::ALL
+            .into_iter()
+            .flat_map(|service| vitals.iter().map(move |family| (family.clone(), service.name())))
+            .collect();
         let environment = environment.to_owned();
-        Self(Arc::new(metrics::with_local_recorder(&recorder, || {
-            for metric in Metric::ALL {
-                describe_gauge!(metric.name(), metric.help());
-            }
-            describe_counter!("simulator_records_total", "Records that Kafka has acknowledged.");
-            describe_counter!("simulator_retries_total", "Records that had to be sent again.");
-            describe_counter!("simulator_ticks_total", "Intervals that have passed in the shop.");
-            let series =
-                Service::ALL.into_iter().flat_map(|service| Metric::ALL.map(|metric| (service, metric)));
-            Inner {
-                page,
-                vitals: series
-                    .map(|(service, metric)| {
-                        gauge!(metric.name(), "service" => service.name(), "environment" => environment.clone())
-                    })
-                    .collect(),
-                records: TOPICS
-                    .map(|topic| (topic, counter!("simulator_records_total", "topic" => topic.name())))
-                    .to_vec(),
-                retries: counter!("simulator_retries_total"),
-                ticks: counter!("simulator_ticks_total"),
-            }
-        })))
+        let records = IntCounterVec::new(
+            Opts::new("simulator_records_total", "Records that Kafka has acknowledged."),
+            &["topic"],
+        )?;
+        let retries = IntCounter::new("simulator_retries_total", "Records that had to be sent again.")?;
+        let ticks = IntCounter::new("simulator_ticks_total", "Intervals that have passed in the shop.")?;
+        registry.register(Box::new(records.clone()))?;
+        registry.register(Box::new(retries.clone()))?;
+        registry.register(Box::new(ticks.clone()))?;
+        let records = TOPICS.map(|topic| (topic, records.with_label_values(&[topic.name()]))).to_vec();
+        Ok(Self(Arc::new(Inner { registry, vitals, environment, records, retries, ticks })))
     }
 
-    /// Shows what a tick says.
+    /// Sets the gauges to the samples of a tick.
     pub fn observe(&self, tick: &Tick) {
-        for (gauge, sample) in self.0.vitals.iter().zip(&tick.metrics) {
-            gauge.set(sample.value);
+        for ((family, service), sample) in self.0.vitals.iter().zip(&tick.metrics) {
+            family.with_label_values(&[service, &self.0.environment]).set(sample.value);
         }
-        self.0.ticks.increment(1);
+        self.0.ticks.inc();
     }
 
     /// Counts a record that is safe.
     pub fn delivered(&self, topic: Topic) {
         if let Some((_, counter)) = self.0.records.iter().find(|(known, _)| *known == topic) {
-            counter.increment(1);
+            counter.inc();
         }
     }
 
     /// Counts records that have to be sent again.
     pub fn retried(&self, records: usize) {
-        self.0.retries.increment(records as u64);
+        self.0.retries.inc_by(records as u64);
     }
 
-    /// Returns what renders the page in the Prometheus text format.
-    pub fn handle(&self) -> PrometheusHandle {
-        self.0.page.clone()
+    /// Returns the page in the Prometheus text format.
+    pub fn render(&self) -> String {
+        let families = self.0.registry.gather();
+        TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| format!("# {error}\n"))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use correlation::grouping::{self, Verdict};
+use correlation::grouping::{self, Grouping};
 use correlation::{Options, standing};
 use detection::{At, Outcome, Partition, Settings};
 use jiff::{SignedDuration, Timestamp};
@@ -156,11 +156,11 @@ impl Correlation {
         if let Some((id, at)) = decision.over {
             self.change(id, Change::Resolved { at }, at)?;
         }
-        let home = match decision.verdict {
-            Verdict::Stale => return Ok(()),
-            Verdict::Loose => None,
-            Verdict::Late { incident } => Some(incident.incident_id),
-            Verdict::Opens { incident, assessment, adopted } => {
+        let home = match decision.grouping {
+            Grouping::Stale => return Ok(()),
+            Grouping::Unassigned => None,
+            Grouping::LateJoin { incident } => Some(incident.incident_id),
+            Grouping::Open { incident, assessment, adopted } => {
                 let opened = Change::Opened {
                     environment: anomaly.environment.clone(),
                     at: anomaly.observed_at,
@@ -174,7 +174,7 @@ impl Correlation {
                 }
                 Some(incident)
             }
-            Verdict::Belongs { incident, assessment, .. } => {
+            Grouping::Join { incident, assessment, .. } => {
                 self.reassess(incident.incident_id, assessment, anomaly.observed_at)?;
                 Some(incident.incident_id)
             }

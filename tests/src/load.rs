@@ -300,7 +300,7 @@ async fn dead_letters(stack: &Stack) -> Result<BTreeMap<Topic, i64>> {
     let held = tokio::task::spawn_blocking(move || extents(&broker, &topics, ANSWER)).await??;
     Ok(held
         .into_iter()
-        .map(|(topic, partitions)| (topic, partitions.iter().map(bus::lag::Extent::records).sum()))
+        .map(|(topic, partitions)| (topic, partitions.iter().map(bus::lag::OffsetRange::records).sum()))
         .collect())
 }
 

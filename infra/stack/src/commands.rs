@@ -41,7 +41,7 @@ pub(crate) struct Topics {
 /// Creates the topics that are missing.
 pub(crate) async fn topics(arguments: &Topics) -> Result<ExitCode> {
     let config =
-        Config::<Nothing>::load("stack", &Cli { config: arguments.config.clone(), print_config: false })
+        Config::<NoOptions>::load("stack", &Cli { config: arguments.config.clone(), print_config: false })
             .map_err(|problems| anyhow::anyhow!("the configuration is invalid:\n{problems}"))?;
     let options = bus::Options { brokers: arguments.brokers.clone(), ..config.common.kafka };
     for warning in options.warnings() {

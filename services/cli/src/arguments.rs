@@ -82,7 +82,7 @@ pub enum Incidents {
     Show {
         /// Its number, e.g. 12, or its id.
         #[arg(value_name = "NUMBER|ID")]
-        which: Which,
+        which: IncidentRef,
         /// Prints everything stored about it as one JSON object.
         #[arg(long)]
         json: bool,
@@ -120,14 +120,14 @@ pub enum Topics {
 
 /// How an incident is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub enum IncidentRef {
     /// By the number people use.
     Number(i64),
     /// By its id.
     Id(IncidentId),
 }
 
-impl FromStr for Which {
+impl FromStr for IncidentRef {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -140,7 +140,7 @@ impl FromStr for Which {
     }
 }
 
-impl std::fmt::Display for Which {
+impl std::fmt::Display for IncidentRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Number(number) => write!(f, "#{number}"),

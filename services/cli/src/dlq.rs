@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use shared::agent::Agent;
 use shared::bus;
-use shared::bus::dead_letter::{Decision, Letter, Letters};
+use shared::bus::dead_letter::{Decision, DeadLetter, DeadLetterReader};
 use shared::events::Topic;
 
 use crate::arguments::dlq::{Dlq, Filter};
-use crate::failure::Failure;
+use crate::failure::CliError;
 use crate::settings::Settings;
 use crate::terminal::{self, Screen, Tone};
 use crate::topics;
@@ -25,7 +25,7 @@ const WINDOW: i64 = 100_000;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs `firewatch dlq ...`. The client's reading blocks, so it runs on a thread of its own.
-pub async fn run(command: Dlq, settings: Settings, screen: Screen) -> Result<(), Failure> {
+pub async fn run(command: Dlq, settings: Settings, screen: Screen) -> Result<(), CliError> {
     let runtime = tokio::runtime::Handle::current();
     let work = move || match command {
         Dlq::List { filter, waiting, limit, json } => {
@@ -44,7 +44,7 @@ pub async fn run(command: Dlq, settings: Settings, screen: Screen) -> Result<(),
         }
         Dlq::Show { address, json } => {
             let letter = find(&settings, address)?
-                .ok_or_else(|| Failure::NotFound(format!("there is no dead letter {address}")))?;
+                .ok_or_else(|| CliError::NotFound(format!("there is no dead letter {address}")))?;
             terminal::print(&if json {
                 terminal::json(&document::Document::of(&letter), true)?
             } else {
@@ -52,30 +52,30 @@ pub async fn run(command: Dlq, settings: Settings, screen: Screen) -> Result<(),
             })
         }
         Dlq::Redrive { choice, again } => {
-            let deed = work::Deed { decision: Decision::Redriven, again };
+            let deed = work::Operation { decision: Decision::Redriven, again };
             work::Work { settings: &settings, runtime: &runtime, now: screen.now, choice: &choice, deed }
                 .run()
         }
         Dlq::Discard { choice } => {
-            let deed = work::Deed { decision: Decision::Discarded, again: false };
+            let deed = work::Operation { decision: Decision::Discarded, again: false };
             work::Work { settings: &settings, runtime: &runtime, now: screen.now, choice: &choice, deed }
                 .run()
         }
     };
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|error| Err(Failure::Failed(format!("the command broke off: {error}"))))
+        .unwrap_or_else(|error| Err(CliError::Failed(format!("the command broke off: {error}"))))
 }
 
 /// Hands out the letters of the stages that a filter lets through; its other conditions are the caller's. Returns how
 /// many older records were passed over.
-fn each(settings: &Settings, filter: &Filter, mut take: impl FnMut(&Letter)) -> Result<i64, Failure> {
+fn each(settings: &Settings, filter: &Filter, mut take: impl FnMut(&DeadLetter)) -> Result<i64, CliError> {
     let unreachable = |error: bus::Error| topics::failed(settings, &error);
     let kafka = &settings.common.kafka;
     let stages = filter.stage.map_or_else(|| Agent::ALL.to_vec(), |stage| vec![stage]);
     let (mut passed_over, mut found) = (0, false);
     for &stage in &stages {
-        let Some(letters) = Letters::last(kafka, stage, WINDOW, PATIENCE).map_err(unreachable)? else {
+        let Some(letters) = DeadLetterReader::last(kafka, stage, WINDOW, PATIENCE).map_err(unreachable)? else {
             continue;
         };
         found = true;
@@ -88,9 +88,9 @@ fn each(settings: &Settings, filter: &Filter, mut take: impl FnMut(&Letter)) -> 
 }
 
 /// Returns one letter.
-fn find(settings: &Settings, address: bus::dead_letter::Address) -> Result<Option<Letter>, Failure> {
+fn find(settings: &Settings, address: bus::dead_letter::Address) -> Result<Option<DeadLetter>, CliError> {
     let unreachable = |error: bus::Error| topics::failed(settings, &error);
-    let letters = Letters::at(&settings.common.kafka, address.stage, &[address], PATIENCE)
+    let letters = DeadLetterReader::at(&settings.common.kafka, address.stage, &[address], PATIENCE)
         .map_err(unreachable)?
         .ok_or_else(|| no_topic(settings, &[address.stage]))?;
     for letter in letters.read().map_err(unreachable)? {
@@ -102,10 +102,10 @@ fn find(settings: &Settings, address: bus::dead_letter::Address) -> Result<Optio
     Ok(None)
 }
 
-fn no_topic(settings: &Settings, stages: &[Agent]) -> Failure {
+fn no_topic(settings: &Settings, stages: &[Agent]) -> CliError {
     let topics: Vec<&str> = stages.iter().map(|stage| stage.dead_letters().name()).collect();
     let brokers = &settings.common.kafka.brokers;
-    Failure::NotFound(format!("there is no topic {} on the broker at {brokers}", topics.join(", ")))
+    CliError::NotFound(format!("there is no topic {} on the broker at {brokers}", topics.join(", ")))
 }
 
 /// Returns how a letter stands, in a word, and how loud that is.

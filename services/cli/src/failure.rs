@@ -4,7 +4,7 @@ use std::io;
 
 /// Why a command ended early. Each is one line on the standard error.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum CliError {
     /// Something did not answer, or answered with an error.
     #[error("{0}")]
     Failed(String),
@@ -22,7 +22,7 @@ pub enum Failure {
     Closed,
 }
 
-impl Failure {
+impl CliError {
     /// Returns the exit code. A wrong command line ends with 2 as well, by clap.
     pub fn code(&self) -> u8 {
         match self {
@@ -35,7 +35,7 @@ impl Failure {
     }
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             Self::Closed
@@ -45,7 +45,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-impl From<serde_json::Error> for Failure {
+impl From<serde_json::Error> for CliError {
     fn from(error: serde_json::Error) -> Self {
         Self::Failed(format!("a stored document cannot be read: {error}"))
     }

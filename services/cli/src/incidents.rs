@@ -8,8 +8,8 @@ use shared::events::incident::{Signal, State};
 use shared::events::{Incident, Plan, Postmortem, RootCause, Severity};
 use shared::store::{self, ArtifactKind, Notification, NotificationState, Reads, Store, TimelineEntry};
 
-use crate::arguments::{self, Which};
-use crate::failure::Failure;
+use crate::arguments::{self, IncidentRef};
+use crate::failure::CliError;
 use crate::settings::Settings;
 use crate::terminal::{self, Screen, Tone, clean, cleaned};
 
@@ -44,7 +44,7 @@ pub struct Delivery {
 
 impl Case {
     /// Returns the case with every text in it fit for a terminal.
-    pub fn cleaned(&self) -> Result<Self, Failure> {
+    pub fn cleaned(&self) -> Result<Self, CliError> {
         Ok(Self {
             incident: cleaned(&self.incident)?,
             signals: cleaned(&self.signals)?,
@@ -73,7 +73,7 @@ impl Case {
 }
 
 /// Runs `firewatch incidents ...`.
-pub async fn run(command: arguments::Incidents, settings: &Settings, screen: &Screen) -> Result<(), Failure> {
+pub async fn run(command: arguments::Incidents, settings: &Settings, screen: &Screen) -> Result<(), CliError> {
     let store =
         Store::new(&settings.common.postgres, "firewatch").map_err(|error| failed(settings, &error))?;
     let text = match command {
@@ -86,17 +86,17 @@ pub async fn run(command: arguments::Incidents, settings: &Settings, screen: &Sc
             let case = read(store.reads(), which)
                 .await
                 .map_err(|error| failed(settings, &error))?
-                .ok_or_else(|| Failure::NotFound(format!("there is no incident {which}")))?;
+                .ok_or_else(|| CliError::NotFound(format!("there is no incident {which}")))?;
             if json { terminal::json(&case, true)? } else { show::render(&case.cleaned()?, screen) }
         }
     };
     terminal::print(&text)
 }
 
-async fn read(store: &Reads, which: Which) -> Result<Option<Case>, store::Error> {
+async fn read(store: &Reads, which: IncidentRef) -> Result<Option<Case>, store::Error> {
     let found = match which {
-        Which::Number(number) => store.incident_by_number(number).await?,
-        Which::Id(id) => store.incident(id).await?,
+        IncidentRef::Number(number) => store.incident_by_number(number).await?,
+        IncidentRef::Id(id) => store.incident(id).await?,
     };
     let Some(incident) = found else { return Ok(None) };
     let id = incident.incident_id;
@@ -116,7 +116,7 @@ async fn read(store: &Reads, which: Which) -> Result<Option<Case>, store::Error>
 }
 
 /// Returns the failure for an error of the store.
-pub(crate) fn failed(settings: &Settings, error: &store::Error) -> Failure {
+pub(crate) fn failed(settings: &Settings, error: &store::Error) -> CliError {
     /// PostgreSQL's code for a table that does not exist.
     const UNDEFINED_TABLE: &str = "42P01";
 
@@ -126,11 +126,11 @@ pub(crate) fn failed(settings: &Settings, error: &store::Error) -> Failure {
             settings.unreachable("PostgreSQL", &address, "FIREWATCH_POSTGRES__URL", &innermost(error))
         }
         store::Error::Query(query) if query.code().is_some_and(|code| code.code() == UNDEFINED_TABLE) => {
-            Failure::Failed(
+            CliError::Failed(
                 "the database has no tables of Firewatch yet; they come with the first agent".to_owned(),
             )
         }
-        other => Failure::Failed(other.to_string()),
+        other => CliError::Failed(other.to_string()),
     }
 }
 

@@ -17,7 +17,7 @@ use clap::Parser as _;
 use shared::clock::SystemClock;
 
 use arguments::{Arguments, Command};
-use failure::Failure;
+use failure::CliError;
 use settings::Settings;
 use terminal::Screen;
 
@@ -28,7 +28,7 @@ pub fn main() -> ExitCode {
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|error| Failure::Failed(format!("no runtime: {error}")))
+        .map_err(|error| CliError::Failed(format!("no runtime: {error}")))
         .and_then(|runtime| {
             let outcome = runtime.block_on(run(arguments));
             // nobody waits for a client that is slow to close
@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
             outcome
         });
     match outcome {
-        Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
+        Ok(()) | Err(CliError::Closed) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("firewatch: {}", terminal::clean(&failure.to_string(), 2_000));
             ExitCode::from(failure.code())
@@ -44,7 +44,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> Result<(), Failure> {
+async fn run(arguments: Arguments) -> Result<(), CliError> {
     let settings = Settings::load(arguments.config.as_deref())?;
     let screen = Screen::of_stdout(&SystemClock);
     match arguments.command {

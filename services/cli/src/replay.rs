@@ -14,18 +14,18 @@ use investigation::Investigation;
 use postmortem::Postmortems;
 use remediation::Remediation;
 use shared::agent::Agent;
-use shared::service::{self, Config, Section};
+use shared::service::{self, Config, StageOptions};
 use shared::stage::Stage;
 use shared::replay::{self, Report};
 use shared::store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::failure::Failure;
+use crate::failure::CliError;
 use crate::settings::Settings;
 use crate::terminal::{self, Screen};
 use arguments::Replay;
 use progress::Line;
-use silent::Silent;
+use silent::NullChannel;
 
 /// Name of this process in the database.
 const PROCESS: &str = "firewatch replay";
@@ -39,11 +39,11 @@ pub async fn run(
     file: Option<&Path>,
     settings: &Settings,
     screen: &Screen,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let request = arguments.request(screen.now)?;
     let work = Work { settings, request };
     let report = match arguments.stage {
-        Agent::Detection => return Err(Failure::Usage(DETECTION.to_owned())),
+        Agent::Detection => return Err(CliError::Usage(DETECTION.to_owned())),
         Agent::Correlation => {
             let config: Config<correlation::Options> = configured("correlation", file)?;
             work.replay(&Correlation::new(config.stage)).await?
@@ -51,17 +51,17 @@ pub async fn run(
         Agent::Investigation => {
             let config: Config<investigation::Options> = configured("investigation", file)?;
             let knowledge = config.common.knowledge.retrieval(work.production()?).await;
-            let retrieval = knowledge.map_err(|error| Failure::Failed(format!("knowledge: {error}")))?;
+            let retrieval = knowledge.map_err(|error| CliError::Failed(format!("knowledge: {error}")))?;
             work.replay(&Investigation::new(config.stage, retrieval)).await?
         }
         Agent::Remediation => {
             let index = settings.common.knowledge.open_index(work.production()?);
-            let index = index.map_err(|error| Failure::Failed(format!("knowledge: {error}")))?;
+            let index = index.map_err(|error| CliError::Failed(format!("knowledge: {error}")))?;
             work.replay(&Remediation::new(index)).await?
         }
         Agent::Communication => {
             let config: Config<communication::Options> = configured("communication", file)?;
-            work.replay(&Communication::new(config.stage, Arc::new(Silent))).await?
+            work.replay(&Communication::new(config.stage, Arc::new(NullChannel))).await?
         }
         Agent::Postmortem => {
             let config: Config<postmortem::Options> = configured("postmortem", file)?;
@@ -78,12 +78,12 @@ pub async fn run(
     }
     match report.differing() {
         0 => Ok(()),
-        differing => Err(Failure::Differs(differing)),
+        differing => Err(CliError::Differs(differing)),
     }
 }
 
 /// Returns the settings of a stage, from where its agent has them.
-fn configured<S: Section>(name: &'static str, file: Option<&Path>) -> Result<Config<S>, Failure> {
+fn configured<S: StageOptions>(name: &'static str, file: Option<&Path>) -> Result<Config<S>, CliError> {
     Ok(Settings::configuration(name, file)?.0)
 }
 
@@ -94,12 +94,12 @@ struct Work<'s> {
 
 impl Work<'_> {
     /// Opens what production has, to search its knowledge.
-    fn production(&self) -> Result<Store, Failure> {
+    fn production(&self) -> Result<Store, CliError> {
         Store::new(&self.settings.common.postgres, PROCESS)
-            .map_err(|error| Failure::Usage(format!("postgres: {error}")))
+            .map_err(|error| CliError::Usage(format!("postgres: {error}")))
     }
 
-    async fn replay<S: Stage>(&self, stage: &S) -> Result<Report, Failure> {
+    async fn replay<S: Stage>(&self, stage: &S) -> Result<Report, CliError> {
         let shutdown = CancellationToken::new();
         let signals = tokio::spawn(service::cancel_on_signal(shutdown.clone()));
         let line = Line::default();
@@ -110,11 +110,11 @@ impl Work<'_> {
         outcome.map_err(|error| self.failed(&error))
     }
 
-    fn failed(&self, error: &replay::Error) -> Failure {
+    fn failed(&self, error: &replay::Error) -> CliError {
         match error {
             replay::Error::Bus(error) => crate::topics::failed(self.settings, error),
             replay::Error::Store(error) => crate::incidents::failed(self.settings, error),
-            other => Failure::Failed(other.to_string()),
+            other => CliError::Failed(other.to_string()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use shared::service::config::{Common, Config, Nothing, Section};
 
-use crate::failure::Failure;
+use crate::failure::CliError;
 
 /// Variables that say where things are; either one set means the operator has chosen.
 const ADDRESSES: [&str; 2] = ["FIREWATCH_KAFKA__BROKERS", "FIREWATCH_POSTGRES__URL"];
@@ -29,16 +29,16 @@ pub struct Settings {
 impl Settings {
     /// Loads the settings. The demo's file is read only where neither a file nor the environment says anything, so
     /// that the two are never mixed.
-    pub fn load(file: Option<&Path>) -> Result<Self, Failure> {
+    pub fn load(file: Option<&Path>) -> Result<Self, CliError> {
         let (config, demo) = Self::configuration::<Nothing>("cli", file)?;
         Ok(Self { common: config.common, demo })
     }
 
     /// Loads the settings of a stage from the same places, and tells which demo's file was read.
-    pub fn configuration<S: Section>(
+    pub fn configuration<S: StageOptions>(
         name: &'static str,
         file: Option<&Path>,
-    ) -> Result<(Config<S>, Option<PathBuf>), Failure> {
+    ) -> Result<(Config<S>, Option<PathBuf>), CliError> {
         let environment: HashMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| is_setting(name))
@@ -53,22 +53,22 @@ impl Settings {
         let text = file
             .map(|path| {
                 std::fs::read_to_string(path)
-                    .map_err(|error| Failure::Usage(format!("reading {}: {error}", path.display())))
+                    .map_err(|error| CliError::Usage(format!("reading {}: {error}", path.display())))
             })
             .transpose()?;
         let config = Config::from_sources(name, text.as_deref(), variables).map_err(|problems| {
-            Failure::Usage(format!("the configuration is invalid: {}", problems.0.join("; ")))
+            CliError::Usage(format!("the configuration is invalid: {}", problems.0.join("; ")))
         })?;
         Ok((config, demo))
     }
 
     /// Returns the failure for something that did not answer, with a hint at who named its address.
-    pub fn unreachable(&self, what: &str, address: &str, variable: &str, why: &str) -> Failure {
+    pub fn unreachable(&self, what: &str, address: &str, variable: &str, why: &str) -> CliError {
         let hint = match &self.demo {
             Some(path) => format!("the address is from {}; is the demo still running?", path.display()),
             None => format!("set {variable}, or run this beside a running demo"),
         };
-        Failure::Failed(format!("cannot reach {what} at {address}: {why} ({hint})"))
+        CliError::Failed(format!("cannot reach {what} at {address}: {why} ({hint})"))
     }
 }
 
@@ -81,11 +81,11 @@ fn find(start: &Path) -> Option<PathBuf> {
     start.ancestors().map(|folder| folder.join(DEMO)).find(|file| file.is_file())
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+fn read(path: &Path) -> Result<String, CliError> {
     let mut text = String::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(DEMO_SIZE).read_to_string(&mut text))
-        .map_err(|error| Failure::Usage(format!("reading {}: {error}", path.display())))?;
+        .map_err(|error| CliError::Usage(format!("reading {}: {error}", path.display())))?;
     Ok(text)
 }
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 use shared::clock::Clock;
 use shared::text::sanitize;
 
-use crate::failure::Failure;
+use crate::failure::CliError;
 
 /// Longest text that is shown, characters.
 const LONGEST: usize = 1_000;
@@ -125,7 +125,7 @@ pub fn finished(table: &Table) -> String {
 }
 
 /// Writes to the standard output at once.
-pub fn print(text: &str) -> Result<(), Failure> {
+pub fn print(text: &str) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()?;

@@ -10,7 +10,7 @@ use shared::bus;
 use shared::events::Topic;
 
 use crate::arguments;
-use crate::failure::Failure;
+use crate::failure::CliError;
 use crate::settings::Settings;
 use crate::terminal::{self, Screen};
 
@@ -18,7 +18,7 @@ use crate::terminal::{self, Screen};
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// Runs `firewatch topics ...`. The client's calls block, so they run on a thread of their own.
-pub async fn run(command: arguments::Topics, settings: Settings, screen: Screen) -> Result<(), Failure> {
+pub async fn run(command: arguments::Topics, settings: Settings, screen: Screen) -> Result<(), CliError> {
     let work = move || match command {
         arguments::Topics::List { json } => {
             let rows =
@@ -38,11 +38,11 @@ pub async fn run(command: arguments::Topics, settings: Settings, screen: Screen)
     };
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|error| Err(Failure::Failed(format!("the command broke off: {error}"))))
+        .unwrap_or_else(|error| Err(CliError::Failed(format!("the command broke off: {error}"))))
 }
 
 /// Returns the failure for an error of the client.
-pub(crate) fn failed(settings: &Settings, error: &bus::Error) -> Failure {
+pub(crate) fn failed(settings: &Settings, error: &bus::Error) -> CliError {
     settings.unreachable(
         "Kafka",
         &settings.common.kafka.brokers,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use shared::clock::SystemClock;
 use shared::service::{Config, Deps};
-use shared::stage::run::{self, Base};
+use shared::stage::run::{self, StageDeps};
 use tokio_util::sync::CancellationToken;
 
 pub use channel::Email;
@@ -32,7 +32,7 @@ pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToke
         tracing::warn!("{warning}");
     }
     let email = Email::new(&config.stage).context("setting up mail")?;
-    match Base::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? {
+    match StageDeps::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? {
         Some(base) => run::run(Communication::new(config.stage, Arc::new(email)), base).await,
         None => Ok(()),
     }

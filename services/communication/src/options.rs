@@ -5,7 +5,7 @@ use std::time::Duration;
 use lettre::Address;
 use lettre::message::Mailbox;
 use serde::{Deserialize, Deserializer, Serialize};
-use shared::service::{Secret, Section};
+use shared::service::{Secret, StageOptions};
 use url::Url;
 
 /// Settings under `[communication]`, or `FIREWATCH_COMMUNICATION__...`.
@@ -72,8 +72,8 @@ impl Default for Options {
 /// Longest time one attempt may be given, milliseconds: less than the runtime gives a timer.
 const MAX_SEND_MS: u64 = 40_000;
 
-impl Section for Options {
-    fn problems(&self) -> Vec<String> {
+impl StageOptions for Options {
+    fn validate(&self) -> Vec<String> {
         self.validate()
     }
 }

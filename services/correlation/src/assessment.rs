@@ -22,7 +22,7 @@ const MAX_RISKS: usize = 10;
 /// Assesses a group of members at event time `at`; `before` is the incident as it stands, if there is one.
 pub fn assess(
     mut members: Vec<Signal>,
-    around: &Neighbourhood,
+    neighbourhood: &Neighbourhood,
     before: Option<&Incident>,
     at: Timestamp,
     options: &Options,
@@ -33,17 +33,17 @@ pub fn assess(
             .then(a.started_at.cmp(&b.started_at))
             .then(a.anomaly_id.cmp(&b.anomaly_id))
     });
-    let surroundings = surroundings(around, options);
+    let surroundings = surroundings(neighbourhood, options);
     let Standing { suspects, challenger } = standing::rank(&members, surroundings, before, at, options);
     let first = suspects.first();
-    let points = severity::points(&members, first, &around.catalogue, &around.graph);
+    let points = severity::points(&members, first, &neighbourhood.catalogue, &neighbourhood.graph);
     Assessment {
         title: title(&members, first),
         severity: severity::of(points),
-        blast_radius: blast_radius(&members, first, around),
+        blast_radius: blast_radius(&members, first, neighbourhood),
         deployment: first.and_then(|suspect| {
             let onset = hypotheses::onset(&members, &suspect.service)?;
-            hypotheses::trigger(&suspect.service, onset, &around.deployments, surroundings.window).map(change)
+            hypotheses::trigger(&suspect.service, onset, &neighbourhood.deployments, surroundings.window).map(change)
         }),
         suspects,
         challenger,
@@ -52,10 +52,10 @@ pub fn assess(
 }
 
 /// Returns what hypotheses are ranked over besides the signals.
-pub fn surroundings<'a>(around: &'a Neighbourhood, options: &'a Options) -> Surroundings<'a> {
+pub fn surroundings<'a>(neighbourhood: &'a Neighbourhood, options: &'a Options) -> Surroundings<'a> {
     Surroundings {
-        graph: &around.graph,
-        deployments: &around.deployments,
+        graph: &neighbourhood.graph,
+        deployments: &neighbourhood.deployments,
         window: SignedDuration::from_mins(i64::from(options.deployment_window_min)),
         log_terms: &options.log_terms,
     }
@@ -108,13 +108,13 @@ pub(crate) fn explains(category: Category, kind: Kind) -> bool {
     )
 }
 
-fn blast_radius(members: &[Signal], suspect: Option<&Suspect>, around: &Neighbourhood) -> BlastRadius {
+fn blast_radius(members: &[Signal], suspect: Option<&Suspect>, neighbourhood: &Neighbourhood) -> BlastRadius {
     let Some(suspect) = suspect else { return BlastRadius::default() };
-    let callers = around.graph.ancestors(&suspect.service);
+    let callers = neighbourhood.graph.ancestors(&suspect.service);
     let mut hurt = callers.clone();
     hurt.insert(suspect.service.clone());
     hurt.extend(members.iter().map(|member| member.service.clone()));
-    let share = hurt.len() as f64 / around.graph.len().max(hurt.len()) as f64;
+    let share = hurt.len() as f64 / neighbourhood.graph.len().max(hurt.len()) as f64;
     BlastRadius { callers: callers.into_iter().collect(), share }
 }
 

@@ -13,6 +13,8 @@ use shared::store::Write;
 const GENERATION: usize = 20_000;
 /// Edges remembered between writes; beyond this they are forgotten and learned again.
 const MAX_EDGES: usize = 10_000;
+/// Children of one parent that are remembered.
+const MAX_CHILDREN: usize = 64;
 /// An edge is written again after this much event time, milliseconds.
 const WRITE_EVERY_MS: i64 = 30_000;
 
@@ -36,13 +38,29 @@ pub struct Edges {
     orphans: HashMap<SpanKey, Vec<String>>,
     /// By environment, caller and callee.
     calls: HashMap<(String, String, String), Edge>,
+    forgotten: Forgotten,
+}
+
+/// What was dropped because memory is bounded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Spans whose parent was not seen in time.
+    pub spans: u64,
+    /// Edges with calls that were not written.
+    pub edges: u64,
 }
 
 impl Edges {
+    /// Returns what was dropped since the last call.
+    pub fn take_forgotten(&mut self) -> Forgotten {
+        std::mem::take(&mut self.forgotten)
+    }
+
     /// Takes one span and returns the edges that are due to be written.
     pub fn observe(&mut self, span: &Span) -> Vec<Write> {
         if self.young.len() >= GENERATION {
             self.old = std::mem::take(&mut self.young);
+            self.forgotten.spans += self.orphans.len() as u64;
             self.orphans.clear();
         }
         let own = (span.trace_id.clone(), span.span_id.clone());
@@ -58,11 +76,13 @@ impl Edges {
                 }
                 None if self.orphans.len() < GENERATION => {
                     let children = self.orphans.entry(parent).or_default();
-                    if children.len() < 64 {
+                    if children.len() < MAX_CHILDREN {
                         children.push(span.service.clone());
+                    } else {
+                        self.forgotten.spans += 1;
                     }
                 }
-                None => {}
+                None => self.forgotten.spans += 1,
             }
         }
         self.young.insert(own, span.service.clone());
@@ -74,6 +94,7 @@ impl Edges {
             return None;
         }
         if self.calls.len() >= MAX_EDGES {
+            self.forgotten.edges += self.calls.values().filter(|edge| edge.calls > 0).count() as u64;
             self.calls.clear();
         }
         let key = (environment.to_owned(), caller.to_owned(), callee.to_owned());

@@ -21,20 +21,20 @@ use crate::options::Options;
 const LEAD_INTERVALS: f64 = 60.0;
 const LONGEST_LEAD: SignedDuration = SignedDuration::from_hours(24);
 
-/// What an anomaly means for the incidents around it.
+/// What an anomaly means for the open incidents of its environment.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
+pub enum Grouping {
     /// A revision that is already known, or older than what is known.
     Stale,
     /// Kept, but it belongs to no incident (yet).
-    Loose,
+    Unassigned,
     /// It comes late: it was observed while an incident was open that is over by now, and would have belonged to it.
-    Late {
+    LateJoin {
         /// The incident.
         incident: Box<Incident>,
     },
     /// It opens an incident, together with what was loose and related.
-    Opens {
+    Open {
         /// The new incident.
         incident: IncidentId,
         /// First assessment.
@@ -43,7 +43,7 @@ pub enum Verdict {
         adopted: Vec<Signal>,
     },
     /// It belongs to an open incident.
-    Belongs {
+    Join {
         /// The incident as it stands.
         incident: Box<Incident>,
         /// Assessment with the new revision.
@@ -63,27 +63,27 @@ pub struct Decision {
     /// An incident that was over before this anomaly began, and when.
     pub over: Option<(IncidentId, Timestamp)>,
     /// What the anomaly means.
-    pub verdict: Verdict,
+    pub grouping: Grouping,
 }
 
 /// Decides on one anomaly.
-pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> Decision {
-    let known = around.signals.iter().find(|(signal, _)| signal.anomaly_id == anomaly.anomaly_id);
+pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Options) -> Decision {
+    let known = neighbourhood.signals.iter().find(|(signal, _)| signal.anomaly_id == anomaly.anomaly_id);
     let before = known.map(|(signal, _)| signal);
     let mut signal = Signal::from_anomaly(anomaly, before);
     // anyone may write an anomaly, and an incident carries many
     signal.explanation = sanitize::one_line(&signal.explanation, sanitize::SENTENCE);
     signal.unit = sanitize::one_line(&signal.unit, sanitize::NAME);
     if before.is_some_and(|before| before.revision >= anomaly.revision) {
-        return Decision { signal, over: None, verdict: Verdict::Stale };
+        return Decision { signal, over: None, grouping: Grouping::Stale };
     }
     let belonged = known.and_then(|(_, incident)| *incident);
     let mut over = None;
-    let related = related(&anomaly.service, &around.graph);
-    let home = belonged.filter(|id| is_open(*id, around)).or_else(|| {
-        for incident in around.incidents.iter().filter(|incident| near(incident, anomaly, &related)) {
+    let related = related(&anomaly.service, &neighbourhood.graph);
+    let home = belonged.filter(|id| is_open(*id, neighbourhood)).or_else(|| {
+        for incident in neighbourhood.incidents.iter().filter(|incident| near(incident, anomaly, &related)) {
             // all members were clear for longer than the hold when this began: that one is over, whatever the clock says
-            match all_clear(&members(incident.incident_id, around)) {
+            match all_clear(&members(incident.incident_id, neighbourhood)) {
                 Some((at, hold)) if anomaly.started_at > at + options.hold(hold) => {
                     over = over.or(Some((incident.incident_id, at)));
                 }
@@ -93,49 +93,49 @@ pub fn decide(anomaly: &Anomaly, around: &Neighbourhood, options: &Options) -> D
         None
     });
     if let Some(incident) =
-        home.and_then(|id| around.incidents.iter().find(|incident| incident.incident_id == id))
+        home.and_then(|id| neighbourhood.incidents.iter().find(|incident| incident.incident_id == id))
     {
-        let mut group = members(incident.incident_id, around);
+        let mut group = members(incident.incident_id, neighbourhood);
         let is_new = !group.iter().any(|member| member.anomaly_id == anomaly.anomaly_id);
         group.retain(|member| member.anomaly_id != anomaly.anomaly_id);
         group.push(signal.clone());
         let all_clear = all_clear(&group).map(|(at, _)| at);
-        let assessment = assess(group, around, Some(incident), anomaly.observed_at, options);
+        let assessment = assess(group, neighbourhood, Some(incident), anomaly.observed_at, options);
         return Decision {
             signal,
             over,
-            verdict: Verdict::Belongs { incident: Box::new(incident.clone()), assessment, is_new, all_clear },
+            grouping: Grouping::Join { incident: Box::new(incident.clone()), assessment, is_new, all_clear },
         };
     }
     if anomaly.status == Status::Cleared {
-        return Decision { signal, over, verdict: Verdict::Loose };
+        return Decision { signal, over, grouping: Grouping::Unassigned };
     }
     if let Some(incident) =
-        around.past.iter().find(|past| was_open(past, anomaly, belonged, &related, options))
+        neighbourhood.past.iter().find(|past| was_open(past, anomaly, belonged, &related, options))
     {
-        return Decision { signal, over, verdict: Verdict::Late { incident: Box::new(incident.clone()) } };
+        return Decision { signal, over, grouping: Grouping::LateJoin { incident: Box::new(incident.clone()) } };
     }
-    let adopted = loose(anomaly, around, &related);
+    let adopted = loose(anomaly, neighbourhood, &related);
     let mut group = adopted.clone();
     group.push(signal.clone());
     let together = group.len() > 1
-        && hypotheses::rank(&group, surroundings(around, options))
+        && hypotheses::rank(&group, surroundings(neighbourhood, options))
             .first()
             .is_some_and(|suspect| suspect.score >= options.open_nats);
-    let verdict = if anomaly.status == Status::Firing || together {
-        Verdict::Opens {
+    let grouping = if anomaly.status == Status::Firing || together {
+        Grouping::Open {
             // an episode that outlives its incident opens another one
             incident: match belonged {
                 None => IncidentId::opened_by(anomaly.anomaly_id),
                 Some(past) => IncidentId::reopened_by(past, anomaly.anomaly_id, anomaly.revision),
             },
-            assessment: assess(group, around, None, anomaly.observed_at, options),
+            assessment: assess(group, neighbourhood, None, anomaly.observed_at, options),
             adopted,
         }
     } else {
-        Verdict::Loose
+        Grouping::Unassigned
     };
-    Decision { signal, over, verdict }
+    Decision { signal, over, grouping }
 }
 
 /// Tells whether an anomaly that was read only now would have belonged to an incident, had it been read in the order of
@@ -155,13 +155,13 @@ fn was_open(
     own && anomaly.observed_at >= since && until.is_some_and(|until| anomaly.observed_at <= until)
 }
 
-fn is_open(id: IncidentId, around: &Neighbourhood) -> bool {
-    around.incidents.iter().any(|incident| incident.incident_id == id)
+fn is_open(id: IncidentId, neighbourhood: &Neighbourhood) -> bool {
+    neighbourhood.incidents.iter().any(|incident| incident.incident_id == id)
 }
 
 /// Returns the members of an incident.
-pub fn members(incident: IncidentId, around: &Neighbourhood) -> Vec<Signal> {
-    around.signals.iter().filter(|(_, of)| *of == Some(incident)).map(|(signal, _)| signal.clone()).collect()
+pub fn members(incident: IncidentId, neighbourhood: &Neighbourhood) -> Vec<Signal> {
+    neighbourhood.signals.iter().filter(|(_, of)| *of == Some(incident)).map(|(signal, _)| signal.clone()).collect()
 }
 
 /// Returns when the last member cleared and the longest interval among the members, if none is still abnormal.
@@ -196,12 +196,12 @@ fn related(service: &str, graph: &Graph) -> BTreeSet<String> {
 }
 
 /// Returns abnormal signals of no open incident that could be of the same fault.
-fn loose(anomaly: &Anomaly, around: &Neighbourhood, related: &BTreeSet<String>) -> Vec<Signal> {
-    around
+fn loose(anomaly: &Anomaly, neighbourhood: &Neighbourhood, related: &BTreeSet<String>) -> Vec<Signal> {
+    neighbourhood
         .signals
         .iter()
         .filter(|(signal, incident)| {
-            incident.is_none_or(|id| !is_open(id, around))
+            incident.is_none_or(|id| !is_open(id, neighbourhood))
                 && signal.anomaly_id != anomaly.anomaly_id
                 && signal.status != Status::Cleared
                 && related.contains(&signal.service)

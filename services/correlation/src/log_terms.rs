@@ -42,7 +42,7 @@ impl LogTerms {
     }
 
     /// Returns what is wrong with the table, one sentence each.
-    pub fn problems(&self) -> Vec<String> {
+    pub fn validate(&self) -> Vec<String> {
         let mut problems = Vec::new();
         for (category, terms) in &self.0 {
             if *category == Category::Unknown {
@@ -127,6 +127,6 @@ mod tests {
         assert_eq!(terms.category("java heap space"), None);
         assert_eq!(terms.category("no space left on device"), Some(Category::Disk));
         let bad: LogTerms = toml::from_str("disk = [\"\"]\nunknown = [\"x\"]").unwrap();
-        assert_eq!(bad.problems().len(), 2);
+        assert_eq!(bad.validate().len(), 2);
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
-use shared::service::Section;
+use shared::service::StageOptions;
 
 use crate::log_terms::LogTerms;
 
@@ -69,8 +69,8 @@ impl Options {
     }
 }
 
-impl Section for Options {
-    fn problems(&self) -> Vec<String> {
+impl StageOptions for Options {
+    fn validate(&self) -> Vec<String> {
         let mut problems = Vec::new();
         for (name, value) in [
             ("group_wait_intervals", self.group_wait_intervals),
@@ -95,7 +95,7 @@ impl Section for Options {
         if self.cause_hold_min_ms > self.cause_hold_max_ms {
             problems.push("cause_hold_min_ms is above cause_hold_max_ms".to_owned());
         }
-        problems.extend(self.log_terms.problems());
+        problems.extend(self.log_terms.validate());
         problems
     }
 }

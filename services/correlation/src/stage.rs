@@ -1,4 +1,4 @@
-//! The stage: a verdict becomes effects.
+//! The stage: a grouping becomes effects.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,8 +18,9 @@ use shared::store::{Neighbourhood, Write};
 
 use crate::assessment::assess;
 use crate::edges::Edges;
-use crate::grouping::{self, Decision, Verdict};
+use crate::grouping::{self, Decision, Grouping};
 use crate::input::Input;
+use crate::metrics;
 use crate::options::Options;
 use crate::standing;
 
@@ -76,24 +77,24 @@ impl Correlation {
         Self { options, edges: Mutex::default() }
     }
 
-    async fn around(&self, environment: &str, at: Timestamp, ctx: &Context) -> Result<Neighbourhood, Error> {
+    async fn neighbourhood(&self, environment: &str, at: Timestamp, ctx: &Context) -> Result<Neighbourhood, Error> {
         let since = at - SignedDuration::from_mins(i64::from(self.options.deployment_window_min) + 60);
         let edges_since = at - SignedDuration::from_hours(i64::from(self.options.edge_age_hours));
         Ok(ctx.store.neighbourhood(environment, since, edges_since).await?)
     }
 
     async fn anomaly(&self, anomaly: &Anomaly, ctx: &Context) -> Result<Effects, Error> {
-        let mut around = self.around(&anomaly.environment, anomaly.observed_at, ctx).await?;
+        let mut neighbourhood = self.neighbourhood(&anomaly.environment, anomaly.observed_at, ctx).await?;
         // in full, and also where it is one of too many: what is known of the episode itself decides what is news of it
         if let Some(known) = ctx.store.signal(anomaly.anomaly_id).await? {
-            around.signals.retain(|(signal, _)| signal.anomaly_id != anomaly.anomaly_id);
-            around.signals.push(known);
+            neighbourhood.signals.retain(|(signal, _)| signal.anomaly_id != anomaly.anomaly_id);
+            neighbourhood.signals.push(known);
         }
         let hold = self.options.hold(anomaly.interval_ms);
-        around.past = ctx.store.past(&anomaly.environment, anomaly.observed_at - hold * 2).await?;
-        let decision = grouping::decide(anomaly, &around, &self.options);
-        let mut effects = self.effects(anomaly, decision, &around, ctx.wall_clock())?;
-        effects.guard = Some(Guard { scope: anomaly.environment.clone(), version: around.version });
+        neighbourhood.past = ctx.store.past(&anomaly.environment, anomaly.observed_at - hold * 2).await?;
+        let decision = grouping::decide(anomaly, &neighbourhood, &self.options);
+        let mut effects = self.effects(anomaly, decision, &neighbourhood, ctx.wall_clock())?;
+        effects.guard = Some(Guard { scope: anomaly.environment.clone(), version: neighbourhood.version });
         Ok(effects)
     }
 
@@ -101,30 +102,30 @@ impl Correlation {
         &self,
         anomaly: &Anomaly,
         decision: Decision,
-        around: &Neighbourhood,
+        neighbourhood: &Neighbourhood,
         now: Timestamp,
     ) -> Result<Effects, Error> {
-        let Decision { signal, over, verdict } = decision;
+        let Decision { signal, over, grouping } = decision;
         let mut effects = Effects::none();
         if let Some((id, at)) = over
-            && let Some(incident) = around.incidents.iter().find(|incident| incident.incident_id == id)
+            && let Some(incident) = neighbourhood.incidents.iter().find(|incident| incident.incident_id == id)
         {
             resolve(incident, at, &mut effects);
         }
         let keep = |signal: shared::events::incident::Signal, incident_id: Option<IncidentId>| {
             Write::Signal { environment: anomaly.environment.clone(), signal: Box::new(signal), incident_id }
         };
-        match verdict {
-            Verdict::Stale => {}
-            Verdict::Loose => effects.writes.push(keep(signal, None)),
-            Verdict::Late { incident } => {
-                let known = around.signals.iter().any(|(known, of)| {
+        match grouping {
+            Grouping::Stale => {}
+            Grouping::Unassigned => effects.writes.push(keep(signal, None)),
+            Grouping::LateJoin { incident } => {
+                let known = neighbourhood.signals.iter().any(|(known, of)| {
                     known.anomaly_id == signal.anomaly_id && *of == Some(incident.incident_id)
                 });
                 effects.audit.extend((!known).then(|| late_line(&incident, anomaly)));
                 effects.writes.push(keep(signal, Some(incident.incident_id)));
             }
-            Verdict::Opens { incident, assessment, adopted } => {
+            Grouping::Open { incident, assessment, adopted } => {
                 let wait = (anomaly.interval_ms as f64 * self.options.group_wait_intervals) as u64;
                 let wait = wait.clamp(self.options.group_wait_min_ms, self.options.group_wait_max_ms);
                 effects.audit.push(opened(incident, anomaly, &assessment));
@@ -147,7 +148,7 @@ impl Correlation {
                     &Settle { incident_id: incident, environment: anomaly.environment.clone() },
                 )?);
             }
-            Verdict::Belongs { incident, assessment, is_new, all_clear } => {
+            Grouping::Join { incident, assessment, is_new, all_clear } => {
                 let id = incident.incident_id;
                 let announced = incident.state != State::Detecting;
                 let news = grouping::is_news(&incident, &assessment, anomaly.anomaly_id);
@@ -186,10 +187,10 @@ impl Correlation {
         let Some(incident) = ctx.store.incident(incident_id).await? else {
             return Err(Error::reject(anyhow::anyhow!("a timer names the unknown incident {incident_id}")));
         };
-        let around = self.around(&environment, incident.opened_at, ctx).await?;
+        let neighbourhood = self.neighbourhood(&environment, incident.opened_at, ctx).await?;
         let mut effects = Effects::none();
-        decide(&incident, &around, &mut effects);
-        effects.guard = Some(Guard { scope: environment, version: around.version });
+        decide(&incident, &neighbourhood, &mut effects);
+        effects.guard = Some(Guard { scope: environment, version: neighbourhood.version });
         Ok(effects)
     }
 
@@ -212,16 +213,16 @@ impl Correlation {
         &self,
         incident: &Incident,
         since: Timestamp,
-        around: &Neighbourhood,
+        neighbourhood: &Neighbourhood,
         effects: &mut Effects,
     ) {
         let leads = incident.challenger.as_ref().is_some_and(|challenger| challenger.since == since);
         if !leads || !incident.state.is_open() {
             return;
         }
-        let members = grouping::members(incident.incident_id, around);
+        let members = grouping::members(incident.incident_id, neighbourhood);
         let at = since + standing::hold(&members, &self.options);
-        let assessment = assess(members, around, Some(incident), at, &self.options);
+        let assessment = assess(members, neighbourhood, Some(incident), at, &self.options);
         effects.audit.extend(suspect_line(incident, &assessment, at));
         effects.incidents.push(IncidentChange {
             incident_id: incident.incident_id,
@@ -256,7 +257,11 @@ impl Stage for Correlation {
             Input::Span(span) => {
                 refuse_future(span.ts_ms, ctx.wall_clock())?;
                 let mut edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok(Effects { writes: edges.observe(span), ..Effects::none() })
+                let writes = edges.observe(span);
+                let forgotten = edges.take_forgotten();
+                metrics::SPANS_FORGOTTEN.add([], forgotten.spans);
+                metrics::EDGES_FORGOTTEN.add([], forgotten.edges);
+                Ok(Effects { writes, ..Effects::none() })
             }
         }
     }
@@ -269,8 +274,8 @@ impl Stage for Correlation {
             }
             Resolve::NAME => {
                 let Resolve { incident_id, environment, cleared_at } = timer.read()?;
-                self.looked_at(incident_id, environment, ctx, |incident, around, effects| {
-                    let members = grouping::members(incident_id, around);
+                self.looked_at(incident_id, environment, ctx, |incident, neighbourhood, effects| {
+                    let members = grouping::members(incident_id, neighbourhood);
                     // a member that fired again meanwhile has set, or will set, a timer of its own
                     if grouping::all_clear(&members).is_some_and(|(at, _)| at == cleared_at)
                         && incident.state.is_open()
@@ -282,8 +287,8 @@ impl Stage for Correlation {
             }
             Reconsider::NAME => {
                 let Reconsider { incident_id, environment, since } = timer.read()?;
-                self.looked_at(incident_id, environment, ctx, |incident, around, effects| {
-                    self.reconsidered(incident, since, around, effects);
+                self.looked_at(incident_id, environment, ctx, |incident, neighbourhood, effects| {
+                    self.reconsidered(incident, since, neighbourhood, effects);
                 })
                 .await
             }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use shared::events::Topic;
-use shared::service::Section;
+use shared::service::StageOptions;
 
 use crate::demand::BUDGETS;
 use crate::kept::KEPT;
@@ -103,8 +103,8 @@ impl Settings {
     }
 }
 
-impl Section for Settings {
-    fn problems(&self) -> Vec<String> {
+impl StageOptions for Settings {
+    fn validate(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut require = |holds: bool, problem: &str| {
             if !holds {
@@ -139,7 +139,7 @@ impl Section for Settings {
             require(ceiling, &format!("metrics: the ceiling of {} must be above 0", correction.metric));
             require(floor, &format!("metrics: the floor of {} must not be negative", correction.metric));
         }
-        problems.extend(self.logs.problems());
+        problems.extend(self.logs.validate());
         problems
     }
 }
@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn all_problems_are_named_at_once() {
-        assert_eq!(Settings::default().problems(), [""; 0]);
+        assert_eq!(Settings::default().validate(), [""; 0]);
         let wrong = Settings { warm_up: 5, refresh_every: 0, ..Settings::default() };
-        assert_eq!(wrong.problems().len(), 2);
+        assert_eq!(wrong.validate().len(), 2);
     }
 }

@@ -10,7 +10,7 @@ use shared::knowledge::Chunk;
 use shared::knowledge::retrieval::Found;
 
 use crate::documents::Documents;
-use crate::evidence::{Dossier, change_text, edge_text, last_sample};
+use crate::evidence::{EvidenceLedger, change_text, edge_text, last_sample};
 
 /// Most signals of a service that are claimed one by one.
 const MAX_SIGNALS: usize = 4;
@@ -28,7 +28,7 @@ pub fn candidate(
     incident: &Incident,
     suspect: &Suspect,
     documents: &Documents,
-    dossier: &mut Dossier,
+    dossier: &mut EvidenceLedger,
 ) -> Candidate {
     let mut claims = Vec::new();
     for signal in own(incident, &suspect.service).take(MAX_SIGNALS) {
@@ -81,7 +81,7 @@ fn sentence(incident: &Incident, suspect: &Suspect) -> String {
     }
 }
 
-fn of_signal(signal: &Signal, dossier: &mut Dossier) -> Option<Claim> {
+fn of_signal(signal: &Signal, dossier: &mut EvidenceLedger) -> Option<Claim> {
     let quote = last_sample(signal)?;
     let began = signal.started_at.strftime("%H:%M:%S UTC");
     let predicate = Finding::from(signal).predicate().replace('\u{a0}', " ");
@@ -102,7 +102,7 @@ fn samples(signal: &Signal) -> Source {
     }
 }
 
-fn of_logs(incident: &Incident, service: &str, dossier: &mut Dossier) -> Option<Claim> {
+fn of_logs(incident: &Incident, service: &str, dossier: &mut EvidenceLedger) -> Option<Claim> {
     let (signal, log) = own(incident, service)
         .flat_map(|signal| signal.logs.iter().map(move |log| (signal, log)))
         // a line or two is what healthy services write as well
@@ -113,7 +113,7 @@ fn of_logs(incident: &Incident, service: &str, dossier: &mut Dossier) -> Option<
     Some(Claim { text, evidence: vec![dossier.file(source, log.example.clone())] })
 }
 
-fn of_change(incident: &Incident, suspect: &Suspect, dossier: &mut Dossier) -> Option<Claim> {
+fn of_change(incident: &Incident, suspect: &Suspect, dossier: &mut EvidenceLedger) -> Option<Claim> {
     let change = incident.deployment.as_ref().filter(|change| change.service == suspect.service)?;
     let first = own(incident, &suspect.service).map(|signal| signal.started_at).min()?;
     let before = first.duration_since(change.at).as_secs().max(0);
@@ -123,7 +123,7 @@ fn of_change(incident: &Incident, suspect: &Suspect, dossier: &mut Dossier) -> O
     Some(Claim { text, evidence: vec![dossier.file(source, change_text(change))] })
 }
 
-fn of_callers(incident: &Incident, service: &str, dossier: &mut Dossier) -> Vec<Claim> {
+fn of_callers(incident: &Incident, service: &str, dossier: &mut EvidenceLedger) -> Vec<Claim> {
     let mut claims: Vec<Claim> = Vec::new();
     for caller in &incident.blast_radius.callers {
         let symptom =
@@ -147,7 +147,7 @@ fn of_callers(incident: &Incident, service: &str, dossier: &mut Dossier) -> Vec<
 }
 
 /// The past incident that fits best, if it had the same kind of cause.
-fn of_past(suspect: &Suspect, documents: &Documents, dossier: &mut Dossier) -> Option<Claim> {
+fn of_past(suspect: &Suspect, documents: &Documents, dossier: &mut EvidenceLedger) -> Option<Claim> {
     let found = documents.incidents.iter().find(|found| found.chunk.has_category(suspect.category))?;
     let chunk = &found.chunk;
     let source = Source::Document { doc_id: chunk.doc_id.clone(), section: chunk.section.clone() };

@@ -12,7 +12,7 @@ use shared::knowledge::Chunk;
 
 /// Everything that can be read again, as it is stored now.
 #[derive(Debug, Default)]
-pub struct Library {
+pub struct EvidenceStore {
     /// Members of the incident.
     pub signals: Vec<Signal>,
     /// Changes that were looked at.
@@ -23,7 +23,7 @@ pub struct Library {
     pub sections: BTreeMap<(String, String), Chunk>,
 }
 
-impl Library {
+impl EvidenceStore {
     /// Returns a source as text, if it exists.
     fn read(&self, source: &Source) -> Option<String> {
         match source {
@@ -62,11 +62,11 @@ impl Library {
 
 /// Collects evidence and gives it ids: the same source and quote is one piece.
 #[derive(Debug, Default)]
-pub struct Dossier {
+pub struct EvidenceLedger {
     pieces: Vec<Evidence>,
 }
 
-impl Dossier {
+impl EvidenceLedger {
     /// Files a piece and returns its id.
     pub fn file(&mut self, source: Source, quote: impl Into<String>) -> String {
         let quote = quote.into();
@@ -80,7 +80,7 @@ impl Dossier {
 
     /// Keeps the claims whose every piece of evidence is found again, and returns them with the number that was
     /// dropped.
-    pub fn check(&self, claims: Vec<Claim>, library: &Library) -> (Vec<Claim>, usize) {
+    pub fn check(&self, claims: Vec<Claim>, library: &EvidenceStore) -> (Vec<Claim>, usize) {
         let made = claims.len();
         let kept: Vec<Claim> = claims
             .into_iter()

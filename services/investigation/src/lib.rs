@@ -3,8 +3,9 @@
 pub mod candidates;
 pub mod documents;
 pub mod evidence;
+pub mod metrics;
 pub mod options;
-pub mod ruling;
+pub mod verdict;
 pub mod stage;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use shared::clock::SystemClock;
 use shared::service::{Config, Deps, wait_for};
-use shared::stage::run::{self, Base};
+use shared::stage::run::{self, StageDeps};
 use tokio_util::sync::CancellationToken;
 
 pub use options::Options;
@@ -20,7 +21,8 @@ pub use stage::Investigation;
 
 /// Runs the stage until `shutdown`.
 pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
-    let Some(base) = Base::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? else {
+    metrics::register();
+    let Some(base) = StageDeps::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? else {
         return Ok(());
     };
     let knowledge = &config.common.knowledge;

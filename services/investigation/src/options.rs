@@ -1,7 +1,7 @@
 //! Settings.
 
 use serde::{Deserialize, Serialize};
-use shared::service::Section;
+use shared::service::StageOptions;
 
 /// Settings of investigation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,8 +21,8 @@ impl Default for Options {
     }
 }
 
-impl Section for Options {
-    fn problems(&self) -> Vec<String> {
+impl StageOptions for Options {
+    fn validate(&self) -> Vec<String> {
         [
             ("candidates", self.candidates),
             ("similar_incidents", self.similar_incidents),

@@ -14,9 +14,9 @@ use shared::lifecycle::Change;
 use shared::store::{ArtifactKind, Write};
 
 use crate::documents::{self, Documents};
-use crate::evidence::{Dossier, Library};
+use crate::evidence::{EvidenceLedger, EvidenceStore};
 use crate::options::Options;
-use crate::{candidates, ruling};
+use crate::{candidates, metrics, verdict};
 
 /// Looks for causes.
 pub struct Investigation {
@@ -37,7 +37,7 @@ impl Investigation {
         ctx: &Context,
     ) -> Result<RootCause, Error> {
         let mut library = self.library(incident, ctx).await?;
-        let mut dossier = Dossier::default();
+        let mut dossier = EvidenceLedger::default();
         let mut ranked: Vec<Candidate> = Vec::new();
         let (mut made, mut dropped, mut searched) = (0, 0, true);
         for suspect in incident.suspects.iter().take(self.options.candidates) {
@@ -46,7 +46,7 @@ impl Investigation {
                 Err(error) => {
                     // the ranking does not rest on documents: it goes on without, and says so
                     tracing::warn!(incident = %incident.incident_id, %error, "knowledge could not be searched");
-                    metrics::counter!("firewatch_investigation_search_failures_total").increment(1);
+                    metrics::SEARCH_FAILURES.add_one([]);
                     searched = false;
                     Documents::default()
                 }
@@ -68,21 +68,19 @@ impl Investigation {
             library.graph.callers(&suspect.service).next().is_some()
                 || library.graph.callees(&suspect.service).next().is_some()
         });
-        metrics::counter!("firewatch_investigation_claims_total", "outcome" => "verified")
-            .increment((made - dropped) as u64);
-        metrics::counter!("firewatch_investigation_claims_total", "outcome" => "dropped")
-            .increment(dropped as u64);
+        metrics::CLAIMS.add(["verified"], (made - dropped) as u64);
+        metrics::CLAIMS.add(["dropped"], dropped as u64);
         Ok(RootCause {
             incident_id: incident.incident_id,
             number: incident.number,
             revision,
             incident_revision: incident.revision,
             environment: incident.environment.clone(),
-            verdict: ruling::verdict(&ranked),
+            verdict: verdict::verdict(&ranked),
             evidence: dossier.cited(ranked.iter().flat_map(|candidate| &candidate.claims)),
             candidates: ranked,
-            ruled_out: ruling::ruled_out(incident),
-            missing: ruling::missing(incident, has_edges, searched),
+            ruled_out: verdict::ruled_out(incident),
+            missing: verdict::missing(incident, has_edges, searched),
             method: Method::Deterministic,
             claims_verified: (made - dropped) as u32,
             claims_total: made as u32,
@@ -93,7 +91,7 @@ impl Investigation {
     }
 
     /// Reads again what the incident's claims will cite: the members as they are stored now, not as the event has them.
-    async fn library(&self, incident: &Incident, ctx: &Context) -> Result<Library, Error> {
+    async fn library(&self, incident: &Incident, ctx: &Context) -> Result<EvidenceStore, Error> {
         let signals = ctx.store.signals_of(incident.incident_id).await?;
         let changes = ctx
             .store
@@ -105,7 +103,7 @@ impl Investigation {
             .collect();
         let edges_since = incident.started_at - jiff::SignedDuration::from_hours(24 * 7);
         let graph = ctx.store.graph(&incident.environment, edges_since).await?;
-        Ok(Library { signals, changes, graph, sections: std::collections::BTreeMap::default() })
+        Ok(EvidenceStore { signals, changes, graph, sections: std::collections::BTreeMap::default() })
     }
 }
 
@@ -176,7 +174,7 @@ fn is_news(before: &RootCause, incident: &Incident) -> bool {
     let told =
         before.candidates.first().map(|first| (first.service.as_str(), first.category, before.verdict));
     let now = incident.suspects.first();
-    told != now.map(|first| (first.service.as_str(), first.category, ruling::of(first.posterior)))
+    told != now.map(|first| (first.service.as_str(), first.category, verdict::of(first.posterior)))
 }
 
 fn summary(result: &RootCause) -> String {

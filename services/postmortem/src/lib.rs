@@ -16,7 +16,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use shared::clock::SystemClock;
 use shared::service::{Config, Deps};
-use shared::stage::run::{self, Base};
+use shared::stage::run::{self, StageDeps};
 use tokio_util::sync::CancellationToken;
 
 pub use options::Options;
@@ -24,7 +24,8 @@ pub use stage::Postmortems;
 
 /// Runs the stage until `shutdown`.
 pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
-    match Base::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? {
+    metrics::register();
+    match StageDeps::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? {
         Some(base) => run::run(Postmortems::new(config.stage), base).await,
         None => Ok(()),
     }

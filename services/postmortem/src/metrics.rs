@@ -1,23 +1,23 @@
 //! Metrics of the stage, besides those every stage has.
 
-/// Name of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Metric {
-    /// Counter by `verdict` (`cause`, `likely`, `unknown`, `none`): documents that were written.
-    Documents,
-    /// Counter by `outcome` (`arrived`, `missed`): incidents that were over before cause and plan were on record.
-    Waits,
-}
+use std::sync::LazyLock;
 
-impl Metric {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Documents, Self::Waits];
+use shared::metrics::{Counter, CounterFamily};
 
-    /// Returns the name as it is exported.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Documents => "firewatch_postmortem_documents_total",
-            Self::Waits => "firewatch_postmortem_waits_total",
-        }
-    }
+/// Postmortems written, by verdict of the investigation: cause, likely, unknown, none.
+pub static DOCUMENTS: Counter<1> = LazyLock::new(|| {
+    let help = "Postmortems written, by verdict of the investigation: cause, likely, unknown, none.";
+    CounterFamily::new("firewatch_postmortem_documents_total", help, ["verdict"])
+});
+
+/// Incidents that were over before cause and plan were on record, by whether those came in time: arrived, missed.
+pub static WAITS: Counter<1> = LazyLock::new(|| {
+    let help = "Incidents that were over before cause and plan were on record, by whether those came in time: arrived, missed.";
+    CounterFamily::new("firewatch_postmortem_waits_total", help, ["outcome"])
+});
+
+/// Registers all of them, so that they are known before they are first counted.
+pub fn register() {
+    LazyLock::force(&DOCUMENTS);
+    LazyLock::force(&WAITS);
 }

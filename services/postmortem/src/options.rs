@@ -1,7 +1,7 @@
 //! Settings.
 
 use serde::{Deserialize, Serialize};
-use shared::service::Section;
+use shared::service::StageOptions;
 
 /// Settings of the stage.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,8 +19,8 @@ impl Default for Options {
     }
 }
 
-impl Section for Options {
-    fn problems(&self) -> Vec<String> {
+impl StageOptions for Options {
+    fn validate(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.wait_ms > 600_000 {
             problems.push(format!("wait_ms {} is longer than ten minutes", self.wait_ms));

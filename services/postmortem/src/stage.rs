@@ -15,7 +15,7 @@ use shared::store::{ArtifactKind, Write};
 
 use crate::document;
 use crate::markup::count;
-use crate::metrics::Metric;
+use crate::metrics;
 use crate::options::Options;
 use crate::record::Record;
 
@@ -77,7 +77,7 @@ impl Postmortems {
         };
         let postmortem = document::write(&record);
         let verdict = record.cause.map_or_else(|| "none".to_owned(), |cause| cause.verdict.to_string());
-        metrics::counter!(Metric::Documents.name(), "verdict" => verdict.clone()).increment(1);
+        metrics::DOCUMENTS.add_one([&verdict]);
         tracing::info!(incident = %id, verdict, items = postmortem.action_items.len(), "postmortem written");
         let event_id = EventId::of(Topic::Postmortems.name(), &id.to_string(), 1);
         let at = postmortem.generated_at;
@@ -131,8 +131,7 @@ impl Stage for Postmortems {
         if !complete && now < until {
             return Ok(Effects { again: Some(now + millis(self.options.poll_ms)), ..Effects::none() });
         }
-        metrics::counter!(Metric::Waits.name(), "outcome" => if complete { "arrived" } else { "missed" })
-            .increment(1);
+        metrics::WAITS.add_one([if complete { "arrived" } else { "missed" }]);
         self.write(&incident, &findings, ctx).await
     }
 }

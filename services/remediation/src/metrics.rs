@@ -1,29 +1,37 @@
 //! Metrics of the stage, besides those every stage has.
 
-/// Name of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Metric {
-    /// Counter by `basis` (`runbook`, `triage`): plans that were proposed.
-    Plans,
-    /// Counter: results that left the plan as it was.
-    Unchanged,
-    /// Counter: runbooks that were passed over because a section of theirs cannot be read.
-    RunbooksRefused,
-    /// Counter: plans that had to be made while the index did not answer.
-    IndexFailures,
-}
+use std::sync::LazyLock;
 
-impl Metric {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Plans, Self::Unchanged, Self::RunbooksRefused, Self::IndexFailures];
+use shared::metrics::{Counter, CounterFamily};
 
-    /// Returns the name as it is exported.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Plans => "firewatch_remediation_plans_total",
-            Self::Unchanged => "firewatch_remediation_unchanged_total",
-            Self::RunbooksRefused => "firewatch_remediation_runbooks_refused_total",
-            Self::IndexFailures => "firewatch_remediation_index_failures_total",
-        }
-    }
+/// Plans proposed, by basis: runbook, triage.
+pub static PLANS: Counter<1> = LazyLock::new(|| {
+    let help = "Plans proposed, by basis: runbook, triage.";
+    CounterFamily::new("firewatch_remediation_plans_total", help, ["basis"])
+});
+
+/// Causes that left the plan as it is.
+pub static UNCHANGED: Counter<0> = LazyLock::new(|| {
+    let help = "Causes that left the plan as it is.";
+    CounterFamily::new("firewatch_remediation_unchanged_total", help, [])
+});
+
+/// Runbooks left out because a section cannot be read.
+pub static RUNBOOKS_REFUSED: Counter<0> = LazyLock::new(|| {
+    let help = "Runbooks left out because a section cannot be read.";
+    CounterFamily::new("firewatch_remediation_runbooks_refused_total", help, [])
+});
+
+/// Plans made while the index did not answer.
+pub static INDEX_FAILURES: Counter<0> = LazyLock::new(|| {
+    let help = "Plans made while the index did not answer.";
+    CounterFamily::new("firewatch_remediation_index_failures_total", help, [])
+});
+
+/// Registers all of them, so that they are known before they are first counted.
+pub fn register() {
+    LazyLock::force(&PLANS);
+    LazyLock::force(&UNCHANGED);
+    LazyLock::force(&RUNBOOKS_REFUSED);
+    LazyLock::force(&INDEX_FAILURES);
 }

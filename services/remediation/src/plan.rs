@@ -11,9 +11,9 @@ use shared::runbook::{PLACEHOLDER, is_fillable};
 use shared::text::sanitize::{NAME, SENTENCE, one_line};
 use shared::stage::Audit;
 
-use crate::case::Case;
-use crate::library::Found;
-use crate::runbook::{Runbook, by_hand};
+use crate::context::PlanContext;
+use crate::lookup::Found;
+use crate::runbook::{Runbook, mark_manual};
 use crate::target::Target;
 use crate::triage;
 
@@ -21,10 +21,10 @@ use crate::triage;
 const MAX_DETAIL: usize = 2_000;
 
 /// Writes the `revision`-th plan of an incident.
-pub fn write(case: Case<'_>, target: &Target<'_>, found: &Found, revision: u32) -> Plan {
-    let Case { cause, .. } = case;
+pub fn write(case: PlanContext<'_>, target: &Target<'_>, found: &Found, revision: u32) -> Plan {
+    let PlanContext { cause, .. } = case;
     let mut steps = match found {
-        Found::Runbook(runbook) => of_runbook(runbook, target),
+        Found::Runbook(runbook) => of_runbook(runbook, target, running_version(case, target)),
         Found::None | Found::Unreachable => triage::steps(case, target, found),
     };
     for (order, step) in (1..).zip(&mut steps) {
@@ -84,7 +84,7 @@ pub fn unchanged(plan: &Plan, cause: &RootCause) -> Audit {
 
 /// The steps of a runbook, most urgent first, within that in the order of the file. After a bad deployment going back
 /// comes before all else, wherever the runbook has it.
-fn of_runbook(runbook: &Runbook, target: &Target<'_>) -> Vec<Step> {
+fn of_runbook(runbook: &Runbook, target: &Target<'_>, running: Option<&str>) -> Vec<Step> {
     let mut steps: Vec<Step> = runbook
         .steps
         .iter()
@@ -92,9 +92,10 @@ fn of_runbook(runbook: &Runbook, target: &Target<'_>) -> Vec<Step> {
             let mut step = step.clone().into_step(0, format!("{}#{section}", runbook.doc_id));
             if goes_back(&step, target) {
                 step.priority = Priority::Immediate;
+                step.action = from_running_version(step.action, running);
             }
             if !is_fillable(target.service) {
-                by_hand(&mut step);
+                mark_manual(&mut step);
             }
             step.title = one_line(&step.title, SENTENCE);
             step.detail = step.detail.chars().take(MAX_DETAIL).collect();
@@ -106,11 +107,27 @@ fn of_runbook(runbook: &Runbook, target: &Target<'_>) -> Vec<Step> {
     steps
 }
 
+/// Returns the version of the service that the incident's deployment rolled out.
+fn running_version<'a>(case: PlanContext<'a>, target: &Target<'_>) -> Option<&'a str> {
+    let change = case.incident.deployment.as_ref().filter(|change| change.service == target.service)?;
+    Some(&change.version)
+}
+
+/// Names the version that a rollback leaves, where a deployment of the service is on record.
+fn from_running_version(action: Action, running: Option<&str>) -> Action {
+    match action {
+        Action::RollbackDeployment { service, to_version, .. } => {
+            Action::RollbackDeployment { service, from_version: running.map(str::to_owned), to_version }
+        }
+        other => other,
+    }
+}
+
 fn goes_back(step: &Step, target: &Target<'_>) -> bool {
     target.category == Category::Deployment && matches!(step.action, Action::RollbackDeployment { .. })
 }
 
-fn summary(case: Case<'_>, target: &Target<'_>, found: &Found, steps: &[Step]) -> String {
+fn summary(case: PlanContext<'_>, target: &Target<'_>, found: &Found, steps: &[Step]) -> String {
     let service = target.name();
     let count = match steps.len() {
         1 => "1 step".to_owned(),
@@ -152,7 +169,7 @@ fn deployment(incident: &Incident, target: &Target<'_>) -> String {
     )
 }
 
-fn escalation(case: Case<'_>, target: &Target<'_>, found: &Found) -> Escalation {
+fn escalation(case: PlanContext<'_>, target: &Target<'_>, found: &Found) -> Escalation {
     let runbook = if let Found::Runbook(runbook) = found { Some(runbook) } else { None };
     let written = runbook.and_then(|runbook| runbook.escalation.as_ref());
     let after_minutes = written.map_or(patience(case.catalogue.tier(target.service)), |w| w.after_minutes);

@@ -73,7 +73,7 @@ impl Runbook {
 
 /// Leaves a step to a person, because the name of its service could not be filled in: no typed action may carry such
 /// a name. Commands keep their placeholder, sentences read on without it.
-pub fn by_hand(step: &mut Step) {
+pub fn mark_manual(step: &mut Step) {
     step.action = Action::Manual;
     for text in [&mut step.title, &mut step.owner, &mut step.expected_outcome] {
         *text = text.replace(PLACEHOLDER, "the service");

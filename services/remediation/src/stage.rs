@@ -11,9 +11,9 @@ use shared::stage::{Context, Effects, Error, IncidentChange, Key, Stage};
 use shared::lifecycle::Change;
 use shared::store::{ArtifactKind, Write};
 
-use crate::case::Case;
-use crate::library::{self, Found};
-use crate::metrics::Metric;
+use crate::context::PlanContext;
+use crate::lookup::{self, Found};
+use crate::metrics;
 use crate::plan;
 use crate::target::Target;
 
@@ -50,15 +50,15 @@ impl Stage for Remediation {
         let before: Option<Plan> = ctx.store.artifact(id, ArtifactKind::Plan).await?;
         let target = Target::of(cause, &incident);
         if let Some(plan) = before.as_ref().filter(|plan| plan::still_stands(plan, &target)) {
-            metrics::counter!(Metric::Unchanged.name()).increment(1);
+            metrics::UNCHANGED.add_one([]);
             return Ok(Effects { audit: vec![plan::unchanged(plan, cause)], ..Effects::none() });
         }
         let catalogue = ctx.store.catalogue().await?;
-        let found = library::find(&*self.index, &target, &catalogue).await;
-        let case = Case { cause, incident: &incident, catalogue: &catalogue };
+        let found = lookup::find(&*self.index, &target, &catalogue).await;
+        let case = PlanContext { cause, incident: &incident, catalogue: &catalogue };
         let plan = plan::write(case, &target, &found, before.map_or(1, |plan| plan.revision + 1));
         let basis = if matches!(found, Found::Runbook(_)) { "runbook" } else { "triage" };
-        metrics::counter!(Metric::Plans.name(), "basis" => basis).increment(1);
+        metrics::PLANS.add_one([basis]);
         tracing::info!(incident = %id, revision = plan.revision, steps = plan.steps.len(), basis, "plan proposed");
         let event_id = EventId::of(Topic::Plans.name(), &id.to_string(), plan.revision);
         Ok(Effects {

@@ -7,8 +7,8 @@ use shared::text::format::{between, clock, percent};
 use shared::finding::Finding;
 use shared::text::sanitize::{NAME, SENTENCE, one_line};
 
-use crate::case::Case;
-use crate::library::Found;
+use crate::context::PlanContext;
+use crate::lookup::Found;
 use crate::target::Target;
 
 /// Most facts of one step.
@@ -17,7 +17,7 @@ const MAX_FACTS: usize = 6;
 const NOTHING: &str = "none needed: nothing is changed";
 
 /// Writes the steps; there are always some.
-pub(crate) fn steps(case: Case<'_>, target: &Target<'_>, found: &Found) -> Vec<Step> {
+pub(crate) fn steps(case: PlanContext<'_>, target: &Target<'_>, found: &Found) -> Vec<Step> {
     [
         Some(look(case, target)),
         change(case, target),
@@ -66,7 +66,7 @@ fn listed(facts: impl ExactSizeIterator<Item = String>) -> String {
     facts.join("; ") + "."
 }
 
-fn look(case: Case<'_>, target: &Target<'_>) -> Step {
+fn look(case: PlanContext<'_>, target: &Target<'_>) -> Step {
     let mut signals: Vec<&Signal> = case.incident.signals.iter().collect();
     // its own first, the strongest of each first
     signals.sort_by_key(|signal| signal.service != target.service);
@@ -91,7 +91,7 @@ fn seen(signal: &Signal) -> String {
     format!("{}, since {} UTC", Finding::from(signal).sentence(), clock(signal.started_at))
 }
 
-fn change(case: Case<'_>, target: &Target<'_>) -> Option<Step> {
+fn change(case: PlanContext<'_>, target: &Target<'_>) -> Option<Step> {
     let change = case.incident.deployment.as_ref()?;
     let (service, version) = (one_line(&change.service, NAME), one_line(&change.version, NAME));
     Some(manual(
@@ -110,7 +110,7 @@ fn change(case: Case<'_>, target: &Target<'_>) -> Option<Step> {
     ))
 }
 
-fn leads(case: Case<'_>) -> Option<Step> {
+fn leads(case: PlanContext<'_>) -> Option<Step> {
     let candidates = &case.cause.candidates;
     let first = candidates.first()?;
     let lead = |candidate: &Candidate| {
@@ -151,7 +151,7 @@ fn reference(target: &Target<'_>, found: &Found) -> Option<Step> {
     ))
 }
 
-fn missing(case: Case<'_>, target: &Target<'_>) -> Option<Step> {
+fn missing(case: PlanContext<'_>, target: &Target<'_>) -> Option<Step> {
     if case.cause.missing.is_empty() {
         return None;
     }
@@ -167,7 +167,7 @@ fn missing(case: Case<'_>, target: &Target<'_>) -> Option<Step> {
     ))
 }
 
-fn ruled_out(case: Case<'_>) -> Option<Step> {
+fn ruled_out(case: PlanContext<'_>) -> Option<Step> {
     if case.cause.ruled_out.is_empty() {
         return None;
     }
@@ -183,7 +183,7 @@ fn ruled_out(case: Case<'_>) -> Option<Step> {
     ))
 }
 
-fn callers(case: Case<'_>, target: &Target<'_>) -> Option<Step> {
+fn callers(case: PlanContext<'_>, target: &Target<'_>) -> Option<Step> {
     let callers = &case.incident.blast_radius.callers;
     if callers.is_empty() {
         return None;
@@ -200,7 +200,7 @@ fn callers(case: Case<'_>, target: &Target<'_>) -> Option<Step> {
     ))
 }
 
-fn contact(case: Case<'_>, caller: &str) -> String {
+fn contact(case: PlanContext<'_>, caller: &str) -> String {
     let name = one_line(caller, NAME);
     match case.catalogue.get(caller) {
         Some(service) => format!("{name} ({}, {})", service.team, service.oncall),

@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::metrics::runtime;
 use super::tracker::{Place, Standing, Tracker};
 use crate::events::Topic;
 
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 type Offsets = BTreeMap<Place, i64>;
 
 /// Records that are not handled yet, up to the last answer of the broker.
-pub(super) struct Backlog {
+pub(super) struct LagGauge {
     group: String,
     topics: Vec<Topic>,
     due: Instant,
@@ -34,7 +35,7 @@ pub(super) struct Backlog {
     ends: Offsets,
 }
 
-impl Backlog {
+impl LagGauge {
     pub(super) fn new(group: &str, topics: &[Topic]) -> Self {
         Self {
             group: group.to_owned(),
@@ -109,8 +110,7 @@ impl Backlog {
 
     fn set(&self, safe: &Offsets) {
         for (topic, records) in behind(&self.topics, &self.begins, safe, &self.ends) {
-            metrics::gauge!("firewatch_consumer_lag", "stage" => self.group.clone(), "topic" => topic.name())
-                .set(records as f64);
+            runtime::CONSUMER_LAG.set([&self.group, topic.name()], records as f64);
         }
     }
 }
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_away_is_reported_as_zero_and_not_left_standing() {
-        let mut backlog = Backlog::new("correlation", &TOPICS);
+        let mut backlog = LagGauge::new("correlation", &TOPICS);
         backlog.begins = Offsets::from([(FIRST, 10)]);
         backlog.ends = Offsets::from([(FIRST, 50)]);
         backlog.forget();

@@ -15,7 +15,8 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
-use super::backlog::Backlog;
+use crate::metrics::runtime;
+use super::backlog::LagGauge;
 use super::tracker::{Ticket, Tracker};
 use super::{Error, Options, link};
 use crate::events::Topic;
@@ -171,8 +172,7 @@ impl Shared {
             );
         }
         Failpoint::Drained.hit();
-        metrics::counter!("firewatch_bus_drains_total", "in_time" => if in_time { "true" } else { "false" })
-            .increment(1);
+        runtime::DRAINS.add_one([if in_time { "true" } else { "false" }]);
         store_progress(consumer, &self.tracker);
         match consumer.commit_consumer_state(CommitMode::Sync) {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
@@ -270,10 +270,10 @@ impl Batches {
             .spawn({
                 let shared = Arc::clone(&shared);
                 let topics = topics.to_vec();
-                let backlog = Backlog::new(group, &topics);
+                let backlog = LagGauge::new(group, &topics);
                 move || {
                     let desk =
-                        Desk { sender, tracker: Arc::clone(&shared.tracker), topics, most, open: None };
+                        Batcher { sender, tracker: Arc::clone(&shared.tracker), topics, most, open: None };
                     poll(consumer, &shared, desk, backlog);
                 }
             })
@@ -341,7 +341,7 @@ impl Handle {
 }
 
 /// Where what was read is made into batches and handed out.
-struct Desk {
+struct Batcher {
     sender: mpsc::Sender<Batch>,
     tracker: Arc<Tracker>,
     topics: Vec<Topic>,
@@ -351,7 +351,7 @@ struct Desk {
     open: Option<(Batch, usize)>,
 }
 
-impl Desk {
+impl Batcher {
     /// Takes a record in. Returns the batch that is full with it or that it does not belong to.
     fn take(&mut self, message: &BorrowedMessage<'_>) -> Option<Batch> {
         let known = self.open.as_ref().map(|(batch, _)| batch.ticket.place().0);
@@ -380,7 +380,7 @@ impl Desk {
     }
 }
 
-fn poll(consumer: BaseConsumer<Context>, shared: &Shared, mut desk: Desk, mut backlog: Backlog) {
+fn poll(consumer: BaseConsumer<Context>, shared: &Shared, mut desk: Batcher, mut backlog: LagGauge) {
     // what was already fetched when the queue filled up; bounded by the client's own fetch buffer
     let mut waiting: VecDeque<Batch> = VecDeque::new();
     let mut paused = false;

@@ -1,6 +1,6 @@
 //! Dead letters: the input unchanged, plus why and where it came from, and what people have decided about them.
 //!
-//! A decision is a record of its own, a [`Mark`], behind the letter on the same partition of the same topic. So it
+//! A decision is a record of its own, a [`Disposition`], behind the letter on the same partition of the same topic. So it
 //! lives as long as the letter does, whoever reads the letter finds it, and no database is needed.
 
 pub mod decide;
@@ -8,15 +8,16 @@ pub mod letter;
 pub mod letters;
 pub mod mark;
 
+use crate::metrics::runtime;
 use crate::agent::Agent;
 use super::{Error, Message, Pending, Producer};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
 
-pub use decide::{Undone, discard, redrive};
-pub use letter::{Address, Letter, Origin, Original, Unfit};
-pub use letters::Letters;
-pub use mark::{Author, Decision, Mark, is_mark};
+pub use decide::{DispositionError, discard, redrive};
+pub use letter::{Address, DeadLetter, Origin, Original, NotRedrivable};
+pub use letters::DeadLetterReader;
+pub use mark::{Author, Decision, Disposition, is_mark};
 
 /// Prefix of all headers of ours; an input's headers of that kind are not kept.
 const OURS: &str = "dlq_";
@@ -123,7 +124,7 @@ pub async fn enqueue(
 
 /// Tells of a letter.
 pub(super) fn count(stage: Agent, record: &Message, attempts: u32) {
-    metrics::counter!("firewatch_dead_letters_total", "stage" => stage.name()).increment(1);
+    runtime::DEAD_LETTERS.add_one([stage.name()]);
     tracing::warn!(
         topic = record.topic.name(),
         partition = record.partition,

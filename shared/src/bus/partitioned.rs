@@ -14,9 +14,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::runtime;
 use crate::agent::Agent;
 use super::consumer::{Assignment, Batch};
-use super::pace::Pace;
+use super::pace::RateLimiter;
 use super::inspect::reader::{From, Reader};
 use super::tick::{self, Ticker};
 use super::tracker::Ticket;
@@ -100,9 +101,9 @@ pub async fn run<T: Task>(
     let producer = Producer::connect(options)?;
     let mut consumer = Batches::join(options, settings.stage.name(), &settings.topics)?;
     let (revocations, mut assignments) = (consumer.handle().revocations(), consumer.handle().assignments());
-    let house = Arc::new(House {
+    let house = Arc::new(Shared {
         options: options.clone(),
-        pace: Pace::new(settings.snapshot_rate),
+        pace: RateLimiter::new(settings.snapshot_rate),
         settings,
         producer: producer.clone(),
         make,
@@ -159,15 +160,15 @@ pub async fn run<T: Task>(
 }
 
 /// What the tasks of all partitions share.
-struct House<M> {
+struct Shared<M> {
     options: Options,
     settings: Settings,
     producer: Producer,
-    pace: Pace,
+    pace: RateLimiter,
     make: M,
 }
 
-impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 'static> House<M> {
+impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 'static> Shared<M> {
     async fn work(
         self: Arc<Self>,
         partition: i32,
@@ -274,8 +275,8 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
             ticket.finish();
         }
         let stage = self.settings.stage;
-        metrics::counter!("firewatch_snapshots_total", "stage" => stage.name()).increment(1);
-        metrics::counter!("firewatch_snapshot_bytes_total", "stage" => stage.name()).increment(bytes as u64);
+        runtime::SNAPSHOTS.add_one([stage.name()]);
+        runtime::SNAPSHOT_BYTES.add([stage.name()], bytes as u64);
         Ok(bytes)
     }
 

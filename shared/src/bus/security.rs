@@ -90,8 +90,8 @@ impl Tls {
         tls::Files { ca: &self.ca_file, certificate: &self.cert_file, key: &self.key_file }
     }
 
-    pub(super) fn problems(&self) -> Vec<String> {
-        let mut problems = self.files().problems("kafka.tls");
+    pub(super) fn validate(&self) -> Vec<String> {
+        let mut problems = self.files().validate("kafka.tls");
         if !self.enabled {
             let set =
                 [("ca_file", &self.ca_file), ("cert_file", &self.cert_file), ("key_file", &self.key_file)]
@@ -109,7 +109,7 @@ impl Tls {
 }
 
 impl Sasl {
-    pub(super) fn problems(&self) -> Vec<String> {
+    pub(super) fn validate(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let (wants_password, wants_token) = match self.mechanism {
             Mechanism::None => (false, false),

@@ -239,12 +239,12 @@ fn action(name: &str, service: &str) -> Option<Action> {
     let service = service.to_owned();
     Some(match name {
         "restart" => Action::Restart { service },
-        "scale" => Action::Scale { service, factor: SCALE_FACTOR },
-        "rollback_deployment" => Action::RollbackDeployment { service },
+        "scale" => Action::Scale { service, factor: SCALE_FACTOR, instances: None },
+        "rollback_deployment" => Action::RollbackDeployment { service, from_version: None, to_version: None },
         "rotate_certificate" => Action::RotateCertificate { service },
         "truncate_logs" => Action::TruncateLogs { service },
         "clear_connections" => Action::ClearConnections { service },
-        "toggle_flag" => Action::ToggleFlag { service },
+        "toggle_flag" => Action::ToggleFlag { service, flag: None },
         "manual" => Action::Manual,
         _ => return None,
     })

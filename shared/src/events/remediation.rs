@@ -33,7 +33,8 @@ pub enum Risk {
     High,
 }
 
-/// A typed action. Nothing is executed yet; the type is what an executor will check.
+/// A typed action. Nothing is executed yet; the type is what an executor will check. A parameter that is absent is not known: an
+/// executor refuses the step, a person looks it up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Action {
@@ -48,11 +49,20 @@ pub enum Action {
         service: String,
         /// Factor on the current number of instances, at most 2.
         factor: u32,
+        /// Number of instances to reach, where the current number is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instances: Option<u32>,
     },
     /// Return to the previous version.
     RollbackDeployment {
         /// Service.
         service: String,
+        /// Version that runs, as its deployment named it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from_version: Option<String>,
+        /// Version to go back to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to_version: Option<String>,
     },
     /// Replace a certificate.
     RotateCertificate {
@@ -73,6 +83,9 @@ pub enum Action {
     ToggleFlag {
         /// Service.
         service: String,
+        /// Name of the flag.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        flag: Option<String>,
     },
     /// A step for a person.
     Manual,

@@ -58,7 +58,7 @@ impl Default for Options {
 
 impl Options {
     /// Returns everything that is wrong, one line each.
-    pub fn problems(&self) -> Vec<String> {
+    pub fn validate(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.index == Adapter::Qdrant {
             if !cfg!(feature = "qdrant") {

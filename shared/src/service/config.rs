@@ -38,9 +38,9 @@ impl Cli {
 }
 
 /// Settings of one stage, under its name.
-pub trait Section: Default + Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+pub trait StageOptions: Default + Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// Returns everything that is wrong, one line each, e.g. `from is not a mail address`.
-    fn problems(&self) -> Vec<String> {
+    fn validate(&self) -> Vec<String> {
         Vec::new()
     }
 }
@@ -48,9 +48,9 @@ pub trait Section: Default + Serialize + DeserializeOwned + Clone + Send + Sync 
 /// A stage without settings of its own.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Nothing {}
+pub struct NoOptions {}
 
-impl Section for Nothing {}
+impl StageOptions for NoOptions {}
 
 /// How logs are written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -158,7 +158,7 @@ fn is_section(name: &str) -> bool {
     SECTIONS.contains(&name) || Agent::from_name(name).is_some()
 }
 
-impl<S: Section> Config<S> {
+impl<S: StageOptions> Config<S> {
     /// Loads file and environment over the defaults. `name` is the section of the stage.
     pub fn load(name: &'static str, cli: &Cli) -> Result<Self, Problems> {
         let variables =
@@ -218,13 +218,13 @@ impl<S: Section> Config<S> {
             common.kafka.client_id = format!("firewatch-{name}");
         }
 
-        problems.extend(common.kafka.problems());
+        problems.extend(common.kafka.validate());
         #[cfg(feature = "store")]
-        problems.extend(common.postgres.problems());
+        problems.extend(common.postgres.validate());
         #[cfg(feature = "knowledge")]
         problems
-            .extend(common.knowledge.problems().into_iter().map(|problem| format!("knowledge.{problem}")));
-        problems.extend(stage.problems().into_iter().map(|problem| format!("{name}.{problem}")));
+            .extend(common.knowledge.validate().into_iter().map(|problem| format!("knowledge.{problem}")));
+        problems.extend(stage.validate().into_iter().map(|problem| format!("{name}.{problem}")));
         if problems.is_empty() { Ok(Self { common, stage, name }) } else { Err(Problems(problems)) }
     }
 
@@ -326,8 +326,8 @@ mod tests {
         password: String,
     }
 
-    impl Section for Options {
-        fn problems(&self) -> Vec<String> {
+    impl StageOptions for Options {
+        fn validate(&self) -> Vec<String> {
             if self.size > 9 { vec!["size is above 9".into()] } else { Vec::new() }
         }
     }

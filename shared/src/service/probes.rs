@@ -9,9 +9,10 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::metrics::runtime;
 
 /// What is known of each dependency: up, or why not.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +31,7 @@ impl Readiness {
 
     fn set(&self, dependency: &'static str, reason: Option<String>) {
         let ready = if reason.is_none() { 1.0 } else { 0.0 };
-        metrics::gauge!("firewatch_dependency_up", "dependency" => dependency).set(ready);
+        runtime::DEPENDENCY_UP.set([dependency], ready);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(dependency, reason);
     }
 
@@ -61,7 +62,7 @@ impl Probes {
     pub async fn bind(
         listen: &str,
         readiness: Readiness,
-        metrics: PrometheusHandle,
+        metrics: impl Fn() -> String + Clone + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
@@ -72,7 +73,7 @@ impl Probes {
             .route(
                 "/metrics",
                 get(move || async move {
-                    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+                    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics())
                 }),
             );
         Ok(Self { listener, address, router })

@@ -1,7 +1,5 @@
 //! Logs and metrics of a process.
 
-use anyhow::Context as _;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -17,19 +15,9 @@ pub fn init(log: &Log) {
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new(format!("info,{QUIET}")));
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    let outcome = match log.format {
+    // a second call, as in tests, finds a subscriber installed
+    let _ = match log.format {
         LogFormat::Pretty => builder.compact().with_ansi(false).finish().try_init(),
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
     };
-    drop(outcome);
-}
-
-/// Installs the recorder behind `/metrics`. Durations are in seconds.
-pub fn metrics(service: &'static str) -> anyhow::Result<PrometheusHandle> {
-    PrometheusBuilder::new()
-        .add_global_label("service", service)
-        .set_buckets(&[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
-        .context("histogram buckets")?
-        .install_recorder()
-        .context("metrics recorder")
 }

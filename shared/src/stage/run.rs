@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::runtime;
 use super::{Class, Context, Effects, Error, Limits, Stage, Timer};
 use crate::bus::{Consumer, Producer, Record, dead_letter};
 use crate::clock::Clock;
@@ -32,7 +33,7 @@ const IDLE: Duration = Duration::from_millis(200);
 
 /// Database and bus, connected.
 #[derive(Clone)]
-pub struct Base {
+pub struct StageDeps {
     /// Database, migrated.
     pub store: Store,
     /// Bus.
@@ -46,7 +47,7 @@ pub struct Base {
     shutdown: CancellationToken,
 }
 
-impl Base {
+impl StageDeps {
     /// Connects, waiting for whatever is not there yet; none if the process is told to stop meanwhile.
     pub async fn connect(
         common: &Common,
@@ -79,7 +80,7 @@ impl Base {
 }
 
 /// Runs a stage until the base's shutdown; ends with an error where the process cannot go on.
-pub async fn run<S: Stage>(stage: S, base: Base) -> anyhow::Result<()> {
+pub async fn run<S: Stage>(stage: S, base: StageDeps) -> anyhow::Result<()> {
     let mut consumer = Consumer::join(&base.common.kafka, S::NAME, S::TOPICS)?;
     let watch = consumer.handle();
     let runtime = Arc::new(Runtime {
@@ -93,7 +94,7 @@ pub async fn run<S: Stage>(stage: S, base: Base) -> anyhow::Result<()> {
     let mut tasks: JoinSet<Result<(), Error>> = JoinSet::new();
     tasks.spawn(Arc::clone(&runtime).relay(background.clone()));
     tasks.spawn(Arc::clone(&runtime).timers(background.clone()));
-    tasks.spawn(Arc::clone(&runtime).look_after(background.clone(), watch.clone()));
+    tasks.spawn(Arc::clone(&runtime).housekeeping(background.clone(), watch.clone()));
     let mut lanes = Vec::with_capacity(LANES);
     for _ in 0..LANES {
         let (sender, records) = mpsc::channel(LANE_QUEUE);
@@ -134,7 +135,7 @@ pub async fn run<S: Stage>(stage: S, base: Base) -> anyhow::Result<()> {
 
 struct Runtime<S> {
     stage: S,
-    base: Base,
+    base: StageDeps,
     wake_relay: Notify,
     wake_timers: Notify,
 }
@@ -171,9 +172,8 @@ impl<S: Stage> Runtime<S> {
             match input {
                 Ok(input) => self.work(record, &input).await?,
                 Err(refusal) => {
-                    metrics::counter!("firewatch_events_total", "stage" => S::NAME, "outcome" => refusal.reason())
-                        .increment(1);
-                    self.bury(record, &refusal.to_string(), 1).await;
+                    runtime::EVENTS.add_one([S::NAME, refusal.reason()]);
+                    self.dead_letter(record, &refusal.to_string(), 1).await;
                 }
             }
         }
@@ -199,10 +199,8 @@ impl<S: Stage> Runtime<S> {
                             "duplicate"
                         }
                     };
-                    metrics::counter!("firewatch_events_total", "stage" => S::NAME, "outcome" => outcome)
-                        .increment(1);
-                    metrics::histogram!("firewatch_handle_seconds", "stage" => S::NAME)
-                        .record(begun.elapsed());
+                    runtime::EVENTS.add_one([S::NAME, outcome]);
+                    runtime::HANDLE_SECONDS_OF_EVENT.observe([S::NAME], begun.elapsed().as_secs_f64());
                     record.ticket.finish();
                     return Ok(());
                 }
@@ -210,8 +208,7 @@ impl<S: Stage> Runtime<S> {
             };
             (attempts, tries) = (attempts + 1, tries + 1);
             overdue += u32::from(begun.elapsed() >= limits.decision);
-            metrics::counter!("firewatch_failures_total", "stage" => S::NAME, "class" => error.class().name())
-                .increment(1);
+            runtime::FAILURES.add_one([S::NAME, error.class().name()]);
             match error.class() {
                 Class::Fatal => return Err(error),
                 Class::Unavailable => {
@@ -232,7 +229,7 @@ impl<S: Stage> Runtime<S> {
                     }
                 }
                 Class::Retry | Class::Reject => {
-                    self.bury(record, &error.to_string(), attempts).await;
+                    self.dead_letter(record, &error.to_string(), attempts).await;
                     return Ok(());
                 }
             }
@@ -281,8 +278,7 @@ impl<S: Stage> Runtime<S> {
                 }
                 Err(error) => break error.into(),
                 Ok(_) => {
-                    metrics::counter!("firewatch_timers_total", "stage" => S::NAME, "outcome" => "handled")
-                        .increment(1);
+                    runtime::TIMERS.add_one([S::NAME, "handled"]);
                     self.wake(&effects);
                     self.wake_timers.notify_one();
                     return Ok(());
@@ -301,7 +297,7 @@ impl<S: Stage> Runtime<S> {
         };
         let due = again.then(|| self.base.clock.now() + timer_backoff(timer.failures));
         let outcome = if again { "again" } else { "failed" };
-        metrics::counter!("firewatch_timers_total", "stage" => S::NAME, "outcome" => outcome).increment(1);
+        runtime::TIMERS.add_one([S::NAME, outcome]);
         tracing::warn!(timer = timer.name, key = timer.key, attempts = timer.attempts + 1, again, %error, "timer failed");
         // if this fails too, the lease ends and another replica takes over
         if let Err(error) = self.base.store.return_timer(S::NAME, &timer, due, own, &error.to_string()).await
@@ -374,14 +370,9 @@ impl<S: Stage> Runtime<S> {
             let wait = match self.base.store.relay(S::NAME, &self.base.producer).await {
                 Ok(turn) => {
                     failures = 0;
-                    if turn.published > 0 {
-                        metrics::counter!("firewatch_outbox_published_total", "stage" => S::NAME)
-                            .increment(turn.published as u64);
-                        metrics::counter!("firewatch_outbox_taken_over_total", "stage" => S::NAME)
-                            .increment(turn.taken_over as u64);
-                    }
-                    metrics::counter!("firewatch_outbox_rejected_total", "stage" => S::NAME)
-                        .increment(turn.rejected as u64);
+                    runtime::OUTBOX_PUBLISHED.add([S::NAME], turn.published as u64);
+                    runtime::OUTBOX_TAKEN_OVER.add([S::NAME], turn.taken_over as u64);
+                    runtime::OUTBOX_REJECTED.add([S::NAME], turn.rejected as u64);
                     match turn {
                         store::outbox::Turn { more: true, published: 0, .. } => Duration::from_millis(10),
                         store::outbox::Turn { more: true, .. } => Duration::ZERO,
@@ -389,7 +380,7 @@ impl<S: Stage> Runtime<S> {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "outbox waits");
+                    tracing::warn!(%error, "outbox relay failed, retrying");
                     failures += 1;
                     backoff(failures)
                 }
@@ -404,7 +395,7 @@ impl<S: Stage> Runtime<S> {
     }
 
     /// Keeps `/readyz` and the gauges honest, and forgets what is old.
-    async fn look_after(
+    async fn housekeeping(
         self: Arc<Self>,
         stop: CancellationToken,
         watch: crate::bus::consumer::Handle,
@@ -412,15 +403,15 @@ impl<S: Stage> Runtime<S> {
         let mut turn: u64 = 0;
         while !stop.is_cancelled() {
             self.dependencies_answer().await;
-            metrics::gauge!("firewatch_assigned_partitions", "stage" => S::NAME).set(watch.assigned() as f64);
-            metrics::gauge!("firewatch_in_flight", "stage" => S::NAME).set(watch.in_flight() as f64);
+            runtime::ASSIGNED_PARTITIONS.set([S::NAME], watch.assigned() as f64);
+            runtime::IN_FLIGHT.set([S::NAME], watch.in_flight() as f64);
             if let Ok(depth) = self.base.store.outbox_depth(S::NAME).await {
-                metrics::gauge!("firewatch_outbox_depth", "stage" => S::NAME).set(depth as f64);
+                runtime::OUTBOX_DEPTH.set([S::NAME], depth as f64);
             }
             if turn.is_multiple_of(1_800)
                 && let Err(error) = self.base.store.sweep().await
             {
-                tracing::debug!(%error, "sweep put off");
+                tracing::debug!(%error, "inbox sweep postponed");
             }
             turn += 1;
             tokio::select! {
@@ -440,7 +431,7 @@ impl<S: Stage> Runtime<S> {
     }
 
     /// Sends a record to the dead-letter topic, however long Kafka takes; gives up only if it is no longer ours.
-    async fn bury(&self, record: Record, reason: &str, attempts: u32) {
+    async fn dead_letter(&self, record: Record, reason: &str, attempts: u32) {
         let mut failures = 0;
         while record.ticket.is_current() {
             match dead_letter::send(&self.base.producer, S::AGENT, &record, reason, attempts).await {
@@ -480,7 +471,7 @@ impl<S: Stage> Runtime<S> {
 
     /// Notes a decision that lost against another replica and lets that one go first.
     async fn lost(&self, times: u32) {
-        metrics::counter!("firewatch_conflicts_total", "stage" => S::NAME).increment(1);
+        runtime::CONFLICTS.add_one([S::NAME]);
         tokio::time::sleep(Duration::from_millis(u64::from(times.min(20)) + 1)).await;
     }
 

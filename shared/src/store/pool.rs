@@ -57,8 +57,8 @@ impl std::fmt::Debug for Options {
 
 impl Options {
     /// Returns everything that is wrong with the options.
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = self.tls.files().problems("postgres.tls");
+    pub fn validate(&self) -> Vec<String> {
+        let mut problems = self.tls.files().validate("postgres.tls");
         match self.target() {
             Err(error) => problems.push(format!("postgres.url: {error}")),
             Ok((config, mode)) => {

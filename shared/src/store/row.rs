@@ -9,6 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Json};
 use uuid::Uuid;
 
+use crate::metrics::runtime;
 use super::Error;
 
 /// Unreadable rows that are logged once; of further ones only the count rises.
@@ -44,8 +45,7 @@ pub(crate) fn report(error: &Error) {
         tracing::error!(%error, "stored row cannot be read");
         return;
     };
-    let table = row.split(' ').next().unwrap_or_default().to_owned();
-    metrics::counter!("firewatch_unreadable_rows_total", "table" => table).increment(1);
+    runtime::UNREADABLE_ROWS.add_one([row.split(' ').next().unwrap_or_default()]);
     let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
     if seen.len() < LOGGED && seen.insert(row.clone()) {
         tracing::error!(row, reason, "stored row cannot be read");

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use crate::metrics::runtime;
 use super::{Error, Store, row};
 use crate::effects::Timer;
 use crate::ids::{EventId, derive};
@@ -83,8 +84,7 @@ impl Store {
                 }
             };
             if let Some(former) = row::value::<Option<&str>>(found, TABLE, 7)? {
-                metrics::counter!("firewatch_timers_total", "stage" => stage.to_owned(), "outcome" => "taken_over")
-                    .increment(1);
+                runtime::TIMERS.add_one([stage, "taken_over"]);
                 tracing::info!(timer = timer.name, key = timer.key, former, "timer taken over");
             }
             claimed.push(timer);

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use shared::agent::Agent;
 use shared::audit::AuditAction;
-use shared::bus::dead_letter::{self, Author, Decision, Letter, Letters, Undone, Unfit, header};
+use shared::bus::dead_letter::{self, Author, Decision, DeadLetter, DeadLetterReader, DispositionError, NotRedrivable, header};
 use shared::bus::reader::Line;
 use shared::clock::{SystemClock, from_ms};
 use shared::events::envelope::Headers;
@@ -17,7 +17,7 @@ use shared::events::remediation::ActionResult;
 use shared::events::{Deployment, Refusal, Topic, decode};
 use shared::ids::{EventId, IncidentId, PlanId, derive};
 use shared::service::{Deps, Readiness};
-use shared::stage::run::{Base, run};
+use shared::stage::run::{StageDeps, run};
 use shared::stage::{Audit, Context, Effects, Error, Key, Stage};
 use stack::testing::bench::{Bench, until};
 use tokio::task::JoinHandle;
@@ -112,7 +112,7 @@ impl Place {
         let (ledger, shutdown) = (Arc::<Ledger>::default(), CancellationToken::new());
         let deps = Deps { process: seed.to_owned(), readiness: Readiness::default() };
         let base =
-            Base::connect(&bench.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
+            StageDeps::connect(&bench.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
         let stage = Fixable { place: incident, ledger: Arc::clone(&ledger) };
         let running = tokio::spawn(run(stage, base));
         Self { bench, incident, ledger, shutdown, running }
@@ -152,12 +152,12 @@ impl Place {
     }
 
     /// Waits until there are as many letters of this test as expected, and returns them.
-    async fn letters(&self, expected: usize) -> Vec<Letter> {
+    async fn letters(&self, expected: usize) -> Vec<DeadLetter> {
         let found = until(PATIENCE, async || {
             let (kafka, key) = (self.bench.common.kafka.clone(), self.key());
             let read = tokio::task::spawn_blocking(move || {
-                let letters = Letters::last(&kafka, STAGE, 1_000, PATIENCE)?.unwrap();
-                letters.read()?.collect::<Result<Vec<Letter>, _>>()
+                let letters = DeadLetterReader::last(&kafka, STAGE, 1_000, PATIENCE)?.unwrap();
+                letters.read()?.collect::<Result<Vec<DeadLetter>, _>>()
             });
             let mut found = read.await.unwrap().unwrap();
             // a key that was cut begins like the whole one
@@ -167,7 +167,7 @@ impl Place {
         found.await.unwrap()
     }
 
-    async fn redrive(&self, letters: &[Letter]) -> Vec<Result<(), Undone>> {
+    async fn redrive(&self, letters: &[DeadLetter]) -> Vec<Result<(), DispositionError>> {
         let author = Author { by: "alice".to_owned(), because: Some("runbook added".to_owned()) };
         dead_letter::redrive(&self.bench.producer, letters, &author).await
     }
@@ -275,8 +275,8 @@ async fn a_letter_that_is_not_the_whole_record_is_neither_sent_nor_marked() {
     let mut refused: Vec<String> = Vec::new();
     for outcome in place.redrive(&letters).await {
         match outcome {
-            Err(Undone::Unfit(Unfit::Cut { kept, of })) => refused.push(format!("{kept} of {of}")),
-            Err(Undone::Unfit(Unfit::Changed(what))) => refused.push(what),
+            Err(DispositionError::NotRedrivable(NotRedrivable::Cut { kept, of })) => refused.push(format!("{kept} of {of}")),
+            Err(DispositionError::NotRedrivable(NotRedrivable::Changed(what))) => refused.push(what),
             other => panic!("{other:?}"),
         }
     }
@@ -299,11 +299,11 @@ async fn a_letter_whose_record_kafka_does_not_take_is_not_marked() {
     let mut letters = place.letters(2).await;
     let partition = letters[0].headers.iter_mut().find(|(name, _)| name == header::PARTITION).unwrap();
     "999".clone_into(&mut partition.1);
-    let [Err(Undone::Unpublished(_)), Ok(())] = &place.redrive(&letters).await[..] else {
+    let [Err(DispositionError::Unpublished(_)), Ok(())] = &place.redrive(&letters).await[..] else {
         panic!("the first cannot be published, the second can")
     };
     let after = place.letters(3).await;
-    let decisions: Vec<Option<Decision>> = after.iter().map(Letter::decision).collect();
+    let decisions: Vec<Option<Decision>> = after.iter().map(DeadLetter::decision).collect();
     assert_eq!(decisions, [None, Some(Decision::Redriven), None], "the third is the second, refused again");
     place.close().await;
 }
@@ -328,8 +328,8 @@ async fn a_decision_is_no_letter_and_a_record_cannot_pretend_to_be_one() {
     let kafka = place.bench.common.kafka.clone();
     let address = letter.address;
     let behind = tokio::task::spawn_blocking(move || {
-        let letters = Letters::at(&kafka, STAGE, &[address], PATIENCE)?.unwrap();
-        letters.read()?.collect::<Result<Vec<Letter>, _>>()
+        let letters = DeadLetterReader::at(&kafka, STAGE, &[address], PATIENCE)?.unwrap();
+        letters.read()?.collect::<Result<Vec<DeadLetter>, _>>()
     });
     // other tests have letters of this stage too
     let own = behind.await.unwrap().unwrap().into_iter().filter(|letter| letter.key == Some(place.key()));

@@ -15,7 +15,7 @@ use shared::events::{Refusal, Topic, decode};
 use shared::ids::{EventId, IncidentId, PlanId, derive};
 use shared::service::{Deps, Readiness};
 use shared::replay::{self, PREFIX, Report, Request, Verdict};
-use shared::stage::run::{self, Base};
+use shared::stage::run::{self, StageDeps};
 use shared::stage::{Audit, Context, Effects, Error, Key, Stage, Timer};
 use shared::store::apply::Cause;
 use shared::testing;
@@ -138,7 +138,7 @@ impl Place {
     async fn produce(&self, said: usize, refused: usize) {
         let shutdown = CancellationToken::new();
         let deps = Deps { process: "echo".to_owned(), readiness: Readiness::default() };
-        let base = Base::connect(&self.bench.common, &deps, Arc::new(SystemClock), &shutdown).await;
+        let base = StageDeps::connect(&self.bench.common, &deps, Arc::new(SystemClock), &shutdown).await;
         let running = tokio::spawn(run::run(self.quiet(), base.unwrap().unwrap()));
         let key = self.id.to_string();
         until(Duration::from_mins(1), async || {

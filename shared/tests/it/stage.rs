@@ -15,7 +15,7 @@ use shared::events::remediation::ActionResult;
 use shared::events::{Refusal, Topic, decode};
 use shared::ids::{EventId, IncidentId, PlanId, derive};
 use shared::service::{Deps, Readiness};
-use shared::stage::run::{Base, run};
+use shared::stage::run::{StageDeps, run};
 use shared::stage::{Audit, Context, Effects, Error, Key, Stage, Timer};
 use stack::testing::bench::{Bench, until};
 use tokio::sync::Mutex;
@@ -113,7 +113,7 @@ impl Place {
         let shutdown = CancellationToken::new();
         let deps = Deps { process: name.to_owned(), readiness: Readiness::default() };
         let base =
-            Base::connect(&self.0.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
+            StageDeps::connect(&self.0.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
         (Arc::new(shutdown), tokio::spawn(run(Notes::default(), base)))
     }
 

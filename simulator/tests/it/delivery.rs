@@ -52,7 +52,7 @@ async fn an_outage_delays_records_and_loses_and_reorders_none() {
     let (queue, waiting) = mpsc::channel(BUFFERED_TICKS);
     let readiness = Readiness::default();
     let delivery =
-        tokio::spawn(deliver(broker.clone(), waiting, Telemetry::new("production"), readiness.clone()));
+        tokio::spawn(deliver(broker.clone(), waiting, Telemetry::new("production").unwrap(), readiness.clone()));
     for tick in run(Options::default(), 50) {
         queue.send(records(&tick).unwrap()).await.unwrap();
     }
@@ -165,11 +165,11 @@ async fn shutdown_without_a_broker_is_a_failure_that_says_so() {
 
 #[test]
 fn the_metrics_page_names_and_types_every_family() {
-    let telemetry = Telemetry::new("production");
+    let telemetry = Telemetry::new("production").unwrap();
     let tick = Shop::new(Options::default()).tick(START_MS);
     telemetry.observe(&tick);
     telemetry.delivered(Topic::RawMetrics);
-    let page = telemetry.handle().render();
+    let page = telemetry.render();
 
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let (mut helped, mut typed) = (Vec::new(), Vec::new());

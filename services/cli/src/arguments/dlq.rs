@@ -25,7 +25,7 @@ goes when the topic forgets it, after 14 days.";
 pub enum Dlq {
     /// Lists dead letters, oldest first, and counts them by stage and reason.
     List {
-        /// Which.
+        /// IncidentRef.
         #[command(flatten)]
         filter: Filter,
         /// Only those about which nothing was decided yet.
@@ -49,7 +49,7 @@ pub enum Dlq {
     /// Sends the records of dead letters again, to where they came from.
     #[command(after_help = EFFECT)]
     Redrive {
-        /// Which.
+        /// IncidentRef.
         #[command(flatten)]
         choice: Choice,
         /// Also those that were redriven or discarded before.
@@ -59,13 +59,13 @@ pub enum Dlq {
     /// Notes that dead letters are let be.
     #[command(after_help = NO_EFFECT)]
     Discard {
-        /// Which.
+        /// IncidentRef.
         #[command(flatten)]
         choice: Choice,
     },
 }
 
-/// Which letters, and how.
+/// IncidentRef letters, and how.
 #[derive(Debug, Clone, Args)]
 pub struct Choice {
     /// Addresses, e.g. correlation/0/42; `firewatch dlq list` shows them.
@@ -78,7 +78,7 @@ pub struct Choice {
     /// All letters that the filters let through.
     #[arg(long, conflicts_with = "addresses")]
     pub all: bool,
-    /// Which of all.
+    /// IncidentRef of all.
     #[command(flatten)]
     pub filter: Filter,
     /// With --all: at most this many, the oldest.

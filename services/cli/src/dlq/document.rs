@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use shared::bus::dead_letter::Letter;
+use shared::bus::dead_letter::DeadLetter;
 use shared::ids::EventId;
 
 /// Most characters of a text that a list holds.
@@ -87,7 +87,7 @@ pub struct Header {
 
 impl Entry {
     /// Returns what a list says of a letter.
-    pub fn of(letter: &Letter) -> Self {
+    pub fn of(letter: &DeadLetter) -> Self {
         let cut = |text: &str| text.chars().take(LONGEST).collect::<String>();
         Self {
             address: letter.address.to_string(),
@@ -120,7 +120,7 @@ impl Entry {
 
 impl Document {
     /// Returns a letter in full.
-    pub fn of(letter: &Letter) -> Self {
+    pub fn of(letter: &DeadLetter) -> Self {
         let value: Option<Value> = serde_json::from_slice(&letter.payload).ok();
         let text = std::str::from_utf8(&letter.payload).ok();
         Self {

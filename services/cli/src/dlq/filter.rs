@@ -1,12 +1,12 @@
-//! Which letters are meant.
+//! IncidentRef letters are meant.
 
 use jiff::Timestamp;
-use shared::bus::dead_letter::Letter;
+use shared::bus::dead_letter::DeadLetter;
 
 use crate::arguments::dlq::Filter;
 
 /// Tells whether a letter meets all conditions. One without a time meets none about time.
-pub fn wants(filter: &Filter, letter: &Letter, now: Timestamp) -> bool {
+pub fn wants(filter: &Filter, letter: &DeadLetter, now: Timestamp) -> bool {
     let Filter { stage, topic, reason, key, since, until } = filter;
     let holds = |text: &String| letter.reason().to_lowercase().contains(&text.to_lowercase());
     stage.is_none_or(|stage| letter.address.stage == stage)

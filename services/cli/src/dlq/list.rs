@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, ColumnConstraint};
 use jiff::Timestamp;
 use serde::Serialize;
 use shared::agent::Agent;
-use shared::bus::dead_letter::{Address, Decision, Letter};
+use shared::bus::dead_letter::{Address, Decision, DeadLetter};
 use shared::text::format::count;
 
 use super::document::Entry;
@@ -29,7 +29,7 @@ const ROWS: usize = 20;
 /// Name of the reasons that are counted together.
 const OTHERS: &str = "other reasons";
 
-/// Letters that were found: all counted, the newest listed.
+/// DeadLetterReader that were found: all counted, the newest listed.
 #[derive(Debug, Clone)]
 pub struct Listing {
     limit: usize,
@@ -55,7 +55,7 @@ pub struct Count {
 #[derive(Debug, Clone, Serialize)]
 pub struct Document<'l> {
     letters: Vec<&'l Entry>,
-    /// Letters that were found, whether listed or not.
+    /// DeadLetterReader that were found, whether listed or not.
     found: usize,
     counts: Vec<CountOf<'l>>,
     /// Older records that were not looked at.
@@ -77,7 +77,7 @@ impl Listing {
     }
 
     /// Takes a letter in.
-    pub fn take(&mut self, letter: &Letter) {
+    pub fn take(&mut self, letter: &DeadLetter) {
         self.found += 1;
         let stage = letter.address.stage;
         let mut of = (stage, kind(letter.reason()));

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use shared::bus::dead_letter::Letter;
+use shared::bus::dead_letter::DeadLetter;
 use shared::text::format::count;
 
 use super::state;
-use crate::failure::Failure;
+use crate::failure::CliError;
 use crate::figures::{counted, moment};
 use crate::terminal::{self, Screen, Tone, clean, cleaned_json};
 
@@ -20,7 +20,7 @@ const ROW: usize = 16;
 const LONGEST: usize = 1_000;
 
 /// Renders a letter.
-pub fn render(letter: &Letter, screen: &Screen) -> Result<String, Failure> {
+pub fn render(letter: &DeadLetter, screen: &Screen) -> Result<String, CliError> {
     let (state, tone) = state(letter.decision());
     let mut text = format!(
         "{}  {}\n",
@@ -87,7 +87,7 @@ fn section(text: &mut String, screen: &Screen, name: &str, of: &str) {
 }
 
 /// Returns what a payload is, and its lines, fit for a terminal.
-fn payload(payload: &[u8]) -> Result<(&'static str, Vec<String>), Failure> {
+fn payload(payload: &[u8]) -> Result<(&'static str, Vec<String>), CliError> {
     if payload.is_empty() {
         return Ok(("empty", Vec::new()));
     }

@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use jiff::Timestamp;
-use shared::bus::dead_letter::{self, Address, Author, Decision, Letter, Letters, Undone};
+use shared::bus::dead_letter::{self, Address, Author, Decision, DeadLetter, DeadLetterReader, DispositionError};
 use shared::bus::{self, Producer};
 use shared::text::format::count;
 use tokio::runtime::Handle;
 
 use super::{PATIENCE, WINDOW, filter};
 use crate::arguments::dlq::Choice;
-use crate::failure::Failure;
+use crate::failure::CliError;
 use crate::figures::{counted, moment};
 use crate::settings::Settings;
 use crate::terminal::{self, clean};
@@ -29,7 +29,7 @@ const NAMED: usize = 10;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy)]
-pub struct Deed {
+pub struct Operation {
     /// The decision that is carried out.
     pub decision: Decision,
     /// Whether earlier decisions are passed over.
@@ -44,14 +44,14 @@ pub struct Work<'w> {
     pub runtime: &'w Handle,
     /// When.
     pub now: Timestamp,
-    /// Which letters, and how.
+    /// IncidentRef letters, and how.
     pub choice: &'w Choice,
     /// What.
-    pub deed: Deed,
+    pub deed: Operation,
 }
 
 /// What is to become of a letter.
-enum Judgement {
+enum Eligibility {
     /// The deed is done.
     Do,
     /// It stays as it is, because of an earlier decision.
@@ -71,7 +71,7 @@ struct Plan {
 
 impl Work<'_> {
     /// Does it.
-    pub fn run(&self) -> Result<(), Failure> {
+    pub fn run(&self) -> Result<(), CliError> {
         let plan = self.plan()?;
         if plan.skipped > 0 && self.choice.all {
             let again = if self.deed.decision == Decision::Redriven {
@@ -90,30 +90,30 @@ impl Work<'_> {
         terminal::print(&format!("{} {would}{}\n", counted(done, "letter"), self.deed.decision))?;
         if plan.refused > 0 {
             let letters = counted(plan.refused, "letter");
-            return Err(Failure::Failed(format!("{letters} cannot be {}, see above", self.deed.decision)));
+            return Err(CliError::Failed(format!("{letters} cannot be {}, see above", self.deed.decision)));
         }
         Ok(())
     }
 
     /// Finds the letters that are meant and tells of those that are left out.
-    fn plan(&self) -> Result<Plan, Failure> {
+    fn plan(&self) -> Result<Plan, CliError> {
         let mut plan = Plan::default();
         let mut told = Ok(());
         let limit = self.choice.limit.map_or(usize::MAX, |limit| limit as usize);
-        let mut take = |letter: &Letter| match self.judge(letter) {
-            Judgement::Do => {
+        let mut take = |letter: &DeadLetter| match self.judge(letter) {
+            Eligibility::Do => {
                 plan.todo.insert((letter.at, letter.address));
                 if plan.todo.len() > limit {
                     plan.todo.pop_last();
                 }
             }
-            Judgement::Skip(why) => {
+            Eligibility::Skip(why) => {
                 plan.skipped += 1;
                 if !self.choice.all && told.is_ok() {
                     told = terminal::print(&format!("{}  skipped: {why}\n", letter.address));
                 }
             }
-            Judgement::Refuse(why) => {
+            Eligibility::Refuse(why) => {
                 plan.refused += 1;
                 if told.is_ok() {
                     told = terminal::print(&format!("{}  refused: {why}\n", letter.address));
@@ -143,7 +143,7 @@ impl Work<'_> {
             if !missing.is_empty() {
                 let named: Vec<String> = missing.iter().take(NAMED).map(Address::to_string).collect();
                 let more = if missing.len() > NAMED { ", ..." } else { "" };
-                return Err(Failure::NotFound(format!(
+                return Err(CliError::NotFound(format!(
                     "there is no dead letter {}{more}; nothing was done",
                     named.join(", ")
                 )));
@@ -153,7 +153,7 @@ impl Work<'_> {
     }
 
     /// Decides what is to become of a letter.
-    fn judge(&self, letter: &Letter) -> Judgement {
+    fn judge(&self, letter: &DeadLetter) -> Eligibility {
         if let Some(mark) = letter.marks.last()
             && !self.deed.again
         {
@@ -163,22 +163,22 @@ impl Work<'_> {
             } else {
                 ""
             };
-            return Judgement::Skip(format!("{}{at} by {}{hint}", mark.decision, clean(&mark.by, 100)));
+            return Eligibility::Skip(format!("{}{at} by {}{hint}", mark.decision, clean(&mark.by, 100)));
         }
         match (self.deed.decision, letter.destination()) {
-            (Decision::Redriven, Err(unfit)) => Judgement::Refuse(clean(&unfit.to_string(), 300)),
-            _ => Judgement::Do,
+            (Decision::Redriven, Err(unfit)) => Eligibility::Refuse(clean(&unfit.to_string(), 300)),
+            _ => Eligibility::Do,
         }
     }
 
     /// Asks, if more than one letter is meant and nobody has said yes.
-    fn confirm(&self, letters: usize) -> Result<(), Failure> {
+    fn confirm(&self, letters: usize) -> Result<(), CliError> {
         if letters <= 1 || self.choice.yes || self.choice.dry_run {
             return Ok(());
         }
         let (verb, letters) = (verb(self.deed.decision), counted(letters, "letter"));
         if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-            return Err(Failure::Usage(format!(
+            return Err(CliError::Usage(format!(
                 "this would {verb} {letters} and there is no terminal to ask on: say --yes, or --dry-run to look first"
             )));
         }
@@ -189,17 +189,17 @@ impl Work<'_> {
         if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
             Ok(())
         } else {
-            Err(Failure::Failed("nothing was done".to_owned()))
+            Err(CliError::Failed("nothing was done".to_owned()))
         }
     }
 
     /// Does the deed to all that is planned, in portions. Returns how many letters it was done to.
-    fn carry_out(&self, plan: &Plan) -> Result<usize, Failure> {
+    fn carry_out(&self, plan: &Plan) -> Result<usize, CliError> {
         let addresses: BTreeSet<Address> = plan.todo.iter().map(|(_, address)| *address).collect();
-        let mut portion = Portion { work: self, producer: None, letters: Vec::new(), bytes: 0, done: 0 };
+        let mut portion = Batch { work: self, producer: None, letters: Vec::new(), bytes: 0, done: 0 };
         self.read(&addresses, |letter| match self.judge(&letter) {
-            Judgement::Do => portion.take(letter),
-            Judgement::Skip(why) | Judgement::Refuse(why) => {
+            Eligibility::Do => portion.take(letter),
+            Eligibility::Skip(why) | Eligibility::Refuse(why) => {
                 terminal::print(&format!("{}  skipped: {why}\n", letter.address))
             }
         })?;
@@ -211,14 +211,14 @@ impl Work<'_> {
     fn read(
         &self,
         addresses: &BTreeSet<Address>,
-        mut take: impl FnMut(Letter) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+        mut take: impl FnMut(DeadLetter) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
         let unreachable = |error: bus::Error| topics::failed(self.settings, &error);
         let listed: Vec<Address> = addresses.iter().copied().collect();
         for of_stage in listed.chunk_by(|a, b| a.stage == b.stage) {
             let stage = of_stage[0].stage;
             let Some(letters) =
-                Letters::at(&self.settings.common.kafka, stage, of_stage, PATIENCE).map_err(unreachable)?
+                DeadLetterReader::at(&self.settings.common.kafka, stage, of_stage, PATIENCE).map_err(unreachable)?
             else {
                 continue;
             };
@@ -233,28 +233,28 @@ impl Work<'_> {
     }
 }
 
-/// Letters that are dealt with together.
-struct Portion<'p> {
+/// DeadLetterReader that are dealt with together.
+struct Batch<'p> {
     work: &'p Work<'p>,
     producer: Option<Producer>,
-    letters: Vec<Letter>,
+    letters: Vec<DeadLetter>,
     bytes: usize,
     done: usize,
 }
 
-impl Portion<'_> {
-    fn take(&mut self, letter: Letter) -> Result<(), Failure> {
+impl Batch<'_> {
+    fn take(&mut self, letter: DeadLetter) -> Result<(), CliError> {
         self.bytes += letter.payload.len();
         self.letters.push(letter);
         if self.letters.len() >= PORTION || self.bytes >= PORTION_BYTES { self.settle() } else { Ok(()) }
     }
 
     /// Does the deed to the letters that were taken, and tells of each.
-    fn settle(&mut self) -> Result<(), Failure> {
+    fn settle(&mut self) -> Result<(), CliError> {
         let letters = std::mem::take(&mut self.letters);
         self.bytes = 0;
         let work = self.work;
-        let outcomes: Vec<Result<(), Undone>> = if letters.is_empty() || work.choice.dry_run {
+        let outcomes: Vec<Result<(), DispositionError>> = if letters.is_empty() || work.choice.dry_run {
             letters.iter().map(|_| Ok(())).collect()
         } else {
             let producer = match self.producer.take() {
@@ -289,7 +289,7 @@ impl Portion<'_> {
         }
         match failed {
             None => Ok(()),
-            Some(undone) => Err(Failure::Failed(format!(
+            Some(undone) => Err(CliError::Failed(format!(
                 "{} {}, then: {undone}",
                 counted(self.done, "letter"),
                 work.deed.decision
@@ -299,7 +299,7 @@ impl Portion<'_> {
 }
 
 /// Returns where the record of a letter goes, if it goes anywhere.
-fn target(letter: &Letter, decision: Decision) -> String {
+fn target(letter: &DeadLetter, decision: Decision) -> String {
     match (decision, letter.destination()) {
         (Decision::Redriven, Ok((topic, partition))) => format!(" to {topic}[{partition}]"),
         _ => String::new(),

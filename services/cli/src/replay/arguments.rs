@@ -6,7 +6,7 @@ use shared::agent::Agent;
 use shared::replay::Request;
 
 use crate::arguments::moment::Moment;
-use crate::failure::Failure;
+use crate::failure::CliError;
 
 /// Longest warm-up.
 const LONGEST_WARM_UP: SignedDuration = SignedDuration::from_hours(24 * 14);
@@ -52,13 +52,13 @@ fn duration(text: &str) -> Result<SignedDuration, &'static str> {
 
 impl Replay {
     /// Returns what is asked for.
-    pub fn request(&self, now: Timestamp) -> Result<Request, Failure> {
+    pub fn request(&self, now: Timestamp) -> Result<Request, CliError> {
         let (from, to) = (self.from.seen_from(now), self.to.map_or(now, |to| to.seen_from(now)));
         if from >= to {
-            return Err(Failure::Usage(format!("the window ends at {to}, which is not after {from}")));
+            return Err(CliError::Usage(format!("the window ends at {to}, which is not after {from}")));
         }
         if self.warm_up > LONGEST_WARM_UP {
-            return Err(Failure::Usage("the warm-up is longer than topics are kept, 14 days".to_owned()));
+            return Err(CliError::Usage("the warm-up is longer than topics are kept, 14 days".to_owned()));
         }
         Ok(Request { from, to, warm_up: self.warm_up, limit: self.limit, keep: self.keep })
     }

@@ -6,10 +6,10 @@ use communication::occasion::Occasion;
 use shared::store::Notification;
 
 /// Takes every message and sends none.
-pub struct Silent;
+pub struct NullChannel;
 
 #[async_trait]
-impl Channel for Silent {
+impl Channel for NullChannel {
     fn name(&self) -> &'static str {
         "none"
     }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use shared::bus::dead_letter::{Mark, header, is_mark};
+use shared::bus::dead_letter::{Disposition, header, is_mark};
 use shared::bus::reader::Line;
 use shared::clock::from_ms;
 use shared::events::anomaly::{Anomaly, Direction, Status};
@@ -341,7 +341,7 @@ fn dead_letter(record: &Line, screen: &Screen) -> Told {
 
 /// Tells what was decided about a dead letter.
 fn mark(record: &Line) -> Told {
-    let text = Mark::of(record).map_or_else(
+    let text = Disposition::of(record).map_or_else(
         || "a decision that cannot be read".to_owned(),
         |mark| {
             let because =

@@ -50,7 +50,7 @@ pub fn read(options: &bus::Options, deadline: Duration) -> Result<Vec<Row>, bus:
                 topic: topic.name(),
                 exists: partitions.is_some(),
                 partitions: partitions.map_or(0, Vec::len),
-                records: partitions.into_iter().flatten().map(lag::Extent::records).sum(),
+                records: partitions.into_iter().flatten().map(lag::OffsetRange::records).sum(),
                 carries: type_of(topic),
                 key: key_of(topic),
                 behind: behind.remove(&topic).unwrap_or_default(),

@@ -8,7 +8,7 @@ use shared::bus::reader::{From, Line, Reader};
 use shared::events::Topic;
 
 use super::{ANSWER, failed};
-use crate::failure::Failure;
+use crate::failure::CliError;
 use crate::settings::Settings;
 use crate::terminal;
 
@@ -40,14 +40,14 @@ impl Request {
 pub fn tail(
     request: &Request,
     settings: &Settings,
-    render: impl Fn(&Line) -> Result<String, Failure>,
-) -> Result<(), Failure> {
+    render: impl Fn(&Line) -> Result<String, CliError>,
+) -> Result<(), CliError> {
     let kafka = &settings.common.kafka;
     let unreachable = |error| failed(settings, &error);
     let topic = request.topic;
     let extents =
         lag::extents(kafka, &[topic], ANSWER).map_err(unreachable)?.remove(&topic).ok_or_else(|| {
-            Failure::NotFound(format!("topic {topic} is not on the broker at {}", kafka.brokers))
+            CliError::NotFound(format!("topic {topic} is not on the broker at {}", kafka.brokers))
         })?;
 
     let window = match request.key {
@@ -65,7 +65,7 @@ pub fn tail(
     let mut heard = Instant::now();
     while !ends.is_empty() {
         if heard.elapsed() > SILENCE {
-            return Err(Failure::Failed(format!("{topic} was not read to its end: the broker fell silent")));
+            return Err(CliError::Failed(format!("{topic} was not read to its end: the broker fell silent")));
         }
         let Some(record) = reader.next(Duration::from_millis(100)).map_err(unreachable)? else { continue };
         heard = Instant::now();

@@ -9,7 +9,7 @@ use cli::dlq::{document, filter, list, show};
 use cli::terminal;
 use serde_json::{Value, json};
 use shared::agent::Agent;
-use shared::bus::dead_letter::{Decision, Letter, Mark, header};
+use shared::bus::dead_letter::{Decision, DeadLetter, Disposition, header};
 use shared::bus::reader::Line;
 use shared::events::Topic;
 use shared::ids::EventId;
@@ -20,7 +20,7 @@ use crate::fixtures::{anomaly, screen};
 const AT_MS: i64 = 1_772_359_300_000;
 
 /// A letter of correlation that came from `anomalies.detected[2]@77`.
-fn letter(offset: i64, reason: &str, payload: &[u8]) -> Letter {
+fn letter(offset: i64, reason: &str, payload: &[u8]) -> DeadLetter {
     let headers = [
         ("ce_id", "00000000-0000-5000-8000-0000000000e1"),
         ("ce_type", "firewatch.anomaly.v1"),
@@ -38,11 +38,11 @@ fn letter(offset: i64, reason: &str, payload: &[u8]) -> Letter {
         headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
         payload: Some(payload.to_vec()),
     };
-    Letter::of("correlation", line).unwrap()
+    DeadLetter::of("correlation", line).unwrap()
 }
 
-fn mark(decision: Decision, because: Option<&str>) -> Mark {
-    Mark {
+fn mark(decision: Decision, because: Option<&str>) -> Disposition {
+    Disposition {
         decision,
         offset: 0,
         at: Some("2026-03-01T10:02:00Z".parse().unwrap()),
@@ -51,12 +51,12 @@ fn mark(decision: Decision, because: Option<&str>) -> Mark {
     }
 }
 
-fn set(letter: &mut Letter, name: &str, value: &str) {
+fn set(letter: &mut DeadLetter, name: &str, value: &str) {
     letter.headers.retain(|(known, _)| known != name);
     letter.headers.push((name.to_owned(), value.to_owned()));
 }
 
-fn listing(letters: &[Letter], limit: usize) -> list::Listing {
+fn listing(letters: &[DeadLetter], limit: usize) -> list::Listing {
     let mut listing = list::Listing::new(limit);
     for letter in letters {
         listing.take(letter);
@@ -84,7 +84,7 @@ fn the_list_is_one_line_each_and_counts_reasons_that_differ_in_figures_only_toge
 
 #[test]
 fn a_list_that_leaves_something_out_says_so() {
-    let letters: Vec<Letter> = (0..300)
+    let letters: Vec<DeadLetter> = (0..300)
         .map(|offset| {
             let word: String = offset.to_string().bytes().map(|digit| char::from(digit + 49)).collect();
             letter(offset, &format!("unknown service {word}"), b"{}")
@@ -110,7 +110,7 @@ fn a_list_of_none_says_so() {
 #[test]
 fn reasons_without_end_are_counted_in_bounds() {
     let word = |n: i64| -> String { n.to_string().bytes().map(|digit| char::from(digit + 49)).collect() };
-    let letters: Vec<Letter> = (0..1_500).map(|n| letter(n, &word(n), b"")).collect();
+    let letters: Vec<DeadLetter> = (0..1_500).map(|n| letter(n, &word(n), b"")).collect();
     let document = serde_json::to_value(listing(&letters, 10).document()).unwrap();
     let counts = document["counts"].as_array().unwrap();
     assert_eq!(counts.len(), 1_001);
@@ -198,7 +198,7 @@ fn a_letter_must_meet_every_condition() {
     ] {
         assert!(!meets(&unmet), "{unmet:?}");
     }
-    let timeless = Letter { at: None, ..letter.clone() };
+    let timeless = DeadLetter { at: None, ..letter.clone() };
     assert!(!filter::wants(&Filter { since: at("1970-01-01"), ..Filter::default() }, &timeless, now));
 }
 

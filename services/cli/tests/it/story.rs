@@ -16,7 +16,7 @@ use shared::events::{Incident, Kind, Severity, Topic};
 use shared::ids::{AnomalyId, EventId};
 use shared::knowledge::Index as _;
 use shared::knowledge::postgres::PostgresIndex;
-use shared::service::config::Nothing;
+use shared::service::config::NoOptions;
 use shared::service::{Common, Config, Deps, Readiness};
 use shared::store::Incidents;
 use stack::testing::bench::{Bench, until};

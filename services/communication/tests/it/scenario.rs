@@ -399,7 +399,7 @@ pub(crate) fn plan() -> Plan {
             step(
                 3,
                 Priority::Within15Min,
-                Action::RollbackDeployment { service: payment() },
+                Action::RollbackDeployment { service: payment(), from_version: None, to_version: None },
                 [
                     "Go back to the version before v3.18.0",
                     "If connections climb again after the restart, the new version holds them.",

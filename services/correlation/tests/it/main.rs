@@ -5,7 +5,7 @@
 mod causes;
 mod shop;
 
-use correlation::grouping::{Verdict, decide};
+use correlation::grouping::{Grouping, decide};
 use correlation::hypotheses::Surroundings;
 use correlation::{Options, hypotheses};
 use jiff::SignedDuration;
@@ -83,8 +83,8 @@ fn an_incident_is_over_when_every_member_has_cleared_and_not_before() {
     shop.take(&errors);
     for (member, last) in [(&mut pool, false), (&mut errors, true)] {
         (member.status, member.revision) = (Status::Cleared, 2);
-        let decision = decide(member, &shop.around(), &Options::default());
-        let Verdict::Belongs { all_clear, .. } = &decision.verdict else { panic!("{decision:?}") };
+        let decision = decide(member, &shop.neighbourhood(), &Options::default());
+        let Grouping::Join { all_clear, .. } = &decision.grouping else { panic!("{decision:?}") };
         assert_eq!(all_clear.is_some(), last);
         shop.take(member);
     }
@@ -98,13 +98,13 @@ fn the_same_fault_long_after_it_cleared_is_a_new_incident_even_if_no_timer_has_f
     (first.status, first.revision) = (Status::Cleared, 2);
     shop.take(&first);
     let again = anomaly("payment", "latency_p99_ms", Kind::Latency, 60);
-    let decision = decide(&again, &shop.around(), &Options::default());
+    let decision = decide(&again, &shop.neighbourhood(), &Options::default());
     assert!(decision.over.is_some(), "the first is over");
-    assert!(matches!(decision.verdict, Verdict::Opens { .. }));
+    assert!(matches!(decision.grouping, Grouping::Open { .. }));
 
     let soon = anomaly("payment", "latency_p99_ms", Kind::Latency, 11);
-    let decision = decide(&soon, &shop.around(), &Options::default());
-    assert!(matches!(decision.verdict, Verdict::Belongs { .. }), "within the hold it goes on");
+    let decision = decide(&soon, &shop.neighbourhood(), &Options::default());
+    assert!(matches!(decision.grouping, Grouping::Join { .. }), "within the hold it goes on");
 }
 
 #[test]
@@ -117,16 +117,16 @@ fn no_member_holds_its_incident_for_longer_than_the_longest_hold() {
     shop.take(&daily);
     let again = |tick| {
         let anomaly = anomaly("payment", "error_rate", Kind::Errors, tick);
-        decide(&anomaly, &shop.around(), &Options::default()).verdict
+        decide(&anomaly, &shop.neighbourhood(), &Options::default()).grouping
     };
-    assert!(matches!(again(100), Verdict::Belongs { .. }));
-    assert!(matches!(again(102), Verdict::Opens { .. }), "15 minutes after it cleared");
+    assert!(matches!(again(100), Grouping::Join { .. }));
+    assert!(matches!(again(102), Grouping::Open { .. }), "15 minutes after it cleared");
 
     // neither does an absurd one end the decision about what comes late
     shop.resolve(11);
     let mut late = anomaly("order", "latency_p99_ms", Kind::Latency, 10);
     late.interval_ms = u64::MAX;
-    assert!(matches!(decide(&late, &shop.around(), &Options::default()).verdict, Verdict::Late { .. }));
+    assert!(matches!(decide(&late, &shop.neighbourhood(), &Options::default()).grouping, Grouping::LateJoin { .. }));
 }
 
 #[test]
@@ -141,25 +141,25 @@ fn a_symptom_that_is_read_when_its_incident_is_over_joins_it_and_opens_no_other(
     let caller = anomaly("api-gateway", "error_rate", Kind::Errors, 10);
     for (revision, tick) in [(1, 11), (2, 19), (3, 22)] {
         let late = Anomaly { revision, observed_at: at(tick), ..caller.clone() };
-        let decision = decide(&late, &shop.around(), &Options::default());
+        let decision = decide(&late, &shop.neighbourhood(), &Options::default());
         assert!(
-            matches!(&decision.verdict, Verdict::Late { incident } if incident.incident_id == id),
+            matches!(&decision.grouping, Grouping::LateJoin { incident } if incident.incident_id == id),
             "tick {tick}: {:?}",
-            decision.verdict
+            decision.grouping
         );
         shop.take(&late);
     }
     assert_eq!((shop.incidents.len(), shop.signals.iter().filter(|(_, of)| *of == Some(id)).count()), (1, 2));
     let cause = anomaly("payment", "db_connections", Kind::Pool, 5);
     assert!(
-        matches!(decide(&cause, &shop.around(), &Options::default()).verdict, Verdict::Late { .. }),
+        matches!(decide(&cause, &shop.neighbourhood(), &Options::default()).grouping, Grouping::LateJoin { .. }),
         "the cause shows before its symptoms, and may be read after them"
     );
     // it fires on when the incident should have been over for good: that is not late any more
     let on = Anomaly { revision: 4, observed_at: at(40), ..caller.clone() };
-    assert!(matches!(decide(&on, &shop.around(), &Options::default()).verdict, Verdict::Opens { .. }));
+    assert!(matches!(decide(&on, &shop.neighbourhood(), &Options::default()).grouping, Grouping::Open { .. }));
     let unrelated = anomaly("notification", "memory_percent", Kind::Memory, 12);
-    assert!(matches!(decide(&unrelated, &shop.around(), &Options::default()).verdict, Verdict::Opens { .. }));
+    assert!(matches!(decide(&unrelated, &shop.neighbourhood(), &Options::default()).grouping, Grouping::Open { .. }));
 }
 
 #[test]
@@ -169,8 +169,8 @@ fn an_older_revision_changes_nothing() {
     newer.revision = 3;
     shop.take(&newer);
     let decision =
-        decide(&anomaly("payment", "latency_p99_ms", Kind::Latency, 10), &shop.around(), &Options::default());
-    assert_eq!(decision.verdict, Verdict::Stale);
+        decide(&anomaly("payment", "latency_p99_ms", Kind::Latency, 10), &shop.neighbourhood(), &Options::default());
+    assert_eq!(decision.grouping, Grouping::Stale);
 }
 
 #[test]
@@ -198,9 +198,9 @@ fn without_evidence_nobody_is_named() {
     faint.evidence = 0.4;
     let signal = shared::events::incident::Signal::from_anomaly(&faint, None);
     let (graph, options) = (shop::graph(), Options::default());
-    let around =
+    let neighbourhood =
         Surroundings { graph: &graph, deployments: &[], window: WINDOW, log_terms: &options.log_terms };
-    let suspects = hypotheses::rank(&[signal], around);
+    let suspects = hypotheses::rank(&[signal], neighbourhood);
     assert!(suspects[0].posterior < 0.3, "not visible must win: {suspects:?}");
 }
 
@@ -210,10 +210,10 @@ fn severity_is_never_lowered_while_the_incident_lasts() {
     shop.take(&anomaly("payment", "error_rate", Kind::Errors, 10));
     let worst = shop.incidents[0].severity;
     let mut assessment =
-        match decide(&anomaly("payment", "cpu_percent", Kind::Cpu, 12), &shop.around(), &Options::default())
-            .verdict
+        match decide(&anomaly("payment", "cpu_percent", Kind::Cpu, 12), &shop.neighbourhood(), &Options::default())
+            .grouping
         {
-            Verdict::Belongs { assessment, .. } => assessment,
+            Grouping::Join { assessment, .. } => assessment,
             other => panic!("{other:?}"),
         };
     assessment.severity = shared::events::Severity::Sev4;

@@ -1,7 +1,7 @@
 //! A shop of six services whose correlation state is kept in memory by applying verdicts as the store would.
 
 use correlation::Options;
-use correlation::grouping::{Verdict, decide};
+use correlation::grouping::{Grouping, decide};
 use jiff::Timestamp;
 use shared::catalogue::Catalogue;
 use shared::events::anomaly::{Anomaly, Band, Context, Direction, Point, Status};
@@ -66,7 +66,7 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    pub(crate) fn around(&self) -> Neighbourhood {
+    pub(crate) fn neighbourhood(&self) -> Neighbourhood {
         Neighbourhood {
             version: 0,
             signals: self.signals.clone(),
@@ -106,12 +106,12 @@ impl Shop {
     }
 
     pub(crate) fn take(&mut self, anomaly: &Anomaly) {
-        let decision = decide(anomaly, &self.around(), &Options::default());
-        let home = match decision.verdict {
-            Verdict::Stale => return,
-            Verdict::Loose => None,
-            Verdict::Late { incident } => Some(incident.incident_id),
-            Verdict::Opens { incident, assessment, adopted } => {
+        let decision = decide(anomaly, &self.neighbourhood(), &Options::default());
+        let home = match decision.grouping {
+            Grouping::Stale => return,
+            Grouping::Unassigned => None,
+            Grouping::LateJoin { incident } => Some(incident.incident_id),
+            Grouping::Open { incident, assessment, adopted } => {
                 let change = Change::Opened {
                     environment: anomaly.environment.clone(),
                     at: anomaly.observed_at,
@@ -125,7 +125,7 @@ impl Shop {
                 }
                 Some(incident)
             }
-            Verdict::Belongs { incident, assessment, .. } => {
+            Grouping::Join { incident, assessment, .. } => {
                 let id = incident.incident_id;
                 let place = self.incidents.iter().position(|known| known.incident_id == id).unwrap();
                 let change = Change::Reassessed(Box::new(assessment));

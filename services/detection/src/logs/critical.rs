@@ -52,7 +52,7 @@ impl Default for Options {
 
 impl Options {
     /// Returns what is wrong with them.
-    pub(crate) fn problems(&self) -> Vec<String> {
+    pub(crate) fn validate(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.critical.len() > MOST {
             problems.push(format!("logs: critical has more than {MOST} phrases"));
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(phrases.find(Level::Warn, "ÜBERLAUF im Becken").unwrap().what, "Überlauf");
         assert_eq!(phrases.find(Level::Error, "panic"), None);
         assert!(Phrases::new(&own(&["x"], true)).find(Level::Error, "panic").is_some());
-        assert_eq!(own(&["ok", "--", &"x".repeat(101)], true).problems().len(), 2);
-        assert_eq!(own(&["x"; 101], true).problems().len(), 1);
+        assert_eq!(own(&["ok", "--", &"x".repeat(101)], true).validate().len(), 2);
+        assert_eq!(own(&["x"; 101], true).validate().len(), 1);
     }
 }

@@ -393,7 +393,7 @@ fn plan(incident: &Incident) -> Plan {
             step(
                 2,
                 Priority::Within15Min,
-                Action::RollbackDeployment { service: service() },
+                Action::RollbackDeployment { service: service(), from_version: None, to_version: None },
                 "Go back to the version before, if the leak began with a deployment",
                 Risk::Medium,
                 "Within 15 minutes",

@@ -14,8 +14,8 @@ use shared::events::{Category, Kind, Plan, RootCause, Severity};
 use shared::ids::{AnomalyId, IncidentId};
 use shared::knowledge::{Chunk, Error, Hit, Index, Query};
 
-use remediation::case::Case;
-use remediation::library::{self, Found};
+use remediation::context::PlanContext;
+use remediation::lookup::{self, Found};
 use remediation::plan;
 use remediation::target::Target;
 
@@ -195,8 +195,8 @@ pub(crate) fn ranking(verdict: Verdict, candidates: Vec<Candidate>) -> RootCause
 pub(crate) async fn planned(shelf: &Shelf, cause: &RootCause) -> (Found, Plan) {
     let incident = incident();
     let target = Target::of(cause, &incident);
-    let found = library::find(shelf, &target, &CONTENT.catalogue).await;
-    let case = Case { cause, incident: &incident, catalogue: &CONTENT.catalogue };
+    let found = lookup::find(shelf, &target, &CONTENT.catalogue).await;
+    let case = PlanContext { cause, incident: &incident, catalogue: &CONTENT.catalogue };
     let plan = plan::write(case, &target, &found, 1);
     (found, plan)
 }

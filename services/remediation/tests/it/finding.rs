@@ -1,10 +1,10 @@
 //! Which runbook is taken.
 
-use remediation::library::Found;
+use remediation::lookup::Found;
 use shared::events::Category;
 use shared::events::rca::{Candidate, Verdict};
 
-use crate::case::{Shelf, candidate, planned, ranking};
+use crate::context::{Shelf, candidate, planned, ranking};
 
 async fn taken(shelf: &Shelf, candidate: Candidate) -> Option<String> {
     match planned(shelf, &ranking(Verdict::Cause, vec![candidate])).await.0 {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod case;
+mod context;
 mod finding;
 mod pipeline;
 mod planning;

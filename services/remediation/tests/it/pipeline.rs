@@ -9,14 +9,14 @@ use shared::events::{Category, Plan, RootCause, Topic};
 use shared::ids::EventId;
 use shared::knowledge::Index as _;
 use shared::knowledge::postgres::PostgresIndex;
-use shared::service::config::Nothing;
+use shared::service::config::NoOptions;
 use shared::service::{Config, Deps, Readiness};
 use shared::lifecycle::Change;
 use shared::store::{ArtifactKind, Store};
 use stack::testing::bench::{Bench, until};
 use tokio_util::sync::CancellationToken;
 
-use crate::case::{CONTENT, Shelf, candidate, incident, ranking};
+use crate::context::{CONTENT, Shelf, candidate, incident, ranking};
 
 async fn shelve(store: &Store) {
     let index = PostgresIndex::new(store.clone());

@@ -1,13 +1,13 @@
 //! What a plan says.
 
-use remediation::case::Case;
+use remediation::context::PlanContext;
 use remediation::plan::{self, still_stands};
 use remediation::target::Target;
 use shared::events::rca::Verdict;
 use shared::events::remediation::{Action, Priority};
 use shared::events::{Category, Event, Plan};
 
-use crate::case::{CONTENT, Shelf, candidate, incident, planned, ranking};
+use crate::context::{CONTENT, Shelf, candidate, incident, planned, ranking};
 
 fn check(plan: &Plan) {
     plan.validate().unwrap();
@@ -134,10 +134,10 @@ async fn a_hostile_service_name_reaches_no_command_and_no_typed_action() {
 fn a_plan_stands_until_service_or_kind_of_cause_changes() {
     let incident = incident();
     let (pool, code) = (candidate("payment", Category::Pool, &[]), candidate("payment", Category::Code, &[]));
-    let case = |cause| Case { cause, incident: &incident, catalogue: &CONTENT.catalogue };
+    let case = |cause| PlanContext { cause, incident: &incident, catalogue: &CONTENT.catalogue };
     let first = ranking(Verdict::Likely, vec![pool.clone()]);
     let target = Target::of(&first, &incident);
-    let plan = plan::write(case(&first), &target, &remediation::library::Found::None, 1);
+    let plan = plan::write(case(&first), &target, &remediation::lookup::Found::None, 1);
     let surer = ranking(Verdict::Cause, vec![pool.clone(), code.clone()]);
     assert!(still_stands(&plan, &Target::of(&surer, &incident)));
     let other = ranking(Verdict::Cause, vec![code, pool]);

@@ -1,16 +1,16 @@
 //! Deciding about letters: their records are published again, or let be.
 
-use super::letter::{Letter, Original, Unfit};
+use super::letter::{DeadLetter, Original, NotRedrivable};
 use super::mark::{Author, Decision};
 use crate::bus::{Error, Pending, Producer};
 use crate::events::Topic;
 
 /// Why a decision could not be carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum Undone {
+pub enum DispositionError {
     /// The letter does not hold the record.
     #[error(transparent)]
-    Unfit(#[from] Unfit),
+    NotRedrivable(#[from] NotRedrivable),
     /// Kafka has not taken the record, or not said so. It may have been published all the same.
     #[error("not published: {0}")]
     Unpublished(#[source] Error),
@@ -23,26 +23,26 @@ pub enum Undone {
 /// its record: after a crash between the two it shows as waiting, and redriving it again has no second effect, because
 /// the record keeps the id it was known by. Records of one partition are written in the order of the letters. Returns
 /// what became of each.
-pub async fn redrive(producer: &Producer, letters: &[Letter], author: &Author) -> Vec<Result<(), Undone>> {
+pub async fn redrive(producer: &Producer, letters: &[DeadLetter], author: &Author) -> Vec<Result<(), DispositionError>> {
     let mut records = Vec::with_capacity(letters.len());
     for letter in letters {
         records.push(match letter.original() {
-            Err(unfit) => Err(Undone::Unfit(unfit)),
-            Ok(record) => publish(producer, &record).await.map_err(Undone::Unpublished),
+            Err(unfit) => Err(DispositionError::NotRedrivable(unfit)),
+            Ok(record) => publish(producer, &record).await.map_err(DispositionError::Unpublished),
         });
     }
     let mut done = Vec::with_capacity(letters.len());
     for record in records {
         done.push(match record {
             Err(undone) => Err(undone),
-            Ok(record) => record.acknowledged().await.map_err(Undone::Unpublished),
+            Ok(record) => record.acknowledged().await.map_err(DispositionError::Unpublished),
         });
     }
     mark(producer, Decision::Redriven, letters, author, done).await
 }
 
 /// Marks letters as discarded: nobody is going to send their records again. Returns what became of each.
-pub async fn discard(producer: &Producer, letters: &[Letter], author: &Author) -> Vec<Result<(), Undone>> {
+pub async fn discard(producer: &Producer, letters: &[DeadLetter], author: &Author) -> Vec<Result<(), DispositionError>> {
     let all = letters.iter().map(|_| Ok(())).collect();
     mark(producer, Decision::Discarded, letters, author, all).await
 }
@@ -56,22 +56,22 @@ async fn publish(producer: &Producer, record: &Original) -> Result<Pending, Erro
 async fn mark(
     producer: &Producer,
     decision: Decision,
-    letters: &[Letter],
+    letters: &[DeadLetter],
     author: &Author,
-    so_far: Vec<Result<(), Undone>>,
-) -> Vec<Result<(), Undone>> {
+    so_far: Vec<Result<(), DispositionError>>,
+) -> Vec<Result<(), DispositionError>> {
     let mut marks = Vec::with_capacity(letters.len());
     for (letter, so_far) in letters.iter().zip(so_far) {
         marks.push(match so_far {
             Err(undone) => Err(undone),
-            Ok(()) => note(producer, decision, letter, author).await.map_err(Undone::Unmarked),
+            Ok(()) => note(producer, decision, letter, author).await.map_err(DispositionError::Unmarked),
         });
     }
     let mut done = Vec::with_capacity(letters.len());
     for mark in marks {
         done.push(match mark {
             Err(undone) => Err(undone),
-            Ok(mark) => mark.acknowledged().await.map_err(Undone::Unmarked),
+            Ok(mark) => mark.acknowledged().await.map_err(DispositionError::Unmarked),
         });
     }
     done
@@ -80,7 +80,7 @@ async fn mark(
 async fn note(
     producer: &Producer,
     decision: Decision,
-    letter: &Letter,
+    letter: &DeadLetter,
     author: &Author,
 ) -> Result<Pending, Error> {
     let topic = Topic::DeadLetters(letter.address.stage);

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use super::mark::{Decision, Mark};
+use super::mark::{Decision, Disposition};
 use super::{OURS, header, is_mark};
 use crate::agent::Agent;
 use crate::bus::reader::Line;
@@ -69,7 +69,7 @@ pub struct Origin {
 
 /// A dead letter, and what was decided about it.
 #[derive(Debug, Clone)]
-pub struct Letter {
+pub struct DeadLetter {
     /// Where it lies.
     pub address: Address,
     /// When it was written.
@@ -78,10 +78,10 @@ pub struct Letter {
     pub key: Option<String>,
     /// All headers: the input's, and ours.
     pub headers: Headers,
-    /// Payload of the input, or its beginning, see [`Letter::cut_from`].
+    /// Payload of the input, or its beginning, see [`DeadLetter::cut_from`].
     pub payload: Vec<u8>,
     /// Decisions about it, oldest first.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<Disposition>,
 }
 
 /// The record that a letter was, as it is written again.
@@ -101,7 +101,7 @@ pub struct Original {
 
 /// Why a letter cannot be written again as the record it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum NotRedrivable {
     /// The payload was too large to keep.
     #[error("its payload of {of} bytes was cut to {kept}; send the record again from where it came")]
     Cut {
@@ -121,7 +121,7 @@ pub enum Unfit {
     ForeignOrigin(String),
 }
 
-impl Letter {
+impl DeadLetter {
     /// Reads a record of the dead-letter topic of `stage`; none if it is a mark. Nothing is known of decisions yet.
     pub fn of(stage: &'static str, line: Line) -> Option<Self> {
         (!is_mark(&line.headers)).then(|| Self {
@@ -174,31 +174,31 @@ impl Letter {
     }
 
     /// Returns the topic and the partition that the record came from, if it can go there again.
-    pub fn destination(&self) -> Result<(Topic, i32), Unfit> {
+    pub fn destination(&self) -> Result<(Topic, i32), NotRedrivable> {
         if let Some(of) = self.cut_from() {
-            return Err(Unfit::Cut { kept: self.payload.len(), of: of.to_owned() });
+            return Err(NotRedrivable::Cut { kept: self.payload.len(), of: of.to_owned() });
         }
         if let Some(changed) = find(&self.headers, header::CHANGED) {
-            return Err(Unfit::Changed(changed.to_owned()));
+            return Err(NotRedrivable::Changed(changed.to_owned()));
         }
-        let origin = self.origin().ok_or(Unfit::NoOrigin)?;
+        let origin = self.origin().ok_or(NotRedrivable::NoOrigin)?;
         let read = |topic: &Topic| {
             !matches!(topic, Topic::DeadLetters(_) | Topic::DetectionState | Topic::SimFaults)
         };
         match Topic::from_name(&origin.topic).filter(read) {
             Some(topic) => Ok((topic, origin.partition)),
-            None => Err(Unfit::ForeignOrigin(origin.topic)),
+            None => Err(NotRedrivable::ForeignOrigin(origin.topic)),
         }
     }
 
     /// Returns the record that the letter was. A record without an id of its own is given the one it was known by:
     /// at its new place it would be taken for another event.
-    pub fn original(&self) -> Result<Original, Unfit> {
+    pub fn original(&self) -> Result<Original, NotRedrivable> {
         let (topic, partition) = self.destination()?;
         let mut headers: Headers =
             self.headers.iter().filter(|(name, _)| !name.starts_with(OURS)).cloned().collect();
         if own_id(&self.headers).is_none() {
-            let id = self.event_id().ok_or(Unfit::NoOrigin)?;
+            let id = self.event_id().ok_or(NotRedrivable::NoOrigin)?;
             headers.retain(|(name, _)| name != CE_ID);
             // first, because a consumer reads only so many headers
             headers.insert(0, (CE_ID.to_owned(), id.to_string()));
@@ -211,7 +211,7 @@ impl Letter {
 mod tests {
     use super::*;
 
-    fn letter(headers: &[(&str, &str)]) -> Letter {
+    fn letter(headers: &[(&str, &str)]) -> DeadLetter {
         let origin = [
             (header::TOPIC, "raw.deployments"),
             (header::PARTITION, "3"),
@@ -227,7 +227,7 @@ mod tests {
             headers: headers.collect(),
             payload: Some(b"\xff".to_vec()),
         };
-        Letter::of("correlation", line).unwrap()
+        DeadLetter::of("correlation", line).unwrap()
     }
 
     #[test]
@@ -275,15 +275,15 @@ mod tests {
     #[test]
     fn what_is_not_the_whole_record_or_has_no_place_to_go_is_unfit() {
         for (header, unfit) in [
-            ((header::CUT_FROM, "1000000"), Unfit::Cut { kept: 1, of: "1000000".into() }),
-            ((header::CHANGED, "key"), Unfit::Changed("key".into())),
+            ((header::CUT_FROM, "1000000"), NotRedrivable::Cut { kept: 1, of: "1000000".into() }),
+            ((header::CHANGED, "key"), NotRedrivable::Changed("key".into())),
         ] {
             assert_eq!(letter(&[header]).original(), Err(unfit));
         }
         for (topic, unfit) in [
-            ("dlq.correlation", Unfit::ForeignOrigin("dlq.correlation".into())),
-            ("detection.state", Unfit::ForeignOrigin("detection.state".into())),
-            ("payments", Unfit::ForeignOrigin("payments".into())),
+            ("dlq.correlation", NotRedrivable::ForeignOrigin("dlq.correlation".into())),
+            ("detection.state", NotRedrivable::ForeignOrigin("detection.state".into())),
+            ("payments", NotRedrivable::ForeignOrigin("payments".into())),
         ] {
             let mut letter = letter(&[]);
             letter.headers[0].1 = topic.to_owned();
@@ -291,6 +291,6 @@ mod tests {
         }
         let mut nowhere = letter(&[]);
         nowhere.headers[1].1 = "three".to_owned();
-        assert_eq!(nowhere.original(), Err(Unfit::NoOrigin));
+        assert_eq!(nowhere.original(), Err(NotRedrivable::NoOrigin));
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::agent::Agent;
-use super::letter::{Address, Letter};
-use super::mark::Mark;
-use crate::bus::lag::{self, Extent};
+use super::letter::{Address, DeadLetter};
+use super::mark::Disposition;
+use crate::bus::lag::{self, OffsetRange};
 use crate::bus::reader::Reader;
 use crate::bus::{Error, Options};
 use crate::events::Topic;
@@ -15,16 +15,16 @@ use crate::events::Topic;
 ///
 /// A mark lies behind its letter, so the log is read twice: for the marks, which are small and are held, and for the
 /// letters, which are large and are handed out one by one.
-pub struct Letters {
+pub struct DeadLetterReader {
     options: Options,
     stage: Agent,
-    extents: Vec<Extent>,
+    extents: Vec<OffsetRange>,
     passed_over: i64,
-    marks: BTreeMap<(i32, i64), Vec<Mark>>,
+    marks: BTreeMap<(i32, i64), Vec<Disposition>>,
     silence: Duration,
 }
 
-impl Letters {
+impl DeadLetterReader {
     /// Opens the last `window` records of each partition; none where the topic is not on the broker. `patience` bounds
     /// each answer of the broker and each wait for a record.
     pub fn last(
@@ -58,7 +58,7 @@ impl Letters {
         options: &Options,
         stage: Agent,
         patience: Duration,
-        begin: impl Fn(&Extent) -> Option<i64>,
+        begin: impl Fn(&OffsetRange) -> Option<i64>,
     ) -> Result<Option<Self>, Error> {
         let topic = Topic::DeadLetters(stage);
         let Some(held) = lag::extents(options, &[topic], patience)?.remove(&topic) else { return Ok(None) };
@@ -69,7 +69,7 @@ impl Letters {
                 let begin = begin.clamp(extent.begin, extent.end);
                 passed_over += begin - extent.begin;
                 if begin < extent.end {
-                    extents.push(Extent { begin, ..extent });
+                    extents.push(OffsetRange { begin, ..extent });
                 }
             }
         }
@@ -83,7 +83,7 @@ impl Letters {
         };
         for line in letters.lines()? {
             let line = line?;
-            if let Some(mark) = Mark::of(&line) {
+            if let Some(mark) = Disposition::of(&line) {
                 letters.marks.entry((line.partition, mark.offset)).or_default().push(mark);
             }
         }
@@ -96,10 +96,10 @@ impl Letters {
     }
 
     /// Returns the letters, oldest first within each partition.
-    pub fn read(&self) -> Result<impl Iterator<Item = Result<Letter, Error>>, Error> {
+    pub fn read(&self) -> Result<impl Iterator<Item = Result<DeadLetter, Error>>, Error> {
         Ok(self.lines()?.filter_map(|line| match line {
             Err(error) => Some(Err(error)),
-            Ok(line) => Letter::of(self.stage, line).map(|mut letter| {
+            Ok(line) => DeadLetter::of(self.stage, line).map(|mut letter| {
                 let place = (letter.address.partition, letter.address.offset);
                 letter.marks = self.marks.get(&place).cloned().unwrap_or_default();
                 Ok(letter)

@@ -42,7 +42,7 @@ impl fmt::Display for Decision {
 
 /// A decision that is on record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
+pub struct Disposition {
     /// What was decided.
     pub decision: Decision,
     /// Offset of the letter, on the mark's own partition.
@@ -60,7 +60,7 @@ pub fn is_mark(headers: &[(String, String)]) -> bool {
     find(headers, header::MARK).is_some()
 }
 
-impl Mark {
+impl Disposition {
     /// Reads a mark; none if the record is a letter, or a mark that cannot be read.
     pub fn of(line: &Line) -> Option<Self> {
         let decision = find(&line.headers, header::MARK)?;

@@ -14,7 +14,7 @@ use crate::events::Topic;
 
 /// What one partition holds: the records from `begin` up to, but without, `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
+pub struct OffsetRange {
     /// Partition.
     pub partition: i32,
     /// Offset of the oldest record.
@@ -23,7 +23,7 @@ pub struct Extent {
     pub end: i64,
 }
 
-impl Extent {
+impl OffsetRange {
     /// Returns the number of offsets, which is the number of records unless the topic is compacted.
     pub fn records(&self) -> i64 {
         (self.end - self.begin).max(0)
@@ -31,7 +31,7 @@ impl Extent {
 }
 
 /// What topics hold, by partition. A topic that is not on the broker is absent.
-pub type Extents = BTreeMap<Topic, Vec<Extent>>;
+pub type Extents = BTreeMap<Topic, Vec<OffsetRange>>;
 
 /// Returns what `topics` hold. `deadline` bounds each request to the broker.
 pub fn extents(options: &Options, topics: &[Topic], deadline: Duration) -> Result<Extents, Error> {
@@ -52,7 +52,7 @@ pub(super) fn held(
     topic: Topic,
     partition: Option<i32>,
     deadline: Duration,
-) -> Result<Vec<Extent>, Error> {
+) -> Result<Vec<OffsetRange>, Error> {
     let mut partitions = if let Some(partition) = partition {
         vec![partition]
     } else {
@@ -69,7 +69,7 @@ pub(super) fn held(
             let (begin, end) = consumer
                 .fetch_watermarks(topic.name(), partition, deadline)
                 .map_err(|error| failed(consumer, error))?;
-            Ok(Extent { partition, begin, end })
+            Ok(OffsetRange { partition, begin, end })
         })
         .collect()
 }

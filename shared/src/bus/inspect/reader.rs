@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::lag::{self, Extent};
+use super::lag::{self, OffsetRange};
 use super::observer::{Observer, READER, observer};
 use crate::bus::{Error, Options};
 use crate::events::Topic;
@@ -77,11 +77,11 @@ impl Reader {
     }
 
     /// Opens a topic to read what `extents` say, e.g. a part of what it holds.
-    pub fn over(options: &Options, topic: Topic, extents: &[Extent]) -> Result<Self, Error> {
+    pub fn over(options: &Options, topic: Topic, extents: &[OffsetRange]) -> Result<Self, Error> {
         Self::assign(observer(options, READER)?, topic, extents)
     }
 
-    fn assign(consumer: Observer, topic: Topic, extents: &[Extent]) -> Result<Self, Error> {
+    fn assign(consumer: Observer, topic: Topic, extents: &[OffsetRange]) -> Result<Self, Error> {
         let mut list = TopicPartitionList::new();
         for extent in extents {
             list.add_partition_offset(topic.name(), extent.partition, Offset::Offset(extent.begin))?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::lag::{self, Extent};
+use super::lag::{self, OffsetRange};
 use super::observer::{Observer, READER, observer};
 use crate::bus::{Error, Options};
 use crate::events::Topic;
@@ -22,7 +22,7 @@ pub fn between(
     from_ms: i64,
     until_ms: i64,
     deadline: Duration,
-) -> Result<Vec<Extent>, Error> {
+) -> Result<Vec<OffsetRange>, Error> {
     let consumer = observer(options, READER)?;
     let mut extents = lag::held(&consumer, topic, None, deadline)?;
     // one more after the last record that may still be of the window
@@ -40,7 +40,7 @@ pub fn between(
 fn first_at(
     consumer: &Observer,
     topic: Topic,
-    extents: &[Extent],
+    extents: &[OffsetRange],
     ms: i64,
     deadline: Duration,
 ) -> Result<Vec<Option<i64>>, Error> {

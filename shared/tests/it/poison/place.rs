@@ -16,7 +16,7 @@ use shared::events::fault::{Fault, Phase, Scenario};
 use shared::events::{Outgoing, Refusal, Topic, decode};
 use shared::ids::{EventId, IncidentId, derive};
 use shared::service::{Deps, Readiness};
-use shared::stage::run::{Base, run};
+use shared::stage::run::{StageDeps, run};
 use shared::stage::{Audit, Context, Effects, Error, Key, Limits, Stage, Timer};
 use stack::testing::bench::{Bench, until};
 use tokio::sync::watch;
@@ -131,12 +131,12 @@ impl Stage for Trial {
 
 /// A dead letter.
 #[derive(Debug)]
-pub(crate) struct Letter {
+pub(crate) struct DeadLetter {
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) payload: Vec<u8>,
 }
 
-impl Letter {
+impl DeadLetter {
     pub(crate) fn reason(&self) -> &str {
         &self.headers[header::REASON]
     }
@@ -214,7 +214,7 @@ impl Place {
     ) -> (CancellationToken, JoinHandle<anyhow::Result<()>>) {
         let shutdown = CancellationToken::new();
         let deps = Deps { process: "one".to_owned(), readiness: Readiness::default() };
-        let connected = Base::connect(&self.bench.common, &deps, Arc::new(SystemClock), &shutdown).await;
+        let connected = StageDeps::connect(&self.bench.common, &deps, Arc::new(SystemClock), &shutdown).await;
         let mut base = connected.unwrap().unwrap();
         base.limits = LIMITS;
         base.producer = producer.unwrap_or(base.producer);
@@ -237,11 +237,11 @@ impl Place {
         matched.await.unwrap();
     }
 
-    pub(crate) async fn letters(&self, stage: &'static str, key: &str) -> Vec<Letter> {
+    pub(crate) async fn letters(&self, stage: &'static str, key: &str) -> Vec<DeadLetter> {
         let lines = self.bench.records(Topic::DeadLetters(stage), key).await.unwrap();
         lines
             .into_iter()
-            .map(|line| Letter {
+            .map(|line| DeadLetter {
                 headers: line.headers.into_iter().collect(),
                 payload: line.payload.unwrap_or_default(),
             })
@@ -249,7 +249,7 @@ impl Place {
     }
 
     /// Checks that all but the poison were handled exactly once, and returns the poison's only dead letter.
-    pub(crate) async fn handled_around(&self, key: &str) -> Letter {
+    pub(crate) async fn handled_around(&self, key: &str) -> DeadLetter {
         let mut expected: Vec<(String, &[&str])> = vec![(key.to_owned(), &["1", "3", "4"])];
         expected.extend(self.others().into_iter().map(|other| (other, &["1"][..])));
         self.wait_for(&expected).await;

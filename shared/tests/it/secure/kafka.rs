@@ -115,7 +115,7 @@ fn token() -> String {
 
 /// Every kind of client does its work: writes, reads in a group, reads without one, looks.
 async fn works(options: Options, group: &'static str) {
-    assert_eq!(options.problems(), Vec::<String>::new());
+    assert_eq!(options.validate(), Vec::<String>::new());
     let producer = Producer::connect(&options).unwrap();
     producer.answers(WAIT).await.unwrap();
     producer.send(TOPIC, Some(group), &Vec::new(), group.as_bytes()).await.unwrap();

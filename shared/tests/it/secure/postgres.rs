@@ -102,7 +102,7 @@ async fn certificates_and_passwords_are_checked() {
     let (cert_file, key_file) = authority.files("mutual", "mutual");
     let mutual = options(&postgres, "verify-full", "mutual", "", ca());
     let mutual = Options { tls: Tls { cert_file, key_file, ..mutual.tls }, ..mutual };
-    assert_eq!(mutual.problems(), Vec::<String>::new());
+    assert_eq!(mutual.validate(), Vec::<String>::new());
     assert!(encrypted(&mutual).await);
 
     let strange = Authority::strange().ca();

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use shared::bus::Mechanism;
 use shared::service::Config;
-use shared::service::config::{Nothing, Problems};
+use shared::service::config::{NoOptions, Problems};
 
 use super::authority::{Authority, text};
 
 const SECRET: &str = "s3cr3t-of-a-file";
 
-fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config<Nothing>, Problems> {
+fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config<NoOptions>, Problems> {
     let variables: HashMap<_, _> =
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Config::from_sources("correlation", Some(file), variables)

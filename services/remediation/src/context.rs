@@ -5,7 +5,7 @@ use shared::events::{Incident, RootCause};
 
 /// What a plan rests on.
 #[derive(Debug, Clone, Copy)]
-pub struct Case<'a> {
+pub struct PlanContext<'a> {
     /// The ranking it answers.
     pub cause: &'a RootCause,
     /// The incident as it stands.

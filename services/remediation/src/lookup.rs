@@ -7,7 +7,7 @@ use shared::catalogue::Catalogue;
 use shared::events::Category;
 use shared::knowledge::{Chunk, DocumentKind, Error, Index, Query};
 
-use crate::metrics::Metric;
+use crate::metrics;
 use crate::runbook::Runbook;
 use crate::target::Target;
 
@@ -40,7 +40,7 @@ pub async fn find(index: &dyn Index, target: &Target<'_>, catalogue: &Catalogue)
         Ok(chunks) => chunks,
         Err(error) => {
             tracing::warn!(category = %target.category, %error, "runbooks could not be looked up");
-            metrics::counter!(Metric::IndexFailures.name()).increment(1);
+            metrics::INDEX_FAILURES.add_one([]);
             return Found::Unreachable;
         }
     };
@@ -56,7 +56,7 @@ pub async fn find(index: &dyn Index, target: &Target<'_>, catalogue: &Catalogue)
             Ok(runbook) => return Found::Runbook(Box::new(runbook)),
             Err(error) => {
                 tracing::warn!(%error, "runbook passed over");
-                metrics::counter!(Metric::RunbooksRefused.name()).increment(1);
+                metrics::RUNBOOKS_REFUSED.add_one([]);
             }
         }
     }

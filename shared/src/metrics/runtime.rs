@@ -1,0 +1,114 @@
+//! Metrics that every agent has: of its bus, its store and the runtime of its stage.
+
+use std::sync::LazyLock;
+
+use super::{Counter, CounterFamily, Gauge, GaugeFamily, Histogram, HistogramFamily};
+
+/// Upper bounds for one decision with its transaction: 1 ms where all is warm, 45 s is the decision deadline.
+const HANDLE_SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 45.0];
+
+/// 1 with the version and the commit of the build.
+pub static BUILD_INFO: Gauge<2> = LazyLock::new(|| {
+    GaugeFamily::new("firewatch_build_info", "Version and commit of this build.", ["version", "commit"])
+});
+/// 1 while a dependency answers, 0 while it does not.
+pub static DEPENDENCY_UP: Gauge<1> = LazyLock::new(|| {
+    GaugeFamily::new("firewatch_dependency_up", "Whether a dependency answers.", ["dependency"])
+});
+/// Events that were read and need no further work.
+pub static EVENTS: Counter<2> = LazyLock::new(|| {
+    let help = "Events that are done with, by outcome: handled, duplicate, or why they were refused.";
+    CounterFamily::new("firewatch_events_total", help, ["stage", "outcome"])
+});
+/// Time of one decision with its transaction.
+pub static HANDLE_SECONDS_OF_EVENT: Histogram<1> = LazyLock::new(|| {
+    let help = "Time to decide about one event and to commit what follows, seconds.";
+    HistogramFamily::new("firewatch_handle_seconds", help, ["stage"], &HANDLE_SECONDS)
+});
+/// Failed decisions.
+pub static FAILURES: Counter<2> = LazyLock::new(|| {
+    CounterFamily::new("firewatch_failures_total", "Failed decisions, by class of the error.", ["stage", "class"])
+});
+/// Decisions that lost against another replica.
+pub static CONFLICTS: Counter<1> = LazyLock::new(|| {
+    let help = "Decisions that were made again because another replica had committed first.";
+    CounterFamily::new("firewatch_conflicts_total", help, ["stage"])
+});
+/// Timers that fired.
+pub static TIMERS: Counter<2> = LazyLock::new(|| {
+    let help = "Timers, by outcome: handled, again, failed, taken_over.";
+    CounterFamily::new("firewatch_timers_total", help, ["stage", "outcome"])
+});
+/// Dead letters.
+pub static DEAD_LETTERS: Counter<1> = LazyLock::new(|| {
+    CounterFamily::new("firewatch_dead_letters_total", "Records sent to the dead-letter topic.", ["stage"])
+});
+/// Outbox rows that were published.
+pub static OUTBOX_PUBLISHED: Counter<1> = LazyLock::new(|| {
+    CounterFamily::new("firewatch_outbox_published_total", "Outbox rows published.", ["stage"])
+});
+/// Outbox rows that another process had written.
+pub static OUTBOX_TAKEN_OVER: Counter<1> = LazyLock::new(|| {
+    let help = "Outbox rows published that another process had written.";
+    CounterFamily::new("firewatch_outbox_taken_over_total", help, ["stage"])
+});
+/// Outbox rows that cannot be read.
+pub static OUTBOX_REJECTED: Counter<1> = LazyLock::new(|| {
+    let help = "Outbox rows set aside because they cannot be read.";
+    CounterFamily::new("firewatch_outbox_rejected_total", help, ["stage"])
+});
+/// Outbox rows that wait.
+pub static OUTBOX_DEPTH: Gauge<1> = LazyLock::new(|| {
+    GaugeFamily::new("firewatch_outbox_depth", "Outbox rows that wait to be published.", ["stage"])
+});
+/// Partitions of this replica.
+pub static ASSIGNED_PARTITIONS: Gauge<1> = LazyLock::new(|| {
+    GaugeFamily::new("firewatch_assigned_partitions", "Partitions assigned to this replica.", ["stage"])
+});
+/// Records in work.
+pub static IN_FLIGHT: Gauge<1> = LazyLock::new(|| {
+    GaugeFamily::new("firewatch_in_flight", "Records that were read and are not done with.", ["stage"])
+});
+/// Records that the group has yet to read.
+pub static CONSUMER_LAG: Gauge<2> = LazyLock::new(|| {
+    let help = "Records of the assigned partitions that are not done with.";
+    GaugeFamily::new("firewatch_consumer_lag", help, ["stage", "topic"])
+});
+/// Revoked partitions whose work in flight was finished.
+pub static DRAINS: Counter<1> = LazyLock::new(|| {
+    let help = "Drains of revoked partitions, by whether the work in flight was finished in time.";
+    CounterFamily::new("firewatch_bus_drains_total", help, ["in_time"])
+});
+/// Snapshots of detection's state.
+pub static SNAPSHOTS: Counter<1> = LazyLock::new(|| {
+    CounterFamily::new("firewatch_snapshots_total", "Snapshots of a partition's state.", ["stage"])
+});
+/// Bytes of snapshots.
+pub static SNAPSHOT_BYTES: Counter<1> = LazyLock::new(|| {
+    CounterFamily::new("firewatch_snapshot_bytes_total", "Bytes of snapshots, compressed.", ["stage"])
+});
+/// Stored rows that do not parse.
+pub static UNREADABLE_ROWS: Counter<1> = LazyLock::new(|| {
+    CounterFamily::new("firewatch_unreadable_rows_total", "Stored rows that cannot be read.", ["table"])
+});
+
+/// Registers all of them, so that they are known before they are first counted.
+pub fn register() {
+    for counter in [&CONFLICTS, &DEAD_LETTERS, &OUTBOX_PUBLISHED, &OUTBOX_TAKEN_OVER, &OUTBOX_REJECTED] {
+        LazyLock::force(counter);
+    }
+    for counter in [&DRAINS, &SNAPSHOTS, &SNAPSHOT_BYTES, &UNREADABLE_ROWS] {
+        LazyLock::force(counter);
+    }
+    for counter in [&EVENTS, &FAILURES, &TIMERS] {
+        LazyLock::force(counter);
+    }
+    for gauge in [&DEPENDENCY_UP, &OUTBOX_DEPTH, &ASSIGNED_PARTITIONS, &IN_FLIGHT] {
+        LazyLock::force(gauge);
+    }
+    for gauge in [&BUILD_INFO, &CONSUMER_LAG] {
+        LazyLock::force(gauge);
+    }
+    LazyLock::force(&HANDLE_SECONDS_OF_EVENT);
+}
