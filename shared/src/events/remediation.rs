@@ -33,7 +33,7 @@ pub enum Risk {
     High,
 }
 
-/// A typed action. Nothing is executed yet; the type is what an executor will check. A parameter that is absent is not known: an
+/// A typed action. Nothing is executed yet; an executor will check the type. An absent parameter is unknown: an
 /// executor refuses the step, a person looks it up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -49,7 +49,7 @@ pub enum Action {
         service: String,
         /// Factor on the current number of instances, at most 2.
         factor: u32,
-        /// Number of instances to reach, where the current number is known.
+        /// Target number of instances; absent if the current number is unknown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instances: Option<u32>,
     },
@@ -57,10 +57,10 @@ pub enum Action {
     RollbackDeployment {
         /// Service.
         service: String,
-        /// Version that runs, as its deployment named it.
+        /// Running version, as named by its deployment; absent if unknown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from_version: Option<String>,
-        /// Version to go back to.
+        /// Version to return to; absent if unknown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to_version: Option<String>,
     },
@@ -83,7 +83,7 @@ pub enum Action {
     ToggleFlag {
         /// Service.
         service: String,
-        /// Name of the flag.
+        /// Name of the flag; absent if unknown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         flag: Option<String>,
     },
