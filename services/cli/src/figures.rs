@@ -1,15 +1,16 @@
 //! Figures as a terminal shows them: common blanks, times that sort, durations that fit a column.
 
 use jiff::{SignedDuration, Timestamp};
-use shared::text::format;
 use shared::finding::Finding;
+use shared::text::format;
+pub use shared::text::format::counted;
 
 /// Evidence of one series is capped at this much.
 const MOST_EVIDENCE: f64 = 6.0;
 
 /// Returns a value with its unit, e.g. `98.7 %`.
 pub fn quantity(value: f64, unit: &str) -> String {
-    breakable(&figures::figure(value, unit))
+    breakable(&format::figure(value, unit))
 }
 
 /// Returns what was expected of a series, e.g. `expected 22 to 38.2 %`, or that its value lies inside its band.
@@ -19,12 +20,12 @@ pub fn expectation<'a>(finding: impl Into<Finding<'a>>) -> String {
 
 /// Returns how strong the evidence of a series is, of the most that one series may have.
 pub fn evidence(nats: f64) -> String {
-    format!("evidence {} of {}", figures::number(nats), figures::number(MOST_EVIDENCE))
+    format!("evidence {} of {}", format::number(nats), format::number(MOST_EVIDENCE))
 }
 
 /// Returns a share of 1 in percent; only certainty reads `100 %`.
 pub fn percent(share: f64) -> String {
-    breakable(&figures::percent(share))
+    breakable(&format::percent(share))
 }
 
 /// Returns a figure with common blanks: what is copied from a terminal is searched for and compared.
@@ -59,11 +60,6 @@ pub fn ago(now: Timestamp, at: Timestamp) -> String {
 /// Returns date and time, UTC, to the second.
 pub fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S").to_string()
-}
-
-/// Returns a count with its noun, e.g. `1 step`, `5 steps`.
-pub fn counted(count: usize, noun: &str) -> String {
-    format!("{} {noun}{}", figures::count(count as i64), if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

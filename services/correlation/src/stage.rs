@@ -15,6 +15,7 @@ use shared::ids::IncidentId;
 use shared::stage::{Audit, Context, Effects, Error, Guard, IncidentChange, Key, Stage, Timer, TimerPayload};
 use shared::lifecycle::{Assessment, Change};
 use shared::store::{Neighbourhood, Write};
+use shared::text::format::counted;
 
 use crate::assessment::assess;
 use crate::edges::Edges;
@@ -414,10 +415,6 @@ fn suspect_line(incident: &Incident, assessment: &Assessment, at: Timestamp) -> 
         ),
         detail: json!({ "before": before, "after": after }),
     })
-}
-
-fn counted(count: usize, thing: &str) -> String {
-    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 fn last_seen(incident: &Incident) -> Timestamp {

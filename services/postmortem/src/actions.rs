@@ -6,11 +6,11 @@ use shared::events::postmortem::ActionItem;
 use shared::events::rca::Verdict;
 use shared::events::remediation::Priority;
 use shared::events::{Category, Severity};
-use shared::text::format::{between, duration};
+use shared::text::format::{between, counted, duration};
 use shared::text::sanitize::{NAME, one_line};
 use shared::store::NotificationState;
 
-use crate::markup::count;
+
 use crate::record::Record;
 use crate::review::{SLOW_SAMPLES, samples_to_detect};
 
@@ -141,7 +141,7 @@ impl Items {
                 &format!(
                     "it took {} ({}) to open the incident",
                     duration(record.times().to_detect_ms),
-                    count(samples.unsigned_abs() as usize, "sample")
+                    counted(samples.unsigned_abs() as usize, "sample")
                 ),
             );
         }
@@ -172,7 +172,7 @@ impl Items {
     fn notifications(&mut self, record: &Record<'_>) {
         let failed = record.told().filter(|(_, state)| *state == NotificationState::Failed).count();
         if failed > 0 {
-            let reason = format!("{} did not reach its readers", count(failed, "notification"));
+            let reason = format!("{} did not reach its readers", counted(failed, "notification"));
             self.add("Repair the delivery of notifications", &record.team(record.service()), &reason);
         }
     }

@@ -10,12 +10,12 @@ use shared::events::postmortem::{ActionItem, Postmortem};
 use shared::events::rca::{Candidate, Claim, Evidence, Method, RootCause, Source, Verdict};
 use shared::events::remediation::{Priority, Step};
 use shared::agent::Agent;
-use shared::text::format::{between, clock, percent};
+use shared::text::format::{between, clock, counted, percent};
 use shared::ids::{PostmortemId, derive};
 use shared::text::sanitize::{SENTENCE, one_line};
 use shared::store::TimelineEntry;
 
-use crate::markup::{count, items, listed, name, quote, row, text};
+use crate::markup::{items, listed, name, quote, row, text};
 use crate::record::Record;
 use crate::timeline::{Timeline, timeline};
 use crate::{actions, impact, review};
@@ -125,7 +125,7 @@ fn timeline_section(timeline: &Timeline) -> String {
         out.push_str(&row([&time, &text(&moment.actor, 80), &text(&moment.what, SENTENCE)]));
     }
     if timeline.left_out > 0 {
-        let lines = count(timeline.left_out, "line");
+        let lines = counted(timeline.left_out, "line");
         let _ = writeln!(out, "\n{lines} of lesser weight left out; the audit trail has them.");
     }
     out
@@ -187,7 +187,7 @@ fn cause_section(record: &Record<'_>) -> String {
             Method::Model => "by rules, and explained by a model",
         },
         result.claims_verified,
-        count(result.claims_total as usize, "claim"),
+        counted(result.claims_total as usize, "claim"),
         if result.claims_total == 1 { "its" } else { "their" }
     );
     out

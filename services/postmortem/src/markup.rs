@@ -87,11 +87,6 @@ pub fn listed(mut words: Vec<String>, most: usize) -> String {
     }
 }
 
-/// Returns a number with its noun, e.g. `1 step`, `3 steps`.
-pub fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,11 +4,11 @@
 use shared::audit::AuditAction;
 use shared::events::rca::Verdict;
 use shared::events::{Category, Plan};
-use shared::text::format::{between, duration, percent};
+use shared::text::format::{between, counted, duration, percent};
 use shared::text::sanitize::{NAME, SENTENCE};
 use shared::store::NotificationState;
 
-use crate::markup::{count, listed, name, text};
+use crate::markup::{listed, name, text};
 use crate::record::Record;
 
 /// Noticed within this many samples: quick.
@@ -66,7 +66,7 @@ fn detection(record: &Record<'_>, review: &mut Review) {
     let after = duration(record.times().to_detect_ms);
     let within = format!(
         "{after} ({}) after the first abnormal sample",
-        count(samples.unsigned_abs() as usize, "sample")
+        counted(samples.unsigned_abs() as usize, "sample")
     );
     if samples <= QUICK_SAMPLES {
         review.well.push(format!("The incident was opened {within}."));
@@ -106,7 +106,7 @@ fn cause(record: &Record<'_>, review: &mut Review) {
     if total > 0 && verified >= total {
         review.well.push(format!(
             "Everything the investigation claimed ({}) was found again in its source.",
-            count(total, "claim")
+            counted(total, "claim")
         ));
     } else if total > 0 {
         let dropped = total - verified;
@@ -139,7 +139,7 @@ fn plan(record: &Record<'_>, review: &mut Review) {
         review.badly.push("No plan was on record when this was written.".to_owned());
         return;
     };
-    let steps = count(plan.steps.len(), "step");
+    let steps = counted(plan.steps.len(), "step");
     if plan.created_at > record.resolved_at() {
         review.badly.push(format!("The plan ({steps}) came when everything was back already."));
     } else if is_by_hand(plan) {
@@ -191,19 +191,19 @@ fn notifications(record: &Record<'_>, review: &mut Review) {
         let kinds = of(NotificationState::Failed).map(|(notification, _)| name(&notification.kind)).collect();
         review.badly.push(format!(
             "{failed} of {} did not reach its readers: {}.",
-            count(total, "notification"),
+            counted(total, "notification"),
             listed(kinds, MAX_NAMES)
         ));
     } else if of(NotificationState::Sent).next().is_some() {
         let sent = of(NotificationState::Sent).count();
         review.well.push(format!(
             "{sent} of {} had been delivered when this was written; none was given up.",
-            count(total, "notification")
+            counted(total, "notification")
         ));
     }
     let delayed = record.times_of(AuditAction::MailDelayed);
     if delayed > 0 {
-        review.badly.push(format!("{} went out late: the first attempt failed.", count(delayed, "mail")));
+        review.badly.push(format!("{} went out late: the first attempt failed.", counted(delayed, "mail")));
     }
 }
 

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use shared::text::format::counted;
 use shared::audit::AuditAction;
 use shared::agent::Agent;
 use shared::events::incident::State;
@@ -14,7 +15,7 @@ use shared::lifecycle::Change;
 use shared::store::{ArtifactKind, Write};
 
 use crate::document;
-use crate::markup::count;
+
 use crate::metrics;
 use crate::options::Options;
 use crate::record::Record;
@@ -152,7 +153,7 @@ fn written(postmortem: &Postmortem) -> Audit {
         action: AuditAction::PostmortemWritten,
         summary: format!(
             "The postmortem is written, with {}.",
-            count(postmortem.action_items.len(), "action item")
+            counted(postmortem.action_items.len(), "action item")
         ),
         detail: json!({ "postmortem_id": postmortem.postmortem_id, "times": postmortem.times }),
     }

@@ -5,7 +5,7 @@ use shared::audit::AuditAction;
 use shared::events::rca::Verdict;
 use shared::events::remediation::{Action, Escalation, Plan, Priority, Step};
 use shared::events::{Category, Incident, RootCause};
-use shared::text::format::{between, percent};
+use shared::text::format::{between, counted, percent};
 use shared::ids::{PlanId, derive};
 use shared::runbook::{PLACEHOLDER, is_fillable};
 use shared::text::sanitize::{NAME, SENTENCE, one_line};
@@ -129,10 +129,7 @@ fn goes_back(step: &Step, target: &Target<'_>) -> bool {
 
 fn summary(case: PlanContext<'_>, target: &Target<'_>, found: &Found, steps: &[Step]) -> String {
     let service = target.name();
-    let count = match steps.len() {
-        1 => "1 step".to_owned(),
-        many => format!("{many} steps"),
-    };
+    let count = counted(steps.len(), "step");
     let by_hand = format!("{count} by hand, from what was seen, what was ruled out and what is missing");
     let Some(candidate) = target.candidate else {
         return format!(

@@ -302,9 +302,9 @@ impl<'r, S: Stage> Run<'r, S> {
     }
 
     async fn ring(&mut self, timer: &Timer) -> Result<(), Error> {
-        let context = self.context(timer.id, None);
+        let context = self.context(timer.id, timer.traceparent.as_deref());
         let error = match self.limits.bounded(self.stage.on_timer(timer, &context)).await {
-            Ok(effects) => match self.apply(Cause::Timer(timer), None, &effects).await {
+            Ok(effects) => match self.apply(Cause::Timer(timer), timer.traceparent.as_deref(), &effects).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error::Error::from(error),
             },

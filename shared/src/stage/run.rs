@@ -261,7 +261,7 @@ impl<S: Stage> Runtime<S> {
 
     async fn timer(self: Arc<Self>, timer: Timer) -> Result<(), Error> {
         Failpoint::Claimed.hit();
-        let context = self.context(timer.id, None);
+        let context = self.context(timer.id, timer.traceparent.as_deref());
         let limits = self.base.limits;
         let mut lost = 0;
         let error = loop {
@@ -271,7 +271,7 @@ impl<S: Stage> Runtime<S> {
                 Some(Ok(effects)) => effects,
                 Some(Err(error)) => break error,
             };
-            match self.base.store.apply(S::NAME, Cause::Timer(&timer), None, &effects).await {
+            match self.base.store.apply(S::NAME, Cause::Timer(&timer), timer.traceparent.as_deref(), &effects).await {
                 Err(store::Error::Conflict { .. }) if lost < MAX_CONFLICTS => {
                     self.lost(lost).await;
                     lost += 1;

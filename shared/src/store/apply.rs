@@ -98,7 +98,7 @@ impl Store {
             self.enqueue(&tx, stage, outgoing).await?;
         }
         for timer in &effects.timers {
-            set_timer(&tx, stage, timer).await?;
+            set_timer(&tx, stage, timer, traceparent).await?;
         }
         Failpoint::Written.hit();
         tx.commit().await?;
@@ -322,11 +322,17 @@ async fn write_audit(
     Ok(())
 }
 
-async fn set_timer(tx: &Transaction<'_>, stage: &str, timer: &Timer) -> Result<(), Error> {
+async fn set_timer(
+    tx: &Transaction<'_>,
+    stage: &str,
+    timer: &Timer,
+    traceparent: Option<&str>,
+) -> Result<(), Error> {
     prepared::execute(
         tx,
-        "insert into timers (stage, id, key, name, due, payload) values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
-        &[&stage, &timer.id.0, &timer.key, &timer.name, &timer.due, &timer.payload],
+        "insert into timers (stage, id, key, name, due, payload, traceparent) values ($1, $2, $3, $4, $5, $6, $7) \
+         on conflict do nothing",
+        &[&stage, &timer.id.0, &timer.key, &timer.name, &timer.due, &timer.payload, &traceparent],
     )
     .await?;
     Ok(())

@@ -30,7 +30,7 @@ pub(crate) fn attempt_id(timer: EventId, attempts: u32) -> EventId {
 
 impl Timer {
     /// Columns of a timer in the order [`Timer::of_row`] reads them.
-    pub(crate) const COLUMNS: &str = "timers.id, key, name, due, payload, attempts, failures";
+    pub(crate) const COLUMNS: &str = "timers.id, key, name, due, payload, attempts, failures, traceparent";
 
     /// Reads a row of [`Timer::COLUMNS`].
     pub(crate) fn of_row(found: &Row) -> Result<Self, Error> {
@@ -43,6 +43,7 @@ impl Timer {
             payload: row::value(found, TABLE, 4)?,
             attempts: count(5)?,
             failures: count(6)?,
+            traceparent: row::value(found, TABLE, 7)?,
         })
     }
 }
@@ -83,7 +84,7 @@ impl Store {
                     continue;
                 }
             };
-            if let Some(former) = row::value::<Option<&str>>(found, TABLE, 7)? {
+            if let Some(former) = row::value::<Option<&str>>(found, TABLE, 8)? {
                 runtime::TIMERS.add_one([stage, "taken_over"]);
                 tracing::info!(timer = timer.name, key = timer.key, former, "timer taken over");
             }

@@ -87,6 +87,11 @@ pub fn count(count: i64) -> String {
     format!("{sign}{}", grouped(&count.unsigned_abs().to_string()))
 }
 
+/// Returns a count with its noun, e.g. `1 step`, `5 steps`.
+pub fn counted(number: usize, noun: &str) -> String {
+    format!("{} {noun}{}", count(number as i64), if number == 1 { "" } else { "s" })
+}
+
 fn grouped(digits: &str) -> String {
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
