@@ -33,15 +33,15 @@ pub use topic::Topic;
 /// Largest payload that is read, in bytes. A larger one is refused before it is parsed.
 pub const MAX_PAYLOAD: usize = 512 * 1024;
 
-/// How bad it is, from 1 (everything is down) to 4 (worth knowing).
+/// Severity, from 1 (everything is down) to 4 (informational).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth knowing; nobody is woken.
+    /// Informational; nobody is paged.
     Sev4,
     /// Degraded, no or little user impact.
     Sev3,
-    /// Users notice.
+    /// Noticeable to users.
     Sev2,
     /// A critical path is failing.
     Sev1,
@@ -107,9 +107,9 @@ pub enum Category {
     Deployment,
     /// A pool of the service ran out: database connections, threads.
     Pool,
-    /// A consumer falls behind its log.
+    /// A consumer does not keep up with its topic.
     Lag,
-    /// A service or system below is at fault and not itself watched.
+    /// The fault is in a dependency that is not monitored.
     Dependency,
     /// Disk exhaustion.
     Disk,

@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 use super::{Event, Kind, Refusal, Severity, finite, named};
 use crate::ids::AnomalyId;
 
-/// Where an episode stands.
+/// Status of an episode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Weak, or not yet lasting: tells nobody, but adds up with what other series say.
+    /// Weak, or not yet lasting: opens no incident alone, but adds to the evidence of related series.
     Suspect,
-    /// May open an incident by itself.
+    /// May open an incident alone.
     Firing,
-    /// Back inside its band for long enough.
+    /// Inside its band again for the required time.
     Cleared,
 }
 
-/// Which side of its band a series has left.
+/// Direction of a deviation from the band.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// Above.
+    /// Upwards.
     Up,
-    /// Below.
+    /// Downwards.
     Down,
 }
 
-/// The band a series was expected in, in the unit of the series.
+/// The expected range, in the unit of the series.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Band {
     /// Lower edge.
@@ -54,28 +54,28 @@ pub struct Point {
 pub struct Sibling {
     /// Metric name.
     pub metric: String,
-    /// Last value.
+    /// Last value, in the unit of that series.
     pub observed: f64,
-    /// Where it was expected.
+    /// Its expected band.
     pub expected: Band,
 }
 
-/// Log lines of one shape, seen shortly before.
+/// Recent log lines of one template.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LogTemplate {
     /// Level of the lines.
     pub level: super::raw::Level,
-    /// The shape, with what varies replaced by `<*>`.
+    /// The template; variable parts are `<*>`.
     pub template: String,
-    /// How often it was seen in the window.
+    /// Lines in the window.
     pub count: u64,
-    /// One line as it was written, shortened.
+    /// One original line, truncated.
     pub example: String,
-    /// Event time of the last one.
+    /// Event time of the last line.
     pub last_seen: Timestamp,
 }
 
-/// What else was known when the anomaly was raised; enough to read it again later.
+/// Context of the anomaly when it was raised, for later review.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Context {
     /// The last samples of the series, oldest first (at most 120).
@@ -84,7 +84,7 @@ pub struct Context {
     /// Other series of the service (at most 20).
     #[serde(default)]
     pub siblings: Vec<Sibling>,
-    /// Its most frequent recent warnings and errors (at most 5).
+    /// Most frequent recent warnings and errors of the service (at most 5).
     #[serde(default)]
     pub logs: Vec<LogTemplate>,
 }
@@ -94,9 +94,9 @@ pub struct Context {
 pub struct Anomaly {
     /// Same for all revisions of an episode.
     pub anomaly_id: AnomalyId,
-    /// Counts up from 1 within an episode.
+    /// Revision within the episode, from 1.
     pub revision: u32,
-    /// Where the episode stands.
+    /// Status of the episode.
     pub status: Status,
     /// What the series measures.
     pub kind: Kind,
@@ -109,15 +109,15 @@ pub struct Anomaly {
     /// Unit of the series, UCUM where there is one (`ms`, `%`, `By`), else empty.
     #[serde(default)]
     pub unit: String,
-    /// How bad the series alone is.
+    /// Severity of this series alone.
     pub severity: Severity,
     /// Log-likelihood ratio against the series' own normal, in nats, capped at 6.
     pub evidence: f64,
-    /// Which side of its band.
+    /// Direction of the deviation.
     pub direction: Direction,
-    /// The value that was seen.
+    /// Observed value, in the unit of the series.
     pub observed: f64,
-    /// The band it was expected in.
+    /// Expected band, in the unit of the series.
     pub expected: Band,
     /// Event time of the episode's first abnormal sample.
     pub started_at: Timestamp,
@@ -127,9 +127,9 @@ pub struct Anomaly {
     pub interval_ms: u64,
     /// Name and version of the detector.
     pub detector: String,
-    /// One sentence: what was expected, what was seen, since when, why it counts.
+    /// One sentence: expected and observed value, onset, reason.
     pub explanation: String,
-    /// What else was known.
+    /// Context of the anomaly.
     #[serde(default)]
     pub context: Context,
 }

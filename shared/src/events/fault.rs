@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 
 use super::{Category, Event};
 
-/// What the simulator can set on fire.
+/// Scenarios of the simulator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scenario {
-    /// Payment's p99 grows.
+    /// The p99 of payment rises.
     LatencySpike,
-    /// Order fails.
+    /// Errors of order rise.
     ErrorSpike,
-    /// The gateway's CPU fills up.
+    /// CPU use of api-gateway rises to saturation.
     CpuSaturation,
-    /// Notification leaks memory.
+    /// Memory use of notification rises.
     MemoryLeak,
-    /// Payment's database pool runs out.
+    /// The connection pool of payment is exhausted.
     DbConnections,
-    /// Order falls behind its log.
+    /// Consumer lag of order rises.
     ConsumerLag,
-    /// A bad version of user.
+    /// A faulty version of user is deployed.
     BadDeployment,
 }
 
@@ -52,26 +52,26 @@ impl Scenario {
     }
 }
 
-/// Whether a fault begins or ends.
+/// Start or end of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// First tick with the fault.
     Started,
-    /// First tick without it.
+    /// First tick without the fault.
     Ended,
 }
 
-/// One edge of one fault.
+/// Start or end of one fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {
-    /// Counts the faults of a run from 1.
+    /// Number of the fault within a run, from 1.
     pub fault: u32,
-    /// What.
+    /// Scenario of the fault.
     pub scenario: Scenario,
-    /// Where.
+    /// Faulty service.
     pub service: String,
-    /// Begins or ends.
+    /// Start or end.
     pub phase: Phase,
     /// Event time of the tick.
     pub at: Timestamp,

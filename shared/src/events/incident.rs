@@ -8,21 +8,21 @@ use super::anomaly::{Anomaly, Band, Direction, LogTemplate, Point, Sibling, Stat
 use super::{Category, Event, Kind, Refusal, Severity, finite, named};
 use crate::ids::{AnomalyId, IncidentId};
 
-/// Where an incident stands in its life. Transitions are those of [`crate::lifecycle`].
+/// State of an incident. `shared::lifecycle` has the allowed transitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// A first anomaly has opened it; the group is still gathering, nobody has been told.
+    /// A first anomaly has opened it; the group has not settled, nobody was notified.
     Detecting,
     /// The group has settled and was announced.
     Correlating,
-    /// The cause is being looked for.
+    /// The investigation runs.
     Investigating,
     /// A ranked cause (or "unknown") is on record.
     RcaComplete,
-    /// A plan is with the people who act on it.
+    /// A plan was proposed.
     Remediating,
-    /// Every member has cleared for long enough.
+    /// Every member has been cleared for the hold.
     Resolved,
     /// The postmortem is written.
     Closed,
@@ -35,18 +35,18 @@ impl State {
     }
 }
 
-/// A hypothesis: this service, by this kind of cause.
+/// A hypothesis: a service and a kind of cause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Suspect {
     /// Service.
     pub service: String,
     /// Kind of cause.
     pub category: Category,
-    /// Summed evidence less what the hypothesis demands and is absent, in nats.
+    /// Explained evidence minus expected evidence that is absent, nats.
     pub score: f64,
-    /// Share against all hypotheses, "not visible" among them; 0 to 1.
+    /// Share of `exp(score)` among all hypotheses, including "not visible"; 0 to 1.
     pub posterior: f64,
-    /// One sentence for each term of the score.
+    /// One sentence for each term of the score, strongest first.
     #[serde(default)]
     pub reasons: Vec<String>,
 }
@@ -58,14 +58,14 @@ pub struct Challenger {
     pub service: String,
     /// Kind of cause.
     pub category: Category,
-    /// Event time since which it leads.
+    /// Event time at which it took the lead.
     pub since: Timestamp,
 }
 
-/// One member: the last revision of an anomaly, with what is needed to draw and to check it.
+/// One member: the last revision of an anomaly, with the data to draw and to check it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Signal {
-    /// Its episode.
+    /// Id of the anomaly.
     pub anomaly_id: AnomalyId,
     /// Revision of the anomaly.
     pub revision: u32,
@@ -73,41 +73,41 @@ pub struct Signal {
     pub service: String,
     /// Metric name.
     pub metric: String,
-    /// Unit, or empty.
+    /// Unit of the series, or empty.
     #[serde(default)]
     pub unit: String,
-    /// What it measures.
+    /// What the series measures.
     pub kind: Kind,
-    /// How bad the series alone is.
+    /// Severity of this series alone.
     pub severity: Severity,
-    /// Where it stands.
+    /// Status of the episode.
     pub status: Status,
     /// Strongest evidence of the episode so far, nats.
     pub evidence: f64,
-    /// Which side of its band.
+    /// Direction of the deviation.
     pub direction: Direction,
-    /// Last value that was seen.
+    /// Last observed value, in the unit of the series.
     pub observed: f64,
-    /// The band it was expected in.
+    /// Expected band, in the unit of the series.
     pub expected: Band,
-    /// First abnormal sample.
+    /// Event time of the first abnormal sample.
     pub started_at: Timestamp,
-    /// Sample of the last revision.
+    /// Event time of the sample of the last revision.
     pub observed_at: Timestamp,
-    /// When it cleared.
+    /// Event time at which it cleared; null until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleared_at: Option<Timestamp>,
     /// Usual distance between samples, milliseconds.
     pub interval_ms: u64,
-    /// One sentence.
+    /// Explanation of the last revision, one sentence.
     pub explanation: String,
     /// Samples, oldest first (at most 120).
     #[serde(default)]
     pub samples: Vec<Point>,
-    /// Other series of the service.
+    /// Other series of the service (at most 20).
     #[serde(default)]
     pub siblings: Vec<Sibling>,
-    /// Log lines of the service.
+    /// Recent log lines of the service (at most 5 templates).
     #[serde(default)]
     pub logs: Vec<LogTemplate>,
 }
@@ -148,32 +148,32 @@ impl Signal {
     }
 }
 
-/// A change of a member's service shortly before the incident.
+/// A deployment of a member's service shortly before the incident.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// Service that was changed.
     pub service: String,
     /// Version.
     pub version: String,
-    /// When.
+    /// Event time of the change.
     pub at: Timestamp,
-    /// What kind of change.
+    /// Kind of change.
     pub change_type: String,
     /// Commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_sha: Option<String>,
-    /// Who rolled it out.
+    /// Person or system that rolled it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployed_by: Option<String>,
-    /// What it is.
+    /// Description by its author.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Risks its author named.
+    /// Risks named by its author.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known_risks: Vec<String>,
 }
 
-/// Who is hurt: the services that call, directly or not, a suspect.
+/// Services that call the first suspect, directly or indirectly.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BlastRadius {
     /// Callers of the first suspect, direct and indirect, sorted (at most 400).
@@ -182,18 +182,18 @@ pub struct BlastRadius {
     pub share: f64,
 }
 
-/// An incident as it stands.
+/// An incident in its current state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Incident {
     /// Derived from the anomaly that opened it.
     pub incident_id: IncidentId,
-    /// For people; counts up.
+    /// Sequential number for people.
     pub number: i64,
     /// Counts every change of the record.
     pub revision: u32,
-    /// Where it stands.
+    /// State in the life cycle.
     pub state: State,
-    /// How bad it is or was at its worst.
+    /// Worst severity so far.
     pub severity: Severity,
     /// One line for people.
     pub title: String,
@@ -208,21 +208,21 @@ pub struct Incident {
     pub members: Vec<AnomalyId>,
     /// Services with at least one member, sorted (at most 400).
     pub affected_services: Vec<String>,
-    /// Who is hurt.
+    /// Services that call the first suspect.
     pub blast_radius: BlastRadius,
-    /// The members as they stand (at most 40, strongest first).
+    /// Members with their last revisions (at most 40, strongest first).
     pub signals: Vec<Signal>,
-    /// Change that is the likeliest trigger, if there was one.
+    /// Likeliest trigger among the deployments, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<Change>,
-    /// First abnormal sample of any member.
+    /// Event time of the first abnormal sample of any member.
     pub started_at: Timestamp,
     /// Event time of the anomaly that opened it.
     pub opened_at: Timestamp,
-    /// When the last member was back inside its band.
+    /// Event time at which the last member cleared; null until the incident is resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Timestamp>,
-    /// Tells where the state after `resolved` came from.
+    /// When the incident was closed; null until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
 }

@@ -11,35 +11,35 @@ use crate::ids::{IncidentId, PostmortemId};
 /// One line of the timeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Moment {
-    /// When.
+    /// Event time.
     pub at: Timestamp,
-    /// Who or what did it: a stage's name or a person.
+    /// Name of a stage, or a person.
     pub actor: String,
-    /// What happened.
+    /// One sentence.
     pub what: String,
 }
 
-/// Something to do so that it does not happen again.
+/// A task that prevents a repetition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionItem {
-    /// What.
+    /// The task in one line.
     pub title: String,
-    /// Who.
+    /// Owning team.
     pub owner: String,
-    /// By when.
+    /// Due date.
     pub due: Date,
-    /// Why, from the record.
+    /// Reason, from the record.
     pub reason: String,
 }
 
-/// How long it took, milliseconds of event time.
+/// Durations, milliseconds of event time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Times {
-    /// First abnormal sample to opened.
+    /// From the first abnormal sample to the opening.
     pub to_detect_ms: i64,
-    /// Opened to ranked cause, if there was one.
+    /// From the opening to the ranked cause; null without a cause.
     pub to_cause_ms: Option<i64>,
-    /// First abnormal sample to resolved.
+    /// From the first abnormal sample to the resolution.
     pub to_resolve_ms: i64,
 }
 
@@ -58,13 +58,13 @@ pub struct Postmortem {
     pub severity: Severity,
     /// Environment.
     pub environment: String,
-    /// The document.
+    /// The document, Markdown.
     pub markdown: String,
     /// The timeline as data.
     pub timeline: Vec<Moment>,
-    /// What is to be done.
+    /// Tasks that prevent a repetition.
     pub action_items: Vec<ActionItem>,
-    /// How long it took.
+    /// Durations.
     pub times: Times,
     /// Event time of the resolution.
     pub generated_at: Timestamp,

@@ -14,14 +14,14 @@ pub struct MetricSample {
     pub service: String,
     /// Metric name.
     pub metric: String,
-    /// Value.
+    /// Value, finite, in `unit`.
     pub value: f64,
     /// Event time, milliseconds since the Unix epoch.
     pub ts_ms: i64,
     /// Environment; `production` where it is absent.
     #[serde(default = "default_environment")]
     pub environment: String,
-    /// Unit, if known.
+    /// Unit, UCUM where there is one; guessed from the metric name if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
     /// Further labels.
@@ -73,7 +73,7 @@ pub enum Level {
 pub struct LogRecord {
     /// Service that wrote it.
     pub service: String,
-    /// Its level.
+    /// Level of the line.
     pub level: Level,
     /// The line.
     pub message: String,
@@ -115,20 +115,20 @@ pub struct Deployment {
     /// Environment; `production` where it is absent.
     #[serde(default = "default_environment")]
     pub environment: String,
-    /// What kind of change: `deploy`, `rollback`, `config`, `migration`, ...; `retire` where the service is taken out
-    /// of operation on purpose, so that nobody waits for its telemetry.
+    /// Kind of change: `deploy`, `rollback`, `config`, `migration`, ...; `retire` if the service is taken
+    /// out of operation, so that its silence raises no alert.
     #[serde(default = "deploy")]
     pub change_type: String,
     /// Commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_sha: Option<String>,
-    /// Who or what rolled it out.
+    /// Person or system that rolled it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployed_by: Option<String>,
-    /// What the change is, in words.
+    /// Description of the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Risks that its author named.
+    /// Risks named by its author.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known_risks: Vec<String>,
 }
@@ -170,7 +170,7 @@ pub enum SpanStatus {
     Ok,
     /// Failed.
     Error,
-    /// Not said.
+    /// Not set.
     Unset,
 }
 
@@ -186,13 +186,13 @@ pub struct Span {
     pub parent_span_id: Option<String>,
     /// Service that did the work.
     pub service: String,
-    /// Operation.
+    /// Name of the operation.
     pub operation: String,
     /// Start, milliseconds since the Unix epoch.
     pub ts_ms: i64,
     /// Duration, milliseconds.
     pub duration_ms: f64,
-    /// Outcome.
+    /// Outcome of the span.
     pub status: SpanStatus,
     /// Environment; `production` where it is absent.
     #[serde(default = "default_environment")]

@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 use super::{Category, Event, Refusal, finite, named};
 use crate::ids::IncidentId;
 
-/// How sure the ranking is.
+/// Certainty of the ranking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Confidence at least .8.
+    /// Confidence of the first candidate is at least 0.8.
     Cause,
-    /// Confidence .3 to .8: likely, or one of several.
+    /// Confidence of the first candidate is at least 0.3 and below 0.8.
     Likely,
-    /// Not visible in this telemetry.
+    /// No candidate has a confidence of 0.3: the cause is not visible in this telemetry.
     Unknown,
 }
 
-/// Who ranked.
+/// Method of the ranking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
@@ -29,7 +29,7 @@ pub enum Method {
     Model,
 }
 
-/// Something that was stored and can be read again.
+/// A stored item that can be read again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Source {
@@ -77,31 +77,31 @@ pub enum Source {
 pub struct Evidence {
     /// Id within this result, e.g. `E3`.
     pub id: String,
-    /// Where it can be read again.
+    /// Where the evidence is stored.
     pub source: Source,
-    /// The words or figures that are there.
+    /// Words or figures as they are stored.
     pub quote: String,
 }
 
-/// One sentence and what it rests on.
+/// One sentence with its evidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Claim {
     /// The sentence.
     pub text: String,
-    /// Ids of its evidence; never empty.
+    /// Ids of the evidence; never empty.
     pub evidence: Vec<String>,
 }
 
-/// A document that fits.
+/// A similar document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reference {
     /// Document.
     pub doc_id: String,
-    /// Its title.
+    /// Title of the document.
     pub title: String,
-    /// Section that fits best.
+    /// Most similar section.
     pub section: String,
-    /// How it stands among all that was found, 0 to 1. It orders documents and says nothing of how well one fits.
+    /// Rank among all documents found, 0 to 1. It orders documents and does not measure similarity.
     pub score: f64,
 }
 
@@ -114,14 +114,14 @@ pub struct Candidate {
     pub cause: String,
     /// Kind of cause.
     pub category: Category,
-    /// 0 to 1.
+    /// Posterior of the hypothesis, 0 to 0.99; not calibrated.
     pub confidence: f64,
-    /// What speaks for it.
+    /// Claims that support the candidate.
     pub claims: Vec<Claim>,
-    /// Past incidents that fit.
+    /// Similar past incidents.
     #[serde(default)]
     pub similar_incidents: Vec<Reference>,
-    /// Runbooks that fit.
+    /// Matching runbooks.
     #[serde(default)]
     pub runbooks: Vec<Reference>,
 }
@@ -139,27 +139,27 @@ pub struct RootCause {
     pub incident_revision: u32,
     /// Environment.
     pub environment: String,
-    /// How sure.
+    /// Certainty of the ranking.
     pub verdict: Verdict,
-    /// Best first (at most 5); may be empty where the verdict is `unknown`.
+    /// Best first (at most 5); may be empty if the verdict is `unknown`.
     pub candidates: Vec<Candidate>,
     /// All evidence that the claims cite.
     pub evidence: Vec<Evidence>,
-    /// What was looked at and speaks against, one sentence each.
+    /// Findings that speak against other causes, one sentence each.
     #[serde(default)]
     pub ruled_out: Vec<String>,
     /// Telemetry that is missing, one sentence each.
     #[serde(default)]
     pub missing: Vec<String>,
-    /// Who ranked.
+    /// Method of the ranking.
     pub method: Method,
-    /// Claims that were re-read and found.
+    /// Claims whose evidence was found by the checker.
     pub claims_verified: u32,
-    /// Claims that were made; the difference was dropped.
+    /// Claims before the check; the difference was dropped.
     pub claims_total: u32,
-    /// Model tokens, both ways.
+    /// Model tokens, input and output; 0 without a model.
     pub tokens: u64,
-    /// Money spent, millionths of a US dollar.
+    /// Cost, millionths of a US dollar; 0 without a model.
     pub cost_microdollars: u64,
     /// Event time of the incident revision it answers.
     pub completed_at: Timestamp,

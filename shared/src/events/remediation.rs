@@ -7,33 +7,33 @@ use serde::{Deserialize, Serialize};
 use super::{Category, Event, Refusal, named};
 use crate::ids::{IncidentId, PlanId};
 
-/// How soon a step is due.
+/// Time by which a step is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Priority {
-    /// Now.
+    /// Immediately.
     #[serde(rename = "IMMEDIATE")]
     Immediate,
-    /// Within a quarter of an hour.
+    /// Within 15 minutes.
     #[serde(rename = "WITHIN_15MIN")]
     Within15Min,
-    /// Within the hour.
+    /// Within 1 hour.
     #[serde(rename = "WITHIN_1HOUR")]
     Within1Hour,
 }
 
-/// What can go wrong with a step.
+/// Risk of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Risk {
-    /// Can be undone at once, touches one instance.
+    /// Reversible immediately; affects one instance.
     Low,
     /// Users may notice.
     Medium,
-    /// May make it worse, or cannot be undone.
+    /// May aggravate the fault, or cannot be undone.
     High,
 }
 
-/// A typed action. Nothing is executed yet; the type is what an executor will check. A parameter that is absent is not known: an
+/// A typed action. Nothing is executed yet; an executor will check the type. An absent parameter is unknown: an
 /// executor refuses the step, a person looks it up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -49,18 +49,18 @@ pub enum Action {
         service: String,
         /// Factor on the current number of instances, at most 2.
         factor: u32,
-        /// Number of instances to reach, where the current number is known.
+        /// Target number of instances; absent if the current number is unknown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instances: Option<u32>,
     },
-    /// Go back to the version before.
+    /// Return to the previous version.
     RollbackDeployment {
         /// Service.
         service: String,
-        /// Version that runs, as its deployment named it.
+        /// Running version, as named by its deployment; absent if unknown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from_version: Option<String>,
-        /// Version to go back to.
+        /// Version to return to; absent if unknown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to_version: Option<String>,
     },
@@ -79,15 +79,15 @@ pub enum Action {
         /// Service.
         service: String,
     },
-    /// Turn a feature off or on.
+    /// Turn a feature on or off.
     ToggleFlag {
         /// Service.
         service: String,
-        /// Name of the flag.
+        /// Name of the flag; absent if unknown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         flag: Option<String>,
     },
-    /// Something a person does or looks at.
+    /// A step for a person.
     Manual,
 }
 
@@ -110,38 +110,38 @@ impl Action {
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
-    /// Counts from 1.
+    /// Position in the plan, from 1.
     pub order: u32,
-    /// How soon.
+    /// Time by which it is due.
     pub priority: Priority,
-    /// What, typed.
+    /// Typed action.
     pub action: Action,
-    /// What, in one line.
+    /// The step in one line.
     pub title: String,
-    /// How, in a few.
+    /// Instructions in a few lines.
     pub detail: String,
-    /// What can go wrong.
+    /// Risk of the step.
     pub risk: Risk,
-    /// How to undo it.
+    /// How to undo the step.
     pub rollback: String,
-    /// Who does it.
+    /// Person or team that performs it.
     pub owner: String,
-    /// How to tell that it worked.
+    /// Observable sign of success.
     pub expected_outcome: String,
     /// Runbook section that justifies it, `doc_id#section`.
     pub source: String,
 }
 
-/// Whom to call when the plan does not help.
+/// Escalation if the plan does not help.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Escalation {
     /// Team that owns the service.
     pub team: String,
-    /// How to reach it.
+    /// Contact of the team.
     pub contact: String,
-    /// When, minutes after the plan.
+    /// Time of the escalation, minutes after the plan.
     pub after_minutes: u32,
-    /// Sentence for people.
+    /// One sentence for people.
     pub note: String,
 }
 
@@ -158,15 +158,15 @@ pub struct Plan {
     pub revision: u32,
     /// Environment.
     pub environment: String,
-    /// Service it is about.
+    /// Service that the plan addresses.
     pub service: String,
-    /// Kind of cause it is for.
+    /// Kind of cause that the plan addresses.
     pub category: Category,
-    /// One sentence: what the plan is and why.
+    /// One sentence: the plan and its reason.
     pub summary: String,
     /// Steps, most urgent first; never empty.
     pub steps: Vec<Step>,
-    /// Whom to call next.
+    /// Next escalation.
     pub escalation: Escalation,
     /// Event time of the result it answers.
     pub created_at: Timestamp,
@@ -188,7 +188,7 @@ impl Event for Plan {
     }
 }
 
-/// What became of one action (`remediation.actions`). Reserved: nothing writes it yet.
+/// Result of one action (`remediation.actions`). Reserved: nothing writes it yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionResult {
     /// Incident.
@@ -197,9 +197,9 @@ pub struct ActionResult {
     pub plan_id: PlanId,
     /// Step of the plan.
     pub order: u32,
-    /// Decision or result, in words.
+    /// Decision or result, one sentence for people; not an enum.
     pub outcome: String,
-    /// When.
+    /// Time of the decision or result.
     pub at: Timestamp,
 }
 
