@@ -15,7 +15,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use shared::bus::{self, admin::Admin};
-use shared::service::config::{Cli, Config, Nothing};
+use shared::service::config::{Cli, Config, NoOptions};
 use stack::kafka::create_topics;
 use stack::progress::{Progress, say};
 use stack::state::{Claim, State};

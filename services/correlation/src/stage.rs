@@ -371,8 +371,8 @@ fn opened(incident_id: IncidentId, anomaly: &Anomaly, assessment: &Assessment) -
 fn member_line(incident: &Incident, anomaly: &Anomaly, is_new: bool) -> Option<Audit> {
     use shared::events::anomaly::Status;
     let (action, summary) = match anomaly.status {
-        Status::Cleared => ("cleared", format!("{} of {} has cleared.", anomaly.metric, anomaly.service)),
-        _ if is_new => ("joined", format!("Joined: {}.", anomaly.explanation)),
+        Status::Cleared => (AuditAction::Cleared, format!("{} of {} has cleared.", anomaly.metric, anomaly.service)),
+        _ if is_new => (AuditAction::Joined, format!("Joined: {}.", anomaly.explanation)),
         _ => return None,
     };
     Some(Audit {

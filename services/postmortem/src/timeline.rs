@@ -80,11 +80,11 @@ fn facts(record: &Record<'_>) -> Vec<Row> {
 
 /// How much a row matters: 0 is the story, 2 can be looked up. What people did always matters.
 fn weight(actor: &str, action: &str) -> u8 {
-    use AuditAction::{Announced, CauseRanked, Opened, PlanProposed, Resolved, SuspectChanged};
+    use AuditAction::{Announced, CauseRanked, Cleared, Joined, Opened, PlanProposed, Resolved, SuspectChanged};
     match action.parse() {
         Ok(Opened | Announced | SuspectChanged | CauseRanked | PlanProposed | Resolved) => 0,
         _ if Agent::from_name(actor).is_none() => 0,
-        "joined" | "cleared" => 2,
+        Ok(Joined | Cleared) => 2,
         _ => 1,
     }
 }

@@ -10,6 +10,10 @@ pub enum AuditAction {
     Opened,
     /// An incident was published, once its first group had settled.
     Announced,
+    /// An anomaly joined an incident.
+    Joined,
+    /// A member of an incident cleared.
+    Cleared,
     /// An anomaly that was read late joined an incident that is over.
     JoinedLate,
     /// Another suspect is the first one.

@@ -25,6 +25,8 @@ pub const MAX_MEMBERS: usize = 2_000;
 pub const MAX_SERVICES: usize = 400;
 /// Most members it carries with samples, siblings and logs. All of that stays with the signals themselves.
 pub const MAX_FULL_SIGNALS: usize = 12;
+/// Most context of one incident, bytes of JSON: with all else that an incident holds it stays below the largest payload.
+pub const MAX_CONTEXT: usize = 160 * 1024;
 
 /// What correlation holds to be true of an incident, recomputed as a whole whenever a member changes.
 #[derive(Debug, Clone, PartialEq)]
@@ -223,7 +225,7 @@ fn joined<T: Ord + Clone>(listed: &[T], new: impl Iterator<Item = T>, most: usiz
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -259,6 +261,31 @@ mod tests {
             incident = Some(apply(incident, id(), change)?);
         }
         Ok(incident.expect("at least one change"))
+    }
+
+    pub(crate) fn signal(number: usize) -> Signal {
+        Signal {
+            anomaly_id: AnomalyId(derive(&[&number.to_string()])),
+            revision: 1,
+            service: "payment".into(),
+            metric: format!("metric-{number}"),
+            unit: String::new(),
+            kind: Kind::Other,
+            severity: Severity::Sev3,
+            status: Status::Firing,
+            evidence: 6.0,
+            direction: Direction::Up,
+            observed: 1.0,
+            expected: Band { lower: 0.0, center: 0.0, upper: 0.0 },
+            started_at: from_ms(0),
+            observed_at: from_ms(0),
+            cleared_at: None,
+            interval_ms: 1_000,
+            explanation: String::new(),
+            samples: Vec::new(),
+            siblings: Vec::new(),
+            logs: Vec::new(),
+        }
     }
 
     #[test]
@@ -308,10 +335,11 @@ mod tests {
 
     #[test]
     fn an_incident_of_any_number_of_members_fits_on_the_bus() {
+        let signal_of = signal;
         let signal = |number: usize| Signal {
             service: format!("{number:0>256}"),
             metric: format!("{number:0>256}"),
-            ..crate::store::context::tests::signal(number)
+            ..signal_of(number)
         };
         let mut incident = None;
         for joined in [3_000, 6_000] {
@@ -336,7 +364,7 @@ mod tests {
         assert_eq!((incident.members.len(), incident.affected_services.len()), (MAX_MEMBERS, MAX_SERVICES));
         // the rest is for the context of the strongest
         let size = crate::events::encode(&incident).unwrap().len();
-        assert!(size + crate::store::context::MAX_CONTEXT <= crate::events::MAX_PAYLOAD, "{size} bytes");
+        assert!(size + MAX_CONTEXT <= crate::events::MAX_PAYLOAD, "{size} bytes");
     }
 
     fn any_change() -> impl Strategy<Value = Change> {

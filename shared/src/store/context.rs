@@ -6,14 +6,13 @@ use std::collections::BTreeMap;
 use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
-use crate::lifecycle::MAX_FULL_SIGNALS;
+use crate::lifecycle::{MAX_CONTEXT, MAX_FULL_SIGNALS};
 use super::{Error, row};
 use crate::events::Incident;
 use crate::events::anomaly::Context;
 use crate::events::incident::Signal;
 
-/// Most context of one incident, bytes of JSON: with all else that an incident holds it stays below the largest payload.
-pub(super) const MAX_CONTEXT: usize = 160 * 1024;
+
 
 /// Takes the context out of a signal.
 pub(super) fn take(signal: &mut Signal) -> Context {
@@ -85,38 +84,14 @@ fn fill(incident: &mut Incident, mut contexts: BTreeMap<Uuid, Context>) -> Resul
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
+    use crate::lifecycle::tests::signal;
     use crate::clock::from_ms;
     use crate::events::anomaly::{Band, Direction, Point, Status};
     use crate::events::incident::{BlastRadius, State};
     use crate::events::{Kind, Severity, encode};
     use crate::ids::{AnomalyId, IncidentId, derive};
-
-    pub(in crate::store) fn signal(number: usize) -> Signal {
-        Signal {
-            anomaly_id: AnomalyId(derive(&[&number.to_string()])),
-            revision: 1,
-            service: "payment".into(),
-            metric: format!("metric-{number}"),
-            unit: String::new(),
-            kind: Kind::Other,
-            severity: Severity::Sev3,
-            status: Status::Firing,
-            evidence: 6.0,
-            direction: Direction::Up,
-            observed: 1.0,
-            expected: Band { lower: 0.0, center: 0.0, upper: 0.0 },
-            started_at: from_ms(0),
-            observed_at: from_ms(0),
-            cleared_at: None,
-            interval_ms: 1_000,
-            explanation: String::new(),
-            samples: Vec::new(),
-            siblings: Vec::new(),
-            logs: Vec::new(),
-        }
-    }
 
     fn incident(signals: usize) -> Incident {
         Incident {

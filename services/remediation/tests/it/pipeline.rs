@@ -44,7 +44,7 @@ async fn a_ranking_leads_to_one_plan_and_another_cause_to_the_next_revision() {
 
     let shutdown = CancellationToken::new();
     let deps = Deps { process: "remediation-test".into(), readiness: Readiness::default() };
-    let config = Config::of("remediation", bench.common.clone(), Nothing {});
+    let config = Config::of("remediation", bench.common.clone(), NoOptions {});
     let running = tokio::spawn(remediation::run(config, deps, shutdown.clone()));
 
     let of = |revision, category| RootCause {

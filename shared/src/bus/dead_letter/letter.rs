@@ -227,7 +227,7 @@ mod tests {
             headers: headers.collect(),
             payload: Some(b"\xff".to_vec()),
         };
-        DeadLetter::of("correlation", line).unwrap()
+        DeadLetter::of(Agent::Correlation, line).unwrap()
     }
 
     #[test]

@@ -157,7 +157,7 @@ impl Place {
     pub(crate) async fn open(test: &str) -> Self {
         let topics = [Topic::SimFaults, Topic::DetectionState]
             .into_iter()
-            .chain(["postmortem", "detection"].map(Topic::DeadLetters));
+            .chain([Agent::Postmortem, Agent::Detection].map(Topic::DeadLetters));
         let bench = Bench::open(&topics.collect::<Vec<_>>()).await.unwrap();
         let name = bench.incident(test).to_string();
         Self { bench, name, seen: Arc::default() }
@@ -237,7 +237,7 @@ impl Place {
         matched.await.unwrap();
     }
 
-    pub(crate) async fn letters(&self, stage: &'static str, key: &str) -> Vec<DeadLetter> {
+    pub(crate) async fn letters(&self, stage: Agent, key: &str) -> Vec<DeadLetter> {
         let lines = self.bench.records(Topic::DeadLetters(stage), key).await.unwrap();
         lines
             .into_iter()

@@ -150,7 +150,7 @@ async fn fails(options: Options, words: &str) {
     let log = Log::capture();
     let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
     let producer = Producer::connect(&options).unwrap();
-    let watching = tokio::spawn(partitioned::watch(producer, readiness.clone(), shutdown.clone()));
+    let watching = tokio::spawn(shared::service::watch_bus(producer, readiness.clone(), shutdown.clone()));
     // they fail alone, too
     let alone = Options { link: shared::bus::Link::default(), ..options.clone() };
     let consumer = Consumer::join(&alone, "never", &[TOPIC]).unwrap();
@@ -240,7 +240,7 @@ async fn a_restart_of_the_broker_is_logged_in_a_few_lines() {
     let producer = Producer::connect(&options).unwrap();
     let mut consumer = Consumer::join(&options, "secure-restart", &[TOPIC]).unwrap();
     let second = Producer::connect(&options).unwrap();
-    let watching = tokio::spawn(partitioned::watch(producer.clone(), readiness.clone(), shutdown.clone()));
+    let watching = tokio::spawn(shared::service::watch_bus(producer.clone(), readiness.clone(), shutdown.clone()));
     let up = async || {
         stack::probe::until("connected", WAIT, async || {
             anyhow::ensure!(readiness.report().0, "{}", readiness.report().1);
