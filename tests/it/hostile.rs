@@ -7,7 +7,7 @@ use shared::bus::dead_letter::is_mark;
 use shared::bus::reader::{From, Reader};
 use shared::bus::{self, Producer};
 use shared::events::Topic;
-use stack::story::Story;
+use stack::observe::run_summary::Story;
 use tests::House;
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use stack::layout;
+use stack::run::layout;
 use tests::oracle::{self, plan::Plan};
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use stack::story::Story;
+use stack::observe::run_summary::Story;
 use stack::testing::bench::until;
 use stack::{Options, Program, Stack};
 use tests::House;

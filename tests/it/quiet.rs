@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use shared::clock::{Clock, SystemClock};
-use stack::story::Story;
+use stack::observe::run_summary::Story;
 use tests::House;
 
 /// An hour of samples every ten seconds, and then a fault. That the fault's incident is found says that the hour had

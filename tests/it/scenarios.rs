@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use shared::events::fault::Scenario;
-use stack::story::Story;
+use stack::observe::run_summary::Story;
 use tests::House;
 
 /// How long a sixth mail or a second incident is waited for.

@@ -13,7 +13,7 @@ use shared::clock::{Clock, SystemClock};
 use shared::events::anomaly::Status;
 use shared::events::{Kind, Topic};
 use stack::Options;
-use stack::story::Story;
+use stack::observe::run_summary::Story;
 use tests::House;
 use tokio::sync::watch;
 use tokio::task::JoinSet;

@@ -9,8 +9,8 @@ pub mod rest;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use stack::news::{self, News};
-use stack::story::Story;
+use stack::observe::event_feed::{self, News};
+use stack::observe::run_summary::Story;
 use stack::{Options, Program, Stack};
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -49,7 +49,7 @@ impl House {
         let stack = Stack::start(options).await?;
         stack.seed().await?;
         stack.spawn_agents(replicas, READY).await?;
-        let news = news::follow(stack.brokers(), stack.mail().mailbox())?;
+        let news = event_feed::follow(stack.brokers(), stack.mail().mailbox())?;
         Ok(Self { stack, story: Story::default(), news, _turn: turn })
     }
 

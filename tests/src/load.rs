@@ -16,7 +16,7 @@ use shared::bus::lag::extents;
 use shared::bus::{self};
 use shared::clock::{Clock, SystemClock};
 use shared::events::Topic;
-use stack::progress::{Progress, say};
+use stack::run::progress::{Progress, say};
 use stack::{AGENTS, Agent, Options, Program, Stack};
 
 use crate::rest;
@@ -170,7 +170,7 @@ pub async fn run(size: Size, binaries: Option<PathBuf>) -> Result<Outcome> {
 
 /// Calls are learned from spans, and who calls whom decides what belongs together.
 async fn calls_are_known(stack: &Stack, size: Size) -> Result<()> {
-    stack::probe::until("the calls between services", CALLS, async || {
+    stack::parts::probe::until("the calls between services", CALLS, async || {
         let known = count(stack, "select count(*) from edges where environment like 'load-%'").await?;
         ensure!(known as usize == size.calls(), "{known} of {}", size.calls());
         Ok(())

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
-use stack::layout;
+use stack::run::layout;
 
 /// What the workspace consists of.
 const WORKSPACE: [&str; 9] = [

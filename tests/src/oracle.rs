@@ -16,8 +16,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use shared::events::envelope::header;
 use shared::events::{Anomaly, Topic};
-use stack::progress::Progress;
-use stack::story::MAILS;
+use stack::observe::run_summary::MAILS;
+use stack::run::progress::Progress;
 use stack::{Options, Program, Stack};
 
 use evidence::Evidence;
@@ -76,7 +76,7 @@ pub async fn run(plan: &Plan, binaries: &Path, keep: &Path) -> Result<Outcome> {
     let shops = plan.shops.iter().map(|shop| open(&stack, shop)).collect::<Result<Vec<_>>>()?;
     staff.harm().await?;
     for shop in shops {
-        stack::probe::until("the end of the shops", SHOPS, async || {
+        stack::parts::probe::until("the end of the shops", SHOPS, async || {
             anyhow::ensure!(shop.part().pid().is_none(), "{} is open", shop.name());
             Ok(())
         })
@@ -117,7 +117,7 @@ fn open(stack: &Stack, shop: &Shop) -> Result<Arc<stack::Agent>> {
 /// Waits until nothing is left to do, and that for two looks.
 async fn until_rest(stack: &Stack) -> Result<()> {
     let mut quiet = 0;
-    stack::probe::until("rest", REST, async || {
+    stack::parts::probe::until("rest", REST, async || {
         let busy = unrest(stack).await?;
         quiet = if busy.is_empty() { quiet + 1 } else { 0 };
         anyhow::ensure!(quiet > 2, "{}", busy.join(", "));

@@ -4,7 +4,6 @@ pub(crate) mod demo;
 pub(crate) mod follow;
 pub(crate) mod logs;
 pub(crate) mod matrix;
-mod narration;
 pub(crate) mod run;
 pub(crate) mod start;
 pub(crate) mod status;
@@ -16,10 +15,10 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 use shared::bus::{self, admin::Admin};
 use shared::service::config::{Cli, Config, Nothing};
-use stack::kafka::create_topics;
-use stack::progress::{Progress, say};
-use stack::state::{Claim, State};
-use stack::{fetch as parts, layout};
+use stack::parts::kafka::create_topics;
+use stack::run::progress::{Progress, say};
+use stack::run::state::{Claim, State};
+use stack::run::{fetch as parts, layout};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Fetches what is missing.

@@ -1,23 +1,19 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Rooms
+//!
+//! ```text
+//! parts, run  <  Stack (this file)  <  observe  <  testing, demo  <  commands (the binary)
+//! ```
+//!
+//! A room imports only from its left. `parts` and `run` are one layer: a part needs the folders and the progress lines of
+//! its run, and a run supervises its parts. The crate `tests` uses everything but `demo`. `tests/it/rooms.rs` checks both.
 
-pub mod agent;
-pub mod fetch;
-pub mod guard;
-pub mod kafka;
-pub mod layout;
-pub mod mail;
-pub mod mailbox;
-pub mod news;
-pub mod part;
-pub mod ports;
-pub mod postgres;
-pub mod probe;
-pub mod progress;
-pub mod state;
-pub mod story;
-pub mod telling;
+pub mod demo;
+pub mod observe;
+pub mod parts;
+pub mod run;
 pub mod testing;
-mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,18 +24,19 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use shared::store::{self, Store};
 
-pub use agent::{AGENTS, Agent, Program};
+pub use parts::agent::{AGENTS, Agent, Program};
 
-use fetch::Fetched;
-use guard::Guard;
-use kafka::Kafka;
-use layout::Layout;
-use mail::Mail;
-use part::Part;
-use postgres::{Durability, Postgres};
-use progress::Progress;
-use state::{Claim, Identity, Process, State};
-use watch::Watch;
+use parts::guard::Guard;
+use parts::kafka::{self, Kafka};
+use parts::mail::Mail;
+use parts::ports;
+use parts::postgres::{Durability, Postgres};
+use parts::process::{self, Part};
+use run::fetch::{self, Fetched};
+use run::layout::{self, Layout};
+use run::progress::Progress;
+use run::state::{Claim, Identity, Process, State};
+use run::supervisor::Watch;
 
 /// The database of a run.
 const DATABASE: &str = "firewatch";
@@ -211,7 +208,7 @@ impl Stack {
             tokio::time::timeout(SEEDING, child.wait()).await.context("the seeder takes too long")??;
         if !status.success() {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
-            bail!("seeder: {}; {}:\n{text}", part::describe(status), log.display());
+            bail!("seeder: {}; {}:\n{text}", process::describe(status), log.display());
         }
         Ok(())
     }

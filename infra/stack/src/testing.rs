@@ -14,14 +14,14 @@ use anyhow::{Context, Result};
 use shared::store::{Options, Store};
 use tokio::sync::OnceCell;
 
-use crate::fetch::{self, Fetched};
-use crate::guard::Guard;
-use crate::kafka::{Further, Kafka};
-use crate::layout::{self, Layout};
-use crate::mail::Mail;
-use crate::mailbox::Mailbox;
-use crate::postgres::{Durability, Postgres, create_database, drop_database};
-use crate::progress::Progress;
+use crate::parts::guard::Guard;
+use crate::parts::kafka::{Further, Kafka};
+use crate::parts::mail::Mail;
+use crate::parts::mailbox::Mailbox;
+use crate::parts::postgres::{Durability, Postgres, create_database, drop_database};
+use crate::run::fetch::{self, Fetched};
+use crate::run::layout::{self, Layout};
+use crate::run::progress::Progress;
 
 /// Names the shared broker.
 pub const KAFKA: &str = "FIREWATCH_TEST_KAFKA";

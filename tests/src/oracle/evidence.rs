@@ -14,7 +14,7 @@ use shared::events::{Anomaly, Fault, Incident, Topic, decode};
 use shared::store::Incidents;
 use shared::testing;
 use stack::Stack;
-use stack::mailbox::Mail;
+use stack::parts::mailbox::Mail;
 
 use super::harm::Harm;
 use crate::rest::{self, Lags};

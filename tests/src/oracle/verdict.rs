@@ -10,7 +10,7 @@ use shared::events::envelope::header;
 use shared::events::fault::Phase;
 use shared::events::incident::State;
 use shared::events::{Anomaly, Incident, Topic};
-use stack::story::MAILS;
+use stack::observe::run_summary::MAILS;
 
 use super::evidence::Evidence;
 use super::harm::{Harm, KAFKA, POISON};

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use shared::clock::{Clock, SystemClock};
 use shared::events::fault::Scenario;
-use stack::progress::{Progress, say};
-use stack::{Options, Program, Stack, layout, news};
+use stack::observe::event_feed;
+use stack::run::layout;
+use stack::run::progress::{Progress, say};
+use stack::{Options, Program, Stack};
 
 use super::follow::Ending;
-use super::narration::Narration;
+use stack::demo::narration::Narration;
 
 /// Seconds of telemetry that the shop has when it opens: from them detection learns what is normal.
 const HISTORY: u32 = 60;
@@ -78,7 +80,7 @@ fn simulator(arguments: &Arguments, seed: u64) -> Result<Program> {
 }
 
 async fn tell(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) -> Result<ExitCode> {
-    let mut narration = Narration::new(news::follow(stack.brokers(), stack.mail().mailbox())?);
+    let mut narration = Narration::new(event_feed::follow(stack.brokers(), stack.mail().mailbox())?);
     stack.spawn(simulator)?;
     stack.ready()?;
     println!("\nWhere to look\n{}", places(stack));

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use stack::mailbox::Mailbox;
-use stack::news;
+use stack::observe::event_feed;
+use stack::parts::mailbox::Mailbox;
 
-use super::narration::Narration;
+use stack::demo::narration::Narration;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -51,7 +51,7 @@ pub(crate) async fn follow(arguments: &Arguments) -> Result<ExitCode> {
         (Some(url), _) => Mailbox::mailhog(url),
         (None, url) => Mailbox::maildev(url.as_deref().unwrap_or_default()),
     };
-    let mut narration = Narration::new(news::follow(&arguments.brokers, mailbox)?);
+    let mut narration = Narration::new(event_feed::follow(&arguments.brokers, mailbox)?);
     tokio::select! {
         () = narration.one_fault(arguments.ending.deadline()) => {}
         interrupted = super::interrupted() => interrupted?,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
-use stack::layout;
+use stack::run::layout;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::clock::{Clock, SystemClock};
 use shared::events::fault::Scenario;
-use stack::layout;
-use stack::progress::say;
+use stack::run::layout;
+use stack::run::progress::say;
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -211,7 +211,7 @@ async fn one(scenario: Scenario, seed: u64, load: Load, dir: &Path) -> Result<Ru
         .context("starting the demo")?;
     let problem = if let Ok(status) = tokio::time::timeout(RUN, demo.wait()).await {
         let status = status?;
-        (!status.success()).then(|| problem(dir).unwrap_or_else(|| stack::part::describe(status)))
+        (!status.success()).then(|| problem(dir).unwrap_or_else(|| stack::parts::process::describe(status)))
     } else {
         terminate(&mut demo).await?;
         Some(format!("did not end within {} min", RUN.as_secs() / 60))

@@ -6,9 +6,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use stack::layout::{self, Layout};
-use stack::progress::{Progress, say};
-use stack::state::{Claim, State, sweep};
+use stack::run::layout::{self, Layout};
+use stack::run::progress::{Progress, say};
+use stack::run::state::{Claim, State, sweep};
 use stack::{Options, Program, Stack};
 
 /// Longest time for an agent to be ready.

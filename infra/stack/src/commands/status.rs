@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use stack::probe;
+use stack::parts::probe;
 
 /// Prints one line a process. Fails unless everything is up and ready.
 pub(crate) async fn status() -> Result<ExitCode> {
     let state = super::running()?;
-    let client = stack::probe::client();
+    let client = probe::client();
     let mut well = state.ready;
     for process in &state.processes {
         let (good, condition) = match &process.http {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use stack::progress::{Progress, say};
-use stack::state::{Claim, sweep};
-use stack::{layout, probe};
+use stack::parts::probe;
+use stack::run::layout;
+use stack::run::progress::{Progress, say};
+use stack::run::state::{Claim, sweep};
 
 /// Longest time for an orderly end of everything.
 const ORDERLY: Duration = Duration::from_mins(1);

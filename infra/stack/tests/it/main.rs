@@ -1,4 +1,5 @@
 //! The parts, for real; and the telling of what happens in them.
 
+mod console;
 mod parts;
-mod telling;
+mod rooms;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use shared::events::Topic;
-use stack::{Options, Stack, probe, testing};
+use stack::parts::probe;
+use stack::{Options, Stack, testing};
 
 #[tokio::test]
 async fn parts_come_back_with_what_they_had() -> Result<()> {

@@ -4,7 +4,7 @@ use serde_json::json;
 use shared::agent::Agent;
 use shared::clock::from_ms;
 use shared::events::{Fault, decode};
-use stack::mailbox::Mail;
+use stack::parts::mailbox::Mail;
 
 use super::super::evidence::{Accepted, Entry, Member, Outgoing, Told};
 use super::*;

@@ -10,10 +10,10 @@ use nix::sys::signal::Signal;
 use shared::store::{Options, Store};
 use shared::testing;
 
-use crate::guard::Guard;
-use crate::layout::Layout;
-use crate::part::Part;
-use crate::{ports, probe};
+use crate::parts::guard::Guard;
+use crate::parts::process::Part;
+use crate::parts::{ports, probe};
+use crate::run::layout::Layout;
 
 const USER: &str = "firewatch";
 const READY: Duration = Duration::from_mins(1);

@@ -9,8 +9,8 @@ use shared::events::fault::{Phase, Scenario};
 use shared::events::{Category, Incident, Plan, Postmortem, RootCause};
 use shared::ids::{AnomalyId, IncidentId};
 
-use crate::mailbox::Mail;
-use crate::news::News;
+use crate::observe::event_feed::News;
+use crate::parts::mailbox::Mail;
 
 /// Mails in the life of an incident: opened, cause, plan, resolved, postmortem.
 pub const MAILS: usize = 5;

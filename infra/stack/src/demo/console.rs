@@ -9,9 +9,9 @@ use shared::events::fault::Phase;
 use shared::events::{Incident, Plan, RootCause};
 use shared::finding::Finding;
 
-use crate::mailbox::Mail;
-use crate::news::News;
-use crate::story::Story;
+use crate::observe::event_feed::News;
+use crate::observe::run_summary::Story;
+use crate::parts::mailbox::Mail;
 
 /// What a line is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::guard::Guard;
-use crate::layout::Layout;
-use crate::mailbox::Mailbox;
-use crate::part::Part;
-use crate::{ports, probe};
+use crate::parts::guard::Guard;
+use crate::parts::mailbox::Mailbox;
+use crate::parts::process::Part;
+use crate::parts::{ports, probe};
+use crate::run::layout::Layout;
 
 const READY: Duration = Duration::from_mins(1);
 

@@ -3,12 +3,12 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use crate::demo::console::Teller;
+use crate::observe::event_feed::News;
+use crate::observe::run_summary::Story;
 use anyhow::Result;
 use jiff::tz::TimeZone;
 use shared::clock::{Clock, SystemClock};
-use stack::news::News;
-use stack::story::Story;
-use stack::telling::Teller;
 use tokio::sync::mpsc::Receiver;
 
 /// How long after the last thing that had to happen something that must not happen (a second incident, a sixth mail)
@@ -19,16 +19,17 @@ const AFTERMATH: Duration = Duration::from_secs(6);
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// Someone who listens to the news and tells them.
-pub(super) struct Narration {
+pub struct Narration {
     /// What is known so far.
-    pub(super) story: Story,
+    pub story: Story,
     teller: Teller,
     news: Receiver<News>,
     told: Instant,
 }
 
 impl Narration {
-    pub(super) fn new(news: Receiver<News>) -> Self {
+    /// Begins with what `news` has.
+    pub fn new(news: Receiver<News>) -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some() || !std::io::stdout().is_terminal();
         Self {
             story: Story::default(),
@@ -39,7 +40,7 @@ impl Narration {
     }
 
     /// Tells until nothing is missing from the story of one fault, or until `deadline` has passed.
-    pub(super) async fn one_fault(&mut self, deadline: Duration) {
+    pub async fn one_fault(&mut self, deadline: Duration) {
         let started = Instant::now();
         let mut complete: Option<Instant> = None;
         while started.elapsed() < deadline && complete.is_none_or(|complete| complete.elapsed() < AFTERMATH) {
@@ -56,19 +57,19 @@ impl Narration {
     }
 
     /// Tells for as long as there is something.
-    pub(super) async fn go_on(&mut self) {
+    pub async fn go_on(&mut self) {
         while let Some(news) = self.news.recv().await {
             self.tell(&news);
         }
     }
 
     /// Returns what happened.
-    pub(super) fn summary(&self) -> String {
+    pub fn summary(&self) -> String {
         self.teller.summary(&self.story)
     }
 
     /// Writes the facts into `file`.
-    pub(super) fn write(&self, file: &std::path::Path) -> Result<()> {
+    pub fn write(&self, file: &std::path::Path) -> Result<()> {
         Ok(std::fs::write(file, serde_json::to_vec_pretty(&self.story.facts())?)?)
     }
 

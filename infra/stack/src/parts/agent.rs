@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::guard::Guard;
-use crate::layout::{self, Layout};
-use crate::part::Part;
-use crate::probe;
+use crate::parts::guard::Guard;
+use crate::parts::probe;
+use crate::parts::process::Part;
+use crate::run::layout::{self, Layout};
 
 /// The six agents, in the order an incident passes them.
 pub const AGENTS: [&str; 6] =

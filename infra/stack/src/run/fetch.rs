@@ -7,8 +7,8 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-use crate::layout;
-use crate::progress::Progress;
+use crate::run::layout;
+use crate::run::progress::Progress;
 
 /// Where the fetched parts are.
 #[derive(Debug, Clone)]
@@ -38,7 +38,10 @@ pub async fn all(progress: Progress) -> Result<Fetched> {
     let text = String::from_utf8_lossy(&output.stdout);
     let parts: Vec<PathBuf> = text.lines().map(PathBuf::from).collect();
     let [kafka, model, mail] = &parts[..] else {
-        bail!("what Firewatch runs over could not be fetched: {}", crate::part::describe(output.status));
+        bail!(
+            "what Firewatch runs over could not be fetched: {}",
+            crate::parts::process::describe(output.status)
+        );
     };
     Ok(Fetched {
         kafka: kafka.join("libs"),

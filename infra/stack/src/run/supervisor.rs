@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::part::{Part, describe};
-use crate::progress::say;
+use crate::parts::process::{Part, describe};
+use crate::run::progress::say;
 
 /// First and longest wait before a process that ended is started again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));

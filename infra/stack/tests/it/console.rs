@@ -9,10 +9,10 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use shared::events::fault::Phase;
 use shared::events::{Anomaly, Event, Fault, Incident, Plan, Postmortem, RootCause};
-use stack::mailbox::Mail;
-use stack::news::News;
-use stack::story::Story;
-use stack::telling::Teller;
+use stack::demo::console::Teller;
+use stack::observe::event_feed::News;
+use stack::observe::run_summary::Story;
+use stack::parts::mailbox::Mail;
 
 const INCIDENT: &str = "11111111-1111-5111-8111-111111111111";
 

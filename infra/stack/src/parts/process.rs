@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::guard::Guard;
-use crate::probe;
+use crate::parts::guard::Guard;
+use crate::parts::probe;
 
 /// Time between two looks at whether a process has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     async fn child_of_the_part(dir: &Path) -> i32 {
-        crate::probe::until("the child's id", Duration::from_secs(5), async || {
+        probe::until("the child's id", Duration::from_secs(5), async || {
             Ok(std::fs::read_to_string(dir.join("probe.log"))?.trim().parse()?)
         })
         .await
@@ -256,7 +256,7 @@ mod tests {
         assert!(alive(child));
         part.stop().await.unwrap();
         assert!(part.pid().is_none());
-        crate::probe::until("the end of the child", Duration::from_secs(5), async || {
+        probe::until("the end of the child", Duration::from_secs(5), async || {
             anyhow::ensure!(!alive(child));
             Ok(())
         })
@@ -278,7 +278,7 @@ mod tests {
         drop(guard);
         let _ = left.wait();
         // the signal is sent; a busy kernel takes a moment to deliver it
-        crate::probe::until("the end of the child", Duration::from_secs(5), async || {
+        probe::until("the end of the child", Duration::from_secs(5), async || {
             anyhow::ensure!(!alive(child));
             Ok(())
         })

@@ -12,13 +12,13 @@ use nix::sys::signal::Signal;
 use shared::bus::{self, admin::Admin};
 use shared::events::Topic;
 
-use crate::guard::Guard;
-use crate::layout::Layout;
-use crate::part::Part;
-use crate::ports;
-use crate::progress::say;
+use crate::parts::guard::Guard;
+use crate::parts::ports;
+use crate::parts::process::Part;
+use crate::run::layout::Layout;
+use crate::run::progress::say;
 
-const LOG4J: &str = include_str!("../kafka/log4j2.properties");
+const LOG4J: &str = include_str!("../../kafka/log4j2.properties");
 /// Any will do: nothing else ever talks to this cluster.
 const CLUSTER: &str = "RmlyZXdhdGNoTmF0aXZlMQ";
 /// Most listeners besides the plain one.

@@ -9,7 +9,7 @@ use reqwest::Client;
 use serde::Deserialize;
 use shared::clock::{Clock, SystemClock};
 
-use crate::probe;
+use crate::parts::probe;
 
 /// Longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(10);

@@ -13,7 +13,7 @@ use shared::events::{
 };
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use crate::mailbox::{Mail, Mailbox};
+use crate::parts::mailbox::{Mail, Mailbox};
 
 /// News that may wait for their reader.
 const AHEAD: usize = 1_000;
