@@ -4,7 +4,7 @@ pub mod causes;
 pub mod load;
 pub mod mutants;
 pub mod oracle;
-pub mod rest;
+pub mod quiescence;
 
 use std::time::{Duration, Instant};
 

@@ -19,7 +19,7 @@ use shared::events::Topic;
 use stack::run::progress::{Progress, say};
 use stack::{AGENTS, Agent, Options, Program, Stack};
 
-use crate::rest;
+use crate::quiescence;
 use burst::{Burst, REVISIONS, Size, WORST};
 use watch::Watch;
 
@@ -195,8 +195,11 @@ async fn watch_over(
         if let Some(done) = writing.take_if(|writing| writing.is_finished()) {
             written = done.await??;
         }
-        let left =
-            if writing.is_none() && watch.is_quiet() { rest::left(stack, &LEFT).await? } else { Vec::new() };
+        let left = if writing.is_none() && watch.is_quiet() {
+            quiescence::left(stack, &LEFT).await?
+        } else {
+            Vec::new()
+        };
         let is_quiet = writing.is_none() && watch.is_quiet() && left.is_empty();
         quiet = if is_quiet { quiet + 1 } else { 0 };
         if quiet >= QUIET_LOOKS {

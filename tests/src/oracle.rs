@@ -2,10 +2,10 @@
 //! shops with a fault each, and harm at every moment; then everything that is left behind is held against what must be
 //! true.
 
-pub mod evidence;
-pub mod harm;
+pub mod fault_injector;
+pub mod invariants;
+pub mod observations;
 pub mod plan;
-pub mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,11 +20,11 @@ use stack::observe::run_summary::MAILS;
 use stack::run::progress::Progress;
 use stack::{Options, Program, Stack};
 
-use evidence::Evidence;
-use harm::Staff;
+use fault_injector::Staff;
+use observations::Evidence;
 use plan::{Plan, Shop};
 
-use crate::rest;
+use crate::quiescence;
 
 /// Longest time for all copies to be ready.
 const READY: Duration = Duration::from_mins(2);
@@ -85,7 +85,7 @@ pub async fn run(plan: &Plan, binaries: &Path, keep: &Path) -> Result<Outcome> {
     let rest = until_rest(&stack).await;
     let evidence = Evidence::gather(&stack, staff.log()).await?;
     let mut outcome = weigh(plan.seed, &evidence);
-    outcome.violations = verdict::violations(&evidence);
+    outcome.violations = invariants::violations(&evidence);
     if let Err(restless) = rest {
         outcome.violations.push(format!("the house does not come to rest: {restless:#}"));
     }
@@ -137,7 +137,7 @@ async fn unrest(stack: &Stack) -> Result<Vec<String>> {
         ("incidents that are not closed", "select count(*) from incidents where state <> 'closed'"),
         ("mails to come", &mails),
     ];
-    rest::left(stack, &counts).await
+    quiescence::left(stack, &counts).await
 }
 
 /// Counts what happened, so that a run in which nothing did proves nothing.

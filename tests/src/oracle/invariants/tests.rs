@@ -6,7 +6,7 @@ use shared::clock::from_ms;
 use shared::events::{Fault, decode};
 use stack::parts::mailbox::Mail;
 
-use super::super::evidence::{Accepted, Entry, Member, Outgoing, Told};
+use super::super::observations::{Accepted, Entry, Member, Outgoing, Told};
 use super::*;
 
 const ANOMALY: &str = "00000000-0000-0000-0000-00000000000a";

@@ -12,8 +12,8 @@ use shared::events::incident::State;
 use shared::events::{Anomaly, Incident, Topic};
 use stack::observe::run_summary::MAILS;
 
-use super::evidence::Evidence;
-use super::harm::{Harm, KAFKA, POISON};
+use super::fault_injector::{Harm, KAFKA, POISON};
+use super::observations::Evidence;
 
 /// Topics that exact stages write.
 const EXACT: [Topic; 6] = [

@@ -16,8 +16,8 @@ use shared::testing;
 use stack::Stack;
 use stack::parts::mailbox::Mail;
 
-use super::harm::Harm;
-use crate::rest::{self, Lags};
+use super::fault_injector::Harm;
+use crate::quiescence::{self, Lags};
 
 /// Longest time to read one topic.
 const READING: Duration = Duration::from_secs(30);
@@ -130,7 +130,7 @@ pub struct Evidence {
 fn caught_up(broker: &bus::Options) -> Result<Lags> {
     let begun = Instant::now();
     loop {
-        let left = rest::lags(broker)?;
+        let left = quiescence::lags(broker)?;
         let mut unread = left.iter().filter(|((_, topic), _)| *topic != Topic::DetectionState);
         if unread.all(|(_, records)| *records == 0) || begun.elapsed() >= CATCHING_UP {
             return Ok(left);
