@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use stack::observe::run_summary::Story;
+use stack::observe::run_summary::RunObservation;
 use stack::testing::bench::until;
 use stack::{Options, Program, Stack};
-use tests::House;
+use tests::Pipeline;
 
 /// Longest time for everything to be told after all is well again.
 const DEADLINE: Duration = Duration::from_mins(4);
@@ -17,9 +17,9 @@ const SETTLED: Duration = Duration::from_secs(5);
 const FAULT: [&str; 6] =
     ["--interval=400ms", "--first-fault-after=45", "--once", "--scenario", "error-spike", "--seed=3"];
 
-/// Names what is missing of the story apart from its mails.
-fn without_mails(story: &Story) -> Vec<String> {
-    story
+/// Names what is missing of the observation apart from its mails.
+fn without_mails(observation: &RunObservation) -> Vec<String> {
+    observation
         .missing()
         .into_iter()
         .filter(|sentence| !sentence.contains("mails") && !sentence.contains("they are of"))
@@ -28,40 +28,40 @@ fn without_mails(story: &Story) -> Vec<String> {
 
 #[tokio::test]
 async fn while_the_mail_server_is_down_the_incident_flows_on_and_the_mails_follow() -> Result<()> {
-    let mut house = House::with_copies(1).await?;
-    house.stack.mail().part().stop().await?;
-    house.simulate(&FAULT)?;
-    house.listen(DEADLINE, Duration::ZERO, without_mails).await?;
+    let mut pipeline = Pipeline::start(1).await?;
+    pipeline.stack.mail().process().stop().await?;
+    pipeline.simulate(&FAULT)?;
+    pipeline.wait_for(DEADLINE, Duration::ZERO, without_mails).await?;
     ensure!(
-        house.story.missing().len() > without_mails(&house.story).len(),
+        pipeline.observation.missing().len() > without_mails(&pipeline.observation).len(),
         "mails arrived without a server"
     );
-    house.stack.mail().restart().await?;
-    house.listen(DEADLINE, SETTLED, Story::missing).await?;
-    house.stack.stop().await
+    pipeline.stack.mail().restart().await?;
+    pipeline.wait_for(DEADLINE, SETTLED, RunObservation::missing).await?;
+    pipeline.stack.stop().await
 }
 
 #[tokio::test]
 async fn a_restart_of_kafka_and_of_postgresql_in_the_middle_loses_and_repeats_nothing() -> Result<()> {
-    let mut house = House::with_copies(1).await?;
-    house.simulate(&FAULT)?;
-    let opened = |story: &Story| match story.incident() {
+    let mut pipeline = Pipeline::start(1).await?;
+    pipeline.simulate(&FAULT)?;
+    let opened = |observation: &RunObservation| match observation.incident() {
         Some(_) => Vec::new(),
         None => vec!["no incident was opened".to_owned()],
     };
-    house.listen(DEADLINE, Duration::ZERO, opened).await?;
-    house.stack.postgres().restart().await?;
-    house.stack.kafka().part().kill9();
-    house.stack.kafka().restart().await?;
-    house.listen(DEADLINE, SETTLED, Story::missing).await?;
-    house.stack.stop().await
+    pipeline.wait_for(DEADLINE, Duration::ZERO, opened).await?;
+    pipeline.stack.postgres().restart().await?;
+    pipeline.stack.kafka().process().kill9();
+    pipeline.stack.kafka().restart().await?;
+    pipeline.wait_for(DEADLINE, SETTLED, RunObservation::missing).await?;
+    pipeline.stack.stop().await
 }
 
 #[tokio::test]
 async fn agents_that_start_before_kafka_and_postgresql_say_what_they_wait_for_and_go_on() -> Result<()> {
     let stack = Stack::start(Options::throw_away()?).await?;
-    stack.kafka().part().stop().await?;
-    stack.postgres().part().stop().await?;
+    stack.kafka().process().stop().await?;
+    stack.postgres().process().stop().await?;
     for (name, waits_for) in
         [("detection", "kafka"), ("correlation", "postgres"), ("communication", "postgres")]
     {
@@ -77,7 +77,7 @@ async fn agents_that_start_before_kafka_and_postgresql_say_what_they_wait_for_an
             ask().await.ok_or_else(|| format!("{name} does not say it waits"))
         })
         .await?;
-        agent.part().check()?;
+        agent.process().check()?;
     }
     stack.postgres().restart().await?;
     stack.kafka().restart().await?;

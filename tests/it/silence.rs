@@ -13,8 +13,8 @@ use shared::clock::{Clock, SystemClock};
 use shared::events::anomaly::Status;
 use shared::events::{Kind, Topic};
 use stack::Options;
-use stack::observe::run_summary::Story;
-use tests::House;
+use stack::observe::run_summary::RunObservation;
+use tests::Pipeline;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -64,20 +64,20 @@ async fn report(
 async fn one_falls_silent(services: &'static [&'static str]) -> Result<usize> {
     let mut options = Options::throw_away()?;
     options.settings.insert("FIREWATCH_DETECTION__SILENCE_AFTER_S".to_owned(), FORGIVEN_S.to_owned());
-    let mut house = House::with(options, 1).await?;
-    let broker = bus::Options { brokers: house.stack.brokers().to_owned(), ..bus::Options::default() };
+    let mut pipeline = Pipeline::start_with(options, 1).await?;
+    let broker = bus::Options { brokers: pipeline.stack.brokers().to_owned(), ..bus::Options::default() };
     let (is_silent, (reports, mut reported)) = (Arc::new(AtomicBool::new(false)), watch::channel(0));
     let mut source = JoinSet::new();
     source.spawn(report(Producer::connect(&broker)?, services, is_silent.clone(), reports));
     reported.wait_for(|reports| *reports >= KNOWN).await?;
 
     is_silent.store(true, Ordering::Relaxed);
-    house.listen(DEADLINE, Duration::ZERO, |story| missing(story, Status::Firing)).await?;
-    let incident = house.story.incident().expect("nothing is missing");
+    pipeline.wait_for(DEADLINE, Duration::ZERO, |observation| missing(observation, Status::Firing)).await?;
+    let incident = pipeline.observation.incident().expect("nothing is missing");
     ensure!(incident.suspect().is_some_and(|suspect| suspect.service == SERVICE), "{:?}", incident.suspect());
 
     is_silent.store(false, Ordering::Relaxed);
-    house.listen(DEADLINE, SETTLED, |story| missing(story, Status::Cleared)).await?;
+    pipeline.wait_for(DEADLINE, SETTLED, |observation| missing(observation, Status::Cleared)).await?;
     ensure!(source.try_join_next().is_none(), "the source has ended by itself");
     source.shutdown().await;
     let ticks = tokio::task::spawn_blocking(move || -> Result<usize> {
@@ -86,13 +86,13 @@ async fn one_falls_silent(services: &'static [&'static str]) -> Result<usize> {
         Ok(log.iter().filter(|line| line.payload.as_deref() == Some(TICK)).count())
     })
     .await??;
-    house.stack.stop().await?;
+    pipeline.stack.stop().await?;
     Ok(ticks)
 }
 
 /// Tells what is missing to one incident of one silence that stands so, and is over if it has cleared.
-fn missing(story: &Story, status: Status) -> Vec<String> {
-    let Some(incident) = story.incident() else { return vec!["no incident was opened".to_owned()] };
+fn missing(observation: &RunObservation, status: Status) -> Vec<String> {
+    let Some(incident) = observation.incident() else { return vec!["no incident was opened".to_owned()] };
     let mut missing = Vec::new();
     let mut expect = |met: bool, sentence: String| {
         if !met {
@@ -100,8 +100,8 @@ fn missing(story: &Story, status: Status) -> Vec<String> {
         }
     };
     expect(
-        story.incidents.len() == 1,
-        format!("{} incidents were opened instead of one", story.incidents.len()),
+        observation.incidents.len() == 1,
+        format!("{} incidents were opened instead of one", observation.incidents.len()),
     );
     let told: Vec<_> =
         incident.signals.iter().map(|signal| (&*signal.service, signal.kind, signal.status)).collect();

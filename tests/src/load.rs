@@ -242,7 +242,7 @@ async fn violations(stack: &Stack, watch: &Watch, outcome: &Outcome) -> Result<V
     );
     for (watched, borne) in watch.agents.iter().zip(&outcome.agents) {
         let Borne { agent, peak_memory, .. } = borne;
-        expect(watched.agent.part().pid() == Some(watched.pid), format!("{agent} has died"));
+        expect(watched.agent.process().pid() == Some(watched.pid), format!("{agent} has died"));
         expect(*peak_memory <= MEMORY, format!("{agent} had {peak_memory} bytes resident, above {MEMORY}"));
     }
     // these two take the burst itself; what follows them may keep up

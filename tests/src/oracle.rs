@@ -77,7 +77,7 @@ pub async fn run(plan: &Plan, binaries: &Path, keep: &Path) -> Result<Outcome> {
     staff.harm().await?;
     for shop in shops {
         stack::parts::probe::until("the end of the shops", SHOPS, async || {
-            anyhow::ensure!(shop.part().pid().is_none(), "{} is open", shop.name());
+            anyhow::ensure!(shop.process().pid().is_none(), "{} is open", shop.name());
             Ok(())
         })
         .await?;

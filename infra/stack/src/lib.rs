@@ -31,12 +31,12 @@ use parts::kafka::{self, Kafka};
 use parts::mail::Mail;
 use parts::ports;
 use parts::postgres::{Durability, Postgres};
-use parts::process::{self, Part};
+use parts::process::{self, Process};
 use run::fetch::{self, Fetched};
 use run::layout::{self, Layout};
 use run::progress::Progress;
-use run::state::{Claim, Identity, Process, State};
-use run::supervisor::Watch;
+use run::state::{Claim, Identity, RecordedProcess, State};
+use run::supervisor::Supervisor;
 
 /// The database of a run.
 const DATABASE: &str = "firewatch";
@@ -251,12 +251,12 @@ impl Stack {
 
     /// Starts again whatever ends by itself, for ever.
     pub async fn watch(&self) -> Result<()> {
-        let mut watches: BTreeMap<String, Watch> = BTreeMap::new();
+        let mut supervisors: BTreeMap<String, Supervisor> = BTreeMap::new();
         loop {
             tokio::time::sleep(Duration::from_millis(200)).await;
             let mut changed = false;
-            for part in self.parts() {
-                changed |= watches.entry(part.name().to_owned()).or_default().look(&part)?;
+            for process in self.processes() {
+                changed |= supervisors.entry(process.name().to_owned()).or_default().check(&process)?;
             }
             if changed {
                 self.record(true)?;
@@ -271,14 +271,18 @@ impl Stack {
         for group in [sources, agents] {
             let mut stopping = tokio::task::JoinSet::new();
             for agent in group {
-                let part = agent.part().clone();
-                stopping.spawn(async move { part.stop().await });
+                let process = agent.process().clone();
+                stopping.spawn(async move { process.stop().await });
             }
             while let Some(stopped) = stopping.join_next().await {
                 stopped??;
             }
         }
-        tokio::try_join!(self.kafka.part().stop(), self.postgres.part().stop(), self.mail.part().stop())?;
+        tokio::try_join!(
+            self.kafka.process().stop(),
+            self.postgres.process().stop(),
+            self.mail.process().stop()
+        )?;
         State::remove(self.layout.dir());
         Ok(())
     }
@@ -287,19 +291,19 @@ impl Stack {
         Ok(shared::testing::migrate(&self.store()?).await?)
     }
 
-    fn parts(&self) -> Vec<Arc<Part>> {
-        let own = [self.kafka.part(), self.postgres.part(), self.mail.part()];
+    fn processes(&self) -> Vec<Arc<Process>> {
+        let own = [self.kafka.process(), self.postgres.process(), self.mail.process()];
         let agents = self.agents();
-        own.into_iter().chain(agents.iter().map(|agent| agent.part())).cloned().collect()
+        own.into_iter().chain(agents.iter().map(|agent| agent.process())).cloned().collect()
     }
 
     fn record(&self, ready: bool) -> Result<()> {
         let http: BTreeMap<String, String> =
             self.agents().iter().map(|agent| (agent.name().to_owned(), agent.http().to_owned())).collect();
-        let processes = self.parts().into_iter().filter_map(|part| {
-            let identity = Identity::of(part.pid()?)?;
-            let (name, log) = (part.name().to_owned(), part.log().to_owned());
-            Some(Process { http: http.get(&name).cloned(), name, identity, log })
+        let processes = self.processes().into_iter().filter_map(|process| {
+            let identity = Identity::of(process.pid()?)?;
+            let (name, log) = (process.name().to_owned(), process.log().to_owned());
+            Some(RecordedProcess { http: http.get(&name).cloned(), name, identity, log })
         });
         let state = State {
             ready,

@@ -74,7 +74,7 @@ impl Watch {
     /// Begins to watch agents that run.
     pub fn new(agents: Vec<Arc<Agent>>) -> Result<Self> {
         let agents = agents.into_iter().map(|agent| {
-            let pid = agent.part().pid().with_context(|| format!("{} does not run", agent.name()))?;
+            let pid = agent.process().pid().with_context(|| format!("{} does not run", agent.name()))?;
             Ok(Watched {
                 agent,
                 pid,

@@ -79,7 +79,7 @@ impl Staff {
         let agents: Vec<_> = self.copies().values().map(|copy| copy.agent.clone()).collect();
         for agent in agents {
             if let Err(error) = agent.ready(deadline).await
-                && agent.part().pid().is_some()
+                && agent.process().pid().is_some()
             {
                 return Err(error);
             }
@@ -94,11 +94,11 @@ impl Staff {
             let dead: Vec<_> = self
                 .copies()
                 .iter()
-                .filter(|(_, copy)| !copy.away && copy.agent.part().pid().is_none())
+                .filter(|(_, copy)| !copy.away && copy.agent.process().pid().is_none())
                 .map(|(which, copy)| (*which, copy.pid, copy.agent.clone()))
                 .collect();
             for ((name, replica), pid, agent) in dead {
-                let aborted = agent.part().ended()?.is_some_and(|status| status.signal() == Some(6));
+                let aborted = agent.process().ended()?.is_some_and(|status| status.signal() == Some(6));
                 self.note(if aborted { "died in a gap" } else { "gave up" }, Some(name), Some(pid), now());
                 self.start(name, replica)?;
             }
@@ -125,14 +125,14 @@ impl Staff {
         match kind {
             Kind::Kill(target) => {
                 if let Some((agent, pid)) = self.take_away(target) {
-                    agent.part().kill9();
+                    agent.process().kill9();
                     self.note("kill", Some(target.agent), Some(pid), begun);
                     self.bring_back(target).await?;
                 }
             }
             Kind::Terminate(target) => {
                 if let Some((agent, pid)) = self.take_away(target) {
-                    agent.part().stop().await?;
+                    agent.process().stop().await?;
                     self.note("terminate", Some(target.agent), Some(pid), begun);
                     self.bring_back(target).await?;
                 }
@@ -140,23 +140,23 @@ impl Staff {
             Kind::Hold(target) => {
                 let agent = self.copies().get(&(target.agent, target.replica)).map(|copy| copy.agent.clone());
                 if let Some(agent) = agent {
-                    agent.part().pause()?;
+                    agent.process().pause()?;
                     tokio::time::sleep(Duration::from_millis(target.for_ms)).await;
-                    agent.part().resume()?;
+                    agent.process().resume()?;
                     self.note("hold", Some(target.agent), None, begun);
                 }
             }
             Kind::Join(target) => {
                 let agent = self.stack.spawn(&self.program(target.agent, target.replica))?;
-                let pid = agent.part().pid().unwrap_or_default();
+                let pid = agent.process().pid().unwrap_or_default();
                 tokio::time::sleep(Duration::from_millis(target.for_ms)).await;
-                agent.part().stop().await?;
+                agent.process().stop().await?;
                 self.note("join and leave", Some(target.agent), Some(pid), begun);
             }
             Kind::RestartKafka { kill } => {
                 let kafka = self.stack.kafka();
                 if *kill {
-                    kafka.part().kill9();
+                    kafka.process().kill9();
                 }
                 kafka.restart().await?;
                 self.note(KAFKA, None, None, begun);
@@ -164,7 +164,7 @@ impl Staff {
             Kind::RestartPostgres { kill } => {
                 let postgres = self.stack.postgres();
                 if *kill {
-                    postgres.part().kill9();
+                    postgres.process().kill9();
                 }
                 postgres.restart().await?;
                 self.note("postgresql restarted", None, None, begun);
@@ -176,7 +176,7 @@ impl Staff {
                 }
             }
             Kind::RefuseMail { for_ms } => {
-                self.stack.mail().part().stop().await?;
+                self.stack.mail().process().stop().await?;
                 tokio::time::sleep(Duration::from_millis(*for_ms)).await;
                 self.stack.mail().restart().await?;
                 self.note("mail refused", None, None, begun);
@@ -219,7 +219,7 @@ impl Staff {
             program.environment.insert("FAILPOINTS".to_owned(), arm.failpoints());
         }
         let agent = self.stack.spawn(&program)?;
-        let pid = agent.part().pid().unwrap_or_default();
+        let pid = agent.process().pid().unwrap_or_default();
         copies.insert((name, replica), Copy { agent, pid, starts: starts + 1, away: false });
         Ok(())
     }

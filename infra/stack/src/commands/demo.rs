@@ -48,7 +48,7 @@ pub(crate) async fn demo(arguments: &Arguments) -> Result<ExitCode> {
     };
     let Some(stack) = started else { return Ok(ExitCode::FAILURE) };
     let outcome = tokio::select! {
-        told = tell(&stack, &simulator, seed, &arguments.ending) => told,
+        outcome = show(&stack, &simulator, seed, &arguments.ending) => outcome,
         watched = stack.watch() => watched.map(|()| ExitCode::FAILURE),
     };
     println!();
@@ -79,7 +79,7 @@ fn simulator(arguments: &Arguments, seed: u64) -> Result<Program> {
     Ok(if arguments.ending.once { simulator.with(["--once"]) } else { simulator })
 }
 
-async fn tell(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) -> Result<ExitCode> {
+async fn show(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) -> Result<ExitCode> {
     let mut narration = Narration::new(event_feed::follow(stack.brokers(), stack.mail().mailbox())?);
     stack.spawn(simulator)?;
     stack.ready()?;
@@ -96,14 +96,14 @@ async fn tell(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) ->
     if ending.once {
         let dir = here(stack.layout().dir());
         println!("The same facts are in {dir}/summary.json, the logs in {dir}/logs.");
-        return Ok(ExitCode::from(u8::from(!narration.story.missing().is_empty())));
+        return Ok(ExitCode::from(u8::from(!narration.observation.missing().is_empty())));
     }
     if !interrupted {
         println!("Where to look\n{}", places(stack));
         say("the demo goes on, with a fault every few minutes, until Ctrl-C");
         println!();
         tokio::select! {
-            () = narration.go_on() => {}
+            () = narration.follow() => {}
             interrupted = super::interrupted() => interrupted?,
         }
     }

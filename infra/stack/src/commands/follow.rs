@@ -61,10 +61,10 @@ pub(crate) async fn follow(arguments: &Arguments) -> Result<ExitCode> {
         narration.write(file)?;
     }
     if arguments.ending.once {
-        return Ok(ExitCode::from(u8::from(!narration.story.missing().is_empty())));
+        return Ok(ExitCode::from(u8::from(!narration.observation.missing().is_empty())));
     }
     tokio::select! {
-        () = narration.go_on() => {}
+        () = narration.follow() => {}
         interrupted = super::interrupted() => interrupted?,
     }
     Ok(ExitCode::SUCCESS)

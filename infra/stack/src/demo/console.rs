@@ -1,4 +1,4 @@
-//! Tells the news and the story to people at a terminal.
+//! Formats events and the summary of a run for a terminal.
 
 use std::fmt::Write as _;
 
@@ -9,8 +9,8 @@ use shared::events::fault::Phase;
 use shared::events::{Incident, Plan, RootCause};
 use shared::finding::Finding;
 
-use crate::observe::event_feed::News;
-use crate::observe::run_summary::Story;
+use crate::observe::event_feed::Event;
+use crate::observe::run_summary::RunObservation;
 use crate::parts::mailbox::Mail;
 
 /// What a line is about.
@@ -28,46 +28,48 @@ enum Tone {
 
 /// Writes lines, with colours where they are wanted.
 #[derive(Debug, Clone)]
-pub struct Teller {
+pub struct Console {
     /// Whether the terminal shows colours.
     pub colours: bool,
     /// Where the reader is.
     pub zone: TimeZone,
 }
 
-impl Teller {
-    /// Returns the line of one piece of news that was heard at `now`, unless it is not worth one. `story` is what was
-    /// known before it.
-    pub fn line(&self, news: &News, story: &Story, now: Timestamp) -> Option<String> {
-        let (tone, what, text) = match news {
-            News::Fault(fault) => {
+impl Console {
+    /// Returns the line of an event that was received at `now`; none if people need not read it. `observation` is what was
+    /// known before the event.
+    pub fn line(&self, event: &Event, observation: &RunObservation, now: Timestamp) -> Option<String> {
+        let (tone, what, text) = match event {
+            Event::Fault(fault) => {
                 let verb = if fault.phase == Phase::Started { "breaks out in" } else { "ends in" };
                 (Tone::Aside, "simulator".to_owned(), format!("{} {verb} {}", fault.scenario, fault.service))
             }
-            News::Deployment(change) => {
+            Event::Deployment(change) => {
                 let text =
                     format!("{} of {} to version {}", change.change_type, change.service, change.version);
                 (Tone::Aside, "change".to_owned(), text)
             }
-            News::Anomaly(anomaly) => {
+            Event::Anomaly(anomaly) => {
                 let tone = if anomaly.status == Status::Cleared { Tone::Good } else { Tone::Bad };
-                (tone, "anomaly".to_owned(), anomaly_text(anomaly, story)?)
+                (tone, "anomaly".to_owned(), anomaly_text(anomaly, observation)?)
             }
-            News::Opened(incident) => (Tone::Important, number(incident.number), opened(incident)),
-            News::Updated(incident) => (Tone::Aside, number(incident.number), updated(incident, story)?),
-            News::Resolved(incident) => {
+            Event::Opened(incident) => (Tone::Important, number(incident.number), opened(incident)),
+            Event::Updated(incident) => {
+                (Tone::Aside, number(incident.number), updated(incident, observation)?)
+            }
+            Event::Resolved(incident) => {
                 let took = incident.resolved_at.unwrap_or(now).duration_since(incident.started_at);
                 let text = format!("resolved, {} after the first abnormal sample", span(took));
                 (Tone::Good, number(incident.number), text)
             }
-            News::Cause(cause) => (Tone::Good, number(cause.number), ranked(cause)),
-            News::Plan(plan) => (Tone::Good, number(plan.number), planned(plan)),
-            News::Postmortem(postmortem) => {
+            Event::Cause(cause) => (Tone::Good, number(cause.number), ranked(cause)),
+            Event::Plan(plan) => (Tone::Good, number(plan.number), planned(plan)),
+            Event::Postmortem(postmortem) => {
                 let items = count(postmortem.action_items.len(), "action item");
                 (Tone::Good, number(postmortem.number), format!("postmortem written, with {items}"))
             }
-            News::Mail(mail) => (Tone::Important, "mail".to_owned(), posted(mail)),
-            News::DeadLetter { topic, reason, .. } => (Tone::Bad, (*topic).to_owned(), reason.clone()),
+            Event::Mail(mail) => (Tone::Important, "mail".to_owned(), posted(mail)),
+            Event::DeadLetter { topic, reason, .. } => (Tone::Bad, (*topic).to_owned(), reason.clone()),
         };
         Some(self.row(now, tone, &what, &text))
     }
@@ -78,16 +80,16 @@ impl Teller {
     }
 
     /// Returns what happened in a run with one fault.
-    pub fn summary(&self, story: &Story) -> String {
+    pub fn summary(&self, observation: &RunObservation) -> String {
         let mut text = String::new();
-        let mut tell = |what: &str, how: String| _ = writeln!(text, "  {what:<11} {how}");
-        if let Some(outbreak) = story.outbreak() {
-            let end = outbreak.ended.map_or_else(|| "now".to_owned(), |ended| self.clock(ended));
-            let (scenario, service) = (outbreak.scenario, &outbreak.service);
-            tell("fault", format!("{scenario} in {service}, {} to {end}", self.clock(outbreak.started)));
-            if let Some(incident) = story.incident() {
-                let after = span(incident.opened_at.duration_since(outbreak.started));
-                tell(
+        let mut row = |what: &str, how: String| _ = writeln!(text, "  {what:<11} {how}");
+        if let Some(fault) = observation.fault() {
+            let end = fault.ended.map_or_else(|| "now".to_owned(), |ended| self.clock(ended));
+            let (scenario, service) = (fault.scenario, &fault.service);
+            row("fault", format!("{scenario} in {service}, {} to {end}", self.clock(fault.started)));
+            if let Some(incident) = observation.incident() {
+                let after = span(incident.opened_at.duration_since(fault.started));
+                row(
                     "incident",
                     format!(
                         "#{} {}, opened {after} after the outbreak",
@@ -97,17 +99,17 @@ impl Teller {
                 );
             }
         }
-        if let Some(incident) = story.incident() {
-            tell("", incident.title.clone());
+        if let Some(incident) = observation.incident() {
+            row("", incident.title.clone());
             if let Some(suspect) = incident.suspect() {
-                tell("suspect", format!("{}, {}", suspect.service, suspect.category.words()));
+                row("suspect", format!("{}, {}", suspect.service, suspect.category.words()));
             }
-            if let Some(plan) = story.plans.get(&incident.incident_id) {
-                tell("plan", plan.summary.clone());
+            if let Some(plan) = observation.plans.get(&incident.incident_id) {
+                row("plan", plan.summary.clone());
             }
-            let resolved = incident.resolved_at.zip(story.outbreak().and_then(|outbreak| outbreak.ended));
+            let resolved = incident.resolved_at.zip(observation.fault().and_then(|fault| fault.ended));
             if let Some((resolved, ended)) = resolved {
-                tell(
+                row(
                     "resolved",
                     format!(
                         "{}, {} after the end of the fault",
@@ -116,18 +118,18 @@ impl Teller {
                     ),
                 );
             }
-            if let Some(postmortem) = story.postmortems.get(&incident.incident_id) {
-                tell("postmortem", postmortem.title.clone());
+            if let Some(postmortem) = observation.postmortems.get(&incident.incident_id) {
+                row("postmortem", postmortem.title.clone());
             }
         }
-        let facts = story.facts();
+        let facts = observation.facts();
         if let Some((first, started)) = facts.first_mail_at.zip(facts.fault_started) {
             let after = span(first.duration_since(started));
-            tell("mails", format!("{}, the first {after} after the outbreak", facts.mails));
+            row("mails", format!("{}, the first {after} after the outbreak", facts.mails));
         }
         for missing in &facts.missing {
             let (colour, off) = self.colour(Tone::Bad);
-            tell("missing", format!("{colour}{missing}{off}"));
+            row("missing", format!("{colour}{missing}{off}"));
         }
         text
     }
@@ -157,8 +159,8 @@ impl Teller {
 }
 
 /// Tells of an episode once when it fires and once when it is over.
-fn anomaly_text(anomaly: &Anomaly, story: &Story) -> Option<String> {
-    let known = story.abnormal.contains(&anomaly.anomaly_id);
+fn anomaly_text(anomaly: &Anomaly, observation: &RunObservation) -> Option<String> {
+    let known = observation.abnormal.contains(&anomaly.anomaly_id);
     let is_news = match anomaly.status {
         Status::Suspect => false,
         Status::Firing => !known,
@@ -182,8 +184,8 @@ fn opened(incident: &Incident) -> String {
 }
 
 /// Tells of a change only where people would act differently: another severity or another suspect.
-fn updated(incident: &Incident, story: &Story) -> Option<String> {
-    let before = story.incidents.get(&incident.incident_id)?;
+fn updated(incident: &Incident, observation: &RunObservation) -> Option<String> {
+    let before = observation.incidents.get(&incident.incident_id)?;
     let suspect = |incident: &Incident| incident.suspect().map(|suspect| suspect.service.clone());
     if before.severity != incident.severity {
         let (from, to) = (before.severity.label(), incident.severity.label());

@@ -1,91 +1,92 @@
-//! Tells what happens until it is told.
+//! Prints the events of a run as they arrive.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use crate::demo::console::Teller;
-use crate::observe::event_feed::News;
-use crate::observe::run_summary::Story;
 use anyhow::Result;
 use jiff::tz::TimeZone;
 use shared::clock::{Clock, SystemClock};
 use tokio::sync::mpsc::Receiver;
 
-/// How long after the last thing that had to happen something that must not happen (a second incident, a sixth mail)
-/// is waited for.
-const AFTERMATH: Duration = Duration::from_secs(6);
+use crate::demo::console::Console;
+use crate::observe::event_feed::Event;
+use crate::observe::run_summary::RunObservation;
 
-/// After this without anything to tell it is told what is waited for.
-const SILENCE: Duration = Duration::from_secs(15);
+/// Time after completion in which a surplus event (a second incident, a sixth mail) would still be found.
+const SETTLE: Duration = Duration::from_secs(6);
 
-/// Someone who listens to the news and tells them.
+/// Time without a line after which a line says what is still expected.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// Receives events, prints them, and collects what a run came to.
 pub struct Narration {
-    /// What is known so far.
-    pub story: Story,
-    teller: Teller,
-    news: Receiver<News>,
-    told: Instant,
+    /// What was received so far.
+    pub observation: RunObservation,
+    console: Console,
+    events: Receiver<Event>,
+    printed: Instant,
 }
 
 impl Narration {
-    /// Begins with what `news` has.
-    pub fn new(news: Receiver<News>) -> Self {
+    /// Begins with the first event of `events`.
+    pub fn new(events: Receiver<Event>) -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some() || !std::io::stdout().is_terminal();
         Self {
-            story: Story::default(),
-            teller: Teller { colours: !plain, zone: TimeZone::system() },
-            news,
-            told: Instant::now(),
+            observation: RunObservation::default(),
+            console: Console { colours: !plain, zone: TimeZone::system() },
+            events,
+            printed: Instant::now(),
         }
     }
 
-    /// Tells until nothing is missing from the story of one fault, or until `deadline` has passed.
+    /// Prints events until one fault has all that is expected of it, or until `deadline` has passed.
     pub async fn one_fault(&mut self, deadline: Duration) {
         let started = Instant::now();
         let mut complete: Option<Instant> = None;
-        while started.elapsed() < deadline && complete.is_none_or(|complete| complete.elapsed() < AFTERMATH) {
-            match tokio::time::timeout(Duration::from_millis(250), self.news.recv()).await {
-                Ok(Some(news)) => self.tell(&news),
+        while started.elapsed() < deadline && complete.is_none_or(|complete| complete.elapsed() < SETTLE) {
+            match tokio::time::timeout(Duration::from_millis(250), self.events.recv()).await {
+                Ok(Some(event)) => self.print(&event),
                 Ok(None) => return,
                 Err(_) => {}
             }
-            if self.told.elapsed() > SILENCE {
-                self.wait();
+            if self.printed.elapsed() > IDLE {
+                self.print_waiting();
             }
-            complete = if self.story.missing().is_empty() { complete.or(Some(Instant::now())) } else { None };
+            complete =
+                if self.observation.missing().is_empty() { complete.or(Some(Instant::now())) } else { None };
         }
     }
 
-    /// Tells for as long as there is something.
-    pub async fn go_on(&mut self) {
-        while let Some(news) = self.news.recv().await {
-            self.tell(&news);
+    /// Prints events until the feed ends.
+    pub async fn follow(&mut self) {
+        while let Some(event) = self.events.recv().await {
+            self.print(&event);
         }
     }
 
     /// Returns what happened.
     pub fn summary(&self) -> String {
-        self.teller.summary(&self.story)
+        self.console.summary(&self.observation)
     }
 
     /// Writes the facts into `file`.
     pub fn write(&self, file: &std::path::Path) -> Result<()> {
-        Ok(std::fs::write(file, serde_json::to_vec_pretty(&self.story.facts())?)?)
+        Ok(std::fs::write(file, serde_json::to_vec_pretty(&self.observation.facts())?)?)
     }
 
-    /// Tells what is waited for, so that nobody thinks it hangs.
-    fn wait(&mut self) {
-        if let Some(missing) = self.story.missing().first() {
-            println!("{}", self.teller.waiting(missing, SystemClock.now()));
+    /// Prints what is still expected, so that the demo does not look stuck.
+    fn print_waiting(&mut self) {
+        if let Some(missing) = self.observation.missing().first() {
+            println!("{}", self.console.waiting(missing, SystemClock.now()));
         }
-        self.told = Instant::now();
+        self.printed = Instant::now();
     }
 
-    fn tell(&mut self, news: &News) {
-        if let Some(line) = self.teller.line(news, &self.story, SystemClock.now()) {
+    fn print(&mut self, event: &Event) {
+        if let Some(line) = self.console.line(event, &self.observation, SystemClock.now()) {
             println!("{line}");
-            self.told = Instant::now();
+            self.printed = Instant::now();
         }
-        self.story.hear(news);
+        self.observation.record(event);
     }
 }

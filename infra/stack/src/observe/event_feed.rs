@@ -1,4 +1,4 @@
-//! What happens in the house, as it happens: the topics that people care about, and the mails.
+//! The topics that people follow and the mailbox of a running pipeline, as one feed of events.
 
 use std::thread;
 use std::time::Duration;
@@ -15,25 +15,25 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::parts::mailbox::{Mail, Mailbox};
 
-/// News that may wait for their reader.
-const AHEAD: usize = 1_000;
-/// Time between two looks into the mailbox.
-const MAILBOX: Duration = Duration::from_millis(200);
+/// Most events that wait for their reader.
+const CAPACITY: usize = 1_000;
+/// Time between two requests to the mailbox.
+const MAILBOX_INTERVAL: Duration = Duration::from_millis(200);
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
-pub enum News {
-    /// The simulator set something on fire or put it out.
+pub enum Event {
+    /// The simulator started or ended a fault.
     Fault(Fault),
-    /// A change was rolled out.
+    /// A deployment was reported.
     Deployment(Deployment),
-    /// A series left its band or came back.
+    /// A series left its band or returned to it.
     Anomaly(Anomaly),
     /// An incident was announced.
     Opened(Incident),
     /// An incident changed.
     Updated(Incident),
-    /// An incident is over.
+    /// An incident was resolved.
     Resolved(Incident),
     /// Causes were ranked.
     Cause(RootCause),
@@ -41,7 +41,7 @@ pub enum News {
     Plan(Plan),
     /// A postmortem was written.
     Postmortem(Postmortem),
-    /// A mail arrived.
+    /// The mail sink accepted a mail.
     Mail(Mail),
     /// A stage could not handle a record.
     DeadLetter {
@@ -55,8 +55,8 @@ pub enum News {
 }
 
 /// Follows everything from the beginning. Ends when the receiver is dropped.
-pub fn follow(brokers: &str, mailbox: Mailbox) -> Result<Receiver<News>> {
-    let (news, receiver) = mpsc::channel(AHEAD);
+pub fn follow(brokers: &str, mailbox: Mailbox) -> Result<Receiver<Event>> {
+    let (events, receiver) = mpsc::channel(CAPACITY);
     let options = bus::Options { brokers: brokers.to_owned(), ..bus::Options::default() };
     let topics = [
         Topic::SimFaults,
@@ -70,21 +70,21 @@ pub fn follow(brokers: &str, mailbox: Mailbox) -> Result<Receiver<News>> {
         Topic::Postmortems,
     ];
     for topic in topics.into_iter().chain(Agent::ALL.iter().map(|agent| agent.dead_letters())) {
-        let (options, news) = (options.clone(), news.clone());
+        let (options, events) = (options.clone(), events.clone());
         thread::Builder::new()
             .name(topic.name().to_owned())
-            .spawn(move || read(&options, topic, &news))
+            .spawn(move || read(&options, topic, &events))
             .context("starting a reader")?;
     }
-    tokio::spawn(async move { open(&mailbox, &news).await });
+    tokio::spawn(async move { poll(&mailbox, &events).await });
     Ok(receiver)
 }
 
-/// Reads one topic until nobody listens. A broker that is away is waited for.
-fn read(options: &bus::Options, topic: Topic, news: &Sender<News>) {
+/// Reads one topic until the receiver is dropped. Retries while the broker is down.
+fn read(options: &bus::Options, topic: Topic, events: &Sender<Event>) {
     const PAUSE: Duration = Duration::from_millis(300);
     let mut reader = None;
-    while !news.is_closed() {
+    while !events.is_closed() {
         let Some(reader) = &mut reader else {
             reader =
                 reader::Reader::open(options, topic, None, reader::From::Beginning, Duration::from_secs(5))
@@ -92,13 +92,13 @@ fn read(options: &bus::Options, topic: Topic, news: &Sender<News>) {
             continue;
         };
         match reader.next(PAUSE) {
-            // what people decide about dead letters is no dead letter
+            // a mark records what an operator decided about a dead letter; it is none itself
             Ok(Some(line))
                 if matches!(topic, Topic::DeadLetters(_)) && bus::dead_letter::is_mark(&line.headers) => {}
             Ok(Some(line)) => {
-                // what cannot be read is the business of its stage, which counts it
-                let Ok(item) = understand(topic, &line) else { continue };
-                if news.blocking_send(item).is_err() {
+                // the stage that reads the topic counts records that do not parse
+                let Ok(item) = parse(topic, &line) else { continue };
+                if events.blocking_send(item).is_err() {
                     return;
                 }
             }
@@ -108,19 +108,19 @@ fn read(options: &bus::Options, topic: Topic, news: &Sender<News>) {
     }
 }
 
-fn understand(topic: Topic, line: &reader::Line) -> Result<News, Refusal> {
+fn parse(topic: Topic, line: &reader::Line) -> Result<Event, Refusal> {
     let payload = line.payload.as_deref().unwrap_or_default();
     Ok(match topic {
-        Topic::SimFaults => News::Fault(decode(payload)?),
-        Topic::RawDeployments => News::Deployment(decode(payload)?),
-        Topic::Anomalies => News::Anomaly(decode(payload)?),
-        Topic::IncidentsOpened => News::Opened(decode(payload)?),
-        Topic::IncidentsUpdated => News::Updated(decode(payload)?),
-        Topic::IncidentsResolved => News::Resolved(decode(payload)?),
-        Topic::RcaCompleted => News::Cause(decode(payload)?),
-        Topic::Plans => News::Plan(decode(payload)?),
-        Topic::Postmortems => News::Postmortem(decode(payload)?),
-        other => News::DeadLetter {
+        Topic::SimFaults => Event::Fault(decode(payload)?),
+        Topic::RawDeployments => Event::Deployment(decode(payload)?),
+        Topic::Anomalies => Event::Anomaly(decode(payload)?),
+        Topic::IncidentsOpened => Event::Opened(decode(payload)?),
+        Topic::IncidentsUpdated => Event::Updated(decode(payload)?),
+        Topic::IncidentsResolved => Event::Resolved(decode(payload)?),
+        Topic::RcaCompleted => Event::Cause(decode(payload)?),
+        Topic::Plans => Event::Plan(decode(payload)?),
+        Topic::Postmortems => Event::Postmortem(decode(payload)?),
+        other => Event::DeadLetter {
             topic: other.name(),
             reason: header(line, bus::dead_letter::header::REASON),
             at: from_ms(line.timestamp_ms.unwrap_or_default()),
@@ -133,18 +133,18 @@ fn header(line: &reader::Line, name: &str) -> String {
     found.map_or_else(|| "no reason given".to_owned(), |(_, value)| value.clone())
 }
 
-/// Looks into the mailbox until nobody listens. A mail sink that is away is waited for.
-async fn open(mailbox: &Mailbox, news: &Sender<News>) {
+/// Reads the mailbox until the receiver is dropped. Retries while the mail sink is down.
+async fn poll(mailbox: &Mailbox, events: &Sender<Event>) {
     let mut seen = 0;
-    while !news.is_closed() {
+    while !events.is_closed() {
         if let Ok(mails) = mailbox.mails_after(seen).await {
             seen += mails.len();
             for mail in mails {
-                if news.send(News::Mail(mail)).await.is_err() {
+                if events.send(Event::Mail(mail)).await.is_err() {
                     return;
                 }
             }
         }
-        tokio::time::sleep(MAILBOX).await;
+        tokio::time::sleep(MAILBOX_INTERVAL).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What became of a fault: collected from the news, told as facts, and compared with what should have come of it.
+//! What a run with a fault came to: collected from the events, reduced to facts, compared with what is expected.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,15 +9,15 @@ use shared::events::fault::{Phase, Scenario};
 use shared::events::{Category, Incident, Plan, Postmortem, RootCause};
 use shared::ids::{AnomalyId, IncidentId};
 
-use crate::observe::event_feed::News;
+use crate::observe::event_feed::Event;
 use crate::parts::mailbox::Mail;
 
 /// Mails in the life of an incident: opened, cause, plan, resolved, postmortem.
 pub const MAILS: usize = 5;
 
-/// A fault, as the simulator made it.
+/// A fault of the simulator, and the time it lasted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outbreak {
+pub struct FaultWindow {
     /// What.
     pub scenario: Scenario,
     /// Where.
@@ -43,7 +43,7 @@ impl std::fmt::Display for Cause {
     }
 }
 
-impl Outbreak {
+impl FaultWindow {
     /// Returns the true cause.
     pub fn cause(&self) -> Cause {
         Cause { service: self.service.clone(), category: self.scenario.category() }
@@ -52,9 +52,9 @@ impl Outbreak {
 
 /// Everything that is known of a run.
 #[derive(Debug, Clone, Default)]
-pub struct Story {
-    /// Faults in the order they broke out, by their number.
-    pub outbreaks: BTreeMap<u32, Outbreak>,
+pub struct RunObservation {
+    /// Faults in the order they started, by their number.
+    pub faults: BTreeMap<u32, FaultWindow>,
     /// Announced incidents in their last revision.
     pub incidents: BTreeMap<IncidentId, Incident>,
     /// Their last ranking of causes.
@@ -82,9 +82,9 @@ pub struct Facts {
     pub mails: usize,
     /// Whether there is a postmortem.
     pub postmortem: bool,
-    /// What broke out.
+    /// Scenario of the fault.
     pub scenario: Option<Scenario>,
-    /// Where it broke out.
+    /// Service with the fault.
     pub service: Option<String>,
     /// First suspect of the first incident.
     pub suspect: Option<String>,
@@ -116,28 +116,28 @@ pub struct Facts {
     pub missing: Vec<String>,
 }
 
-impl Story {
-    /// Takes in what happened.
-    pub fn hear(&mut self, news: &News) {
-        match news {
-            News::Fault(fault) if fault.phase == Phase::Started => {
+impl RunObservation {
+    /// Adds an event.
+    pub fn record(&mut self, event: &Event) {
+        match event {
+            Event::Fault(fault) if fault.phase == Phase::Started => {
                 let (scenario, service) = (fault.scenario, fault.service.clone());
-                self.outbreaks
-                    .insert(fault.fault, Outbreak { scenario, service, started: fault.at, ended: None });
+                self.faults
+                    .insert(fault.fault, FaultWindow { scenario, service, started: fault.at, ended: None });
             }
-            News::Fault(fault) => {
-                if let Some(outbreak) = self.outbreaks.get_mut(&fault.fault) {
-                    outbreak.ended = Some(fault.at);
+            Event::Fault(fault) => {
+                if let Some(window) = self.faults.get_mut(&fault.fault) {
+                    window.ended = Some(fault.at);
                 }
             }
-            News::Opened(incident) | News::Updated(incident) | News::Resolved(incident) => {
+            Event::Opened(incident) | Event::Updated(incident) | Event::Resolved(incident) => {
                 let known = self.incidents.entry(incident.incident_id).or_insert_with(|| incident.clone());
                 // three topics: their order among each other is not kept
                 if known.revision < incident.revision {
                     *known = incident.clone();
                 }
             }
-            News::Cause(cause) => {
+            Event::Cause(cause) => {
                 if let Some(first) = cause.candidates.first() {
                     let first = Cause { service: first.service.clone(), category: first.category };
                     let ranked = self.ranked.entry(cause.incident_id).or_default();
@@ -147,18 +147,18 @@ impl Story {
                 }
                 self.causes.insert(cause.incident_id, cause.clone());
             }
-            News::Plan(plan) => _ = self.plans.insert(plan.incident_id, plan.clone()),
-            News::Postmortem(postmortem) => {
+            Event::Plan(plan) => _ = self.plans.insert(plan.incident_id, plan.clone()),
+            Event::Postmortem(postmortem) => {
                 self.postmortems.insert(postmortem.incident_id, postmortem.clone());
             }
-            News::Mail(mail) => self.mails.push(mail.clone()),
-            News::DeadLetter { .. } => self.dead_letters += 1,
-            News::Anomaly(anomaly) => match anomaly.status {
+            Event::Mail(mail) => self.mails.push(mail.clone()),
+            Event::DeadLetter { .. } => self.dead_letters += 1,
+            Event::Anomaly(anomaly) => match anomaly.status {
                 Status::Suspect => {}
                 Status::Firing => _ = self.abnormal.insert(anomaly.anomaly_id),
                 Status::Cleared => _ = self.abnormal.remove(&anomaly.anomaly_id),
             },
-            News::Deployment(_) => {}
+            Event::Deployment(_) => {}
         }
     }
 
@@ -167,19 +167,19 @@ impl Story {
         self.incidents.values().min_by_key(|incident| incident.number)
     }
 
-    /// Returns the fault that broke out first.
-    pub fn outbreak(&self) -> Option<&Outbreak> {
-        self.outbreaks.values().next()
+    /// Returns the fault that started first.
+    pub fn fault(&self) -> Option<&FaultWindow> {
+        self.faults.values().next()
     }
 
     /// Returns the facts.
     pub fn facts(&self) -> Facts {
-        let (outbreak, incident) = (self.outbreak(), self.incident());
+        let (fault, incident) = (self.fault(), self.incident());
         let causes =
             incident.and_then(|incident| self.ranked.get(&incident.incident_id)).cloned().unwrap_or_default();
-        let true_cause = outbreak.map(Outbreak::cause);
-        let fault_started = outbreak.map(|outbreak| outbreak.started);
-        let fault_ended = outbreak.and_then(|outbreak| outbreak.ended);
+        let true_cause = fault.map(FaultWindow::cause);
+        let fault_started = fault.map(|fault| fault.started);
+        let fault_ended = fault.and_then(|fault| fault.ended);
         let opened_at = incident.map(|incident| incident.opened_at);
         let first_mail_at = self.mails.iter().map(|mail| mail.received_at).min();
         let resolved_at = incident.and_then(|incident| incident.resolved_at);
@@ -190,8 +190,8 @@ impl Story {
             incidents: self.incidents.len(),
             mails: self.different_mails(),
             postmortem: incident.is_some_and(|incident| self.postmortems.contains_key(&incident.incident_id)),
-            scenario: outbreak.map(|outbreak| outbreak.scenario),
-            service: outbreak.map(|outbreak| outbreak.service.clone()),
+            scenario: fault.map(|fault| fault.scenario),
+            service: fault.map(|fault| fault.service.clone()),
             suspect: incident.and_then(|incident| Some(incident.suspect()?.service.clone())),
             cause_changes: causes.len().saturating_sub(1),
             wrong_cause_at_end: causes.last() != true_cause.as_ref(),
@@ -212,7 +212,7 @@ impl Story {
     /// Returns what should have come of one fault and has not, one sentence each: exactly one incident with the right
     /// suspect, the true cause, a plan, five mails in one thread, a resolution after the fault's end, a postmortem.
     pub fn missing(&self) -> Vec<String> {
-        let Some(outbreak) = self.outbreak() else { return vec!["no fault broke out".to_owned()] };
+        let Some(fault) = self.fault() else { return vec!["no fault broke out".to_owned()] };
         let Some(incident) = self.incident() else { return vec!["no incident was opened".to_owned()] };
         let id = &incident.incident_id;
         let mut missing = Vec::new();
@@ -227,22 +227,22 @@ impl Story {
         );
         match incident.suspect() {
             Some(suspect) => expect(
-                suspect.service == outbreak.service,
-                format!("{} is suspected instead of {}", suspect.service, outbreak.service),
+                suspect.service == fault.service,
+                format!("{} is suspected instead of {}", suspect.service, fault.service),
             ),
             None => expect(false, "nothing is suspected".to_owned()),
         }
         expect(
-            incident.opened_at >= outbreak.started,
-            format!("opened at {}, before the fault began at {}", incident.opened_at, outbreak.started),
+            incident.opened_at >= fault.started,
+            format!("opened at {}, before the fault began at {}", incident.opened_at, fault.started),
         );
-        let truth = outbreak.cause();
+        let truth = fault.cause();
         match self.ranked.get(id).and_then(|ranked| ranked.last()) {
             None => expect(false, "no cause was ranked".to_owned()),
             Some(last) => expect(*last == truth, format!("the cause is said to be {last} and is {truth}")),
         }
         expect(self.plans.contains_key(id), "no plan was made".to_owned());
-        match (incident.resolved_at, outbreak.ended) {
+        match (incident.resolved_at, fault.ended) {
             (_, None) => expect(false, "the fault has not ended".to_owned()),
             (None, _) => expect(false, format!("the incident is not resolved, {}", still_firing(incident))),
             (Some(resolved), Some(ended)) => {

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 
 use crate::parts::guard::Guard;
 use crate::parts::probe;
-use crate::parts::process::Part;
+use crate::parts::process::Process;
 use crate::run::layout::{self, Layout};
 
 /// The six agents, in the order an incident passes them.
@@ -53,7 +53,7 @@ impl Program {
 
 /// A running copy of a binary.
 pub struct Agent {
-    part: Arc<Part>,
+    process: Arc<Process>,
     http: String,
 }
 
@@ -75,18 +75,18 @@ impl Agent {
         environment.extend(program.environment.clone());
         let name = format!("{}-{}", program.name, program.replica);
         let arguments = program.arguments.clone();
-        let part = Part::new(&name, layout.log(&name), guard.clone(), move || {
+        let process = Process::new(&name, layout.log(&name), guard.clone(), move || {
             let mut command = Command::new(&binary);
             command.args(&arguments).envs(&environment).current_dir(layout::root());
             command
         });
-        part.start()?;
-        Ok(Self { part: Arc::new(part), http })
+        process.start()?;
+        Ok(Self { process: Arc::new(process), http })
     }
 
     /// Returns its name with the number of the copy, e.g. `detection-1`.
     pub fn name(&self) -> &str {
-        self.part.name()
+        self.process.name()
     }
 
     /// Whether it is one of the six agents.
@@ -100,14 +100,14 @@ impl Agent {
     }
 
     /// Returns the process.
-    pub fn part(&self) -> &Arc<Part> {
-        &self.part
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
     }
 
     /// Waits until it says that it is ready.
     pub async fn ready(&self, deadline: Duration) -> Result<()> {
         let client = probe::client();
         let url = format!("http://{}/readyz", self.http);
-        self.part.until("is ready", deadline, async || probe::http(&client, &url).await).await
+        self.process.until("is ready", deadline, async || probe::http(&client, &url).await).await
     }
 }

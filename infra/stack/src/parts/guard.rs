@@ -59,16 +59,16 @@ impl Guard {
 
     /// Puts a process group under guard.
     pub fn add(&self, group: Pid) -> Result<()> {
-        self.tell('+', group).context("the guard is gone")
+        self.send('+', group).context("the guard is gone")
     }
 
     /// Takes a process group that has ended out again.
     pub fn remove(&self, group: Pid) {
         // where the guard is gone there is nothing to take it out of
-        let _ = self.tell('-', group);
+        let _ = self.send('-', group);
     }
 
-    fn tell(&self, change: char, group: Pid) -> std::io::Result<()> {
+    fn send(&self, change: char, group: Pid) -> std::io::Result<()> {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut watch.1 {
             Some(input) => writeln!(input, "{change} {group}"),

@@ -14,7 +14,7 @@ use shared::events::Topic;
 
 use crate::parts::guard::Guard;
 use crate::parts::ports;
-use crate::parts::process::Part;
+use crate::parts::process::Process;
 use crate::run::layout::Layout;
 use crate::run::progress::say;
 
@@ -47,7 +47,7 @@ pub struct Further {
 
 /// A broker.
 pub struct Kafka {
-    part: Arc<Part>,
+    process: Arc<Process>,
     admin: Admin,
     brokers: String,
     further: BTreeMap<&'static str, String>,
@@ -81,7 +81,7 @@ impl Kafka {
             format(jars, &properties, &further.scram).await?;
         }
         let class_path = jars.join("*");
-        let part = Part::new("kafka", layout.log("kafka"), guard.clone(), move || {
+        let process = Process::new("kafka", layout.log("kafka"), guard.clone(), move || {
             let mut java = Command::new("java");
             java.args(["-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-Djava.awt.headless=true"])
                 .arg(joined("-Dlog4j2.configurationFile=", &log4j))
@@ -92,12 +92,12 @@ impl Kafka {
             java
         })
         .stopped_by(Signal::SIGTERM, Duration::from_secs(20));
-        part.start()?;
+        process.start()?;
         let brokers = format!("127.0.0.1:{port}");
         let admin = Admin::new(&bus::Options { brokers: brokers.clone(), ..bus::Options::default() })?;
         let further =
             others.iter().map(|(listener, port)| (listener.name, format!("localhost:{port}"))).collect();
-        let kafka = Self { part: Arc::new(part), admin, brokers, further };
+        let kafka = Self { process: Arc::new(process), admin, brokers, further };
         kafka.ready().await?;
         Ok(kafka)
     }
@@ -118,20 +118,20 @@ impl Kafka {
     }
 
     /// Returns the process.
-    pub fn part(&self) -> &Arc<Part> {
-        &self.part
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
     }
 
     /// Starts it again on the same ports with the same data, and waits until it answers.
     pub async fn restart(&self) -> Result<()> {
-        self.part.stop().await?;
-        self.part.start()?;
+        self.process.stop().await?;
+        self.process.start()?;
         self.ready().await
     }
 
     /// Waits until the broker answers.
     pub async fn ready(&self) -> Result<()> {
-        self.part
+        self.process
             .until("answers", READY, async || {
                 self.admin.topics(Duration::from_secs(2)).await?;
                 Ok(())

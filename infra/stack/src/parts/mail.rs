@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::parts::guard::Guard;
 use crate::parts::mailbox::Mailbox;
-use crate::parts::process::Part;
+use crate::parts::process::Process;
 use crate::parts::{ports, probe};
 use crate::run::layout::Layout;
 
@@ -17,7 +17,7 @@ const READY: Duration = Duration::from_mins(1);
 
 /// A mail sink.
 pub struct Mail {
-    part: Arc<Part>,
+    process: Arc<Process>,
     smtp: u16,
     web: u16,
 }
@@ -29,7 +29,7 @@ impl Mail {
         let data = layout.data().join("mail");
         std::fs::create_dir_all(&data)?;
         let program = program.to_owned();
-        let part = Part::new("mail", layout.log("mail"), guard.clone(), move || {
+        let process = Process::new("mail", layout.log("mail"), guard.clone(), move || {
             let mut node = Command::new("node");
             node.arg(&program)
                 .args(["--smtp", &smtp.to_string(), "--ip", "127.0.0.1"])
@@ -38,8 +38,8 @@ impl Mail {
                 .arg(&data);
             node
         });
-        part.start()?;
-        let mail = Self { part: Arc::new(part), smtp, web };
+        process.start()?;
+        let mail = Self { process: Arc::new(process), smtp, web };
         mail.ready().await?;
         Ok(mail)
     }
@@ -60,14 +60,14 @@ impl Mail {
     }
 
     /// Returns the process. Stopped, it refuses connections; paused, it accepts them and never answers.
-    pub fn part(&self) -> &Arc<Part> {
-        &self.part
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
     }
 
     /// Starts it again on the same ports, with the mails it had, and waits until it answers.
     pub async fn restart(&self) -> Result<()> {
-        self.part.stop().await?;
-        self.part.start()?;
+        self.process.stop().await?;
+        self.process.start()?;
         self.ready().await
     }
 
@@ -75,6 +75,6 @@ impl Mail {
     pub async fn ready(&self) -> Result<()> {
         let client = probe::client();
         let url = format!("{}/healthz", self.web_url());
-        self.part.until("answers", READY, async || probe::http(&client, &url).await).await
+        self.process.until("answers", READY, async || probe::http(&client, &url).await).await
     }
 }

@@ -11,7 +11,7 @@ use shared::store::{Options, Store};
 use shared::testing;
 
 use crate::parts::guard::Guard;
-use crate::parts::process::Part;
+use crate::parts::process::Process;
 use crate::parts::{ports, probe};
 use crate::run::layout::Layout;
 
@@ -29,7 +29,7 @@ pub enum Durability {
 
 /// A cluster with the database `firewatch`.
 pub struct Postgres {
-    part: Arc<Part>,
+    process: Arc<Process>,
     port: u16,
 }
 
@@ -54,7 +54,7 @@ impl Postgres {
         }
         let [port] = ports::free()?;
         let (server, further) = (binaries.join("postgres"), further.to_vec());
-        let part = Part::new("postgres", layout.log("postgres"), guard.clone(), move || {
+        let process = Process::new("postgres", layout.log("postgres"), guard.clone(), move || {
             let mut command = launcher.command(&server);
             command.arg("-D").arg(&data);
             let mut settings = vec![
@@ -78,7 +78,7 @@ impl Postgres {
         })
         // the fast shutdown: ends the sessions, writes everything down
         .stopped_by(Signal::SIGINT, Duration::from_secs(20));
-        let postgres = Self { part: Arc::new(part), port };
+        let postgres = Self { process: Arc::new(process), port };
         postgres.up().await?;
         create_database(&postgres.url("postgres"), USER, None).await?;
         Ok(postgres)
@@ -95,13 +95,13 @@ impl Postgres {
     }
 
     /// Returns the process.
-    pub fn part(&self) -> &Arc<Part> {
-        &self.part
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
     }
 
     /// Starts it again on the same port with the same data, and waits until it answers.
     pub async fn restart(&self) -> Result<()> {
-        self.part.stop().await?;
+        self.process.stop().await?;
         self.up().await
     }
 
@@ -119,8 +119,8 @@ impl Postgres {
     pub async fn up(&self) -> Result<()> {
         let store = Store::new(&Options { url: self.url("postgres"), ..Options::default() }, "stack")?;
         probe::until("PostgreSQL answers", READY, async || {
-            let ended = self.part.check();
-            self.part.start()?;
+            let ended = self.process.check();
+            self.process.start()?;
             ended?;
             store.ping().await?;
             Ok(())

@@ -21,7 +21,7 @@ type Recipe = Box<dyn Fn() -> Command + Send + Sync>;
 
 /// A process that can be started, stopped, killed and signalled, as often as a test likes. It is not bound to an
 /// async runtime, so that tests with a runtime each can share one.
-pub struct Part {
+pub struct Process {
     name: String,
     recipe: Recipe,
     log: PathBuf,
@@ -33,7 +33,7 @@ pub struct Part {
     child: Mutex<Option<Child>>,
 }
 
-impl Part {
+impl Process {
     /// Describes a process. It is not started yet.
     pub fn new(
         name: impl Into<String>,
@@ -195,7 +195,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for Process {
     fn drop(&mut self) {
         self.kill9();
     }
@@ -218,8 +218,8 @@ pub fn describe(status: ExitStatus) -> String {
 mod tests {
     use super::*;
 
-    fn part(guard: &Arc<Guard>, dir: &Path, script: &'static str) -> Part {
-        Part::new("probe", dir.join("probe.log"), guard.clone(), move || {
+    fn process(guard: &Arc<Guard>, dir: &Path, script: &'static str) -> Process {
+        Process::new("probe", dir.join("probe.log"), guard.clone(), move || {
             let mut command = Command::new("sh");
             command.args(["-c", script]);
             command
@@ -248,14 +248,14 @@ mod tests {
 
     #[tokio::test]
     async fn stopping_ends_what_the_process_started_too() {
-        let dir = scratch("part");
+        let dir = scratch("process");
         let guard = Arc::new(Guard::start(None).unwrap());
-        let part = part(&guard, &dir, "sleep 100 & echo $!; wait");
-        part.start().unwrap();
+        let process = process(&guard, &dir, "sleep 100 & echo $!; wait");
+        process.start().unwrap();
         let child = child_of_the_part(&dir).await;
         assert!(alive(child));
-        part.stop().await.unwrap();
-        assert!(part.pid().is_none());
+        process.stop().await.unwrap();
+        assert!(process.pid().is_none());
         probe::until("the end of the child", Duration::from_secs(5), async || {
             anyhow::ensure!(!alive(child));
             Ok(())
@@ -269,12 +269,12 @@ mod tests {
     async fn guard_ends_what_its_owner_leaves_behind() {
         let dir = scratch("guard");
         let guard = Arc::new(Guard::start(Some(&dir)).unwrap());
-        let part = part(&guard, &dir, "sleep 100 & echo $!; wait");
-        part.start().unwrap();
+        let process = process(&guard, &dir, "sleep 100 & echo $!; wait");
+        process.start().unwrap();
         let child = child_of_the_part(&dir).await;
-        // as after kill -9 of the owner: nobody stops the part, the pipe closes
-        let mut left = part.child().take().unwrap();
-        drop(part);
+        // as after kill -9 of the owner: nobody stops the process, the pipe closes
+        let mut left = process.child().take().unwrap();
+        drop(process);
         drop(guard);
         let _ = left.wait();
         // the signal is sent; a busy kernel takes a moment to deliver it

@@ -41,7 +41,7 @@ impl Identity {
 
 /// One process of the stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Process {
+pub struct RecordedProcess {
     /// `kafka`, `detection-2`, ...
     pub name: String,
     /// Which process it is.
@@ -70,7 +70,7 @@ pub struct State {
     /// Settings by which a binary of the workspace finds the parts.
     pub environment: BTreeMap<String, String>,
     /// Everything that was started.
-    pub processes: Vec<Process>,
+    pub processes: Vec<RecordedProcess>,
 }
 
 impl State {

@@ -1,10 +1,10 @@
-//! Starts again what ended by itself, later each time, and gives up in the end.
+//! Restarts a process that ended by itself, with a growing delay, at most ten times in a row.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::parts::process::{Part, describe};
+use crate::parts::process::{Process, describe};
 use crate::run::progress::say;
 
 /// First and longest wait before a process that ended is started again.
@@ -14,37 +14,37 @@ const RECOVERED: Duration = Duration::from_mins(1);
 /// Ends in a row after which it is given up.
 const GIVE_UP: u32 = 10;
 
-/// The ends of one process.
+/// Supervises one process.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct Supervisor {
     ends: u32,
     since: Instant,
     again: Option<Instant>,
 }
 
-impl Default for Watch {
+impl Default for Supervisor {
     fn default() -> Self {
         Self { ends: 0, since: Instant::now(), again: None }
     }
 }
 
-impl Watch {
-    /// Looks at the process once. Returns whether it was started again.
-    pub(crate) fn look(&mut self, part: &Part) -> Result<bool> {
+impl Supervisor {
+    /// Checks the process once. Returns whether it was restarted.
+    pub(crate) fn check(&mut self, process: &Process) -> Result<bool> {
         if let Some(again) = self.again {
             if Instant::now() < again {
                 return Ok(false);
             }
             self.again = None;
             self.since = Instant::now();
-            part.start()?;
+            process.start()?;
             return Ok(true);
         }
         if self.ends >= GIVE_UP {
             return Ok(false);
         }
-        let Some(status) = part.ended()? else { return Ok(false) };
-        let (name, why) = (part.name(), describe(status));
+        let Some(status) = process.ended()? else { return Ok(false) };
+        let (name, why) = (process.name(), describe(status));
         if status.success() {
             // it has done what it was asked to do
             self.ends = GIVE_UP;
@@ -55,7 +55,7 @@ impl Watch {
             say(&format!(
                 "{name} ended {} times in a row and is given up; see {}",
                 self.ends,
-                part.log().display()
+                process.log().display()
             ));
             return Ok(false);
         }

@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use shared::events::fault::Phase;
-use shared::events::{Anomaly, Event, Fault, Incident, Plan, Postmortem, RootCause};
-use stack::demo::console::Teller;
-use stack::observe::event_feed::News;
-use stack::observe::run_summary::Story;
+use shared::events::{Anomaly, Fault, Incident, Plan, Postmortem, RootCause};
+use stack::demo::console::Console;
+use stack::observe::event_feed::Event;
+use stack::observe::run_summary::RunObservation;
 use stack::parts::mailbox::Mail;
 
 const INCIDENT: &str = "11111111-1111-5111-8111-111111111111";
@@ -21,21 +21,21 @@ fn at(second: u32) -> Timestamp {
     format!("2026-01-05T12:{:02}:{:02}Z", second / 60, second % 60).parse().unwrap()
 }
 
-fn event<E: Event>(value: Value) -> E {
+fn event<E: shared::events::Event>(value: Value) -> E {
     let event: E = serde_json::from_value(value).unwrap();
     event.validate().unwrap();
     event
 }
 
-fn fault(phase: &str, second: u32) -> News {
-    News::Fault(event::<Fault>(json!({
+fn fault(phase: &str, second: u32) -> Event {
+    Event::Fault(event::<Fault>(json!({
         "fault": 1, "scenario": "latency-spike", "service": "payment", "phase": phase, "at": at(second),
         "environment": "production",
     })))
 }
 
-fn anomaly(status: &str, revision: u32, second: u32) -> News {
-    News::Anomaly(event::<Anomaly>(json!({
+fn anomaly(status: &str, revision: u32, second: u32) -> Event {
+    Event::Anomaly(event::<Anomaly>(json!({
         "anomaly_id": INCIDENT, "revision": revision, "status": status, "kind": "latency", "environment": "production",
         "service": "payment", "metric": "latency_p99_ms", "unit": "ms", "severity": "sev2", "evidence": 6.0,
         "direction": "up", "observed": 1586.4, "expected": {"lower": 290.0, "center": 380.0, "upper": 432.2},
@@ -55,8 +55,8 @@ fn incident(revision: u32, severity: &str, suspect: &str, resolved: Option<u32>)
     }))
 }
 
-fn cause() -> News {
-    News::Cause(event::<RootCause>(json!({
+fn cause() -> Event {
+    Event::Cause(event::<RootCause>(json!({
         "incident_id": INCIDENT, "number": 1, "revision": 1, "incident_revision": 1, "environment": "production",
         "verdict": "cause",
         "candidates": [{
@@ -68,8 +68,8 @@ fn cause() -> News {
     })))
 }
 
-fn plan() -> News {
-    News::Plan(event::<Plan>(json!({
+fn plan() -> Event {
+    Event::Plan(event::<Plan>(json!({
         "plan_id": INCIDENT, "incident_id": INCIDENT, "number": 1, "revision": 1, "environment": "production",
         "service": "payment", "category": "dependency", "summary": "Two steps from \"High latency\".",
         "steps": [{
@@ -80,8 +80,8 @@ fn plan() -> News {
     })))
 }
 
-fn postmortem() -> News {
-    News::Postmortem(event::<Postmortem>(json!({
+fn postmortem() -> Event {
+    Event::Postmortem(event::<Postmortem>(json!({
         "postmortem_id": INCIDENT, "incident_id": INCIDENT, "number": 1, "title": "payment: requests are slow",
         "severity": "sev1", "environment": "production", "markdown": "", "timeline": [],
         "action_items": [{"title": "", "owner": "", "due": "2026-01-12", "reason": ""}],
@@ -89,9 +89,9 @@ fn postmortem() -> News {
     })))
 }
 
-fn mail(kind: &str, second: u32) -> News {
+fn mail(kind: &str, second: u32) -> Event {
     let reply = (kind != "opened").then(|| "opened@firewatch.test".to_owned());
-    News::Mail(Mail {
+    Event::Mail(Mail {
         received_at: at(second),
         kind: Some(kind.to_owned()),
         id: format!("{kind}@firewatch.test"),
@@ -105,68 +105,68 @@ fn mail(kind: &str, second: u32) -> News {
     })
 }
 
-fn good_run() -> Vec<News> {
+fn good_run() -> Vec<Event> {
     vec![
         fault("started", 45),
         anomaly("suspect", 1, 46),
         anomaly("firing", 2, 47),
         anomaly("firing", 3, 48),
-        News::Opened(incident(1, "sev2", "order", None)),
+        Event::Opened(incident(1, "sev2", "order", None)),
         mail("opened", 48),
-        News::Updated(incident(2, "sev1", "order", None)),
-        News::Updated(incident(3, "sev1", "payment", None)),
-        News::Updated(incident(4, "sev1", "payment", None)),
+        Event::Updated(incident(2, "sev1", "order", None)),
+        Event::Updated(incident(3, "sev1", "payment", None)),
+        Event::Updated(incident(4, "sev1", "payment", None)),
         cause(),
         plan(),
         mail("root_cause", 49),
         mail("plan", 49),
         fault("ended", 69),
         anomaly("cleared", 4, 72),
-        News::Resolved(incident(5, "sev1", "payment", Some(72))),
+        Event::Resolved(incident(5, "sev1", "payment", Some(72))),
         mail("resolved", 76),
         postmortem(),
         mail("postmortem", 77),
     ]
 }
 
-fn heard(news: &[News]) -> Story {
-    let mut story = Story::default();
-    for news in news {
-        story.hear(news);
+fn observe(events: &[Event]) -> RunObservation {
+    let mut observation = RunObservation::default();
+    for event in events {
+        observation.record(event);
     }
-    story
+    observation
 }
 
 #[test]
 fn a_run_reads_well() {
-    let teller = Teller { colours: false, zone: TimeZone::UTC };
-    let mut story = Story::default();
-    let mut told = String::new();
-    for news in good_run() {
-        if let Some(line) = teller.line(&news, &story, at(80)) {
-            writeln!(told, "{line}").unwrap();
+    let console = Console { colours: false, zone: TimeZone::UTC };
+    let mut observation = RunObservation::default();
+    let mut printed = String::new();
+    for event in good_run() {
+        if let Some(line) = console.line(&event, &observation, at(80)) {
+            writeln!(printed, "{line}").unwrap();
         }
-        story.hear(&news);
+        observation.record(&event);
     }
-    insta::assert_snapshot!("narration", told);
-    insta::assert_snapshot!("summary", teller.summary(&story));
-    insta::assert_json_snapshot!("facts", story.facts());
+    insta::assert_snapshot!("narration", printed);
+    insta::assert_snapshot!("summary", console.summary(&observation));
+    insta::assert_json_snapshot!("facts", observation.facts());
 }
 
 #[test]
 fn what_is_missing_is_named() {
-    assert_eq!(heard(&good_run()).missing(), Vec::<String>::new());
-    let without = |gone: fn(&News) -> bool| {
-        let left: Vec<_> = good_run().into_iter().filter(|news| !gone(news)).collect();
-        heard(&left).missing()
+    assert_eq!(observe(&good_run()).missing(), Vec::<String>::new());
+    let without = |gone: fn(&Event) -> bool| {
+        let left: Vec<_> = good_run().into_iter().filter(|event| !gone(event)).collect();
+        observe(&left).missing()
     };
-    let with = |more: News| {
-        let mut news = good_run();
-        news.push(more);
-        heard(&news).missing()
+    let with = |more: Event| {
+        let mut events = good_run();
+        events.push(more);
+        observe(&events).missing()
     };
-    let ends = |news: &News| matches!(news, News::Fault(fault) if fault.phase == Phase::Ended);
-    let is_plan = |news: &News| matches!(news, News::Mail(mail) if mail.kind.as_deref() == Some("plan"));
+    let ends = |event: &Event| matches!(event, Event::Fault(fault) if fault.phase == Phase::Ended);
+    let is_plan = |event: &Event| matches!(event, Event::Mail(mail) if mail.kind.as_deref() == Some("plan"));
     let second = Incident {
         incident_id: serde_json::from_value(json!("22222222-2222-5222-8222-222222222222")).unwrap(),
         number: 2,
@@ -175,27 +175,27 @@ fn what_is_missing_is_named() {
     let early = Incident { opened_at: at(30), ..incident(6, "sev1", "payment", Some(72)) };
     let lost =
         Mail { id: "else@firewatch.test".to_owned(), references: Vec::new(), in_reply_to: None, ..fifth() };
-    let dead = News::DeadLetter { topic: "dlq.correlation", reason: "malformed".to_owned(), at: at(50) };
-    let told = [
-        ("nothing", heard(&[]).missing()),
+    let dead = Event::DeadLetter { topic: "dlq.correlation", reason: "malformed".to_owned(), at: at(50) };
+    let cases = [
+        ("nothing", observe(&[]).missing()),
         ("no end", without(ends)),
-        ("no cause", without(|news| matches!(news, News::Cause(_)))),
-        ("no plan", without(|news| matches!(news, News::Plan(_)))),
-        ("no postmortem", without(|news| matches!(news, News::Postmortem(_)))),
+        ("no cause", without(|event| matches!(event, Event::Cause(_)))),
+        ("no plan", without(|event| matches!(event, Event::Plan(_)))),
+        ("no postmortem", without(|event| matches!(event, Event::Postmortem(_)))),
         ("four mails", without(is_plan)),
         ("a mail twice", with(mail("plan", 78))),
-        ("another thread", with(News::Mail(lost))),
-        ("two incidents", with(News::Opened(second))),
-        ("opened too early", with(News::Updated(early))),
-        ("resolved too early", with(News::Resolved(incident(6, "sev1", "payment", Some(60))))),
-        ("another suspect", with(News::Updated(incident(6, "sev1", "order", Some(72))))),
+        ("another thread", with(Event::Mail(lost))),
+        ("two incidents", with(Event::Opened(second))),
+        ("opened too early", with(Event::Updated(early))),
+        ("resolved too early", with(Event::Resolved(incident(6, "sev1", "payment", Some(60))))),
+        ("another suspect", with(Event::Updated(incident(6, "sev1", "order", Some(72))))),
         ("a dead letter", with(dead)),
     ]
     .map(|(case, missing)| format!("{case}: {}\n", missing.join("; ")));
-    insta::assert_snapshot!("missing", told.concat());
+    insta::assert_snapshot!("missing", cases.concat());
 }
 
 fn fifth() -> Mail {
-    let News::Mail(mail) = mail("postmortem", 77) else { unreachable!("a mail is a mail") };
+    let Event::Mail(mail) = mail("postmortem", 77) else { unreachable!("a mail is a mail") };
     mail
 }

@@ -19,10 +19,10 @@ async fn parts_come_back_with_what_they_had() -> Result<()> {
     }
     send_mail(&stack.mail().smtp_url(), "<first@firewatch.test>", "")?;
 
-    stack.kafka().part().kill9();
-    stack.postgres().part().kill9();
+    stack.kafka().process().kill9();
+    stack.postgres().process().kill9();
     ensure!(stack.store()?.ping().await.is_err(), "PostgreSQL answers though it was killed");
-    stack.mail().part().stop().await?;
+    stack.mail().process().stop().await?;
     ensure!(
         send_mail(&stack.mail().smtp_url(), "<lost@firewatch.test>", "").is_err(),
         "mail was taken by nobody"

@@ -255,7 +255,7 @@ async fn a_restart_of_the_broker_is_logged_in_a_few_lines() {
     up().await;
     let words = [kafka.brokers()];
     let before = log.shown(&words).len();
-    kafka.part().kill9();
+    kafka.process().kill9();
     log.says(&[kafka.brokers(), "no Kafka broker is connected"]).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     kafka.restart().await.unwrap();

@@ -121,7 +121,7 @@ async fn certificates_and_passwords_are_checked() {
     present(&postgres, "localhost", true).await;
     fails(options(&postgres, "verify-ca", "fw", PASSWORD, ca()), "has expired").await;
 
-    postgres.part().stop().await.unwrap();
+    postgres.process().stop().await.unwrap();
     fails(options(&postgres, "verify-full", "fw", PASSWORD, ca()), "Connection refused").await;
     log.keeps(PASSWORD);
 }
