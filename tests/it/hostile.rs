@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use shared::agent::Agent;
 use shared::bus::dead_letter::is_mark;
 use shared::bus::reader::{From, Reader};
 use shared::bus::{self, Producer};
@@ -56,17 +57,20 @@ async fn garbage_costs_nobody_an_incident() -> Result<()> {
     };
     pipeline.wait_for(Duration::from_mins(4), Duration::from_secs(5), apart_from_letters).await?;
     // raw.deployments is read by two stages, incidents.opened as well
-    for (stage, letters) in
-        [("detection", refused.len() + 1), ("correlation", 3), ("investigation", 1), ("communication", 1)]
-    {
+    for (agent, letters) in [
+        (Agent::Detection, refused.len() + 1),
+        (Agent::Correlation, 3),
+        (Agent::Investigation, 1),
+        (Agent::Communication, 1),
+    ] {
         let options = options.clone();
         let mut found = tokio::task::spawn_blocking(move || {
-            Reader::open(&options, Topic::DeadLetters(stage), None, From::Beginning, Duration::from_secs(10))?
+            Reader::open(&options, agent.dead_letters(), None, From::Beginning, Duration::from_secs(10))?
                 .to_end(Duration::from_secs(20))
         })
         .await??;
         found.retain(|line| !is_mark(&line.headers));
-        ensure!(found.len() == letters, "{stage} has {} dead letters instead of {letters}", found.len());
+        ensure!(found.len() == letters, "{agent} has {} dead letters instead of {letters}", found.len());
     }
     pipeline.stack.stop().await
 }

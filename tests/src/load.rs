@@ -50,7 +50,7 @@ pub const MEMORY: u64 = 256 * 1024 * 1024;
 
 /// How one agent bore it.
 #[derive(Debug, Clone, Serialize)]
-pub struct Borne {
+pub struct AgentOutcome {
     /// Name.
     pub agent: &'static str,
     /// Most records it had not handled, by its own `/metrics`.
@@ -80,7 +80,7 @@ pub struct Outcome {
     /// Most resident memory an agent may have, bytes.
     pub memory_bound: u64,
     /// How each agent bore it.
-    pub agents: Vec<Borne>,
+    pub agents: Vec<AgentOutcome>,
     /// What must be true and is not.
     pub violations: Vec<String>,
 }
@@ -142,9 +142,9 @@ pub async fn run(size: Size, binaries: Option<PathBuf>) -> Result<Outcome> {
     let written = watch_over(&stack, &mut watch, burst, broker).await?;
     let seconds = begun.elapsed().as_secs_f64();
     let recovered = |at: Instant| at.saturating_duration_since(begun + written).as_secs_f64();
-    let mut borne = Vec::new();
+    let mut agents = Vec::new();
     for (watched, agent) in watch.agents.iter().zip(AGENTS) {
-        borne.push(Borne {
+        agents.push(AgentOutcome {
             agent,
             peak_lag: watched.peak_lag as u64,
             recovery_s: watched.behind_at.map(recovered).filter(|seconds| *seconds > 0.0),
@@ -160,7 +160,7 @@ pub async fn run(size: Size, binaries: Option<PathBuf>) -> Result<Outcome> {
             .await?,
         conflicts: watch.agents[1].exposed.sum("firewatch_conflicts_total", "") as u64,
         memory_bound: MEMORY,
-        agents: borne,
+        agents,
         violations: Vec::new(),
     };
     outcome.violations = violations(&stack, &watch, &outcome).await?;
@@ -196,7 +196,7 @@ async fn watch_over(
             written = done.await??;
         }
         let left = if writing.is_none() && watch.is_quiet() {
-            quiescence::left(stack, &LEFT).await?
+            quiescence::pending(stack, &LEFT).await?
         } else {
             Vec::new()
         };
@@ -240,14 +240,14 @@ async fn violations(stack: &Stack, watch: &Watch, outcome: &Outcome) -> Result<V
         outcome.written_s <= WRITING.as_secs_f64(),
         format!("the broker took {:.0} s for the burst: this was no minute's load", outcome.written_s),
     );
-    for (watched, borne) in watch.agents.iter().zip(&outcome.agents) {
-        let Borne { agent, peak_memory, .. } = borne;
+    for (watched, measured) in watch.agents.iter().zip(&outcome.agents) {
+        let AgentOutcome { agent, peak_memory, .. } = measured;
         expect(watched.agent.process().pid() == Some(watched.pid), format!("{agent} has died"));
         expect(*peak_memory <= MEMORY, format!("{agent} had {peak_memory} bytes resident, above {MEMORY}"));
     }
     // these two take the burst itself; what follows them may keep up
-    for borne in &outcome.agents[..2] {
-        expect(borne.peak_lag > 0, format!("{} did not show any lag", borne.agent));
+    for measured in &outcome.agents[..2] {
+        expect(measured.peak_lag > 0, format!("{} did not show any lag", measured.agent));
     }
     let of_samples = |metric| watch.agents[0].exposed.sum(metric, "topic=\"raw.metrics\"") as u64;
     let used = of_samples("firewatch_detection_samples_total");

@@ -1,4 +1,4 @@
-//! What is left to do in a house: rows, and records that stages have yet to read.
+//! What a pipeline still has to do: pending rows, and records that stages have not read.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use shared::bus::lag::{behind, extents};
 use shared::events::Topic;
 use stack::{AGENTS, Stack};
 
-/// Longest wait for a broker's answer.
+/// Longest wait for an answer of the broker.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Records that a stage has yet to read of a topic.
+/// Records of a topic that a stage has not read.
 pub type Lags = BTreeMap<(&'static str, Topic), i64>;
 
-/// Returns how far each stage is behind on each topic it has read from. Blocking; run it off the async threads.
+/// Returns the lag of each stage on each topic that it has read from. Blocks.
 pub fn lags(broker: &bus::Options) -> Result<Lags> {
     let held = extents(broker, &Topic::all(), ANSWER)?;
     let mut lags = Lags::new();
@@ -26,20 +26,20 @@ pub fn lags(broker: &bus::Options) -> Result<Lags> {
     Ok(lags)
 }
 
-/// Returns what is left to do, one phrase each: what `counts` (a name and a statement that counts) find, and lags.
-pub async fn left(stack: &Stack, counts: &[(&str, &str)]) -> Result<Vec<String>> {
+/// Returns what is pending, one phrase each: the rows that `counts` (a name and a counting statement) find, and the lags.
+pub async fn pending(stack: &Stack, counts: &[(&str, &str)]) -> Result<Vec<String>> {
     let store = stack.store()?;
     let client = shared::testing::client(&store).await?;
-    let mut left = Vec::new();
+    let mut pending = Vec::new();
     for (what, statement) in counts {
         let rows: i64 = client.query_one(*statement, &[]).await?.try_get(0)?;
         if rows != 0 {
-            left.push(format!("{rows} {what}"));
+            pending.push(format!("{rows} {what}"));
         }
     }
     let broker = bus::Options { brokers: stack.brokers().to_owned(), ..bus::Options::default() };
     let lags = tokio::task::spawn_blocking(move || lags(&broker)).await??;
     let behind = lags.into_iter().filter(|(_, records)| *records > 0);
-    left.extend(behind.map(|((stage, topic), records)| format!("{records} of {topic} for {stage}")));
-    Ok(left)
+    pending.extend(behind.map(|((stage, topic), records)| format!("{records} of {topic} for {stage}")));
+    Ok(pending)
 }

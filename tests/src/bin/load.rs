@@ -1,4 +1,4 @@
-//! `load`: lets a burst fall on a house and prints how it was borne.
+//! `load`: lets a burst fall on a house and prints how it was agent.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,11 +33,11 @@ async fn main() -> Result<ExitCode> {
     let outcome = load::run(size, arguments.binaries).await?;
     std::fs::create_dir_all(&arguments.out)?;
     std::fs::write(arguments.out.join("summary.json"), serde_json::to_vec_pretty(&outcome)?)?;
-    tell(&outcome);
+    print(&outcome);
     Ok(if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn tell(outcome: &Outcome) {
+fn print(outcome: &Outcome) {
     let machine = &outcome.machine;
     println!(
         "{} samples and {} anomalies written in {:.1} s; all handled after {:.1} s; {} incidents; correlation decided {} times again",
@@ -57,13 +57,13 @@ fn tell(outcome: &Outcome) {
         outcome.memory_bound >> 20
     );
     println!("{:14} {:>9} {:>12} {:>12}", "agent", "peak lag", "recovery", "peak memory");
-    for borne in &outcome.agents {
-        let recovery = borne.recovery_s.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s"));
+    for agent in &outcome.agents {
+        let recovery = agent.recovery_s.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s"));
         println!(
             "{:14} {:>9} {recovery:>12} {:>8} MiB",
-            borne.agent,
-            borne.peak_lag,
-            borne.peak_memory >> 20
+            agent.agent,
+            agent.peak_lag,
+            agent.peak_memory >> 20
         );
     }
     for violation in &outcome.violations {

@@ -91,7 +91,7 @@ impl Summary {
         if !outcome.violations.is_empty() {
             self.failed.push(outcome.seed);
         }
-        for (kind, times) in &outcome.harm {
+        for (kind, times) in &outcome.faults {
             *self.kills_by_kind.entry(kind.clone()).or_default() += times;
         }
         self.kills += outcome.kills;
@@ -157,7 +157,7 @@ async fn run(arguments: &Arguments, binaries: &Path, out: &Path, first_violation
         let outcome = tokio::time::timeout(SEED, oracle::run(&Plan::draw(seed), &binaries, out))
             .await
             .with_context(|| format!("seed {seed} takes longer than {SEED:?}"))??;
-        tell(&outcome);
+        print(&outcome);
         summary.add(outcome);
         std::fs::write(out.join("summary.json"), serde_json::to_vec_pretty(&summary)?)?;
         if first_violation && summary.violations > 0 {
@@ -167,7 +167,7 @@ async fn run(arguments: &Arguments, binaries: &Path, out: &Path, first_violation
     Ok(summary)
 }
 
-fn tell(outcome: &Outcome) {
+fn print(outcome: &Outcome) {
     println!(
         "seed {}: {} in {:.0} s; {} incidents, {} mails and {} copies; {} kills, {} redeliveries, {} takeovers, {} duplicates",
         outcome.seed,

@@ -40,7 +40,7 @@ impl Exposed {
     }
 
     /// Tells whether the agent says anything of its lag.
-    fn tells_lag(&self) -> bool {
+    fn exposes_lag(&self) -> bool {
         self.0.keys().any(|name| name.starts_with(LAG))
     }
 }
@@ -99,7 +99,7 @@ impl Watch {
 
     /// Tells whether every agent answers, says something of its lag, and has none.
     pub fn is_quiet(&self) -> bool {
-        self.agents.iter().all(|watched| watched.exposed.tells_lag() && watched.lag <= 0.0)
+        self.agents.iter().all(|watched| watched.exposed.exposes_lag() && watched.lag <= 0.0)
     }
 }
 
@@ -152,6 +152,6 @@ mod tests {
         assert_eq!(exposed.sum("firewatch_detection_samples_total", "topic=\"raw.metrics\""), 70.0);
         assert_eq!(exposed.sum("firewatch_detection_samples_total", ""), 75.0);
         assert_eq!(exposed.sum("firewatch_outbox_depth", ""), 3.0);
-        assert!(!exposed.tells_lag());
+        assert!(!exposed.exposes_lag());
     }
 }

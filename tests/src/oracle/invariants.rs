@@ -1,8 +1,9 @@
-//! What must be true of the evidence, whatever was done. Pure.
+//! What must be true of a run, whatever was injected. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use shared::agent::Agent;
 use shared::bus::dead_letter::header as letter;
 use shared::bus::reader::Line;
 use shared::events::anomaly::Status;
@@ -12,8 +13,8 @@ use shared::events::incident::State;
 use shared::events::{Anomaly, Incident, Topic};
 use stack::observe::run_summary::MAILS;
 
-use super::fault_injector::{Harm, KAFKA, POISON};
-use super::observations::Evidence;
+use super::fault_injector::{FaultKind, InjectedFault, POISON};
+use super::observations::Observations;
 
 /// Topics that exact stages write.
 const EXACT: [Topic; 6] = [
@@ -26,23 +27,23 @@ const EXACT: [Topic; 6] = [
 ];
 
 /// Returns everything that is not as it must be, one sentence each.
-pub fn violations(evidence: &Evidence) -> Vec<String> {
+pub fn violations(observed: &Observations) -> Vec<String> {
     let mut found = Vec::new();
-    detection(evidence, &mut found);
-    faults(evidence, &mut found);
-    members(evidence, &mut found);
-    outbox(evidence, &mut found);
-    inbox(evidence, &mut found);
-    lives(evidence, &mut found);
-    timelines(evidence, &mut found);
-    mails(evidence, &mut found);
-    letters(evidence, &mut found);
-    quiet(evidence, &mut found);
+    detection(observed, &mut found);
+    faults(observed, &mut found);
+    members(observed, &mut found);
+    outbox(observed, &mut found);
+    inbox(observed, &mut found);
+    lifecycles(observed, &mut found);
+    timelines(observed, &mut found);
+    mails(observed, &mut found);
+    dead_letters(observed, &mut found);
+    quiescence(observed, &mut found);
     found
 }
 
-/// The anomalies on the bus are those of the undisturbed log: none is lost, none made up, none told in two ways.
-fn detection(evidence: &Evidence, found: &mut Vec<String>) {
+/// The anomalies on the bus are those of the undisturbed log: none is missing, none is surplus, none differs.
+fn detection(observed: &Observations, found: &mut Vec<String>) {
     let core = |anomaly: &Anomaly| {
         (
             anomaly.status,
@@ -54,7 +55,7 @@ fn detection(evidence: &Evidence, found: &mut Vec<String>) {
             anomaly.expected.center.to_bits(),
         )
     };
-    let expected: BTreeMap<_, _> = evidence
+    let expected: BTreeMap<_, _> = observed
         .undisturbed
         .iter()
         .map(|anomaly| ((anomaly.anomaly_id, anomaly.revision), anomaly))
@@ -62,7 +63,7 @@ fn detection(evidence: &Evidence, found: &mut Vec<String>) {
     let mut seen = BTreeSet::new();
     // a regression rests on raw.deployments as well, and the order between topics is not part of the log
     let of_metrics = |anomaly: &Anomaly| anomaly.detector != detection::regression::DETECTOR;
-    for anomaly in evidence.events::<Anomaly>(Topic::Anomalies).filter(of_metrics) {
+    for anomaly in observed.events::<Anomaly>(Topic::Anomalies).filter(of_metrics) {
         let which = (anomaly.anomaly_id, anomaly.revision);
         let name = || {
             format!(
@@ -89,20 +90,20 @@ fn detection(evidence: &Evidence, found: &mut Vec<String>) {
 }
 
 /// Each fault that detection saw has exactly one incident.
-fn faults(evidence: &Evidence, found: &mut Vec<String>) {
-    for fault in evidence.faults.iter().filter(|fault| fault.phase == Phase::Started) {
-        let ended = evidence
+fn faults(observed: &Observations, found: &mut Vec<String>) {
+    for fault in observed.faults.iter().filter(|fault| fault.phase == Phase::Started) {
+        let ended = observed
             .faults
             .iter()
             .find(|other| other.phase == Phase::Ended && other.environment == fault.environment)
             .map_or(Timestamp::MAX, |ended| ended.at);
         let during = |at: Timestamp| (fault.at..ended).contains(&at);
-        let was_seen = evidence.undisturbed.iter().any(|anomaly| {
+        let was_seen = observed.undisturbed.iter().any(|anomaly| {
             anomaly.status == Status::Firing
                 && anomaly.environment == fault.environment
                 && during(anomaly.started_at)
         });
-        let incidents: Vec<_> = evidence
+        let incidents: Vec<_> = observed
             .incidents
             .iter()
             .filter(|incident| incident.environment == fault.environment && during(incident.opened_at))
@@ -125,20 +126,20 @@ fn faults(evidence: &Evidence, found: &mut Vec<String>) {
 }
 
 /// Each episode that fired belongs to one incident, of its own environment, and is cleared by the end.
-fn members(evidence: &Evidence, found: &mut Vec<String>) {
-    let fired: BTreeMap<_, _> = evidence
+fn members(observed: &Observations, found: &mut Vec<String>) {
+    let fired: BTreeMap<_, _> = observed
         .undisturbed
         .iter()
         .filter(|anomaly| anomaly.status == Status::Firing)
         .map(|anomaly| (anomaly.anomaly_id.to_string(), anomaly))
         .collect();
     for (id, anomaly) in fired {
-        let home = evidence.members.iter().find(|member| member.anomaly == id);
+        let home = observed.members.iter().find(|member| member.anomaly == id);
         let name = format!("{} of {} in {}", anomaly.metric, anomaly.service, anomaly.environment);
         match home.and_then(|home| home.incident.as_ref()) {
             None => found.push(format!("{name} fired and belongs to no incident")),
             Some(incident) => {
-                let of = evidence.incidents.iter().find(|of| of.incident_id.to_string() == *incident);
+                let of = observed.incidents.iter().find(|of| of.incident_id.to_string() == *incident);
                 if of.is_none_or(|of| of.environment != anomaly.environment) {
                     found.push(format!("{name} belongs to an incident of another environment"));
                 }
@@ -146,7 +147,7 @@ fn members(evidence: &Evidence, found: &mut Vec<String>) {
         }
         let cleared =
             |other: &&Anomaly| other.anomaly_id == anomaly.anomaly_id && other.status == Status::Cleared;
-        if !evidence.undisturbed.iter().any(|other| cleared(&other)) {
+        if !observed.undisturbed.iter().any(|other| cleared(&other)) {
             found.push(format!("{name} never cleared: the run ended too early to prove anything"));
         }
     }
@@ -154,9 +155,9 @@ fn members(evidence: &Evidence, found: &mut Vec<String>) {
 
 /// What the stages have published is what their outbox holds: each row once on record, all of it on the bus, nothing
 /// else, and nothing before it was on record.
-fn outbox(evidence: &Evidence, found: &mut Vec<String>) {
+fn outbox(observed: &Observations, found: &mut Vec<String>) {
     let mut rows = BTreeMap::new();
-    for row in &evidence.outbox {
+    for row in &observed.outbox {
         if rows.insert((row.topic.as_str(), row.id.as_str()), row).is_some() {
             found.push(format!("{} wrote {} twice to its outbox for {}", row.stage, row.id, row.topic));
         }
@@ -166,7 +167,7 @@ fn outbox(evidence: &Evidence, found: &mut Vec<String>) {
     }
     let mut published = BTreeSet::new();
     for topic in EXACT {
-        for line in evidence.records.get(&topic).into_iter().flatten() {
+        for line in observed.records.get(&topic).into_iter().flatten() {
             if line.payload.as_deref() == Some(POISON) {
                 continue;
             }
@@ -190,8 +191,8 @@ fn outbox(evidence: &Evidence, found: &mut Vec<String>) {
 }
 
 /// The effects of an event were written in the one transaction that wrote its inbox row.
-fn inbox(evidence: &Evidence, found: &mut Vec<String>) {
-    for line in &evidence.audit {
+fn inbox(observed: &Observations, found: &mut Vec<String>) {
+    for line in &observed.audit {
         if line.inbox.as_ref().is_some_and(|inbox| *inbox != line.transaction) {
             found.push(format!("{} had two effects of event {}: {}", line.actor, line.event, line.action));
         }
@@ -199,10 +200,10 @@ fn inbox(evidence: &Evidence, found: &mut Vec<String>) {
 }
 
 /// Each incident ran through its life once: revisions and states only grow, each artifact is there once, all is told.
-fn lives(evidence: &Evidence, found: &mut Vec<String>) {
+fn lifecycles(observed: &Observations, found: &mut Vec<String>) {
     let mut published: BTreeMap<_, BTreeMap<u32, Incident>> = BTreeMap::new();
     for topic in [Topic::IncidentsOpened, Topic::IncidentsUpdated, Topic::IncidentsResolved] {
-        for incident in evidence.events::<Incident>(topic) {
+        for incident in observed.events::<Incident>(topic) {
             let revisions = published.entry(incident.incident_id).or_default();
             if let Some(other) = revisions.insert(incident.revision, incident.clone())
                 && other != incident
@@ -218,7 +219,7 @@ fn lives(evidence: &Evidence, found: &mut Vec<String>) {
         }
     }
     let mut numbers = BTreeSet::new();
-    for incident in &evidence.incidents {
+    for incident in &observed.incidents {
         let (number, id) = (incident.number, incident.incident_id.to_string());
         if !numbers.insert(number) {
             found.push(format!("two incidents have the number {number}"));
@@ -227,7 +228,7 @@ fn lives(evidence: &Evidence, found: &mut Vec<String>) {
             found.push(format!("incident {number} is {} and not closed", incident.state));
         }
         let count = |topic: Topic| {
-            let rows = evidence.outbox.iter().filter(|row| row.topic == topic.name());
+            let rows = observed.outbox.iter().filter(|row| row.topic == topic.name());
             let own = rows.filter(|row| String::from_utf8_lossy(&row.payload).contains(&id));
             own.count()
         };
@@ -238,7 +239,7 @@ fn lives(evidence: &Evidence, found: &mut Vec<String>) {
             }
         }
         let mut kinds: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-        for (_, kind, revision) in evidence.artifacts.iter().filter(|(of, _, _)| *of == id) {
+        for (_, kind, revision) in observed.artifacts.iter().filter(|(of, _, _)| *of == id) {
             kinds.entry(kind).or_default().push(*revision);
         }
         for kind in ["root_cause", "plan", "postmortem"] {
@@ -249,7 +250,7 @@ fn lives(evidence: &Evidence, found: &mut Vec<String>) {
                 found.push(format!("incident {number} has the revisions {revisions:?} of its {kind}"));
             }
         }
-        let last = evidence
+        let last = observed
             .undisturbed
             .iter()
             .filter(|anomaly| incident.members.contains(&anomaly.anomaly_id))
@@ -263,10 +264,10 @@ fn lives(evidence: &Evidence, found: &mut Vec<String>) {
 }
 
 /// The timeline of an incident begins with its opening; nothing comes before what it follows from.
-fn timelines(evidence: &Evidence, found: &mut Vec<String>) {
-    for incident in &evidence.incidents {
+fn timelines(observed: &Observations, found: &mut Vec<String>) {
+    for incident in &observed.incidents {
         let id = incident.incident_id.to_string();
-        let own: Vec<_> = evidence.audit.iter().filter(|line| line.incident == id).collect();
+        let own: Vec<_> = observed.audit.iter().filter(|line| line.incident == id).collect();
         let times = |action: &str| -> Vec<(usize, Timestamp)> {
             let lines = own.iter().enumerate().filter(|(_, line)| line.action == action);
             lines.map(|(order, line)| (order, line.at)).collect()
@@ -289,14 +290,14 @@ fn timelines(evidence: &Evidence, found: &mut Vec<String>) {
 
 /// Each incident is told in five mails, each under one Message-ID. A second copy needs a crash (of an agent, the
 /// database or the mail server) between the server's acceptance and our commit to excuse it.
-fn mails(evidence: &Evidence, found: &mut Vec<String>) {
+fn mails(observed: &Observations, found: &mut Vec<String>) {
     let mut copies: BTreeMap<&str, Vec<Timestamp>> = BTreeMap::new();
-    for accepted in &evidence.mails {
+    for accepted in &observed.mails {
         copies.entry(&accepted.mail.id).or_default().push(accepted.at);
     }
     for (id, times) in &copies {
         for pair in times.windows(2) {
-            if !evidence.harm.iter().any(|harm| tears(harm, pair[0], pair[1])) {
+            if !observed.injected.iter().any(|fault| excuses(fault, pair[0], pair[1])) {
                 found.push(format!(
                     "{id} was sent twice, at {} and {}, without a crash between",
                     pair[0], pair[1]
@@ -304,35 +305,37 @@ fn mails(evidence: &Evidence, found: &mut Vec<String>) {
             }
         }
     }
-    let expected = evidence.incidents.len() * MAILS;
+    let expected = observed.incidents.len() * MAILS;
     if copies.len() != expected {
-        found.push(format!("{} different mails of {} incidents", copies.len(), evidence.incidents.len()));
+        found.push(format!("{} different mails of {} incidents", copies.len(), observed.incidents.len()));
     }
-    for told in evidence.told.iter().filter(|told| told.state != "sent") {
-        found.push(format!("the {} mail of {} is {}", told.kind, told.incident, told.state));
+    for mail in observed.notifications.iter().filter(|mail| mail.state != "sent") {
+        found.push(format!("the {} mail of {} is {}", mail.kind, mail.incident, mail.state));
     }
 }
 
-/// Tells whether `harm` may have come between the acceptance of a mail, written down at `accepted`, and our commit.
-fn tears(harm: &Harm, accepted: Timestamp, again: Timestamp) -> bool {
-    // the server notes a mail a moment after it has answered, or before
+/// Returns whether `fault` may have happened between the acceptance of a mail, stored at `accepted`, and the commit of the
+/// stage.
+fn excuses(fault: &InjectedFault, accepted: Timestamp, again: Timestamp) -> bool {
+    // the server stores a mail shortly before or after its answer
     let slack = SignedDuration::from_millis(500);
-    let hit = harm.agent.is_none_or(|agent| agent == "communication") && harm.what != KAFKA;
-    hit && harm.at <= again && harm.until + slack >= accepted
+    let matters =
+        fault.agent.is_none_or(|agent| agent == "communication") && fault.kind != FaultKind::KafkaRestarted;
+    matters && fault.at <= again && fault.until + slack >= accepted
 }
 
 /// Each record that nobody can read is a dead letter of each stage that reads it, and nothing else is.
-fn letters(evidence: &Evidence, found: &mut Vec<String>) {
-    let readers = |topic: Topic| -> &[&'static str] {
+fn dead_letters(observed: &Observations, found: &mut Vec<String>) {
+    let readers = |topic: Topic| -> &[Agent] {
         match topic {
-            Topic::Anomalies => &["correlation"],
-            Topic::RawMetrics => &["detection"],
-            Topic::RcaCompleted => &["remediation", "communication"],
+            Topic::Anomalies => &[Agent::Correlation],
+            Topic::RawMetrics => &[Agent::Detection],
+            Topic::RcaCompleted => &[Agent::Remediation, Agent::Communication],
             _ => &[],
         }
     };
     let mut expected = BTreeSet::new();
-    for (topic, lines) in &evidence.records {
+    for (topic, lines) in &observed.records {
         for line in lines.iter().filter(|line| line.payload.as_deref() == Some(POISON)) {
             for stage in readers(*topic) {
                 expected.insert((
@@ -344,33 +347,33 @@ fn letters(evidence: &Evidence, found: &mut Vec<String>) {
             }
         }
     }
-    let mut buried = BTreeSet::new();
-    for (topic, lines) in &evidence.records {
+    let mut found_letters = BTreeSet::new();
+    for (topic, lines) in &observed.records {
         if let Topic::DeadLetters(stage) = topic {
-            buried.extend(lines.iter().map(|line| origin(stage, line)));
+            found_letters.extend(lines.iter().map(|line| origin(*stage, line)));
         }
     }
-    for missing in expected.difference(&buried) {
+    for missing in expected.difference(&found_letters) {
         found.push(format!("{missing:?} cannot be read and is no dead letter"));
     }
-    for surplus in buried.difference(&expected) {
+    for surplus in found_letters.difference(&expected) {
         found.push(format!("{surplus:?} is a dead letter and could be read"));
     }
 }
 
-fn origin(stage: &'static str, line: &Line) -> (&'static str, String, String, String) {
+fn origin(stage: Agent, line: &Line) -> (Agent, String, String, String) {
     let field = |name| header(&line.headers, name).unwrap_or_default().to_owned();
     (stage, field(letter::TOPIC), field(letter::PARTITION), field(letter::OFFSET))
 }
 
 /// Nothing is left to do.
-fn quiet(evidence: &Evidence, found: &mut Vec<String>) {
-    for ((stage, topic), records) in &evidence.behind {
+fn quiescence(observed: &Observations, found: &mut Vec<String>) {
+    for ((stage, topic), records) in &observed.behind {
         if *records > 0 && !matches!(topic, Topic::DetectionState) {
             found.push(format!("{stage} is {records} records behind on {topic}"));
         }
     }
-    for (stage, name, state) in &evidence.timers {
+    for (stage, name, state) in &observed.timers {
         found.push(format!("a timer {name} of {stage} is {state}"));
     }
 }

@@ -1,4 +1,4 @@
-//! What is left behind when all is quiet again: every record of the bus, every row that matters, every mail, every log.
+//! What a run leaves: every record of the bus, the rows that the invariants need, every mail, and lines of the logs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,14 +16,15 @@ use shared::testing;
 use stack::Stack;
 use stack::parts::mailbox::Mail;
 
-use super::fault_injector::Harm;
+use super::fault_injector::InjectedFault;
 use crate::quiescence::{self, Lags};
 
 /// Longest time to read one topic.
 const READING: Duration = Duration::from_secs(30);
-/// Longest wait for stages to have read what is written while nothing happens, and time between two looks.
+/// Longest wait for stages to read the last records of an idle pipeline.
 const CATCHING_UP: Duration = Duration::from_secs(20);
-const LOOK: Duration = Duration::from_millis(300);
+/// Time between two readings of the lags.
+const LAG_INTERVAL: Duration = Duration::from_millis(300);
 
 /// A row of the outbox.
 #[derive(Debug, Clone)]
@@ -49,7 +50,7 @@ pub struct Entry {
     pub incident: String,
     /// Stage.
     pub actor: String,
-    /// What kind of thing happened.
+    /// Action.
     pub action: String,
     /// Event time.
     pub at: Timestamp,
@@ -72,9 +73,9 @@ pub struct Member {
     pub environment: String,
 }
 
-/// A notification and how it stands.
+/// A notification and its state.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct Notification {
     /// Incident.
     pub incident: String,
     /// Kind.
@@ -92,16 +93,16 @@ pub struct Accepted {
     pub mail: Mail,
 }
 
-/// What is left behind.
+/// What a run leaves.
 #[derive(Debug, Default)]
-pub struct Evidence {
+pub struct Observations {
     /// Records by topic.
     pub records: BTreeMap<Topic, Vec<Line>>,
     /// Records that a group has yet to read.
     pub behind: Lags,
-    /// What broke out.
+    /// Faults of the simulated shops.
     pub faults: Vec<Fault>,
-    /// What detection says of the same log without any harm.
+    /// Anomalies that detection finds in the same log when no fault is injected.
     pub undisturbed: Vec<Anomaly>,
     /// Outbox, in the order it was written.
     pub outbox: Vec<Outgoing>,
@@ -114,19 +115,19 @@ pub struct Evidence {
     /// Artifacts: incident, kind, revision.
     pub artifacts: Vec<(String, String, i32)>,
     /// Notifications.
-    pub told: Vec<Told>,
+    pub notifications: Vec<Notification>,
     /// Timers that wait or have failed: stage, name, state.
     pub timers: Vec<(String, String, String)>,
     /// Mails.
     pub mails: Vec<Accepted>,
-    /// Lines of the agents' logs that tell of a redelivery or a takeover.
+    /// Lines of the agents' logs about redeliveries and takeovers.
     pub logs: Vec<String>,
-    /// What was done.
-    pub harm: Vec<Harm>,
+    /// What was injected.
+    pub injected: Vec<InjectedFault>,
 }
 
-/// Returns what is left to read once nothing is, or when no more can be waited for it: time is written into the log, and
-/// whoever writes a tick has read it a snapshot later.
+/// Waits until every stage has read everything, for a bounded time, and returns the lags. An idle pipeline still writes
+/// ticks of time into its log, so that a single reading may see one that is not read yet.
 fn caught_up(broker: &bus::Options) -> Result<Lags> {
     let begun = Instant::now();
     loop {
@@ -135,21 +136,21 @@ fn caught_up(broker: &bus::Options) -> Result<Lags> {
         if unread.all(|(_, records)| *records == 0) || begun.elapsed() >= CATCHING_UP {
             return Ok(left);
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(LAG_INTERVAL);
     }
 }
 
-impl Evidence {
-    /// Gathers everything.
-    pub async fn gather(stack: &Stack, harm: Vec<Harm>) -> Result<Self> {
-        let mut evidence = Self { harm, logs: logs(&stack.layout().logs())?, ..Self::default() };
-        evidence.read_bus(stack).await?;
-        evidence.read_rows(stack).await?;
-        evidence.mails = mails(stack).await?;
-        Ok(evidence)
+impl Observations {
+    /// Collects everything.
+    pub async fn collect(stack: &Stack, injected: Vec<InjectedFault>) -> Result<Self> {
+        let mut observed = Self { injected, logs: logs(&stack.layout().logs())?, ..Self::default() };
+        observed.read_bus(stack).await?;
+        observed.read_rows(stack).await?;
+        observed.mails = mails(stack).await?;
+        Ok(observed)
     }
 
-    /// Returns the payloads of a topic that can be read.
+    /// Returns the payloads of a topic that parse.
     pub fn events<E: shared::events::Event>(&self, topic: Topic) -> impl Iterator<Item = E> {
         let lines = self.records.get(&topic).map(Vec::as_slice).unwrap_or_default();
         lines.iter().filter_map(|line| decode(line.payload.as_deref()?).ok())
@@ -183,14 +184,16 @@ impl Evidence {
             .query(outbox, &[])
             .await?
             .iter()
-            .map(|row| anyhow::Ok(Outgoing {
-                stage: row.try_get(0)?,
-                topic: row.try_get(1)?,
-                id: row.try_get(2)?,
-                payload: row.try_get(3)?,
-                created_ms: row.try_get(4)?,
-                published: row.try_get(5)?,
-            }))
+            .map(|row| {
+                anyhow::Ok(Outgoing {
+                    stage: row.try_get(0)?,
+                    topic: row.try_get(1)?,
+                    id: row.try_get(2)?,
+                    payload: row.try_get(3)?,
+                    created_ms: row.try_get(4)?,
+                    published: row.try_get(5)?,
+                })
+            })
             .collect::<Result<_>>()?;
         let audit = "select a.incident_id::text, a.actor, a.action, a.at, a.event_id::text, a.xmin::text, p.xmin::text \
                      from audit a left join processed_events p on p.consumer = a.actor and p.event_id = a.event_id \
@@ -199,15 +202,17 @@ impl Evidence {
             .query(audit, &[])
             .await?
             .iter()
-            .map(|row| anyhow::Ok(Entry {
-                incident: row.try_get(0)?,
-                actor: row.try_get(1)?,
-                action: row.try_get(2)?,
-                at: row.try_get(3)?,
-                event: row.try_get(4)?,
-                transaction: row.try_get(5)?,
-                inbox: row.try_get(6)?,
-            }))
+            .map(|row| {
+                anyhow::Ok(Entry {
+                    incident: row.try_get(0)?,
+                    actor: row.try_get(1)?,
+                    action: row.try_get(2)?,
+                    at: row.try_get(3)?,
+                    event: row.try_get(4)?,
+                    transaction: row.try_get(5)?,
+                    inbox: row.try_get(6)?,
+                })
+            })
             .collect::<Result<_>>()?;
         self.incidents = store.reads().incidents(Incidents::All, None, 1_000).await?;
         let members = "select anomaly_id::text, incident_id::text, environment from signals";
@@ -215,7 +220,13 @@ impl Evidence {
             .query(members, &[])
             .await?
             .iter()
-            .map(|row| anyhow::Ok(Member { anomaly: row.try_get(0)?, incident: row.try_get(1)?, environment: row.try_get(2)? }))
+            .map(|row| {
+                anyhow::Ok(Member {
+                    anomaly: row.try_get(0)?,
+                    incident: row.try_get(1)?,
+                    environment: row.try_get(2)?,
+                })
+            })
             .collect::<Result<_>>()?;
         let artifacts = "select incident_id::text, kind, revision from artifacts order by 1, 2, 3";
         self.artifacts = client
@@ -224,16 +235,21 @@ impl Evidence {
             .iter()
             .map(|row| anyhow::Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
             .collect::<Result<_>>()?;
-        let told = "select incident_id::text, kind, state from notifications";
-        self.told = client
-            .query(told, &[])
+        let notifications = "select incident_id::text, kind, state from notifications";
+        self.notifications = client
+            .query(notifications, &[])
             .await?
             .iter()
-            .map(|row| anyhow::Ok(Told { incident: row.try_get(0)?, kind: row.try_get(1)?, state: row.try_get(2)? }))
+            .map(|row| {
+                anyhow::Ok(Notification {
+                    incident: row.try_get(0)?,
+                    kind: row.try_get(1)?,
+                    state: row.try_get(2)?,
+                })
+            })
             .collect::<Result<_>>()?;
         let timers = "select stage, name, state from timers where state <> 'done'";
-        self.timers =
-            client
+        self.timers = client
             .query(timers, &[])
             .await?
             .iter()
@@ -243,10 +259,10 @@ impl Evidence {
     }
 }
 
-/// Scores a topic once more, partition by partition, in one go and in one process. What samples say rests on samples
-/// alone, and what lines say on lines.
+/// Runs detection over a topic once more, partition by partition, in one process. Anomalies of samples depend on samples
+/// alone, those of log lines on log lines.
 fn undisturbed(records: &[Line], take: fn(&mut Partition, &[u8], At) -> Outcome) -> Vec<Anomaly> {
-    // as the agents of a throw-away stack are set: a shop that has ended is not missed
+    // the setting of a throw-away stack: a shop that has ended raises no silence
     let settings = Arc::new(Settings { silence_after_s: 3600, ..Settings::default() });
     let mut partitions: BTreeMap<i32, Partition> = BTreeMap::new();
     let mut anomalies = Vec::new();
@@ -260,7 +276,7 @@ fn undisturbed(records: &[Line], take: fn(&mut Partition, &[u8], At) -> Outcome)
     anomalies
 }
 
-/// Returns the mails with the time at which the server wrote each down.
+/// Returns the mails with the time at which the server stored each.
 async fn mails(stack: &Stack) -> Result<Vec<Accepted>> {
     let mut times: Vec<SystemTime> = Vec::new();
     for entry in std::fs::read_dir(stack.layout().data().join("mail"))? {
@@ -281,14 +297,14 @@ fn logs(folder: &Path) -> Result<Vec<String>> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let telling = |line: &&str| {
+        let is_relevant = |line: &&str| {
             ["redelivered event suppressed", "taken over", "state restored", "partitions revoked"]
                 .iter()
                 .any(|what| line.contains(what))
         };
         let text = std::fs::read(&path)?;
         let text = String::from_utf8_lossy(&text);
-        lines.extend(text.lines().filter(telling).map(|line| format!("{name} {line}")));
+        lines.extend(text.lines().filter(is_relevant).map(|line| format!("{name} {line}")));
     }
     Ok(lines)
 }

@@ -13,9 +13,16 @@ use crate::parts::probe;
 use crate::parts::process::Process;
 use crate::run::layout::{self, Layout};
 
-/// The six agents, in the order an incident passes them.
-pub const AGENTS: [&str; 6] =
-    ["detection", "correlation", "investigation", "remediation", "communication", "postmortem"];
+/// Names of the six agents, in the order an incident passes them.
+pub const AGENTS: [&str; shared::agent::Agent::ALL.len()] = {
+    let mut names = [""; shared::agent::Agent::ALL.len()];
+    let mut place = 0;
+    while place < names.len() {
+        names[place] = shared::agent::Agent::ALL[place].name();
+        place += 1;
+    }
+    names
+};
 
 /// What to run.
 #[derive(Debug, Clone, Default)]

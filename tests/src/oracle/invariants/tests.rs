@@ -1,12 +1,11 @@
 //! Each check can fail.
 
 use serde_json::json;
-use shared::agent::Agent;
 use shared::clock::from_ms;
 use shared::events::{Fault, decode};
 use stack::parts::mailbox::Mail;
 
-use super::super::observations::{Accepted, Entry, Member, Outgoing, Told};
+use super::super::observations::{Accepted, Entry, Member, Notification, Outgoing};
 use super::*;
 
 const ANOMALY: &str = "00000000-0000-0000-0000-00000000000a";
@@ -51,14 +50,14 @@ fn line(payload: Vec<u8>, id: &str) -> Line {
 }
 
 /// What a run leaves in which all is well.
-fn sound() -> Evidence {
-    let mut evidence = Evidence::default();
+fn sound() -> Observations {
+    let mut observed = Observations::default();
     let anomalies = [anomaly(1, "firing", 11), anomaly(2, "cleared", 30)];
     let lines = anomalies.iter().map(|anomaly| line(serde_json::to_vec(anomaly).unwrap(), "an anomaly"));
-    evidence.records.insert(Topic::Anomalies, lines.collect());
-    evidence.undisturbed = anomalies.to_vec();
+    observed.records.insert(Topic::Anomalies, lines.collect());
+    observed.undisturbed = anomalies.to_vec();
     for (phase, second) in [(Phase::Started, 10), (Phase::Ended, 29)] {
-        evidence.faults.push(Fault {
+        observed.faults.push(Fault {
             fault: 1,
             scenario: shared::events::fault::Scenario::LatencySpike,
             service: "payment".to_owned(),
@@ -67,20 +66,20 @@ fn sound() -> Evidence {
             environment: "production".to_owned(),
         });
     }
-    evidence.members.push(Member {
+    observed.members.push(Member {
         anomaly: ANOMALY.to_owned(),
         incident: Some(INCIDENT.to_owned()),
         environment: "production".to_owned(),
     });
-    evidence.incidents.push(incident(7, "closed"));
+    observed.incidents.push(incident(7, "closed"));
     for (topic, revision, state) in
         [(Topic::IncidentsOpened, 2, "correlating"), (Topic::IncidentsResolved, 6, "resolved")]
     {
-        publish(&mut evidence, topic, serde_json::to_vec(&incident(revision, state)).unwrap());
+        publish(&mut observed, topic, serde_json::to_vec(&incident(revision, state)).unwrap());
     }
-    publish(&mut evidence, Topic::Postmortems, INCIDENT.into());
+    publish(&mut observed, Topic::Postmortems, INCIDENT.into());
     for (action, second) in [("opened", 11), ("announced", 12), ("resolved", 30)] {
-        evidence.audit.push(Entry {
+        observed.audit.push(Entry {
             incident: INCIDENT.to_owned(),
             actor: "correlation".to_owned(),
             action: action.to_owned(),
@@ -91,16 +90,16 @@ fn sound() -> Evidence {
         });
     }
     for kind in ["root_cause", "plan", "postmortem"] {
-        evidence.artifacts.push((INCIDENT.to_owned(), kind.to_owned(), 1));
+        observed.artifacts.push((INCIDENT.to_owned(), kind.to_owned(), 1));
     }
     for number in 0..MAILS {
-        evidence.mails.push(mail(&number.to_string(), 50));
+        observed.mails.push(mail(&number.to_string(), 50));
     }
-    evidence
+    observed
 }
 
-fn publish(evidence: &mut Evidence, topic: Topic, payload: Vec<u8>) {
-    evidence.outbox.push(Outgoing {
+fn publish(observed: &mut Observations, topic: Topic, payload: Vec<u8>) {
+    observed.outbox.push(Outgoing {
         stage: "a stage".to_owned(),
         topic: topic.name().to_owned(),
         id: topic.name().to_owned(),
@@ -108,7 +107,7 @@ fn publish(evidence: &mut Evidence, topic: Topic, payload: Vec<u8>) {
         created_ms: time(39).as_millisecond(),
         published: true,
     });
-    evidence.records.entry(topic).or_default().push(line(payload, topic.name()));
+    observed.records.entry(topic).or_default().push(line(payload, topic.name()));
 }
 
 fn mail(id: &str, second: i64) -> Accepted {
@@ -127,15 +126,15 @@ fn mail(id: &str, second: i64) -> Accepted {
     Accepted { at: time(second), mail }
 }
 
-fn harm(what: &'static str, agent: Option<&'static str>, second: i64) -> Harm {
-    Harm { at: time(second), until: time(second), what, agent, dead: None }
+fn fault(kind: FaultKind, agent: Option<&'static str>, second: i64) -> InjectedFault {
+    InjectedFault { at: time(second), until: time(second), kind, agent, ended: None }
 }
 
 #[track_caller]
-fn finds(break_it: impl FnOnce(&mut Evidence), expected: &str) {
-    let mut evidence = sound();
-    break_it(&mut evidence);
-    let found = violations(&evidence);
+fn finds(break_it: impl FnOnce(&mut Observations), expected: &str) {
+    let mut observed = sound();
+    break_it(&mut observed);
+    let found = violations(&observed);
     assert!(found.iter().any(|violation| violation.contains(expected)), "{expected:?} is not in {found:#?}");
 }
 
@@ -146,67 +145,67 @@ fn a_sound_run_has_no_violations() {
 
 #[test]
 fn detection_must_say_what_it_says_undisturbed() {
-    let anomalies = |evidence: &mut Evidence, change: fn(&mut Anomaly)| {
-        let line = &mut evidence.records.get_mut(&Topic::Anomalies).unwrap()[0];
+    let anomalies = |observed: &mut Observations, change: fn(&mut Anomaly)| {
+        let line = &mut observed.records.get_mut(&Topic::Anomalies).unwrap()[0];
         let mut anomaly = anomaly(1, "firing", 11);
         change(&mut anomaly);
         line.payload = Some(serde_json::to_vec(&anomaly).unwrap());
     };
-    finds(|evidence| _ = evidence.records.get_mut(&Topic::Anomalies).unwrap().remove(0), "lost revision 1");
-    finds(|evidence| anomalies(evidence, |anomaly| anomaly.revision = 9), "made up revision 9");
-    finds(|evidence| anomalies(evidence, |anomaly| anomaly.observed = 1.0), "tells revision 1");
+    finds(|observed| _ = observed.records.get_mut(&Topic::Anomalies).unwrap().remove(0), "lost revision 1");
+    finds(|observed| anomalies(observed, |anomaly| anomaly.revision = 9), "made up revision 9");
+    finds(|observed| anomalies(observed, |anomaly| anomaly.observed = 1.0), "tells revision 1");
 }
 
 #[test]
 fn a_fault_has_one_incident_and_each_episode_a_home() {
-    finds(|evidence| evidence.incidents[0].opened_at = time(5), "has 0 incidents");
-    finds(|evidence| evidence.incidents.push(incident(7, "closed")), "has 2 incidents");
-    finds(|evidence| evidence.incidents.push(incident(7, "closed")), "have the number 1");
-    finds(|evidence| evidence.members[0].incident = None, "belongs to no incident");
-    finds(|evidence| evidence.incidents[0].environment = "staging".to_owned(), "another environment");
-    finds(|evidence| _ = evidence.undisturbed.pop(), "never cleared");
+    finds(|observed| observed.incidents[0].opened_at = time(5), "has 0 incidents");
+    finds(|observed| observed.incidents.push(incident(7, "closed")), "has 2 incidents");
+    finds(|observed| observed.incidents.push(incident(7, "closed")), "have the number 1");
+    finds(|observed| observed.members[0].incident = None, "belongs to no incident");
+    finds(|observed| observed.incidents[0].environment = "staging".to_owned(), "another environment");
+    finds(|observed| _ = observed.undisturbed.pop(), "never cleared");
 }
 
 #[test]
 fn what_is_published_is_what_is_on_record() {
-    finds(|evidence| evidence.outbox[0].published = false, "never published");
+    finds(|observed| observed.outbox[0].published = false, "never published");
     finds(
-        |evidence| {
-            let again = evidence.outbox[0].clone();
-            evidence.outbox.push(again);
+        |observed| {
+            let again = observed.outbox[0].clone();
+            observed.outbox.push(again);
         },
         "twice to its outbox",
     );
-    finds(|evidence| _ = evidence.outbox.remove(0), "no stage has on record");
-    finds(|evidence| evidence.outbox[0].payload.push(b' '), "another payload");
-    finds(|evidence| evidence.outbox[0].created_ms += 5_000, "before it was on record");
+    finds(|observed| _ = observed.outbox.remove(0), "no stage has on record");
+    finds(|observed| observed.outbox[0].payload.push(b' '), "another payload");
+    finds(|observed| observed.outbox[0].created_ms += 5_000, "before it was on record");
     finds(
-        |evidence| evidence.records.get_mut(&Topic::IncidentsOpened).unwrap().clear(),
+        |observed| observed.records.get_mut(&Topic::IncidentsOpened).unwrap().clear(),
         "is not on incidents.opened",
     );
 }
 
 #[test]
 fn an_event_has_its_effects_in_one_transaction() {
-    finds(|evidence| evidence.audit[1].transaction = "2".to_owned(), "had two effects of event announced");
+    finds(|observed| observed.audit[1].transaction = "2".to_owned(), "had two effects of event announced");
 }
 
 #[test]
 fn a_life_is_lived_once_and_forwards() {
-    let publish_state = |evidence: &mut Evidence, revision: u32, state: &str| {
-        publish(evidence, Topic::IncidentsUpdated, serde_json::to_vec(&incident(revision, state)).unwrap());
+    let publish_state = |observed: &mut Observations, revision: u32, state: &str| {
+        publish(observed, Topic::IncidentsUpdated, serde_json::to_vec(&incident(revision, state)).unwrap());
     };
-    finds(|evidence| publish_state(evidence, 7, "investigating"), "moved backwards");
-    finds(|evidence| publish_state(evidence, 2, "investigating"), "has two revisions 2");
-    finds(|evidence| evidence.incidents[0].state = State::Resolved, "and not closed");
-    finds(|evidence| _ = evidence.artifacts.remove(0), "revisions [] of its root_cause");
-    finds(|evidence| evidence.artifacts[0].2 = 2, "revisions [2] of its root_cause");
-    finds(|evidence| evidence.undisturbed[0].observed_at = time(31), "while a member still fired");
+    finds(|observed| publish_state(observed, 7, "investigating"), "moved backwards");
+    finds(|observed| publish_state(observed, 2, "investigating"), "has two revisions 2");
+    finds(|observed| observed.incidents[0].state = State::Resolved, "and not closed");
+    finds(|observed| _ = observed.artifacts.remove(0), "revisions [] of its root_cause");
+    finds(|observed| observed.artifacts[0].2 = 2, "revisions [2] of its root_cause");
+    finds(|observed| observed.undisturbed[0].observed_at = time(31), "while a member still fired");
     finds(
-        |evidence| {
-            let mut again = evidence.outbox[0].clone();
+        |observed| {
+            let mut again = observed.outbox[0].clone();
             again.id = "again".to_owned();
-            evidence.outbox.push(again);
+            observed.outbox.push(again);
         },
         "2 events on incidents.opened",
     );
@@ -214,41 +213,44 @@ fn a_life_is_lived_once_and_forwards() {
 
 #[test]
 fn a_timeline_is_in_order() {
-    finds(|evidence| evidence.audit.swap(0, 1), "announced before it was opened");
-    finds(|evidence| evidence.audit[2].at = time(11), "resolved before it was announced");
-    finds(|evidence| _ = evidence.audit.pop(), "resolved 0 times");
+    finds(|observed| observed.audit.swap(0, 1), "announced before it was opened");
+    finds(|observed| observed.audit[2].at = time(11), "resolved before it was announced");
+    finds(|observed| _ = observed.audit.pop(), "resolved 0 times");
 }
 
 #[test]
 fn a_second_copy_of_a_mail_needs_a_crash_in_between() {
-    let again = |evidence: &mut Evidence| evidence.mails.insert(1, mail("0", 55));
+    let again = |observed: &mut Observations| observed.mails.insert(1, mail("0", 55));
     finds(again, "without a crash between");
-    for (what, agent) in [("mail refused", None), ("kill", Some("communication"))] {
-        let mut evidence = sound();
-        again(&mut evidence);
-        evidence.harm.push(harm(what, agent, 52));
-        assert_eq!(violations(&evidence), Vec::<String>::new());
+    for (kind, agent) in [(FaultKind::MailRefused, None), (FaultKind::Kill, Some("communication"))] {
+        let mut observed = sound();
+        again(&mut observed);
+        observed.injected.push(fault(kind, agent, 52));
+        assert_eq!(violations(&observed), Vec::<String>::new());
     }
-    for harm in
-        [harm("kill", Some("detection"), 52), harm("kill", Some("communication"), 40), harm(KAFKA, None, 52)]
-    {
+    for unrelated in [
+        fault(FaultKind::Kill, Some("detection"), 52),
+        fault(FaultKind::Kill, Some("communication"), 40),
+        fault(FaultKind::KafkaRestarted, None, 52),
+    ] {
         finds(
-            |evidence| {
-                again(evidence);
-                evidence.harm.push(harm);
+            |observed| {
+                again(observed);
+                observed.injected.push(unrelated);
             },
             "without a crash between",
         );
     }
-    finds(|evidence| evidence.mails.push(mail("another", 51)), "6 different mails of 1 incidents");
-    let told = Told { incident: INCIDENT.to_owned(), kind: "plan".to_owned(), state: "pending".to_owned() };
-    finds(|evidence| evidence.told.push(told), "the plan mail");
+    finds(|observed| observed.mails.push(mail("another", 51)), "6 different mails of 1 incidents");
+    let pending =
+        Notification { incident: INCIDENT.to_owned(), kind: "plan".to_owned(), state: "pending".to_owned() };
+    finds(|observed| observed.notifications.push(pending), "the plan mail");
 }
 
 #[test]
 fn what_cannot_be_read_is_a_dead_letter_of_each_reader_and_nothing_else_is() {
-    let poison = |evidence: &mut Evidence| {
-        evidence
+    let poison = |observed: &mut Observations| {
+        observed
             .records
             .get_mut(&Topic::Anomalies)
             .unwrap()
@@ -262,18 +264,18 @@ fn what_cannot_be_read_is_a_dead_letter_of_each_reader_and_nothing_else_is() {
         buried.headers.push((name.to_owned(), value.to_owned()));
     }
     finds(
-        |evidence| _ = evidence.records.insert(Topic::DeadLetters(Agent::Correlation), vec![buried.clone()]),
+        |observed| _ = observed.records.insert(Topic::DeadLetters(Agent::Correlation), vec![buried.clone()]),
         "could be read",
     );
-    let mut evidence = sound();
-    poison(&mut evidence);
-    evidence.records.insert(Topic::DeadLetters(Agent::Correlation), vec![buried.clone(), buried]);
-    assert_eq!(violations(&evidence), Vec::<String>::new(), "two letters of one record are one");
+    let mut observed = sound();
+    poison(&mut observed);
+    observed.records.insert(Topic::DeadLetters(Agent::Correlation), vec![buried.clone(), buried]);
+    assert_eq!(violations(&observed), Vec::<String>::new(), "two letters of one record are one");
 }
 
 #[test]
 fn nothing_may_be_left_to_do() {
-    finds(|evidence| _ = evidence.behind.insert(("correlation", Topic::Anomalies), 3), "3 records behind");
+    finds(|observed| _ = observed.behind.insert(("correlation", Topic::Anomalies), 3), "3 records behind");
     let timer = ("correlation".to_owned(), "settle".to_owned(), "waiting".to_owned());
-    finds(|evidence| evidence.timers.push(timer), "a timer settle");
+    finds(|observed| observed.timers.push(timer), "a timer settle");
 }
