@@ -93,6 +93,13 @@ impl Options {
     }
 }
 
+/// Whether everything that was asked for is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readiness {
+    Starting,
+    Ready,
+}
+
 /// Everything Firewatch needs around it, running: Kafka with the topics, PostgreSQL with the schema, a mail sink and
 /// the embedding model; and the binaries of the workspace that were started over them.
 ///
@@ -129,7 +136,7 @@ impl Stack {
         )?;
         let agents = Mutex::default();
         let stack = Self { agents, mail, kafka, postgres, guard, fetched, layout, options, _claim: claim };
-        stack.record(false)?;
+        stack.record(Readiness::Starting)?;
         progress.step("creating the topics", kafka::create_topics(stack.kafka.admin())).await?;
         progress.step("creating the schema", stack.create_schema()).await?;
         Ok(stack)
@@ -220,7 +227,7 @@ impl Stack {
         let agent = Agent::start(program, binaries, port, self.environment(), &self.layout, &self.guard)?;
         let agent = Arc::new(agent);
         self.agents().push(agent.clone());
-        self.record(false)?;
+        self.record(Readiness::Starting)?;
         Ok(agent)
     }
 
@@ -246,7 +253,7 @@ impl Stack {
             .map(|(name, value)| format!("export {name}='{value}'\n"))
             .collect();
         std::fs::write(self.layout.dir().join("env"), lines.concat())?;
-        self.record(true)
+        self.record(Readiness::Ready)
     }
 
     /// Starts again whatever ends by itself, for ever.
@@ -259,7 +266,7 @@ impl Stack {
                 changed |= supervisors.entry(process.name().to_owned()).or_default().check(&process)?;
             }
             if changed {
-                self.record(true)?;
+                self.record(Readiness::Ready)?;
             }
         }
     }
@@ -297,7 +304,7 @@ impl Stack {
         own.into_iter().chain(agents.iter().map(|agent| agent.process())).cloned().collect()
     }
 
-    fn record(&self, ready: bool) -> Result<()> {
+    fn record(&self, readiness: Readiness) -> Result<()> {
         let http: BTreeMap<String, String> =
             self.agents().iter().map(|agent| (agent.name().to_owned(), agent.http().to_owned())).collect();
         let processes = self.processes().into_iter().filter_map(|process| {
@@ -306,7 +313,7 @@ impl Stack {
             Some(RecordedProcess { http: http.get(&name).cloned(), name, identity, log })
         });
         let state = State {
-            ready,
+            ready: readiness == Readiness::Ready,
             brokers: self.brokers().to_owned(),
             postgres_url: self.postgres_url(),
             smtp_url: self.mail.smtp_url(),

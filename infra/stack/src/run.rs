@@ -5,3 +5,4 @@ pub mod layout;
 pub mod progress;
 pub mod state;
 pub(crate) mod supervisor;
+pub mod text;

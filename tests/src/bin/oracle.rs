@@ -119,7 +119,7 @@ async fn main() -> Result<ExitCode> {
 
 /// Runs all seeds. Tells whether nothing was violated, and something was tried.
 async fn prove(arguments: &Arguments) -> Result<bool> {
-    let summary = run(arguments, &arguments.binaries, &arguments.out, false).await?;
+    let summary = run(arguments, &arguments.binaries, &arguments.out, StopAt::LastSeed).await?;
     println!("{summary}");
     let tried = summary.redeliveries > 0 && summary.takeovers > 0 && summary.incidents > 0;
     if !tried {
@@ -137,7 +137,8 @@ async fn hunt(arguments: &Arguments) -> Result<bool> {
         }
         println!("{}: {}", mutant.name, mutant.breaks);
         let binaries = mutant.build()?;
-        let summary = run(arguments, &binaries, &arguments.out.join(&mutant.name), true).await?;
+        let summary =
+            run(arguments, &binaries, &arguments.out.join(&mutant.name), StopAt::FirstViolation).await?;
         if summary.violations == 0 {
             escaped.push(mutant.name);
         }
@@ -148,8 +149,15 @@ async fn hunt(arguments: &Arguments) -> Result<bool> {
     Ok(escaped.is_empty())
 }
 
-/// Runs seeds, all of them or until one finds something, and writes `summary.json` after each.
-async fn run(arguments: &Arguments, binaries: &Path, out: &Path, first_violation: bool) -> Result<Summary> {
+/// When seeds are not run any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StopAt {
+    LastSeed,
+    FirstViolation,
+}
+
+/// Runs seeds and writes `summary.json` after each.
+async fn run(arguments: &Arguments, binaries: &Path, out: &Path, stop_at: StopAt) -> Result<Summary> {
     std::fs::create_dir_all(out)?;
     let binaries = std::path::absolute(binaries)?;
     let mut summary = Summary::default();
@@ -160,7 +168,7 @@ async fn run(arguments: &Arguments, binaries: &Path, out: &Path, first_violation
         print(&outcome);
         summary.add(outcome);
         std::fs::write(out.join("summary.json"), serde_json::to_vec_pretty(&summary)?)?;
-        if first_violation && summary.violations > 0 {
+        if stop_at == StopAt::FirstViolation && summary.violations > 0 {
             break;
         }
     }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use shared::bus::reader::{From, Line, Reader};
 use shared::bus::{self};
 use shared::events::{Anomaly, Fault, Incident, Topic, decode};
-use shared::store::Incidents;
+use shared::store::{Incidents, Store};
 use shared::testing;
 use stack::Stack;
 use stack::parts::mailbox::Mail;
@@ -174,9 +174,8 @@ impl Observations {
         Ok(())
     }
 
-    async fn read_rows(&mut self, stack: &Stack) -> Result<()> {
-        let store = stack.store()?;
-        let client = testing::client(&store).await?;
+    async fn read_outbox(&mut self, store: &Store) -> Result<()> {
+        let client = testing::client(store).await?;
         let outbox = "select stage, topic, header ->> 1, payload, \
                       floor(extract(epoch from created_at) * 1000)::bigint, published_at is not null \
                       from outbox, jsonb_array_elements(headers) header where header ->> 0 = 'ce_id' order by id";
@@ -195,6 +194,11 @@ impl Observations {
                 })
             })
             .collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    async fn read_audit(&mut self, store: &Store) -> Result<()> {
+        let client = testing::client(store).await?;
         let audit = "select a.incident_id::text, a.actor, a.action, a.at, a.event_id::text, a.xmin::text, p.xmin::text \
                      from audit a left join processed_events p on p.consumer = a.actor and p.event_id = a.event_id \
                      order by a.id";
@@ -214,6 +218,14 @@ impl Observations {
                 })
             })
             .collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    async fn read_rows(&mut self, stack: &Stack) -> Result<()> {
+        let store = stack.store()?;
+        self.read_outbox(&store).await?;
+        self.read_audit(&store).await?;
+        let client = testing::client(&store).await?;
         self.incidents = store.reads().incidents(Incidents::All, None, 1_000).await?;
         let members = "select anomaly_id::text, incident_id::text, environment from signals";
         self.members = client

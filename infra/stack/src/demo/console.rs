@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use shared::events::anomaly::{Anomaly, Status};
 use shared::events::fault::Phase;
 use shared::events::{Incident, Plan, RootCause};
@@ -12,6 +12,7 @@ use shared::finding::Finding;
 use crate::observe::event_feed::Event;
 use crate::observe::run_summary::RunObservation;
 use crate::parts::mailbox::Mail;
+use crate::run::text::{count, duration};
 
 /// What a line is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,7 @@ impl Console {
             }
             Event::Resolved(incident) => {
                 let took = incident.resolved_at.unwrap_or(now).duration_since(incident.started_at);
-                let text = format!("resolved, {} after the first abnormal sample", span(took));
+                let text = format!("resolved, {} after the first abnormal sample", duration(took));
                 (Tone::Good, number(incident.number), text)
             }
             Event::Cause(cause) => (Tone::Good, number(cause.number), ranked(cause)),
@@ -88,7 +89,7 @@ impl Console {
             let (scenario, service) = (fault.scenario, &fault.service);
             row("fault", format!("{scenario} in {service}, {} to {end}", self.clock(fault.started)));
             if let Some(incident) = observation.incident() {
-                let after = span(incident.opened_at.duration_since(fault.started));
+                let after = duration(incident.opened_at.duration_since(fault.started));
                 row(
                     "incident",
                     format!(
@@ -114,7 +115,7 @@ impl Console {
                     format!(
                         "{}, {} after the end of the fault",
                         self.clock(resolved),
-                        span(resolved.duration_since(ended))
+                        duration(resolved.duration_since(ended))
                     ),
                 );
             }
@@ -124,7 +125,7 @@ impl Console {
         }
         let facts = observation.facts();
         if let Some((first, started)) = facts.first_mail_at.zip(facts.fault_started) {
-            let after = span(first.duration_since(started));
+            let after = duration(first.duration_since(started));
             row("mails", format!("{}, the first {after} after the outbreak", facts.mails));
         }
         for missing in &facts.missing {
@@ -223,19 +224,4 @@ fn posted(mail: &Mail) -> String {
 
 fn number(number: i64) -> String {
     format!("incident #{number}")
-}
-
-/// Tells how many: `1 step`, `6 steps`.
-fn count(number: usize, of: &str) -> String {
-    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
-}
-
-/// Tells a duration: `4.2 s`, `1 min 5 s`.
-fn span(time: SignedDuration) -> String {
-    let seconds = time.as_secs_f64();
-    if seconds.abs() < 60.0 {
-        format!("{seconds:.1} s")
-    } else {
-        format!("{} min {} s", time.as_secs() / 60, time.as_secs() % 60)
-    }
 }

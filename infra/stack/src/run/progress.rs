@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use crate::run::text::elapsed;
+
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -27,15 +29,15 @@ impl Progress {
         let outcome = loop {
             match tokio::time::timeout(wait, &mut work).await {
                 Ok(outcome) => break outcome,
-                Err(_) => say(&format!("{step} ... {}", seconds(started.elapsed()))),
+                Err(_) => say(&format!("{step} ... {}", elapsed(started.elapsed()))),
             }
             wait = AGAIN;
         };
         let took = started.elapsed();
         match &outcome {
-            Ok(_) if self == Self::Every || took > SLOW => say(&format!("{step}: done in {}", seconds(took))),
+            Ok(_) if self == Self::Every || took > SLOW => say(&format!("{step}: done in {}", elapsed(took))),
             Ok(_) => {}
-            Err(_) => say(&format!("{step}: failed after {}", seconds(took))),
+            Err(_) => say(&format!("{step}: failed after {}", elapsed(took))),
         }
         outcome
     }
@@ -44,26 +46,4 @@ impl Progress {
 /// Prints one line of progress.
 pub fn say(line: &str) {
     eprintln!("  {line}");
-}
-
-fn seconds(time: Duration) -> String {
-    if time < Duration::from_secs(10) {
-        format!("{:.1} s", time.as_secs_f64())
-    } else if time < Duration::from_secs(100) {
-        format!("{} s", time.as_secs())
-    } else {
-        format!("{} min {} s", time.as_secs() / 60, time.as_secs() % 60)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_is_told_as_people_tell_it() {
-        let told: Vec<_> =
-            [40, 9_900, 10_400, 99_000, 125_000].map(|ms| seconds(Duration::from_millis(ms))).into();
-        assert_eq!(told, ["0.0 s", "9.9 s", "10 s", "99 s", "2 min 5 s"]);
-    }
 }

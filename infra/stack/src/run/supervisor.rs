@@ -6,13 +6,16 @@ use anyhow::Result;
 
 use crate::parts::process::{Process, describe};
 use crate::run::progress::say;
+use crate::run::text::elapsed;
 
-/// First and longest wait before a process that ended is started again.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
-/// A process that ran this long has recovered.
-const RECOVERED: Duration = Duration::from_mins(1);
-/// Ends in a row after which it is given up.
-const GIVE_UP: u32 = 10;
+/// Delay before the first restart; it doubles with each further one.
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+/// Longest delay before a restart.
+const MAX_DELAY: Duration = Duration::from_secs(10);
+/// A process that ran for this long counts as recovered.
+const RECOVERED_AFTER: Duration = Duration::from_mins(1);
+/// Ends in a row after which a process is not restarted any more.
+const MAX_ENDS: u32 = 10;
 
 /// Supervises one process.
 #[derive(Debug)]
@@ -40,28 +43,32 @@ impl Supervisor {
             process.start()?;
             return Ok(true);
         }
-        if self.ends >= GIVE_UP {
+        if self.ends >= MAX_ENDS {
             return Ok(false);
         }
         let Some(status) = process.ended()? else { return Ok(false) };
         let (name, why) = (process.name(), describe(status));
         if status.success() {
-            // it has done what it was asked to do
-            self.ends = GIVE_UP;
+            self.ends = MAX_ENDS;
             return Ok(false);
         }
-        self.ends = if self.since.elapsed() > RECOVERED { 1 } else { self.ends + 1 };
-        if self.ends >= GIVE_UP {
+        self.ends = if self.since.elapsed() > RECOVERED_AFTER { 1 } else { self.ends + 1 };
+        if self.ends >= MAX_ENDS {
             say(&format!(
-                "{name} ended {} times in a row and is given up; see {}",
+                "{name} ended {} times in a row and is not restarted; see {}",
                 self.ends,
                 process.log().display()
             ));
             return Ok(false);
         }
-        let wait = (BACKOFF.0 * 2_u32.pow(self.ends - 1)).min(BACKOFF.1);
-        say(&format!("{name} ended with {why}; starting it again in {:.1} s", wait.as_secs_f64()));
+        let wait = delay(self.ends);
+        say(&format!("{name} ended with {why}; restarting in {}", elapsed(wait)));
         self.again = Some(Instant::now() + wait);
         Ok(false)
     }
+}
+
+/// Returns the delay before a restart, after `ends` ends in a row.
+fn delay(ends: u32) -> Duration {
+    FIRST_DELAY.saturating_mul(2_u32.saturating_pow(ends.saturating_sub(1))).min(MAX_DELAY)
 }
