@@ -21,6 +21,7 @@ use stack::run::progress::Progress;
 use stack::{Options, Program, Stack};
 
 use fault_injector::AgentPool;
+use invariants::{Code, Violation};
 use observations::Observations;
 use plan::{Plan, Shop};
 
@@ -41,7 +42,7 @@ pub struct Outcome {
     /// The seed.
     pub seed: u64,
     /// Violated invariants.
-    pub violations: Vec<String>,
+    pub violations: Vec<Violation>,
     /// Incidents.
     pub incidents: usize,
     /// Different mails.
@@ -88,7 +89,8 @@ pub async fn run(plan: &Plan, binaries: &Path, keep: &Path) -> Result<Outcome> {
     let mut outcome = tally(plan.seed, &observed);
     outcome.violations = invariants::violations(&observed);
     if let Err(pending) = quiescent {
-        outcome.violations.push(format!("the pipeline did not become quiescent: {pending:#}"));
+        let detail = format!("the pipeline did not become quiescent: {pending:#}");
+        outcome.violations.push(Violation { code: Code::NotQuiescent, detail });
     }
     outcome.seconds = begun.elapsed().as_secs_f64();
     supervision.abort();

@@ -1,10 +1,12 @@
 //! What must be true of a run, whatever was injected. Pure.
 
+mod violation;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use shared::agent::Agent;
-use shared::bus::dead_letter::header as letter;
+use shared::bus::dead_letter::header as dead_letter;
 use shared::bus::reader::Line;
 use shared::events::anomaly::Status;
 use shared::events::envelope::header;
@@ -13,10 +15,13 @@ use shared::events::incident::State;
 use shared::events::{Anomaly, Incident, Topic};
 use stack::observe::run_summary::MAILS;
 
+use violation::Found;
+pub use violation::{Code, Violation};
+
 use super::fault_injector::{FaultKind, InjectedFault, POISON};
 use super::observations::Observations;
 
-/// Topics that exact stages write.
+/// Topics that stages publish to by an outbox.
 const EXACT: [Topic; 6] = [
     Topic::IncidentsOpened,
     Topic::IncidentsUpdated,
@@ -26,9 +31,9 @@ const EXACT: [Topic; 6] = [
     Topic::Postmortems,
 ];
 
-/// Returns everything that is not as it must be, one sentence each.
-pub fn violations(observed: &Observations) -> Vec<String> {
-    let mut found = Vec::new();
+/// Returns all violations.
+pub fn violations(observed: &Observations) -> Vec<Violation> {
+    let mut found = Found::default();
     detection(observed, &mut found);
     faults(observed, &mut found);
     members(observed, &mut found);
@@ -39,11 +44,11 @@ pub fn violations(observed: &Observations) -> Vec<String> {
     mails(observed, &mut found);
     dead_letters(observed, &mut found);
     quiescence(observed, &mut found);
-    found
+    found.0
 }
 
 /// The anomalies on the bus are those of the undisturbed log: none is missing, none is surplus, none differs.
-fn detection(observed: &Observations, found: &mut Vec<String>) {
+fn detection(observed: &Observations, found: &mut Found) {
     let core = |anomaly: &Anomaly| {
         (
             anomaly.status,
@@ -61,7 +66,7 @@ fn detection(observed: &Observations, found: &mut Vec<String>) {
         .map(|anomaly| ((anomaly.anomaly_id, anomaly.revision), anomaly))
         .collect();
     let mut seen = BTreeSet::new();
-    // a regression rests on raw.deployments as well, and the order between topics is not part of the log
+    // a regression depends on raw.deployments as well, and the order between topics is not part of the log
     let of_metrics = |anomaly: &Anomaly| anomaly.detector != detection::regression::DETECTOR;
     for anomaly in observed.events::<Anomaly>(Topic::Anomalies).filter(of_metrics) {
         let which = (anomaly.anomaly_id, anomaly.revision);
@@ -72,25 +77,41 @@ fn detection(observed: &Observations, found: &mut Vec<String>) {
             )
         };
         match expected.get(&which) {
-            None => found.push(format!("detection made up {} ({:?})", name(), anomaly.status)),
+            None => found.add(
+                Code::AnomalyUnexpected,
+                format!(
+                    "detection published {} ({:?}), which the undisturbed log does not give",
+                    name(),
+                    anomaly.status
+                ),
+            ),
             Some(undisturbed) if core(undisturbed) != core(&anomaly) => {
-                found.push(format!("detection tells {} in two ways", name()));
+                found.add(
+                    Code::AnomalyDiffers,
+                    format!(
+                        "detection published {} with other values than the undisturbed log gives",
+                        name()
+                    ),
+                );
             }
             Some(_) => _ = seen.insert(which),
         }
     }
     for (which, anomaly) in expected {
         if !seen.contains(&which) {
-            found.push(format!(
-                "detection lost revision {} of {} of {} in {} ({:?})",
-                anomaly.revision, anomaly.metric, anomaly.service, anomaly.environment, anomaly.status
-            ));
+            found.add(
+                Code::AnomalyMissing,
+                format!(
+                    "detection did not publish revision {} of {} of {} in {} ({:?})",
+                    anomaly.revision, anomaly.metric, anomaly.service, anomaly.environment, anomaly.status
+                ),
+            );
         }
     }
 }
 
-/// Each fault that detection saw has exactly one incident.
-fn faults(observed: &Observations, found: &mut Vec<String>) {
+/// Each fault that detection found has exactly one incident.
+fn faults(observed: &Observations, found: &mut Found) {
     for fault in observed.faults.iter().filter(|fault| fault.phase == Phase::Started) {
         let ended = observed
             .faults
@@ -98,7 +119,7 @@ fn faults(observed: &Observations, found: &mut Vec<String>) {
             .find(|other| other.phase == Phase::Ended && other.environment == fault.environment)
             .map_or(Timestamp::MAX, |ended| ended.at);
         let during = |at: Timestamp| (fault.at..ended).contains(&at);
-        let was_seen = observed.undisturbed.iter().any(|anomaly| {
+        let was_detected = observed.undisturbed.iter().any(|anomaly| {
             anomaly.status == Status::Firing
                 && anomaly.environment == fault.environment
                 && during(anomaly.started_at)
@@ -112,21 +133,24 @@ fn faults(observed: &Observations, found: &mut Vec<String>) {
                 format!("{} ({}, {} to {until})", incident.number, incident.title, incident.opened_at)
             })
             .collect();
-        if was_seen && incidents.len() != 1 {
-            found.push(format!(
-                "{} in {} from {} to {ended} has {} incidents: {}",
-                fault.scenario,
-                fault.environment,
-                fault.at,
-                incidents.len(),
-                incidents.join(", ")
-            ));
+        if was_detected && incidents.len() != 1 {
+            found.add(
+                Code::FaultIncidents,
+                format!(
+                    "{} in {} from {} to {ended} has {} incidents: {}",
+                    fault.scenario,
+                    fault.environment,
+                    fault.at,
+                    incidents.len(),
+                    incidents.join(", ")
+                ),
+            );
         }
     }
 }
 
 /// Each episode that fired belongs to one incident, of its own environment, and is cleared by the end.
-fn members(observed: &Observations, found: &mut Vec<String>) {
+fn members(observed: &Observations, found: &mut Found) {
     let fired: BTreeMap<_, _> = observed
         .undisturbed
         .iter()
@@ -134,35 +158,47 @@ fn members(observed: &Observations, found: &mut Vec<String>) {
         .map(|anomaly| (anomaly.anomaly_id.to_string(), anomaly))
         .collect();
     for (id, anomaly) in fired {
-        let home = observed.members.iter().find(|member| member.anomaly == id);
+        let member = observed.members.iter().find(|member| member.anomaly == id);
         let name = format!("{} of {} in {}", anomaly.metric, anomaly.service, anomaly.environment);
-        match home.and_then(|home| home.incident.as_ref()) {
-            None => found.push(format!("{name} fired and belongs to no incident")),
+        match member.and_then(|member| member.incident.as_ref()) {
+            None => found.add(Code::EpisodeUnassigned, format!("{name} fired and belongs to no incident")),
             Some(incident) => {
                 let of = observed.incidents.iter().find(|of| of.incident_id.to_string() == *incident);
                 if of.is_none_or(|of| of.environment != anomaly.environment) {
-                    found.push(format!("{name} belongs to an incident of another environment"));
+                    found.add(
+                        Code::EpisodeMisassigned,
+                        format!("{name} belongs to an incident of another environment"),
+                    );
                 }
             }
         }
         let cleared =
             |other: &&Anomaly| other.anomaly_id == anomaly.anomaly_id && other.status == Status::Cleared;
         if !observed.undisturbed.iter().any(|other| cleared(&other)) {
-            found.push(format!("{name} never cleared: the run ended too early to prove anything"));
+            found.add(
+                Code::EpisodeNotCleared,
+                format!("{name} did not clear: the run ended too early to prove anything"),
+            );
         }
     }
 }
 
-/// What the stages have published is what their outbox holds: each row once on record, all of it on the bus, nothing
-/// else, and nothing before it was on record.
-fn outbox(observed: &Observations, found: &mut Vec<String>) {
+/// The records of the stages are those of their outboxes: each event has one row, each row one payload on the bus, no
+/// record is without a row, and none is older than its row.
+fn outbox(observed: &Observations, found: &mut Found) {
     let mut rows = BTreeMap::new();
     for row in &observed.outbox {
         if rows.insert((row.topic.as_str(), row.id.as_str()), row).is_some() {
-            found.push(format!("{} wrote {} twice to its outbox for {}", row.stage, row.id, row.topic));
+            found.add(
+                Code::OutboxDuplicate,
+                format!("{} wrote {} twice to its outbox for {}", row.stage, row.id, row.topic),
+            );
         }
         if !row.published {
-            found.push(format!("{} never published {} to {}", row.stage, row.id, row.topic));
+            found.add(
+                Code::OutboxUnpublished,
+                format!("{} did not publish {} to {}", row.stage, row.id, row.topic),
+            );
         }
     }
     let mut published = BTreeSet::new();
@@ -173,34 +209,41 @@ fn outbox(observed: &Observations, found: &mut Vec<String>) {
             }
             let id = header(&line.headers, "ce_id").unwrap_or_default();
             let Some(row) = rows.get(&(topic.name(), id)) else {
-                found.push(format!("{topic} holds {id}, which no stage has on record"));
+                found.add(Code::RecordUnknown, format!("{topic} holds {id}, which is in no outbox"));
                 continue;
             };
             if line.payload.as_deref() != Some(row.payload.as_slice()) {
-                found.push(format!("{topic} holds {id} with another payload than is on record"));
+                found.add(
+                    Code::RecordDiffers,
+                    format!("{topic} holds {id} with another payload than the outbox"),
+                );
             }
             if line.timestamp_ms.is_some_and(|at| at < row.created_ms) {
-                found.push(format!("{id} was on {topic} before it was on record"));
+                found.add(Code::RecordEarly, format!("{id} was on {topic} before it was in the outbox"));
             }
             published.insert((topic.name(), id));
         }
     }
     for (topic, id) in rows.into_keys().filter(|row| !published.contains(row)) {
-        found.push(format!("{id} is marked as published and is not on {topic}"));
+        found.add(Code::RecordMissing, format!("{id} is marked as published and is not on {topic}"));
     }
 }
 
 /// The effects of an event were written in the one transaction that wrote its inbox row.
-fn inbox(observed: &Observations, found: &mut Vec<String>) {
+fn inbox(observed: &Observations, found: &mut Found) {
     for line in &observed.audit {
         if line.inbox.as_ref().is_some_and(|inbox| *inbox != line.transaction) {
-            found.push(format!("{} had two effects of event {}: {}", line.actor, line.event, line.action));
+            found.add(
+                Code::EffectsSplit,
+                format!("{} applied event {} in two transactions: {}", line.actor, line.event, line.action),
+            );
         }
     }
 }
 
-/// Each incident ran through its life once: revisions and states only grow, each artifact is there once, all is told.
-fn lifecycles(observed: &Observations, found: &mut Vec<String>) {
+/// Each incident went through its lifecycle once: revisions and states only grow, each revision of an artifact is there
+/// once, and each end of the lifecycle is published once.
+fn lifecycles(observed: &Observations, found: &mut Found) {
     let mut published: BTreeMap<_, BTreeMap<u32, Incident>> = BTreeMap::new();
     for topic in [Topic::IncidentsOpened, Topic::IncidentsUpdated, Topic::IncidentsResolved] {
         for incident in observed.events::<Incident>(topic) {
@@ -208,24 +251,30 @@ fn lifecycles(observed: &Observations, found: &mut Vec<String>) {
             if let Some(other) = revisions.insert(incident.revision, incident.clone())
                 && other != incident
             {
-                found.push(format!("incident {} has two revisions {}", incident.number, incident.revision));
+                found.add(
+                    Code::RevisionDiffers,
+                    format!("incident {} has two revisions {}", incident.number, incident.revision),
+                );
             }
         }
     }
     for (id, revisions) in &published {
         let states: Vec<_> = revisions.values().map(|incident| incident.state).collect();
         if !states.is_sorted() {
-            found.push(format!("incident {id} moved backwards: {states:?}"));
+            found.add(Code::StateBackwards, format!("the state of incident {id} went backwards: {states:?}"));
         }
     }
     let mut numbers = BTreeSet::new();
     for incident in &observed.incidents {
         let (number, id) = (incident.number, incident.incident_id.to_string());
         if !numbers.insert(number) {
-            found.push(format!("two incidents have the number {number}"));
+            found.add(Code::NumberDuplicate, format!("two incidents have the number {number}"));
         }
         if incident.state != State::Closed {
-            found.push(format!("incident {number} is {} and not closed", incident.state));
+            found.add(
+                Code::IncidentNotClosed,
+                format!("incident {number} is {} and not closed", incident.state),
+            );
         }
         let count = |topic: Topic| {
             let rows = observed.outbox.iter().filter(|row| row.topic == topic.name());
@@ -235,7 +284,7 @@ fn lifecycles(observed: &Observations, found: &mut Vec<String>) {
         for topic in [Topic::IncidentsOpened, Topic::IncidentsResolved, Topic::Postmortems] {
             let events = count(topic);
             if events != 1 {
-                found.push(format!("incident {number} has {events} events on {topic}"));
+                found.add(Code::EventCount, format!("incident {number} has {events} events on {topic}"));
             }
         }
         let mut kinds: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
@@ -247,7 +296,10 @@ fn lifecycles(observed: &Observations, found: &mut Vec<String>) {
             if revisions.is_empty()
                 || revisions.iter().zip(1..).any(|(revision, expected)| *revision != expected)
             {
-                found.push(format!("incident {number} has the revisions {revisions:?} of its {kind}"));
+                found.add(
+                    Code::ArtifactRevisions,
+                    format!("incident {number} has the revisions {revisions:?} of its {kind}"),
+                );
             }
         }
         let last = observed
@@ -258,13 +310,13 @@ fn lifecycles(observed: &Observations, found: &mut Vec<String>) {
             .map(|anomaly| anomaly.observed_at)
             .max();
         if incident.resolved_at < last {
-            found.push(format!("incident {number} was over while a member still fired"));
+            found.add(Code::ResolvedEarly, format!("incident {number} was resolved while a member fired"));
         }
     }
 }
 
-/// The timeline of an incident begins with its opening; nothing comes before what it follows from.
-fn timelines(observed: &Observations, found: &mut Vec<String>) {
+/// The timeline of an incident has each step once, in the order of the lifecycle.
+fn timelines(observed: &Observations, found: &mut Found) {
     for incident in &observed.incidents {
         let id = incident.incident_id.to_string();
         let own: Vec<_> = observed.audit.iter().filter(|line| line.incident == id).collect();
@@ -275,22 +327,28 @@ fn timelines(observed: &Observations, found: &mut Vec<String>) {
         for action in ["opened", "announced", "resolved"] {
             let lines = times(action).len();
             if lines != 1 {
-                found.push(format!("incident {} was {action} {lines} times", incident.number));
+                found.add(
+                    Code::TimelineCount,
+                    format!("incident {} was {action} {lines} times", incident.number),
+                );
             }
         }
         for pair in ["opened", "announced", "resolved"].windows(2) {
             if let (Some(before), Some(after)) = (times(pair[0]).first(), times(pair[1]).first())
                 && (before.0 > after.0 || before.1 > after.1)
             {
-                found.push(format!("incident {} was {} before it was {}", incident.number, pair[1], pair[0]));
+                found.add(
+                    Code::TimelineOrder,
+                    format!("incident {} was {} before it was {}", incident.number, pair[1], pair[0]),
+                );
             }
         }
     }
 }
 
-/// Each incident is told in five mails, each under one Message-ID. A second copy needs a crash (of an agent, the
-/// database or the mail server) between the server's acceptance and our commit to excuse it.
-fn mails(observed: &Observations, found: &mut Vec<String>) {
+/// Each incident has five mails, each under one Message-ID. A second copy is allowed only where an agent, the database or
+/// the mail server crashed between the acceptance of the mail and the commit of the stage.
+fn mails(observed: &Observations, found: &mut Found) {
     let mut copies: BTreeMap<&str, Vec<Timestamp>> = BTreeMap::new();
     for accepted in &observed.mails {
         copies.entry(&accepted.mail.id).or_default().push(accepted.at);
@@ -298,19 +356,22 @@ fn mails(observed: &Observations, found: &mut Vec<String>) {
     for (id, times) in &copies {
         for pair in times.windows(2) {
             if !observed.injected.iter().any(|fault| excuses(fault, pair[0], pair[1])) {
-                found.push(format!(
-                    "{id} was sent twice, at {} and {}, without a crash between",
-                    pair[0], pair[1]
-                ));
+                found.add(
+                    Code::MailDuplicate,
+                    format!("{id} was sent twice, at {} and {}, without a crash between", pair[0], pair[1]),
+                );
             }
         }
     }
     let expected = observed.incidents.len() * MAILS;
     if copies.len() != expected {
-        found.push(format!("{} different mails of {} incidents", copies.len(), observed.incidents.len()));
+        found.add(
+            Code::MailCount,
+            format!("{} different mails of {} incidents", copies.len(), observed.incidents.len()),
+        );
     }
     for mail in observed.notifications.iter().filter(|mail| mail.state != "sent") {
-        found.push(format!("the {} mail of {} is {}", mail.kind, mail.incident, mail.state));
+        found.add(Code::MailUnsent, format!("the {} mail of {} is {}", mail.kind, mail.incident, mail.state));
     }
 }
 
@@ -324,8 +385,8 @@ fn excuses(fault: &InjectedFault, accepted: Timestamp, again: Timestamp) -> bool
     matters && fault.at <= again && fault.until + slack >= accepted
 }
 
-/// Each record that nobody can read is a dead letter of each stage that reads it, and nothing else is.
-fn dead_letters(observed: &Observations, found: &mut Vec<String>) {
+/// Each record that cannot be parsed has a dead letter of each stage that reads its topic. No other record has one.
+fn dead_letters(observed: &Observations, found: &mut Found) {
     let readers = |topic: Topic| -> &[Agent] {
         match topic {
             Topic::Anomalies => &[Agent::Correlation],
@@ -354,27 +415,27 @@ fn dead_letters(observed: &Observations, found: &mut Vec<String>) {
         }
     }
     for missing in expected.difference(&found_letters) {
-        found.push(format!("{missing:?} cannot be read and is no dead letter"));
+        found.add(Code::DeadLetterMissing, format!("{missing:?} cannot be parsed and has no dead letter"));
     }
     for surplus in found_letters.difference(&expected) {
-        found.push(format!("{surplus:?} is a dead letter and could be read"));
+        found.add(Code::DeadLetterUnexpected, format!("{surplus:?} has a dead letter and can be parsed"));
     }
 }
 
 fn origin(stage: Agent, line: &Line) -> (Agent, String, String, String) {
     let field = |name| header(&line.headers, name).unwrap_or_default().to_owned();
-    (stage, field(letter::TOPIC), field(letter::PARTITION), field(letter::OFFSET))
+    (stage, field(dead_letter::TOPIC), field(dead_letter::PARTITION), field(dead_letter::OFFSET))
 }
 
-/// Nothing is left to do.
-fn quiescence(observed: &Observations, found: &mut Vec<String>) {
+/// No record and no timer is pending.
+fn quiescence(observed: &Observations, found: &mut Found) {
     for ((stage, topic), records) in &observed.behind {
         if *records > 0 && !matches!(topic, Topic::DetectionState) {
-            found.push(format!("{stage} is {records} records behind on {topic}"));
+            found.add(Code::RecordsPending, format!("{stage} is {records} records behind on {topic}"));
         }
     }
     for (stage, name, state) in &observed.timers {
-        found.push(format!("a timer {name} of {stage} is {state}"));
+        found.add(Code::TimerPending, format!("timer {name} of {stage} is {state}"));
     }
 }
 
