@@ -56,7 +56,7 @@ fn wrong(case: Case, outcome: &CaseOutcome) -> Vec<String> {
 }
 
 #[test]
-fn no_scenario_ends_with_another_cause_than_the_true_one() {
+fn the_last_published_cause_is_the_true_one() {
     let mut lines = Vec::new();
     let (mut runs, mut changes) = (0, 0);
     for interval_ms in [400, 1_000, 10_000] {
@@ -71,7 +71,7 @@ fn no_scenario_ends_with_another_cause_than_the_true_one() {
 }
 
 #[test]
-fn everything_that_fires_clears() {
+fn every_anomaly_that_fires_clears() {
     for (case, outcome) in cases(1_000) {
         for anomaly in &outcome.anomalies {
             let last = outcome

@@ -7,7 +7,7 @@ use shared::events::fault::Scenario;
 use stack::observe::run_summary::RunObservation;
 use tests::Pipeline;
 
-/// How long a sixth mail or a second incident is waited for.
+/// Time after completion in which a sixth mail or a second incident would still be found.
 const SETTLED: Duration = Duration::from_secs(5);
 /// Longest time from the first sample to the postmortem.
 const DEADLINE: Duration = Duration::from_mins(3);

@@ -6,6 +6,7 @@ pub mod mutants;
 pub mod oracle;
 pub mod quiescence;
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -61,11 +62,11 @@ impl Pipeline {
 
     /// Receives events until `missing` returns nothing, and has returned nothing for `settled`. Fails after `deadline`
     /// with what is still missing.
-    pub async fn wait_for(
+    pub async fn wait_for<M: Display>(
         &mut self,
         deadline: Duration,
         settled: Duration,
-        missing: impl Fn(&RunObservation) -> Vec<String>,
+        missing: impl Fn(&RunObservation) -> Vec<M>,
     ) -> Result<()> {
         let started = Instant::now();
         let mut complete: Option<Instant> = None;
@@ -81,12 +82,9 @@ impl Pipeline {
                 return Ok(());
             }
             if started.elapsed() > deadline {
-                bail!(
-                    "after {} s: {}\n{:#?}",
-                    deadline.as_secs(),
-                    missing.join("; "),
-                    self.observation.facts()
-                );
+                let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                let facts = self.observation.facts();
+                bail!("after {} s: {}\n{facts:#?}", deadline.as_secs(), missing.join("; "));
             }
         }
     }

@@ -8,31 +8,33 @@ use shared::events::anomaly::{Anomaly, Status};
 use shared::events::fault::Phase;
 use shared::events::{Incident, Plan, RootCause};
 use shared::finding::Finding;
+use shared::text::format::counted;
 
 use crate::observe::event_feed::Event;
+use crate::observe::missing::Missing;
 use crate::observe::run_summary::RunObservation;
 use crate::parts::mailbox::Mail;
-use crate::run::text::{count, duration};
+use crate::run::text::duration;
 
 /// What a line is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tone {
-    /// Told beside, by the simulator.
+    /// Context, such as what the simulator does.
     Aside,
-    /// It gets worse.
+    /// The state got worse.
     Bad,
-    /// Someone has to know.
+    /// People were notified, or have to be.
     Important,
-    /// It gets better, or is known better.
+    /// The state got better, or a stage published a result.
     Good,
 }
 
-/// Writes lines, with colours where they are wanted.
+/// Formats lines, with colours if the terminal shows them.
 #[derive(Debug, Clone)]
 pub struct Console {
     /// Whether the terminal shows colours.
     pub colours: bool,
-    /// Where the reader is.
+    /// Time zone of the reader.
     pub zone: TimeZone,
 }
 
@@ -42,7 +44,7 @@ impl Console {
     pub fn line(&self, event: &Event, observation: &RunObservation, now: Timestamp) -> Option<String> {
         let (tone, what, text) = match event {
             Event::Fault(fault) => {
-                let verb = if fault.phase == Phase::Started { "breaks out in" } else { "ends in" };
+                let verb = if fault.phase == Phase::Started { "started in" } else { "ended in" };
                 (Tone::Aside, "simulator".to_owned(), format!("{} {verb} {}", fault.scenario, fault.service))
             }
             Event::Deployment(change) => {
@@ -66,8 +68,8 @@ impl Console {
             Event::Cause(cause) => (Tone::Good, number(cause.number), ranked(cause)),
             Event::Plan(plan) => (Tone::Good, number(plan.number), planned(plan)),
             Event::Postmortem(postmortem) => {
-                let items = count(postmortem.action_items.len(), "action item");
-                (Tone::Good, number(postmortem.number), format!("postmortem written, with {items}"))
+                let items = counted(postmortem.action_items.len(), "action item");
+                (Tone::Good, number(postmortem.number), format!("postmortem published with {items}"))
             }
             Event::Mail(mail) => (Tone::Important, "mail".to_owned(), posted(mail)),
             Event::DeadLetter { topic, reason, .. } => (Tone::Bad, (*topic).to_owned(), reason.clone()),
@@ -75,8 +77,8 @@ impl Console {
         Some(self.row(now, tone, &what, &text))
     }
 
-    /// Returns the line for when nothing happens and something should.
-    pub fn waiting(&self, missing: &str, now: Timestamp) -> String {
+    /// Returns the line that says what is still expected.
+    pub fn waiting(&self, missing: &Missing, now: Timestamp) -> String {
         self.row(now, Tone::Aside, "waiting", &format!("{missing} so far"))
     }
 
@@ -93,7 +95,7 @@ impl Console {
                 row(
                     "incident",
                     format!(
-                        "#{} {}, opened {after} after the outbreak",
+                        "#{} {}, opened {after} after the fault started",
                         incident.number,
                         incident.severity.label()
                     ),
@@ -126,7 +128,7 @@ impl Console {
         let facts = observation.facts();
         if let Some((first, started)) = facts.first_mail_at.zip(facts.fault_started) {
             let after = duration(first.duration_since(started));
-            row("mails", format!("{}, the first {after} after the outbreak", facts.mails));
+            row("mails", format!("{}, the first {after} after the fault started", facts.mails));
         }
         for missing in &facts.missing {
             let (colour, off) = self.colour(Tone::Bad);
@@ -140,7 +142,7 @@ impl Console {
         format!("{}  {colour}{what:<12}{off} {text}", self.clock(now))
     }
 
-    /// Tells the time of day where the reader is.
+    /// Returns the time of day in the zone of the reader.
     fn clock(&self, at: Timestamp) -> String {
         at.to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string()
     }
@@ -159,15 +161,15 @@ impl Console {
     }
 }
 
-/// Tells of an episode once when it fires and once when it is over.
+/// Describes an episode when it fires and when it clears, once each.
 fn anomaly_text(anomaly: &Anomaly, observation: &RunObservation) -> Option<String> {
     let known = observation.abnormal.contains(&anomaly.anomaly_id);
-    let is_news = match anomaly.status {
+    let is_new = match anomaly.status {
         Status::Suspect => false,
         Status::Firing => !known,
         Status::Cleared => known,
     };
-    is_news.then(|| Finding::from(anomaly).sentence().replace('\u{a0}', " "))
+    is_new.then(|| Finding::from(anomaly).sentence().replace('\u{a0}', " "))
 }
 
 fn opened(incident: &Incident) -> String {
@@ -184,37 +186,40 @@ fn opened(incident: &Incident) -> String {
     text
 }
 
-/// Tells of a change only where people would act differently: another severity or another suspect.
+/// Describes a change only if people would act on it: another severity or another suspect.
 fn updated(incident: &Incident, observation: &RunObservation) -> Option<String> {
     let before = observation.incidents.get(&incident.incident_id)?;
     let suspect = |incident: &Incident| incident.suspect().map(|suspect| suspect.service.clone());
     if before.severity != incident.severity {
         let (from, to) = (before.severity.label(), incident.severity.label());
         return Some(format!(
-            "{to} now, was {from}; {} affected",
-            count(incident.affected_services.len(), "service")
+            "severity changed from {from} to {to}; {} affected",
+            counted(incident.affected_services.len(), "service")
         ));
     }
     let (from, to) = (suspect(before), suspect(incident)?);
-    (from.as_deref() != Some(to.as_str())).then(|| format!("{to} is the first suspect now"))
+    (from.as_deref() != Some(to.as_str())).then(|| format!("first suspect is now {to}"))
 }
 
 fn ranked(cause: &RootCause) -> String {
     match cause.cause() {
         Some(found) => format!(
-            "cause: {} ({:.0} % sure, {} of {} claims verified)",
+            "cause: {} ({:.0} % confidence, {} of {} claims verified)",
             found.cause.trim_end_matches('.'),
             100.0 * found.confidence,
             cause.claims_verified,
             cause.claims_total
         ),
-        None => format!("cause: not visible in this telemetry; {} ruled out", cause.ruled_out.len()),
+        None => format!(
+            "cause: none found in this telemetry; {} ruled out",
+            counted(cause.ruled_out.len(), "candidate")
+        ),
     }
 }
 
 fn planned(plan: &Plan) -> String {
     let first = plan.steps.first().map(|step| step.title.as_str()).unwrap_or_default();
-    format!("plan of {}; first: {first}", count(plan.steps.len(), "step"))
+    format!("plan of {}; first: {first}", counted(plan.steps.len(), "step"))
 }
 
 fn posted(mail: &Mail) -> String {

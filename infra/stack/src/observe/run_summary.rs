@@ -10,6 +10,7 @@ use shared::events::{Category, Incident, Plan, Postmortem, RootCause};
 use shared::ids::{AnomalyId, IncidentId};
 
 use crate::observe::event_feed::Event;
+use crate::observe::missing::Missing;
 use crate::parts::mailbox::Mail;
 
 /// Mails in the life of an incident: opened, cause, plan, resolved, postmortem.
@@ -18,9 +19,9 @@ pub const MAILS: usize = 5;
 /// A fault of the simulator, and the time it lasted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaultWindow {
-    /// What.
+    /// Scenario.
     pub scenario: Scenario,
-    /// Where.
+    /// Service with the fault.
     pub service: String,
     /// First tick with it.
     pub started: Timestamp,
@@ -31,9 +32,9 @@ pub struct FaultWindow {
 /// A cause, as it was published or as it is true.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cause {
-    /// Where.
+    /// Service at fault.
     pub service: String,
-    /// What kind.
+    /// What kind of cause.
     pub category: Category,
 }
 
@@ -50,7 +51,7 @@ impl FaultWindow {
     }
 }
 
-/// Everything that is known of a run.
+/// Everything that was observed of a run.
 #[derive(Debug, Clone, Default)]
 pub struct RunObservation {
     /// Faults in the order they started, by their number.
@@ -90,7 +91,7 @@ pub struct Facts {
     pub suspect: Option<String>,
     /// The true cause.
     pub true_cause: Option<Cause>,
-    /// Causes of the first incident in the order in which they were published; the last one is in force.
+    /// Causes of the first incident in the order in which they were published. The last one stands.
     pub causes: Vec<Cause>,
     /// How often the published cause changed.
     pub cause_changes: usize,
@@ -102,7 +103,7 @@ pub struct Facts {
     pub opened_at: Option<Timestamp>,
     /// When the first mail was accepted.
     pub first_mail_at: Option<Timestamp>,
-    /// When the first incident was over, event time.
+    /// When the first incident was resolved, event time.
     pub resolved_at: Option<Timestamp>,
     /// First tick without the fault.
     pub fault_ended: Option<Timestamp>,
@@ -110,9 +111,9 @@ pub struct Facts {
     pub opened_s: Option<f64>,
     /// From the first tick with the fault until the first mail was accepted, seconds.
     pub first_mail_s: Option<f64>,
-    /// From the first tick without the fault until the incident was over, event time, seconds.
+    /// From the first tick without the fault until the incident was resolved, event time, seconds.
     pub resolved_s: Option<f64>,
-    /// What should have happened and has not, one sentence each.
+    /// Expectations that are not met, one sentence each.
     pub missing: Vec<String>,
 }
 
@@ -132,7 +133,7 @@ impl RunObservation {
             }
             Event::Opened(incident) | Event::Updated(incident) | Event::Resolved(incident) => {
                 let known = self.incidents.entry(incident.incident_id).or_insert_with(|| incident.clone());
-                // three topics: their order among each other is not kept
+                // the three topics are not ordered among each other
                 if known.revision < incident.revision {
                     *known = incident.clone();
                 }
@@ -205,64 +206,83 @@ impl RunObservation {
             opened_s: seconds(fault_started, opened_at),
             first_mail_s: seconds(fault_started, first_mail_at),
             resolved_s: seconds(fault_ended, resolved_at),
-            missing: self.missing(),
+            missing: self.missing().iter().map(ToString::to_string).collect(),
         }
     }
 
-    /// Returns what should have come of one fault and has not, one sentence each: exactly one incident with the right
-    /// suspect, the true cause, a plan, five mails in one thread, a resolution after the fault's end, a postmortem.
-    pub fn missing(&self) -> Vec<String> {
-        let Some(fault) = self.fault() else { return vec!["no fault broke out".to_owned()] };
-        let Some(incident) = self.incident() else { return vec!["no incident was opened".to_owned()] };
-        let id = &incident.incident_id;
+    /// Returns the expectations that are not met: exactly one incident with the right suspect, the true cause, a plan, five
+    /// mails in one thread, a resolution after the end of the fault, a postmortem, no dead letter.
+    pub fn missing(&self) -> Vec<Missing> {
+        let Some(fault) = self.fault() else { return vec![Missing::Fault] };
+        let Some(incident) = self.incident() else { return vec![Missing::Incident] };
+        let mut missing: Vec<Missing> = [
+            self.missing_incident(fault, incident),
+            self.missing_documents(fault, incident),
+            missing_end(fault, incident),
+        ]
+        .concat();
+        if !self.postmortems.contains_key(&incident.incident_id) {
+            missing.push(Missing::Postmortem);
+        }
+        missing.extend(self.missing_mails());
+        if self.dead_letters > 0 {
+            missing.push(Missing::DeadLetters { letters: self.dead_letters });
+        }
+        missing
+    }
+
+    fn missing_incident(&self, fault: &FaultWindow, incident: &Incident) -> Vec<Missing> {
         let mut missing = Vec::new();
-        let mut expect = |met: bool, sentence: String| {
-            if !met {
-                missing.push(sentence);
-            }
-        };
-        expect(
-            self.incidents.len() == 1,
-            format!("{} incidents were opened instead of one", self.incidents.len()),
-        );
+        if self.incidents.len() != 1 {
+            missing.push(Missing::SurplusIncidents { opened: self.incidents.len() });
+        }
         match incident.suspect() {
-            Some(suspect) => expect(
-                suspect.service == fault.service,
-                format!("{} is suspected instead of {}", suspect.service, fault.service),
-            ),
-            None => expect(false, "nothing is suspected".to_owned()),
+            Some(suspect) if suspect.service == fault.service => {}
+            Some(suspect) => missing.push(Missing::WrongSuspect {
+                suspect: suspect.service.clone(),
+                service: fault.service.clone(),
+            }),
+            None => missing.push(Missing::Suspect),
         }
-        expect(
-            incident.opened_at >= fault.started,
-            format!("opened at {}, before the fault began at {}", incident.opened_at, fault.started),
-        );
-        let truth = fault.cause();
+        if incident.opened_at < fault.started {
+            missing.push(Missing::OpenedEarly { opened: incident.opened_at, started: fault.started });
+        }
+        missing
+    }
+
+    fn missing_documents(&self, fault: &FaultWindow, incident: &Incident) -> Vec<Missing> {
+        let (id, truth) = (&incident.incident_id, fault.cause());
+        let mut missing = Vec::new();
         match self.ranked.get(id).and_then(|ranked| ranked.last()) {
-            None => expect(false, "no cause was ranked".to_owned()),
-            Some(last) => expect(*last == truth, format!("the cause is said to be {last} and is {truth}")),
-        }
-        expect(self.plans.contains_key(id), "no plan was made".to_owned());
-        match (incident.resolved_at, fault.ended) {
-            (_, None) => expect(false, "the fault has not ended".to_owned()),
-            (None, _) => expect(false, format!("the incident is not resolved, {}", still_firing(incident))),
-            (Some(resolved), Some(ended)) => {
-                expect(
-                    resolved >= ended,
-                    format!("resolved at {resolved}, before the fault ended at {ended}"),
-                );
+            None => missing.push(Missing::Cause),
+            Some(last) if *last != truth => {
+                missing.push(Missing::WrongCause { published: last.clone(), truth });
             }
+            Some(_) => {}
         }
-        expect(self.postmortems.contains_key(id), "no postmortem was written".to_owned());
-        let different = self.different_mails();
-        expect(different == MAILS, format!("{different} mails arrived instead of {MAILS}"));
+        if !self.plans.contains_key(id) {
+            missing.push(Missing::Plan);
+        }
+        missing
+    }
+
+    fn missing_mails(&self) -> Vec<Missing> {
+        let arrived = self.different_mails();
         let kinds = self.mails.iter().filter_map(|mail| mail.kind.as_ref()).collect::<BTreeSet<_>>().len();
-        expect(kinds == MAILS, format!("they are of {kinds} kinds instead of {MAILS}"));
-        expect(
-            different == self.mails.len(),
-            format!("mails arrived twice: {}", self.mails.len() - different),
-        );
-        expect(self.threads() <= 1, format!("the mails are in {} threads", self.threads()));
-        expect(self.dead_letters == 0, format!("{} records could not be handled", self.dead_letters));
+        let (copies, threads) = (self.mails.len() - arrived, self.threads());
+        let mut missing = Vec::new();
+        if arrived != MAILS {
+            missing.push(Missing::Mails { arrived });
+        }
+        if kinds != MAILS {
+            missing.push(Missing::MailKinds { kinds });
+        }
+        if copies > 0 {
+            missing.push(Missing::MailCopies { copies });
+        }
+        if threads > 1 {
+            missing.push(Missing::MailThreads { threads });
+        }
         missing
     }
 
@@ -281,13 +301,22 @@ impl RunObservation {
     }
 }
 
-/// Names the members that hold an incident open, as far as it lists them.
-fn still_firing(incident: &Incident) -> String {
-    let firing: Vec<_> = incident
-        .signals
-        .iter()
-        .filter(|signal| signal.status == Status::Firing)
-        .map(|signal| format!("{} of {} fires since {}", signal.metric, signal.service, signal.started_at))
-        .collect();
-    if firing.is_empty() { "though none of its members fires".to_owned() } else { firing.join(", ") }
+/// Returns what is missing of the end of a fault and its incident.
+fn missing_end(fault: &FaultWindow, incident: &Incident) -> Vec<Missing> {
+    match (incident.resolved_at, fault.ended) {
+        (_, None) => vec![Missing::FaultEnd],
+        (None, _) => vec![Missing::Resolution { firing: firing(incident) }],
+        (Some(resolved), Some(ended)) if resolved < ended => vec![Missing::ResolvedEarly { resolved, ended }],
+        (Some(_), Some(_)) => Vec::new(),
+    }
+}
+
+/// Describes the members that hold an incident open, as far as it lists them.
+fn firing(incident: &Incident) -> Vec<String> {
+    let firing = incident.signals.iter().filter(|signal| signal.status == Status::Firing);
+    firing
+        .map(|signal| {
+            format!("{} of {} has fired since {}", signal.metric, signal.service, signal.started_at)
+        })
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! Counts and durations for a terminal: those of `shared::text::format`, with plain spaces.
+//! Durations for a terminal: those of `shared::text::format`, with plain spaces.
 
 use std::time::Duration;
 
@@ -7,11 +7,6 @@ use shared::text::format;
 
 /// Seconds from which a duration is printed in two units.
 const TWO_UNITS_S: f64 = 60.0;
-
-/// Returns a count with its noun, e.g. `1 step`, `6 steps`.
-pub fn count(number: usize, noun: &str) -> String {
-    plain_spaces(&format::figure(number as f64, &format!("{{{noun}}}")))
-}
 
 /// Returns a duration, e.g. `4.2 s`, `1 min 5 s`.
 pub fn duration(time: SignedDuration) -> String {
@@ -38,14 +33,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_and_counts_have_units() {
+    fn durations_have_units() {
         let printed = [0, 40, 4_240, 27_000, 125_000].map(|ms| elapsed(Duration::from_millis(ms)));
         assert_eq!(printed, ["0 s", "40 ms", "4.24 s", "27 s", "2 min 5 s"]);
         assert_eq!(duration(SignedDuration::from_secs(-3)), "−3 s");
         assert_eq!(duration(SignedDuration::from_secs(-65)), "−1 min 5 s");
-        assert_eq!(
-            [count(1, "step"), count(2, "action item"), count(1_200, "copy")],
-            ["1 step", "2 action items", "1,200 copies"]
-        );
     }
 }

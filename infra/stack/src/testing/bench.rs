@@ -10,10 +10,10 @@ use shared::bus::reader::{From, Line, Reader};
 use shared::bus::{self, Producer};
 use shared::events::{Event, Incident, Outgoing, Topic, decode};
 use shared::ids::{EventId, IncidentId, derive};
+use shared::lifecycle::{Assessment, Change};
 use shared::service::Common;
 use shared::stage::{Effects, IncidentChange};
 use shared::store::apply::Cause;
-use shared::lifecycle::{Assessment, Change};
 use shared::store::{self, Store};
 
 use super::Database;

@@ -1,4 +1,4 @@
-//! What a person at the terminal reads, and what a program finds missing.
+//! What the demo prints, and which expectations a run does not meet.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -16,7 +16,7 @@ use stack::parts::mailbox::Mail;
 
 const INCIDENT: &str = "11111111-1111-5111-8111-111111111111";
 
-/// Seconds after the shop's opening.
+/// Returns a time, seconds after the start of the simulator.
 fn at(second: u32) -> Timestamp {
     format!("2026-01-05T12:{:02}:{:02}Z", second / 60, second % 60).parse().unwrap()
 }
@@ -155,7 +155,7 @@ fn a_run_reads_well() {
 
 #[test]
 fn what_is_missing_is_named() {
-    assert_eq!(observe(&good_run()).missing(), Vec::<String>::new());
+    assert_eq!(observe(&good_run()).missing(), Vec::new());
     let without = |gone: fn(&Event) -> bool| {
         let left: Vec<_> = good_run().into_iter().filter(|event| !gone(event)).collect();
         observe(&left).missing()
@@ -191,7 +191,10 @@ fn what_is_missing_is_named() {
         ("another suspect", with(Event::Updated(incident(6, "sev1", "order", Some(72))))),
         ("a dead letter", with(dead)),
     ]
-    .map(|(case, missing)| format!("{case}: {}\n", missing.join("; ")));
+    .map(|(case, missing)| {
+        let sentences: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        format!("{case}: {}\n", sentences.join("; "))
+    });
     insta::assert_snapshot!("missing", cases.concat());
 }
 
