@@ -1,4 +1,4 @@
-//! One module a command; the small ones are here.
+//! One module for each command; the small ones are here.
 
 pub(crate) mod demo;
 pub(crate) mod follow;
@@ -50,7 +50,7 @@ pub(crate) async fn topics(arguments: &Topics) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the seeder over the stack that runs.
+/// Runs the seeder for the running stack.
 pub(crate) fn seed() -> Result<ExitCode> {
     let state = running()?;
     let status = Command::new(layout::binaries()?.join("seeder"))
@@ -61,14 +61,14 @@ pub(crate) fn seed() -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!status.success())))
 }
 
-/// Returns the stack that runs under `.run`.
+/// Returns the running stack of `.run`.
 fn running() -> Result<State> {
     let dir = layout::run();
-    Claim::holder(&dir).context("nothing runs; `make start` starts it")?;
-    State::read(&dir)?.context("it is still starting")
+    Claim::holder(&dir).context("no stack is running; `make start` starts one")?;
+    State::read(&dir)?.context("the stack is still starting")
 }
 
-/// Ends when the user or the system asks us to.
+/// Returns when the user or the system asks this process to end.
 async fn interrupted() -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;

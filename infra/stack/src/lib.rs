@@ -40,7 +40,7 @@ use run::supervisor::Supervisor;
 
 /// The database of a run.
 const DATABASE: &str = "firewatch";
-/// Longest time for the knowledge base to be indexed.
+/// Longest time to index the knowledge base.
 const SEEDING: Duration = Duration::from_mins(5);
 
 /// What to start, and where.
@@ -50,18 +50,18 @@ pub struct Options {
     pub dir: PathBuf,
     /// Removes the folder when the run ends, and trades durability for speed.
     pub throw_away: bool,
-    /// Begins without what an earlier run left in the folder.
+    /// Starts without what an earlier run left in the folder.
     pub fresh: bool,
     /// Folder with the binaries of the workspace.
     pub binaries: PathBuf,
-    /// How much is said.
+    /// Which steps have a line of progress.
     pub progress: Progress,
     /// Settings of the agents that differ from their defaults, as environment variables.
     pub settings: BTreeMap<String, String>,
 }
 
 impl Options {
-    /// A run in the checkout's `.run` that stays until it is cleaned.
+    /// A run in `.run` of the checkout, whose data stay until they are cleaned.
     pub fn lasting() -> Result<Self> {
         let binaries = layout::binaries()?;
         Ok(Self {
@@ -74,12 +74,12 @@ impl Options {
         })
     }
 
-    /// A run in `dir` that begins without what an earlier one left there, and stays until it is removed.
+    /// A run in `dir` without what an earlier one left there. Its data stay until they are removed.
     pub fn fresh_in(dir: PathBuf) -> Result<Self> {
         Ok(Self { dir, fresh: true, ..Self::lasting()? })
     }
 
-    /// A run in a new temporary folder that leaves nothing.
+    /// A run in a temporary folder that is removed with it.
     pub fn throw_away() -> Result<Self> {
         let binaries = layout::binaries()?;
         Ok(Self {
@@ -100,12 +100,12 @@ enum Readiness {
     Ready,
 }
 
-/// Everything Firewatch needs around it, running: Kafka with the topics, PostgreSQL with the schema, a mail sink and
-/// the embedding model; and the binaries of the workspace that were started over them.
+/// What Firewatch needs, running: Kafka with the topics, PostgreSQL with the schema, a mail sink and the embedding model;
+/// and the binaries of the workspace that were started with them.
 ///
-/// All of it ends when this is dropped, and also when its process is killed.
+/// All of it ends when this is dropped or when its process is killed.
 pub struct Stack {
-    // fields are dropped in this order: those that depend on others first
+    // fields are dropped in this order: dependents first
     agents: Mutex<Vec<Arc<Agent>>>,
     mail: Mail,
     kafka: Kafka,
@@ -184,7 +184,7 @@ impl Stack {
         Ok(Store::new(&options, "stack")?)
     }
 
-    /// Returns the settings by which a binary of the workspace finds the parts.
+    /// Returns the settings that a binary of the workspace needs to reach the parts.
     pub fn environment(&self) -> BTreeMap<String, String> {
         let settings = [
             ("FIREWATCH_KAFKA__BROKERS", self.brokers().to_owned()),
@@ -211,8 +211,9 @@ impl Stack {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("running {}", binary.display()))?;
-        let status =
-            tokio::time::timeout(SEEDING, child.wait()).await.context("the seeder takes too long")??;
+        let status = tokio::time::timeout(SEEDING, child.wait())
+            .await
+            .context("the seeder did not end within 5 min")??;
         if !status.success() {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             bail!("seeder: {}; {}:\n{text}", process::describe(status), log.display());
@@ -220,7 +221,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Starts a binary of the workspace. It may not be ready yet: see [`Agent::ready`].
+    /// Starts a binary of the workspace, and does not wait until it is ready: see [`Agent::ready`].
     pub fn spawn(&self, program: &Program) -> Result<Arc<Agent>> {
         let [port] = ports::free()?;
         let binaries = &self.options.binaries;
@@ -245,7 +246,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Writes down that everything is up, and the settings that `firewatch` finds.
+    /// Records that everything is up, and writes the settings that `firewatch` reads.
     pub fn ready(&self) -> Result<()> {
         let lines: Vec<_> = self
             .environment()
@@ -256,7 +257,7 @@ impl Stack {
         self.record(Readiness::Ready)
     }
 
-    /// Starts again whatever ends by itself, for ever.
+    /// Restarts processes that end by themselves. Never returns, unless it fails.
     pub async fn watch(&self) -> Result<()> {
         let mut supervisors: BTreeMap<String, Supervisor> = BTreeMap::new();
         loop {
@@ -271,8 +272,8 @@ impl Stack {
         }
     }
 
-    /// Ends everything in an orderly way: what writes telemetry, which retires its services; the agents; what they
-    /// depend on.
+    /// Stops everything in order: first what writes telemetry, which retires its services, then the agents, then the servers
+    /// they depend on.
     pub async fn stop(self) -> Result<()> {
         let (agents, sources): (Vec<_>, Vec<_>) = self.agents().drain(..).partition(|agent| agent.is_agent());
         for group in [sources, agents] {

@@ -14,17 +14,17 @@ use stack::{Options, Program, Stack};
 use super::follow::Ending;
 use stack::demo::narration::Narration;
 
-/// Seconds of telemetry that the shop has when it opens: from them detection learns what is normal.
-const HISTORY: u32 = 60;
-/// Seconds from the opening to the first fault.
-const FIRST_FAULT: u32 = 20;
+/// Seconds of healthy telemetry before the start, from which detection learns what is normal.
+const HISTORY_S: u32 = 60;
+/// Seconds from the start of the simulator to the first fault.
+const FIRST_FAULT_S: u32 = 20;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Copies of each agent
     #[arg(long, env = "DEMO_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=6))]
     replicas: u32,
-    /// Always this scenario, e.g. `memory-leak`; otherwise all seven in an order of chance
+    /// Always this scenario, e.g. `memory-leak`; otherwise all seven in random order
     #[arg(long, env = "DEMO_SCENARIO")]
     scenario: Option<String>,
     /// Seed of that order and of all noise; otherwise taken from the time
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     ending: Ending,
 }
 
-/// Starts everything afresh, starts a fault in the shop and prints what comes of it.
+/// Starts everything without earlier data, simulates a fault and prints what happens.
 pub(crate) async fn demo(arguments: &Arguments) -> Result<ExitCode> {
     let seed = arguments.seed.unwrap_or_else(|| SystemClock.now().as_second().unsigned_abs());
     let simulator = simulator(arguments, seed)?;
@@ -61,9 +61,9 @@ fn simulator(arguments: &Arguments, seed: u64) -> Result<Program> {
         "--interval",
         "1s",
         "--history",
-        &format!("{HISTORY}s"),
+        &format!("{HISTORY_S}s"),
         "--first-fault-after",
-        &format!("{}s", HISTORY + FIRST_FAULT),
+        &format!("{}s", HISTORY_S + FIRST_FAULT_S),
         "--seed",
         &seed.to_string(),
     ]);
@@ -85,7 +85,7 @@ async fn show(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) ->
     stack.ready()?;
     println!("\nWhere to look\n{}", places(stack));
     println!(
-        "The shop is open (seed {seed}), with {HISTORY} s of healthy telemetry behind it. Its first fault begins in {FIRST_FAULT} s.\n"
+        "The simulated shop runs (seed {seed}), with {HISTORY_S} s of healthy telemetry. The first fault starts in {FIRST_FAULT_S} s.\n"
     );
     let interrupted = tokio::select! {
         () = narration.one_fault(ending.deadline()) => false,
@@ -94,13 +94,13 @@ async fn show(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) ->
     println!("\nWhat happened\n{}", narration.summary());
     narration.write(&stack.layout().dir().join("summary.json"))?;
     if ending.once {
-        let dir = here(stack.layout().dir());
+        let dir = relative(stack.layout().dir());
         println!("The same facts are in {dir}/summary.json, the logs in {dir}/logs.");
         return Ok(ExitCode::from(u8::from(!narration.observation.missing().is_empty())));
     }
     if !interrupted {
         println!("Where to look\n{}", places(stack));
-        say("the demo goes on, with a fault every few minutes, until Ctrl-C");
+        say("the demo continues with a fault every few minutes; Ctrl-C ends it");
         println!();
         tokio::select! {
             () = narration.follow() => {}
@@ -110,14 +110,14 @@ async fn show(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) ->
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns a path as it is typed from the top of the checkout.
-fn here(path: &Path) -> String {
+/// Returns a path relative to the top of the checkout.
+fn relative(path: &Path) -> String {
     path.strip_prefix(layout::root()).unwrap_or(path).display().to_string()
 }
 
 fn places(stack: &Stack) -> String {
-    let firewatch = here(&stack.binary("firewatch"));
-    let logs = here(&stack.layout().logs());
+    let firewatch = relative(&stack.binary("firewatch"));
+    let logs = relative(&stack.layout().logs());
     let rows = [
         ("mails", stack.mail().web_url()),
         ("incidents", format!("{firewatch} incidents list; {firewatch} incidents show 1")),

@@ -29,11 +29,11 @@ pub const AGENTS: [&str; shared::agent::Agent::ALL.len()] = {
 pub struct Program {
     /// Binary of the workspace.
     pub name: String,
-    /// Counts the copies from 1.
+    /// Number of the copy, from 1.
     pub replica: u32,
     /// Arguments.
     pub arguments: Vec<String>,
-    /// Settings on top of the stack's own.
+    /// Settings beside those of the stack.
     pub environment: BTreeMap<String, String>,
 }
 
@@ -75,7 +75,7 @@ impl Agent {
         guard: &Arc<Guard>,
     ) -> Result<Self> {
         let binary = binaries.join(&program.name);
-        ensure!(binary.exists(), "{} is not built; `make build` builds every binary", binary.display());
+        ensure!(binary.exists(), "{} is not built; run `make build`", binary.display());
         let http = format!("127.0.0.1:{port}");
         let mut environment = settings;
         environment.insert("FIREWATCH_HTTP__LISTEN".to_owned(), http.clone());
@@ -111,10 +111,10 @@ impl Agent {
         &self.process
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until it reports that it is ready.
     pub async fn ready(&self, deadline: Duration) -> Result<()> {
         let client = probe::client();
         let url = format!("http://{}/readyz", self.http);
-        self.process.until("is ready", deadline, async || probe::http(&client, &url).await).await
+        self.process.until("readiness", deadline, async || probe::http(&client, &url).await).await
     }
 }

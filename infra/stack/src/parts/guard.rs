@@ -1,4 +1,4 @@
-//! What ends our processes when we end, however we end.
+//! A guard process, which ends the processes of this one when this one ends in any way.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -9,9 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result};
 use nix::unistd::Pid;
 
-/// Keeps a list of process groups. When its input ends, its owner is gone: it ends the groups that are left and
-/// removes the folder it was given, if any.
-const WATCH: &str = r#"
+/// Shell script that keeps a list of process groups. The end of its input means that its owner has ended. Then it ends the
+/// groups that are left and removes the folder it was given, if any.
+const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 groups=
 while read -r change group; do
@@ -32,19 +32,19 @@ for group in $groups; do kill -KILL "-$group"; done 2>/dev/null
 exit 0
 "#;
 
-/// A small process beside ours that outlives a `kill -9` of ours for as long as it takes to clean up.
+/// A shell beside this process that outlives its SIGKILL and cleans up.
 ///
-/// It holds the read end of a pipe. The kernel closes the write end with the last thread of this process, which no
-/// crash can prevent.
+/// It holds the read end of a pipe. The kernel closes the write end with the last thread of this process, also after a
+/// crash.
 pub struct Guard {
-    watch: Mutex<(Child, Option<ChildStdin>)>,
+    shell: Mutex<(Child, Option<ChildStdin>)>,
 }
 
 impl Guard {
-    /// Starts the watch. `remove` is a folder that goes with us, for a run that is thrown away.
+    /// Starts the shell. `remove` is a folder that it removes at the end.
     pub fn start(remove: Option<&Path>) -> Result<Self> {
         let mut child = Command::new("sh")
-            .args(["-c", WATCH, "guard"])
+            .args(["-c", SCRIPT, "guard"])
             .arg(remove.unwrap_or_else(|| Path::new("")))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -54,23 +54,23 @@ impl Guard {
             .spawn()
             .context("starting the guard")?;
         let input = child.stdin.take();
-        Ok(Self { watch: Mutex::new((child, input)) })
+        Ok(Self { shell: Mutex::new((child, input)) })
     }
 
-    /// Puts a process group under guard.
+    /// Adds a process group.
     pub fn add(&self, group: Pid) -> Result<()> {
-        self.send('+', group).context("the guard is gone")
+        self.send('+', group).context("the guard has ended")
     }
 
-    /// Takes a process group that has ended out again.
+    /// Removes a process group that has ended.
     pub fn remove(&self, group: Pid) {
-        // where the guard is gone there is nothing to take it out of
+        // a guard that has ended has no list any more
         let _ = self.send('-', group);
     }
 
     fn send(&self, change: char, group: Pid) -> std::io::Result<()> {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut watch.1 {
+        let mut shell = self.shell.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut shell.1 {
             Some(input) => writeln!(input, "{change} {group}"),
             None => Ok(()),
         }
@@ -79,8 +79,8 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let watch = self.watch.get_mut().unwrap_or_else(PoisonError::into_inner);
-        watch.1 = None;
-        let _ = watch.0.wait();
+        let shell = self.shell.get_mut().unwrap_or_else(PoisonError::into_inner);
+        shell.1 = None;
+        let _ = shell.0.wait();
     }
 }

@@ -19,11 +19,11 @@ use crate::run::layout::Layout;
 use crate::run::progress::say;
 
 const LOG4J: &str = include_str!("../../kafka/log4j2.properties");
-/// Any will do: nothing else ever talks to this cluster.
+/// Cluster id, any: nothing else connects to this cluster.
 const CLUSTER: &str = "RmlyZXdhdGNoTmF0aXZlMQ";
-/// Most listeners besides the plain one.
+/// Most listeners beside the plain one.
 const FURTHER: usize = 4;
-/// Longest time to be ready, also after a crash with much to recover.
+/// Longest time to be ready, also when a crash left much to recover.
 const READY: Duration = Duration::from_secs(90);
 
 /// A listener besides the plain one, with TLS or logins.
@@ -36,7 +36,7 @@ pub struct Listener {
     pub properties: Vec<(String, String)>,
 }
 
-/// What a broker has besides the plain listener; nothing in the stack.
+/// What a broker has beside the plain listener; nothing in the stack.
 #[derive(Default)]
 pub struct Further {
     /// Listeners.
@@ -112,7 +112,7 @@ impl Kafka {
         self.further.get(name).map(String::as_str)
     }
 
-    /// Returns what topics are managed with.
+    /// Returns the client that manages topics.
     pub fn admin(&self) -> &Admin {
         &self.admin
     }
@@ -132,7 +132,7 @@ impl Kafka {
     /// Waits until the broker answers.
     pub async fn ready(&self) -> Result<()> {
         self.process
-            .until("answers", READY, async || {
+            .until("answer", READY, async || {
                 self.admin.topics(Duration::from_secs(2)).await?;
                 Ok(())
             })
@@ -140,7 +140,7 @@ impl Kafka {
     }
 }
 
-/// Creates the topics that are missing. Says so where one is there with another number of partitions.
+/// Creates the topics that are missing. Prints a line for each that has another number of partitions.
 pub async fn create_topics(admin: &Admin) -> Result<()> {
     for mismatch in admin.provision(&Topic::all()).await?.mismatched {
         say(&mismatch.to_string());
@@ -148,7 +148,7 @@ pub async fn create_topics(admin: &Admin) -> Result<()> {
     Ok(())
 }
 
-/// Prepares the data folder.
+/// Formats the data folder.
 async fn format(jars: &Path, properties: &Path, scram: &[String]) -> Result<()> {
     let output = tokio::process::Command::new("java")
         .arg("-cp")
@@ -173,13 +173,13 @@ async fn format(jars: &Path, properties: &Path, scram: &[String]) -> Result<()> 
     Ok(())
 }
 
-/// The quorum is named here and not stored in the data, so that the same data can come up on other ports.
+/// Returns the properties. The quorum is named here and not stored in the data, so that the data can be used on other ports.
 fn configuration(port: u16, controller: u16, further: &[(&Listener, u16)], log: &Path) -> String {
     let (mut listeners, mut advertised, mut protocols, mut own) =
         (String::new(), String::new(), String::new(), String::new());
     for (Listener { name, protocol, properties }, port) in further {
         let _ = write!(listeners, ",{name}://127.0.0.1:{port}");
-        // certificates are for a name
+        // certificates are issued for a name
         let _ = write!(advertised, ",{name}://localhost:{port}");
         let _ = write!(protocols, ",{name}:{protocol}");
         for (property, value) in properties {

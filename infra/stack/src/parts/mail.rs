@@ -1,4 +1,4 @@
-//! maildev: an SMTP server that keeps every mail and shows it on a web page.
+//! maildev: an SMTP server that stores every mail and shows it on a web page.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,7 +23,7 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// Starts a mail sink on free ports and waits until it answers. It keeps mails under `layout`.
+    /// Starts a mail sink on free ports and waits until it answers. It stores mails under `layout`.
     pub async fn start(program: &Path, layout: &Layout, guard: &Arc<Guard>) -> Result<Self> {
         let [smtp, web] = ports::free()?;
         let data = layout.data().join("mail");
@@ -44,22 +44,22 @@ impl Mail {
         Ok(mail)
     }
 
-    /// Returns where mails are sent.
+    /// Returns the URL that mails are sent to.
     pub fn smtp_url(&self) -> String {
         format!("smtp://127.0.0.1:{}", self.smtp)
     }
 
-    /// Returns the page that shows them.
+    /// Returns the URL of the web page.
     pub fn web_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.web)
     }
 
-    /// Returns a reader of what arrived.
+    /// Returns a reader of the accepted mails.
     pub fn mailbox(&self) -> Mailbox {
         Mailbox::maildev(self.web_url())
     }
 
-    /// Returns the process. Stopped, it refuses connections; paused, it accepts them and never answers.
+    /// Returns the process. Stopped, it refuses connections; paused, it accepts them and does not answer.
     pub fn process(&self) -> &Arc<Process> {
         &self.process
     }
@@ -75,6 +75,6 @@ impl Mail {
     pub async fn ready(&self) -> Result<()> {
         let client = probe::client();
         let url = format!("{}/healthz", self.web_url());
-        self.process.until("answers", READY, async || probe::http(&client, &url).await).await
+        self.process.until("answer", READY, async || probe::http(&client, &url).await).await
     }
 }

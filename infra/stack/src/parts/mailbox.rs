@@ -1,4 +1,4 @@
-//! Reads what a mail sink received, whichever of the two kinds it is.
+//! Reads the mails that a mail sink accepted, a maildev or a Mailhog.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::parts::probe;
 /// Longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// One mail, as its reader's program would see it.
+/// One mail, as a mail program would show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
-    /// When it was there at the latest: the sink's own time where it tells one, else the time it was read.
+    /// When it was accepted at the latest: the time of the sink if it gives one, else the time it was read.
     pub received_at: Timestamp,
     /// `X-Firewatch-Kind`: `opened`, `root_cause`, `plan`, `resolved` or `postmortem`.
     pub kind: Option<String>,
@@ -45,7 +45,7 @@ enum Kind {
     Mailhog,
 }
 
-/// A mail sink's store, read over HTTP.
+/// The mails of a mail sink, read over HTTP.
 #[derive(Debug, Clone)]
 pub struct Mailbox {
     kind: Kind,
@@ -102,7 +102,7 @@ impl Mailbox {
     }
 }
 
-/// Reads Mailhog's list, which is the newest first, without the `known` oldest.
+/// Parses the list of a Mailhog, newest first, without the `known` oldest mails.
 fn mailhog(answer: &[u8], known: usize) -> Result<Vec<Mail>> {
     #[derive(Deserialize)]
     struct Answer {
@@ -124,7 +124,7 @@ fn mailhog(answer: &[u8], known: usize) -> Result<Vec<Mail>> {
 }
 
 fn parse(source: &[u8], received_at: Timestamp) -> Result<Mail> {
-    let message = MessageParser::default().parse(source).context("not a mail")?;
+    let message = MessageParser::default().parse(source).context("parsing a mail")?;
     let ids = |value: &HeaderValue| -> Vec<String> {
         value.as_text_list().unwrap_or_default().iter().map(ToString::to_string).collect()
     };

@@ -10,14 +10,14 @@ const LOW: u16 = 12_000;
 
 /// Returns `N` different ports of the loopback interface that nobody listens on.
 ///
-/// They lie below the range the kernel takes for outgoing connections. A port from that range could be taken by any
-/// client while its part restarts; by a client that keeps knocking on that very port, even with certainty in the end
-/// (TCP lets it connect to itself).
+/// They are below the range that the kernel uses for outgoing connections. A port of that range could be taken by a client
+/// while the server restarts. A client that retries that very port would even connect to itself in the end (TCP
+/// simultaneous open).
 pub fn free<const N: usize>() -> Result<[u16; N]> {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     let high = ephemeral_from();
     let span = u32::from(high - LOW);
-    // processes, and the calls of one, begin at different places
+    // processes, and the calls of one process, start at different ports
     let start = std::process::id().wrapping_mul(97).wrapping_add(CALLS.fetch_add(61, Ordering::Relaxed));
     let mut held = Vec::with_capacity(N);
     for step in 0..span {
@@ -26,7 +26,7 @@ pub fn free<const N: usize>() -> Result<[u16; N]> {
             held.push((port, listener));
             if held.len() == N {
                 let ports: Vec<_> = held.iter().map(|(port, _)| *port).collect();
-                return ports.try_into().ok().context("as many ports as were asked for");
+                return ports.try_into().ok().context("collecting the ports");
             }
         }
     }

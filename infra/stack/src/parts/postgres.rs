@@ -1,4 +1,4 @@
-//! PostgreSQL: a private cluster, apart from any the machine has.
+//! PostgreSQL: a private cluster, separate from those of the machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,12 +18,12 @@ use crate::run::layout::Layout;
 const USER: &str = "firewatch";
 const READY: Duration = Duration::from_mins(1);
 
-/// Whether the data must survive a crash of the machine.
+/// Whether the data survive a crash of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// It must.
+    /// They do.
     Durable,
-    /// It need not: a test's cluster, which is thrown away. Several times faster.
+    /// They need not, in the cluster of a test. Several times faster.
     Disposable,
 }
 
@@ -67,7 +67,7 @@ impl Postgres {
                 "log_timezone=UTC".to_owned(),
             ];
             if durability == Durability::Disposable {
-                // commits stay synchronous: a server that is killed keeps what it has acknowledged
+                // commits stay synchronous: a killed server keeps what it has acknowledged
                 settings.extend(["fsync=off", "full_page_writes=off"].map(str::to_owned));
             }
             settings.extend(further.iter().cloned());
@@ -76,7 +76,7 @@ impl Postgres {
             }
             command
         })
-        // the fast shutdown: ends the sessions, writes everything down
+        // the fast shutdown: ends the sessions and writes a checkpoint
         .stopped_by(Signal::SIGINT, Duration::from_secs(20));
         let postgres = Self { process: Arc::new(process), port };
         postgres.up().await?;
@@ -105,7 +105,7 @@ impl Postgres {
         self.up().await
     }
 
-    /// Ends all sessions but its own, as a failing network or an administrator would.
+    /// Ends all sessions but its own, as a network failure or an administrator would.
     pub async fn reset_connections(&self) -> Result<()> {
         let store = Store::new(&Options { url: self.url("postgres"), ..Options::default() }, "stack")?;
         let sessions = "select pg_terminate_backend(pid) from pg_stat_activity \
@@ -114,11 +114,11 @@ impl Postgres {
         Ok(())
     }
 
-    /// Starts the server if it does not run, and waits until it answers. After a crash the sessions of the old server
-    /// may hold the data for a moment; the new one refuses and is tried again.
+    /// Starts the server if it does not run, and waits until it answers. After a crash the sessions of the old server may
+    /// still hold the data. Then the new one refuses to start, and is started again.
     pub async fn up(&self) -> Result<()> {
         let store = Store::new(&Options { url: self.url("postgres"), ..Options::default() }, "stack")?;
-        probe::until("PostgreSQL answers", READY, async || {
+        probe::until("PostgreSQL", READY, async || {
             let ended = self.process.check();
             self.process.start()?;
             ended?;
@@ -164,7 +164,7 @@ async fn client(program: &str, arguments: &[&str]) -> Result<()> {
 
 async fn initialise(launcher: &Launcher, binaries: &Path, data: &Path) -> Result<()> {
     if data.exists() {
-        // what an interrupted initdb left
+        // left by an interrupted initdb
         std::fs::remove_dir_all(data)?;
     }
     std::fs::create_dir_all(data)?;
@@ -187,14 +187,14 @@ async fn initialise(launcher: &Launcher, binaries: &Path, data: &Path) -> Result
         .await
         .context("running initdb")?;
     if !output.status.success() {
-        // without its version file a half-made cluster is made again
+        // without its version file an incomplete cluster is created again
         let _ = std::fs::remove_file(data.join("PG_VERSION"));
         bail!("initdb: {}", String::from_utf8_lossy(&output.stderr).trim_end());
     }
     Ok(())
 }
 
-/// Returns the folder of the newest server of the machine: Debian keeps it out of the `PATH`.
+/// Returns the folder of the newest server of the machine. Debian does not have it in the `PATH`.
 pub fn binaries() -> Option<PathBuf> {
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = debian
@@ -208,11 +208,11 @@ pub fn binaries() -> Option<PathBuf> {
     })
 }
 
-/// How the server is started. It refuses to run as root.
+/// How the server is started, which refuses to run as root.
 enum Launcher {
-    /// As ourselves.
+    /// As the current user.
     Direct,
-    /// In a user namespace where we are an ordinary user. Needs no other account and no access for it to our folder.
+    /// In a user namespace, as an ordinary user. Needs no other account with access to the folder.
     Namespace,
     /// As the account that came with the server.
     Account,
@@ -235,7 +235,7 @@ impl Launcher {
         )
     }
 
-    /// Both forms replace themselves by the program, so that signals reach it.
+    /// `unshare` and `setpriv` replace themselves by the program, so that signals reach it.
     fn command(&self, program: &Path) -> Command {
         match self {
             Self::Direct => Command::new(program),
@@ -252,7 +252,7 @@ impl Launcher {
         }
     }
 
-    /// Makes `data` the server's own.
+    /// Makes the account of the server the owner of `data`.
     fn own(&self, data: &Path) -> Result<()> {
         if let Self::Account = self {
             let account = nix::unistd::User::from_name("postgres")?.context("no account postgres")?;

@@ -1,10 +1,10 @@
-//! Waiting for a condition, with a deadline that tells what was seen last.
+//! Waits for a condition, with a deadline whose error names what was seen last.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// Asks `probe` until it succeeds. Fails after `deadline` with what `what` was and the last answer.
+/// Repeats `probe` until it succeeds. Fails after `deadline` with `what` was expected and the last error.
 pub async fn until<T>(
     what: &str,
     deadline: Duration,
@@ -22,18 +22,18 @@ pub async fn until<T>(
     }
 }
 
-/// Returns a client for what runs on this machine: it goes through no proxy, whatever the environment names.
+/// Returns a client for servers of this machine, which uses no proxy, whatever the environment names.
 pub fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().expect("a client without TLS settings can be built")
 }
 
-/// Asks an HTTP endpoint once and fails unless it answers with success.
+/// Requests a URL once. Fails unless the status is a success.
 pub async fn http(client: &reqwest::Client, url: &str) -> Result<()> {
     let response = client.get(url).timeout(Duration::from_secs(2)).send().await?;
     let status = response.status();
     if !status.is_success() {
         let body = response.text().await.unwrap_or_default();
-        bail!("{url} answers {status}: {}", body.chars().take(300).collect::<String>().trim_end());
+        bail!("{url} answered {status}: {}", body.chars().take(300).collect::<String>().trim_end());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! One process of the stack: started in a group of its own, its output in a file, and gone when we are.
+//! One process of the stack: started in a group of its own, with its output in a file, and ended with this process.
 
 use std::fs::OpenOptions;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -14,27 +14,27 @@ use nix::unistd::Pid;
 use crate::parts::guard::Guard;
 use crate::parts::probe;
 
-/// Time between two looks at whether a process has ended.
-const LOOK: Duration = Duration::from_millis(20);
+/// Time between two checks for the end of a process.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 type Recipe = Box<dyn Fn() -> Command + Send + Sync>;
 
-/// A process that can be started, stopped, killed and signalled, as often as a test likes. It is not bound to an
-/// async runtime, so that tests with a runtime each can share one.
+/// A process that can be started, stopped, killed and signalled any number of times. It is not bound to an async runtime, so
+/// that tests with a runtime each can share one.
 pub struct Process {
     name: String,
     recipe: Recipe,
     log: PathBuf,
-    /// What asks the process to end in an orderly way.
-    polite: Signal,
-    /// How long it may take.
+    /// Signal for an orderly end.
+    stop_signal: Signal,
+    /// Time after that signal before the process is killed.
     grace: Duration,
     guard: Arc<Guard>,
     child: Mutex<Option<Child>>,
 }
 
 impl Process {
-    /// Describes a process. It is not started yet.
+    /// Describes a process, and does not start it.
     pub fn new(
         name: impl Into<String>,
         log: PathBuf,
@@ -45,17 +45,17 @@ impl Process {
             name: name.into(),
             recipe: Box::new(recipe),
             log,
-            polite: Signal::SIGTERM,
+            stop_signal: Signal::SIGTERM,
             grace: Duration::from_secs(15),
             guard,
             child: Mutex::new(None),
         }
     }
 
-    /// Sets what asks the process to end, and how long it may take before it is killed.
+    /// Sets the signal for an orderly end, and the time before the process is killed.
     #[must_use]
-    pub fn stopped_by(mut self, polite: Signal, grace: Duration) -> Self {
-        self.polite = polite;
+    pub fn stopped_by(mut self, stop_signal: Signal, grace: Duration) -> Self {
+        self.stop_signal = stop_signal;
         self.grace = grace;
         self
     }
@@ -70,7 +70,7 @@ impl Process {
         &self.log
     }
 
-    /// Starts the process, unless it runs.
+    /// Starts the process, if it does not run.
     pub fn start(&self) -> Result<()> {
         let mut child = self.child();
         if let Some(running) = child.as_mut() {
@@ -104,8 +104,7 @@ impl Process {
         matches!(child.try_wait(), Ok(None)).then(|| child.id())
     }
 
-    /// Waits until `probe` succeeds. Fails after `deadline`, and at once where the process has ended, with the end of
-    /// its log.
+    /// Waits until `probe` succeeds. Fails after `deadline`, and at once with the end of its log if the process has ended.
     pub async fn until(
         &self,
         what: &str,
@@ -147,15 +146,15 @@ impl Process {
         all[all.len().saturating_sub(lines)..].join("\n")
     }
 
-    /// Asks the process to end, and kills it where it does not within its time.
+    /// Stops the process, and kills it if it does not end in time.
     pub async fn stop(&self) -> Result<()> {
-        self.signal(self.polite)?;
-        let asked = Instant::now();
-        while asked.elapsed() < self.grace {
+        self.signal(self.stop_signal)?;
+        let signalled = Instant::now();
+        while signalled.elapsed() < self.grace {
             if self.pid().is_none() {
                 break;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
         self.kill9();
         Ok(())
@@ -165,7 +164,7 @@ impl Process {
     pub fn kill9(&self) {
         let Some(mut child) = self.child().take() else { return };
         let group = group(&child);
-        // fails only where nobody is left in it
+        // fails only if the group is empty
         let _ = killpg(group, Signal::SIGKILL);
         let _ = child.wait();
         self.guard.remove(group);
@@ -180,12 +179,12 @@ impl Process {
         Ok(())
     }
 
-    /// Holds the process: it keeps its connections and answers nobody.
+    /// Suspends the process: it keeps its connections and does not answer.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::SIGSTOP)
     }
 
-    /// Lets a held process go on.
+    /// Resumes a suspended process.
     pub fn resume(&self) -> Result<()> {
         self.signal(Signal::SIGCONT)
     }
@@ -205,7 +204,7 @@ fn group(child: &Child) -> Pid {
     Pid::from_raw(child.id() as i32)
 }
 
-/// Tells how a process ended: `exit code 1`, `signal 9`.
+/// Describes how a process ended: `exit code 1`, `signal 9`.
 pub fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
@@ -227,7 +226,7 @@ mod tests {
     }
 
     fn alive(pid: i32) -> bool {
-        // a killed process whose parent has not looked yet still has its id
+        // a killed process keeps its id until its parent waits for it
         std::fs::read_to_string(format!("/proc/{pid}/stat"))
             .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
     }
@@ -238,7 +237,7 @@ mod tests {
         dir
     }
 
-    async fn child_of_the_part(dir: &Path) -> i32 {
+    async fn child_of_the_process(dir: &Path) -> i32 {
         probe::until("the child's id", Duration::from_secs(5), async || {
             Ok(std::fs::read_to_string(dir.join("probe.log"))?.trim().parse()?)
         })
@@ -247,12 +246,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stopping_ends_what_the_process_started_too() {
+    async fn stopping_ends_the_children_of_the_process() {
         let dir = scratch("process");
         let guard = Arc::new(Guard::start(None).unwrap());
         let process = process(&guard, &dir, "sleep 100 & echo $!; wait");
         process.start().unwrap();
-        let child = child_of_the_part(&dir).await;
+        let child = child_of_the_process(&dir).await;
         assert!(alive(child));
         process.stop().await.unwrap();
         assert!(process.pid().is_none());
@@ -266,24 +265,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn guard_ends_what_its_owner_leaves_behind() {
+    async fn guard_ends_the_processes_of_a_killed_owner() {
         let dir = scratch("guard");
         let guard = Arc::new(Guard::start(Some(&dir)).unwrap());
         let process = process(&guard, &dir, "sleep 100 & echo $!; wait");
         process.start().unwrap();
-        let child = child_of_the_part(&dir).await;
-        // as after kill -9 of the owner: nobody stops the process, the pipe closes
+        let child = child_of_the_process(&dir).await;
+        // as after SIGKILL of the owner: the process is not stopped, the pipe closes
         let mut left = process.child().take().unwrap();
         drop(process);
         drop(guard);
         let _ = left.wait();
-        // the signal is sent; a busy kernel takes a moment to deliver it
+        // the signal is sent, but may not be delivered yet
         probe::until("the end of the child", Duration::from_secs(5), async || {
             anyhow::ensure!(!alive(child));
             Ok(())
         })
         .await
         .unwrap();
-        assert!(!dir.exists(), "a throw-away folder goes too");
+        assert!(!dir.exists(), "the temporary folder is removed too");
     }
 }

@@ -1,5 +1,5 @@
-//! Fetches what is not on the machine: the broker's jars, the embedding model, the mail sink. `infra/fetch.sh` does it,
-//! so that it can go on beside a build; here is where what it fetched lies.
+//! Fetches the parts that are not on the machine: the jars of the broker, the embedding model, the mail sink. `infra/fetch.sh`
+//! does it, so that it can run beside a build; this module returns the paths.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -13,17 +13,17 @@ use crate::run::progress::Progress;
 /// Where the fetched parts are.
 #[derive(Debug, Clone)]
 pub struct Fetched {
-    /// Folder with the broker's jars.
+    /// Folder with the jars of the broker.
     pub kafka: PathBuf,
     /// Folder with the embedding model, its tokenizer and the ONNX Runtime.
     pub model: PathBuf,
-    /// The mail sink's program, run by `node`.
+    /// The program of the mail sink, run by `node`.
     pub maildev: PathBuf,
 }
 
-/// Fetches what is missing. Several processes may do it at once; one does, the others wait.
+/// Fetches what is missing. If several processes call it at once, one fetches and the others wait.
 pub async fn all(progress: Progress) -> Result<Fetched> {
-    // what is fetched already takes no time, and is not worth a line
+    // nothing is printed if everything was fetched before
     let progress = if progress == Progress::Every { Progress::Slow } else { progress };
     let script = layout::root().join("infra/fetch.sh");
     let child = Command::new(&script)
@@ -38,10 +38,7 @@ pub async fn all(progress: Progress) -> Result<Fetched> {
     let text = String::from_utf8_lossy(&output.stdout);
     let parts: Vec<PathBuf> = text.lines().map(PathBuf::from).collect();
     let [kafka, model, mail] = &parts[..] else {
-        bail!(
-            "what Firewatch runs over could not be fetched: {}",
-            crate::parts::process::describe(output.status)
-        );
+        bail!("fetching failed: {}", crate::parts::process::describe(output.status));
     };
     Ok(Fetched {
         kafka: kafka.join("libs"),

@@ -1,4 +1,4 @@
-//! Where things are: the checkout, what was fetched, and the state of one run.
+//! Paths: the checkout, the fetched parts, and the folders of one run.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,7 +9,7 @@ pub fn root() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
 
-/// Returns the folder fetched parts live in: `.tools`, or what `FIREWATCH_TOOLS_DIR` names. Shared by all runs.
+/// Returns the folder of the fetched parts: `.tools`, or what `FIREWATCH_TOOLS_DIR` names. All runs share it.
 pub fn tools() -> PathBuf {
     std::env::var_os("FIREWATCH_TOOLS_DIR").map_or_else(|| root().join(".tools"), PathBuf::from)
 }
@@ -19,15 +19,15 @@ pub fn run() -> PathBuf {
     root().join(".run")
 }
 
-/// Returns a new name for a folder that is thrown away.
+/// Returns a new path for a temporary folder.
 pub fn scratch() -> PathBuf {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     let (process, call) = (std::process::id(), CALLS.fetch_add(1, Ordering::Relaxed));
     std::env::temp_dir().join(format!("firewatch-{process}-{call}"))
 }
 
-/// Returns the folder the workspace's binaries are built into, judging by the one that runs: a binary of the
-/// workspace lies in it, a test one level below in `deps`.
+/// Returns the folder of the binaries of the workspace, derived from the path of the current one: a binary is in it, a test is
+/// one level below in `deps`.
 pub fn binaries() -> anyhow::Result<PathBuf> {
     let exe = std::env::current_exe()?;
     let dir = exe.parent().unwrap_or(&exe);
@@ -41,7 +41,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Takes `dir` and makes its sub-folders.
+    /// Creates `dir` and its sub-folders.
     pub fn create(dir: &Path) -> std::io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let layout = Self { dir: dir.canonicalize()? };
@@ -64,12 +64,12 @@ impl Layout {
         &self.dir
     }
 
-    /// Returns the folder logs are written to, one file a process.
+    /// Returns the folder of the logs, one file for each process.
     pub fn logs(&self) -> PathBuf {
         self.dir.join("logs")
     }
 
-    /// Returns the folder parts keep their data in.
+    /// Returns the folder of the data of the parts.
     pub fn data(&self) -> PathBuf {
         self.dir.join("data")
     }

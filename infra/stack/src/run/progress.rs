@@ -1,27 +1,26 @@
-//! Says what is going on while something takes long.
+//! Lines of progress for steps that take long.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use crate::run::text::elapsed;
 
-/// How much is said.
+/// Which steps have a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// A line for every step.
+    /// All.
     Every,
-    /// Lines only for steps that take longer than a few seconds.
+    /// Those that take longer than 3 s.
     Slow,
 }
 
-/// After this a step is worth a line.
+/// Time after which a slow step has a line.
 const SLOW: Duration = Duration::from_secs(3);
-/// Time between lines while it goes on.
-const AGAIN: Duration = Duration::from_secs(10);
+/// Time between lines of a step.
+const REPEAT: Duration = Duration::from_secs(10);
 
 impl Progress {
-    /// Runs `work` and reports under the name `step` that it goes on, that it is done or that it failed, each with the
-    /// time it took so far.
+    /// Runs `work`, and prints under the name `step` that it is still running, done or failed, each with the time so far.
     pub async fn step<T, E>(self, step: &str, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let started = Instant::now();
         let mut work = std::pin::pin!(work);
@@ -31,7 +30,7 @@ impl Progress {
                 Ok(outcome) => break outcome,
                 Err(_) => say(&format!("{step} ... {}", elapsed(started.elapsed()))),
             }
-            wait = AGAIN;
+            wait = REPEAT;
         };
         let took = started.elapsed();
         match &outcome {

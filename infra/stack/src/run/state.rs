@@ -1,4 +1,4 @@
-//! What runs, written down for whoever comes next: `stop`, `status`, and a start after a crash.
+//! The running processes, recorded for `stop`, `status`, and a start after a crash.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 const FILE: &str = "stack.json";
 const LOCK: &str = "lock";
 
-/// A process, known by its id and the time it started, so that another one that got its id later is not mistaken
-/// for it.
+/// A process, identified by its id and its start time, so that a later process with the same id is another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Process id, and the id of its group.
@@ -23,7 +22,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Looks a running process up.
+    /// Returns the identity of a running process.
     pub fn of(pid: u32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // the name in parentheses may hold anything, so count from its end: state is field 3, start time 22
@@ -33,7 +32,7 @@ impl Identity {
         (state != "Z").then_some(Self { pid, started })
     }
 
-    /// Tells whether that very process still runs.
+    /// Returns whether that very process still runs.
     pub fn alive(&self) -> bool {
         Self::of(self.pid).as_ref() == Some(self)
     }
@@ -47,10 +46,10 @@ pub struct RecordedProcess {
     /// Which process it is.
     #[serde(flatten)]
     pub identity: Identity,
-    /// Where it serves probes and metrics.
+    /// Address of its probes and metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
-    /// Where its output goes.
+    /// File with its output.
     pub log: PathBuf,
 }
 
@@ -63,13 +62,13 @@ pub struct State {
     pub brokers: String,
     /// URL of the database.
     pub postgres_url: String,
-    /// Where mails are sent.
+    /// URL that mails are sent to.
     pub smtp_url: String,
-    /// Where mails are shown.
+    /// URL of the web page with the mails.
     pub mail_url: String,
-    /// Settings by which a binary of the workspace finds the parts.
+    /// Settings that a binary of the workspace needs to reach the parts.
     pub environment: BTreeMap<String, String>,
-    /// Everything that was started.
+    /// Processes.
     pub processes: Vec<RecordedProcess>,
 }
 
@@ -86,30 +85,30 @@ impl State {
         }
     }
 
-    /// Writes it, at once or not at all.
+    /// Writes it atomically.
     pub fn write(&self, dir: &Path) -> Result<()> {
         let new = dir.join("stack.json.new");
         std::fs::write(&new, serde_json::to_vec_pretty(self)?)?;
         Ok(std::fs::rename(new, dir.join(FILE))?)
     }
 
-    /// Forgets the run.
+    /// Removes the record of the run.
     pub fn remove(dir: &Path) {
         let _ = std::fs::remove_file(dir.join(FILE));
     }
 }
 
-/// Holds a run's folder: at most one stack works in it. The kernel lets go of it when the process ends.
+/// A lock on the folder of a run, which at most one stack uses. The kernel releases it when the process ends.
 pub struct Claim {
     _lock: File,
 }
 
 impl Claim {
-    /// Takes the folder, and ends what a stack left behind in it that died without being able to clean up.
+    /// Locks the folder, and ends the processes that a crashed stack left in it.
     pub fn take(dir: &Path) -> Result<Self> {
         let mut lock = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join(LOCK))?;
         if lock.try_lock().is_err() {
-            bail!("already running; see `make status`, or end it with `make stop`");
+            bail!("already running; see `make status`, or stop it with `make stop`");
         }
         lock.set_len(0)?;
         serde_json::to_writer(&mut lock, &Identity::of(std::process::id()))?;
@@ -117,20 +116,20 @@ impl Claim {
         Ok(Self { _lock: lock })
     }
 
-    /// Returns the process that works in `dir`, if one does.
+    /// Returns the process that has locked `dir`, if one has.
     pub fn holder(dir: &Path) -> Option<Identity> {
         let holder: Identity = serde_json::from_slice(&std::fs::read(dir.join(LOCK)).ok()?).ok()?;
         holder.alive().then_some(holder)
     }
 }
 
-/// Ends the recorded processes that still run, and forgets them. Returns the names of those.
+/// Kills the recorded processes that still run, and removes the record. Returns their names.
 pub fn sweep(dir: &Path) -> Result<Vec<String>> {
     let Some(state) = State::read(dir)? else { return Ok(Vec::new()) };
     let mut swept = Vec::new();
     for process in state.processes {
         if process.identity.alive() {
-            // it may end between the look and the blow
+            // it may end between the check and the signal
             let _ = killpg(Pid::from_raw(process.identity.pid as i32), Signal::SIGKILL);
             swept.push(process.name);
         }
@@ -144,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_not_taken_for_another_with_its_id() {
+    fn a_process_with_a_reused_id_is_another_one() {
         let own = Identity::of(std::process::id()).unwrap();
         assert!(own.alive());
         let earlier = Identity { started: own.started - 1, ..own };

@@ -48,6 +48,7 @@ impl Supervisor {
         }
         let Some(status) = process.ended()? else { return Ok(false) };
         let (name, why) = (process.name(), describe(status));
+        // it has finished its work
         if status.success() {
             self.ends = MAX_ENDS;
             return Ok(false);
