@@ -1,4 +1,4 @@
-//! The pipeline as a whole: every agent, over real Kafka, PostgreSQL, SMTP and the real embedding model.
+//! The pipeline as a whole: every agent, with real Kafka, PostgreSQL, SMTP and the real embedding model.
 
 pub mod causes;
 pub mod load;

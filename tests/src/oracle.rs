@@ -22,7 +22,7 @@ use stack::{Options, Program, Stack};
 
 use fault_injector::AgentPool;
 use invariants::{Code, Violation};
-use observations::Observations;
+use observations::{Observations, REDELIVERED, TAKEN_OVER};
 use plan::{Plan, Shop};
 
 use crate::quiescence;
@@ -150,12 +150,11 @@ fn tally(seed: u64, observed: &Observations) -> Outcome {
         *outcome.faults.entry(fault.kind.name().to_owned()).or_default() += 1;
         outcome.kills += usize::from(fault.ended.is_some());
     }
-    outcome.redeliveries =
-        observed.logs.iter().filter(|line| line.contains("redelivered event suppressed")).count();
+    outcome.redeliveries = observed.logs.iter().filter(|line| line.contains(REDELIVERED)).count();
     let ended: Vec<_> =
         observed.injected.iter().filter_map(|fault| fault.ended).map(|pid| format!("-{pid}\"")).collect();
     let from_ended =
-        |line: &&String| line.contains("taken over") && ended.iter().any(|pid| line.contains(pid.as_str()));
+        |line: &&String| line.contains(TAKEN_OVER) && ended.iter().any(|pid| line.contains(pid.as_str()));
     outcome.takeovers = observed.logs.iter().filter(from_ended).count();
     for (topic, lines) in &observed.records {
         let mut ids = BTreeSet::new();

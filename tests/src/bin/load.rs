@@ -1,4 +1,4 @@
-//! `load`: lets a burst fall on a house and prints how it was agent.
+//! `load`: writes a burst into a pipeline and prints lag, recovery and memory of each agent.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use clap::Parser;
 use tests::load::burst::Size;
 use tests::load::{self, Outcome};
 
-/// Writes a minute's burst and checks that memory stays bounded, that nothing is lost and that the lag can be seen.
+/// Writes a burst within a minute, and checks that memory stays bounded, that nothing is lost and that the lag is exposed.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -18,7 +18,7 @@ struct Arguments {
     /// Revisions of anomalies
     #[arg(long, default_value_t = 10_000)]
     anomalies: u32,
-    /// Folder with the binaries of the workspace, if not that of this one
+    /// Folder with the binaries of the workspace, if not that of this program
     #[arg(long)]
     binaries: Option<PathBuf>,
     /// Folder for the summary
@@ -40,7 +40,7 @@ async fn main() -> Result<ExitCode> {
 fn print(outcome: &Outcome) {
     let machine = &outcome.machine;
     println!(
-        "{} samples and {} anomalies written in {:.1} s; all handled after {:.1} s; {} incidents; correlation decided {} times again",
+        "{} samples and {} anomalies written in {:.1} s; all handled after {:.1} s; {} incidents; {} decisions of correlation repeated",
         outcome.size.samples,
         outcome.size.anomalies,
         outcome.written_s,
@@ -49,7 +49,7 @@ fn print(outcome: &Outcome) {
         outcome.conflicts
     );
     println!(
-        "{} cores of {}, {} GiB; agents built {} optimisation; none may have more than {} MiB\n",
+        "{} cores of {}, {} GiB; agents built {} optimisation; memory bound {} MiB\n",
         machine.cores,
         machine.model,
         machine.memory >> 30,

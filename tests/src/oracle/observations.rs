@@ -26,6 +26,12 @@ const CATCHING_UP: Duration = Duration::from_secs(20);
 /// Time between two readings of the lags.
 const LAG_INTERVAL: Duration = Duration::from_millis(300);
 
+/// Message of a log line about an event that the inbox suppressed. Log lines have no codes: this is the text of `shared::stage`.
+/// The oracle fails if no line has it.
+pub const REDELIVERED: &str = "redelivered event suppressed";
+/// Part of the message of a log line about work of another process, as [`REDELIVERED`]: the text of `shared::store`.
+pub const TAKEN_OVER: &str = "taken over";
+
 /// A row of the outbox.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
@@ -310,7 +316,7 @@ fn logs(folder: &Path) -> Result<Vec<String>> {
         let path = entry?.path();
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let is_relevant = |line: &&str| {
-            ["redelivered event suppressed", "taken over", "state restored", "partitions revoked"]
+            [REDELIVERED, TAKEN_OVER, "state restored", "partitions revoked"]
                 .iter()
                 .any(|what| line.contains(what))
         };

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 /// Lowest port that is tried.
 const LOW: u16 = 12_000;
 
-/// Returns `N` different ports of the loopback interface that nobody listens on.
+/// Returns `N` different ports of the loopback interface without a listener.
 ///
 /// They are below the range that the kernel uses for outgoing connections. A port of that range could be taken by a client
 /// while the server restarts. A client that retries that very port would even connect to itself in the end (TCP
