@@ -93,7 +93,7 @@ pub struct Notification {
 /// A mail that the server accepted.
 #[derive(Debug, Clone)]
 pub struct Accepted {
-    /// When.
+    /// When the server stored it.
     pub at: Timestamp,
     /// The mail.
     pub mail: Mail,

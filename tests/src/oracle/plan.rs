@@ -59,7 +59,7 @@ impl FailpointSetting {
 pub struct Injection {
     /// When, milliseconds after the simulators have started.
     pub at_ms: u64,
-    /// What.
+    /// What is injected.
     pub kind: Kind,
 }
 
@@ -94,7 +94,7 @@ pub enum Kind {
     },
     /// A record that no agent can parse is written.
     Poison {
-        /// Where.
+        /// Topic.
         #[serde(serialize_with = "topic_name")]
         topic: Topic,
         /// Partition.

@@ -47,9 +47,9 @@ pub enum Event {
     DeadLetter {
         /// Name of the topic.
         topic: &'static str,
-        /// Why.
+        /// Why the stage refused the record.
         reason: String,
-        /// When.
+        /// When it was written.
         at: Timestamp,
     },
 }

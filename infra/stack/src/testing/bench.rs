@@ -33,7 +33,8 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Clones a database and creates the topics that are missing. The session timeout is short, so that a dead replica is noticed early.
+    /// Clones a database and creates the topics that are missing. The session timeout is short, so that the group removes a dead
+    /// replica soon.
     pub async fn open(topics: &[Topic]) -> Result<Self> {
         let database = super::postgres().await?;
         let kafka = bus::Options {
