@@ -138,7 +138,7 @@ fn observe(events: &[Event]) -> RunObservation {
 }
 
 #[test]
-fn a_run_reads_well() {
+fn the_demo_prints_a_run() {
     let console = Console { colours: false, zone: TimeZone::UTC };
     let mut observation = RunObservation::default();
     let mut printed = String::new();
@@ -154,7 +154,7 @@ fn a_run_reads_well() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn each_missing_expectation_is_named() {
     assert_eq!(observe(&good_run()).missing(), Vec::new());
     let without = |gone: fn(&Event) -> bool| {
         let left: Vec<_> = good_run().into_iter().filter(|event| !gone(event)).collect();
