@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What becomes of the demo when something gets in its way: each case must end soon, with one clear line, and leave nothing
-# running. Needs what `make build-demo` builds; cases that need root say that they are skipped.
+# The demo under adverse conditions: each case must end soon, print one clear line, and leave no process. Needs the binaries of
+# `make build-demo`. Cases that need root are skipped without it, and a line says so.
 #
 #     tests/demo/endings.sh
 set -uo pipefail
@@ -9,7 +9,7 @@ stack=$PWD/target/debug/stack
 work=$(mktemp -d)
 failed=0
 
-# Counts processes that a run in $1 has left.
+# Counts the processes of a run in $1.
 left() { pgrep --full --count -- "$1" || true; }
 
 # Prints the outcome of a case: verdict NAME CONDITION...
@@ -63,7 +63,7 @@ for moment in 0.3 2 5 9 14 25; do
     verdict "Ctrl-C $moment s after the start" interrupted_after "$moment"
 done
 
-# a background process of a script ignores SIGINT unless it is told not to
+# a background process of a script ignores SIGINT by default
 interrupted_cold() {
     local clone=$work/clone pid
     git clone --quiet . "$clone" || return 1
@@ -76,7 +76,7 @@ interrupted_cold() {
 }
 verdict 'Ctrl-C during a first build' interrupted_cold
 
-# a second one beside the first
+# a second demo in the folder of the first
 dir=$work/first
 setsid "$stack" demo --dir "$dir" >"$work/first.log" 2>&1 &
 first=$!
@@ -87,7 +87,7 @@ verdict 'a second demo beside the first' second
 kill -9 "$first"
 verdict 'the first one killed with kill -9' nothing_left "$dir"
 
-# a proxy that answers nobody must not stand between us and ourselves
+# a proxy that does not answer must not be used for local addresses
 bounded 90 env http_proxy=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 all_proxy=http://127.0.0.1:9 "$stack" run -- true
 verdict 'a proxy is set' test "$code" -eq 0
 

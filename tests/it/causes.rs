@@ -1,11 +1,11 @@
-//! What people are told of each scenario, over many seeds and in one process: the true cause at the end, and seldom
-//! another one before.
+//! The published cause of each scenario, over many seeds and in one process: the true one at the end, and seldom another
+//! one before.
 
 use jiff::SignedDuration;
 use shared::events::anomaly::Status;
 use shared::events::fault::Scenario;
 use simulator::fault::culprit;
-use tests::causes::{Case, Told, play};
+use tests::causes::{Case, CaseOutcome, play};
 
 /// Seeds of each scenario at each interval; `FIREWATCH_CAUSE_SEEDS` names another number.
 const SEEDS: u64 = 6;
@@ -16,34 +16,34 @@ fn seeds() -> u64 {
     std::env::var("FIREWATCH_CAUSE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS)
 }
 
-fn cases(interval_ms: u64) -> impl Iterator<Item = (Case, Told)> {
+fn cases(interval_ms: u64) -> impl Iterator<Item = (Case, CaseOutcome)> {
     Scenario::ALL.into_iter().flat_map(move |scenario| {
         (1..=seeds()).map(move |seed| {
             let case = Case { scenario, seed, interval_ms, healthy: HEALTHY };
-            (case, play(case).expect("the store would take it"))
+            (case, play(case).expect("the store accepts every change"))
         })
     })
 }
 
-/// Returns what is wrong, a line for each.
-fn wrong(case: Case, told: &Told) -> Vec<String> {
+/// Returns what is wrong, one line each.
+fn wrong(case: Case, outcome: &CaseOutcome) -> Vec<String> {
     let Case { scenario, seed, interval_ms, .. } = case;
     let mut lines = Vec::new();
     let mut expect = |met: bool, what: String| {
         if !met {
             lines.push(format!(
-                "{scenario} seed {seed} at {interval_ms} ms: {what}; told {:?}",
-                told.suspects
+                "{scenario} seed {seed} at {interval_ms} ms: {what}; published {:?}",
+                outcome.suspects
             ));
         }
     };
     let truth = (culprit(scenario).name(), scenario.category());
-    let last = told.suspects.last().map(|(_, service, category, _)| (service.as_str(), *category));
+    let last = outcome.suspects.last().map(|(_, service, category, _)| (service.as_str(), *category));
     expect(last == Some(truth), format!("the cause at the end is not {truth:?}"));
-    expect(told.incidents == 1, format!("{} incidents", told.incidents));
-    expect(told.changes() <= 1, format!("the cause changed {} times", told.changes()));
-    let ended = told.fault.and_then(|(_, ended)| ended);
-    match (told.resolved, ended) {
+    expect(outcome.incidents == 1, format!("{} incidents", outcome.incidents));
+    expect(outcome.changes() <= 1, format!("the cause changed {} times", outcome.changes()));
+    let ended = outcome.fault.and_then(|(_, ended)| ended);
+    match (outcome.resolved, ended) {
         (Some(resolved), Some(ended)) => {
             let after = resolved.duration_since(ended);
             let most =
@@ -56,14 +56,14 @@ fn wrong(case: Case, told: &Told) -> Vec<String> {
 }
 
 #[test]
-fn no_scenario_ends_with_another_cause_than_the_true_one() {
+fn the_last_published_cause_is_the_true_one() {
     let mut lines = Vec::new();
     let (mut runs, mut changes) = (0, 0);
     for interval_ms in [400, 1_000, 10_000] {
-        for (case, told) in cases(interval_ms) {
+        for (case, outcome) in cases(interval_ms) {
             runs += 1;
-            changes += told.changes();
-            lines.extend(wrong(case, &told));
+            changes += outcome.changes();
+            lines.extend(wrong(case, &outcome));
         }
     }
     println!("{runs} runs, {changes} changes of the cause");
@@ -71,10 +71,10 @@ fn no_scenario_ends_with_another_cause_than_the_true_one() {
 }
 
 #[test]
-fn everything_that_fires_clears() {
-    for (case, told) in cases(1_000) {
-        for anomaly in &told.anomalies {
-            let last = told
+fn every_anomaly_that_fires_clears() {
+    for (case, outcome) in cases(1_000) {
+        for anomaly in &outcome.anomalies {
+            let last = outcome
                 .anomalies
                 .iter()
                 .rfind(|other| other.anomaly_id == anomaly.anomaly_id && other.status != Status::Suspect);

@@ -1,19 +1,21 @@
-//! Bad input in every raw topic: dead letters and counted drops, and the incident of a real fault as if nothing were.
+//! Invalid records on every raw topic: they become dead letters or counted drops, and a real fault still has its incident.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use shared::agent::Agent;
 use shared::bus::dead_letter::is_mark;
 use shared::bus::reader::{From, Reader};
 use shared::bus::{self, Producer};
 use shared::events::Topic;
-use stack::story::Story;
-use tests::House;
+use stack::observe::missing::Missing;
+use stack::observe::run_summary::RunObservation;
+use tests::Pipeline;
 
 #[tokio::test]
-async fn garbage_costs_nobody_an_incident() -> Result<()> {
-    let mut house = House::with_copies(1).await?;
-    let options = bus::Options { brokers: house.stack.brokers().to_owned(), ..bus::Options::default() };
+async fn invalid_records_change_no_incident() -> Result<()> {
+    let mut pipeline = Pipeline::start(1).await?;
+    let options = bus::Options { brokers: pipeline.stack.brokers().to_owned(), ..bus::Options::default() };
     let producer = Producer::connect(&options)?;
     let huge = format!(
         r#"{{"service":"payment","metric":"m","value":1,"ts_ms":1,"labels":{{"x":"{}"}}}}"#,
@@ -34,7 +36,7 @@ async fn garbage_costs_nobody_an_incident() -> Result<()> {
     ];
     let dropped: [&[u8]; 1] =
         [br#"{"service":"payment","metric":"latency_p99_ms","value":9e9,"ts_ms":9999999999999}"#];
-    house.simulate(&[
+    pipeline.simulate(&[
         "--interval=400ms",
         "--first-fault-after=45",
         "--once",
@@ -47,22 +49,27 @@ async fn garbage_costs_nobody_an_incident() -> Result<()> {
     for topic in [Topic::RawDeployments, Topic::RawSpans, Topic::Anomalies, Topic::IncidentsOpened] {
         producer.send(topic, Some("payment"), &Vec::new(), b"\x00 not json").await?;
     }
-    let apart_from_letters = |story: &Story| -> Vec<String> {
-        story.missing().into_iter().filter(|sentence| !sentence.contains("could not be handled")).collect()
+    let apart_from_letters = |observation: &RunObservation| -> Vec<Missing> {
+        let mut missing = observation.missing();
+        missing.retain(|missing| !matches!(missing, Missing::DeadLetters { .. }));
+        missing
     };
-    house.listen(Duration::from_mins(4), Duration::from_secs(5), apart_from_letters).await?;
+    pipeline.wait_for(Duration::from_mins(4), Duration::from_secs(5), apart_from_letters).await?;
     // raw.deployments is read by two stages, incidents.opened as well
-    for (stage, letters) in
-        [("detection", refused.len() + 1), ("correlation", 3), ("investigation", 1), ("communication", 1)]
-    {
+    for (agent, letters) in [
+        (Agent::Detection, refused.len() + 1),
+        (Agent::Correlation, 3),
+        (Agent::Investigation, 1),
+        (Agent::Communication, 1),
+    ] {
         let options = options.clone();
         let mut found = tokio::task::spawn_blocking(move || {
-            Reader::open(&options, Topic::DeadLetters(stage), None, From::Beginning, Duration::from_secs(10))?
+            Reader::open(&options, agent.dead_letters(), None, From::Beginning, Duration::from_secs(10))?
                 .to_end(Duration::from_secs(20))
         })
         .await??;
         found.retain(|line| !is_mark(&line.headers));
-        ensure!(found.len() == letters, "{stage} has {} dead letters instead of {letters}", found.len());
+        ensure!(found.len() == letters, "{agent} has {} dead letters instead of {letters}", found.len());
     }
-    house.stack.stop().await
+    pipeline.stack.stop().await
 }

@@ -1,4 +1,4 @@
-//! A tenth of what `make load` runs.
+//! A tenth of the burst of `make load`.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use tests::load::{self, burst::Size};
 
 #[tokio::test]
-async fn a_burst_is_borne_within_memory_without_loss_and_in_plain_sight() -> Result<()> {
+async fn a_burst_keeps_memory_bounded_loses_nothing_and_shows_in_metrics() -> Result<()> {
     let _alone = tests::alone().await?;
     let run = load::run(Size::new(100_000, 1_000)?, None);
     let outcome = tokio::time::timeout(Duration::from_mins(8), run).await??;

@@ -1,68 +1,75 @@
-//! Each dependency down at the start, down later, and back again.
+//! Each dependency is down at the start, goes down later, and comes back.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use stack::story::Story;
+use stack::observe::missing::Missing;
+use stack::observe::run_summary::RunObservation;
 use stack::testing::bench::until;
 use stack::{Options, Program, Stack};
-use tests::House;
+use tests::Pipeline;
 
-/// Longest time for everything to be told after all is well again.
+/// Longest time until the run is complete after the last dependency is back.
 const DEADLINE: Duration = Duration::from_mins(4);
-/// How long a sixth mail or a second incident is waited for.
+/// Time after completion in which a sixth mail or a second incident would still be found.
 const SETTLED: Duration = Duration::from_secs(5);
 
-/// A short fault, at a pace that leaves time for harm.
+/// A short fault, at an interval that leaves time for a restart.
 const FAULT: [&str; 6] =
     ["--interval=400ms", "--first-fault-after=45", "--once", "--scenario", "error-spike", "--seed=3"];
 
-/// Names what is missing of the story apart from its mails.
-fn without_mails(story: &Story) -> Vec<String> {
-    story
-        .missing()
-        .into_iter()
-        .filter(|sentence| !sentence.contains("mails") && !sentence.contains("they are of"))
-        .collect()
+/// Returns what is missing apart from mails.
+fn missing_without_mails(observation: &RunObservation) -> Vec<Missing> {
+    let mut missing = observation.missing();
+    missing.retain(|missing| !missing.is_about_mails());
+    missing
+}
+
+/// Returns whether `/readyz` reports a dependency as down, one line `NAME: down: REASON` for each.
+fn reports_down(answer: &str, dependency: &str) -> bool {
+    answer.lines().any(|line| {
+        let mut fields = line.split(": ");
+        fields.next() == Some(dependency) && fields.next() == Some("down")
+    })
 }
 
 #[tokio::test]
-async fn while_the_mail_server_is_down_the_incident_flows_on_and_the_mails_follow() -> Result<()> {
-    let mut house = House::with_copies(1).await?;
-    house.stack.mail().part().stop().await?;
-    house.simulate(&FAULT)?;
-    house.listen(DEADLINE, Duration::ZERO, without_mails).await?;
+async fn while_the_mail_server_is_down_the_incident_proceeds_and_the_mails_follow() -> Result<()> {
+    let mut pipeline = Pipeline::start(1).await?;
+    pipeline.stack.mail().process().stop().await?;
+    pipeline.simulate(&FAULT)?;
+    pipeline.wait_for(DEADLINE, Duration::ZERO, missing_without_mails).await?;
     ensure!(
-        house.story.missing().len() > without_mails(&house.story).len(),
-        "mails arrived without a server"
+        pipeline.observation.missing().len() > missing_without_mails(&pipeline.observation).len(),
+        "mails arrived although the mail server is down"
     );
-    house.stack.mail().restart().await?;
-    house.listen(DEADLINE, SETTLED, Story::missing).await?;
-    house.stack.stop().await
+    pipeline.stack.mail().restart().await?;
+    pipeline.wait_for(DEADLINE, SETTLED, RunObservation::missing).await?;
+    pipeline.stack.stop().await
 }
 
 #[tokio::test]
 async fn a_restart_of_kafka_and_of_postgresql_in_the_middle_loses_and_repeats_nothing() -> Result<()> {
-    let mut house = House::with_copies(1).await?;
-    house.simulate(&FAULT)?;
-    let opened = |story: &Story| match story.incident() {
+    let mut pipeline = Pipeline::start(1).await?;
+    pipeline.simulate(&FAULT)?;
+    let opened = |observation: &RunObservation| match observation.incident() {
         Some(_) => Vec::new(),
-        None => vec!["no incident was opened".to_owned()],
+        None => vec![Missing::Incident],
     };
-    house.listen(DEADLINE, Duration::ZERO, opened).await?;
-    house.stack.postgres().restart().await?;
-    house.stack.kafka().part().kill9();
-    house.stack.kafka().restart().await?;
-    house.listen(DEADLINE, SETTLED, Story::missing).await?;
-    house.stack.stop().await
+    pipeline.wait_for(DEADLINE, Duration::ZERO, opened).await?;
+    pipeline.stack.postgres().restart().await?;
+    pipeline.stack.kafka().process().kill9();
+    pipeline.stack.kafka().restart().await?;
+    pipeline.wait_for(DEADLINE, SETTLED, RunObservation::missing).await?;
+    pipeline.stack.stop().await
 }
 
 #[tokio::test]
-async fn agents_that_start_before_kafka_and_postgresql_say_what_they_wait_for_and_go_on() -> Result<()> {
+async fn agents_that_start_before_kafka_and_postgresql_report_both_as_down_and_recover() -> Result<()> {
     let stack = Stack::start(Options::throw_away()?).await?;
-    stack.kafka().part().stop().await?;
-    stack.postgres().part().stop().await?;
-    for (name, waits_for) in
+    stack.kafka().process().stop().await?;
+    stack.postgres().process().stop().await?;
+    for (name, dependency) in
         [("detection", "kafka"), ("correlation", "postgres"), ("communication", "postgres")]
     {
         let agent = stack.spawn(&Program::new(name))?;
@@ -71,13 +78,13 @@ async fn agents_that_start_before_kafka_and_postgresql_say_what_they_wait_for_an
             let answer = reqwest::get(&url).await.ok()?;
             let status = answer.status().as_u16();
             let text = answer.text().await.ok()?;
-            (status == 503 && text.contains(&format!("{waits_for}: down"))).then_some(())
+            (status == 503 && reports_down(&text, dependency)).then_some(())
         };
         until(Duration::from_secs(40), async || {
-            ask().await.ok_or_else(|| format!("{name} does not say it waits"))
+            ask().await.ok_or_else(|| format!("{name} does not report {dependency} as down"))
         })
         .await?;
-        agent.part().check()?;
+        agent.process().check()?;
     }
     stack.postgres().restart().await?;
     stack.kafka().restart().await?;

@@ -1,18 +1,18 @@
-//! An hour in which nothing happens, faster than life.
+//! An hour without a fault, simulated as fast as possible.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use shared::clock::{Clock, SystemClock};
-use stack::story::Story;
-use tests::House;
+use stack::observe::run_summary::RunObservation;
+use tests::Pipeline;
 
-/// An hour of samples every ten seconds, and then a fault. That the fault's incident is found says that the hour had
-/// been read; that it is the only one, that the hour was quiet.
+/// Simulates an hour of samples every 10 s, then a fault. The incident of the fault shows that the hour was read. That it
+/// is the only incident shows that the hour opened none.
 async fn a_quiet_hour_opens_nothing(noise: &str) -> Result<()> {
-    let mut house = House::with_copies(1).await?;
+    let mut pipeline = Pipeline::start(1).await?;
     let start = (SystemClock.now() - Duration::from_hours(2)).to_string();
-    house.simulate(&[
+    pipeline.simulate(&[
         "--interval=10s",
         "--as-fast-as-possible",
         "--start",
@@ -23,16 +23,16 @@ async fn a_quiet_hour_opens_nothing(noise: &str) -> Result<()> {
         "--once",
         "--scenario=latency-spike",
     ])?;
-    house.listen(Duration::from_mins(3), Duration::from_secs(3), found).await?;
-    let facts = house.story.facts();
+    pipeline.wait_for(Duration::from_mins(3), Duration::from_secs(3), unresolved).await?;
+    let facts = pipeline.observation.facts();
     ensure!(facts.incidents == 1, "{} incidents instead of the one of the fault", facts.incidents);
     ensure!(facts.opened_at >= facts.fault_started, "an incident was opened in the quiet hour: {facts:#?}");
-    house.stack.stop().await
+    pipeline.stack.stop().await
 }
 
-fn found(story: &Story) -> Vec<String> {
-    let resolved = story.incident().is_some_and(|incident| incident.resolved_at.is_some());
-    if resolved { Vec::new() } else { vec!["no incident was resolved".to_owned()] }
+fn unresolved(observation: &RunObservation) -> Vec<&'static str> {
+    let resolved = observation.incident().is_some_and(|incident| incident.resolved_at.is_some());
+    if resolved { Vec::new() } else { vec!["no incident was resolved"] }
 }
 
 #[tokio::test]

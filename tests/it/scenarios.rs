@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use anyhow::Result;
 use shared::events::fault::Scenario;
-use stack::story::Story;
-use tests::House;
+use stack::observe::run_summary::RunObservation;
+use tests::Pipeline;
 
-/// How long a sixth mail or a second incident is waited for.
+/// Time after completion in which a sixth mail or a second incident would still be found.
 const SETTLED: Duration = Duration::from_secs(5);
 /// Longest time from the first sample to the postmortem.
 const DEADLINE: Duration = Duration::from_mins(3);
 
 async fn one_incident_five_mails(scenario: Scenario, copies: u32) -> Result<()> {
-    let mut house = House::with_copies(copies).await?;
+    let mut pipeline = Pipeline::start(copies).await?;
     let scenario = scenario.to_string();
-    house.simulate(&[
+    pipeline.simulate(&[
         "--interval",
         "400ms",
         "--first-fault-after",
@@ -24,8 +24,8 @@ async fn one_incident_five_mails(scenario: Scenario, copies: u32) -> Result<()> 
         "--scenario",
         &scenario,
     ])?;
-    house.listen(DEADLINE, SETTLED, Story::missing).await?;
-    house.stack.stop().await
+    pipeline.wait_for(DEADLINE, SETTLED, RunObservation::missing).await?;
+    pipeline.stack.stop().await
 }
 
 macro_rules! scenarios {

@@ -1,5 +1,5 @@
-//! A service that stops sending is missed, and found again: where others go on, and where nobody else is left to say that
-//! time passes (`docs/adr/0009-time-is-written-into-the-log.md`).
+//! A service that stops reporting has an incident, which resolves when the service reports again: while other services of the
+//! partition report, and while none does (`docs/adr/0009-time-is-written-into-the-log.md`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,34 +13,35 @@ use shared::clock::{Clock, SystemClock};
 use shared::events::anomaly::Status;
 use shared::events::{Kind, Topic};
 use stack::Options;
-use stack::story::Story;
-use tests::House;
+use stack::observe::missing::Missing;
+use stack::observe::run_summary::RunObservation;
+use tests::Pipeline;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Who falls silent.
+/// The service that stops reporting.
 const SERVICE: &str = "payment";
-/// Seconds of silence that are forgiven: the shortest after which ticks come.
-const FORGIVEN_S: &str = "5";
+/// Setting `silence_after_s`: the shortest silence after which ticks are written.
+const SILENCE_AFTER_S: &str = "5";
 /// Time between two reports.
-const EVERY: Duration = Duration::from_millis(250);
-/// Reports after which the rhythm of a service is known for certain.
-const KNOWN: u32 = 30;
-/// Longest time from the last report to the incident, and from the next one to its end, on a busy machine.
+const REPORT_INTERVAL: Duration = Duration::from_millis(250);
+/// Reports after which detection knows the cadence of a service.
+const CADENCE_REPORTS: u32 = 30;
+/// Longest time from the last report to the incident, and from the next report to its resolution, on a busy machine.
 const DEADLINE: Duration = Duration::from_mins(1);
-/// How long a second incident is waited for.
+/// Time after completion in which a second incident would still be found.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// Sends a sample of each service to one partition, of the one that is silent none, for ever.
+/// Sends a sample of each service to one partition at each interval, except of [`SERVICE`] while it is silent. Never ends.
 async fn report(
     producer: Producer,
     services: &'static [&'static str],
     is_silent: Arc<AtomicBool>,
     reports: watch::Sender<u32>,
 ) -> Result<()> {
-    let mut beat = tokio::time::interval(EVERY);
+    let mut interval = tokio::time::interval(REPORT_INTERVAL);
     loop {
-        beat.tick().await;
+        interval.tick().await;
         let ts_ms = SystemClock.now().as_millisecond();
         let value = 80 + *reports.borrow() * 7 % 5;
         for service in services {
@@ -60,25 +61,25 @@ async fn report(
     }
 }
 
-/// Lets one of `services` fall silent and come back. Returns how many ticks were written meanwhile.
-async fn one_falls_silent(services: &'static [&'static str]) -> Result<usize> {
+/// Stops the reports of one of `services`, and resumes them. Returns how many ticks were written meanwhile.
+async fn one_stops_reporting(services: &'static [&'static str]) -> Result<usize> {
     let mut options = Options::throw_away()?;
-    options.settings.insert("FIREWATCH_DETECTION__SILENCE_AFTER_S".to_owned(), FORGIVEN_S.to_owned());
-    let mut house = House::with(options, 1).await?;
-    let broker = bus::Options { brokers: house.stack.brokers().to_owned(), ..bus::Options::default() };
+    options.settings.insert("FIREWATCH_DETECTION__SILENCE_AFTER_S".to_owned(), SILENCE_AFTER_S.to_owned());
+    let mut pipeline = Pipeline::start_with(options, 1).await?;
+    let broker = bus::Options { brokers: pipeline.stack.brokers().to_owned(), ..bus::Options::default() };
     let (is_silent, (reports, mut reported)) = (Arc::new(AtomicBool::new(false)), watch::channel(0));
     let mut source = JoinSet::new();
     source.spawn(report(Producer::connect(&broker)?, services, is_silent.clone(), reports));
-    reported.wait_for(|reports| *reports >= KNOWN).await?;
+    reported.wait_for(|reports| *reports >= CADENCE_REPORTS).await?;
 
     is_silent.store(true, Ordering::Relaxed);
-    house.listen(DEADLINE, Duration::ZERO, |story| missing(story, Status::Firing)).await?;
-    let incident = house.story.incident().expect("nothing is missing");
+    pipeline.wait_for(DEADLINE, Duration::ZERO, |observation| missing(observation, Status::Firing)).await?;
+    let incident = pipeline.observation.incident().expect("nothing is missing");
     ensure!(incident.suspect().is_some_and(|suspect| suspect.service == SERVICE), "{:?}", incident.suspect());
 
     is_silent.store(false, Ordering::Relaxed);
-    house.listen(DEADLINE, SETTLED, |story| missing(story, Status::Cleared)).await?;
-    ensure!(source.try_join_next().is_none(), "the source has ended by itself");
+    pipeline.wait_for(DEADLINE, SETTLED, |observation| missing(observation, Status::Cleared)).await?;
+    ensure!(source.try_join_next().is_none(), "the source of reports has ended");
     source.shutdown().await;
     let ticks = tokio::task::spawn_blocking(move || -> Result<usize> {
         let log = Reader::open(&broker, Topic::RawMetrics, None, From::Beginning, Duration::from_secs(10))?
@@ -86,41 +87,39 @@ async fn one_falls_silent(services: &'static [&'static str]) -> Result<usize> {
         Ok(log.iter().filter(|line| line.payload.as_deref() == Some(TICK)).count())
     })
     .await??;
-    house.stack.stop().await?;
+    pipeline.stack.stop().await?;
     Ok(ticks)
 }
 
-/// Tells what is missing to one incident of one silence that stands so, and is over if it has cleared.
-fn missing(story: &Story, status: Status) -> Vec<String> {
-    let Some(incident) = story.incident() else { return vec!["no incident was opened".to_owned()] };
+/// Returns what is missing of exactly one incident, of one silence with this status, that is resolved if it has cleared.
+fn missing(observation: &RunObservation, status: Status) -> Vec<String> {
+    let Some(incident) = observation.incident() else { return vec![Missing::Incident.to_string()] };
     let mut missing = Vec::new();
     let mut expect = |met: bool, sentence: String| {
         if !met {
             missing.push(sentence);
         }
     };
-    expect(
-        story.incidents.len() == 1,
-        format!("{} incidents were opened instead of one", story.incidents.len()),
-    );
-    let told: Vec<_> =
+    let opened = observation.incidents.len();
+    expect(opened == 1, Missing::SurplusIncidents { opened }.to_string());
+    let members: Vec<_> =
         incident.signals.iter().map(|signal| (&*signal.service, signal.kind, signal.status)).collect();
-    expect(told == [(SERVICE, Kind::Silence, status)], format!("the incident is of {told:?}"));
-    let is_over = status == Status::Cleared;
-    expect(incident.resolved_at.is_some() == is_over, format!("resolved: {:?}", incident.resolved_at));
+    expect(members == [(SERVICE, Kind::Silence, status)], format!("the members are {members:?}"));
+    let is_resolved = status == Status::Cleared;
+    expect(incident.resolved_at.is_some() == is_resolved, format!("resolved: {:?}", incident.resolved_at));
     missing
 }
 
 #[tokio::test]
-async fn while_others_of_its_partition_go_on() -> Result<()> {
-    // on a machine that stands still for seconds, a tick may come even so
-    one_falls_silent(&[SERVICE, "user"]).await?;
+async fn while_other_services_of_its_partition_report() -> Result<()> {
+    // a machine that stalls for seconds may write a tick here as well
+    one_stops_reporting(&[SERVICE, "user"]).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn as_the_only_one_of_its_partition() -> Result<()> {
-    let ticks = one_falls_silent(&[SERVICE]).await?;
-    ensure!(ticks >= 2, "{ticks} ticks were written: something else has told time");
+async fn as_the_only_service_of_its_partition() -> Result<()> {
+    let ticks = one_stops_reporting(&[SERVICE]).await?;
+    ensure!(ticks >= 2, "only {ticks} ticks were written");
     Ok(())
 }

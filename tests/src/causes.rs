@@ -1,5 +1,5 @@
-//! From the simulated shop to the suspects that people are told, in one process and without a bus: detection and
-//! correlation decide as they do in production, and what the runtime does in between is done here.
+//! From the simulated shop to the published suspects, in one process and without a bus. Detection and correlation decide as
+//! they do in production; this module does what the runtime does between them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,15 +19,15 @@ use shared::events::incident::{Incident, Signal, State};
 use shared::events::{Anomaly, Category, Deployment, Topic};
 use shared::graph::Graph;
 use shared::ids::IncidentId;
-use shared::store::Neighbourhood;
 use shared::lifecycle::{self, Assessment, Change};
+use shared::store::Neighbourhood;
 use simulator::record::records;
 use simulator::service::CALLS;
 use simulator::{Faults, Shop};
 
 /// Partitions of the raw topics.
 const PARTITIONS: usize = 6;
-/// Ticks for which the shop stays open after the fault.
+/// Ticks of the simulated shop after the fault.
 const AFTER: u64 = 180;
 
 /// What is simulated.
@@ -43,12 +43,12 @@ pub struct Case {
     pub healthy: u64,
 }
 
-/// What people were told.
+/// What was published of a case.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Told {
-    /// First suspects of the first incident in the order in which they were told, each with when.
+pub struct CaseOutcome {
+    /// First suspects of the first incident in the order in which they were published, each with its time and posterior.
     pub suspects: Vec<(Timestamp, String, Category, f64)>,
-    /// Incidents that were announced.
+    /// Announced incidents.
     pub incidents: usize,
     /// First tick with the fault, and first without.
     pub fault: Option<(Timestamp, Option<Timestamp>)>,
@@ -56,19 +56,19 @@ pub struct Told {
     pub announced: Option<Timestamp>,
     /// When all of its members had been clear for long enough.
     pub resolved: Option<Timestamp>,
-    /// Every anomaly, in the order in which they were decided upon.
+    /// Every anomaly, in the order of the decisions.
     pub anomalies: Vec<Anomaly>,
 }
 
-impl Told {
-    /// Returns how often people were told of another cause than before.
+impl CaseOutcome {
+    /// Returns how often the published suspect changed.
     pub fn changes(&self) -> usize {
         self.suspects.len().saturating_sub(1)
     }
 }
 
-/// Plays one case to its end.
-pub fn play(case: Case) -> Result<Told> {
+/// Runs one case to its end.
+pub fn play(case: Case) -> Result<CaseOutcome> {
     let mut shop = Shop::new(simulator::Options {
         seed: case.seed,
         interval_ms: case.interval_ms,
@@ -88,13 +88,13 @@ pub fn play(case: Case) -> Result<Told> {
         tick += 1;
         let made = shop.tick(ts_ms);
         for fault in &made.faults {
-            correlation.told.fault = match (fault.phase, correlation.told.fault) {
+            correlation.outcome.fault = match (fault.phase, correlation.outcome.fault) {
                 (Phase::Started, _) => Some((fault.at, None)),
                 (Phase::Ended, begun) => begun.map(|(started, _)| (started, Some(fault.at))),
             };
         }
         let mut records = records(&made)?;
-        // the partitions of a topic do not wait for each other, and neither do topics
+        // neither partitions nor topics are ordered among each other
         records.shuffle(&mut order);
         for record in records {
             offset += 1;
@@ -111,12 +111,12 @@ pub fn play(case: Case) -> Result<Told> {
             };
             for anomaly in outcome.anomalies {
                 correlation.take(&anomaly)?;
-                correlation.told.anomalies.push(anomaly);
+                correlation.outcome.anomalies.push(anomaly);
             }
         }
         correlation.pass(from_ms(ts_ms))?;
     }
-    Ok(correlation.told)
+    Ok(correlation.outcome)
 }
 
 fn partition_of(key: &str) -> usize {
@@ -130,7 +130,7 @@ struct Correlation {
     signals: Vec<(Signal, Option<IncidentId>)>,
     incidents: BTreeMap<IncidentId, Incident>,
     deployments: Vec<Deployment>,
-    told: Told,
+    outcome: CaseOutcome,
 }
 
 impl Correlation {
@@ -184,7 +184,7 @@ impl Correlation {
         Ok(())
     }
 
-    /// Lets the timers fire that are due at `now`.
+    /// Fires the timers that are due at `now`.
     fn pass(&mut self, now: Timestamp) -> Result<()> {
         let open: Vec<Incident> =
             self.incidents.values().filter(|incident| incident.state.is_open()).cloned().collect();
@@ -199,7 +199,7 @@ impl Correlation {
             if let Some(since) = incident.challenger.map(|one| one.since).filter(|since| now >= *since + hold)
             {
                 let around = self.around();
-                let incident = self.incidents.get(&id).context("it was there")?;
+                let incident = self.incidents.get(&id).context("the incident is missing")?;
                 let assessment = correlation::assessment::assess(
                     members.clone(),
                     &around,
@@ -230,25 +230,25 @@ impl Correlation {
 
     fn change(&mut self, id: IncidentId, change: Change, at: Timestamp) -> Result<()> {
         let before = self.incidents.get(&id).cloned();
-        let was_told = before.as_ref().is_some_and(|incident| incident.state != State::Detecting);
+        let was_announced = before.as_ref().is_some_and(|incident| incident.state != State::Detecting);
         let incident = lifecycle::apply(before, id, change)?;
         if incident.state != State::Detecting {
-            if !was_told {
-                self.told.incidents += 1;
-                self.told.announced = self.told.announced.or(Some(at));
+            if !was_announced {
+                self.outcome.incidents += 1;
+                self.outcome.announced = self.outcome.announced.or(Some(at));
             }
-            let first = self.told.incidents == 1 || self.told.suspects.is_empty();
-            if let Some(suspect) = incident.suspect().filter(|_| first && self.told.resolved.is_none()) {
-                let known = self.told.suspects.last().is_some_and(|(_, service, category, _)| {
+            let first = self.outcome.incidents == 1 || self.outcome.suspects.is_empty();
+            if let Some(suspect) = incident.suspect().filter(|_| first && self.outcome.resolved.is_none()) {
+                let known = self.outcome.suspects.last().is_some_and(|(_, service, category, _)| {
                     (service, *category) == (&suspect.service, suspect.category)
                 });
                 if !known {
-                    let told = (at, suspect.service.clone(), suspect.category, suspect.posterior);
-                    self.told.suspects.push(told);
+                    let published = (at, suspect.service.clone(), suspect.category, suspect.posterior);
+                    self.outcome.suspects.push(published);
                 }
             }
-            if !incident.state.is_open() && self.told.resolved.is_none() {
-                self.told.resolved = incident.resolved_at;
+            if !incident.state.is_open() && self.outcome.resolved.is_none() {
+                self.outcome.resolved = incident.resolved_at;
             }
         }
         self.incidents.insert(id, incident);

@@ -1,5 +1,5 @@
-//! Limits under load: a burst of samples and anomalies within a minute. Memory stays bounded, nothing is lost, the lag can be
-//! seen in `/metrics` while it lasts, and the time to recover is told.
+//! Limits under load: a burst of samples and anomalies within a minute. Memory stays bounded, nothing is lost, `/metrics` shows
+//! the lag, and the time to recover is measured.
 
 pub mod burst;
 pub mod watch;
@@ -16,72 +16,72 @@ use shared::bus::lag::extents;
 use shared::bus::{self};
 use shared::clock::{Clock, SystemClock};
 use shared::events::Topic;
-use stack::progress::{Progress, say};
+use stack::run::progress::{Progress, say};
 use stack::{AGENTS, Agent, Options, Program, Stack};
 
-use crate::rest;
+use crate::quiescence;
 use burst::{Burst, REVISIONS, Size, WORST};
 use watch::Watch;
 
 /// Longest time for all agents to be ready.
 const READY: Duration = Duration::from_mins(2);
-/// Longest time for the calls between services to be known.
+/// Longest time until correlation has stored the calls between services.
 const CALLS: Duration = Duration::from_mins(1);
-/// The burst must be written within this.
+/// Longest time to write the burst.
 const WRITING: Duration = Duration::from_mins(1);
-/// Longest time for everything to be handled after that.
+/// Longest time to handle everything after that.
 const RECOVERY: Duration = Duration::from_mins(20);
-/// Time between two looks at the agents.
-const LOOK: Duration = Duration::from_millis(500);
+/// Time between two scrapes of the agents.
+const SCRAPE_INTERVAL: Duration = Duration::from_millis(500);
 /// Time between two lines of progress.
-const LINE: Duration = Duration::from_secs(10);
-/// Looks in a row at which nothing is left to do. Lags are told every two seconds.
-const QUIET_LOOKS: u32 = 6;
-/// What is left to do while any of it is counted.
-const LEFT: [(&str, &str); 2] = [
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
+/// Scrapes in a row at which nothing is pending. Agents publish their lag every 2 s.
+const QUIET_SCRAPES: u32 = 6;
+/// Pending rows: name and counting statement.
+const PENDING: [(&str, &str); 2] = [
     ("rows in the outbox", "select count(*) from outbox where published_at is null"),
     ("timers that are due", "select count(*) from timers where state = 'waiting' and due <= now()"),
 ];
-/// Longest wait for a broker's answer.
+/// Longest wait for an answer of the broker.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Most memory an agent may ever have resident, bytes.
+/// Most resident memory of an agent, bytes.
 pub const MEMORY: u64 = 256 * 1024 * 1024;
 
-/// How one agent bore it.
+/// What was measured of one agent.
 #[derive(Debug, Clone, Serialize)]
-pub struct Borne {
+pub struct AgentOutcome {
     /// Name.
     pub agent: &'static str,
-    /// Most records it had not handled, by its own `/metrics`.
+    /// Largest lag by its `/metrics`, records.
     pub peak_lag: u64,
-    /// Seconds from the last write of the burst until it was behind no more; none if it never was behind after it. Lags
-    /// are told every two seconds.
+    /// Seconds from the last write of the burst until the lag was 0; none if it was 0 all the time. Agents publish their lag
+    /// every 2 s.
     pub recovery_s: Option<f64>,
     /// Most resident memory, bytes.
     pub peak_memory: u64,
 }
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
-    /// Where it ran.
+    /// The machine.
     pub machine: Machine,
     /// What was written.
     pub size: Size,
-    /// How long writing it took, seconds.
+    /// Time to write it, seconds.
     pub written_s: f64,
-    /// From the first write until nothing was left to do, seconds.
+    /// Time from the first write until nothing was pending, seconds.
     pub seconds: f64,
     /// Incidents that were opened.
     pub incidents: i64,
-    /// Decisions of correlation that had to be taken again.
+    /// Decisions that correlation repeated after a conflict.
     pub conflicts: u64,
     /// Most resident memory an agent may have, bytes.
     pub memory_bound: u64,
-    /// How each agent bore it.
-    pub agents: Vec<Borne>,
-    /// What must be true and is not.
+    /// What was measured of each agent.
+    pub agents: Vec<AgentOutcome>,
+    /// Expectations that are not met.
     pub violations: Vec<String>,
 }
 
@@ -99,7 +99,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Reads what the kernel says of this one.
+    /// Reads what the kernel reports of this machine.
     pub fn here() -> Result<Self> {
         let field = |path: &str, name: &str| -> Result<String> {
             let text = std::fs::read_to_string(path)?;
@@ -116,8 +116,8 @@ impl Machine {
     }
 }
 
-/// Builds a house with one copy of each agent, lets the burst fall on it and holds what is left behind against what must
-/// be true.
+/// Starts a pipeline with one copy of each agent, writes the burst, waits until it is handled, and checks the rows and records
+/// that it leaves.
 pub async fn run(size: Size, binaries: Option<PathBuf>) -> Result<Outcome> {
     let mut options = Options { progress: Progress::Slow, ..Options::throw_away()? };
     if let Some(binaries) = binaries {
@@ -142,9 +142,9 @@ pub async fn run(size: Size, binaries: Option<PathBuf>) -> Result<Outcome> {
     let written = watch_over(&stack, &mut watch, burst, broker).await?;
     let seconds = begun.elapsed().as_secs_f64();
     let recovered = |at: Instant| at.saturating_duration_since(begun + written).as_secs_f64();
-    let mut borne = Vec::new();
+    let mut agents = Vec::new();
     for (watched, agent) in watch.agents.iter().zip(AGENTS) {
-        borne.push(Borne {
+        agents.push(AgentOutcome {
             agent,
             peak_lag: watched.peak_lag as u64,
             recovery_s: watched.behind_at.map(recovered).filter(|seconds| *seconds > 0.0),
@@ -160,7 +160,7 @@ pub async fn run(size: Size, binaries: Option<PathBuf>) -> Result<Outcome> {
             .await?,
         conflicts: watch.agents[1].exposed.sum("firewatch_conflicts_total", "") as u64,
         memory_bound: MEMORY,
-        agents: borne,
+        agents,
         violations: Vec::new(),
     };
     outcome.violations = violations(&stack, &watch, &outcome).await?;
@@ -168,9 +168,9 @@ pub async fn run(size: Size, binaries: Option<PathBuf>) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Calls are learned from spans, and who calls whom decides what belongs together.
+/// Waits until correlation has stored all calls of the spans, which decide which anomalies are grouped.
 async fn calls_are_known(stack: &Stack, size: Size) -> Result<()> {
-    stack::probe::until("the calls between services", CALLS, async || {
+    stack::parts::probe::until("the calls between services", CALLS, async || {
         let known = count(stack, "select count(*) from edges where environment like 'load-%'").await?;
         ensure!(known as usize == size.calls(), "{known} of {}", size.calls());
         Ok(())
@@ -178,7 +178,7 @@ async fn calls_are_known(stack: &Stack, size: Size) -> Result<()> {
     .await
 }
 
-/// Writes the burst and watches until everything is handled. Returns how long the writing took.
+/// Writes the burst and scrapes the agents until everything is handled. Returns how long the writing took.
 async fn watch_over(
     stack: &Stack,
     watch: &mut Watch,
@@ -190,16 +190,19 @@ async fn watch_over(
     let mut written = Duration::ZERO;
     let mut quiet = 0;
     loop {
-        let look = Instant::now();
-        watch.look().await;
+        let scraped = Instant::now();
+        watch.scrape().await;
         if let Some(done) = writing.take_if(|writing| writing.is_finished()) {
             written = done.await??;
         }
-        let left =
-            if writing.is_none() && watch.is_quiet() { rest::left(stack, &LEFT).await? } else { Vec::new() };
-        let is_quiet = writing.is_none() && watch.is_quiet() && left.is_empty();
+        let pending = if writing.is_none() && watch.is_quiet() {
+            quiescence::pending(stack, &PENDING).await?
+        } else {
+            Vec::new()
+        };
+        let is_quiet = writing.is_none() && watch.is_quiet() && pending.is_empty();
         quiet = if is_quiet { quiet + 1 } else { 0 };
-        if quiet >= QUIET_LOOKS {
+        if quiet >= QUIET_SCRAPES {
             return Ok(written);
         }
         let lags: Vec<String> = watch
@@ -208,23 +211,23 @@ async fn watch_over(
             .filter(|watched| watched.lag > 0.0)
             .map(|watched| format!("{} {}", watched.agent.name(), watched.lag))
             .collect();
-        if line.elapsed() >= LINE {
+        if line.elapsed() >= PROGRESS_INTERVAL {
             line = Instant::now();
             say(&format!(
                 "{} s; behind: {}; {}",
                 begun.elapsed().as_secs(),
                 lags.join(", "),
-                left.join(", ")
+                pending.join(", ")
             ));
         }
         if begun.elapsed() > WRITING + RECOVERY {
-            bail!("after {} s: {}; {}", begun.elapsed().as_secs(), lags.join(", "), left.join(", "));
+            bail!("after {} s: {}; {}", begun.elapsed().as_secs(), lags.join(", "), pending.join(", "));
         }
-        tokio::time::sleep(LOOK.saturating_sub(look.elapsed())).await;
+        tokio::time::sleep(SCRAPE_INTERVAL.saturating_sub(scraped.elapsed())).await;
     }
 }
 
-/// Returns what must be true after a burst and is not.
+/// Returns the expectations that are not met after a burst.
 async fn violations(stack: &Stack, watch: &Watch, outcome: &Outcome) -> Result<Vec<String>> {
     let mut violations = Vec::new();
     let mut expect = |holds: bool, otherwise: String| {
@@ -235,16 +238,19 @@ async fn violations(stack: &Stack, watch: &Watch, outcome: &Outcome) -> Result<V
     let size = outcome.size;
     expect(
         outcome.written_s <= WRITING.as_secs_f64(),
-        format!("the broker took {:.0} s for the burst: this was no minute's load", outcome.written_s),
+        format!("writing the burst took {:.0} s, longer than a minute", outcome.written_s),
     );
-    for (watched, borne) in watch.agents.iter().zip(&outcome.agents) {
-        let Borne { agent, peak_memory, .. } = borne;
-        expect(watched.agent.part().pid() == Some(watched.pid), format!("{agent} has died"));
-        expect(*peak_memory <= MEMORY, format!("{agent} had {peak_memory} bytes resident, above {MEMORY}"));
+    for (watched, measured) in watch.agents.iter().zip(&outcome.agents) {
+        let AgentOutcome { agent, peak_memory, .. } = measured;
+        expect(watched.agent.process().pid() == Some(watched.pid), format!("{agent} has ended"));
+        expect(
+            *peak_memory <= MEMORY,
+            format!("{agent} had {peak_memory} bytes of resident memory, more than {MEMORY}"),
+        );
     }
-    // these two take the burst itself; what follows them may keep up
-    for borne in &outcome.agents[..2] {
-        expect(borne.peak_lag > 0, format!("{} did not show any lag", borne.agent));
+    // these two read the burst itself; the agents after them may keep up
+    for measured in &outcome.agents[..2] {
+        expect(measured.peak_lag > 0, format!("{} showed no lag", measured.agent));
     }
     let of_samples = |metric| watch.agents[0].exposed.sum(metric, "topic=\"raw.metrics\"") as u64;
     let used = of_samples("firewatch_detection_samples_total");
@@ -267,7 +273,7 @@ async fn violations(stack: &Stack, watch: &Watch, outcome: &Outcome) -> Result<V
             ),
         ),
         (
-            "episodes of no incident",
+            "episodes without an incident",
             0,
             "select count(*) from signals where environment <> 'load-healthy' and incident_id is null"
                 .to_owned(),
@@ -278,7 +284,7 @@ async fn violations(stack: &Stack, watch: &Watch, outcome: &Outcome) -> Result<V
             "select count(*) from incidents where environment <> 'load-healthy'".to_owned(),
         ),
         (
-            "incidents where all is one",
+            "incidents of the environment with one chain",
             1,
             format!("select count(*) from incidents where environment = '{WORST}'"),
         ),

@@ -1,14 +1,14 @@
-//! Guarantees, broken one at a time: a change of the source that the oracle must catch. A mutant names the lines it
-//! replaces, so that it fails loudly when they are no longer there.
+//! Mutants: changes of the source that break one guarantee each, which the oracle must catch. A mutant names the text it
+//! replaces, and fails if that is not in the source.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
-use stack::layout;
+use stack::run::layout;
 
-/// What the workspace consists of.
+/// Files and folders of the workspace.
 const WORKSPACE: [&str; 9] = [
     "Cargo.toml",
     "Cargo.lock",
@@ -21,21 +21,20 @@ const WORKSPACE: [&str; 9] = [
     "tests",
 ];
 
-/// Cargo knows a package of a workspace by its path in the workspace, so that a mutant would be taken for the healthy
-/// package, and the other way round, where both are built into one folder. A profile of its own tells them apart and
-/// leaves the libraries of others as they are.
-const APART: &str = "profile.dev.package.shared.codegen-units=255";
+/// Cargo identifies a package by its path in the workspace, and would confuse a mutant with the unchanged package, because both
+/// are built into one folder. A profile of its own distinguishes them, and does not rebuild third-party libraries.
+const OWN_PROFILE: &str = "profile.dev.package.shared.codegen-units=255";
 
 /// A broken guarantee.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mutant {
-    /// Its name, that of its file.
+    /// Its name: that of its file.
     #[serde(skip)]
     pub name: String,
-    /// What it breaks, for people.
+    /// The guarantee it breaks, in words.
     pub breaks: String,
-    /// The lines it replaces.
+    /// The replacements.
     change: Vec<Change>,
 }
 
@@ -63,8 +62,7 @@ fn read(file: &Path) -> Result<Mutant> {
 }
 
 impl Mutant {
-    /// Builds the agents and what they need with this guarantee broken, beside the healthy ones, and returns the folder
-    /// of the binaries. Libraries of others are not built again.
+    /// Builds all binaries with this guarantee broken, and returns their folder. Third-party libraries are not rebuilt.
     pub fn build(&self) -> Result<PathBuf> {
         let root = layout::root();
         let home = root.join("target/mutants");
@@ -78,30 +76,30 @@ impl Mutant {
         cargo
             .current_dir(&source)
             .args(["build", "--quiet", "--workspace", "--bins", "--features", "shared/failpoints"])
-            .args(["--config", APART])
+            .args(["--config", OWN_PROFILE])
             .env("CARGO_BUILD_BUILD_DIR", root.join("target"))
             .env("CARGO_TARGET_DIR", home.join(&self.name))
             .env("CARGO_INCREMENTAL", "0");
         let status = cargo.status().context("running cargo")?;
-        ensure!(status.success(), "the mutant {} cannot be built", self.name);
+        ensure!(status.success(), "building the mutant {} failed", self.name);
         Ok(home.join(&self.name).join("debug"))
     }
 
-    /// Changes the source under `root`. Fails where a line that is to be replaced is not there exactly once.
+    /// Changes the source under `root`. Fails if a text to be replaced is not there exactly once.
     pub fn apply(&self, root: &Path) -> Result<()> {
         for Change { file, from, to } in &self.change {
             let path = root.join(file);
             let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             match text.matches(from.as_str()).count() {
                 1 => std::fs::write(&path, text.replacen(from, to, 1))?,
-                found => bail!("{}: {from:?} is there {found} times", file.display()),
+                found => bail!("{}: {from:?} occurs {found} times", file.display()),
             }
         }
         Ok(())
     }
 }
 
-/// Copies a file or a folder over what is there, and leaves alone what has not changed: cargo goes by time.
+/// Copies a file or a folder. Files with the same content keep their time, because cargo rebuilds by time.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     if from.is_dir() {
         std::fs::create_dir_all(to)?;
@@ -123,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_mutant_still_finds_what_it_breaks() {
+    fn every_mutant_applies_to_the_source() {
         let mutants = all().unwrap();
         assert_eq!(mutants.len(), 5);
         for mutant in mutants {

@@ -1,11 +1,11 @@
-//! Hunts for the counter-example to "exactly one effect": for a seed, a house with three copies of each agent, three
-//! shops with a fault each, and harm at every moment; then everything that is left behind is held against what must be
-//! true.
+//! Searches for a counter-example to "exactly one effect". A seed stands for a pipeline with three copies of each agent,
+//! three simulated shops with a fault each, and faults that are injected at any moment. Afterwards the records, rows, mails
+//! and logs are checked against the invariants.
 
-pub mod evidence;
-pub mod harm;
+pub mod fault_injector;
+pub mod invariants;
+pub mod observations;
 pub mod plan;
-pub mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,90 +16,93 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use shared::events::envelope::header;
 use shared::events::{Anomaly, Topic};
-use stack::progress::Progress;
-use stack::story::MAILS;
+use stack::observe::run_summary::MAILS;
+use stack::run::progress::Progress;
 use stack::{Options, Program, Stack};
 
-use evidence::Evidence;
-use harm::Staff;
+use fault_injector::AgentPool;
+use invariants::{Code, Violation};
+use observations::{Observations, REDELIVERED, TAKEN_OVER};
 use plan::{Plan, Shop};
 
-use crate::rest;
+use crate::quiescence;
 
 /// Longest time for all copies to be ready.
 const READY: Duration = Duration::from_mins(2);
-/// Longest time for the shops to close after the harm is over.
-const SHOPS: Duration = Duration::from_mins(2);
-/// Longest time for the house to come to rest after the shops are closed.
-const REST: Duration = Duration::from_mins(2);
-/// Time between two ticks of a shop.
+/// Longest time for the simulators to end after the last injection.
+const SIMULATORS: Duration = Duration::from_mins(2);
+/// Longest time for the pipeline to become quiescent after the simulators have ended.
+const QUIESCENCE: Duration = Duration::from_mins(2);
+/// Time between two ticks of a simulator.
 const INTERVAL: &str = "200ms";
 
-/// What a seed came to.
+/// The outcome of a seed.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Outcome {
     /// The seed.
     pub seed: u64,
-    /// What must be true and is not.
-    pub violations: Vec<String>,
+    /// Violated invariants.
+    pub violations: Vec<Violation>,
     /// Incidents.
     pub incidents: usize,
     /// Different mails.
     pub mails: usize,
-    /// What was done, by kind.
-    pub harm: BTreeMap<String, usize>,
-    /// Processes that died or were stopped.
+    /// Injected faults, by kind.
+    #[serde(rename = "harm")]
+    pub faults: BTreeMap<String, usize>,
+    /// Processes that ended because of them.
     pub kills: usize,
-    /// Events that a stage was given again after it had handled them; its inbox suppressed each.
+    /// Events that were redelivered to a stage after it had handled them. Its inbox suppressed each.
     pub redeliveries: usize,
-    /// Outbox rows, timers and partitions that another process took over from a dead one.
+    /// Outbox rows, timers and partitions that another process took over from one that had ended.
     pub takeovers: usize,
     /// Records that are on the bus more than once, under one id.
     pub duplicates_suppressed: usize,
-    /// Second copies of a mail, under one Message-ID, each excused by a crash.
+    /// Second copies of a mail, under one Message-ID, each explained by a crash.
     pub mail_copies: usize,
     /// How long it took.
     pub seconds: f64,
 }
 
-/// Runs one seed with the binaries of a folder, which have failpoints compiled in. Where something is violated, the evidence
-/// is left in `keep`.
+/// Runs one seed with the binaries of a folder, which have failpoints compiled in. If an invariant is violated, what was
+/// observed is written into `keep`.
 pub async fn run(plan: &Plan, binaries: &Path, keep: &Path) -> Result<Outcome> {
     let begun = Instant::now();
     let options =
         Options { binaries: binaries.to_owned(), progress: Progress::Slow, ..Options::throw_away()? };
     let stack = Arc::new(Stack::start(options).await?);
     stack.seed().await?;
-    let staff = Staff::hire(Arc::clone(&stack), plan.clone())?;
-    let supervision = tokio::spawn(Arc::clone(&staff).supervise());
-    staff.ready(READY).await?;
-    let shops = plan.shops.iter().map(|shop| open(&stack, shop)).collect::<Result<Vec<_>>>()?;
-    staff.harm().await?;
-    for shop in shops {
-        stack::probe::until("the end of the shops", SHOPS, async || {
-            anyhow::ensure!(shop.part().pid().is_none(), "{} is open", shop.name());
+    let pool = AgentPool::start(Arc::clone(&stack), plan.clone())?;
+    let supervision = tokio::spawn(Arc::clone(&pool).supervise());
+    pool.ready(READY).await?;
+    let simulators = plan.shops.iter().map(|shop| simulate(&stack, shop)).collect::<Result<Vec<_>>>()?;
+    pool.inject_all().await?;
+    for simulator in simulators {
+        stack::parts::probe::until("the end of the simulators", SIMULATORS, async || {
+            anyhow::ensure!(simulator.process().pid().is_none(), "{} still runs", simulator.name());
             Ok(())
         })
         .await?;
     }
-    let rest = until_rest(&stack).await;
-    let evidence = Evidence::gather(&stack, staff.log()).await?;
-    let mut outcome = weigh(plan.seed, &evidence);
-    outcome.violations = verdict::violations(&evidence);
-    if let Err(restless) = rest {
-        outcome.violations.push(format!("the house does not come to rest: {restless:#}"));
+    let quiescent = until_quiescent(&stack).await;
+    let observed = Observations::collect(&stack, pool.log()).await?;
+    let mut outcome = tally(plan.seed, &observed);
+    outcome.violations = invariants::violations(&observed);
+    if let Err(pending) = quiescent {
+        let detail = format!("the pipeline did not become quiescent: {pending:#}");
+        outcome.violations.push(Violation { code: Code::NotQuiescent, detail });
     }
     outcome.seconds = begun.elapsed().as_secs_f64();
     supervision.abort();
     let _ = supervision.await;
     if !outcome.violations.is_empty() {
-        keep_evidence(&stack, plan, &outcome, &evidence, keep).context("keeping the evidence")?;
+        write_report(&stack, plan, &outcome, &observed, keep).context("writing the report")?;
     }
-    drop(staff);
+    drop(pool);
     Ok(outcome)
 }
 
-fn open(stack: &Stack, shop: &Shop) -> Result<Arc<stack::Agent>> {
+fn simulate(stack: &Stack, shop: &Shop) -> Result<Arc<stack::Agent>> {
     let arguments = [
         "--once".to_owned(),
         "--tail=30".to_owned(),
@@ -114,20 +117,20 @@ fn open(stack: &Stack, shop: &Shop) -> Result<Arc<stack::Agent>> {
     stack.spawn(&program)
 }
 
-/// Waits until nothing is left to do, and that for two looks.
-async fn until_rest(stack: &Stack) -> Result<()> {
+/// Waits until nothing is left to do at three checks in a row.
+async fn until_quiescent(stack: &Stack) -> Result<()> {
     let mut quiet = 0;
-    stack::probe::until("rest", REST, async || {
-        let busy = unrest(stack).await?;
-        quiet = if busy.is_empty() { quiet + 1 } else { 0 };
-        anyhow::ensure!(quiet > 2, "{}", busy.join(", "));
+    stack::parts::probe::until("quiescence", QUIESCENCE, async || {
+        let pending = pending(stack).await?;
+        quiet = if pending.is_empty() { quiet + 1 } else { 0 };
+        anyhow::ensure!(quiet > 2, "{}", pending.join(", "));
         tokio::time::sleep(Duration::from_millis(300)).await;
         Ok(())
     })
     .await
 }
 
-async fn unrest(stack: &Stack) -> Result<Vec<String>> {
+async fn pending(stack: &Stack) -> Result<Vec<String>> {
     let mails = format!(
         "select {MAILS} * (select count(*) from incidents) - count(*) from notifications where state = 'sent'"
     );
@@ -137,51 +140,51 @@ async fn unrest(stack: &Stack) -> Result<Vec<String>> {
         ("incidents that are not closed", "select count(*) from incidents where state <> 'closed'"),
         ("mails to come", &mails),
     ];
-    rest::left(stack, &counts).await
+    quiescence::pending(stack, &counts).await
 }
 
-/// Counts what happened, so that a run in which nothing did proves nothing.
-fn weigh(seed: u64, evidence: &Evidence) -> Outcome {
-    let mut outcome = Outcome { seed, incidents: evidence.incidents.len(), ..Outcome::default() };
-    for harm in &evidence.harm {
-        *outcome.harm.entry(harm.what.to_owned()).or_default() += 1;
-        outcome.kills += usize::from(harm.dead.is_some());
+/// Counts what happened. A run in which nothing was redelivered or taken over proves nothing.
+fn tally(seed: u64, observed: &Observations) -> Outcome {
+    let mut outcome = Outcome { seed, incidents: observed.incidents.len(), ..Outcome::default() };
+    for fault in &observed.injected {
+        *outcome.faults.entry(fault.kind.name().to_owned()).or_default() += 1;
+        outcome.kills += usize::from(fault.ended.is_some());
     }
-    outcome.redeliveries =
-        evidence.logs.iter().filter(|line| line.contains("redelivered event suppressed")).count();
-    let dead: Vec<_> =
-        evidence.harm.iter().filter_map(|harm| harm.dead).map(|pid| format!("-{pid}\"")).collect();
-    let of_the_dead =
-        |line: &&String| line.contains("taken over") && dead.iter().any(|pid| line.contains(pid.as_str()));
-    outcome.takeovers = evidence.logs.iter().filter(of_the_dead).count();
-    for (topic, lines) in &evidence.records {
+    outcome.redeliveries = observed.logs.iter().filter(|line| line.contains(REDELIVERED)).count();
+    let ended: Vec<_> =
+        observed.injected.iter().filter_map(|fault| fault.ended).map(|pid| format!("-{pid}\"")).collect();
+    let from_ended =
+        |line: &&String| line.contains(TAKEN_OVER) && ended.iter().any(|pid| line.contains(pid.as_str()));
+    outcome.takeovers = observed.logs.iter().filter(from_ended).count();
+    for (topic, lines) in &observed.records {
         let mut ids = BTreeSet::new();
         if !matches!(topic, Topic::DeadLetters(_)) {
             let known = lines.iter().filter_map(|line| header(&line.headers, "ce_id"));
             outcome.duplicates_suppressed += known.filter(|id| !ids.insert(*id)).count();
         }
     }
-    let ids: BTreeSet<_> = evidence.mails.iter().map(|accepted| &accepted.mail.id).collect();
+    let ids: BTreeSet<_> = observed.mails.iter().map(|accepted| &accepted.mail.id).collect();
     outcome.mails = ids.len();
-    outcome.mail_copies = evidence.mails.len() - ids.len();
+    outcome.mail_copies = observed.mails.len() - ids.len();
     outcome
 }
 
-fn keep_evidence(
+/// Writes what explains a violation into a folder of the seed.
+fn write_report(
     stack: &Stack,
     plan: &Plan,
     outcome: &Outcome,
-    evidence: &Evidence,
+    observed: &Observations,
     keep: &Path,
 ) -> Result<()> {
     let folder: PathBuf = keep.join(format!("seed-{}", plan.seed));
     std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join("incidents.json"), serde_json::to_vec_pretty(&evidence.incidents)?)?;
-    let undisturbed = evidence.undisturbed.iter().map(told).collect::<String>();
+    std::fs::write(folder.join("incidents.json"), serde_json::to_vec_pretty(&observed.incidents)?)?;
+    let undisturbed = observed.undisturbed.iter().map(describe).collect::<String>();
     std::fs::write(folder.join("anomalies-undisturbed.txt"), undisturbed)?;
-    let emitted = evidence.events(Topic::Anomalies).map(|anomaly| told(&anomaly)).collect::<String>();
+    let emitted = observed.events(Topic::Anomalies).map(|anomaly| describe(&anomaly)).collect::<String>();
     std::fs::write(folder.join("anomalies-emitted.txt"), emitted)?;
-    let audit: Vec<_> = evidence
+    let audit: Vec<_> = observed
         .audit
         .iter()
         .map(|line| {
@@ -189,8 +192,8 @@ fn keep_evidence(
         })
         .collect();
     std::fs::write(folder.join("audit.txt"), audit.concat())?;
-    let harm: Vec<_> = evidence.harm.iter().map(|harm| format!("{harm:?}\n")).collect();
-    std::fs::write(folder.join("harm.txt"), harm.concat())?;
+    let faults: Vec<_> = observed.injected.iter().map(|fault| format!("{fault:?}\n")).collect();
+    std::fs::write(folder.join("faults.txt"), faults.concat())?;
     std::fs::write(folder.join("plan.json"), serde_json::to_vec_pretty(plan)?)?;
     std::fs::write(folder.join("outcome.json"), serde_json::to_vec_pretty(outcome)?)?;
     for entry in std::fs::read_dir(stack.layout().logs())? {
@@ -202,13 +205,13 @@ fn keep_evidence(
     Ok(())
 }
 
-/// One line about a revision of an anomaly, with what a decision rests on.
-fn told(anomaly: &Anomaly) -> String {
+/// Returns one line about a revision of an anomaly, with the fields that decisions depend on.
+fn describe(anomaly: &Anomaly) -> String {
     let Anomaly { anomaly_id, revision, status, environment, service, metric, observed, evidence, .. } =
         anomaly;
     let (started, seen, center) = (anomaly.started_at, anomaly.observed_at, anomaly.expected.center);
     format!(
-        "{seen} {environment} {service} {metric} {status:?} revision {revision} since {started}: {observed} where {center} \
-         is expected, {evidence} nats, {anomaly_id}\n"
+        "{seen} {environment} {service} {metric} {status:?} revision {revision} since {started}: observed {observed}, \
+         expected {center}, evidence {evidence}, {anomaly_id}\n"
     )
 }

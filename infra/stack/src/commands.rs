@@ -1,10 +1,9 @@
-//! One module a command; the small ones are here.
+//! One module for each command; the small ones are here.
 
 pub(crate) mod demo;
 pub(crate) mod follow;
 pub(crate) mod logs;
 pub(crate) mod matrix;
-mod narration;
 pub(crate) mod run;
 pub(crate) mod start;
 pub(crate) mod status;
@@ -16,10 +15,10 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 use shared::bus::{self, admin::Admin};
 use shared::service::config::{Cli, Config, NoOptions};
-use stack::kafka::create_topics;
-use stack::progress::{Progress, say};
-use stack::state::{Claim, State};
-use stack::{fetch as parts, layout};
+use stack::parts::kafka::create_topics;
+use stack::run::progress::{Progress, say};
+use stack::run::state::{Claim, State};
+use stack::run::{fetch as parts, layout};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Fetches what is missing.
@@ -51,7 +50,7 @@ pub(crate) async fn topics(arguments: &Topics) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the seeder over the stack that runs.
+/// Runs the seeder for the running stack.
 pub(crate) fn seed() -> Result<ExitCode> {
     let state = running()?;
     let status = Command::new(layout::binaries()?.join("seeder"))
@@ -62,14 +61,14 @@ pub(crate) fn seed() -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!status.success())))
 }
 
-/// Returns the stack that runs under `.run`.
+/// Returns the running stack of `.run`.
 fn running() -> Result<State> {
     let dir = layout::run();
-    Claim::holder(&dir).context("nothing runs; `make start` starts it")?;
-    State::read(&dir)?.context("it is still starting")
+    Claim::holder(&dir).context("no stack is running; `make start` starts one")?;
+    State::read(&dir)?.context("the stack is still starting")
 }
 
-/// Ends when the user or the system asks us to.
+/// Returns when the user or the system asks this process to end.
 async fn interrupted() -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;

@@ -1,23 +1,19 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Rooms
+//!
+//! ```text
+//! parts, run  <  Stack (this file)  <  observe  <  testing, demo  <  commands (the binary)
+//! ```
+//!
+//! A room imports only from its left. `parts` and `run` are one layer: a part needs the folders and the progress lines of
+//! its run, and a run supervises its parts. The crate `tests` uses everything but `demo`. `tests/it/rooms.rs` checks both.
 
-pub mod agent;
-pub mod fetch;
-pub mod guard;
-pub mod kafka;
-pub mod layout;
-pub mod mail;
-pub mod mailbox;
-pub mod news;
-pub mod part;
-pub mod ports;
-pub mod postgres;
-pub mod probe;
-pub mod progress;
-pub mod state;
-pub mod story;
-pub mod telling;
+pub mod demo;
+pub mod observe;
+pub mod parts;
+pub mod run;
 pub mod testing;
-mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,22 +24,23 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use shared::store::{self, Store};
 
-pub use agent::{AGENTS, Agent, Program};
+pub use parts::agent::{AGENTS, Agent, Program};
 
-use fetch::Fetched;
-use guard::Guard;
-use kafka::Kafka;
-use layout::Layout;
-use mail::Mail;
-use part::Part;
-use postgres::{Durability, Postgres};
-use progress::Progress;
-use state::{Claim, Identity, Process, State};
-use watch::Watch;
+use parts::guard::Guard;
+use parts::kafka::{self, Kafka};
+use parts::mail::Mail;
+use parts::ports;
+use parts::postgres::{Durability, Postgres};
+use parts::process::{self, Process};
+use run::fetch::{self, Fetched};
+use run::layout::{self, Layout};
+use run::progress::Progress;
+use run::state::{Claim, Identity, RecordedProcess, State};
+use run::supervisor::Supervisor;
 
 /// The database of a run.
 const DATABASE: &str = "firewatch";
-/// Longest time for the knowledge base to be indexed.
+/// Longest time to index the knowledge base.
 const SEEDING: Duration = Duration::from_mins(5);
 
 /// What to start, and where.
@@ -53,18 +50,18 @@ pub struct Options {
     pub dir: PathBuf,
     /// Removes the folder when the run ends, and trades durability for speed.
     pub throw_away: bool,
-    /// Begins without what an earlier run left in the folder.
+    /// Starts without what an earlier run left in the folder.
     pub fresh: bool,
     /// Folder with the binaries of the workspace.
     pub binaries: PathBuf,
-    /// How much is said.
+    /// Which steps have a line of progress.
     pub progress: Progress,
     /// Settings of the agents that differ from their defaults, as environment variables.
     pub settings: BTreeMap<String, String>,
 }
 
 impl Options {
-    /// A run in the checkout's `.run` that stays until it is cleaned.
+    /// A run in `.run` of the checkout, whose data stay until they are cleaned.
     pub fn lasting() -> Result<Self> {
         let binaries = layout::binaries()?;
         Ok(Self {
@@ -77,12 +74,12 @@ impl Options {
         })
     }
 
-    /// A run in `dir` that begins without what an earlier one left there, and stays until it is removed.
+    /// A run in `dir` without what an earlier one left there. Its data stay until they are removed.
     pub fn fresh_in(dir: PathBuf) -> Result<Self> {
         Ok(Self { dir, fresh: true, ..Self::lasting()? })
     }
 
-    /// A run in a new temporary folder that leaves nothing.
+    /// A run in a temporary folder that is removed with it.
     pub fn throw_away() -> Result<Self> {
         let binaries = layout::binaries()?;
         Ok(Self {
@@ -96,12 +93,19 @@ impl Options {
     }
 }
 
-/// Everything Firewatch needs around it, running: Kafka with the topics, PostgreSQL with the schema, a mail sink and
-/// the embedding model; and the binaries of the workspace that were started over them.
+/// Whether everything that was asked for is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readiness {
+    Starting,
+    Ready,
+}
+
+/// What Firewatch needs, running: Kafka with the topics, PostgreSQL with the schema, a mail sink and the embedding model;
+/// and the binaries of the workspace that were started with them.
 ///
-/// All of it ends when this is dropped, and also when its process is killed.
+/// All of it ends when this is dropped or when its process is killed.
 pub struct Stack {
-    // fields are dropped in this order: those that depend on others first
+    // fields are dropped in this order: dependents first
     agents: Mutex<Vec<Arc<Agent>>>,
     mail: Mail,
     kafka: Kafka,
@@ -132,7 +136,7 @@ impl Stack {
         )?;
         let agents = Mutex::default();
         let stack = Self { agents, mail, kafka, postgres, guard, fetched, layout, options, _claim: claim };
-        stack.record(false)?;
+        stack.record(Readiness::Starting)?;
         progress.step("creating the topics", kafka::create_topics(stack.kafka.admin())).await?;
         progress.step("creating the schema", stack.create_schema()).await?;
         Ok(stack)
@@ -180,7 +184,7 @@ impl Stack {
         Ok(Store::new(&options, "stack")?)
     }
 
-    /// Returns the settings by which a binary of the workspace finds the parts.
+    /// Returns the settings that a binary of the workspace needs to reach the parts.
     pub fn environment(&self) -> BTreeMap<String, String> {
         let settings = [
             ("FIREWATCH_KAFKA__BROKERS", self.brokers().to_owned()),
@@ -207,23 +211,24 @@ impl Stack {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("running {}", binary.display()))?;
-        let status =
-            tokio::time::timeout(SEEDING, child.wait()).await.context("the seeder takes too long")??;
+        let status = tokio::time::timeout(SEEDING, child.wait())
+            .await
+            .context("the seeder did not end within 5 min")??;
         if !status.success() {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
-            bail!("seeder: {}; {}:\n{text}", part::describe(status), log.display());
+            bail!("seeder: {}; {}:\n{text}", process::describe(status), log.display());
         }
         Ok(())
     }
 
-    /// Starts a binary of the workspace. It may not be ready yet: see [`Agent::ready`].
+    /// Starts a binary of the workspace, and does not wait until it is ready: see [`Agent::ready`].
     pub fn spawn(&self, program: &Program) -> Result<Arc<Agent>> {
         let [port] = ports::free()?;
         let binaries = &self.options.binaries;
         let agent = Agent::start(program, binaries, port, self.environment(), &self.layout, &self.guard)?;
         let agent = Arc::new(agent);
         self.agents().push(agent.clone());
-        self.record(false)?;
+        self.record(Readiness::Starting)?;
         Ok(agent)
     }
 
@@ -241,7 +246,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Writes down that everything is up, and the settings that `firewatch` finds.
+    /// Records that everything is up, and writes the settings that `firewatch` reads.
     pub fn ready(&self) -> Result<()> {
         let lines: Vec<_> = self
             .environment()
@@ -249,39 +254,43 @@ impl Stack {
             .map(|(name, value)| format!("export {name}='{value}'\n"))
             .collect();
         std::fs::write(self.layout.dir().join("env"), lines.concat())?;
-        self.record(true)
+        self.record(Readiness::Ready)
     }
 
-    /// Starts again whatever ends by itself, for ever.
+    /// Restarts processes that end by themselves. Never returns, unless it fails.
     pub async fn watch(&self) -> Result<()> {
-        let mut watches: BTreeMap<String, Watch> = BTreeMap::new();
+        let mut supervisors: BTreeMap<String, Supervisor> = BTreeMap::new();
         loop {
             tokio::time::sleep(Duration::from_millis(200)).await;
             let mut changed = false;
-            for part in self.parts() {
-                changed |= watches.entry(part.name().to_owned()).or_default().look(&part)?;
+            for process in self.processes() {
+                changed |= supervisors.entry(process.name().to_owned()).or_default().check(&process)?;
             }
             if changed {
-                self.record(true)?;
+                self.record(Readiness::Ready)?;
             }
         }
     }
 
-    /// Ends everything in an orderly way: what writes telemetry, which retires its services; the agents; what they
-    /// depend on.
+    /// Stops everything in order: first what writes telemetry, which retires its services, then the agents, then the servers
+    /// they depend on.
     pub async fn stop(self) -> Result<()> {
         let (agents, sources): (Vec<_>, Vec<_>) = self.agents().drain(..).partition(|agent| agent.is_agent());
         for group in [sources, agents] {
             let mut stopping = tokio::task::JoinSet::new();
             for agent in group {
-                let part = agent.part().clone();
-                stopping.spawn(async move { part.stop().await });
+                let process = agent.process().clone();
+                stopping.spawn(async move { process.stop().await });
             }
             while let Some(stopped) = stopping.join_next().await {
                 stopped??;
             }
         }
-        tokio::try_join!(self.kafka.part().stop(), self.postgres.part().stop(), self.mail.part().stop())?;
+        tokio::try_join!(
+            self.kafka.process().stop(),
+            self.postgres.process().stop(),
+            self.mail.process().stop()
+        )?;
         State::remove(self.layout.dir());
         Ok(())
     }
@@ -290,22 +299,22 @@ impl Stack {
         Ok(shared::testing::migrate(&self.store()?).await?)
     }
 
-    fn parts(&self) -> Vec<Arc<Part>> {
-        let own = [self.kafka.part(), self.postgres.part(), self.mail.part()];
+    fn processes(&self) -> Vec<Arc<Process>> {
+        let own = [self.kafka.process(), self.postgres.process(), self.mail.process()];
         let agents = self.agents();
-        own.into_iter().chain(agents.iter().map(|agent| agent.part())).cloned().collect()
+        own.into_iter().chain(agents.iter().map(|agent| agent.process())).cloned().collect()
     }
 
-    fn record(&self, ready: bool) -> Result<()> {
+    fn record(&self, readiness: Readiness) -> Result<()> {
         let http: BTreeMap<String, String> =
             self.agents().iter().map(|agent| (agent.name().to_owned(), agent.http().to_owned())).collect();
-        let processes = self.parts().into_iter().filter_map(|part| {
-            let identity = Identity::of(part.pid()?)?;
-            let (name, log) = (part.name().to_owned(), part.log().to_owned());
-            Some(Process { http: http.get(&name).cloned(), name, identity, log })
+        let processes = self.processes().into_iter().filter_map(|process| {
+            let identity = Identity::of(process.pid()?)?;
+            let (name, log) = (process.name().to_owned(), process.log().to_owned());
+            Some(RecordedProcess { http: http.get(&name).cloned(), name, identity, log })
         });
         let state = State {
-            ready,
+            ready: readiness == Readiness::Ready,
             brokers: self.brokers().to_owned(),
             postgres_url: self.postgres_url(),
             smtp_url: self.mail.smtp_url(),

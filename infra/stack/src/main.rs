@@ -1,4 +1,4 @@
-//! `stack`: starts, watches and stops everything Firewatch needs, natively.
+//! `stack`: starts, supervises and stops everything Firewatch needs, without containers.
 
 mod commands;
 
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Starts, watches and stops everything Firewatch needs, natively. All state is under `.run/`.
+/// Starts, supervises and stops everything Firewatch needs, without containers. All state is under `.run/`.
 #[derive(Parser)]
 #[command(name = "stack", version, max_term_width = 100)]
 struct Arguments {
@@ -16,29 +16,29 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fetches what the parts are made of (Kafka, the embedding model, the mail sink)
+    /// Fetches the parts that are not on this machine (Kafka, the embedding model, the mail sink)
     Fetch,
-    /// Starts everything and tells what happens: a fault, an incident, five mails, a postmortem
+    /// Starts everything and prints what happens: a fault, an incident, five mails, a postmortem
     Demo(commands::demo::Arguments),
-    /// Runs the demo once for each scenario and seed, and sums up what came of it
+    /// Runs the demo once for each scenario and seed, and prints a summary
     DemoMatrix(commands::matrix::Arguments),
-    /// Tells what happens in a house that was started otherwise, e.g. by compose
+    /// Prints what happens in a pipeline that was started otherwise, e.g. by compose
     Follow(commands::follow::Arguments),
     /// Creates the topics that are missing
     Topics(commands::Topics),
     /// Starts everything in the background and returns when it is ready
     Start(commands::start::Arguments),
-    /// Ends what runs, and what a crash has left
+    /// Stops what runs, and what a crash has left
     Stop,
-    /// Tells what runs and whether it is ready
+    /// Prints what runs and whether it is ready
     Status,
     /// Shows the end of the logs and follows them
     Logs(commands::logs::Arguments),
     /// Indexes the knowledge base again
     Seed,
-    /// Ends what runs and removes all state
+    /// Stops what runs and removes all state
     Clean,
-    /// Starts throw-away parts, runs a command over them and ends with its exit code
+    /// Starts temporary parts, runs a command that uses them, and exits with its code
     Run(commands::run::Arguments),
 }
 

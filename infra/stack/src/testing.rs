@@ -1,8 +1,8 @@
 //! Real parts for the tests of other crates.
 //!
-//! Under `stack run -- cargo test` (that is `make test`) the tests of all crates share one broker, one cluster and one
-//! mail sink, found through the environment. Without it each test process starts what it asks for, once, and the guard
-//! removes it after the process, so that a plain `cargo test -p CRATE` works too.
+//! Under `stack run -- cargo test` (that is `make test`) the tests of all crates share one broker, one cluster and one mail
+//! sink, found through the environment. Without it each test process starts the parts it needs, once, and the guard removes
+//! them afterwards, so that a plain `cargo test -p CRATE` works too.
 
 pub mod bench;
 
@@ -14,25 +14,25 @@ use anyhow::{Context, Result};
 use shared::store::{Options, Store};
 use tokio::sync::OnceCell;
 
-use crate::fetch::{self, Fetched};
-use crate::guard::Guard;
-use crate::kafka::{Further, Kafka};
-use crate::layout::{self, Layout};
-use crate::mail::Mail;
-use crate::mailbox::Mailbox;
-use crate::postgres::{Durability, Postgres, create_database, drop_database};
-use crate::progress::Progress;
+use crate::parts::guard::Guard;
+use crate::parts::kafka::{Further, Kafka};
+use crate::parts::mail::Mail;
+use crate::parts::mailbox::Mailbox;
+use crate::parts::postgres::{Durability, Postgres, create_database, drop_database};
+use crate::run::fetch::{self, Fetched};
+use crate::run::layout::{self, Layout};
+use crate::run::progress::Progress;
 
-/// Names the shared broker.
+/// Variable with the address of the shared broker.
 pub const KAFKA: &str = "FIREWATCH_TEST_KAFKA";
-/// Names the shared cluster, by the URL of its database `postgres`.
+/// Variable with the URL of the database `postgres` of the shared cluster.
 pub const POSTGRES: &str = "FIREWATCH_TEST_POSTGRES";
-/// Names where the shared mail sink takes mails.
+/// Variable with the SMTP URL of the shared mail sink.
 pub const SMTP: &str = "FIREWATCH_TEST_SMTP";
-/// Names where the shared mail sink shows mails.
+/// Variable with the web URL of the shared mail sink.
 pub const MAIL: &str = "FIREWATCH_TEST_MAIL";
 
-/// A database of its own for one test, with the schema, removed when it is dropped.
+/// A database for one test, with the schema, removed when this is dropped.
 pub struct Database {
     server: String,
     name: String,
@@ -53,12 +53,12 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), self.name.clone());
-        // a runtime of its own: that of the test may be going down
+        // the runtime of the test may be shutting down
         let removal = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.map(|runtime| runtime.block_on(drop_database(&server, &name)))
         });
-        // what cannot be removed goes with the cluster
+        // a database that cannot be removed ends with the cluster
         let _ = removal.join();
     }
 }
@@ -84,8 +84,8 @@ pub async fn postgres() -> Result<Database> {
     Ok(Database { server: server.clone(), name })
 }
 
-/// Returns the address of a broker. It is shared: tests tell their records apart by key, and take consumer groups and
-/// topics of their own.
+/// Returns the address of a broker. It is shared: tests distinguish their records by key, and use consumer groups and topics
+/// of their own.
 pub async fn kafka() -> Result<String> {
     static OWN: OnceCell<Kafka> = OnceCell::const_new();
     if let Ok(brokers) = std::env::var(KAFKA) {
@@ -100,7 +100,7 @@ pub async fn kafka() -> Result<String> {
     Ok(kafka.brokers().to_owned())
 }
 
-/// Returns where a mail sink takes mails, and a reader of it. It is shared: tests tell their mails apart by recipient.
+/// Returns the SMTP URL of a mail sink, and a reader of its mails. It is shared: tests distinguish their mails by recipient.
 pub async fn mail() -> Result<(String, Mailbox)> {
     static OWN: OnceCell<Mail> = OnceCell::const_new();
     if let (Ok(smtp), Ok(web)) = (std::env::var(SMTP), std::env::var(MAIL)) {
@@ -115,20 +115,20 @@ pub async fn mail() -> Result<(String, Mailbox)> {
     Ok((mail.smtp_url(), mail.mailbox()))
 }
 
-/// Returns a broker of the caller's own with further listeners. It lives as long as it is held.
+/// Returns a broker with further listeners. It is not shared, and ends when it is dropped.
 pub async fn kafka_with(further: &Further) -> Result<Kafka> {
     let jars = place().await?.fetched.kafka.clone();
     let (layout, guard) = scratch()?;
     Kafka::start_with(&jars, &layout, &guard, further).await
 }
 
-/// Returns a cluster of the caller's own with further settings. It lives as long as it is held.
+/// Returns a cluster with further settings. It is not shared, and ends when it is dropped.
 pub async fn postgres_with(further: &[String]) -> Result<Postgres> {
     let (layout, guard) = scratch()?;
     Postgres::start_with(&layout, &guard, Durability::Disposable, further).await
 }
 
-/// Returns a folder that is removed with the guard, at the latest when the process ends.
+/// Returns a temporary folder. The guard removes it, at the latest when the process ends.
 pub fn scratch() -> Result<(Layout, Arc<Guard>)> {
     let layout = Layout::create(&layout::scratch())?;
     let guard = Arc::new(Guard::start(Some(layout.dir()))?);
@@ -154,7 +154,7 @@ async fn cluster() -> Result<String> {
     Ok(postgres.url("postgres"))
 }
 
-/// Where this process's own parts live.
+/// Folders and guard of the parts of this process.
 struct Place {
     fetched: Fetched,
     layout: Layout,

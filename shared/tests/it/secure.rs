@@ -19,7 +19,7 @@ const CLEAR: Duration = Duration::from_secs(10);
 
 /// Waits until a dependency is reported down for a reason that contains `words`.
 async fn down(readiness: &Readiness, words: &str) {
-    stack::probe::until(words, CLEAR, async || {
+    stack::parts::probe::until(words, CLEAR, async || {
         let (ready, report) = readiness.report();
         anyhow::ensure!(!ready && report.contains(words), "{report}");
         Ok(())

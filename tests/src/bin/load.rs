@@ -1,4 +1,4 @@
-//! `load`: lets a burst fall on a house and prints how it was borne.
+//! `load`: writes a burst into a pipeline and prints lag, recovery and memory of each agent.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use clap::Parser;
 use tests::load::burst::Size;
 use tests::load::{self, Outcome};
 
-/// Writes a minute's burst and checks that memory stays bounded, that nothing is lost and that the lag can be seen.
+/// Writes a burst within a minute, and checks that memory stays bounded, that nothing is lost and that the lag is exposed.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -18,7 +18,7 @@ struct Arguments {
     /// Revisions of anomalies
     #[arg(long, default_value_t = 10_000)]
     anomalies: u32,
-    /// Folder with the binaries of the workspace, if not that of this one
+    /// Folder with the binaries of the workspace, if not that of this program
     #[arg(long)]
     binaries: Option<PathBuf>,
     /// Folder for the summary
@@ -33,14 +33,14 @@ async fn main() -> Result<ExitCode> {
     let outcome = load::run(size, arguments.binaries).await?;
     std::fs::create_dir_all(&arguments.out)?;
     std::fs::write(arguments.out.join("summary.json"), serde_json::to_vec_pretty(&outcome)?)?;
-    tell(&outcome);
+    print(&outcome);
     Ok(if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn tell(outcome: &Outcome) {
+fn print(outcome: &Outcome) {
     let machine = &outcome.machine;
     println!(
-        "{} samples and {} anomalies written in {:.1} s; all handled after {:.1} s; {} incidents; correlation decided {} times again",
+        "{} samples and {} anomalies written in {:.1} s; all handled after {:.1} s; {} incidents; {} decisions of correlation repeated",
         outcome.size.samples,
         outcome.size.anomalies,
         outcome.written_s,
@@ -49,7 +49,7 @@ fn tell(outcome: &Outcome) {
         outcome.conflicts
     );
     println!(
-        "{} cores of {}, {} GiB; agents built {} optimisation; none may have more than {} MiB\n",
+        "{} cores of {}, {} GiB; agents built {} optimisation; memory bound {} MiB\n",
         machine.cores,
         machine.model,
         machine.memory >> 30,
@@ -57,13 +57,13 @@ fn tell(outcome: &Outcome) {
         outcome.memory_bound >> 20
     );
     println!("{:14} {:>9} {:>12} {:>12}", "agent", "peak lag", "recovery", "peak memory");
-    for borne in &outcome.agents {
-        let recovery = borne.recovery_s.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s"));
+    for agent in &outcome.agents {
+        let recovery = agent.recovery_s.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s"));
         println!(
             "{:14} {:>9} {recovery:>12} {:>8} MiB",
-            borne.agent,
-            borne.peak_lag,
-            borne.peak_memory >> 20
+            agent.agent,
+            agent.peak_lag,
+            agent.peak_memory >> 20
         );
     }
     for violation in &outcome.violations {

@@ -1,4 +1,4 @@
-//! `oracle`: runs seeds of harm and writes down what came of them.
+//! `oracle`: runs seeds with injected faults and writes a summary.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,29 +12,29 @@ use tests::mutants;
 use tests::oracle::plan::Plan;
 use tests::oracle::{self, Outcome};
 
-/// Longest time of one seed, the start and the end of its house included.
+/// Longest time of one seed, with the start and the stop of its pipeline.
 const SEED: Duration = Duration::from_mins(8);
 
-/// Runs the house under harm and checks that each step had exactly one effect.
+/// Injects faults into a pipeline and checks that each step had exactly one effect.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
     /// How many seeds to run
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     seeds: u64,
-    /// The first of them
+    /// First seed
     #[arg(long, default_value_t = 1)]
     first_seed: u64,
     /// Folder with the binaries of the workspace, built with failpoints
     #[arg(long, default_value = "target/oracle/debug")]
     binaries: PathBuf,
-    /// Folder for the summary, and for the evidence of seeds that found something
+    /// Folder for the summary, and for the reports of seeds with violations
     #[arg(long, default_value = "target/oracle")]
     out: PathBuf,
-    /// Prints what the first seed stands for, and runs nothing
+    /// Prints the plan of the first seed, and runs nothing
     #[arg(long, conflicts_with = "mutants")]
     plan: bool,
-    /// Breaks one guarantee at a time, and fails unless the seeds catch each
+    /// Breaks one guarantee at a time, and fails unless the seeds find a violation for each
     #[arg(long)]
     mutants: bool,
     /// Only the mutant of this name
@@ -49,9 +49,9 @@ struct Summary {
     seeds: Vec<u64>,
     /// Violations, over all seeds.
     violations: usize,
-    /// Seeds that found any.
+    /// Seeds with violations.
     failed: Vec<u64>,
-    /// What was done, by kind.
+    /// Injected faults, by kind.
     kills_by_kind: BTreeMap<String, usize>,
     kills: usize,
     redeliveries: usize,
@@ -91,7 +91,7 @@ impl Summary {
         if !outcome.violations.is_empty() {
             self.failed.push(outcome.seed);
         }
-        for (kind, times) in &outcome.harm {
+        for (kind, times) in &outcome.faults {
             *self.kills_by_kind.entry(kind.clone()).or_default() += times;
         }
         self.kills += outcome.kills;
@@ -117,18 +117,18 @@ async fn main() -> Result<ExitCode> {
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs all seeds. Tells whether nothing was violated, and something was tried.
+/// Runs all seeds. Returns whether no invariant is violated, and whether anything was redelivered and taken over.
 async fn prove(arguments: &Arguments) -> Result<bool> {
-    let summary = run(arguments, &arguments.binaries, &arguments.out, false).await?;
+    let summary = run(arguments, &arguments.binaries, &arguments.out, StopAt::LastSeed).await?;
     println!("{summary}");
-    let tried = summary.redeliveries > 0 && summary.takeovers > 0 && summary.incidents > 0;
-    if !tried {
-        eprintln!("nothing was redelivered, taken over or found: this proves nothing");
+    let proves = summary.redeliveries > 0 && summary.takeovers > 0 && summary.incidents > 0;
+    if !proves {
+        eprintln!("no redelivery, no takeover or no incident: this run proves nothing");
     }
-    Ok(tried && summary.violations == 0)
+    Ok(proves && summary.violations == 0)
 }
 
-/// Builds each mutant and runs seeds until one catches it. Tells whether all were caught.
+/// Builds each mutant and runs seeds until one finds a violation. Returns whether all mutants were caught.
 async fn hunt(arguments: &Arguments) -> Result<bool> {
     let mut escaped = Vec::new();
     for mutant in mutants::all()? {
@@ -137,7 +137,8 @@ async fn hunt(arguments: &Arguments) -> Result<bool> {
         }
         println!("{}: {}", mutant.name, mutant.breaks);
         let binaries = mutant.build()?;
-        let summary = run(arguments, &binaries, &arguments.out.join(&mutant.name), true).await?;
+        let summary =
+            run(arguments, &binaries, &arguments.out.join(&mutant.name), StopAt::FirstViolation).await?;
         if summary.violations == 0 {
             escaped.push(mutant.name);
         }
@@ -148,26 +149,33 @@ async fn hunt(arguments: &Arguments) -> Result<bool> {
     Ok(escaped.is_empty())
 }
 
-/// Runs seeds, all of them or until one finds something, and writes `summary.json` after each.
-async fn run(arguments: &Arguments, binaries: &Path, out: &Path, first_violation: bool) -> Result<Summary> {
+/// When seeds are not run any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StopAt {
+    LastSeed,
+    FirstViolation,
+}
+
+/// Runs seeds and writes `summary.json` after each.
+async fn run(arguments: &Arguments, binaries: &Path, out: &Path, stop_at: StopAt) -> Result<Summary> {
     std::fs::create_dir_all(out)?;
     let binaries = std::path::absolute(binaries)?;
     let mut summary = Summary::default();
     for seed in arguments.first_seed..arguments.first_seed.saturating_add(arguments.seeds) {
         let outcome = tokio::time::timeout(SEED, oracle::run(&Plan::draw(seed), &binaries, out))
             .await
-            .with_context(|| format!("seed {seed} takes longer than {SEED:?}"))??;
-        tell(&outcome);
+            .with_context(|| format!("seed {seed} did not end within {} min", SEED.as_secs() / 60))??;
+        print(&outcome);
         summary.add(outcome);
         std::fs::write(out.join("summary.json"), serde_json::to_vec_pretty(&summary)?)?;
-        if first_violation && summary.violations > 0 {
+        if stop_at == StopAt::FirstViolation && summary.violations > 0 {
             break;
         }
     }
     Ok(summary)
 }
 
-fn tell(outcome: &Outcome) {
+fn print(outcome: &Outcome) {
     println!(
         "seed {}: {} in {:.0} s; {} incidents, {} mails and {} copies; {} kills, {} redeliveries, {} takeovers, {} duplicates",
         outcome.seed,

@@ -1,5 +1,5 @@
-//! What the burst consists of, and writing it as fast as the broker takes it. Nothing is drawn: two runs that begin at the
-//! same time write the same bytes.
+//! The burst, and a writer that is as fast as the broker. Nothing is random: two runs that start at the same time write the
+//! same bytes.
 //!
 //! | part | shape |
 //! |---|---|
@@ -7,7 +7,7 @@
 //! | anomalies | 5 environments, 5 metrics of each service, 4 revisions of each episode: one `suspect`, three `firing` |
 //! | calls | each service calls the next; one environment is a single chain, the others are chains of ten |
 //!
-//! Services on one chain are of one fault, whichever is heard of first: so all episodes of [`WORST`] are one incident.
+//! Anomalies of one chain are grouped, whichever service is first, so that all episodes of [`WORST`] are one incident.
 
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ const METRICS: [(&str, Kind, &str); 5] = [
     ("request_rate", Kind::Traffic, "1/s"),
 ];
 
-/// How much of it.
+/// How large the burst is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Size {
     /// Metric samples.
@@ -51,12 +51,12 @@ pub struct Size {
 }
 
 impl Size {
-    /// Smallest number of samples, of which there can be any multiple: one record of each service.
+    /// Samples come in multiples of this: one record of each service.
     pub const SAMPLES: u32 = HEALTHY_SERVICES * HEALTHY_SERIES * SECONDS;
-    /// Smallest number of anomalies, of which there can be any multiple: one chain in each environment.
+    /// Anomalies come in multiples of this: one chain in each environment.
     pub const ANOMALIES: u32 = ENVIRONMENTS * CHAIN * METRICS.len() as u32 * REVISIONS;
 
-    /// Refuses what is no whole number of records, or of chains.
+    /// Refuses numbers that are not such multiples.
     pub fn new(samples: u32, anomalies: u32) -> Result<Self> {
         for (what, count, unit) in
             [("samples", samples, Self::SAMPLES), ("anomalies", anomalies, Self::ANOMALIES)]
@@ -94,17 +94,17 @@ impl Size {
     }
 }
 
-/// The burst, from `now` on.
+/// The burst, with anomalies from `now` on.
 #[derive(Debug, Clone, Copy)]
 pub struct Burst {
-    /// How much of it.
+    /// How large it is.
     pub size: Size,
     /// Event time of the first symptoms, and end of the healthy samples.
     pub now: Timestamp,
 }
 
 impl Burst {
-    /// Writes who calls whom, as spans.
+    /// Writes the calls between services, as spans.
     pub async fn calls(self, options: &Options) -> Result<()> {
         let producer = Producer::connect(options)?;
         let mut pending = Vec::new();
@@ -133,7 +133,7 @@ impl Burst {
         acknowledged(pending).await
     }
 
-    /// Writes samples and anomalies side by side, and returns how long that took.
+    /// Writes samples and anomalies concurrently. Returns how long that took.
     pub async fn write(self, options: Options) -> Result<Duration> {
         let begun = Instant::now();
         tokio::try_join!(self.samples(&options), self.anomalies(&options))?;
@@ -201,7 +201,7 @@ impl Burst {
         acknowledged(pending).await
     }
 
-    /// One revision with as much context as a long-lived series has.
+    /// Returns a revision with as much context as that of a long-lived series.
     fn anomaly(
         self,
         environment: &str,

@@ -1,4 +1,4 @@
-//! Looking at agents from outside while they work: what `/metrics` says, and how much memory the kernel says they have.
+//! Scrapes `/metrics` of running agents, and reads their memory from the kernel.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use reqwest::Client;
 use stack::Agent;
 
-/// The gauge of what is not handled yet.
+/// Gauge of the records that are not handled yet.
 const LAG: &str = "firewatch_consumer_lag";
-/// Longest wait for an agent's answer: it may be busy.
+/// Longest wait for an answer of an agent, which may be busy.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// Metrics of one agent: values by name with labels, as they are exposed.
@@ -39,42 +39,42 @@ impl Exposed {
             .sum()
     }
 
-    /// Tells whether the agent says anything of its lag.
-    fn tells_lag(&self) -> bool {
+    /// Returns whether the agent exposes its lag.
+    fn exposes_lag(&self) -> bool {
         self.0.keys().any(|name| name.starts_with(LAG))
     }
 }
 
-/// One agent, watched.
+/// One agent and its last scrape.
 pub struct Watched {
     /// The agent.
     pub agent: Arc<Agent>,
-    /// Process when the watch began; another one later is a restart.
+    /// Process id at the start. Another one later means a restart.
     pub pid: u32,
-    /// What it said last.
+    /// Metrics of the last scrape.
     pub exposed: Exposed,
-    /// Records it has not handled, at the last look.
+    /// Lag at the last scrape, records.
     pub lag: f64,
-    /// Most of them.
+    /// Largest lag, records.
     pub peak_lag: f64,
-    /// When it was last behind.
+    /// When its lag was last above 0.
     pub behind_at: Option<Instant>,
-    /// Looks at which it did not answer in time.
+    /// Scrapes that failed.
     pub unanswered: u32,
 }
 
-/// All agents, watched.
+/// All agents and their last scrapes.
 pub struct Watch {
     client: Client,
-    /// In the order they were given.
+    /// The agents, in the order in which they were given.
     pub agents: Vec<Watched>,
 }
 
 impl Watch {
-    /// Begins to watch agents that run.
+    /// Takes running agents.
     pub fn new(agents: Vec<Arc<Agent>>) -> Result<Self> {
         let agents = agents.into_iter().map(|agent| {
-            let pid = agent.part().pid().with_context(|| format!("{} does not run", agent.name()))?;
+            let pid = agent.process().pid().with_context(|| format!("{} is not running", agent.name()))?;
             Ok(Watched {
                 agent,
                 pid,
@@ -91,20 +91,20 @@ impl Watch {
         })
     }
 
-    /// Looks once at each.
-    pub async fn look(&mut self) {
+    /// Scrapes each once.
+    pub async fn scrape(&mut self) {
         let client = &self.client;
-        futures::future::join_all(self.agents.iter_mut().map(|watched| watched.look(client))).await;
+        futures::future::join_all(self.agents.iter_mut().map(|watched| watched.scrape(client))).await;
     }
 
-    /// Tells whether every agent answers, says something of its lag, and has none.
+    /// Returns whether every agent exposes its lag, and has none.
     pub fn is_quiet(&self) -> bool {
-        self.agents.iter().all(|watched| watched.exposed.tells_lag() && watched.lag <= 0.0)
+        self.agents.iter().all(|watched| watched.exposed.exposes_lag() && watched.lag <= 0.0)
     }
 }
 
 impl Watched {
-    async fn look(&mut self, client: &Client) {
+    async fn scrape(&mut self, client: &Client) {
         match fetch(client, self.agent.http()).await {
             Ok(exposed) => {
                 self.lag = exposed.sum(LAG, "");
@@ -116,12 +116,12 @@ impl Watched {
             }
             Err(error) => {
                 self.unanswered += 1;
-                eprintln!("  {} does not tell its metrics: {error:#}", self.agent.name());
+                eprintln!("  scraping {} failed: {error:#}", self.agent.name());
             }
         }
     }
 
-    /// Returns the most resident memory the process ever had, bytes, as the kernel counts it.
+    /// Returns the peak of the resident memory of the process by the kernel, bytes.
     pub fn peak_memory(&self) -> Result<u64> {
         let path = format!("/proc/{}/status", self.pid);
         let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;
@@ -152,6 +152,6 @@ mod tests {
         assert_eq!(exposed.sum("firewatch_detection_samples_total", "topic=\"raw.metrics\""), 70.0);
         assert_eq!(exposed.sum("firewatch_detection_samples_total", ""), 75.0);
         assert_eq!(exposed.sum("firewatch_outbox_depth", ""), 3.0);
-        assert!(!exposed.tells_lag());
+        assert!(!exposed.exposes_lag());
     }
 }

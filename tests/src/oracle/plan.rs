@@ -1,5 +1,5 @@
-//! What a seed stands for: which faults break out, and what is done to the house meanwhile. Pure: a seed always draws
-//! the same plan.
+//! What a seed stands for: the faults of the simulated shops, and the faults that are injected into the pipeline. Pure: a
+//! seed always draws the same plan.
 
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
@@ -12,89 +12,89 @@ use stack::AGENTS;
 
 /// Copies of each agent.
 pub const REPLICAS: u32 = 3;
-/// When the first and the last blow may fall, milliseconds after the shops have opened.
-const BLOWS: std::ops::Range<u64> = 2_000..22_000;
-/// Agents that do most of the work, twice: they are hit more often.
+/// When the first and the last injection may happen, milliseconds after the simulators have started.
+const INJECTIONS_MS: std::ops::Range<u64> = 2_000..22_000;
+/// Agents that do most of the work. They are drawn twice as often.
 const BUSY: [&str; 3] = ["detection", "correlation", "communication"];
 
-/// A shop with one fault, in an environment of its own.
+/// A simulated shop with one fault, in an environment of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shop {
     /// Environment.
     pub environment: String,
-    /// What breaks out.
+    /// Scenario of its fault.
     pub scenario: Scenario,
     /// Seed of its noise.
     pub seed: u64,
-    /// Healthy ticks before.
+    /// Healthy ticks before the fault.
     pub healthy: u32,
 }
 
-/// Kills a copy of an agent when it reaches a gap.
+/// A failpoint at which a copy of an agent is killed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Arm {
+pub struct FailpointSetting {
     /// Agent.
     pub agent: &'static str,
     /// Copy.
     pub replica: u32,
     /// Which start of that copy, counted from 0.
     pub start: u32,
-    /// Where it dies.
-    pub gap: Failpoint,
-    /// How often it passes there before.
+    /// The failpoint.
+    pub failpoint: Failpoint,
+    /// How often the copy passes the failpoint before.
     pub passes: u32,
-    /// How long it lingers in the gap, milliseconds.
-    pub linger_ms: u64,
+    /// How long the copy waits at the failpoint before it is killed, milliseconds.
+    pub delay_ms: u64,
 }
 
-impl Arm {
-    /// Returns the value of `FAILPOINTS`.
-    pub fn failpoints(&self) -> String {
-        format!("{}={}*off->return({})", self.gap.name(), self.passes, self.linger_ms)
+impl FailpointSetting {
+    /// Returns the value of the variable `FAILPOINTS`.
+    pub fn variable(&self) -> String {
+        format!("{}={}*off->return({})", self.failpoint.name(), self.passes, self.delay_ms)
     }
 }
 
-/// One thing that is done to the house.
+/// One fault that is injected into the pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Blow {
-    /// When, milliseconds after the shops have opened.
+pub struct Injection {
+    /// When, milliseconds after the simulators have started.
     pub at_ms: u64,
-    /// What.
+    /// What is injected.
     pub kind: Kind,
 }
 
-/// What can be done to the house.
+/// What can be injected into the pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// kill -9 of a copy, which is started again after a while.
+    /// SIGKILL of a copy, which is started again later.
     Kill(Target),
-    /// SIGTERM of a copy, which is started again after a while.
+    /// SIGTERM of a copy, which is started again later.
     Terminate(Target),
     /// SIGSTOP of a copy for longer than the session timeout.
     Hold(Target),
-    /// A fourth copy joins for a while and leaves in order.
+    /// A fourth copy joins the group, and is stopped in an orderly way later.
     Join(Target),
     /// Kafka is killed or stopped, and started again.
     RestartKafka {
-        /// By kill -9.
+        /// By SIGKILL.
         kill: bool,
     },
     /// PostgreSQL is killed or stopped, and started again.
     RestartPostgres {
-        /// By kill -9.
+        /// By SIGKILL.
         kill: bool,
     },
     /// The server ends all connections to PostgreSQL.
     ResetConnections,
-    /// The mail server is gone for a while.
+    /// The mail server is down.
     RefuseMail {
         /// How long, milliseconds.
         for_ms: u64,
     },
-    /// A record that no agent can read is written.
+    /// A record that no agent can parse is written.
     Poison {
-        /// Where.
+        /// Topic.
         #[serde(serialize_with = "topic_name")]
         topic: Topic,
         /// Partition.
@@ -102,7 +102,7 @@ pub enum Kind {
     },
 }
 
-/// A copy of an agent, and for how long it is hit.
+/// A copy of an agent, and how long the injection lasts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Target {
     /// Agent.
@@ -118,12 +118,12 @@ pub struct Target {
 pub struct Plan {
     /// The seed.
     pub seed: u64,
-    /// Shops.
+    /// Simulated shops.
     pub shops: Vec<Shop>,
-    /// Deaths in gaps.
-    pub arms: Vec<Arm>,
-    /// Harm from outside, in order of time.
-    pub blows: Vec<Blow>,
+    /// Failpoints at which copies are killed.
+    pub failpoints: Vec<FailpointSetting>,
+    /// Faults that are injected from outside, in order of time.
+    pub injections: Vec<Injection>,
 }
 
 impl Plan {
@@ -131,16 +131,19 @@ impl Plan {
     pub fn draw(seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let shops = shops(&mut rng);
-        let arms = arms(&mut rng);
-        let mut blows: Vec<Blow> =
-            kinds(&mut rng).into_iter().map(|kind| Blow { at_ms: rng.random_range(BLOWS), kind }).collect();
-        blows.sort_by_key(|blow| blow.at_ms);
-        Self { seed, shops, arms, blows }
+        let failpoints = failpoints(&mut rng);
+        let mut injections: Vec<Injection> = kinds(&mut rng)
+            .into_iter()
+            .map(|kind| Injection { at_ms: rng.random_range(INJECTIONS_MS), kind })
+            .collect();
+        injections.sort_by_key(|injection| injection.at_ms);
+        Self { seed, shops, failpoints, injections }
     }
 
-    /// Returns what a copy is armed with at one of its starts.
-    pub fn arm(&self, agent: &str, replica: u32, start: u32) -> Option<&Arm> {
-        self.arms.iter().find(|arm| (arm.agent, arm.replica, arm.start) == (agent, replica, start))
+    /// Returns the failpoint that is set for a copy at one of its starts.
+    pub fn failpoint(&self, agent: &str, replica: u32, start: u32) -> Option<&FailpointSetting> {
+        let sets = |it: &&FailpointSetting| (it.agent, it.replica, it.start) == (agent, replica, start);
+        self.failpoints.iter().find(sets)
     }
 }
 
@@ -159,33 +162,33 @@ fn shops(rng: &mut ChaCha8Rng) -> Vec<Shop> {
         .collect()
 }
 
-/// Draws the gaps that copies die in: most at their first start, some at the second and third.
-fn arms(rng: &mut ChaCha8Rng) -> Vec<Arm> {
-    let mut arms = Vec::new();
+/// Draws the failpoints at which copies are killed: most at their first start, some at the second and third.
+fn failpoints(rng: &mut ChaCha8Rng) -> Vec<FailpointSetting> {
+    let mut settings = Vec::new();
     for agent in AGENTS {
         for replica in 1..=REPLICAS {
             for (start, chance) in [(0, 0.7), (1, 0.5), (2, 0.3)] {
                 if !rng.random_bool(chance) {
                     break;
                 }
-                let gap = *gaps(agent).choose(rng).unwrap_or(&Failpoint::Committed);
-                let passes = match (agent, gap) {
+                let failpoint = *reachable(agent).choose(rng).unwrap_or(&Failpoint::Committed);
+                let passes = match (agent, failpoint) {
                     (_, Failpoint::Drained | Failpoint::Restored | Failpoint::Buried) => 0,
                     ("correlation", Failpoint::Claimed) => rng.random_range(0..2),
                     ("correlation", _) => rng.random_range(0..15),
                     ("detection", _) => rng.random_range(0..6),
                     _ => rng.random_range(0..3),
                 };
-                let linger_ms = if rng.random_bool(0.5) { rng.random_range(200..1_500) } else { 0 };
-                arms.push(Arm { agent, replica, start, gap, passes, linger_ms });
+                let delay_ms = if rng.random_bool(0.5) { rng.random_range(200..1_500) } else { 0 };
+                settings.push(FailpointSetting { agent, replica, start, failpoint, passes, delay_ms });
             }
         }
     }
-    arms
+    settings
 }
 
-/// Returns the gaps that an agent can reach.
-fn gaps(agent: &str) -> Vec<Failpoint> {
+/// Returns the failpoints that an agent can reach.
+fn reachable(agent: &str) -> Vec<Failpoint> {
     use Failpoint::{
         Acknowledged, Buried, Claimed, Committed, Decided, Drained, Emitted, Enqueued, HalfSaved, Journalled,
         Marked, Read, Restored, Saved, Stepped, Written,
@@ -195,7 +198,7 @@ fn gaps(agent: &str) -> Vec<Failpoint> {
         "correlation" => {
             vec![Read, Decided, Written, Committed, Enqueued, Acknowledged, Marked, Drained, Claimed, Buried]
         }
-        // publishes nothing; its effect is the mail
+        // publishes nothing: its effect is the mail
         "communication" => {
             vec![Read, Decided, Written, Committed, Drained, Claimed, Stepped, Stepped, Journalled]
         }
@@ -255,18 +258,19 @@ mod tests {
     #[test]
     fn a_seed_always_draws_the_same_plan_and_another_seed_another() {
         assert_eq!(Plan::draw(7), Plan::draw(7));
-        assert_ne!(Plan::draw(7).blows, Plan::draw(8).blows);
+        assert_ne!(Plan::draw(7).injections, Plan::draw(8).injections);
     }
 
     #[test]
-    fn twenty_seeds_reach_every_gap_with_every_kind_of_harm() {
+    fn twenty_seeds_reach_every_failpoint_and_inject_every_kind() {
         let plans: Vec<_> = (1..=20).map(Plan::draw).collect();
-        let gaps: BTreeSet<_> = plans.iter().flat_map(|plan| &plan.arms).map(|arm| arm.gap).collect();
-        assert_eq!(gaps, Failpoint::ALL.into_iter().collect());
+        let reached: BTreeSet<_> =
+            plans.iter().flat_map(|plan| &plan.failpoints).map(|setting| setting.failpoint).collect();
+        assert_eq!(reached, Failpoint::ALL.into_iter().collect());
         let kinds: BTreeSet<_> = plans
             .iter()
-            .flat_map(|plan| &plan.blows)
-            .map(|blow| std::mem::discriminant(&blow.kind))
+            .flat_map(|plan| &plan.injections)
+            .map(|injection| std::mem::discriminant(&injection.kind))
             .map(|kind| format!("{kind:?}"))
             .collect();
         assert_eq!(kinds.len(), 9);

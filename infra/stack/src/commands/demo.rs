@@ -6,23 +6,25 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use shared::clock::{Clock, SystemClock};
 use shared::events::fault::Scenario;
-use stack::progress::{Progress, say};
-use stack::{Options, Program, Stack, layout, news};
+use stack::observe::event_feed;
+use stack::run::layout;
+use stack::run::progress::{Progress, say};
+use stack::{Options, Program, Stack};
 
 use super::follow::Ending;
-use super::narration::Narration;
+use stack::demo::narration::Narration;
 
-/// Seconds of telemetry that the shop has when it opens: from them detection learns what is normal.
-const HISTORY: u32 = 60;
-/// Seconds from the opening to the first fault.
-const FIRST_FAULT: u32 = 20;
+/// Seconds of healthy telemetry before the start, from which detection learns what is normal.
+const HISTORY_S: u32 = 60;
+/// Seconds from the start of the simulator to the first fault.
+const FIRST_FAULT_S: u32 = 20;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Copies of each agent
     #[arg(long, env = "DEMO_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=6))]
     replicas: u32,
-    /// Always this scenario, e.g. `memory-leak`; otherwise all seven in an order of chance
+    /// Always this scenario, e.g. `memory-leak`; otherwise all seven in random order
     #[arg(long, env = "DEMO_SCENARIO")]
     scenario: Option<String>,
     /// Seed of that order and of all noise; otherwise taken from the time
@@ -35,7 +37,7 @@ pub(crate) struct Arguments {
     ending: Ending,
 }
 
-/// Starts everything afresh, starts a fault in the shop and prints what comes of it.
+/// Starts everything without earlier data, simulates a fault and prints what happens.
 pub(crate) async fn demo(arguments: &Arguments) -> Result<ExitCode> {
     let seed = arguments.seed.unwrap_or_else(|| SystemClock.now().as_second().unsigned_abs());
     let simulator = simulator(arguments, seed)?;
@@ -46,7 +48,7 @@ pub(crate) async fn demo(arguments: &Arguments) -> Result<ExitCode> {
     };
     let Some(stack) = started else { return Ok(ExitCode::FAILURE) };
     let outcome = tokio::select! {
-        told = tell(&stack, &simulator, seed, &arguments.ending) => told,
+        outcome = show(&stack, &simulator, seed, &arguments.ending) => outcome,
         watched = stack.watch() => watched.map(|()| ExitCode::FAILURE),
     };
     println!();
@@ -59,9 +61,9 @@ fn simulator(arguments: &Arguments, seed: u64) -> Result<Program> {
         "--interval",
         "1s",
         "--history",
-        &format!("{HISTORY}s"),
+        &format!("{HISTORY_S}s"),
         "--first-fault-after",
-        &format!("{}s", HISTORY + FIRST_FAULT),
+        &format!("{}s", HISTORY_S + FIRST_FAULT_S),
         "--seed",
         &seed.to_string(),
     ]);
@@ -77,13 +79,13 @@ fn simulator(arguments: &Arguments, seed: u64) -> Result<Program> {
     Ok(if arguments.ending.once { simulator.with(["--once"]) } else { simulator })
 }
 
-async fn tell(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) -> Result<ExitCode> {
-    let mut narration = Narration::new(news::follow(stack.brokers(), stack.mail().mailbox())?);
+async fn show(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) -> Result<ExitCode> {
+    let mut narration = Narration::new(event_feed::follow(stack.brokers(), stack.mail().mailbox())?);
     stack.spawn(simulator)?;
     stack.ready()?;
     println!("\nWhere to look\n{}", places(stack));
     println!(
-        "The shop is open (seed {seed}), with {HISTORY} s of healthy telemetry behind it. Its first fault begins in {FIRST_FAULT} s.\n"
+        "The simulated shop runs (seed {seed}), with {HISTORY_S} s of healthy telemetry. The first fault starts in {FIRST_FAULT_S} s.\n"
     );
     let interrupted = tokio::select! {
         () = narration.one_fault(ending.deadline()) => false,
@@ -92,30 +94,30 @@ async fn tell(stack: &Stack, simulator: &Program, seed: u64, ending: &Ending) ->
     println!("\nWhat happened\n{}", narration.summary());
     narration.write(&stack.layout().dir().join("summary.json"))?;
     if ending.once {
-        let dir = here(stack.layout().dir());
+        let dir = relative(stack.layout().dir());
         println!("The same facts are in {dir}/summary.json, the logs in {dir}/logs.");
-        return Ok(ExitCode::from(u8::from(!narration.story.missing().is_empty())));
+        return Ok(ExitCode::from(u8::from(!narration.observation.missing().is_empty())));
     }
     if !interrupted {
         println!("Where to look\n{}", places(stack));
-        say("the demo goes on, with a fault every few minutes, until Ctrl-C");
+        say("the demo continues with a fault every few minutes; Ctrl-C ends it");
         println!();
         tokio::select! {
-            () = narration.go_on() => {}
+            () = narration.follow() => {}
             interrupted = super::interrupted() => interrupted?,
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns a path as it is typed from the top of the checkout.
-fn here(path: &Path) -> String {
+/// Returns a path relative to the top of the checkout.
+fn relative(path: &Path) -> String {
     path.strip_prefix(layout::root()).unwrap_or(path).display().to_string()
 }
 
 fn places(stack: &Stack) -> String {
-    let firewatch = here(&stack.binary("firewatch"));
-    let logs = here(&stack.layout().logs());
+    let firewatch = relative(&stack.binary("firewatch"));
+    let logs = relative(&stack.layout().logs());
     let rows = [
         ("mails", stack.mail().web_url()),
         ("incidents", format!("{firewatch} incidents list; {firewatch} incidents show 1")),

@@ -5,20 +5,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use stack::mailbox::Mailbox;
-use stack::news;
+use stack::observe::event_feed;
+use stack::parts::mailbox::Mailbox;
 
-use super::narration::Narration;
+use stack::demo::narration::Narration;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Address of Kafka
     #[arg(long, env = "FIREWATCH_KAFKA__BROKERS")]
     brokers: String,
-    /// Where a Mailhog shows its mails
+    /// URL of a Mailhog
     #[arg(long, required_unless_present = "maildev")]
     mailhog: Option<String>,
-    /// Where a maildev shows its mails
+    /// URL of a maildev
     #[arg(long, conflicts_with = "mailhog")]
     maildev: Option<String>,
     #[command(flatten)]
@@ -28,13 +28,13 @@ pub(crate) struct Arguments {
     facts: Option<PathBuf>,
 }
 
-/// When the telling ends.
+/// When the output ends.
 #[derive(clap::Args, Clone)]
 pub(super) struct Ending {
-    /// Ends after the first fault, with failure if anything is missing
+    /// Ends after the first fault; fails if anything is missing
     #[arg(long, env = "DEMO_ONCE", value_parser = clap::builder::FalseyValueParser::new())]
     pub(super) once: bool,
-    /// Longest time the first fault may take from now until its postmortem, in seconds
+    /// Longest time from now until the postmortem of the first fault, in seconds
     #[arg(long, env = "DEMO_DEADLINE", default_value_t = 240, hide_env = true)]
     deadline: u64,
 }
@@ -45,13 +45,13 @@ impl Ending {
     }
 }
 
-/// Tells what happens at the given places.
+/// Prints what happens in a running pipeline.
 pub(crate) async fn follow(arguments: &Arguments) -> Result<ExitCode> {
     let mailbox = match (&arguments.mailhog, &arguments.maildev) {
         (Some(url), _) => Mailbox::mailhog(url),
         (None, url) => Mailbox::maildev(url.as_deref().unwrap_or_default()),
     };
-    let mut narration = Narration::new(news::follow(&arguments.brokers, mailbox)?);
+    let mut narration = Narration::new(event_feed::follow(&arguments.brokers, mailbox)?);
     tokio::select! {
         () = narration.one_fault(arguments.ending.deadline()) => {}
         interrupted = super::interrupted() => interrupted?,
@@ -61,10 +61,10 @@ pub(crate) async fn follow(arguments: &Arguments) -> Result<ExitCode> {
         narration.write(file)?;
     }
     if arguments.ending.once {
-        return Ok(ExitCode::from(u8::from(!narration.story.missing().is_empty())));
+        return Ok(ExitCode::from(u8::from(!narration.observation.missing().is_empty())));
     }
     tokio::select! {
-        () = narration.go_on() => {}
+        () = narration.follow() => {}
         interrupted = super::interrupted() => interrupted?,
     }
     Ok(ExitCode::SUCCESS)

@@ -5,21 +5,21 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
-use stack::layout;
+use stack::run::layout;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only the logs whose names begin with this, e.g. `detection` or `detection-1`
+    /// Only the logs whose names start with this, e.g. `detection` or `detection-1`
     name: Option<String>,
-    /// Do not follow
+    /// Does not follow the logs
     #[arg(long)]
     no_follow: bool,
-    /// Lines of each log to begin with
+    /// Lines of each log that are printed first
     #[arg(long, short = 'n', default_value_t = 20)]
     lines: u32,
 }
 
-/// Becomes `tail`.
+/// Replaces this process by `tail`.
 pub(crate) fn logs(arguments: &Arguments) -> Result<ExitCode> {
     let dir = layout::run().join("logs");
     let name = arguments.name.as_deref().unwrap_or_default();
@@ -30,7 +30,7 @@ pub(crate) fn logs(arguments: &Arguments) -> Result<ExitCode> {
         .filter(|file| file.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name)))
         .collect();
     files.sort();
-    ensure!(!files.is_empty(), "no log in {} begins with {name:?}", dir.display());
+    ensure!(!files.is_empty(), "no log in {} starts with {name:?}", dir.display());
     let mut tail = Command::new("tail");
     tail.arg(format!("--lines={}", arguments.lines));
     if !arguments.no_follow {

@@ -1,4 +1,4 @@
-//! `stack demo-matrix`: the demo as a newcomer runs it, once for each scenario and seed.
+//! `stack demo-matrix`: the demo with default settings, once for each scenario and seed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,9 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::clock::{Clock, SystemClock};
 use shared::events::fault::Scenario;
-use stack::layout;
-use stack::progress::say;
+use shared::text::format::counted;
+use stack::run::layout;
+use stack::run::progress::say;
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -22,10 +23,10 @@ const RUN: Duration = Duration::from_mins(10);
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Seeds for each scenario on an otherwise quiet machine
+    /// Seeds for each scenario on an otherwise idle machine
     #[arg(long, default_value_t = 5)]
     seeds: u64,
-    /// Seeds for each scenario with every core kept busy
+    /// Seeds for each scenario with a busy loop on every core
     #[arg(long, default_value_t = 2)]
     busy_seeds: u64,
     /// Runs at the same time
@@ -39,7 +40,7 @@ pub(crate) struct Arguments {
     out: PathBuf,
 }
 
-/// The machine beside the runs.
+/// Load of the machine beside the runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Load {
@@ -55,10 +56,10 @@ struct Run {
     load: Load,
     /// Whether the demo ended with success.
     succeeded: bool,
-    /// How it ended, where it failed.
+    /// How it ended, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
-    /// The facts that the demo wrote; null where it wrote none.
+    /// The facts that the demo wrote; null if it wrote none.
     facts: Value,
 }
 
@@ -72,7 +73,7 @@ impl Run {
     }
 }
 
-/// Median and 95th percentile of a time over all runs that know it, seconds.
+/// Median and 95th percentile of a time over all runs that have it, seconds.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Quantiles {
     p50: f64,
@@ -102,7 +103,7 @@ struct Summary {
     opened_s: Option<Quantiles>,
     first_mail_s: Option<Quantiles>,
     resolved_s: Option<Quantiles>,
-    /// What each run came to.
+    /// The outcome of each run.
     each: Vec<Run>,
 }
 
@@ -138,7 +139,7 @@ pub(crate) async fn matrix(arguments: &Arguments) -> Result<ExitCode> {
     std::fs::create_dir_all(&runs).with_context(|| format!("creating {}", runs.display()))?;
     let parts = [(Load::Quiet, arguments.seeds), (Load::Busy, arguments.busy_seeds)];
     let all = Scenario::ALL.len() as u64 * (arguments.seeds + arguments.busy_seeds);
-    say(&format!("{all} runs, {} at a time, seeds from {first_seed} on", arguments.parallel));
+    say(&format!("{all} runs, {} at a time, first seed {first_seed}", arguments.parallel));
     let mut each = Vec::new();
     let mut seed = first_seed;
     for (load, seeds) in parts {
@@ -161,11 +162,11 @@ pub(crate) async fn matrix(arguments: &Arguments) -> Result<ExitCode> {
     let file = out.join("summary.json");
     std::fs::write(&file, serde_json::to_vec_pretty(&summary)?)?;
     print(&summary);
-    say(&format!("the same figures, with the facts of each run, are in {}", file.display()));
+    say(&format!("the figures and the facts of each run are in {}", file.display()));
     Ok(ExitCode::from(u8::from(summary.failed > 0)))
 }
 
-/// Plays all cases, some at a time.
+/// Runs all cases, `parallel` at a time.
 async fn play(cases: Vec<(Scenario, u64)>, load: Load, parallel: u32, dir: &Path) -> Result<Vec<Run>> {
     let turns = Arc::new(Semaphore::new(parallel as usize));
     let mut playing = JoinSet::new();
@@ -174,7 +175,7 @@ async fn play(cases: Vec<(Scenario, u64)>, load: Load, parallel: u32, dir: &Path
         playing.spawn(async move {
             let _turn = turns.acquire().await?;
             let begun = Instant::now();
-            // what cannot even be started is a failed run, and no reason to forget the others
+            // a run that cannot be started counts as failed; the others continue
             let run = one(scenario, seed, load, &dir).await.unwrap_or_else(|error| Run {
                 scenario,
                 seed,
@@ -194,7 +195,7 @@ async fn play(cases: Vec<(Scenario, u64)>, load: Load, parallel: u32, dir: &Path
     Ok(runs)
 }
 
-/// Runs the demo once, as `DEMO_ONCE=1 make demo` does. Only what a failed run wrote is kept.
+/// Runs the demo once, as `DEMO_ONCE=1 make demo` does. Keeps the files of a failed run only.
 async fn one(scenario: Scenario, seed: u64, load: Load, dir: &Path) -> Result<Run> {
     std::fs::create_dir_all(dir)?;
     let log = dir.join("demo.log");
@@ -211,7 +212,7 @@ async fn one(scenario: Scenario, seed: u64, load: Load, dir: &Path) -> Result<Ru
         .context("starting the demo")?;
     let problem = if let Ok(status) = tokio::time::timeout(RUN, demo.wait()).await {
         let status = status?;
-        (!status.success()).then(|| problem(dir).unwrap_or_else(|| stack::part::describe(status)))
+        (!status.success()).then(|| problem(dir).unwrap_or_else(|| stack::parts::process::describe(status)))
     } else {
         terminate(&mut demo).await?;
         Some(format!("did not end within {} min", RUN.as_secs() / 60))
@@ -228,14 +229,14 @@ fn facts(dir: &Path) -> Option<Value> {
     serde_json::from_slice(&std::fs::read(dir.join("summary.json")).ok()?).ok()
 }
 
-/// Returns what the demo found missing.
+/// Returns what the demo reported as missing.
 fn problem(dir: &Path) -> Option<String> {
     let facts = facts(dir)?;
     let missing: Vec<&str> = facts["missing"].as_array()?.iter().filter_map(Value::as_str).collect();
     (!missing.is_empty()).then(|| missing.join("; "))
 }
 
-/// Asks the demo to end, so that it ends what it started.
+/// Terminates the demo, which stops what it started.
 async fn terminate(demo: &mut Child) -> Result<()> {
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
@@ -243,18 +244,18 @@ async fn terminate(demo: &mut Child) -> Result<()> {
         kill(Pid::from_raw(pid as i32), Signal::SIGTERM)?;
     }
     if tokio::time::timeout(Duration::from_secs(30), demo.wait()).await.is_err() {
-        bail!("a demo does not end when it is asked to");
+        bail!("a demo did not end within 30 s of SIGTERM");
     }
     Ok(())
 }
 
-/// Keeps every core busy until what it returns is dropped.
+/// Keeps every core busy until the result is dropped.
 fn burn() -> Result<Vec<Child>> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     (0..cores)
         .map(|_| {
             let burner = Command::new("sh").args(["-c", "while :; do :; done"]).kill_on_drop(true).spawn();
-            burner.context("starting what keeps a core busy")
+            burner.context("starting a busy loop")
         })
         .collect()
 }
@@ -266,14 +267,14 @@ fn line(run: &Run, took: Duration) -> String {
         Some(problem) => format!("FAILED: {problem}"),
     };
     format!(
-        "{:<16} seed {} {}: opened {}, first mail {}, resolved {}, {} changes of cause, {} s in all, {outcome}",
+        "{:<16} seed {} {}: opened {}, first mail {}, resolved {}, {}, {} s in total, {outcome}",
         run.scenario.to_string(),
         run.seed,
         if run.load == Load::Busy { "busy" } else { "quiet" },
         seconds("opened_s"),
         seconds("first_mail_s"),
         seconds("resolved_s"),
-        run.facts["cause_changes"].as_u64().unwrap_or_default(),
+        counted(run.facts["cause_changes"].as_u64().unwrap_or_default() as usize, "change") + " of cause",
         took.as_secs(),
     )
 }
@@ -287,8 +288,11 @@ fn print(summary: &Summary) {
     println!("  {:<20} {}", "runs", summary.runs);
     println!("  {:<20} {}", "failed", summary.failed);
     println!("  {:<20} {}", "wrong cause at end", summary.wrong_cause_at_end);
-    let changes: Vec<String> =
-        summary.cause_changes.iter().map(|(changes, runs)| format!("{changes} in {runs} runs")).collect();
+    let changes: Vec<String> = summary
+        .cause_changes
+        .iter()
+        .map(|(changes, runs)| format!("{changes} in {}", counted(*runs, "run")))
+        .collect();
     println!("  {:<20} {}", "changes of cause", changes.join(", "));
     quantiles("opened", summary.opened_s);
     quantiles("first mail", summary.first_mail_s);

@@ -12,7 +12,7 @@ pub(crate) struct Arguments {
     command: Vec<String>,
 }
 
-/// Runs a command over throw-away parts, which [`testing`] finds through its environment.
+/// Starts temporary parts and runs a command, whose tests find the parts by [`testing`] through the environment.
 pub(crate) async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let started = tokio::select! {
         stack = Stack::start(Options::throw_away()?) => Some(stack?),

@@ -6,9 +6,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use stack::layout::{self, Layout};
-use stack::progress::{Progress, say};
-use stack::state::{Claim, State, sweep};
+use stack::run::layout::{self, Layout};
+use stack::run::progress::{Progress, say};
+use stack::run::state::{Claim, State, sweep};
 use stack::{Options, Program, Stack};
 
 /// Longest time for an agent to be ready.
@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     /// Copies of each agent
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=6))]
     replicas: u32,
-    /// Starts no simulator: for telemetry of your own
+    /// Starts no simulator, for telemetry of your own
     #[arg(long)]
     no_simulator: bool,
     /// Stays in the foreground until interrupted
@@ -27,14 +27,14 @@ pub(crate) struct Arguments {
     foreground: bool,
 }
 
-/// Starts everything; in the background by starting ourselves again, in a session of its own.
+/// Starts everything. In the background it does so by a second process of this program, in a session of its own.
 pub(crate) async fn start(arguments: Arguments) -> Result<ExitCode> {
     if arguments.foreground {
         return foreground(&arguments).await;
     }
     let layout = Layout::create(&layout::run())?;
     if Claim::holder(layout.dir()).is_some() {
-        bail!("already running; see `make status`, or end it with `make stop`");
+        bail!("already running; see `make status`, or stop it with `make stop`");
     }
     sweep(layout.dir())?;
     let log = layout.log("stack");
@@ -65,7 +65,7 @@ pub(crate) async fn start(arguments: Arguments) -> Result<ExitCode> {
     }
 }
 
-/// Starts everything and holds it until interrupted.
+/// Starts everything and supervises it until interrupted.
 async fn foreground(arguments: &Arguments) -> Result<ExitCode> {
     let started = tokio::select! {
         stack = up(arguments) => Some(stack?),
@@ -86,7 +86,7 @@ async fn up(arguments: &Arguments) -> Result<Stack> {
         stack.spawn(&Program::new("simulator"))?.ready(READY).await?;
     }
     stack.ready()?;
-    say(&format!("up; mails are shown at {}", stack.mail().web_url()));
+    say(&format!("ready; mails are at {}", stack.mail().web_url()));
     Ok(stack)
 }
 
@@ -101,7 +101,7 @@ pub(super) async fn agents(options: Options, replicas: u32) -> Result<Stack> {
     Ok(stack)
 }
 
-/// Copies what was added to a file after `from` to standard error. Returns where it ends now.
+/// Copies what a file has after `from` to standard error. Returns its length in bytes.
 fn show(file: &Path, from: u64) -> Result<u64> {
     let mut file = std::fs::File::open(file)?;
     file.seek(SeekFrom::Start(from))?;

@@ -6,22 +6,23 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use stack::progress::{Progress, say};
-use stack::state::{Claim, sweep};
-use stack::{layout, probe};
+use stack::parts::probe;
+use stack::run::layout;
+use stack::run::progress::{Progress, say};
+use stack::run::state::{Claim, sweep};
 
-/// Longest time for an orderly end of everything.
+/// Longest time for an orderly stop of everything.
 const ORDERLY: Duration = Duration::from_mins(1);
 
-/// Ends what runs.
+/// Stops what runs.
 pub(crate) async fn stop() -> Result<ExitCode> {
     if !end().await? {
-        say("nothing runs");
+        say("nothing is running");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ends what runs and removes `.run`.
+/// Stops what runs and removes `.run`.
 pub(crate) async fn clean() -> Result<ExitCode> {
     end().await?;
     let dir = layout::run();
@@ -32,14 +33,14 @@ pub(crate) async fn clean() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks the stack to end and waits for it; ends by force what is left. Returns whether anything ran.
+/// Terminates the stack and waits for it, then kills what is left. Returns whether anything ran.
 async fn end() -> Result<bool> {
     let dir = layout::run();
     let holder = Claim::holder(&dir);
     if let Some(holder) = &holder {
-        kill(Pid::from_raw(holder.pid as i32), Signal::SIGTERM).context("asking the stack to end")?;
+        kill(Pid::from_raw(holder.pid as i32), Signal::SIGTERM).context("terminating the stack")?;
         let gone = probe::until("the end of the stack", ORDERLY, async || {
-            ensure!(!holder.alive(), "process {} is still there", holder.pid);
+            ensure!(!holder.alive(), "process {} still runs", holder.pid);
             Ok(())
         });
         if Progress::Every.step("stopping", gone).await.is_err() && holder.alive() {
@@ -48,7 +49,7 @@ async fn end() -> Result<bool> {
     }
     let swept = sweep(&dir)?;
     for name in &swept {
-        say(&format!("ended {name}, which had been left behind"));
+        say(&format!("stopped {name}, which an earlier run had left"));
     }
     Ok(holder.is_some() || !swept.is_empty())
 }

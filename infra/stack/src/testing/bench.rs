@@ -1,4 +1,4 @@
-//! What the test of a whole stage stands on: a database, topics, and ways to put something in and to see what comes out.
+//! What the test of a whole stage needs: a database, topics, and functions that publish inputs and read outputs.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
@@ -10,20 +10,20 @@ use shared::bus::reader::{From, Line, Reader};
 use shared::bus::{self, Producer};
 use shared::events::{Event, Incident, Outgoing, Topic, decode};
 use shared::ids::{EventId, IncidentId, derive};
+use shared::lifecycle::{Assessment, Change};
 use shared::service::Common;
 use shared::stage::{Effects, IncidentChange};
 use shared::store::apply::Cause;
-use shared::lifecycle::{Assessment, Change};
 use shared::store::{self, Store};
 
 use super::Database;
 
-/// Time between two looks.
+/// Time between two checks.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A database of its own and the shared broker.
 pub struct Bench {
-    /// Where a stage finds them.
+    /// Options with which a stage reaches them.
     pub common: Common,
     /// The database, opened.
     pub store: Store,
@@ -33,7 +33,8 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Clones a database and creates the topics that are missing. A replica that dies is noticed early.
+    /// Clones a database and creates the topics that are missing. The session timeout is short, so that the group removes a dead
+    /// replica soon.
     pub async fn open(topics: &[Topic]) -> Result<Self> {
         let database = super::postgres().await?;
         let kafka = bus::Options {
@@ -49,12 +50,12 @@ impl Bench {
         Ok(Self { common, store, producer, _database: database })
     }
 
-    /// Returns the id of an incident that no other test knows.
+    /// Returns the id of an incident that no other test uses.
     pub fn incident(&self, seed: &str) -> IncidentId {
         IncidentId(derive(&["bench", &self.common.postgres.url, seed]))
     }
 
-    /// Puts an incident on record as correlation does, and takes it further.
+    /// Stores an incident as correlation does, and applies further changes.
     pub async fn record(&self, id: IncidentId, incident: Incident, further: Vec<Change>) -> Result<()> {
         let assessment = Box::new(Assessment {
             challenger: None,
@@ -72,7 +73,7 @@ impl Bench {
         self.apply(id, "recorded", Effects { incidents, ..Effects::default() }).await
     }
 
-    /// Applies effects to an incident; `what` tells them from others.
+    /// Applies effects to an incident; `what` distinguishes them from others.
     pub async fn apply(&self, id: IncidentId, what: &str, effects: Effects) -> Result<()> {
         let cause = Cause::Event(EventId(derive(&[what, &id.to_string()])));
         shared::testing::apply(&self.store, "correlation", cause, &effects).await?;
@@ -105,7 +106,7 @@ impl Bench {
     }
 }
 
-/// Looks until `look` finds something and returns it. Fails after `deadline`, and says what was seen instead.
+/// Repeats `look` until it returns a value. Fails after `deadline` with what was seen instead.
 pub async fn until<T, S: Debug>(
     deadline: Duration,
     mut look: impl AsyncFnMut() -> Result<T, S>,

@@ -1,4 +1,5 @@
-//! The parts, for real; and the telling of what happens in them.
+//! The real parts, the output of the demo, and the rooms of the crate.
 
+mod console;
 mod parts;
-mod telling;
+mod rooms;

@@ -1,4 +1,4 @@
-//! The parts, for real.
+//! The real parts.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use shared::events::Topic;
-use stack::{Options, Stack, probe, testing};
+use stack::parts::probe;
+use stack::{Options, Stack, testing};
 
 #[tokio::test]
-async fn parts_come_back_with_what_they_had() -> Result<()> {
+async fn restarted_parts_keep_their_data() -> Result<()> {
     let stack = Stack::start(Options::throw_away()?).await?;
     let admin = stack.kafka().admin();
     let topics = admin.topics(Duration::from_secs(5)).await?;
@@ -18,13 +19,13 @@ async fn parts_come_back_with_what_they_had() -> Result<()> {
     }
     send_mail(&stack.mail().smtp_url(), "<first@firewatch.test>", "")?;
 
-    stack.kafka().part().kill9();
-    stack.postgres().part().kill9();
-    ensure!(stack.store()?.ping().await.is_err(), "PostgreSQL answers though it was killed");
-    stack.mail().part().stop().await?;
+    stack.kafka().process().kill9();
+    stack.postgres().process().kill9();
+    ensure!(stack.store()?.ping().await.is_err(), "PostgreSQL answers although it was killed");
+    stack.mail().process().stop().await?;
     ensure!(
         send_mail(&stack.mail().smtp_url(), "<lost@firewatch.test>", "").is_err(),
-        "mail was taken by nobody"
+        "a mail was accepted although the mail sink is down"
     );
     tokio::try_join!(stack.kafka().restart(), stack.postgres().restart(), stack.mail().restart())?;
 
@@ -70,7 +71,7 @@ async fn mails_are_read_with_their_thread() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_test_has_a_database_of_its_own() -> Result<()> {
+async fn each_test_has_its_own_database() -> Result<()> {
     let (one, other) = tokio::try_join!(testing::postgres(), testing::postgres())?;
     assert_ne!(one.url(), other.url());
     // the schema is there already: nothing to do
@@ -85,7 +86,7 @@ async fn every_test_has_a_database_of_its_own() -> Result<()> {
     Ok(())
 }
 
-/// Sends a mail by hand, so that what is read is known to the byte.
+/// Sends a mail over a plain connection, so that its bytes are known.
 fn send_mail(smtp: &str, id: &str, headers: &str) -> Result<()> {
     let address = smtp.trim_start_matches("smtp://");
     let stream = TcpStream::connect(address)?;

@@ -7,7 +7,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
-use stack::guard::Guard;
+use stack::parts::guard::Guard;
 
 /// A certificate and its key, PEM.
 pub(super) struct Identity {

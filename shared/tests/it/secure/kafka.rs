@@ -12,7 +12,7 @@ use shared::clock::{Clock as _, SystemClock};
 use shared::events::Topic;
 use shared::secret::Secret;
 use shared::service::Readiness;
-use stack::kafka::{Further, Kafka, Listener};
+use stack::parts::kafka::{Further, Kafka, Listener};
 use tokio::sync::{OnceCell, RwLock};
 use tokio_util::sync::CancellationToken;
 
@@ -156,7 +156,7 @@ async fn fails(options: Options, words: &str) {
     let consumer = Consumer::join(&alone, "never", &[TOPIC]).unwrap();
     let logged = [options.brokers.as_str(), words];
     tokio::join!(down(&readiness, words), log.says(&logged), async {
-        stack::probe::until("the consumer's own reason", CLEAR, async || {
+        stack::parts::probe::until("the consumer's own reason", CLEAR, async || {
             let refusal = alone.link.refusal().unwrap_or_default();
             anyhow::ensure!(refusal.contains(words), "{words}: {refusal}");
             Ok(())
@@ -242,7 +242,7 @@ async fn a_restart_of_the_broker_is_logged_in_a_few_lines() {
     let second = Producer::connect(&options).unwrap();
     let watching = tokio::spawn(shared::service::watch_bus(producer.clone(), readiness.clone(), shutdown.clone()));
     let up = async || {
-        stack::probe::until("connected", WAIT, async || {
+        stack::parts::probe::until("connected", WAIT, async || {
             anyhow::ensure!(readiness.report().0, "{}", readiness.report().1);
             Ok(())
         })
@@ -255,7 +255,7 @@ async fn a_restart_of_the_broker_is_logged_in_a_few_lines() {
     up().await;
     let words = [kafka.brokers()];
     let before = log.shown(&words).len();
-    kafka.part().kill9();
+    kafka.process().kill9();
     log.says(&[kafka.brokers(), "no Kafka broker is connected"]).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     kafka.restart().await.unwrap();

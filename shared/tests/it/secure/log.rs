@@ -49,7 +49,7 @@ impl Log {
 
     /// Waits until a line contains all of `words`.
     pub(super) async fn says(&self, words: &[&str]) {
-        stack::probe::until(&words.join(" ... "), super::CLEAR, async || {
+        stack::parts::probe::until(&words.join(" ... "), super::CLEAR, async || {
             anyhow::ensure!(!self.shown(words).is_empty(), "{:#?}", self.shown(&words[..1]));
             Ok(())
         })

@@ -6,7 +6,7 @@ use shared::secret::Secret;
 use shared::service::{Readiness, wait_for};
 use shared::store::{Options, Store, Tls};
 use shared::testing;
-use stack::postgres::Postgres;
+use stack::parts::postgres::Postgres;
 use tokio_util::sync::CancellationToken;
 
 use super::authority::{Authority, Identity, text};
@@ -30,7 +30,7 @@ async fn present(postgres: &Postgres, host: &str, expired: bool) {
     let admin = Store::new(&Options { url: postgres.url("postgres"), ..Options::default() }, "test").unwrap();
     testing::client(&admin).await.unwrap().batch_execute("select pg_reload_conf()").await.unwrap();
     // the server takes new certificates over in its own time
-    stack::probe::until("the new certificate", super::CLEAR, async || {
+    stack::parts::probe::until("the new certificate", super::CLEAR, async || {
         let options = options(postgres, "verify-full", "fw", PASSWORD, Authority::ours().ca());
         let outcome = Store::new(&options, "test")?.ping().await;
         anyhow::ensure!(outcome.is_ok() == (host == "localhost" && !expired), "{outcome:?}");
@@ -121,7 +121,7 @@ async fn certificates_and_passwords_are_checked() {
     present(&postgres, "localhost", true).await;
     fails(options(&postgres, "verify-ca", "fw", PASSWORD, ca()), "has expired").await;
 
-    postgres.part().stop().await.unwrap();
+    postgres.process().stop().await.unwrap();
     fails(options(&postgres, "verify-full", "fw", PASSWORD, ca()), "Connection refused").await;
     log.keeps(PASSWORD);
 }

@@ -1,0 +1,4 @@
+//! What the demo prints.
+
+pub mod console;
+pub mod narration;

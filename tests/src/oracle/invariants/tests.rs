@@ -1,0 +1,283 @@
+//! Each check can fail.
+
+use serde_json::json;
+use shared::clock::from_ms;
+use shared::events::{Fault, decode};
+use stack::parts::mailbox::Mail;
+
+use super::super::observations::{Accepted, Entry, Member, Notification, Outgoing};
+use super::*;
+
+const ANOMALY: &str = "00000000-0000-0000-0000-00000000000a";
+const INCIDENT: &str = "00000000-0000-0000-0000-00000000000b";
+
+fn time(second: i64) -> Timestamp {
+    from_ms(1_767_600_000_000 + second * 1_000)
+}
+
+fn anomaly(revision: u32, status: &str, second: i64) -> Anomaly {
+    let anomaly = json!({
+        "anomaly_id": ANOMALY, "revision": revision, "status": status, "kind": "latency",
+        "environment": "production", "service": "payment", "metric": "latency_p99_ms", "severity": "sev2",
+        "evidence": 6.0, "direction": "up", "observed": 900.0,
+        "expected": {"lower": 100.0, "center": 120.0, "upper": 140.0},
+        "started_at": time(10), "observed_at": time(second), "interval_ms": 1_000,
+        "detector": "baseline/1", "explanation": "slow",
+    });
+    decode(anomaly.to_string().as_bytes()).unwrap()
+}
+
+fn incident(revision: u32, state: &str) -> Incident {
+    let over = matches!(state, "resolved" | "closed").then(|| time(30));
+    let incident = json!({
+        "incident_id": INCIDENT, "number": 1, "revision": revision, "state": state, "severity": "sev2",
+        "title": "payment: requests are slow", "environment": "production", "suspects": [], "members": [ANOMALY],
+        "affected_services": ["payment"], "blast_radius": {"callers": [], "share": 0.0}, "signals": [],
+        "started_at": time(10), "opened_at": time(11), "resolved_at": over,
+    });
+    decode(incident.to_string().as_bytes()).unwrap()
+}
+
+fn line(payload: Vec<u8>, id: &str) -> Line {
+    Line {
+        partition: 0,
+        offset: 0,
+        timestamp_ms: Some(time(40).as_millisecond()),
+        key: None,
+        headers: vec![("ce_id".to_owned(), id.to_owned())],
+        payload: Some(payload),
+    }
+}
+
+/// Returns what a run without violations leaves.
+fn sound() -> Observations {
+    let mut observed = Observations::default();
+    let anomalies = [anomaly(1, "firing", 11), anomaly(2, "cleared", 30)];
+    let lines = anomalies.iter().map(|anomaly| line(serde_json::to_vec(anomaly).unwrap(), "an anomaly"));
+    observed.records.insert(Topic::Anomalies, lines.collect());
+    observed.undisturbed = anomalies.to_vec();
+    for (phase, second) in [(Phase::Started, 10), (Phase::Ended, 29)] {
+        observed.faults.push(Fault {
+            fault: 1,
+            scenario: shared::events::fault::Scenario::LatencySpike,
+            service: "payment".to_owned(),
+            phase,
+            at: time(second),
+            environment: "production".to_owned(),
+        });
+    }
+    observed.members.push(Member {
+        anomaly: ANOMALY.to_owned(),
+        incident: Some(INCIDENT.to_owned()),
+        environment: "production".to_owned(),
+    });
+    observed.incidents.push(incident(7, "closed"));
+    for (topic, revision, state) in
+        [(Topic::IncidentsOpened, 2, "correlating"), (Topic::IncidentsResolved, 6, "resolved")]
+    {
+        publish(&mut observed, topic, serde_json::to_vec(&incident(revision, state)).unwrap());
+    }
+    publish(&mut observed, Topic::Postmortems, INCIDENT.into());
+    for (action, second) in [("opened", 11), ("announced", 12), ("resolved", 30)] {
+        observed.audit.push(Entry {
+            incident: INCIDENT.to_owned(),
+            actor: "correlation".to_owned(),
+            action: action.to_owned(),
+            at: time(second),
+            event: action.to_owned(),
+            transaction: "1".to_owned(),
+            inbox: Some("1".to_owned()),
+        });
+    }
+    for kind in ["root_cause", "plan", "postmortem"] {
+        observed.artifacts.push((INCIDENT.to_owned(), kind.to_owned(), 1));
+    }
+    for number in 0..MAILS {
+        observed.mails.push(mail(&number.to_string(), 50));
+    }
+    observed
+}
+
+fn publish(observed: &mut Observations, topic: Topic, payload: Vec<u8>) {
+    observed.outbox.push(Outgoing {
+        stage: "a stage".to_owned(),
+        topic: topic.name().to_owned(),
+        id: topic.name().to_owned(),
+        payload: payload.clone(),
+        created_ms: time(39).as_millisecond(),
+        published: true,
+    });
+    observed.records.entry(topic).or_default().push(line(payload, topic.name()));
+}
+
+fn mail(id: &str, second: i64) -> Accepted {
+    let mail = Mail {
+        received_at: time(second),
+        kind: None,
+        id: id.to_owned(),
+        in_reply_to: None,
+        references: Vec::new(),
+        to: Vec::new(),
+        subject: String::new(),
+        text: String::new(),
+        html: String::new(),
+        pictures: Vec::new(),
+    };
+    Accepted { at: time(second), mail }
+}
+
+fn fault(kind: FaultKind, agent: Option<&'static str>, second: i64) -> InjectedFault {
+    InjectedFault { at: time(second), until: time(second), kind, agent, ended: None }
+}
+
+#[track_caller]
+fn finds(break_it: impl FnOnce(&mut Observations), expected: Code) {
+    let mut observed = sound();
+    break_it(&mut observed);
+    let found = violations(&observed);
+    assert!(found.iter().any(|violation| violation.code == expected), "{expected:?} is not in {found:#?}");
+}
+
+#[test]
+fn a_sound_run_has_no_violations() {
+    assert_eq!(violations(&sound()), Vec::new());
+}
+
+#[test]
+fn detection_publishes_the_anomalies_of_the_undisturbed_log() {
+    let anomalies = |observed: &mut Observations, change: fn(&mut Anomaly)| {
+        let line = &mut observed.records.get_mut(&Topic::Anomalies).unwrap()[0];
+        let mut anomaly = anomaly(1, "firing", 11);
+        change(&mut anomaly);
+        line.payload = Some(serde_json::to_vec(&anomaly).unwrap());
+    };
+    finds(
+        |observed| _ = observed.records.get_mut(&Topic::Anomalies).unwrap().remove(0),
+        Code::AnomalyMissing,
+    );
+    finds(|observed| anomalies(observed, |anomaly| anomaly.revision = 9), Code::AnomalyUnexpected);
+    finds(|observed| anomalies(observed, |anomaly| anomaly.observed = 1.0), Code::AnomalyDiffers);
+}
+
+#[test]
+fn a_fault_has_one_incident_and_each_episode_belongs_to_one() {
+    finds(|observed| observed.incidents[0].opened_at = time(5), Code::FaultIncidents);
+    finds(|observed| observed.incidents.push(incident(7, "closed")), Code::FaultIncidents);
+    finds(|observed| observed.incidents.push(incident(7, "closed")), Code::NumberDuplicate);
+    finds(|observed| observed.members[0].incident = None, Code::EpisodeUnassigned);
+    finds(|observed| observed.incidents[0].environment = "staging".to_owned(), Code::EpisodeMisassigned);
+    finds(|observed| _ = observed.undisturbed.pop(), Code::EpisodeNotCleared);
+}
+
+#[test]
+fn records_are_those_of_the_outboxes() {
+    finds(|observed| observed.outbox[0].published = false, Code::OutboxUnpublished);
+    finds(
+        |observed| {
+            let again = observed.outbox[0].clone();
+            observed.outbox.push(again);
+        },
+        Code::OutboxDuplicate,
+    );
+    finds(|observed| _ = observed.outbox.remove(0), Code::RecordUnknown);
+    finds(|observed| observed.outbox[0].payload.push(b' '), Code::RecordDiffers);
+    finds(|observed| observed.outbox[0].created_ms += 5_000, Code::RecordEarly);
+    finds(|observed| observed.records.get_mut(&Topic::IncidentsOpened).unwrap().clear(), Code::RecordMissing);
+}
+
+#[test]
+fn an_event_has_its_effects_in_one_transaction() {
+    finds(|observed| observed.audit[1].transaction = "2".to_owned(), Code::EffectsSplit);
+}
+
+#[test]
+fn an_incident_goes_through_its_lifecycle_once() {
+    let publish_state = |observed: &mut Observations, revision: u32, state: &str| {
+        publish(observed, Topic::IncidentsUpdated, serde_json::to_vec(&incident(revision, state)).unwrap());
+    };
+    finds(|observed| publish_state(observed, 7, "investigating"), Code::StateBackwards);
+    finds(|observed| publish_state(observed, 2, "investigating"), Code::RevisionDiffers);
+    finds(|observed| observed.incidents[0].state = State::Resolved, Code::IncidentNotClosed);
+    finds(|observed| _ = observed.artifacts.remove(0), Code::ArtifactRevisions);
+    finds(|observed| observed.artifacts[0].2 = 2, Code::ArtifactRevisions);
+    finds(|observed| observed.undisturbed[0].observed_at = time(31), Code::ResolvedEarly);
+    finds(
+        |observed| {
+            let mut again = observed.outbox[0].clone();
+            again.id = "again".to_owned();
+            observed.outbox.push(again);
+        },
+        Code::EventCount,
+    );
+}
+
+#[test]
+fn a_timeline_is_in_order() {
+    finds(|observed| observed.audit.swap(0, 1), Code::TimelineOrder);
+    finds(|observed| observed.audit[2].at = time(11), Code::TimelineOrder);
+    finds(|observed| _ = observed.audit.pop(), Code::TimelineCount);
+}
+
+#[test]
+fn a_second_copy_of_a_mail_needs_a_crash_in_between() {
+    let again = |observed: &mut Observations| observed.mails.insert(1, mail("0", 55));
+    finds(again, Code::MailDuplicate);
+    for (kind, agent) in [(FaultKind::MailRefused, None), (FaultKind::Kill, Some("communication"))] {
+        let mut observed = sound();
+        again(&mut observed);
+        observed.injected.push(fault(kind, agent, 52));
+        assert_eq!(violations(&observed), Vec::new());
+    }
+    for unrelated in [
+        fault(FaultKind::Kill, Some("detection"), 52),
+        fault(FaultKind::Kill, Some("communication"), 40),
+        fault(FaultKind::KafkaRestarted, None, 52),
+    ] {
+        finds(
+            |observed| {
+                again(observed);
+                observed.injected.push(unrelated);
+            },
+            Code::MailDuplicate,
+        );
+    }
+    finds(|observed| observed.mails.push(mail("another", 51)), Code::MailCount);
+    let pending =
+        Notification { incident: INCIDENT.to_owned(), kind: "plan".to_owned(), state: "pending".to_owned() };
+    finds(|observed| observed.notifications.push(pending), Code::MailUnsent);
+}
+
+#[test]
+fn a_record_that_cannot_be_parsed_has_a_dead_letter_of_each_reader() {
+    let poison = |observed: &mut Observations| {
+        observed
+            .records
+            .get_mut(&Topic::Anomalies)
+            .unwrap()
+            .push(Line { offset: 9, ..line(POISON.to_vec(), "") });
+    };
+    finds(poison, Code::DeadLetterMissing);
+    let mut letter = line(POISON.to_vec(), "");
+    for (name, value) in [
+        (dead_letter::TOPIC, "anomalies.detected"),
+        (dead_letter::PARTITION, "0"),
+        (dead_letter::OFFSET, "9"),
+    ] {
+        letter.headers.push((name.to_owned(), value.to_owned()));
+    }
+    finds(
+        |observed| _ = observed.records.insert(Topic::DeadLetters(Agent::Correlation), vec![letter.clone()]),
+        Code::DeadLetterUnexpected,
+    );
+    let mut observed = sound();
+    poison(&mut observed);
+    observed.records.insert(Topic::DeadLetters(Agent::Correlation), vec![letter.clone(), letter]);
+    assert_eq!(violations(&observed), Vec::new(), "two dead letters of one record count as one");
+}
+
+#[test]
+fn no_record_and_no_timer_is_pending() {
+    finds(|observed| _ = observed.behind.insert(("correlation", Topic::Anomalies), 3), Code::RecordsPending);
+    let timer = ("correlation".to_owned(), "settle".to_owned(), "waiting".to_owned());
+    finds(|observed| observed.timers.push(timer), Code::TimerPending);
+}

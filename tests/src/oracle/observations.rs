@@ -1,0 +1,328 @@
+//! What a run leaves: every record of the bus, the rows that the invariants need, every mail, and lines of the logs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result};
+use detection::{At, Outcome, Partition, Settings};
+use jiff::Timestamp;
+use shared::bus::reader::{From, Line, Reader};
+use shared::bus::{self};
+use shared::events::{Anomaly, Fault, Incident, Topic, decode};
+use shared::store::{Incidents, Store};
+use shared::testing;
+use stack::Stack;
+use stack::parts::mailbox::Mail;
+
+use super::fault_injector::InjectedFault;
+use crate::quiescence::{self, Lags};
+
+/// Longest time to read one topic.
+const READING: Duration = Duration::from_secs(30);
+/// Longest wait for stages to read the last records of an idle pipeline.
+const CATCHING_UP: Duration = Duration::from_secs(20);
+/// Time between two readings of the lags.
+const LAG_INTERVAL: Duration = Duration::from_millis(300);
+
+/// Message of a log line about an event that the inbox suppressed. Log lines have no codes: this is the text of `shared::stage`.
+/// The oracle fails if no line has it.
+pub const REDELIVERED: &str = "redelivered event suppressed";
+/// Part of the message of a log line about work of another process, as [`REDELIVERED`]: the text of `shared::store`.
+pub const TAKEN_OVER: &str = "taken over";
+
+/// A row of the outbox.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// Stage that wrote it.
+    pub stage: String,
+    /// Topic.
+    pub topic: String,
+    /// `ce_id`.
+    pub id: String,
+    /// Payload.
+    pub payload: Vec<u8>,
+    /// When its transaction began, milliseconds since the Unix epoch.
+    pub created_ms: i64,
+    /// Whether it is marked as published.
+    pub published: bool,
+}
+
+/// A line of the audit trail, in the order they were written.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Incident.
+    pub incident: String,
+    /// Stage.
+    pub actor: String,
+    /// Action.
+    pub action: String,
+    /// Event time.
+    pub at: Timestamp,
+    /// What caused it.
+    pub event: String,
+    /// The transaction that wrote it.
+    pub transaction: String,
+    /// The transaction that wrote the inbox row of the event, unless a timer caused it.
+    pub inbox: Option<String>,
+}
+
+/// A row of the signals.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Anomaly.
+    pub anomaly: String,
+    /// Incident it belongs to.
+    pub incident: Option<String>,
+    /// Its environment.
+    pub environment: String,
+}
+
+/// A notification and its state.
+#[derive(Debug, Clone)]
+pub struct Notification {
+    /// Incident.
+    pub incident: String,
+    /// Kind.
+    pub kind: String,
+    /// State.
+    pub state: String,
+}
+
+/// A mail that the server accepted.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// When the server stored it.
+    pub at: Timestamp,
+    /// The mail.
+    pub mail: Mail,
+}
+
+/// What a run leaves.
+#[derive(Debug, Default)]
+pub struct Observations {
+    /// Records by topic.
+    pub records: BTreeMap<Topic, Vec<Line>>,
+    /// Records that a group has yet to read.
+    pub behind: Lags,
+    /// Faults of the simulated shops.
+    pub faults: Vec<Fault>,
+    /// Anomalies that detection finds in the same log when no fault is injected.
+    pub undisturbed: Vec<Anomaly>,
+    /// Outbox, in the order it was written.
+    pub outbox: Vec<Outgoing>,
+    /// Audit trail.
+    pub audit: Vec<Entry>,
+    /// Incidents.
+    pub incidents: Vec<Incident>,
+    /// Signals.
+    pub members: Vec<Member>,
+    /// Artifacts: incident, kind, revision.
+    pub artifacts: Vec<(String, String, i32)>,
+    /// Notifications.
+    pub notifications: Vec<Notification>,
+    /// Timers that wait or have failed: stage, name, state.
+    pub timers: Vec<(String, String, String)>,
+    /// Mails.
+    pub mails: Vec<Accepted>,
+    /// Lines of the agents' logs about redeliveries and takeovers.
+    pub logs: Vec<String>,
+    /// What was injected.
+    pub injected: Vec<InjectedFault>,
+}
+
+/// Waits until every stage has read everything, for a bounded time, and returns the lags. An idle pipeline still writes
+/// ticks of time into its log, so that a single reading may see one that is not read yet.
+fn caught_up(broker: &bus::Options) -> Result<Lags> {
+    let begun = Instant::now();
+    loop {
+        let left = quiescence::lags(broker)?;
+        let mut unread = left.iter().filter(|((_, topic), _)| *topic != Topic::DetectionState);
+        if unread.all(|(_, records)| *records == 0) || begun.elapsed() >= CATCHING_UP {
+            return Ok(left);
+        }
+        std::thread::sleep(LAG_INTERVAL);
+    }
+}
+
+impl Observations {
+    /// Collects everything.
+    pub async fn collect(stack: &Stack, injected: Vec<InjectedFault>) -> Result<Self> {
+        let mut observed = Self { injected, logs: logs(&stack.layout().logs())?, ..Self::default() };
+        observed.read_bus(stack).await?;
+        observed.read_rows(stack).await?;
+        observed.mails = mails(stack).await?;
+        Ok(observed)
+    }
+
+    /// Returns the payloads of a topic that parse.
+    pub fn events<E: shared::events::Event>(&self, topic: Topic) -> impl Iterator<Item = E> {
+        let lines = self.records.get(&topic).map(Vec::as_slice).unwrap_or_default();
+        lines.iter().filter_map(|line| decode(line.payload.as_deref()?).ok())
+    }
+
+    async fn read_bus(&mut self, stack: &Stack) -> Result<()> {
+        let options = bus::Options { brokers: stack.brokers().to_owned(), ..bus::Options::default() };
+        let read = move || -> Result<_> {
+            let left = caught_up(&options)?;
+            let mut records = BTreeMap::new();
+            for topic in Topic::all().into_iter().filter(|topic| *topic != Topic::DetectionState) {
+                let reader = Reader::open(&options, topic, None, From::Beginning, READING)?;
+                records.insert(topic, reader.to_end(READING).with_context(|| topic.name())?);
+            }
+            Ok((records, left))
+        };
+        (self.records, self.behind) = tokio::task::spawn_blocking(read).await??;
+        self.faults = self.events(Topic::SimFaults).collect();
+        self.undisturbed = undisturbed(&self.records[&Topic::RawMetrics], Partition::metrics);
+        self.undisturbed.extend(undisturbed(&self.records[&Topic::RawLogs], Partition::log));
+        Ok(())
+    }
+
+    async fn read_outbox(&mut self, store: &Store) -> Result<()> {
+        let client = testing::client(store).await?;
+        let outbox = "select stage, topic, header ->> 1, payload, \
+                      floor(extract(epoch from created_at) * 1000)::bigint, published_at is not null \
+                      from outbox, jsonb_array_elements(headers) header where header ->> 0 = 'ce_id' order by id";
+        self.outbox = client
+            .query(outbox, &[])
+            .await?
+            .iter()
+            .map(|row| {
+                anyhow::Ok(Outgoing {
+                    stage: row.try_get(0)?,
+                    topic: row.try_get(1)?,
+                    id: row.try_get(2)?,
+                    payload: row.try_get(3)?,
+                    created_ms: row.try_get(4)?,
+                    published: row.try_get(5)?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    async fn read_audit(&mut self, store: &Store) -> Result<()> {
+        let client = testing::client(store).await?;
+        let audit = "select a.incident_id::text, a.actor, a.action, a.at, a.event_id::text, a.xmin::text, p.xmin::text \
+                     from audit a left join processed_events p on p.consumer = a.actor and p.event_id = a.event_id \
+                     order by a.id";
+        self.audit = client
+            .query(audit, &[])
+            .await?
+            .iter()
+            .map(|row| {
+                anyhow::Ok(Entry {
+                    incident: row.try_get(0)?,
+                    actor: row.try_get(1)?,
+                    action: row.try_get(2)?,
+                    at: row.try_get(3)?,
+                    event: row.try_get(4)?,
+                    transaction: row.try_get(5)?,
+                    inbox: row.try_get(6)?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    async fn read_rows(&mut self, stack: &Stack) -> Result<()> {
+        let store = stack.store()?;
+        self.read_outbox(&store).await?;
+        self.read_audit(&store).await?;
+        let client = testing::client(&store).await?;
+        self.incidents = store.reads().incidents(Incidents::All, None, 1_000).await?;
+        let members = "select anomaly_id::text, incident_id::text, environment from signals";
+        self.members = client
+            .query(members, &[])
+            .await?
+            .iter()
+            .map(|row| {
+                anyhow::Ok(Member {
+                    anomaly: row.try_get(0)?,
+                    incident: row.try_get(1)?,
+                    environment: row.try_get(2)?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let artifacts = "select incident_id::text, kind, revision from artifacts order by 1, 2, 3";
+        self.artifacts = client
+            .query(artifacts, &[])
+            .await?
+            .iter()
+            .map(|row| anyhow::Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
+            .collect::<Result<_>>()?;
+        let notifications = "select incident_id::text, kind, state from notifications";
+        self.notifications = client
+            .query(notifications, &[])
+            .await?
+            .iter()
+            .map(|row| {
+                anyhow::Ok(Notification {
+                    incident: row.try_get(0)?,
+                    kind: row.try_get(1)?,
+                    state: row.try_get(2)?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let timers = "select stage, name, state from timers where state <> 'done'";
+        self.timers = client
+            .query(timers, &[])
+            .await?
+            .iter()
+            .map(|row| anyhow::Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
+            .collect::<Result<_>>()?;
+        Ok(())
+    }
+}
+
+/// Runs detection over a topic once more, partition by partition, in one process. Anomalies of samples depend on samples
+/// alone, those of log lines on log lines.
+fn undisturbed(records: &[Line], take: fn(&mut Partition, &[u8], At) -> Outcome) -> Vec<Anomaly> {
+    // the setting of a throw-away stack: a shop that has ended raises no silence
+    let settings = Arc::new(Settings { silence_after_s: 3600, ..Settings::default() });
+    let mut partitions: BTreeMap<i32, Partition> = BTreeMap::new();
+    let mut anomalies = Vec::new();
+    for line in records {
+        let partition = partitions
+            .entry(line.partition)
+            .or_insert_with(|| Partition::new(line.partition, Arc::clone(&settings)));
+        let at = At { offset: line.offset, timestamp_ms: line.timestamp_ms.unwrap_or(i64::MAX) };
+        anomalies.extend(take(partition, line.payload.as_deref().unwrap_or_default(), at).anomalies);
+    }
+    anomalies
+}
+
+/// Returns the mails with the time at which the server stored each.
+async fn mails(stack: &Stack) -> Result<Vec<Accepted>> {
+    let mut times: Vec<SystemTime> = Vec::new();
+    for entry in std::fs::read_dir(stack.layout().data().join("mail"))? {
+        let entry = entry?;
+        if entry.path().extension().is_some_and(|extension| extension == "eml") {
+            times.push(entry.metadata()?.modified()?);
+        }
+    }
+    times.sort();
+    let mails = stack.mail().mailbox().mails().await?;
+    anyhow::ensure!(mails.len() == times.len(), "{} mails in {} files", mails.len(), times.len());
+    let mails = times.into_iter().zip(mails).map(|(time, mail)| Ok(Accepted { at: time.try_into()?, mail }));
+    mails.collect()
+}
+
+fn logs(folder: &Path) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let is_relevant = |line: &&str| {
+            [REDELIVERED, TAKEN_OVER, "state restored", "partitions revoked"]
+                .iter()
+                .any(|what| line.contains(what))
+        };
+        let text = std::fs::read(&path)?;
+        let text = String::from_utf8_lossy(&text);
+        lines.extend(text.lines().filter(is_relevant).map(|line| format!("{name} {line}")));
+    }
+    Ok(lines)
+}
