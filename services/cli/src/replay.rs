@@ -60,7 +60,10 @@ pub async fn run(
         }
         StageName::Communication => {
             let config: Config<communication::Options> = configured("communication", file)?;
-            work.replay(&Communication::new(config.stage, Arc::new(Silent))).await?
+            let channels = communication::channel::open(&config.stage)
+                .map_err(|error| Failure::Usage(format!("communication: {error:#}")))?
+                .map(|channel| Arc::new(Silent(channel)));
+            work.replay(&Communication::new(config.stage, channels)).await?
         }
         StageName::Postmortem => {
             let config: Config<postmortem::Options> = configured("postmortem", file)?;

@@ -2,69 +2,122 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use shared::catalogue::Catalogue;
+use shared::ids::{EventId, IncidentId};
 use shared::stage::{Audit, Effects, Timer};
 use shared::store::{Attempt, Notification, NotificationState, Write};
 
-use crate::channel::{Email, Failure, Receipt};
-use crate::occasion::{Kind, News, Occasion, message_id, notification_id};
+use crate::channel::{Failure, Receipt};
+use crate::occasion::{AddressClass, Kind, News, Occasion, notification_id, qualifier};
 use crate::options::Options;
-use crate::recipients;
+use crate::recipients::Directory;
 
 /// Name of the timer that sends.
 pub const SEND: &str = "send";
 
-/// Decides that an occasion is to be told. `base` is the subject of the thread where it has begun, `now` the wall
-/// clock's time.
+/// A kind of line that this stage writes into the audit trail. The names are on record: programs read them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NotificationAction {
+    /// A channel accepted the message.
+    Sent,
+    /// The first attempt failed and others follow.
+    Delayed,
+    /// The message was given up.
+    Failed,
+    /// A later revision of what has been sent is on record only.
+    NotRepeated,
+    /// Configured addresses could not be used.
+    AddressUnusable,
+}
+
+impl NotificationAction {
+    /// Returns the name in the trail. Names date from when mail was the only channel; the details name the channel.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "mail_sent",
+            Self::Delayed => "mail_delayed",
+            Self::Failed => "mail_failed",
+            Self::NotRepeated => "mail_not_repeated",
+            Self::AddressUnusable => "mail_address_unusable",
+        }
+    }
+}
+
+/// What the messages about an incident on one channel look like so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thread {
+    /// Name of the channel.
+    pub channel: &'static str,
+    /// Subject of the first message; none where the thread has not begun.
+    pub subject: Option<String>,
+}
+
+/// A decision to announce something.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Announcement {
+    /// What follows; nothing where no channel has a recipient.
+    pub effects: Effects,
+    /// How many configured addresses could not be used.
+    pub unusable: usize,
+}
+
+/// Decides that an occasion is announced on each channel of `threads` that has a recipient. `now` is the wall clock's time.
 pub fn announce(
-    options: &Options,
-    catalogue: &Catalogue,
+    directory: &Directory<'_>,
     occasion: &Occasion,
-    base: Option<&str>,
+    threads: &[Thread],
     now: Timestamp,
-) -> anyhow::Result<Effects> {
+) -> anyhow::Result<Announcement> {
     let Occasion { about, news } = occasion;
     let kind = news.kind();
-    let base = base.map_or_else(|| about.subject(), str::to_owned);
-    let told = recipients::choose(options, catalogue, about.service.as_deref(), about.severity, kind);
-    let id = notification_id(about.incident_id, kind);
-    let notification = Notification {
-        id,
-        incident_id: about.incident_id,
-        kind: kind.name().to_owned(),
-        channel: Email::NAME.to_owned(),
-        recipients: told.addresses,
-        message_id: message_id(about.incident_id, kind, &options.domain),
-        subject: if kind == Kind::Opened { base } else { format!("Re: {base}") },
-        severity: about.severity,
-        event: serde_json::to_value(occasion)?,
-        created_at: news.at(),
-    };
-    let mut audit = Vec::new();
-    if !told.unusable.is_empty() {
-        audit.push(Audit {
+    let chosen = directory.choose(about.service.as_deref(), about.severity, kind);
+    let mut effects = Effects::none();
+    for thread in threads {
+        let recipients = chosen.addresses(thread.channel);
+        let Some(channel) = directory.channels.get(thread.channel).filter(|_| !recipients.is_empty()) else {
+            continue;
+        };
+        let subject = thread.subject.clone().unwrap_or_else(|| about.subject());
+        let id = notification_id(about.incident_id, kind, thread.channel, AddressClass::All);
+        let notification = Notification {
+            id,
             incident_id: about.incident_id,
-            at: news.at(),
-            action: "mail_address_unusable",
-            summary: format!(
-                "left out of the {} mail: {}",
-                kind.words().to_lowercase(),
-                told.unusable.join(", ")
-            ),
-            detail: json!({ "kind": kind, "unusable": told.unusable }),
-        });
+            kind: kind.name().to_owned(),
+            channel: thread.channel.to_owned(),
+            recipients,
+            subject: if kind == Kind::Opened { subject } else { format!("Re: {subject}") },
+            severity: about.severity,
+            event: serde_json::to_value(occasion)?,
+            created_at: news.at(),
+            envelope: channel.envelope(about.incident_id, kind),
+        };
+        effects.writes.push(Write::Notification(Box::new(notification)));
+        effects.timers.push(timer(about.incident_id, kind, thread.channel, id, now));
     }
-    Ok(Effects {
-        writes: vec![Write::Notification(Box::new(notification))],
-        timers: vec![Timer::new(
-            SEND,
-            about.incident_id.to_string(),
-            &[kind.name()],
-            now,
-            json!({ "notification_id": id }),
-        )],
-        audit,
-        ..Effects::default()
+    if effects.writes.is_empty() {
+        return Ok(Announcement::default());
+    }
+    let unusable = chosen.unusable.len();
+    effects.audit.extend(left_out(about.incident_id, news, chosen.unusable));
+    Ok(Announcement { effects, unusable })
+}
+
+/// Sets the timer that sends. Messages of one incident on one channel are sent one after another.
+fn timer(incident: IncidentId, kind: Kind, channel: &str, id: EventId, now: Timestamp) -> Timer {
+    let qualifier = qualifier(channel, AddressClass::All);
+    let key = [&[incident.to_string().as_str()], &qualifier[..]].concat().join("/");
+    let seed = [&[kind.name()], &qualifier[..]].concat();
+    Timer::new(SEND, key, &seed, now, json!({ "notification_id": id }))
+}
+
+fn left_out(incident_id: IncidentId, news: &News, mut unusable: Vec<String>) -> Option<Audit> {
+    unusable.dedup();
+    let kind = news.kind();
+    (!unusable.is_empty()).then(|| Audit {
+        incident_id,
+        at: news.at(),
+        action: NotificationAction::AddressUnusable.as_str(),
+        summary: format!("left out of the {} mail: {}", kind.words().to_lowercase(), unusable.join(", ")),
+        detail: json!({ "kind": kind, "unusable": unusable }),
     })
 }
 
@@ -75,7 +128,7 @@ pub fn already_told(news: &News) -> Effects {
         audit: vec![Audit {
             incident_id: news.incident_id(),
             at: news.at(),
-            action: "mail_not_repeated",
+            action: NotificationAction::NotRepeated.as_str(),
             summary: format!(
                 "people were already told of this ({}); revision {} is on record only",
                 kind.words().to_lowercase(),
@@ -98,7 +151,7 @@ pub fn sent(notification: &Notification, receipt: &Receipt, now: Timestamp) -> E
     }
     Effects {
         writes: vec![attempt(notification, NotificationState::Sent, outcome, now)],
-        audit: vec![audit(notification, "mail_sent", summary, now, &receipt.refused)],
+        audit: vec![audit(notification, NotificationAction::Sent, summary, now, &receipt.refused)],
         ..Effects::default()
     }
 }
@@ -115,7 +168,7 @@ pub fn failed(
     let reason = failure.to_string();
     let give_up = |summary: String| Effects {
         writes: vec![attempt(notification, NotificationState::Failed, reason.clone(), now)],
-        audit: vec![audit(notification, "mail_failed", summary, now, &[])],
+        audit: vec![audit(notification, NotificationAction::Failed, summary, now, &[])],
         ..Effects::default()
     };
     match failure {
@@ -129,7 +182,7 @@ pub fn failed(
                 writes: vec![attempt(notification, NotificationState::Pending, reason.clone(), now)],
                 // once is enough for the people who read the trail; each attempt has its row
                 audit: if attempts == 0 {
-                    vec![audit(notification, "mail_delayed", delayed, now, &[])]
+                    vec![audit(notification, NotificationAction::Delayed, delayed, now, &[])]
                 } else {
                     Vec::new()
                 },
@@ -152,23 +205,26 @@ fn attempt(notification: &Notification, state: NotificationState, outcome: Strin
 
 fn audit(
     notification: &Notification,
-    action: &'static str,
+    action: NotificationAction,
     summary: String,
     at: Timestamp,
     refused: &[String],
 ) -> Audit {
+    let mut detail = notification.envelope.clone();
+    for (name, value) in [
+        ("kind", json!(notification.kind)),
+        ("channel", json!(notification.channel)),
+        ("recipients", json!(notification.recipients)),
+        ("refused", json!(refused)),
+    ] {
+        detail.insert(name.to_owned(), value);
+    }
     Audit {
         incident_id: notification.incident_id,
         at,
-        action,
+        action: action.as_str(),
         summary,
-        detail: json!({
-            "kind": notification.kind,
-            "channel": notification.channel,
-            "message_id": notification.message_id,
-            "recipients": notification.recipients,
-            "refused": refused,
-        }),
+        detail: detail.into(),
     }
 }
 

@@ -5,7 +5,6 @@ pub mod chart;
 pub mod decide;
 pub mod mail;
 pub mod markdown;
-pub mod message;
 pub mod metrics;
 pub mod occasion;
 pub mod options;
@@ -31,9 +30,9 @@ pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToke
     for warning in config.stage.warnings() {
         tracing::warn!("{warning}");
     }
-    let email = Email::new(&config.stage).context("setting up mail")?;
+    let channels = channel::open(&config.stage).context("opening the channels")?;
     match Base::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? {
-        Some(base) => run::run(Communication::new(config.stage, Arc::new(email)), base).await,
+        Some(base) => run::run(Communication::new(config.stage, channels), base).await,
         None => Ok(()),
     }
 }

@@ -8,6 +8,8 @@ use shared::events::{Plan, Postmortem, RootCause, Severity};
 use shared::ids::{EventId, IncidentId, derive};
 use shared::plain;
 
+use crate::channel::Email;
+
 /// Which of the five mails of an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -182,12 +184,70 @@ pub struct Occasion {
     pub news: News,
 }
 
-/// Returns the id of the one notification of that kind for an incident.
-pub fn notification_id(incident: IncidentId, kind: Kind) -> EventId {
-    EventId(derive(&["notification", &incident.to_string(), kind.name()]))
+/// Which addresses of a channel one message goes to. Part of the notification's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AddressClass {
+    /// All that the table of recipients names on the channel, together in one message.
+    All,
 }
 
-/// Returns the Message-ID of the one mail of that kind for an incident, without angle brackets.
-pub fn message_id(incident: IncidentId, kind: Kind, domain: &str) -> String {
-    format!("{}.{incident}@{domain}", kind.name())
+impl AddressClass {
+    /// Returns the name in ids.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+        }
+    }
+}
+
+/// Returns the id of the one notification of that kind for an incident on a channel.
+pub fn notification_id(incident: IncidentId, kind: Kind, channel: &str, class: AddressClass) -> EventId {
+    let incident = incident.to_string();
+    let mut parts = vec!["notification", incident.as_str(), kind.name()];
+    parts.extend(qualifier(channel, class));
+    EventId(derive(&parts))
+}
+
+/// Returns what distinguishes ids on one channel from those on another: nothing for mail to all, whose ids are older than
+/// the other channels and are on record.
+pub(crate) fn qualifier(channel: &str, class: AddressClass) -> Vec<&str> {
+    match (channel, class) {
+        (Email::NAME, AddressClass::All) => Vec::new(),
+        (channel, class) => vec![channel, class.as_str()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Computed by the code before there was a second channel.
+    #[test]
+    fn ids_of_mails_are_those_on_record() {
+        let incident: IncidentId = serde_json::from_str("\"755c6444-0bae-5593-a637-7d2e66f1aff0\"").unwrap();
+        let id = |kind| notification_id(incident, kind, "email", AddressClass::All).to_string();
+        assert_eq!(
+            Kind::ALL.map(id),
+            [
+                "3c239d33-f9f1-53de-aec1-9938cbe4aa5e",
+                "0aebe8d2-e5a3-5aa8-ac9a-b3994f9af88b",
+                "c1dfec53-d392-5974-b16a-d50adae246db",
+                "55008471-30f7-5b9d-af7b-a02e4ff3e3bb",
+                "7fa2f028-aab8-5e8d-81bf-cd07d6472d8a",
+            ]
+        );
+    }
+
+    #[test]
+    fn another_channel_has_other_ids() {
+        let incident: IncidentId = serde_json::from_str("\"755c6444-0bae-5593-a637-7d2e66f1aff0\"").unwrap();
+        let mut ids: Vec<String> = ["email", "chat", "pager"]
+            .iter()
+            .flat_map(|channel| Kind::ALL.map(|kind| notification_id(incident, kind, channel, AddressClass::All)))
+            .map(|id| id.to_string())
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 3 * Kind::ALL.len());
+    }
 }

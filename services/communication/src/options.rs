@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use lettre::Address;
-use lettre::message::Mailbox;
 use serde::{Deserialize, Deserializer, Serialize};
 use shared::service::{Secret, Section};
 use url::Url;
+
+use crate::channel;
 
 /// Settings under `[communication]`, or `FIREWATCH_COMMUNICATION__...`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,19 +105,7 @@ pub struct Server {
 impl Options {
     /// Returns every problem, one sentence each.
     pub fn validate(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        if let Err(problem) = self.server() {
-            problems.push(format!("smtp_url: {problem}"));
-        }
-        if self.smtp_user.is_empty() != self.smtp_password.is_empty() {
-            problems.push("smtp_user and smtp_password are set together or not at all".to_owned());
-        }
-        if let Err(error) = self.from.parse::<Mailbox>() {
-            problems.push(format!("from: {:?} is no mail address: {error}", self.from));
-        }
-        if format!("list@{}", self.domain).parse::<Address>().is_err() {
-            problems.push(format!("domain: {:?} is no domain", self.domain));
-        }
+        let mut problems = channel::problems(self);
         if let Err(problem) = link(&self.link_base_url) {
             problems.push(format!("link_base_url: {problem}"));
         }
@@ -128,7 +116,7 @@ impl Options {
         ];
         let entries = lists.into_iter().flat_map(|(name, list)| list.iter().map(move |entry| (name, entry)));
         for (name, entry) in entries.chain([("fallback", &self.fallback)]) {
-            if entry.trim().parse::<Address>().is_err() {
+            if !channel::is_address(entry) {
                 problems.push(format!("{name}: {entry:?} is no mail address"));
             }
         }

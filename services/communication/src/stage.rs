@@ -1,6 +1,5 @@
 //! The stage: reads what is known, decides, and sends when a timer says so.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -10,16 +9,17 @@ use shared::ids::{EventId, IncidentId};
 use shared::stage::{Context, Effects, Error, Key, Stage, Timer};
 use shared::store::{Notification, NotificationState};
 
-use crate::channel::{Channel, Failure, Receipt};
-use crate::decide;
+use crate::channel::{Channels, Failure, Receipt};
+use crate::decide::{self, Announcement, Thread};
 use crate::metrics::Metric;
-use crate::occasion::{About, Kind, News, Occasion, notification_id};
+use crate::occasion::{About, AddressClass, Kind, News, Occasion, notification_id};
 use crate::options::Options;
+use crate::recipients::Directory;
 
 /// Tells people: five mails in one thread.
 pub struct Communication {
     options: Options,
-    channel: Arc<dyn Channel>,
+    channels: Channels,
 }
 
 /// What the timer that sends knows.
@@ -29,9 +29,21 @@ struct Due {
 }
 
 impl Communication {
-    /// Builds the stage over a channel.
-    pub fn new(options: Options, channel: Arc<dyn Channel>) -> Self {
-        Self { options, channel }
+    /// Builds the stage over its channels.
+    pub fn new(options: Options, channels: Channels) -> Self {
+        Self { options, channels }
+    }
+
+    /// Returns the channels on which no notification of that kind is on record.
+    async fn pending(&self, id: IncidentId, kind: Kind, ctx: &Context) -> Result<Vec<&'static str>, Error> {
+        let mut pending = Vec::new();
+        for channel in self.channels.names() {
+            let notification = notification_id(id, kind, channel, AddressClass::All);
+            if ctx.store.notification(notification).await?.is_none() {
+                pending.push(channel);
+            }
+        }
+        Ok(pending)
     }
 
     async fn deliver(
@@ -43,18 +55,21 @@ impl Communication {
             Ok(occasion) => occasion,
             Err(error) => return Ok(Err(Failure::Permanent(format!("cannot be read: {error}")))),
         };
+        let Some(channel) = self.channels.get(&notification.channel) else {
+            return Ok(Err(Failure::Permanent(format!("there is no channel {:?}", notification.channel))));
+        };
         let begun = Instant::now();
         let mut failure = None;
         // remembered on success, so that only a crash in between sends the same mail again
         let outcome = ctx
             .step("deliver", || async {
-                self.channel.deliver(notification, &occasion).await.map_err(|error| {
+                channel.deliver(notification, &occasion).await.map_err(|error| {
                     failure = Some(error.clone());
                     Error::retry(error)
                 })
             })
             .await;
-        metrics::histogram!(Metric::DeliverySeconds.name(), "channel" => self.channel.name())
+        metrics::histogram!(Metric::DeliverySeconds.name(), "channel" => channel.name())
             .record(begun.elapsed());
         match (outcome, failure) {
             (Ok(receipt), _) => Ok(Ok(receipt)),
@@ -93,32 +108,47 @@ impl Stage for Communication {
 
     async fn handle(&self, news: &News, ctx: &Context) -> Result<Effects, Error> {
         let (id, kind) = (news.incident_id(), news.kind());
-        if ctx.store.notification(notification_id(id, kind)).await?.is_some() {
-            metrics::counter!(Metric::NotRepeated.name(), "kind" => kind.name()).increment(1);
-            return Ok(decide::already_told(news));
+        let pending = self.pending(id, kind, ctx).await?;
+        if pending.is_empty() {
+            return Ok(not_repeated(news));
         }
         let catalogue = ctx.store.catalogue().await?;
+        let directory = Directory { options: &self.options, catalogue: &catalogue, channels: &self.channels };
         let now = ctx.wall_clock();
-        let tell = |occasion: &Occasion, base: Option<&str>| {
-            decide::announce(&self.options, &catalogue, occasion, base, now).map_err(Error::reject)
+        let announce = |occasion: &Occasion, threads: &[Thread]| {
+            decide::announce(&directory, occasion, threads, now).map(counted).map_err(Error::reject)
         };
         let about = match news {
             News::Opened(incident) | News::Resolved(incident) => About::incident(incident),
             _ => About::incident(&incident(id, ctx).await?),
         };
         let occasion = Occasion { about, news: news.clone() };
-        if kind == Kind::Opened {
-            return tell(&occasion, None);
+        let mut threads = Vec::new();
+        for channel in pending {
+            let subject = match kind {
+                Kind::Opened => None,
+                _ => opened_on(channel, id, ctx).await?,
+            };
+            threads.push(Thread { channel, subject });
         }
-        if let Some((opened, _)) = ctx.store.notification(notification_id(id, Kind::Opened)).await? {
-            return tell(&occasion, Some(&opened.subject));
+        let mut effects = Effects::none();
+        if kind != Kind::Opened && threads.iter().any(|thread| thread.subject.is_none()) {
+            // these news overtook the opening, for topics are read side by side: the thread begins with the incident as
+            // it stands, since a reply needs something to reply to
+            let incident = incident(id, ctx).await?;
+            let opening =
+                Occasion { about: About::incident(&incident), news: News::Opened(Box::new(incident)) };
+            let begun: Vec<Thread> =
+                threads.iter().filter(|thread| thread.subject.is_none()).cloned().collect();
+            effects = announce(&opening, &begun)?;
+            for thread in &mut threads {
+                thread.subject.get_or_insert_with(|| opening.about.subject());
+            }
         }
-        // these news overtook the opening, for topics are read side by side: the thread begins with the incident as it
-        // stands, since a reply needs something to reply to
-        let incident = incident(id, ctx).await?;
-        let opening = Occasion { about: About::incident(&incident), news: News::Opened(Box::new(incident)) };
-        let mut effects = tell(&opening, None)?;
-        let reply = tell(&occasion, Some(&opening.about.subject()))?;
+        let reply = announce(&occasion, &threads)?;
+        if reply.writes.is_empty() {
+            return Ok(not_repeated(news));
+        }
         effects.writes.extend(reply.writes);
         effects.timers.extend(reply.timers);
         effects.audit.extend(reply.audit);
@@ -156,6 +186,23 @@ impl Stage for Communication {
         metrics::counter!(Metric::Attempts.name(), "kind" => kind, "outcome" => name).increment(1);
         Ok(effects)
     }
+}
+
+/// Counts what a decision could not use.
+fn counted(announcement: Announcement) -> Effects {
+    metrics::counter!(Metric::AddressesUnusable.name()).increment(announcement.unusable as u64);
+    announcement.effects
+}
+
+fn not_repeated(news: &News) -> Effects {
+    metrics::counter!(Metric::NotRepeated.name(), "kind" => news.kind().name()).increment(1);
+    decide::already_told(news)
+}
+
+/// Returns the subject of the opening on a channel, if there is one.
+async fn opened_on(channel: &str, id: IncidentId, ctx: &Context) -> Result<Option<String>, Error> {
+    let opened = notification_id(id, Kind::Opened, channel, AddressClass::All);
+    Ok(ctx.store.notification(opened).await?.map(|(opened, _)| opened.subject))
 }
 
 /// Returns an incident as it stands.

@@ -1,16 +1,23 @@
-//! Mail: renders, composes, sends.
+//! Mail over SMTP: renders, composes, sends. Nothing outside this module names a mail library.
 
+pub mod message;
+pub mod smtp;
+
+use std::str::FromStr;
+
+use anyhow::Context as _;
 use async_trait::async_trait;
-use lettre::Address;
 use lettre::message::Mailbox;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use shared::ids::IncidentId;
 use shared::store::Notification;
 
-use super::smtp::Smtp;
-use super::{Channel, Failure, Receipt};
-use crate::message;
-use crate::occasion::Occasion;
+use super::{Address, Channel, Failure, Receipt};
+use crate::occasion::{Kind, Occasion};
 use crate::options::Options;
 use crate::render::render;
+use smtp::Smtp;
 
 /// Mail over SMTP.
 #[derive(Debug, Clone)]
@@ -36,14 +43,65 @@ impl Email {
     }
 }
 
+/// What is stored with a notification for this channel alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Envelope {
+    /// Message-ID without angle brackets.
+    message_id: String,
+}
+
+impl Envelope {
+    fn of(notification: &Notification) -> anyhow::Result<Self> {
+        serde_json::from_value(Value::Object(notification.envelope.clone())).context("reading the envelope")
+    }
+}
+
+/// Returns the Message-ID of the one mail of that kind for an incident, without angle brackets.
+pub fn message_id(incident: IncidentId, kind: Kind, domain: &str) -> String {
+    format!("{}.{incident}@{domain}", kind.name())
+}
+
+/// Returns the mail address that an entry stands for. Addresses that differ in case are one.
+pub fn address(entry: &str) -> Option<Address> {
+    let address = lettre::Address::from_str(entry.trim()).ok()?.to_string();
+    let identity = address.to_ascii_lowercase();
+    Some(Address::new(address, identity))
+}
+
+/// Returns everything that is wrong with the settings of this channel, one sentence each.
+pub fn problems(options: &Options) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Err(problem) = options.server() {
+        problems.push(format!("smtp_url: {problem}"));
+    }
+    if options.smtp_user.is_empty() != options.smtp_password.is_empty() {
+        problems.push("smtp_user and smtp_password are set together or not at all".to_owned());
+    }
+    if let Err(error) = options.from.parse::<Mailbox>() {
+        problems.push(format!("from: {:?} is no mail address: {error}", options.from));
+    }
+    if address(&format!("list@{}", options.domain)).is_none() {
+        problems.push(format!("domain: {:?} is no domain", options.domain));
+    }
+    problems
+}
+
 #[async_trait]
 impl Channel for Email {
     fn name(&self) -> &'static str {
         Self::NAME
     }
 
+    fn address(&self, entry: &str) -> Option<Address> {
+        address(entry)
+    }
+
+    fn envelope(&self, incident: IncidentId, kind: Kind) -> Map<String, Value> {
+        Map::from_iter([("message_id".to_owned(), message_id(incident, kind, &self.domain).into())])
+    }
+
     async fn deliver(&self, notification: &Notification, occasion: &Occasion) -> Result<Receipt, Failure> {
-        let recipients: Vec<Address> =
+        let recipients: Vec<lettre::Address> =
             notification.recipients.iter().filter_map(|entry| entry.parse().ok()).collect();
         if recipients.is_empty() {
             return Err(Failure::Permanent("no recipient is a mail address".to_owned()));

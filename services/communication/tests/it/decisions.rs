@@ -1,22 +1,26 @@
-use communication::channel::{Failure, Receipt};
-use communication::decide;
+use communication::channel::{Email, Failure, Receipt};
+use communication::decide::{self, Thread};
 use communication::metrics::Metric;
 use communication::occasion::{About, Kind, News, Occasion};
 use communication::options::Options;
+use communication::recipients::Directory;
 use jiff::{SignedDuration, Timestamp};
 use shared::catalogue::Catalogue;
 use shared::events::Topic;
 use shared::stage::{Effects, Stage as _};
 use shared::store::{NotificationState, Write};
 
-use crate::letters::notification;
+use crate::letters::{channels, notification};
 use crate::scenario;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn announce(occasion: &Occasion) -> Effects {
-    decide::announce(&Options::default(), &Catalogue::default(), occasion, Some("[SEV2] #12 base"), NOW)
-        .unwrap()
+    let (options, catalogue) = (Options::default(), Catalogue::default());
+    let channels = channels(&options);
+    let directory = Directory { options: &options, catalogue: &catalogue, channels: &channels };
+    let thread = Thread { channel: Email::NAME, subject: Some("[SEV2] #12 base".into()) };
+    decide::announce(&directory, occasion, &[thread], NOW).unwrap().effects
 }
 
 fn attempt(effects: &Effects) -> (NotificationState, String) {
@@ -39,7 +43,8 @@ fn the_same_news_make_the_same_notification() {
 fn five_kinds_are_five_mails_and_a_revision_is_none() {
     let mails: Vec<_> = scenario::thread().iter().map(notification).collect();
     for (mail, kind) in mails.iter().zip(Kind::ALL) {
-        assert_eq!(mail.message_id, format!("{}.{}@firewatch.local", kind.name(), mail.incident_id));
+        let id = format!("{}.{}@firewatch.local", kind.name(), mail.incident_id);
+        assert_eq!(mail.envelope["message_id"], id);
         assert_eq!(mail.subject.starts_with("Re: "), kind != Kind::Opened);
     }
     let mut again = scenario::root_cause();

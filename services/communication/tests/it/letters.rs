@@ -1,8 +1,12 @@
+use std::sync::Arc;
+
+use communication::channel::email::message::compose;
+use communication::channel::{Channels, Email};
 use communication::chart;
-use communication::decide;
-use communication::message::compose;
+use communication::decide::{self, Thread};
 use communication::occasion::{About, News, Occasion};
 use communication::options::Options;
+use communication::recipients::Directory;
 use communication::render::{Letter, render};
 use communication::text::COLUMNS;
 use insta::assert_snapshot;
@@ -16,18 +20,21 @@ use crate::scenario;
 
 const LINK: &str = "https://firewatch.example.com";
 
+/// The channels of the product.
+pub(crate) fn channels(options: &Options) -> Channels {
+    Channels::new([Arc::new(Email::new(options).unwrap()) as _])
+}
+
 pub(crate) fn notification(occasion: &Occasion) -> Notification {
     let options = Options { commanders: vec!["commander@example.com".into()], ..Options::default() };
+    let channels = channels(&options);
+    let directory =
+        Directory { options: &options, catalogue: &Catalogue::default(), channels: &channels };
     let opened = scenario::thread().remove(0);
-    let effects = decide::announce(
-        &options,
-        &Catalogue::default(),
-        occasion,
-        Some(&opened.about.subject()),
-        Timestamp::UNIX_EPOCH,
-    )
-    .unwrap();
-    match effects.writes.into_iter().next() {
+    let thread = Thread { channel: Email::NAME, subject: Some(opened.about.subject()) };
+    let announcement =
+        decide::announce(&directory, occasion, &[thread], Timestamp::UNIX_EPOCH).unwrap();
+    match announcement.effects.writes.into_iter().next() {
         Some(Write::Notification(notification)) => *notification,
         other => panic!("no notification but {other:?}"),
     }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod channels;
+mod chat;
 mod decisions;
 mod letters;
 mod pipeline;

@@ -19,8 +19,9 @@ use lettre::message::{Attachment, Mailbox, MessageBuilder, MultiPart, SinglePart
 use shared::plain;
 use shared::store::Notification;
 
+use super::{Envelope, message_id};
 use crate::mail::PICTURE_ID;
-use crate::occasion::{Kind, message_id};
+use crate::occasion::Kind;
 use crate::render::Letter;
 
 /// Most characters of a subject.
@@ -33,11 +34,12 @@ pub fn compose(
     notification: &Notification,
     letter: &Letter,
 ) -> anyhow::Result<Vec<u8>> {
+    let envelope = Envelope::of(notification)?;
     let mut builder = Message::builder()
         .from(from.clone())
         .subject(plain::one_line(&notification.subject, SUBJECT))
         .date(SystemTime::from(notification.created_at))
-        .message_id(Some(bracketed(&notification.message_id)));
+        .message_id(Some(bracketed(&envelope.message_id)));
     for recipient in &notification.recipients {
         builder = builder.to(recipient.parse()?);
     }

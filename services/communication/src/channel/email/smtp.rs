@@ -12,7 +12,7 @@ use lettre::transport::smtp::response::Response;
 use shared::plain;
 use tokio::time::timeout;
 
-use super::{Failure, Receipt};
+use crate::channel::{Failure, Receipt};
 use crate::options::{Options, Security, Server};
 
 /// A mail server and how to talk to it.
