@@ -11,6 +11,7 @@ pub mod options;
 pub mod recipients;
 pub mod render;
 pub mod stage;
+pub mod templates;
 pub mod text;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ pub mod resolved;
 pub mod root_cause;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use shared::events::Severity;
 use shared::events::incident::{BlastRadius, Change};
 use shared::{figures, plain};
@@ -15,7 +16,7 @@ use crate::chart::{self, Picture};
 use crate::occasion::{Kind, Occasion};
 
 /// What surrounds every mail.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Frame {
     /// Which mail it is, e.g. `Incident opened`.
     pub kind: &'static str,
@@ -40,7 +41,7 @@ pub struct Frame {
 }
 
 /// How a mail refers to its picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Inline {
     /// Content-ID without angle brackets.
     pub cid: String,
@@ -56,7 +57,7 @@ pub struct Inline {
 pub const PICTURE_ID: &str = "metric@firewatch";
 
 /// A name and what is to be said about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Fact {
     /// E.g. `Where`.
     pub label: &'static str,
@@ -156,7 +157,7 @@ fn blast(radius: &BlastRadius) -> String {
 }
 
 /// A change, and how long before the fault it was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Deployment {
     /// E.g. `user v2.4.1 (deploy)`.
     pub what: String,

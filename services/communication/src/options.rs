@@ -1,5 +1,6 @@
 //! Settings of the stage.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -24,6 +25,8 @@ pub struct Options {
     pub domain: String,
     /// Where an incident can be seen: `{link_base_url}/incidents/{number}`; empty: mails carry no link.
     pub link_base_url: String,
+    /// Folder with templates that replace embedded ones; empty: none.
+    pub templates_dir: String,
     /// Told of SEV1 and SEV2.
     #[serde(deserialize_with = "list")]
     pub commanders: Vec<String>,
@@ -56,6 +59,7 @@ impl Default for Options {
             from: "Firewatch <firewatch@firewatch.local>".to_owned(),
             domain: "firewatch.local".to_owned(),
             link_base_url: String::new(),
+            templates_dir: String::new(),
             commanders: Vec::new(),
             stakeholders: Vec::new(),
             postmortem_readers: Vec::new(),
@@ -172,6 +176,11 @@ impl Options {
             (scheme, Some(tls)) => return Err(format!("tls={tls} does not go with {scheme}://")),
         };
         Ok(Server { host, port: url.port().unwrap_or(port), security })
+    }
+
+    /// Returns the folder with templates, if one is set.
+    pub fn templates_dir(&self) -> Option<&Path> {
+        (!self.templates_dir.is_empty()).then(|| Path::new(&self.templates_dir))
     }
 
     /// Returns the longest wait for one answer.

@@ -4,8 +4,9 @@ pub mod message;
 pub mod smtp;
 
 use std::str::FromStr;
+use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use lettre::message::Mailbox;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use super::{Address, Channel, Failure, Receipt};
 use crate::occasion::{Kind, Occasion};
 use crate::options::Options;
 use crate::render::render;
+use crate::templates::Templates;
 use smtp::Smtp;
 
 /// Mail over SMTP.
@@ -26,6 +28,7 @@ pub struct Email {
     from: Mailbox,
     domain: String,
     link_base: String,
+    templates: Arc<Templates>,
 }
 
 impl Email {
@@ -39,6 +42,9 @@ impl Email {
             from: options.from.parse()?,
             domain: options.domain.clone(),
             link_base: options.link_base_url.clone(),
+            templates: Arc::new(
+                Templates::load(options.templates_dir()).map_err(|problems| anyhow!(problems.join("; ")))?,
+            ),
         })
     }
 }
@@ -83,6 +89,9 @@ pub fn problems(options: &Options) -> Vec<String> {
     if address(&format!("list@{}", options.domain)).is_none() {
         problems.push(format!("domain: {:?} is no domain", options.domain));
     }
+    if let Err(found) = Templates::load(options.templates_dir()) {
+        problems.extend(found.into_iter().map(|problem| format!("templates_dir: {problem}")));
+    }
     problems
 }
 
@@ -109,7 +118,7 @@ impl Channel for Email {
         // drawing takes tens of milliseconds of computing, too long for a thread that serves others
         let (this, notification, occasion) = (self.clone(), notification.clone(), occasion.clone());
         let bytes = tokio::task::spawn_blocking(move || {
-            let letter = render(&occasion, &this.link_base)?;
+            let letter = render(&this.templates, &occasion, &this.link_base)?;
             message::compose(&this.from, &this.domain, &notification, &letter)
         })
         .await

@@ -1,5 +1,6 @@
 //! "Something is wrong": what, where, since when, how bad.
 
+use serde::Serialize;
 use shared::events::anomaly::{Direction, Status};
 use shared::events::incident::{Incident, Signal, Suspect};
 use shared::finding::Finding;
@@ -12,7 +13,7 @@ const MOST_SIGNALS: usize = 8;
 const MOST_LOGS: usize = 3;
 
 /// The opening of an incident.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Opened {
     /// What, where, since when, how bad.
     pub facts: Vec<Fact>,
@@ -29,7 +30,7 @@ pub struct Opened {
 }
 
 /// A hypothesis.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Hypothesis {
     /// Service.
     pub service: String,
@@ -56,7 +57,7 @@ impl Hypothesis {
 }
 
 /// A signal in figures.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// Service.
     pub service: String,
@@ -99,7 +100,7 @@ impl Row {
 }
 
 /// Log lines of one shape.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Log {
     /// Level.
     pub level: String,
@@ -107,13 +108,6 @@ pub struct Log {
     pub times: String,
     /// One line as it was written.
     pub example: String,
-}
-
-impl Log {
-    /// Returns the line with how often it was seen.
-    pub fn line(&self) -> String {
-        format!("{} {} ({})", self.level, self.example, self.times)
-    }
 }
 
 impl Opened {

@@ -1,5 +1,6 @@
 //! "What to do": steps by urgency, each with risk, owner, rollback and how to tell that it worked.
 
+use serde::Serialize;
 use shared::events::Plan as Event;
 use shared::events::incident::Signal;
 use shared::events::remediation::{Action, Priority, Risk, Step as Typed};
@@ -10,7 +11,7 @@ use super::{name, sentence};
 const MOST_STEPS: usize = 12;
 
 /// A plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// Steps by urgency; no group is empty.
     pub groups: Vec<Group>,
@@ -23,7 +24,7 @@ pub struct Plan {
 }
 
 /// Steps of one urgency.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Group {
     /// E.g. `Immediately`.
     pub title: &'static str,
@@ -32,7 +33,7 @@ pub struct Group {
 }
 
 /// A step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Step {
     /// Counts through the plan from 1.
     pub order: u32,
@@ -57,7 +58,7 @@ pub struct Step {
 }
 
 /// Whom to call when the plan does not help.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Escalation {
     /// When, e.g. `after 15 min`.
     pub after: String,
@@ -104,16 +105,6 @@ impl Plan {
 }
 
 impl Step {
-    /// Returns the title with its risk.
-    pub fn heading(&self) -> String {
-        format!("{} [{} risk]", self.title, self.risk)
-    }
-
-    /// Returns the number as it stands before the title.
-    pub fn lead(&self) -> String {
-        format!("{:>2}. ", self.order)
-    }
-
     fn new(step: &Typed) -> Self {
         let (risk, risk_colour) = match step.risk {
             Risk::Low => ("low", "#1b7f4b"),

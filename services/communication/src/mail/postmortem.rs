@@ -1,5 +1,6 @@
 //! "What was learned": the document itself.
 
+use serde::Serialize;
 use shared::events::Postmortem as Event;
 use shared::figures;
 
@@ -18,7 +19,7 @@ fn untitled(markdown: &str) -> &str {
 const MOST_LINES: usize = 600;
 
 /// A postmortem.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Postmortem {
     /// How long it took.
     pub facts: Vec<Fact>,

@@ -1,5 +1,6 @@
 //! "It is over": how long it took and what came back.
 
+use serde::Serialize;
 use shared::events::incident::{Incident, Signal};
 use shared::figures;
 
@@ -8,7 +9,7 @@ use super::{Deployment, Fact, listed, meaning, name};
 const MOST_SIGNALS: usize = 10;
 
 /// The end of an incident.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Resolved {
     /// Durations and extent.
     pub facts: Vec<Fact>,
@@ -21,7 +22,7 @@ pub struct Resolved {
 }
 
 /// A signal that came back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// Service.
     pub service: String,

@@ -1,5 +1,6 @@
 //! "Why": ranked causes with their evidence, or that the cause is not known and what was ruled out.
 
+use serde::Serialize;
 use shared::events::RootCause as Event;
 use shared::events::rca::{Candidate, Evidence, Method, Reference, Source, Verdict};
 use shared::{figures, plain};
@@ -12,7 +13,7 @@ const MOST_QUOTES: usize = 3;
 const MOST_REFERENCES: usize = 3;
 
 /// The result of an investigation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct RootCause {
     /// Nothing stands out.
     pub unknown: bool,
@@ -27,7 +28,7 @@ pub struct RootCause {
 }
 
 /// A possible cause.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Cause {
     /// Place in the ranking, from 1.
     pub rank: usize,
@@ -50,7 +51,7 @@ pub struct Cause {
 }
 
 /// A sentence with what it rests on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Claim {
     /// The sentence.
     pub text: String,
@@ -59,7 +60,7 @@ pub struct Claim {
 }
 
 /// A piece of evidence.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Quote {
     /// Id in the record, e.g. `E3`.
     pub id: String,
@@ -70,7 +71,7 @@ pub struct Quote {
 }
 
 /// A document.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Document {
     /// Id, e.g. `runbook/db-connections`.
     pub id: String,

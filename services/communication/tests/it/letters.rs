@@ -8,6 +8,7 @@ use communication::occasion::{About, News, Occasion};
 use communication::options::Options;
 use communication::recipients::Directory;
 use communication::render::{Letter, render};
+use communication::templates::Templates;
 use communication::text::COLUMNS;
 use insta::assert_snapshot;
 use jiff::Timestamp;
@@ -41,7 +42,7 @@ pub(crate) fn notification(occasion: &Occasion) -> Notification {
 }
 
 fn letter(occasion: &Occasion) -> Letter {
-    render(occasion, LINK).unwrap()
+    render(&Templates::load(None).unwrap(), occasion, LINK).unwrap()
 }
 
 fn mime(occasion: &Occasion) -> String {

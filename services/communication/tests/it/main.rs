@@ -10,3 +10,4 @@ mod pipeline;
 mod scenario;
 mod server;
 mod smtp;
+mod templates;
