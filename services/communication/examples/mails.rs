@@ -20,17 +20,17 @@ fn main() -> anyhow::Result<()> {
         Templates::load(templates.as_deref()).map_err(|problems| anyhow!(problems.join("\n")))?;
     fs::create_dir_all(&folder)?;
     let unknown =
-        scenario::occasion(communication::occasion::News::RootCause(Box::new(scenario::unknown_cause())));
-    let occasions = scenario::thread().into_iter().map(|occasion| (occasion.news.kind().name(), occasion));
-    for (name, occasion) in occasions.chain([("unknown_cause", unknown)]) {
-        let letter = render(&templates, &occasion, "https://firewatch.example.com")?;
+        scenario::content(communication::content::LifecycleEvent::RootCause(Box::new(scenario::unknown_cause())));
+    let contents = scenario::thread().into_iter().map(|content| (content.event.kind().name(), content));
+    for (name, content) in contents.chain([("unknown_cause", unknown)]) {
+        let mail = render(&templates, &content, "https://firewatch.example.com")?;
         let picture = format!("{name}-picture.png");
         fs::write(
             folder.join(format!("{name}.html")),
-            letter.html.replace(&format!("cid:{PICTURE_ID}"), &picture),
+            mail.html.replace(&format!("cid:{PICTURE_ID}"), &picture),
         )?;
-        fs::write(folder.join(format!("{name}.txt")), letter.text)?;
-        if let Some(drawn) = letter.picture {
+        fs::write(folder.join(format!("{name}.txt")), mail.text)?;
+        if let Some(drawn) = mail.picture {
             fs::write(folder.join(picture), drawn.png)?;
         }
     }

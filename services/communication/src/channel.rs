@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use shared::ids::IncidentId;
 use shared::store::Notification;
 
-use crate::occasion::{Kind, Occasion};
+use crate::content::{Kind, NotificationContent};
 use crate::options::Options;
 
 pub use email::Email;
@@ -24,8 +24,8 @@ pub fn open(options: &Options) -> anyhow::Result<Channels> {
 }
 
 /// Returns everything that is wrong with the settings of the channels, one sentence each.
-pub fn problems(options: &Options) -> Vec<String> {
-    email::problems(options)
+pub fn validate(options: &Options) -> Vec<String> {
+    email::validate(options)
 }
 
 /// Returns whether an entry of the settings is an address of any channel.
@@ -108,7 +108,7 @@ pub trait Channel: Send + Sync + 'static {
 
     /// Delivers a notification. Called again for the same notification after a transient failure or a crash: what
     /// identifies the message to its reader must then be the same.
-    async fn deliver(&self, notification: &Notification, occasion: &Occasion) -> Result<Receipt, Failure>;
+    async fn deliver(&self, notification: &Notification, content: &NotificationContent) -> Result<Receipt, Failure>;
 }
 
 /// The channels of a process, by name.

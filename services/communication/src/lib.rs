@@ -2,11 +2,11 @@
 
 pub mod channel;
 pub mod chart;
-pub mod decide;
+pub mod notifications;
 pub mod mail;
 pub mod markdown;
 pub mod metrics;
-pub mod occasion;
+pub mod content;
 pub mod options;
 pub mod recipients;
 pub mod render;

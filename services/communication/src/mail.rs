@@ -1,4 +1,4 @@
-//! What a mail says: plain data, cleaned and put into words, ready for its two templates.
+//! What a mail contains: plain data, cleaned and formatted for people, ready for its two templates.
 
 pub mod opened;
 pub mod plan;
@@ -13,9 +13,9 @@ use shared::events::incident::{BlastRadius, Change};
 use shared::{figures, plain};
 
 use crate::chart::{self, Picture};
-use crate::occasion::{Kind, Occasion};
+use crate::content::{Kind, NotificationContent};
 
-/// What surrounds every mail.
+/// What every mail contains.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Frame {
     /// Which mail it is, e.g. `Incident opened`.
@@ -30,7 +30,7 @@ pub struct Frame {
     pub title: String,
     /// Environment.
     pub environment: String,
-    /// The news in one or two sentences.
+    /// Summary in one or two sentences.
     pub lede: String,
     /// Incident.
     pub incident_id: String,
@@ -56,7 +56,7 @@ pub struct Inline {
 /// Content-ID of the picture; unique within its mail, which is all that `multipart/related` asks for.
 pub const PICTURE_ID: &str = "metric@firewatch";
 
-/// A name and what is to be said about it.
+/// A label and its text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Fact {
     /// E.g. `Where`.
@@ -72,22 +72,22 @@ impl Fact {
 }
 
 impl Frame {
-    /// Builds the frame of an occasion.
-    pub fn new(occasion: &Occasion, lede: String, link_base: &str, picture: Option<&Picture>) -> Self {
-        let about = &occasion.about;
-        let kind = occasion.news.kind();
+    /// Builds the frame of a mail.
+    pub fn new(content: &NotificationContent, lede: String, link_base: &str, picture: Option<&Picture>) -> Self {
+        let incident = &content.incident;
+        let kind = content.event.kind();
         Self {
             kind: kind.words(),
-            severity: about.severity.label(),
-            colour: if kind == Kind::Resolved { "#1b7f4b" } else { colour(about.severity) },
-            number: about.number,
-            title: plain::one_line(&about.title, 160),
-            environment: name(&about.environment),
+            severity: incident.severity.label(),
+            colour: if kind == Kind::Resolved { "#1b7f4b" } else { colour(incident.severity) },
+            number: incident.number,
+            title: plain::one_line(&incident.title, 160),
+            environment: name(&incident.environment),
             lede,
-            incident_id: about.incident_id.to_string(),
+            incident_id: incident.incident_id.to_string(),
             link: match link_base.trim_end_matches('/') {
                 "" => String::new(),
-                base => format!("{base}/incidents/{}", about.number),
+                base => format!("{base}/incidents/{}", incident.number),
             },
             picture: picture.map(|picture| Inline {
                 cid: PICTURE_ID.to_owned(),
@@ -146,7 +146,7 @@ fn listed(names: &[String], most: usize) -> String {
     }
 }
 
-/// Who is hurt, in one sentence.
+/// Returns the blast radius in one sentence.
 fn blast(radius: &BlastRadius) -> String {
     let share = figures::percent(radius.share);
     match radius.callers.as_slice() {
@@ -165,7 +165,7 @@ pub struct Deployment {
     pub when: String,
     /// Who, commit, description: what is known of it.
     pub detail: String,
-    /// Risks its author named.
+    /// Known risks.
     pub risks: Vec<String>,
 }
 

@@ -5,13 +5,13 @@
 pub enum Metric {
     /// Counter by `kind` and `outcome` (`sent`, `again`, `failed`): attempts at delivery.
     Attempts,
-    /// Counter by `kind`: recipients that the channel did not take.
+    /// Counter by `kind`: recipients that the channel refused.
     RecipientsRefused,
-    /// Counter: addresses of the catalogue or the settings that are none.
+    /// Counter: entries of the service catalogue or the settings that are no address.
     AddressesUnusable,
-    /// Counter by `kind`: news that had been told before and were not told again.
+    /// Counter by `kind`: later revisions of what had been announced, which are not announced.
     NotRepeated,
-    /// Histogram, seconds, by `channel`: rendering and handing over.
+    /// Histogram, seconds, by `channel`: rendering and sending.
     DeliverySeconds,
 }
 

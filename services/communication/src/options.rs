@@ -27,18 +27,18 @@ pub struct Options {
     pub link_base_url: String,
     /// Folder with templates that replace embedded ones; empty: none.
     pub templates_dir: String,
-    /// Told of SEV1 and SEV2.
+    /// Notified of SEV1 and SEV2.
     #[serde(deserialize_with = "list")]
     pub commanders: Vec<String>,
-    /// Told that a SEV1 has begun and that it is over.
+    /// Notified when a SEV1 is opened and when it is resolved.
     #[serde(deserialize_with = "list")]
     pub stakeholders: Vec<String>,
-    /// Get every postmortem.
+    /// Notified of every postmortem.
     #[serde(deserialize_with = "list")]
     pub postmortem_readers: Vec<String>,
-    /// Told where nobody else is known.
+    /// Notified where no other recipient is known.
     pub fallback: String,
-    /// Attempts at one mail before it is given up.
+    /// Attempts to send one message before it is given up.
     pub max_attempts: u32,
     /// Pause after the first failed attempt, milliseconds; doubled after each further one.
     pub retry_initial_ms: u64,
@@ -109,7 +109,7 @@ pub struct Server {
 impl Options {
     /// Returns every problem, one sentence each.
     pub fn validate(&self) -> Vec<String> {
-        let mut problems = channel::problems(self);
+        let mut problems = channel::validate(self);
         if let Err(problem) = link(&self.link_base_url) {
             problems.push(format!("link_base_url: {problem}"));
         }

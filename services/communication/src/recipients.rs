@@ -1,4 +1,4 @@
-//! Who is told, by role and severity.
+//! Recipients by role and severity.
 //!
 //! | role | from | opened | root cause | plan | resolved | postmortem |
 //! |---|---|---|---|---|---|---|
@@ -14,7 +14,7 @@ use shared::events::Severity;
 use shared::plain;
 
 use crate::channel::{Address, Channels, Destination, Email};
-use crate::occasion::Kind;
+use crate::content::Kind;
 use crate::options::Options;
 
 /// Most recipients of one message; the first in the order of the table stay.
@@ -31,7 +31,7 @@ pub struct Directory<'a> {
     pub channels: &'a Channels,
 }
 
-/// Who is told, and which configured addresses could not be used.
+/// Recipients, and configured entries that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipients {
     /// Destinations in the order of the table, each once, never empty.
@@ -52,7 +52,7 @@ impl Recipients {
 }
 
 impl Directory<'_> {
-    /// Chooses who is told of `kind` for an incident of that severity with `service` as its first suspect.
+    /// Chooses the recipients of `kind` for an incident of that severity with `service` as its first suspect.
     pub fn choose(&self, service: Option<&str>, severity: Severity, kind: Kind) -> Recipients {
         let options = self.options;
         let owner = service.and_then(|name| self.catalogue.get(name));
@@ -149,7 +149,7 @@ mod tests {
         Directory { options, catalogue, channels: &channels }.choose(service, severity, kind)
     }
 
-    fn told(severity: Severity, kind: Kind) -> Vec<String> {
+    fn chosen(severity: Severity, kind: Kind) -> Vec<String> {
         let catalogue = catalogue("oncall@example.com", "team@example.com");
         choose(&options(), &catalogue, Some("payment"), severity, kind).addresses(Email::NAME)
     }
@@ -164,13 +164,13 @@ mod tests {
             "board@example.com",
             "learning@example.com",
         );
-        assert_eq!(told(Severity::Sev4, Opened), [oncall]);
-        assert_eq!(told(Severity::Sev3, Opened), [oncall, team]);
-        assert_eq!(told(Severity::Sev2, Opened), [oncall, team, commander]);
-        assert_eq!(told(Severity::Sev1, Opened), [oncall, team, commander, board]);
-        assert_eq!(told(Severity::Sev1, Plan), [oncall, team, commander]);
-        assert_eq!(told(Severity::Sev1, Resolved), [oncall, team, commander, board]);
-        assert_eq!(told(Severity::Sev4, Postmortem), [oncall, team, learning]);
+        assert_eq!(chosen(Severity::Sev4, Opened), [oncall]);
+        assert_eq!(chosen(Severity::Sev3, Opened), [oncall, team]);
+        assert_eq!(chosen(Severity::Sev2, Opened), [oncall, team, commander]);
+        assert_eq!(chosen(Severity::Sev1, Opened), [oncall, team, commander, board]);
+        assert_eq!(chosen(Severity::Sev1, Plan), [oncall, team, commander]);
+        assert_eq!(chosen(Severity::Sev1, Resolved), [oncall, team, commander, board]);
+        assert_eq!(chosen(Severity::Sev4, Postmortem), [oncall, team, learning]);
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn someone_is_always_told() {
+    fn there_is_always_a_recipient() {
         let hostile = catalogue("eve@example.com\r\nBcc: all@example.com", "not an address");
         let chosen = choose(&options(), &hostile, Some("payment"), Severity::Sev3, Kind::Opened);
         assert_eq!(chosen.addresses(Email::NAME), ["ops@example.com"]);

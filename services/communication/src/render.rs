@@ -1,4 +1,4 @@
-//! From an occasion to a letter: subject, HTML, text and picture.
+//! From the content of a notification to a mail: HTML, text and picture.
 
 use minijinja::Value;
 
@@ -9,12 +9,12 @@ use crate::mail::plan::Plan;
 use crate::mail::postmortem::Postmortem;
 use crate::mail::resolved::Resolved;
 use crate::mail::root_cause::RootCause;
-use crate::occasion::{Kind, News, Occasion};
+use crate::content::{Kind, LifecycleEvent, NotificationContent};
 use crate::templates::Templates;
 
 /// A mail as people see it, before it becomes MIME.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct RenderedMail {
     /// HTML part.
     pub html: String,
     /// Text part: the same facts, at most 72 columns where words allow.
@@ -23,27 +23,27 @@ pub struct Letter {
     pub picture: Option<Picture>,
 }
 
-/// Renders an occasion. `link_base` is where incidents can be seen, or empty.
-pub fn render(templates: &Templates, occasion: &Occasion, link_base: &str) -> anyhow::Result<Letter> {
-    let kind = occasion.news.kind();
-    let picture = match (&occasion.about.signal, kind) {
+/// Renders a mail. `link_base` is where incidents can be seen, or empty.
+pub fn render(templates: &Templates, content: &NotificationContent, link_base: &str) -> anyhow::Result<RenderedMail> {
+    let kind = content.event.kind();
+    let picture = match (&content.incident.signal, kind) {
         // a plan names the series to watch in words
         (None, _) | (_, Kind::Plan) => None,
         (Some(signal), _) => chart::draw(signal)?,
     };
-    let (lede, mail) = match &occasion.news {
-        News::Opened(incident) => (Opened::lede(incident), Value::from_serialize(Opened::new(incident))),
-        News::RootCause(event) => (RootCause::lede(event), Value::from_serialize(RootCause::new(event))),
-        News::Plan(event) => {
-            (Plan::lede(event), Value::from_serialize(Plan::new(event, occasion.about.signal.as_ref())))
+    let (lede, mail) = match &content.event {
+        LifecycleEvent::Opened(incident) => (Opened::lede(incident), Value::from_serialize(Opened::new(incident))),
+        LifecycleEvent::RootCause(event) => (RootCause::lede(event), Value::from_serialize(RootCause::new(event))),
+        LifecycleEvent::Plan(event) => {
+            (Plan::lede(event), Value::from_serialize(Plan::new(event, content.incident.signal.as_ref())))
         }
-        News::Resolved(incident) => (Resolved::lede(incident), Value::from_serialize(Resolved::new(incident))),
-        News::Postmortem(event) => (Postmortem::lede(event), Value::from_serialize(Postmortem::new(event))),
+        LifecycleEvent::Resolved(incident) => (Resolved::lede(incident), Value::from_serialize(Resolved::new(incident))),
+        LifecycleEvent::Postmortem(event) => (Postmortem::lede(event), Value::from_serialize(Postmortem::new(event))),
     };
-    let frame = Frame::new(occasion, lede, link_base, picture.as_ref());
+    let frame = Frame::new(content, lede, link_base, picture.as_ref());
     let html = templates.html(kind, &frame, &mail)?;
     let text = tidy(&templates.text(kind, &frame, &mail)?);
-    Ok(Letter { html, text, picture })
+    Ok(RenderedMail { html, text, picture })
 }
 
 /// Figures are kept together in HTML, but a text part is read in places that show such blanks as odd characters; and

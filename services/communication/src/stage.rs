@@ -1,4 +1,4 @@
-//! The stage: reads what is known, decides, and sends when a timer says so.
+//! The stage: reads what is on record, decides, and sends when a timer fires.
 
 use std::time::Instant;
 
@@ -10,19 +10,19 @@ use shared::stage::{Context, Effects, Error, Key, Stage, Timer};
 use shared::store::{Notification, NotificationState};
 
 use crate::channel::{Channels, Failure, Receipt};
-use crate::decide::{self, Announcement, Thread};
+use crate::notifications::{self, Announcement, Thread};
 use crate::metrics::Metric;
-use crate::occasion::{About, AddressClass, Kind, News, Occasion, notification_id};
+use crate::content::{IncidentSummary, AddressClass, Kind, LifecycleEvent, NotificationContent, notification_id};
 use crate::options::Options;
 use crate::recipients::Directory;
 
-/// Tells people: five mails in one thread.
+/// Notifies people: five messages in one thread on each channel.
 pub struct Communication {
     options: Options,
     channels: Channels,
 }
 
-/// What the timer that sends knows.
+/// Payload of the timer that sends.
 #[derive(Deserialize)]
 struct Due {
     notification_id: EventId,
@@ -51,26 +51,26 @@ impl Communication {
         notification: &Notification,
         ctx: &Context,
     ) -> Result<Result<Receipt, Failure>, Error> {
-        let occasion: Occasion = match serde_json::from_value(notification.event.clone()) {
-            Ok(occasion) => occasion,
+        let content: NotificationContent = match serde_json::from_value(notification.event.clone()) {
+            Ok(content) => content,
             Err(error) => return Ok(Err(Failure::Permanent(format!("cannot be read: {error}")))),
         };
         let Some(channel) = self.channels.get(&notification.channel) else {
             return Ok(Err(Failure::Permanent(format!("there is no channel {:?}", notification.channel))));
         };
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut failure = None;
         // remembered on success, so that only a crash in between sends the same mail again
         let outcome = ctx
             .step("deliver", || async {
-                channel.deliver(notification, &occasion).await.map_err(|error| {
+                channel.deliver(notification, &content).await.map_err(|error| {
                     failure = Some(error.clone());
                     Error::retry(error)
                 })
             })
             .await;
         metrics::histogram!(Metric::DeliverySeconds.name(), "channel" => channel.name())
-            .record(begun.elapsed());
+            .record(started.elapsed());
         match (outcome, failure) {
             (Ok(receipt), _) => Ok(Ok(receipt)),
             (Err(_), Some(failure)) => Ok(Err(failure)),
@@ -89,40 +89,40 @@ impl Stage for Communication {
         Topic::Plans,
         Topic::Postmortems,
     ];
-    type Input = News;
+    type Input = LifecycleEvent;
 
-    fn decode(topic: Topic, payload: &[u8]) -> Result<News, Refusal> {
+    fn decode(topic: Topic, payload: &[u8]) -> Result<LifecycleEvent, Refusal> {
         match topic {
-            Topic::IncidentsOpened => Ok(News::Opened(Box::new(decode(payload)?))),
-            Topic::IncidentsResolved => Ok(News::Resolved(Box::new(decode(payload)?))),
-            Topic::RcaCompleted => Ok(News::RootCause(Box::new(decode(payload)?))),
-            Topic::Plans => Ok(News::Plan(Box::new(decode(payload)?))),
-            Topic::Postmortems => Ok(News::Postmortem(Box::new(decode(payload)?))),
+            Topic::IncidentsOpened => Ok(LifecycleEvent::Opened(Box::new(decode(payload)?))),
+            Topic::IncidentsResolved => Ok(LifecycleEvent::Resolved(Box::new(decode(payload)?))),
+            Topic::RcaCompleted => Ok(LifecycleEvent::RootCause(Box::new(decode(payload)?))),
+            Topic::Plans => Ok(LifecycleEvent::Plan(Box::new(decode(payload)?))),
+            Topic::Postmortems => Ok(LifecycleEvent::Postmortem(Box::new(decode(payload)?))),
             other => Err(Refusal::Invalid(format!("{other} is not read here"))),
         }
     }
 
-    fn key(news: &News) -> Key {
-        news.incident_id().into()
+    fn key(event: &LifecycleEvent) -> Key {
+        event.incident_id().into()
     }
 
-    async fn handle(&self, news: &News, ctx: &Context) -> Result<Effects, Error> {
-        let (id, kind) = (news.incident_id(), news.kind());
+    async fn handle(&self, event: &LifecycleEvent, ctx: &Context) -> Result<Effects, Error> {
+        let (id, kind) = (event.incident_id(), event.kind());
         let pending = self.pending(id, kind, ctx).await?;
         if pending.is_empty() {
-            return Ok(not_repeated(news));
+            return Ok(count_not_repeated(event));
         }
         let catalogue = ctx.store.catalogue().await?;
         let directory = Directory { options: &self.options, catalogue: &catalogue, channels: &self.channels };
         let now = ctx.wall_clock();
-        let announce = |occasion: &Occasion, threads: &[Thread]| {
-            decide::announce(&directory, occasion, threads, now).map(counted).map_err(Error::reject)
+        let announce = |content: &NotificationContent, threads: &[Thread]| {
+            notifications::announce(&directory, content, threads, now).map(counted).map_err(Error::reject)
         };
-        let about = match news {
-            News::Opened(incident) | News::Resolved(incident) => About::incident(incident),
-            _ => About::incident(&incident(id, ctx).await?),
+        let summary = match event {
+            LifecycleEvent::Opened(incident) | LifecycleEvent::Resolved(incident) => IncidentSummary::of(incident),
+            _ => IncidentSummary::of(&incident(id, ctx).await?),
         };
-        let occasion = Occasion { about, news: news.clone() };
+        let content = NotificationContent { incident: summary, event: event.clone() };
         let mut threads = Vec::new();
         for channel in pending {
             let subject = match kind {
@@ -133,21 +133,21 @@ impl Stage for Communication {
         }
         let mut effects = Effects::none();
         if kind != Kind::Opened && threads.iter().any(|thread| thread.subject.is_none()) {
-            // these news overtook the opening, for topics are read side by side: the thread begins with the incident as
-            // it stands, since a reply needs something to reply to
+            // topics are read side by side, so the event may come before the opening: a reply needs a first message, so the
+            // thread begins with the incident as it stands
             let incident = incident(id, ctx).await?;
             let opening =
-                Occasion { about: About::incident(&incident), news: News::Opened(Box::new(incident)) };
-            let begun: Vec<Thread> =
+                NotificationContent { incident: IncidentSummary::of(&incident), event: LifecycleEvent::Opened(Box::new(incident)) };
+            let new: Vec<Thread> =
                 threads.iter().filter(|thread| thread.subject.is_none()).cloned().collect();
-            effects = announce(&opening, &begun)?;
+            effects = announce(&opening, &new)?;
             for thread in &mut threads {
-                thread.subject.get_or_insert_with(|| opening.about.subject());
+                thread.subject.get_or_insert_with(|| opening.incident.subject());
             }
         }
-        let reply = announce(&occasion, &threads)?;
+        let reply = announce(&content, &threads)?;
         if reply.writes.is_empty() {
-            return Ok(not_repeated(news));
+            return Ok(count_not_repeated(event));
         }
         effects.writes.extend(reply.writes);
         effects.timers.extend(reply.timers);
@@ -171,10 +171,10 @@ impl Stage for Communication {
                 metrics::counter!(Metric::RecipientsRefused.name(), "kind" => kind.clone())
                     .increment(receipt.refused.len() as u64);
                 tracing::info!(incident = %notification.incident_id, kind, answer = receipt.answer, "mail sent");
-                (decide::sent(&notification, receipt, now), "sent")
+                (notifications::sent(&notification, receipt, now), "sent")
             }
             Err(failure) => {
-                let effects = decide::failed(&self.options, &notification, failure, timer.attempts, now);
+                let effects = notifications::failed(&self.options, &notification, failure, timer.attempts, now);
                 let name = if effects.again.is_some() { "again" } else { "failed" };
                 tracing::warn!(
                     incident = %notification.incident_id, kind, attempts = timer.attempts + 1, outcome = name, %failure,
@@ -194,9 +194,9 @@ fn counted(announcement: Announcement) -> Effects {
     announcement.effects
 }
 
-fn not_repeated(news: &News) -> Effects {
-    metrics::counter!(Metric::NotRepeated.name(), "kind" => news.kind().name()).increment(1);
-    decide::already_told(news)
+fn count_not_repeated(event: &LifecycleEvent) -> Effects {
+    metrics::counter!(Metric::NotRepeated.name(), "kind" => event.kind().name()).increment(1);
+    notifications::not_repeated(event)
 }
 
 /// Returns the subject of the opening on a channel, if there is one.

@@ -1,6 +1,6 @@
 //! Templates of mails: the embedded ones, and those of a folder in their place.
 //!
-//! A template sees `frame` (a [`Frame`]) and `mail` (what its kind of mail says). A name that does not exist is an error, never
+//! A template sees `frame` (a [`Frame`]) and `mail` (the content of its kind of mail). A name that does not exist is an error, never
 //! an empty text. HTML templates escape every value; text templates escape none.
 
 mod sample;
@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, context};
 
 use crate::mail::Frame;
-use crate::occasion::Kind;
+use crate::content::Kind;
 use crate::text;
 
 /// Name and source of every template.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use communication::channel::{Address, Channel, Failure, Receipt};
-use communication::occasion::{Kind, Occasion};
+use communication::content::{Kind, NotificationContent};
 use serde_json::{Map, Value};
 use shared::ids::IncidentId;
 use shared::store::Notification;
@@ -26,7 +26,7 @@ impl Channel for Silent {
         self.0.envelope(incident, kind)
     }
 
-    async fn deliver(&self, _: &Notification, _: &Occasion) -> Result<Receipt, Failure> {
+    async fn deliver(&self, _: &Notification, _: &NotificationContent) -> Result<Receipt, Failure> {
         Ok(Receipt { answer: "not sent: replay".to_owned(), refused: Vec::new() })
     }
 }

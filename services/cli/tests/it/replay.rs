@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use anyhow::Result;
 use communication::channel::email::message_id;
-use communication::occasion::Kind;
+use communication::content::Kind;
 use jiff::Timestamp;
 use serde_json::Value;
 use shared::events::Topic;

@@ -15,7 +15,7 @@ use shared::ids::IncidentId;
 use shared::store::Notification;
 
 use super::{Address, Channel, Failure, Receipt};
-use crate::occasion::{Kind, Occasion};
+use crate::content::{Kind, NotificationContent};
 use crate::options::Options;
 use crate::render::render;
 use crate::templates::Templates;
@@ -75,7 +75,7 @@ pub fn address(entry: &str) -> Option<Address> {
 }
 
 /// Returns everything that is wrong with the settings of this channel, one sentence each.
-pub fn problems(options: &Options) -> Vec<String> {
+pub fn validate(options: &Options) -> Vec<String> {
     let mut problems = Vec::new();
     if let Err(problem) = options.server() {
         problems.push(format!("smtp_url: {problem}"));
@@ -109,17 +109,17 @@ impl Channel for Email {
         Map::from_iter([("message_id".to_owned(), message_id(incident, kind, &self.domain).into())])
     }
 
-    async fn deliver(&self, notification: &Notification, occasion: &Occasion) -> Result<Receipt, Failure> {
+    async fn deliver(&self, notification: &Notification, content: &NotificationContent) -> Result<Receipt, Failure> {
         let recipients: Vec<lettre::Address> =
             notification.recipients.iter().filter_map(|entry| entry.parse().ok()).collect();
         if recipients.is_empty() {
             return Err(Failure::Permanent("no recipient is a mail address".to_owned()));
         }
         // drawing takes tens of milliseconds of computing, too long for a thread that serves others
-        let (this, notification, occasion) = (self.clone(), notification.clone(), occasion.clone());
+        let (this, notification, content) = (self.clone(), notification.clone(), content.clone());
         let bytes = tokio::task::spawn_blocking(move || {
-            let letter = render(&this.templates, &occasion, &this.link_base)?;
-            message::compose(&this.from, &this.domain, &notification, &letter)
+            let mail = render(&this.templates, &content, &this.link_base)?;
+            message::compose(&this.from, &this.domain, &notification, &mail)
         })
         .await
         .map_err(|panic| Failure::Permanent(format!("cannot be rendered: {panic}")))?

@@ -1,4 +1,4 @@
-//! "Something is wrong": what, where, since when, how bad.
+//! The opening of an incident: what, where, since when, how severe.
 
 use serde::Serialize;
 use shared::events::anomaly::{Direction, Status};
@@ -15,7 +15,7 @@ const MOST_LOGS: usize = 3;
 /// The opening of an incident.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Opened {
-    /// What, where, since when, how bad.
+    /// Where, since when, how severe, blast radius.
     pub facts: Vec<Fact>,
     /// Hypotheses, best first.
     pub suspects: Vec<Hypothesis>,
@@ -111,7 +111,7 @@ pub struct Log {
 }
 
 impl Opened {
-    /// Puts an incident into words.
+    /// Builds the mail of an incident.
     pub fn new(incident: &Incident) -> Self {
         let suspect = incident.suspect().map(|suspect| suspect.service.as_str());
         let place = match suspect {
@@ -161,7 +161,7 @@ impl Opened {
         }
     }
 
-    /// Says it in one or two sentences.
+    /// Returns the summary in one or two sentences.
     pub fn lede(incident: &Incident) -> String {
         let strongest =
             incident.signals.first().map(|signal| sentence(&signal.explanation)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! "What to do": steps by urgency, each with risk, owner, rollback and how to tell that it worked.
+//! A remediation plan: steps by urgency, each with risk, owner, rollback and expected outcome.
 
 use serde::Serialize;
 use shared::events::Plan as Event;
@@ -17,9 +17,9 @@ pub struct Plan {
     pub groups: Vec<Group>,
     /// Steps that are not shown.
     pub more_steps: usize,
-    /// Whom to call next.
+    /// Whom to escalate to.
     pub escalation: Escalation,
-    /// The series that must come back, if there is one.
+    /// The series that must return to its band; empty if there is none.
     pub watch: String,
 }
 
@@ -51,13 +51,13 @@ pub struct Step {
     pub owner: String,
     /// How to undo it.
     pub rollback: String,
-    /// How to tell that it worked.
+    /// Expected outcome.
     pub expected: String,
     /// Runbook section behind it.
     pub source: String,
 }
 
-/// Whom to call when the plan does not help.
+/// Whom to escalate to when the plan does not help.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Escalation {
     /// When, e.g. `after 15 min`.
@@ -71,7 +71,7 @@ pub struct Escalation {
 }
 
 impl Plan {
-    /// Puts a plan into words; `signal` is the series to watch.
+    /// Builds the mail of a plan; `signal` is the series to watch.
     pub fn new(event: &Event, signal: Option<&Signal>) -> Self {
         let shown = &event.steps[..event.steps.len().min(MOST_STEPS)];
         let groups = [Priority::Immediate, Priority::Within15Min, Priority::Within1Hour]
@@ -98,7 +98,7 @@ impl Plan {
         }
     }
 
-    /// Says it in one sentence.
+    /// Returns the summary in one sentence.
     pub fn lede(event: &Event) -> String {
         sentence(&event.summary)
     }

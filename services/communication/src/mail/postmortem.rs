@@ -1,4 +1,4 @@
-//! "What was learned": the document itself.
+//! The postmortem: the document itself.
 
 use serde::Serialize;
 use shared::events::Postmortem as Event;
@@ -21,7 +21,7 @@ const MOST_LINES: usize = 600;
 /// A postmortem.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Postmortem {
-    /// How long it took.
+    /// Times to detect, to the cause and to resolve.
     pub facts: Vec<Fact>,
     /// The document, for the text part.
     pub markdown: String,
@@ -42,7 +42,7 @@ impl Postmortem {
         Self { facts, html: markdown::to_html(untitled(&markdown)), markdown }
     }
 
-    /// Says it in one sentence.
+    /// Returns the summary in two sentences.
     pub fn lede(event: &Event) -> String {
         let items = match event.action_items.len() {
             0 => "It names no action items.".to_owned(),

@@ -1,4 +1,4 @@
-//! "It is over": how long it took and what came back.
+//! The resolution of an incident: how long it lasted and which signals recovered.
 
 use serde::Serialize;
 use shared::events::incident::{Incident, Signal};
@@ -8,12 +8,12 @@ use super::{Deployment, Fact, listed, meaning, name};
 
 const MOST_SIGNALS: usize = 10;
 
-/// The end of an incident.
+/// The resolution of an incident.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Resolved {
     /// Durations and extent.
     pub facts: Vec<Fact>,
-    /// What came back, strongest first.
+    /// Recovered signals, strongest first.
     pub signals: Vec<Row>,
     /// Members that are not shown.
     pub more_signals: usize,
@@ -21,7 +21,7 @@ pub struct Resolved {
     pub deployment: Option<Deployment>,
 }
 
-/// A signal that came back.
+/// A recovered signal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// Service.
@@ -34,7 +34,7 @@ pub struct Row {
     pub now: String,
     /// The band.
     pub expected: String,
-    /// When it was back.
+    /// When it cleared.
     pub cleared: String,
 }
 
@@ -63,7 +63,7 @@ fn worst(signal: &Signal) -> Option<f64> {
 }
 
 impl Resolved {
-    /// Puts the end of an incident into words.
+    /// Builds the mail of a resolved incident.
     pub fn new(incident: &Incident) -> Self {
         let end = incident.resolved_at.unwrap_or(incident.opened_at);
         let mut facts = vec![
@@ -104,7 +104,7 @@ impl Resolved {
         }
     }
 
-    /// Says it in one sentence.
+    /// Returns the summary in one sentence.
     pub fn lede(incident: &Incident) -> String {
         let end = incident.resolved_at.unwrap_or(incident.opened_at);
         let lasted = figures::between(incident.started_at, end);

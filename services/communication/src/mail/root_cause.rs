@@ -1,4 +1,4 @@
-//! "Why": ranked causes with their evidence, or that the cause is not known and what was ruled out.
+//! The result of an investigation: ranked causes with their evidence, or that the cause is unknown and what was ruled out.
 
 use serde::Serialize;
 use shared::events::RootCause as Event;
@@ -15,13 +15,13 @@ const MOST_REFERENCES: usize = 3;
 /// The result of an investigation.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct RootCause {
-    /// Nothing stands out.
+    /// The cause is unknown.
     pub unknown: bool,
     /// Causes, best first.
     pub causes: Vec<Cause>,
-    /// What speaks against other causes.
+    /// Evidence against other causes.
     pub ruled_out: Vec<String>,
-    /// Telemetry that would have helped.
+    /// Telemetry that is missing.
     pub missing: Vec<String>,
     /// How the result was checked.
     pub checked: String,
@@ -42,7 +42,7 @@ pub struct Cause {
     pub confidence: String,
     /// The same as a whole number from 1 to 100, for the bar.
     pub share: u32,
-    /// What speaks for it.
+    /// Evidence for it.
     pub claims: Vec<Claim>,
     /// Past incidents that fit.
     pub similar: Vec<Document>,
@@ -50,7 +50,7 @@ pub struct Cause {
     pub runbooks: Vec<Document>,
 }
 
-/// A sentence with what it rests on.
+/// A sentence with its evidence.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Claim {
     /// The sentence.
@@ -64,9 +64,9 @@ pub struct Claim {
 pub struct Quote {
     /// Id in the record, e.g. `E3`.
     pub id: String,
-    /// Where it can be read again.
+    /// Where it stands.
     pub place: String,
-    /// What is there.
+    /// The quoted text.
     pub words: String,
 }
 
@@ -80,7 +80,7 @@ pub struct Document {
 }
 
 impl RootCause {
-    /// Puts a result into words.
+    /// Builds the mail of a result.
     pub fn new(event: &Event) -> Self {
         Self {
             unknown: event.verdict == Verdict::Unknown,
@@ -97,7 +97,7 @@ impl RootCause {
         }
     }
 
-    /// Says it in one or two sentences.
+    /// Returns the summary in one or two sentences.
     pub fn lede(event: &Event) -> String {
         let best = event.candidates.first();
         match (event.verdict, best) {

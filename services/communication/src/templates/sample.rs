@@ -8,7 +8,7 @@ use crate::mail::postmortem::Postmortem;
 use crate::mail::resolved::{self, Resolved};
 use crate::mail::root_cause::{Cause, Claim, Document, Quote, RootCause};
 use crate::mail::{Deployment, Fact, Frame, Inline, opened};
-use crate::occasion::Kind;
+use crate::content::Kind;
 
 /// Returns a mail of that kind with everything in it, and one with nothing.
 pub(super) fn of(kind: Kind) -> [(Frame, Value); 2] {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use communication::channel::{Channels, Email};
-use communication::decide::{self, Thread};
-use communication::occasion::{Kind, Occasion};
+use communication::notifications::{self, Thread};
+use communication::content::{Kind, NotificationContent};
 use communication::options::Options;
 use communication::recipients::Directory;
 use jiff::Timestamp;
@@ -14,10 +14,10 @@ use shared::stage::Effects;
 use shared::store::{Notification, Write};
 
 use crate::chat::Chat;
-use crate::letters::notification;
+use crate::mails::notification;
 use crate::scenario;
 
-fn announce(commanders: &[&str], occasion: &Occasion) -> Effects {
+fn announce(commanders: &[&str], content: &NotificationContent) -> Effects {
     let options = Options {
         commanders: commanders.iter().map(|entry| (*entry).to_owned()).collect(),
         ..Options::default()
@@ -28,7 +28,7 @@ fn announce(commanders: &[&str], occasion: &Occasion) -> Effects {
         Directory { options: &options, catalogue: &Catalogue::default(), channels: &channels };
     let threads: Vec<Thread> =
         channels.names().map(|channel| Thread { channel, subject: Some("[SEV2] #12 base".into()) }).collect();
-    decide::announce(&directory, occasion, &threads, Timestamp::UNIX_EPOCH).unwrap().effects
+    notifications::announce(&directory, content, &threads, Timestamp::UNIX_EPOCH).unwrap().effects
 }
 
 fn notifications(effects: &Effects) -> Vec<Notification> {
@@ -44,36 +44,36 @@ fn notifications(effects: &Effects) -> Vec<Notification> {
 
 #[test]
 fn each_channel_gets_its_own_notification_and_its_own_queue() {
-    for occasion in scenario::thread() {
-        let effects = announce(&["chat:#payments", "commander@example.com"], &occasion);
+    for content in scenario::thread() {
+        let effects = announce(&["chat:#payments", "commander@example.com"], &content);
         let sent = notifications(&effects);
         let channels: Vec<&str> = sent.iter().map(|notification| notification.channel.as_str()).collect();
         assert_eq!(channels, [Chat::NAME, Email::NAME]);
         assert_eq!(sent[0].recipients, ["#payments"]);
         assert_eq!(sent[1].recipients, ["commander@example.com"]);
         assert_ne!(sent[0].id, sent[1].id);
-        assert_eq!(sent[1].id, notification(&occasion).id, "a mail has the same id with other channels beside it");
+        assert_eq!(sent[1].id, notification(&content).id, "a mail has the same id with other channels beside it");
         assert_eq!(sent[0].envelope["thread"], sent[0].incident_id.to_string());
         assert!(!sent[0].envelope.contains_key("message_id"));
         let [chat, mail] = &effects.timers[..] else { panic!("{:?}", effects.timers) };
         assert_ne!((&chat.id, &chat.key), (&mail.id, &mail.key), "one channel does not wait for another");
-        assert_eq!(mail.key, occasion.about.incident_id.to_string());
+        assert_eq!(mail.key, content.incident.incident_id.to_string());
     }
 }
 
 #[test]
 fn a_channel_without_recipients_gets_nothing() {
-    let occasion = scenario::thread().remove(0);
+    let content = scenario::thread().remove(0);
     for (commanders, channel) in [(vec!["chat:#payments"], Chat::NAME), (vec!["a@example.com"], Email::NAME)] {
-        let sent = notifications(&announce(&commanders, &occasion));
+        let sent = notifications(&announce(&commanders, &content));
         assert_eq!(sent.iter().map(|notification| &notification.channel).collect::<Vec<_>>(), [channel]);
     }
 }
 
 #[test]
 fn an_entry_that_is_no_address_of_its_channel_is_left_out() {
-    let occasion = scenario::thread().remove(0);
-    let effects = announce(&["chat:payments", "pager:7", "chat:#payments", "chat: #payments"], &occasion);
+    let content = scenario::thread().remove(0);
+    let effects = announce(&["chat:payments", "pager:7", "chat:#payments", "chat: #payments"], &content);
     assert_eq!(notifications(&effects)[0].recipients, ["#payments"]);
     assert_eq!(effects.audit[0].action, "mail_address_unusable");
     assert_eq!(effects.audit[0].detail["unusable"], serde_json::json!(["chat:payments", "pager:7"]));
@@ -89,12 +89,12 @@ const OLD_ROWS: [(Kind, &str); 2] = [
 fn a_row_from_before_channels_is_read_and_is_still_written_the_same() {
     let thread = scenario::thread();
     for (kind, row) in OLD_ROWS {
-        let occasion = thread.iter().find(|occasion| occasion.news.kind() == kind).unwrap();
+        let content = thread.iter().find(|content| content.event.kind() == kind).unwrap();
         let row: Value = serde_json::from_str(row).unwrap();
         let read: Notification = serde_json::from_value(row.clone()).unwrap();
-        assert_eq!(read, notification(occasion));
+        assert_eq!(read, notification(content));
         assert_eq!(serde_json::to_value(&read).unwrap(), row, "replicas of both versions read one row");
-        let event: Occasion = serde_json::from_value(read.event).unwrap();
-        assert_eq!(event, *occasion);
+        let event: NotificationContent = serde_json::from_value(read.event).unwrap();
+        assert_eq!(event, *content);
     }
 }

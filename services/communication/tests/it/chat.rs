@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use communication::channel::{Address, Channel, Failure, Receipt};
-use communication::occasion::{Kind, Occasion};
+use communication::content::{Kind, NotificationContent};
 use serde_json::{Map, Value};
 use shared::ids::IncidentId;
 use shared::store::Notification;
@@ -39,7 +39,7 @@ impl Channel for Chat {
         Map::from_iter([("thread".to_owned(), incident.to_string().into())])
     }
 
-    async fn deliver(&self, notification: &Notification, _: &Occasion) -> Result<Receipt, Failure> {
+    async fn deliver(&self, notification: &Notification, _: &NotificationContent) -> Result<Receipt, Failure> {
         self.delivered.lock().unwrap().push(notification.clone());
         Ok(Receipt { answer: "posted".into(), refused: vec![] })
     }

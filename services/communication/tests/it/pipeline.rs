@@ -6,7 +6,7 @@ use std::time::Duration;
 use communication::Communication;
 use communication::channel::email::message_id;
 use communication::channel::{Channels, Email};
-use communication::occasion::Kind;
+use communication::content::Kind;
 use communication::options::Options;
 use shared::clock::SystemClock;
 use shared::events::{Event, Topic};
@@ -61,13 +61,13 @@ async fn whatever_happens_people_get_five_mails_in_one_thread() {
     let running = tokio::spawn(run::run(Communication::new(options, channels), base));
 
     let actions = async |wanted: &[(&str, usize)]| {
-        let told = until(Duration::from_mins(1), async || {
+        let counted = until(Duration::from_mins(1), async || {
             let timeline = bench.store.timeline(id).await.unwrap();
             let count = |action: &str| timeline.iter().filter(|entry| entry.action == action).count();
             let all = wanted.iter().all(|(action, times)| count(action) == *times);
             if all { Ok(()) } else { Err((wanted, timeline)) }
         });
-        told.await.unwrap();
+        counted.await.unwrap();
     };
     publish(&bench, Topic::RcaCompleted, &scenario::root_cause(), "cause").await;
     actions(&[("mail_delayed", 1)]).await;

@@ -12,7 +12,7 @@ use shared::events::remediation::{Action, Escalation, Priority, Risk, Step};
 use shared::events::{Category, Kind as Measure, Plan, Postmortem, RootCause, Severity};
 use shared::ids::{AnomalyId, IncidentId, PlanId, PostmortemId, derive};
 
-use communication::occasion::{About, News, Occasion};
+use communication::content::{IncidentSummary, LifecycleEvent, NotificationContent};
 
 /// Seconds between samples.
 const INTERVAL: i64 = 10;
@@ -467,23 +467,23 @@ pub(crate) fn postmortem() -> Postmortem {
     }
 }
 
-pub(crate) fn occasion(news: News) -> Occasion {
-    let about = match &news {
-        News::Resolved(_) | News::Postmortem(_) => About::incident(&resolved()),
-        _ => About::incident(&opened()),
+pub(crate) fn content(event: LifecycleEvent) -> NotificationContent {
+    let incident = match &event {
+        LifecycleEvent::Resolved(_) | LifecycleEvent::Postmortem(_) => IncidentSummary::of(&resolved()),
+        _ => IncidentSummary::of(&opened()),
     };
-    Occasion { about, news }
+    NotificationContent { incident, event }
 }
 
 /// The five mails of the incident, in order.
-pub(crate) fn thread() -> Vec<Occasion> {
+pub(crate) fn thread() -> Vec<NotificationContent> {
     [
-        News::Opened(Box::new(opened())),
-        News::RootCause(Box::new(root_cause())),
-        News::Plan(Box::new(plan())),
-        News::Resolved(Box::new(resolved())),
-        News::Postmortem(Box::new(postmortem())),
+        LifecycleEvent::Opened(Box::new(opened())),
+        LifecycleEvent::RootCause(Box::new(root_cause())),
+        LifecycleEvent::Plan(Box::new(plan())),
+        LifecycleEvent::Resolved(Box::new(resolved())),
+        LifecycleEvent::Postmortem(Box::new(postmortem())),
     ]
-    .map(occasion)
+    .map(content)
     .into()
 }

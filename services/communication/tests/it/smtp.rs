@@ -2,7 +2,7 @@ use communication::channel::{Channel as _, Email, Failure, Receipt};
 use communication::options::Options;
 use shared::service::Secret;
 
-use crate::letters::notification;
+use crate::mails::notification;
 use crate::scenario;
 use crate::server::{Script, Server};
 
@@ -17,10 +17,10 @@ fn options(server: &Server) -> Options {
 
 /// Sends the first mail of the thread to two people.
 async fn send(options: &Options) -> Result<Receipt, Failure> {
-    let occasion = scenario::thread().remove(0);
-    let mut notification = notification(&occasion);
+    let content = scenario::thread().remove(0);
+    let mut notification = notification(&content);
     notification.recipients = vec!["a@example.com".into(), "b@example.com".into()];
-    Email::new(options).unwrap().deliver(&notification, &occasion).await
+    Email::new(options).unwrap().deliver(&notification, &content).await
 }
 
 async fn with(answers: &[(&'static str, &'static str)]) -> (Result<Receipt, Failure>, Server) {

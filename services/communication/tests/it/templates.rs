@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use communication::occasion::Occasion;
+use communication::content::NotificationContent;
 use communication::options::Options;
-use communication::render::{Letter, render};
+use communication::render::{RenderedMail, render};
 use communication::templates::Templates;
 
 use crate::scenario;
@@ -25,12 +25,12 @@ fn load(name: &str, files: &[(&str, &str)]) -> Result<Templates, Vec<String>> {
     Templates::load(Some(&folder(name, files)))
 }
 
-fn opened() -> Occasion {
+fn opened() -> NotificationContent {
     scenario::thread().remove(0)
 }
 
-fn mail(templates: &Templates, occasion: &Occasion) -> Letter {
-    render(templates, occasion, "").unwrap()
+fn mail(templates: &Templates, content: &NotificationContent) -> RenderedMail {
+    render(templates, content, "").unwrap()
 }
 
 fn embedded() -> Templates {
@@ -44,16 +44,16 @@ fn a_file_replaces_its_template_and_no_other() {
     let (ours, theirs) = (mail(&templates, &opened()), mail(&embedded(), &opened()));
     assert_eq!(ours.text.trim(), "#12 db_connections error_rate error_rate");
     assert_eq!(ours.html, theirs.html);
-    for occasion in &scenario::thread()[1..] {
-        assert_eq!(mail(&templates, occasion), mail(&embedded(), occasion));
+    for content in &scenario::thread()[1..] {
+        assert_eq!(mail(&templates, content), mail(&embedded(), content));
     }
 }
 
 #[test]
 fn a_copy_of_the_embedded_templates_changes_nothing() {
     let templates = Templates::load(Some(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("templates"))).unwrap();
-    for occasion in scenario::thread() {
-        assert_eq!(mail(&templates, &occasion), mail(&embedded(), &occasion));
+    for content in scenario::thread() {
+        assert_eq!(mail(&templates, &content), mail(&embedded(), &content));
     }
 }
 
@@ -64,9 +64,9 @@ fn html_is_escaped_without_being_asked_to_and_text_is_not() {
         &[("opened.html", "<p title=\"{{ frame.title }}\">{{ frame.title }}</p>"), ("opened.txt", "{{ frame.title }}")],
     )
     .unwrap();
-    let mut occasion = opened();
-    occasion.about.title = "<b>\"x\" & 'y'</b>".into();
-    let mail = mail(&templates, &occasion);
+    let mut content = opened();
+    content.incident.title = "<b>\"x\" & 'y'</b>".into();
+    let mail = mail(&templates, &content);
     let escaped = "&#60;b&#62;&#34;x&#34; &#38; &#39;y&#39;&#60;/b&#62;";
     assert_eq!(mail.html, format!("<p title=\"{escaped}\">{escaped}</p>"));
     assert_eq!(mail.text.trim(), "<b>\"x\" & 'y'</b>");

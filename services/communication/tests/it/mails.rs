@@ -3,11 +3,11 @@ use std::sync::Arc;
 use communication::channel::email::message::compose;
 use communication::channel::{Channels, Email};
 use communication::chart;
-use communication::decide::{self, Thread};
-use communication::occasion::{About, News, Occasion};
+use communication::notifications::{self, Thread};
+use communication::content::{IncidentSummary, LifecycleEvent, NotificationContent};
 use communication::options::Options;
 use communication::recipients::Directory;
-use communication::render::{Letter, render};
+use communication::render::{RenderedMail, render};
 use communication::templates::Templates;
 use communication::text::COLUMNS;
 use insta::assert_snapshot;
@@ -26,28 +26,28 @@ pub(crate) fn channels(options: &Options) -> Channels {
     Channels::new([Arc::new(Email::new(options).unwrap()) as _])
 }
 
-pub(crate) fn notification(occasion: &Occasion) -> Notification {
+pub(crate) fn notification(content: &NotificationContent) -> Notification {
     let options = Options { commanders: vec!["commander@example.com".into()], ..Options::default() };
     let channels = channels(&options);
     let directory =
         Directory { options: &options, catalogue: &Catalogue::default(), channels: &channels };
     let opened = scenario::thread().remove(0);
-    let thread = Thread { channel: Email::NAME, subject: Some(opened.about.subject()) };
+    let thread = Thread { channel: Email::NAME, subject: Some(opened.incident.subject()) };
     let announcement =
-        decide::announce(&directory, occasion, &[thread], Timestamp::UNIX_EPOCH).unwrap();
+        notifications::announce(&directory, content, &[thread], Timestamp::UNIX_EPOCH).unwrap();
     match announcement.effects.writes.into_iter().next() {
         Some(Write::Notification(notification)) => *notification,
         other => panic!("no notification but {other:?}"),
     }
 }
 
-fn letter(occasion: &Occasion) -> Letter {
-    render(&Templates::load(None).unwrap(), occasion, LINK).unwrap()
+fn rendered(content: &NotificationContent) -> RenderedMail {
+    render(&Templates::load(None).unwrap(), content, LINK).unwrap()
 }
 
-fn mime(occasion: &Occasion) -> String {
+fn mime(content: &NotificationContent) -> String {
     let from = "Firewatch <firewatch@firewatch.local>".parse().unwrap();
-    let bytes = compose(&from, "firewatch.local", &notification(occasion), &letter(occasion)).unwrap();
+    let bytes = compose(&from, "firewatch.local", &notification(content), &rendered(content)).unwrap();
     String::from_utf8(bytes).unwrap()
 }
 
@@ -72,47 +72,47 @@ fn skeleton(mime: &str) -> String {
 
 #[test]
 fn five_mails_in_text() {
-    for occasion in scenario::thread() {
-        assert_snapshot!(format!("text-{}", occasion.news.kind().name()), letter(&occasion).text);
+    for content in scenario::thread() {
+        assert_snapshot!(format!("text-{}", content.event.kind().name()), rendered(&content).text);
     }
 }
 
 #[test]
 fn five_mails_in_html() {
-    for occasion in scenario::thread() {
-        assert_snapshot!(format!("html-{}", occasion.news.kind().name()), letter(&occasion).html);
+    for content in scenario::thread() {
+        assert_snapshot!(format!("html-{}", content.event.kind().name()), rendered(&content).html);
     }
 }
 
 #[test]
 fn five_mails_make_one_thread() {
-    for occasion in scenario::thread() {
-        assert_snapshot!(format!("headers-{}", occasion.news.kind().name()), skeleton(&mime(&occasion)));
+    for content in scenario::thread() {
+        assert_snapshot!(format!("headers-{}", content.event.kind().name()), skeleton(&mime(&content)));
     }
 }
 
 #[test]
 fn an_unknown_cause_is_said_to_be_unknown() {
-    let occasion = scenario::occasion(News::RootCause(Box::new(scenario::unknown_cause())));
-    let letter = letter(&occasion);
-    assert_snapshot!("text-unknown_cause", letter.text);
-    assert!(letter.html.contains("not visible in this telemetry"));
+    let content = scenario::content(LifecycleEvent::RootCause(Box::new(scenario::unknown_cause())));
+    let mail = rendered(&content);
+    assert_snapshot!("text-unknown_cause", mail.text);
+    assert!(mail.html.contains("not visible in this telemetry"));
 }
 
 #[test]
 fn a_mail_is_the_same_bytes_each_time() {
-    for occasion in scenario::thread() {
-        assert_eq!(mime(&occasion), mime(&occasion));
+    for content in scenario::thread() {
+        assert_eq!(mime(&content), mime(&content));
     }
 }
 
 #[test]
 fn text_keeps_to_its_columns() {
-    for occasion in scenario::thread() {
-        if matches!(occasion.news, News::Postmortem(_)) {
+    for content in scenario::thread() {
+        if matches!(content.event, LifecycleEvent::Postmortem(_)) {
             continue; // the document is sent as it was written
         }
-        for line in letter(&occasion).text.lines() {
+        for line in rendered(&content).text.lines() {
             assert!(line.chars().count() <= COLUMNS || line.split_whitespace().count() < 3, "{line:?}");
         }
     }
@@ -121,7 +121,7 @@ fn text_keeps_to_its_columns() {
 /// Text that tries to break out of a header, of an element, of an attribute, and to never end.
 const HOSTILE: &str = "x\r\nBcc: eve@example.com\r\n\r\n<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u{202E}{{ 7*7 }}\0";
 
-fn hostile() -> Occasion {
+fn hostile() -> NotificationContent {
     let mut incident = scenario::opened();
     let long = format!("{HOSTILE}{}", "A".repeat(100_000));
     incident.title.clone_from(&long);
@@ -150,19 +150,19 @@ fn hostile() -> Occasion {
         change.description = Some(long.clone());
         change.known_risks = vec![long];
     }
-    Occasion { about: About::incident(&incident), news: News::Opened(Box::new(incident)) }
+    NotificationContent { incident: IncidentSummary::of(&incident), event: LifecycleEvent::Opened(Box::new(incident)) }
 }
 
 #[test]
 fn hostile_text_stays_text() {
-    let occasion = hostile();
-    let mail = letter(&occasion);
+    let content = hostile();
+    let mail = rendered(&content);
     for forbidden in ["<script", "<img src=x", "\u{202E}", "\0", "'><img"] {
         assert!(!mail.html.contains(forbidden), "{forbidden:?} came through");
     }
     assert!(mail.html.contains("&#60;script&#62;"), "it is shown as it was written");
     assert!(mail.html.len() < 60_000 && mail.text.len() < 30_000, "{} {}", mail.html.len(), mail.text.len());
-    let mut notification = notification(&occasion);
+    let mut notification = notification(&content);
     notification.subject = format!("Re: {HOSTILE}");
     let from = "Firewatch <firewatch@firewatch.local>".parse().unwrap();
     let bytes = compose(&from, "firewatch.local", &notification, &mail).unwrap();

@@ -1,4 +1,4 @@
-//! Decisions of the stage as plain functions: what is to be told to whom, and what follows from an attempt.
+//! Decisions of the stage as plain functions: what is announced to whom, and what follows from an attempt.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -7,7 +7,7 @@ use shared::stage::{Audit, Effects, Timer};
 use shared::store::{Attempt, Notification, NotificationState, Write};
 
 use crate::channel::{Failure, Receipt};
-use crate::occasion::{AddressClass, Kind, News, Occasion, notification_id, qualifier};
+use crate::content::{AddressClass, Kind, LifecycleEvent, NotificationContent, notification_id, qualifier};
 use crate::options::Options;
 use crate::recipients::Directory;
 
@@ -42,7 +42,7 @@ impl NotificationAction {
     }
 }
 
-/// What the messages about an incident on one channel look like so far.
+/// The messages about an incident on one channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thread {
     /// Name of the channel.
@@ -60,44 +60,44 @@ pub struct Announcement {
     pub unusable: usize,
 }
 
-/// Decides that an occasion is announced on each channel of `threads` that has a recipient. `now` is the wall clock's time.
+/// Decides that an event is announced on each channel of `threads` that has a recipient. `now` is the wall clock's time.
 pub fn announce(
     directory: &Directory<'_>,
-    occasion: &Occasion,
+    content: &NotificationContent,
     threads: &[Thread],
     now: Timestamp,
 ) -> anyhow::Result<Announcement> {
-    let Occasion { about, news } = occasion;
-    let kind = news.kind();
-    let chosen = directory.choose(about.service.as_deref(), about.severity, kind);
+    let NotificationContent { incident, event } = content;
+    let kind = event.kind();
+    let chosen = directory.choose(incident.service.as_deref(), incident.severity, kind);
     let mut effects = Effects::none();
     for thread in threads {
         let recipients = chosen.addresses(thread.channel);
         let Some(channel) = directory.channels.get(thread.channel).filter(|_| !recipients.is_empty()) else {
             continue;
         };
-        let subject = thread.subject.clone().unwrap_or_else(|| about.subject());
-        let id = notification_id(about.incident_id, kind, thread.channel, AddressClass::All);
+        let subject = thread.subject.clone().unwrap_or_else(|| incident.subject());
+        let id = notification_id(incident.incident_id, kind, thread.channel, AddressClass::All);
         let notification = Notification {
             id,
-            incident_id: about.incident_id,
+            incident_id: incident.incident_id,
             kind: kind.name().to_owned(),
             channel: thread.channel.to_owned(),
             recipients,
             subject: if kind == Kind::Opened { subject } else { format!("Re: {subject}") },
-            severity: about.severity,
-            event: serde_json::to_value(occasion)?,
-            created_at: news.at(),
-            envelope: channel.envelope(about.incident_id, kind),
+            severity: incident.severity,
+            event: serde_json::to_value(content)?,
+            created_at: event.at(),
+            envelope: channel.envelope(incident.incident_id, kind),
         };
         effects.writes.push(Write::Notification(Box::new(notification)));
-        effects.timers.push(timer(about.incident_id, kind, thread.channel, id, now));
+        effects.timers.push(timer(incident.incident_id, kind, thread.channel, id, now));
     }
     if effects.writes.is_empty() {
         return Ok(Announcement::default());
     }
     let unusable = chosen.unusable.len();
-    effects.audit.extend(left_out(about.incident_id, news, chosen.unusable));
+    effects.audit.extend(left_out(incident.incident_id, event, chosen.unusable));
     Ok(Announcement { effects, unusable })
 }
 
@@ -109,32 +109,32 @@ fn timer(incident: IncidentId, kind: Kind, channel: &str, id: EventId, now: Time
     Timer::new(SEND, key, &seed, now, json!({ "notification_id": id }))
 }
 
-fn left_out(incident_id: IncidentId, news: &News, mut unusable: Vec<String>) -> Option<Audit> {
+fn left_out(incident_id: IncidentId, event: &LifecycleEvent, mut unusable: Vec<String>) -> Option<Audit> {
     unusable.dedup();
-    let kind = news.kind();
+    let kind = event.kind();
     (!unusable.is_empty()).then(|| Audit {
         incident_id,
-        at: news.at(),
+        at: event.at(),
         action: NotificationAction::AddressUnusable.as_str(),
         summary: format!("left out of the {} mail: {}", kind.words().to_lowercase(), unusable.join(", ")),
         detail: json!({ "kind": kind, "unusable": unusable }),
     })
 }
 
-/// Decides that news of a kind that has been told before are not told again.
-pub fn already_told(news: &News) -> Effects {
-    let kind = news.kind();
+/// Decides that a later revision of what has been announced is not announced.
+pub fn not_repeated(event: &LifecycleEvent) -> Effects {
+    let kind = event.kind();
     Effects {
         audit: vec![Audit {
-            incident_id: news.incident_id(),
-            at: news.at(),
+            incident_id: event.incident_id(),
+            at: event.at(),
             action: NotificationAction::NotRepeated.as_str(),
             summary: format!(
                 "people were already told of this ({}); revision {} is on record only",
                 kind.words().to_lowercase(),
-                news.revision()
+                event.revision()
             ),
-            detail: json!({ "kind": kind, "revision": news.revision() }),
+            detail: json!({ "kind": kind, "revision": event.revision() }),
         }],
         ..Effects::default()
     }
