@@ -16,11 +16,11 @@ use communication::templates::Templates;
 fn main() -> anyhow::Result<()> {
     let folder = PathBuf::from(env::args().nth(1).context("usage: mails FOLDER [TEMPLATES]")?);
     let templates = env::args().nth(2).map(PathBuf::from);
-    let templates =
-        Templates::load(templates.as_deref()).map_err(|problems| anyhow!(problems.join("\n")))?;
+    let templates = Templates::load(templates.as_deref()).map_err(|problems| anyhow!(problems.join("\n")))?;
     fs::create_dir_all(&folder)?;
-    let unknown =
-        scenario::content(communication::content::LifecycleEvent::RootCause(Box::new(scenario::unknown_cause())));
+    let unknown = scenario::content(communication::content::LifecycleEvent::RootCause(Box::new(
+        scenario::unknown_cause(),
+    )));
     let contents = scenario::thread().into_iter().map(|content| (content.event.kind().name(), content));
     for (name, content) in contents.chain([("unknown_cause", unknown)]) {
         let mail = render(&templates, &content, "https://firewatch.example.com")?;

@@ -108,7 +108,11 @@ pub trait Channel: Send + Sync + 'static {
 
     /// Delivers a notification. Called again for the same notification after a transient failure or a crash: what
     /// identifies the message to its reader must then be the same.
-    async fn deliver(&self, notification: &Notification, content: &NotificationContent) -> Result<Receipt, Failure>;
+    async fn deliver(
+        &self,
+        notification: &Notification,
+        content: &NotificationContent,
+    ) -> Result<Receipt, Failure>;
 }
 
 /// The channels of a process, by name.

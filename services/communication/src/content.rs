@@ -245,7 +245,9 @@ mod tests {
         let incident: IncidentId = serde_json::from_str("\"755c6444-0bae-5593-a637-7d2e66f1aff0\"").unwrap();
         let mut ids: Vec<String> = ["email", "chat", "pager"]
             .iter()
-            .flat_map(|channel| Kind::ALL.map(|kind| notification_id(incident, kind, channel, AddressClass::All)))
+            .flat_map(|channel| {
+                Kind::ALL.map(|kind| notification_id(incident, kind, channel, AddressClass::All))
+            })
             .map(|id| id.to_string())
             .collect();
         ids.sort_unstable();

@@ -2,11 +2,11 @@
 
 pub mod channel;
 pub mod chart;
-pub mod notifications;
+pub mod content;
 pub mod mail;
 pub mod markdown;
 pub mod metrics;
-pub mod content;
+pub mod notifications;
 pub mod options;
 pub mod recipients;
 pub mod render;
@@ -29,7 +29,7 @@ pub use stage::Communication;
 /// Runs the stage until `shutdown`.
 pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
     for warning in config.stage.warnings() {
-        tracing::warn!("{warning}");
+        tracing::warn!(warning, "risky setting");
     }
     let channels = channel::open(&config.stage).context("opening the channels")?;
     match Base::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? {

@@ -73,7 +73,12 @@ impl Fact {
 
 impl Frame {
     /// Builds the frame of a mail.
-    pub fn new(content: &NotificationContent, lede: String, link_base: &str, picture: Option<&Picture>) -> Self {
+    pub fn new(
+        content: &NotificationContent,
+        lede: String,
+        link_base: &str,
+        picture: Option<&Picture>,
+    ) -> Self {
         let incident = &content.incident;
         let kind = content.event.kind();
         Self {
@@ -113,9 +118,9 @@ fn colour(severity: Severity) -> &'static str {
 fn meaning(severity: Severity) -> &'static str {
     match severity {
         Severity::Sev1 => "a critical path is failing",
-        Severity::Sev2 => "users notice",
-        Severity::Sev3 => "degraded, little user impact",
-        Severity::Sev4 => "worth knowing",
+        Severity::Sev2 => "users are affected",
+        Severity::Sev3 => "degraded service with little user impact",
+        Severity::Sev4 => "no user impact expected",
     }
 }
 
@@ -149,11 +154,12 @@ fn listed(names: &[String], most: usize) -> String {
 /// Returns the blast radius in one sentence.
 fn blast(radius: &BlastRadius) -> String {
     let share = figures::percent(radius.share);
-    match radius.callers.as_slice() {
-        [] => format!("no known callers; {share} of the known services"),
-        [caller] => format!("{} calls it; {share} of the known services", name(caller)),
-        callers => format!("{} call it, directly or not; {share} of the known services", listed(callers, 8)),
-    }
+    let callers = match radius.callers.as_slice() {
+        [] => "no known callers".to_owned(),
+        [caller] => format!("1 caller, {}", name(caller)),
+        callers => format!("{} direct or indirect callers, {}", callers.len(), listed(callers, 8)),
+    };
+    format!("{callers}; {share} of the known services")
 }
 
 /// A change, and how long before the fault it was made.
@@ -174,7 +180,7 @@ impl Deployment {
         let side = if change.at <= started_at { "before" } else { "after" };
         let mut detail: Vec<String> = Vec::new();
         detail.extend(change.description.as_deref().map(sentence));
-        detail.extend(change.deployed_by.as_deref().map(|by| format!("by {}", name(by))));
+        detail.extend(change.deployed_by.as_deref().map(|by| format!("deployed by {}", name(by))));
         detail.extend(change.git_sha.as_deref().map(|sha| format!("commit {}", plain::one_line(sha, 12))));
         Self {
             what: format!(

@@ -116,7 +116,7 @@ fn left_out(incident_id: IncidentId, event: &LifecycleEvent, mut unusable: Vec<S
         incident_id,
         at: event.at(),
         action: NotificationAction::AddressUnusable.as_str(),
-        summary: format!("left out of the {} mail: {}", kind.words().to_lowercase(), unusable.join(", ")),
+        summary: format!("Skipped unusable addresses for {}: {}.", headed(kind.words()), unusable.join(", ")),
         detail: json!({ "kind": kind, "unusable": unusable }),
     })
 }
@@ -130,9 +130,9 @@ pub fn not_repeated(event: &LifecycleEvent) -> Effects {
             at: event.at(),
             action: NotificationAction::NotRepeated.as_str(),
             summary: format!(
-                "people were already told of this ({}); revision {} is on record only",
-                kind.words().to_lowercase(),
-                event.revision()
+                "Recorded revision {} without another notification ({}).",
+                event.revision(),
+                kind.words().to_lowercase()
             ),
             detail: json!({ "kind": kind, "revision": event.revision() }),
         }],
@@ -143,10 +143,10 @@ pub fn not_repeated(event: &LifecycleEvent) -> Effects {
 /// What follows from an attempt that the channel took.
 pub fn sent(notification: &Notification, receipt: &Receipt, now: Timestamp) -> Effects {
     let reached = notification.recipients.len().saturating_sub(receipt.refused.len());
-    let mut summary = format!("{} mail sent to {}", words(notification), people(reached));
+    let mut summary = format!("Sent {} to {}", what(notification), recipients(reached));
     let mut outcome = receipt.answer.clone();
     if !receipt.refused.is_empty() {
-        summary = format!("{summary}; refused: {}", receipt.refused.join("; "));
+        summary = format!("{summary}; {} refused: {}", receipt.refused.len(), receipt.refused.join("; "));
         outcome = format!("{outcome}; refused: {}", receipt.refused.join("; "));
     }
     Effects {
@@ -172,12 +172,12 @@ pub fn failed(
         ..Effects::default()
     };
     match failure {
-        Failure::Permanent(reason) => give_up(format!("{} mail was refused: {reason}", words(notification))),
+        Failure::Permanent(reason) => give_up(format!("Failed to send {}: {reason}", what(notification))),
         Failure::Transient(reason) if made >= options.max_attempts => {
-            give_up(format!("{} mail given up after {made} attempts: {reason}", words(notification)))
+            give_up(format!("Failed to send {} after {made} attempts: {reason}", what(notification)))
         }
         Failure::Transient(reason) => {
-            let delayed = format!("{} mail is delayed: {reason}", words(notification));
+            let delayed = format!("Delayed {}: {reason}", what(notification));
             Effects {
                 writes: vec![attempt(notification, NotificationState::Pending, reason.clone(), now)],
                 // once is enough for the people who read the trail; each attempt has its row
@@ -228,13 +228,20 @@ fn audit(
     }
 }
 
-fn words(notification: &Notification) -> String {
-    Kind::ALL
-        .into_iter()
-        .find(|kind| kind.name() == notification.kind)
-        .map_or_else(|| notification.kind.clone(), |kind| kind.words().to_lowercase())
+/// Returns what is sent, e.g. `notification "root cause" by email`.
+fn what(notification: &Notification) -> String {
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == notification.kind);
+    let words = match kind {
+        Some(kind) => kind.words(),
+        None => &notification.kind,
+    };
+    format!("{} by {}", headed(words), notification.channel)
 }
 
-fn people(count: usize) -> String {
+fn headed(words: &str) -> String {
+    format!("notification \"{}\"", words.to_lowercase())
+}
+
+fn recipients(count: usize) -> String {
     if count == 1 { "1 recipient".to_owned() } else { format!("{count} recipients") }
 }

@@ -87,9 +87,9 @@ impl Section for Options {
 pub enum Security {
     /// Not at all.
     None,
-    /// STARTTLS where the server offers it; can be stripped on the way.
+    /// STARTTLS where the server offers it; an attacker on the path can remove the offer.
     StartTlsIfOffered,
-    /// STARTTLS, or no mail.
+    /// STARTTLS; without it no mail is sent.
     StartTls,
     /// TLS from the first byte.
     Tls,
@@ -121,7 +121,7 @@ impl Options {
         let entries = lists.into_iter().flat_map(|(name, list)| list.iter().map(move |entry| (name, entry)));
         for (name, entry) in entries.chain([("fallback", &self.fallback)]) {
             if !channel::is_address(entry) {
-                problems.push(format!("{name}: {entry:?} is no mail address"));
+                problems.push(format!("{name}: {entry:?} is not an address"));
             }
         }
         for (name, value, range) in [
@@ -129,15 +129,15 @@ impl Options {
             ("retry_initial_ms", self.retry_initial_ms, 10..=60_000),
             ("retry_max_ms", self.retry_max_ms, 10..=3_600_000),
             ("command_timeout_ms", self.command_timeout_ms, 100..=MAX_SEND_MS),
-            // a timer that takes longer is cut off by the runtime
+            // the runtime cancels a timer that takes longer
             ("send_timeout_ms", self.send_timeout_ms, 100..=MAX_SEND_MS),
         ] {
             if !range.contains(&value) {
-                problems.push(format!("{name}: {value} is not within {} to {}", range.start(), range.end()));
+                problems.push(format!("{name}: {value} is outside {} to {}", range.start(), range.end()));
             }
         }
         if self.send_timeout_ms < self.command_timeout_ms {
-            problems.push("send_timeout_ms is shorter than command_timeout_ms".to_owned());
+            problems.push("send_timeout_ms is below command_timeout_ms".to_owned());
         }
         problems
     }
@@ -149,11 +149,11 @@ impl Options {
         let near = matches!(server.host.as_str(), "localhost" | "127.0.0.1" | "[::1]");
         if !near && matches!(server.security, Security::None | Security::StartTlsIfOffered) {
             warnings.push(format!(
-                "mail to {} may travel unencrypted; use smtps:// or ?tls=required",
+                "mail to {} can be sent unencrypted; use smtps:// or ?tls=required",
                 server.host
             ));
             if !self.smtp_user.is_empty() {
-                warnings.push(format!("the password for {} may travel unencrypted", server.host));
+                warnings.push(format!("the password for {} can be sent unencrypted", server.host));
             }
         }
         warnings
@@ -163,9 +163,9 @@ impl Options {
     pub fn server(&self) -> Result<Server, String> {
         let url = Url::parse(&self.smtp_url).map_err(|error| error.to_string())?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("user and password belong into smtp_user and smtp_password".to_owned());
+            return Err("user and password belong in smtp_user and smtp_password".to_owned());
         }
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or("names no host")?.to_owned();
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or("has no host")?.to_owned();
         let tls = url.query_pairs().find(|(key, _)| key == "tls").map(|(_, value)| value.into_owned());
         let (security, port) = match (url.scheme(), tls.as_deref()) {
             ("smtp", None) => (Security::None, 25),
@@ -173,7 +173,7 @@ impl Options {
             ("smtp", Some("required")) => (Security::StartTls, 587),
             ("smtps", None) => (Security::Tls, 465),
             (scheme, None) => return Err(format!("scheme {scheme:?} is neither smtp nor smtps")),
-            (scheme, Some(tls)) => return Err(format!("tls={tls} does not go with {scheme}://")),
+            (scheme, Some(tls)) => return Err(format!("tls={tls} is not supported with {scheme}://")),
         };
         Ok(Server { host, port: url.port().unwrap_or(port), security })
     }

@@ -1,15 +1,16 @@
 //! From the content of a notification to a mail: HTML, text and picture.
 
 use minijinja::Value;
+use minijinja::value::Serde;
 
 use crate::chart::{self, Picture};
+use crate::content::{Kind, LifecycleEvent, NotificationContent};
 use crate::mail::Frame;
 use crate::mail::opened::Opened;
 use crate::mail::plan::Plan;
 use crate::mail::postmortem::Postmortem;
 use crate::mail::resolved::Resolved;
 use crate::mail::root_cause::RootCause;
-use crate::content::{Kind, LifecycleEvent, NotificationContent};
 use crate::templates::Templates;
 
 /// A mail as people see it, before it becomes MIME.
@@ -24,7 +25,11 @@ pub struct RenderedMail {
 }
 
 /// Renders a mail. `link_base` is where incidents can be seen, or empty.
-pub fn render(templates: &Templates, content: &NotificationContent, link_base: &str) -> anyhow::Result<RenderedMail> {
+pub fn render(
+    templates: &Templates,
+    content: &NotificationContent,
+    link_base: &str,
+) -> anyhow::Result<RenderedMail> {
     let kind = content.event.kind();
     let picture = match (&content.incident.signal, kind) {
         // a plan names the series to watch in words
@@ -32,13 +37,21 @@ pub fn render(templates: &Templates, content: &NotificationContent, link_base: &
         (Some(signal), _) => chart::draw(signal)?,
     };
     let (lede, mail) = match &content.event {
-        LifecycleEvent::Opened(incident) => (Opened::lede(incident), Value::from_serialize(Opened::new(incident))),
-        LifecycleEvent::RootCause(event) => (RootCause::lede(event), Value::from_serialize(RootCause::new(event))),
-        LifecycleEvent::Plan(event) => {
-            (Plan::lede(event), Value::from_serialize(Plan::new(event, content.incident.signal.as_ref())))
+        LifecycleEvent::Opened(incident) => {
+            (Opened::lede(incident), Value::from(Serde(Opened::new(incident))))
         }
-        LifecycleEvent::Resolved(incident) => (Resolved::lede(incident), Value::from_serialize(Resolved::new(incident))),
-        LifecycleEvent::Postmortem(event) => (Postmortem::lede(event), Value::from_serialize(Postmortem::new(event))),
+        LifecycleEvent::RootCause(event) => {
+            (RootCause::lede(event), Value::from(Serde(RootCause::new(event))))
+        }
+        LifecycleEvent::Plan(event) => {
+            (Plan::lede(event), Value::from(Serde(Plan::new(event, content.incident.signal.as_ref()))))
+        }
+        LifecycleEvent::Resolved(incident) => {
+            (Resolved::lede(incident), Value::from(Serde(Resolved::new(incident))))
+        }
+        LifecycleEvent::Postmortem(event) => {
+            (Postmortem::lede(event), Value::from(Serde(Postmortem::new(event))))
+        }
     };
     let frame = Frame::new(content, lede, link_base, picture.as_ref());
     let html = templates.html(kind, &frame, &mail)?;

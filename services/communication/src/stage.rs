@@ -10,9 +10,11 @@ use shared::stage::{Context, Effects, Error, Key, Stage, Timer};
 use shared::store::{Notification, NotificationState};
 
 use crate::channel::{Channels, Failure, Receipt};
-use crate::notifications::{self, Announcement, Thread};
+use crate::content::{
+    AddressClass, IncidentSummary, Kind, LifecycleEvent, NotificationContent, notification_id,
+};
 use crate::metrics::Metric;
-use crate::content::{IncidentSummary, AddressClass, Kind, LifecycleEvent, NotificationContent, notification_id};
+use crate::notifications::{self, Announcement, Thread};
 use crate::options::Options;
 use crate::recipients::Directory;
 
@@ -53,10 +55,12 @@ impl Communication {
     ) -> Result<Result<Receipt, Failure>, Error> {
         let content: NotificationContent = match serde_json::from_value(notification.event.clone()) {
             Ok(content) => content,
-            Err(error) => return Ok(Err(Failure::Permanent(format!("cannot be read: {error}")))),
+            Err(error) => {
+                return Ok(Err(Failure::Permanent(format!("stored content is unreadable: {error}"))));
+            }
         };
         let Some(channel) = self.channels.get(&notification.channel) else {
-            return Ok(Err(Failure::Permanent(format!("there is no channel {:?}", notification.channel))));
+            return Ok(Err(Failure::Permanent(format!("channel {:?} does not exist", notification.channel))));
         };
         let started = Instant::now();
         let mut failure = None;
@@ -98,7 +102,7 @@ impl Stage for Communication {
             Topic::RcaCompleted => Ok(LifecycleEvent::RootCause(Box::new(decode(payload)?))),
             Topic::Plans => Ok(LifecycleEvent::Plan(Box::new(decode(payload)?))),
             Topic::Postmortems => Ok(LifecycleEvent::Postmortem(Box::new(decode(payload)?))),
-            other => Err(Refusal::Invalid(format!("{other} is not read here"))),
+            other => Err(Refusal::Invalid(format!("communication does not consume {other}"))),
         }
     }
 
@@ -119,7 +123,9 @@ impl Stage for Communication {
             notifications::announce(&directory, content, threads, now).map(counted).map_err(Error::reject)
         };
         let summary = match event {
-            LifecycleEvent::Opened(incident) | LifecycleEvent::Resolved(incident) => IncidentSummary::of(incident),
+            LifecycleEvent::Opened(incident) | LifecycleEvent::Resolved(incident) => {
+                IncidentSummary::of(incident)
+            }
             _ => IncidentSummary::of(&incident(id, ctx).await?),
         };
         let content = NotificationContent { incident: summary, event: event.clone() };
@@ -136,8 +142,10 @@ impl Stage for Communication {
             // topics are read side by side, so the event may come before the opening: a reply needs a first message, so the
             // thread begins with the incident as it stands
             let incident = incident(id, ctx).await?;
-            let opening =
-                NotificationContent { incident: IncidentSummary::of(&incident), event: LifecycleEvent::Opened(Box::new(incident)) };
+            let opening = NotificationContent {
+                incident: IncidentSummary::of(&incident),
+                event: LifecycleEvent::Opened(Box::new(incident)),
+            };
             let new: Vec<Thread> =
                 threads.iter().filter(|thread| thread.subject.is_none()).cloned().collect();
             effects = announce(&opening, &new)?;
@@ -158,7 +166,10 @@ impl Stage for Communication {
     async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {
         let due: Due = serde_json::from_value(timer.payload.clone()).map_err(Error::reject)?;
         let Some((notification, state)) = ctx.store.notification(due.notification_id).await? else {
-            return Err(Error::reject(anyhow::anyhow!("there is no notification {}", due.notification_id)));
+            return Err(Error::reject(anyhow::anyhow!(
+                "notification {} does not exist",
+                due.notification_id
+            )));
         };
         if state != NotificationState::Pending {
             return Ok(Effects::none());
@@ -170,16 +181,24 @@ impl Stage for Communication {
             Ok(receipt) => {
                 metrics::counter!(Metric::RecipientsRefused.name(), "kind" => kind.clone())
                     .increment(receipt.refused.len() as u64);
-                tracing::info!(incident = %notification.incident_id, kind, answer = receipt.answer, "mail sent");
+                tracing::info!(
+                    incident = %notification.incident_id, kind, channel = notification.channel, answer = receipt.answer,
+                    "notification sent"
+                );
                 (notifications::sent(&notification, receipt, now), "sent")
             }
             Err(failure) => {
-                let effects = notifications::failed(&self.options, &notification, failure, timer.attempts, now);
-                let name = if effects.again.is_some() { "again" } else { "failed" };
-                tracing::warn!(
-                    incident = %notification.incident_id, kind, attempts = timer.attempts + 1, outcome = name, %failure,
-                    "mail not sent"
-                );
+                let effects =
+                    notifications::failed(&self.options, &notification, failure, timer.attempts, now);
+                let (incident, channel, attempts) =
+                    (notification.incident_id, &notification.channel, timer.attempts.saturating_add(1));
+                let name = if effects.again.is_some() {
+                    tracing::warn!(%incident, kind, channel, attempts, %failure, "notification failed; retry scheduled");
+                    "again"
+                } else {
+                    tracing::error!(%incident, kind, channel, attempts, %failure, "notification failed; given up");
+                    "failed"
+                };
                 (effects, name)
             }
         };
@@ -208,5 +227,5 @@ async fn opened_on(channel: &str, id: IncidentId, ctx: &Context) -> Result<Optio
 /// Returns an incident as it stands.
 async fn incident(id: IncidentId, ctx: &Context) -> Result<Incident, Error> {
     let found = ctx.store.incident(id).await?;
-    found.ok_or_else(|| Error::reject(anyhow::anyhow!("there is no incident {id}")))
+    found.ok_or_else(|| Error::reject(anyhow::anyhow!("incident {id} does not exist")))
 }

@@ -11,14 +11,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, context};
+use minijinja::value::Serde;
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, context,
+};
 
-use crate::mail::Frame;
 use crate::content::Kind;
-use crate::text;
+use crate::mail::Frame;
+use crate::{markdown, text};
 
 /// Name and source of every template.
-const EMBEDDED: [(&str, &str); 14] = [
+static EMBEDDED: [(&str, &str); 14] = [
     ("layout.html", include_str!("../templates/layout.html")),
     ("layout.txt", include_str!("../templates/layout.txt")),
     ("opened.html", include_str!("../templates/opened.html")),
@@ -118,8 +121,7 @@ impl Custom {
         let templates = EMBEDDED
             .map(|(name, source)| (name, sources.get(name).cloned().unwrap_or_else(|| source.to_owned())));
         let mut custom = Self { folder: folder.to_owned(), sources, environment: Environment::new() };
-        custom.environment =
-            environment(&templates).map_err(|(_, error)| vec![custom.problem(&error)])?;
+        custom.environment = environment(&templates).map_err(|(_, error)| vec![custom.problem(&error)])?;
         let problems = custom.check();
         if problems.is_empty() { Ok(custom) } else { Err(problems) }
     }
@@ -166,7 +168,9 @@ impl Custom {
             .undeclared_variables(true)
             .into_iter()
             .filter(|name| !self.is_global(name) && !contexts.iter().any(|context| has(context, name)))
-            .map(|name| format!("{}:{}: unknown name: {name}", self.place(template), self.line_of(template, &name)))
+            .map(|name| {
+                format!("{}:{}: unknown name: {name}", self.place(template), self.line_of(template, &name))
+            })
             .collect()
     }
 
@@ -227,7 +231,7 @@ fn read(folder: &Path) -> Result<BTreeMap<&'static str, String>, Vec<String>> {
         let known = EMBEDDED.iter().find(|(name, _)| path.file_name().is_some_and(|file| file == *name));
         let Some((name, _)) = known else {
             let names = EMBEDDED.map(|(name, _)| name).join(", ");
-            problems.push(failed(&path, &format!("no template has this name; names are {names}")));
+            problems.push(failed(&path, &format!("not a template name; names are {names}")));
             continue;
         };
         match source(&path) {
@@ -248,7 +252,7 @@ fn read(folder: &Path) -> Result<BTreeMap<&'static str, String>, Vec<String>> {
 fn source(path: &Path) -> Result<String, String> {
     let size = fs::metadata(path).map_err(|error| error.to_string())?.len();
     if size > MAX_BYTES {
-        return Err(format!("{size} bytes are more than {MAX_BYTES}"));
+        return Err(format!("the file has {size} bytes and the limit is {MAX_BYTES}"));
     }
     fs::read_to_string(path).map_err(|error| error.to_string())
 }
@@ -262,25 +266,53 @@ fn environment<'n>(templates: &[(&'n str, String)]) -> Result<Environment<'stati
     });
     environment.set_formatter(format_value);
     environment.set_fuel(Some(MAX_INSTRUCTIONS));
-    environment.add_filter("wrap", |text: Value, lead: String| text::wrap(&lead, &text.to_string()));
-    environment.add_filter("labelled", |text: Value, label: String| {
-        text::wrap(&format!("{label:<LABEL_COLUMNS$}"), &text.to_string())
-    });
-    environment.add_filter("right", |text: Value, width: usize| format!("{:>width$}", text.to_string()));
+    environment.add_filter("wrap", wrapped);
+    environment.add_filter("labelled", labelled);
+    environment.add_filter("right", right);
+    environment.add_filter("code", code);
+    environment.add_filter("plain", plain);
     for (name, source) in templates {
-        environment
-            .add_template_owned((*name).to_owned(), source.clone())
-            .map_err(|error| (*name, error))?;
+        environment.add_template_owned((*name).to_owned(), source.clone()).map_err(|error| (*name, error))?;
     }
     Ok(environment)
 }
 
+/// Breaks a text into lines that hang under `lead`.
+fn wrapped(value: &Value, lead: &str) -> Result<String, Error> {
+    Ok(text::wrap(lead, &defined(value)?))
+}
+
+/// Breaks a text into lines beside a label.
+fn labelled(value: &Value, label: &str) -> Result<String, Error> {
+    Ok(text::wrap(&format!("{label:<LABEL_COLUMNS$}"), &defined(value)?))
+}
+
+/// Aligns a value to the right.
+fn right(value: &Value, width: usize) -> Result<String, Error> {
+    Ok(format!("{:>width$}", defined(value)?))
+}
+
+/// Renders a sentence as HTML, with its code spans as `<code>`.
+fn code(value: &Value) -> Result<Value, Error> {
+    Ok(Value::from_safe_string(markdown::sentence_html(&defined(value)?, escape)))
+}
+
+/// Removes the backticks of a sentence's code spans.
+fn plain(value: &Value) -> Result<String, Error> {
+    Ok(markdown::sentence_text(&defined(value)?))
+}
+
+/// Returns the text of a filter's input.
+fn defined(value: &Value) -> Result<String, Error> {
+    if value.is_undefined() { Err(ErrorKind::UndefinedError.into()) } else { Ok(value.to_string()) }
+}
+
 fn render(environment: &Environment<'_>, name: &str, context: &Value) -> Result<String, Error> {
-    environment.get_template(name)?.render(context)
+    environment.get_template(name)?.render(context.clone())
 }
 
 fn values(frame: &Frame, mail: &Value) -> Value {
-    context! { frame => frame, mail => mail }
+    context! { frame => Value::from(Serde(frame)), mail => mail.clone() }
 }
 
 /// Returns whether a context has a dotted name.
@@ -290,22 +322,29 @@ fn has(context: &Value, name: &str) -> bool {
 }
 
 /// Writes a value; in HTML with its markup characters as character references, unless it is marked as safe.
-fn format_value(out: &mut Output<'_>, state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
+fn format_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     if value.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
     let text = value.to_string();
-    if state.auto_escape() == AutoEscape::None || value.is_safe() {
+    if *state.auto_escape() == AutoEscape::None || value.is_safe() {
         return out.write_str(&text).map_err(Error::from);
     }
+    let mut escaped = String::with_capacity(text.len());
+    escape(&mut escaped, &text);
+    out.write_str(&escaped).map_err(Error::from)
+}
+
+/// Writes a text with its markup characters as character references.
+fn escape(out: &mut String, text: &str) {
     for character in text.chars() {
         match character {
-            '"' | '&' | '\'' | '<' | '>' => write!(out, "&#{};", u32::from(character)),
-            other => out.write_char(other),
+            '"' | '&' | '\'' | '<' | '>' => {
+                let _ = write!(out, "&#{};", u32::from(character));
+            }
+            other => out.push(other),
         }
-        .map_err(Error::from)?;
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -344,7 +383,11 @@ mod tests {
             let mut names = Vec::new();
             collect(&serde_json::to_value(values(&frame, &mail)).unwrap(), &mut names);
             for name in names {
-                assert!(readme.contains(&format!("`{name}`")), "`{name}` of {} is not documented", kind.name());
+                assert!(
+                    readme.contains(&format!("`{name}`")),
+                    "`{name}` of {} is not documented",
+                    kind.name()
+                );
             }
         }
     }

@@ -81,13 +81,13 @@ pub fn validate(options: &Options) -> Vec<String> {
         problems.push(format!("smtp_url: {problem}"));
     }
     if options.smtp_user.is_empty() != options.smtp_password.is_empty() {
-        problems.push("smtp_user and smtp_password are set together or not at all".to_owned());
+        problems.push("smtp_user and smtp_password must be set together".to_owned());
     }
     if let Err(error) = options.from.parse::<Mailbox>() {
-        problems.push(format!("from: {:?} is no mail address: {error}", options.from));
+        problems.push(format!("from: {:?} is not a mail address: {error}", options.from));
     }
     if address(&format!("list@{}", options.domain)).is_none() {
-        problems.push(format!("domain: {:?} is no domain", options.domain));
+        problems.push(format!("domain: {:?} is not a domain", options.domain));
     }
     if let Err(found) = Templates::load(options.templates_dir()) {
         problems.extend(found.into_iter().map(|problem| format!("templates_dir: {problem}")));
@@ -109,7 +109,11 @@ impl Channel for Email {
         Map::from_iter([("message_id".to_owned(), message_id(incident, kind, &self.domain).into())])
     }
 
-    async fn deliver(&self, notification: &Notification, content: &NotificationContent) -> Result<Receipt, Failure> {
+    async fn deliver(
+        &self,
+        notification: &Notification,
+        content: &NotificationContent,
+    ) -> Result<Receipt, Failure> {
         let recipients: Vec<lettre::Address> =
             notification.recipients.iter().filter_map(|entry| entry.parse().ok()).collect();
         if recipients.is_empty() {
@@ -122,8 +126,8 @@ impl Channel for Email {
             message::compose(&this.from, &this.domain, &notification, &mail)
         })
         .await
-        .map_err(|panic| Failure::Permanent(format!("cannot be rendered: {panic}")))?
-        .map_err(|error| Failure::Permanent(format!("cannot be rendered: {error:#}")))?;
+        .map_err(|panic| Failure::Permanent(format!("rendering failed: {panic}")))?
+        .map_err(|error| Failure::Permanent(format!("rendering failed: {error:#}")))?;
         self.smtp.send(&self.from.email, &recipients, &bytes).await
     }
 }

@@ -128,11 +128,11 @@ impl Opened {
                     figures::between(incident.started_at, incident.opened_at)
                 ),
             ),
-            Fact::new("How bad", format!("{}: {}", incident.severity.label(), meaning(incident.severity))),
+            Fact::new("Severity", format!("{}: {}", incident.severity.label(), meaning(incident.severity))),
             Fact::new("Blast radius", blast(&incident.blast_radius)),
         ];
         if incident.affected_services.len() > 1 {
-            facts.push(Fact::new("Abnormal in", listed(&incident.affected_services, 8)));
+            facts.push(Fact::new("Affected", listed(&incident.affected_services, 8)));
         }
         let logs = incident
             .signals
@@ -167,12 +167,12 @@ impl Opened {
             incident.signals.first().map(|signal| sentence(&signal.explanation)).unwrap_or_default();
         let cause = match incident.suspect() {
             Some(suspect) => format!(
-                "Likeliest: {} in {} ({}).",
+                "Most likely cause: {} in {} ({}).",
                 suspect.category.words(),
                 name(&suspect.service),
                 figures::percent(suspect.posterior)
             ),
-            None => "No cause stands out yet.".to_owned(),
+            None => "No likely cause is known yet.".to_owned(),
         };
         match strongest.trim_end_matches('.') {
             "" => cause,

@@ -7,6 +7,7 @@ use shared::events::remediation::{Action, Priority, Risk, Step as Typed};
 use shared::{figures, plain};
 
 use super::{name, sentence};
+use crate::markdown::without_list_markers;
 
 const MOST_STEPS: usize = 12;
 
@@ -114,7 +115,7 @@ impl Step {
         Self {
             order: step.order,
             title: plain::one_line(&step.title, 160),
-            detail: plain::one_line(&step.detail, 1200),
+            detail: plain::one_line(&without_list_markers(&step.detail), 1200),
             action: if step.action == Action::Manual { "" } else { step.action.name() },
             risk,
             risk_colour,
@@ -136,7 +137,7 @@ fn title(priority: Priority) -> &'static str {
 
 fn watch(signal: &Signal) -> String {
     format!(
-        "{} {}: back within {} (was {} at {})",
+        "{} {}: expected {}, was {} at {}",
         name(&signal.service),
         name(&signal.metric),
         figures::band(&signal.expected, &signal.unit),

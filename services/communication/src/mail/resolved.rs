@@ -67,20 +67,17 @@ impl Resolved {
     pub fn new(incident: &Incident) -> Self {
         let end = incident.resolved_at.unwrap_or(incident.opened_at);
         let mut facts = vec![
-            Fact::new("Lasted", figures::between(incident.started_at, end)),
-            Fact::new("Began", figures::moment(incident.started_at)),
+            Fact::new("Duration", figures::between(incident.started_at, end)),
+            Fact::new("Started", figures::moment(incident.started_at)),
             Fact::new(
                 "Detected",
                 format!("after {}", figures::between(incident.started_at, incident.opened_at)),
             ),
-            Fact::new("Over", figures::moment(end)),
-            Fact::new(
-                "At its worst",
-                format!("{}: {}", incident.severity.label(), meaning(incident.severity)),
-            ),
+            Fact::new("Resolved", figures::moment(end)),
+            Fact::new("Severity", format!("{}: {}", incident.severity.label(), meaning(incident.severity))),
         ];
         if !incident.affected_services.is_empty() {
-            facts.push(Fact::new("Abnormal in", listed(&incident.affected_services, 8)));
+            facts.push(Fact::new("Affected", listed(&incident.affected_services, 8)));
         }
         if let Some(suspect) = incident.suspect() {
             facts.push(Fact::new(
@@ -110,11 +107,9 @@ impl Resolved {
         let lasted = figures::between(incident.started_at, end);
         match incident.members.len() {
             0 | 1 => {
-                format!("The abnormal series is back to normal and has stayed there. It lasted {lasted}.")
+                format!("The abnormal series is back to normal. The incident lasted {lasted}.")
             }
-            many => format!(
-                "All {many} abnormal series are back to normal and have stayed there. It lasted {lasted}."
-            ),
+            many => format!("All {many} abnormal series are back to normal. The incident lasted {lasted}."),
         }
     }
 }

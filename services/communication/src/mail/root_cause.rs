@@ -6,6 +6,7 @@ use shared::events::rca::{Candidate, Evidence, Method, Reference, Source, Verdic
 use shared::{figures, plain};
 
 use super::{name, sentence, sentences};
+use crate::markdown::without_list_markers;
 
 const MOST_CANDIDATES: usize = 3;
 const MOST_CLAIMS: usize = 8;
@@ -68,6 +69,8 @@ pub struct Quote {
     pub place: String,
     /// The quoted text.
     pub words: String,
+    /// The text is telemetry: a backtick in it is no markup.
+    pub verbatim: bool,
 }
 
 /// A document.
@@ -102,11 +105,11 @@ impl RootCause {
         let best = event.candidates.first();
         match (event.verdict, best) {
             (Verdict::Unknown, None) => {
-                "The cause is not visible in this telemetry. What was ruled out and what is missing follows."
+                "The telemetry does not show the cause. This mail lists what was ruled out and what is missing."
                     .to_owned()
             }
             (Verdict::Unknown, Some(best)) => format!(
-                "The cause is not known. The best guess, {} in {}, reaches only {}.",
+                "The cause is unknown. The best candidate is {} in {} (confidence {}).",
                 best.category.words(),
                 name(&best.service),
                 figures::percent(best.confidence)
@@ -115,7 +118,7 @@ impl RootCause {
                 format!("{} Confidence {}.", ended(&sentence(&best.cause)), figures::percent(best.confidence))
             }
             (Verdict::Likely, Some(best)) => format!(
-                "Likely, not certain ({}): {}",
+                "Likely cause (confidence {}): {}",
                 figures::percent(best.confidence),
                 ended(&sentence(&best.cause))
             ),
@@ -164,10 +167,12 @@ impl Quote {
             Source::Deployment { service, version } => {
                 format!("deployment {} {}", name(service), name(version))
             }
-            Source::Edge { caller, callee } => format!("calls {} → {}", name(caller), name(callee)),
+            Source::Edge { caller, callee } => format!("call edge {} → {}", name(caller), name(callee)),
             Source::Document { doc_id, section } => format!("{} § {}", name(doc_id), name(section)),
         };
-        Self { id: plain::one_line(&evidence.id, 12), place, words: plain::one_line(&evidence.quote, 240) }
+        let verbatim = !matches!(evidence.source, Source::Document { .. });
+        let quote = if verbatim { evidence.quote.clone() } else { without_list_markers(&evidence.quote) };
+        Self { id: plain::one_line(&evidence.id, 12), place, words: plain::one_line(&quote, 240), verbatim }
     }
 }
 
@@ -184,21 +189,20 @@ fn documents(references: &[Reference]) -> Vec<Document> {
 
 fn checked(event: &Event) -> String {
     let method = match event.method {
-        Method::Deterministic => "Ranked by rules; no model was asked.".to_owned(),
+        Method::Deterministic => "Rules ranked the causes.".to_owned(),
         Method::Model => format!(
-            "Ranked by rules, explained by a model ({} tokens, {:.4} USD).",
+            "Rules ranked the causes. A model explained them ({} tokens, {:.4} USD).",
             event.tokens,
             event.cost_microdollars as f64 / 1e6
         ),
     };
     let dropped = event.claims_total.saturating_sub(event.claims_verified);
     let claims = match (event.claims_total, dropped) {
-        (0, _) => "It makes no claims.".to_owned(),
-        (1, 0) => "Its one claim was read again in the record and found.".to_owned(),
-        (2, 0) => "Both claims were read again in the record and found.".to_owned(),
-        (total, 0) => format!("All {total} claims were read again in the record and found."),
+        (0, _) => "The result has no claims.".to_owned(),
+        (1, 0) => "The claim was verified against the record.".to_owned(),
+        (total, 0) => format!("All {total} claims were verified against the record."),
         (total, dropped) => format!(
-            "{} of {total} claims were read again in the record and found; {dropped} dropped.",
+            "{} of {total} claims were verified against the record; {dropped} failed and are left out.",
             event.claims_verified
         ),
     };

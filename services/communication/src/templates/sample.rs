@@ -1,14 +1,15 @@
 //! Mails to check templates with: one in which everything is there, and one in which nothing is.
 
 use minijinja::Value;
+use minijinja::value::Serde;
 
+use crate::content::Kind;
 use crate::mail::opened::{Hypothesis, Log, Opened};
 use crate::mail::plan::{Escalation, Group, Plan, Step};
 use crate::mail::postmortem::Postmortem;
 use crate::mail::resolved::{self, Resolved};
 use crate::mail::root_cause::{Cause, Claim, Document, Quote, RootCause};
 use crate::mail::{Deployment, Fact, Frame, Inline, opened};
-use crate::content::Kind;
 
 /// Returns a mail of that kind with everything in it, and one with nothing.
 pub(super) fn of(kind: Kind) -> [(Frame, Value); 2] {
@@ -23,7 +24,7 @@ pub(super) fn of(kind: Kind) -> [(Frame, Value); 2] {
 }
 
 fn value<T: serde::Serialize>(mail: &T) -> Value {
-    Value::from_serialize(mail)
+    Value::from(Serde(mail))
 }
 
 fn text() -> String {
@@ -91,7 +92,7 @@ fn root_cause() -> RootCause {
         share: 93,
         claims: vec![Claim {
             text: text(),
-            quotes: vec![Quote { id: text(), place: text(), words: text() }],
+            quotes: vec![Quote { id: text(), place: text(), words: text(), verbatim: false }],
         }],
         similar: documents(),
         runbooks: documents(),
@@ -143,5 +144,5 @@ fn resolved() -> Resolved {
 }
 
 fn postmortem() -> Postmortem {
-    Postmortem { facts: facts(), markdown: text(), html: text() }
+    Postmortem { facts: facts(), text: text(), html: text() }
 }

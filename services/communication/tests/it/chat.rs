@@ -39,7 +39,11 @@ impl Channel for Chat {
         Map::from_iter([("thread".to_owned(), incident.to_string().into())])
     }
 
-    async fn deliver(&self, notification: &Notification, _: &NotificationContent) -> Result<Receipt, Failure> {
+    async fn deliver(
+        &self,
+        notification: &Notification,
+        _: &NotificationContent,
+    ) -> Result<Receipt, Failure> {
         self.delivered.lock().unwrap().push(notification.clone());
         Ok(Receipt { answer: "posted".into(), refused: vec![] })
     }

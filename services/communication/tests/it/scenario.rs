@@ -307,7 +307,7 @@ pub(crate) fn root_cause() -> RootCause {
             Evidence {
                 id: "E5".into(),
                 source: Source::Document { doc_id: "runbook/db-connections".into(), section: "Symptoms".into() },
-                quote: "Connections in use climb to the ceiling; errors begin when the first request waits longer than the pool's timeout.".into(),
+                quote: "- Connections in use climb to `max_connections`; errors begin when the first request waits longer than the pool's timeout.".into(),
             },
             Evidence {
                 id: "E6".into(),
@@ -376,9 +376,9 @@ pub(crate) fn plan() -> Plan {
                 Action::ClearConnections { service: payment() },
                 [
                     "End sessions that are idle in a transaction",
-                    "List sessions of payment that are idle in a transaction for more than a minute, note what they last ran, then end them, oldest first.",
+                    "List sessions with `select pid, query from pg_stat_activity where state = 'idle in transaction'`:\n- note what they last ran\n- end them with `pg_terminate_backend(pid)`, oldest first.",
                     "None needed: the pool opens new connections by itself.",
-                    "Connections in use fall below 60 within a minute.",
+                    "`db_connections` falls below 60 within a minute.",
                     "Immediate actions",
                 ],
                 Risk::Low,

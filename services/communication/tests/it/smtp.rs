@@ -89,10 +89,10 @@ async fn required_encryption_that_is_not_offered_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_or_silent_is_waited_for_with_a_bound() {
+async fn the_wait_for_an_unreachable_or_silent_server_is_bounded() {
     let silent = Server::start(Script { silent: true, ..Script::default() }).await;
     let failure = send(&options(&silent)).await.unwrap_err();
-    assert!(matches!(&failure, Failure::Transient(reason) if reason.contains("300ms")), "{failure:?}");
-    let away = Options { smtp_url: "smtp://127.0.0.1:1".into(), ..options(&silent) };
-    assert!(matches!(send(&away).await, Err(Failure::Transient(_))));
+    assert!(matches!(&failure, Failure::Transient(_)), "{failure:?}");
+    let unreachable = Options { smtp_url: "smtp://127.0.0.1:1".into(), ..options(&silent) };
+    assert!(matches!(send(&unreachable).await, Err(Failure::Transient(_))));
 }

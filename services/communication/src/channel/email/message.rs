@@ -20,8 +20,8 @@ use shared::plain;
 use shared::store::Notification;
 
 use super::{Envelope, message_id};
-use crate::mail::PICTURE_ID;
 use crate::content::Kind;
+use crate::mail::PICTURE_ID;
 use crate::render::RenderedMail;
 
 /// Most characters of a subject.
@@ -61,7 +61,11 @@ pub fn compose(
     Ok(message.formatted())
 }
 
-fn parts(builder: MessageBuilder, notification: &Notification, mail: &RenderedMail) -> anyhow::Result<Message> {
+fn parts(
+    builder: MessageBuilder,
+    notification: &Notification,
+    mail: &RenderedMail,
+) -> anyhow::Result<Message> {
     let boundary = |part: &str| format!("firewatch-{part}-{}", notification.id.0.simple());
     let both = MultiPart::alternative()
         .boundary(boundary("alternative"))

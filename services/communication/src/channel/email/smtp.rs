@@ -52,9 +52,9 @@ impl Smtp {
     /// Fails for good if the server accepts none of them or refuses the message. Fails for now if the server is away or busy,
     /// or refuses the login: a wrong password is no property of the mail.
     pub async fn send(&self, from: &Address, to: &[Address], message: &[u8]) -> Result<Receipt, Failure> {
-        timeout(self.send_timeout, self.transact(from, to, message))
-            .await
-            .unwrap_or_else(|_| Err(Failure::Transient(format!("not done within {:?}", self.send_timeout))))
+        timeout(self.send_timeout, self.transact(from, to, message)).await.unwrap_or_else(|_| {
+            Err(Failure::Transient(format!("send timed out after {:?}", self.send_timeout)))
+        })
     }
 
     async fn transact(&self, from: &Address, to: &[Address], message: &[u8]) -> Result<Receipt, Failure> {
