@@ -61,7 +61,10 @@ pub async fn run(
         }
         Agent::Communication => {
             let config: Config<communication::Options> = configured("communication", file)?;
-            work.replay(&Communication::new(config.stage, Arc::new(NullChannel))).await?
+            let channels = communication::channel::open(&config.stage)
+                .map_err(|error| CliError::Usage(format!("communication: {error:#}")))?
+                .map(|channel| Arc::new(NullChannel(channel)));
+            work.replay(&Communication::new(config.stage, channels)).await?
         }
         Agent::Postmortem => {
             let config: Config<postmortem::Options> = configured("postmortem", file)?;

@@ -1,32 +1,91 @@
-//! Ways to reach people. Mail is the first; chat and pagers go behind the same port.
+//! Ways to reach people. A channel is one file under `channel/` and its lines in this one; decisions see its name and
+//! opaque addresses only.
 
 pub mod email;
-pub mod smtp;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use shared::ids::IncidentId;
 use shared::store::Notification;
 
-use crate::occasion::Occasion;
+use crate::content::{Kind, NotificationContent};
+use crate::options::Options;
 
 pub use email::Email;
 
-/// What a channel answered when it took a message.
+/// Opens every channel from valid options.
+pub fn open(options: &Options) -> anyhow::Result<Channels> {
+    let email = Email::new(options)?;
+    Ok(Channels::new([Arc::new(email) as Arc<dyn Channel>]))
+}
+
+/// Returns everything that is wrong with the settings of the channels, one sentence each.
+pub fn validate(options: &Options) -> Vec<String> {
+    email::validate(options)
+}
+
+/// Returns whether an entry of the settings is an address of any channel.
+pub fn is_address(entry: &str) -> bool {
+    let (_, address) = split(entry, |name| name == Email::NAME);
+    email::address(address).is_some()
+}
+
+/// An address of a channel, as that channel writes it.
+#[derive(Debug, Clone)]
+pub struct Address {
+    text: String,
+    identity: String,
+}
+
+impl Address {
+    /// Builds an address. Addresses of one channel with the same `identity` reach the same people.
+    pub fn new(text: impl Into<String>, identity: impl Into<String>) -> Self {
+        Self { text: text.into(), identity: identity.into() }
+    }
+
+    /// Returns it as it is stored.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl PartialEq for Address {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity == other.identity
+    }
+}
+
+impl Eq for Address {}
+
+/// An address and the channel it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// Name of the channel.
+    pub channel: &'static str,
+    /// Address, in the channel's own form.
+    pub address: Address,
+}
+
+/// What a channel answered when it accepted a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Its answer.
     pub answer: String,
-    /// Recipients it did not take, each with the reason; the others have it.
+    /// Recipients it refused, each with the reason; the others have the message.
     pub refused: Vec<String>,
 }
 
-/// Why a channel did not take a message.
+/// Why a channel did not accept a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// It may take it later.
+    /// It may accept it later.
     #[error("{0}")]
     Transient(String),
-    /// It will never take it.
+    /// It will never accept it.
     #[error("{0}")]
     Permanent(String),
 }
@@ -34,10 +93,67 @@ pub enum Failure {
 /// A way to reach people.
 #[async_trait]
 pub trait Channel: Send + Sync + 'static {
-    /// Returns its name in rows and metrics, e.g. `email`.
+    /// Returns its name in rows, ids and metrics, e.g. `email`.
     fn name(&self) -> &'static str;
 
-    /// Says what there is to say. Called again for the same notification after a transient failure or a crash: what
+    /// Returns the address that an entry of the settings or of the service catalogue stands for, if it is one of this
+    /// channel.
+    fn address(&self, entry: &str) -> Option<Address>;
+
+    /// Returns what the channel stores with a notification for its own use, e.g. the Message-ID of a mail. The names must
+    /// differ from those of [`Notification`]'s fields.
+    fn envelope(&self, _incident: IncidentId, _kind: Kind) -> Map<String, Value> {
+        Map::new()
+    }
+
+    /// Delivers a notification. Called again for the same notification after a transient failure or a crash: what
     /// identifies the message to its reader must then be the same.
-    async fn deliver(&self, notification: &Notification, occasion: &Occasion) -> Result<Receipt, Failure>;
+    async fn deliver(
+        &self,
+        notification: &Notification,
+        content: &NotificationContent,
+    ) -> Result<Receipt, Failure>;
+}
+
+/// The channels of a process, by name.
+#[derive(Clone, Default)]
+pub struct Channels(BTreeMap<&'static str, Arc<dyn Channel>>);
+
+impl Channels {
+    /// Collects channels; of two with one name the last stays.
+    pub fn new(channels: impl IntoIterator<Item = Arc<dyn Channel>>) -> Self {
+        Self(channels.into_iter().map(|channel| (channel.name(), channel)).collect())
+    }
+
+    /// Returns the channel of that name.
+    pub fn get(&self, name: &str) -> Option<&dyn Channel> {
+        self.0.get(name).map(AsRef::as_ref)
+    }
+
+    /// Returns the names in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.keys().copied()
+    }
+
+    /// Replaces each channel by what `wrap` makes of it.
+    #[must_use]
+    pub fn map(self, wrap: impl Fn(Arc<dyn Channel>) -> Arc<dyn Channel>) -> Self {
+        Self::new(self.0.into_values().map(wrap))
+    }
+
+    /// Returns the destination that an entry of the settings or of the service catalogue stands for:
+    /// `CHANNEL:ADDRESS`, or a mail address alone.
+    pub fn destination(&self, entry: &str) -> Option<Destination> {
+        let (name, address) = split(entry, |name| self.0.contains_key(name));
+        let channel = self.get(name)?;
+        Some(Destination { channel: channel.name(), address: channel.address(address)? })
+    }
+}
+
+/// Splits an entry into the name of its channel and the address. An entry that names no channel is a mail address.
+fn split(entry: &str, is_channel: impl Fn(&str) -> bool) -> (&str, &str) {
+    match entry.trim().split_once(':') {
+        Some((name, address)) if is_channel(name) => (name, address),
+        _ => (Email::NAME, entry),
+    }
 }

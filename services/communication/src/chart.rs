@@ -37,7 +37,7 @@ const RIGHT: u32 = 76;
 const SHORT_UNIT: usize = 4;
 /// What is centred on a line box stands too high: figures have no descenders. CSS pixels.
 const DROP: u32 = 2;
-/// Fewer samples than this tell nothing.
+/// Fewest samples that are drawn.
 const MIN_SAMPLES: usize = 3;
 /// Samples farther from the last observation are left out, milliseconds: 30 days.
 const LONGEST_MS: i64 = 30 * 86_400_000;
@@ -242,7 +242,7 @@ impl View {
         Ok(())
     }
 
-    /// Tells whether a point lies within the episode and outside the band.
+    /// Returns whether a point lies within the episode and outside the band.
     fn is_abnormal(&self, (x, y): (f64, f64)) -> bool {
         x >= self.onset && x < self.end && !(self.band.lower..=self.band.upper).contains(&y)
     }

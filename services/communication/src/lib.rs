@@ -2,16 +2,16 @@
 
 pub mod channel;
 pub mod chart;
-pub mod decide;
+pub mod content;
 pub mod mail;
 pub mod markdown;
-pub mod message;
 pub mod metrics;
-pub mod occasion;
+pub mod notifications;
 pub mod options;
 pub mod recipients;
 pub mod render;
 pub mod stage;
+pub mod templates;
 pub mod text;
 
 use std::sync::Arc;
@@ -28,12 +28,13 @@ pub use stage::Communication;
 
 /// Runs the stage until `shutdown`.
 pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
+    metrics::register();
     for warning in config.stage.warnings() {
-        tracing::warn!("{warning}");
+        tracing::warn!(warning, "risky setting");
     }
-    let email = Email::new(&config.stage).context("setting up mail")?;
+    let channels = channel::open(&config.stage).context("opening the channels")?;
     match StageDeps::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? {
-        Some(base) => run::run(Communication::new(config.stage, Arc::new(email)), base).await,
+        Some(base) => run::run(Communication::new(config.stage, channels), base).await,
         None => Ok(()),
     }
 }

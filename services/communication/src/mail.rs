@@ -1,4 +1,4 @@
-//! What a mail says: plain data, cleaned and put into words, ready for its two templates.
+//! What a mail contains: plain data, cleaned and formatted for people, ready for its two templates.
 
 pub mod opened;
 pub mod plan;
@@ -7,15 +7,16 @@ pub mod resolved;
 pub mod root_cause;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use shared::events::Severity;
 use shared::events::incident::{BlastRadius, Change};
-use shared::text::{format, sanitize};
+use shared::{figures, plain};
 
 use crate::chart::{self, Picture};
-use crate::occasion::{Kind, Occasion};
+use crate::content::{Kind, NotificationContent};
 
-/// What surrounds every mail.
-#[derive(Debug, Clone, PartialEq)]
+/// What every mail contains.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Frame {
     /// Which mail it is, e.g. `Incident opened`.
     pub kind: &'static str,
@@ -29,7 +30,7 @@ pub struct Frame {
     pub title: String,
     /// Environment.
     pub environment: String,
-    /// The news in one or two sentences.
+    /// Summary in one or two sentences.
     pub lede: String,
     /// Incident.
     pub incident_id: String,
@@ -40,7 +41,7 @@ pub struct Frame {
 }
 
 /// How a mail refers to its picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Inline {
     /// Content-ID without angle brackets.
     pub cid: String,
@@ -55,8 +56,8 @@ pub struct Inline {
 /// Content-ID of the picture; unique within its mail, which is all that `multipart/related` asks for.
 pub const PICTURE_ID: &str = "metric@firewatch";
 
-/// A name and what is to be said about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A label and its text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Fact {
     /// E.g. `Where`.
     pub label: &'static str,
@@ -71,22 +72,27 @@ impl Fact {
 }
 
 impl Frame {
-    /// Builds the frame of an occasion.
-    pub fn new(occasion: &Occasion, lede: String, link_base: &str, picture: Option<&Picture>) -> Self {
-        let about = &occasion.about;
-        let kind = occasion.news.kind();
+    /// Builds the frame of a mail.
+    pub fn new(
+        content: &NotificationContent,
+        lede: String,
+        link_base: &str,
+        picture: Option<&Picture>,
+    ) -> Self {
+        let incident = &content.incident;
+        let kind = content.event.kind();
         Self {
             kind: kind.words(),
-            severity: about.severity.label(),
-            colour: if kind == Kind::Resolved { "#1b7f4b" } else { colour(about.severity) },
-            number: about.number,
-            title: sanitize::one_line(&about.title, 160),
-            environment: name(&about.environment),
+            severity: incident.severity.label(),
+            colour: if kind == Kind::Resolved { "#1b7f4b" } else { colour(incident.severity) },
+            number: incident.number,
+            title: plain::one_line(&incident.title, 160),
+            environment: name(&incident.environment),
             lede,
-            incident_id: about.incident_id.to_string(),
+            incident_id: incident.incident_id.to_string(),
             link: match link_base.trim_end_matches('/') {
                 "" => String::new(),
-                base => format!("{base}/incidents/{}", about.number),
+                base => format!("{base}/incidents/{}", incident.number),
             },
             picture: picture.map(|picture| Inline {
                 cid: PICTURE_ID.to_owned(),
@@ -112,18 +118,18 @@ fn colour(severity: Severity) -> &'static str {
 fn meaning(severity: Severity) -> &'static str {
     match severity {
         Severity::Sev1 => "a critical path is failing",
-        Severity::Sev2 => "users notice",
-        Severity::Sev3 => "degraded, little user impact",
-        Severity::Sev4 => "worth knowing",
+        Severity::Sev2 => "users are affected",
+        Severity::Sev3 => "degraded service with little user impact",
+        Severity::Sev4 => "no user impact expected",
     }
 }
 
 fn name(text: &str) -> String {
-    sanitize::one_line(text, sanitize::NAME)
+    plain::one_line(text, plain::NAME)
 }
 
 fn sentence(text: &str) -> String {
-    sanitize::one_line(text, sanitize::SENTENCE)
+    plain::one_line(text, plain::SENTENCE)
 }
 
 fn sentences(texts: &[String], most: usize) -> Vec<String> {
@@ -145,18 +151,19 @@ fn listed(names: &[String], most: usize) -> String {
     }
 }
 
-/// Who is hurt, in one sentence.
+/// Returns the blast radius in one sentence.
 fn blast(radius: &BlastRadius) -> String {
-    let share = format::percent(radius.share);
-    match radius.callers.as_slice() {
-        [] => format!("no known callers; {share} of the known services"),
-        [caller] => format!("{} calls it; {share} of the known services", name(caller)),
-        callers => format!("{} call it, directly or not; {share} of the known services", listed(callers, 8)),
-    }
+    let share = figures::percent(radius.share);
+    let callers = match radius.callers.as_slice() {
+        [] => "no known callers".to_owned(),
+        [caller] => format!("1 caller, {}", name(caller)),
+        callers => format!("{} direct or indirect callers, {}", callers.len(), listed(callers, 8)),
+    };
+    format!("{callers}; {share} of the known services")
 }
 
 /// A change, and how long before the fault it was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Deployment {
     /// E.g. `user v2.4.1 (deploy)`.
     pub what: String,
@@ -164,7 +171,7 @@ pub struct Deployment {
     pub when: String,
     /// Who, commit, description: what is known of it.
     pub detail: String,
-    /// Risks its author named.
+    /// Known risks.
     pub risks: Vec<String>,
 }
 
@@ -173,19 +180,19 @@ impl Deployment {
         let side = if change.at <= started_at { "before" } else { "after" };
         let mut detail: Vec<String> = Vec::new();
         detail.extend(change.description.as_deref().map(sentence));
-        detail.extend(change.deployed_by.as_deref().map(|by| format!("by {}", name(by))));
-        detail.extend(change.git_sha.as_deref().map(|sha| format!("commit {}", sanitize::one_line(sha, 12))));
+        detail.extend(change.deployed_by.as_deref().map(|by| format!("deployed by {}", name(by))));
+        detail.extend(change.git_sha.as_deref().map(|sha| format!("commit {}", plain::one_line(sha, 12))));
         Self {
             what: format!(
                 "{} {} ({})",
                 name(&change.service),
                 name(&change.version),
-                sanitize::one_line(&change.change_type, 24)
+                plain::one_line(&change.change_type, 24)
             ),
             when: format!(
                 "{}, {} {side} the first abnormal sample",
-                format::clock(change.at),
-                format::between(change.at, started_at)
+                figures::clock(change.at),
+                figures::between(change.at, started_at)
             ),
             detail: detail.join(" · "),
             risks: sentences(&change.known_risks, 3),

@@ -1,4 +1,4 @@
-//! `communication`: tells people.
+//! `communication`: notifies people.
 
 use std::process::ExitCode;
 

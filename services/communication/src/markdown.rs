@@ -1,10 +1,130 @@
 //! Markdown as HTML that mail clients show: inline styles, no raw HTML, no remote content, links to the web and to
-//! mail addresses only.
+//! mail addresses only. And the little Markdown that a sentence may hold: code spans and list markers.
+
+mod text;
 
 use pulldown_cmark::{Alignment, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 /// Elements deeper than this are flattened: what nests that deep is no document.
 const MAX_DEPTH: usize = 24;
+
+pub use text::to_text;
+
+/// How a code span begins in HTML.
+const CODE: &str = r#"<code class="mono" style="font-family:Consolas,Menlo,monospace;font-size:13px;background-color:#eef1f5;border-radius:3px;padding:1px 4px;">"#;
+
+/// A piece of a sentence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span<'a> {
+    /// As it stands.
+    Text(&'a str),
+    /// Between backticks.
+    Code(&'a str),
+}
+
+/// Splits a sentence at its code spans (CommonMark 6.1). A span that an ellipsis has cut off ends with the sentence; a backtick
+/// without a partner is text.
+pub fn spans(sentence: &str) -> Vec<Span<'_>> {
+    let mut spans = Vec::new();
+    let (mut text, mut at) = (0, 0);
+    while let Some(found) = sentence[at..].find('`') {
+        let open = at + found;
+        let content = open + run(&sentence[open..]);
+        let ticks = content - open;
+        let close = closing(sentence, content, ticks)
+            .or_else(|| sentence.ends_with('…').then_some((sentence.len(), sentence.len())));
+        let Some((end, after)) = close else {
+            at = content;
+            continue;
+        };
+        if text < open {
+            spans.push(Span::Text(&sentence[text..open]));
+        }
+        spans.push(Span::Code(trimmed(&sentence[content..end])));
+        (text, at) = (after, after);
+    }
+    if text < sentence.len() {
+        spans.push(Span::Text(&sentence[text..]));
+    }
+    spans
+}
+
+/// Returns how many backticks a text begins with.
+fn run(text: &str) -> usize {
+    text.bytes().take_while(|byte| *byte == b'`').count()
+}
+
+/// Returns where the next run of exactly `ticks` backticks begins and ends.
+fn closing(sentence: &str, from: usize, ticks: usize) -> Option<(usize, usize)> {
+    let mut at = from;
+    loop {
+        let begin = at + sentence[at..].find('`')?;
+        let end = begin + run(&sentence[begin..]);
+        if end - begin == ticks {
+            return Some((begin, end));
+        }
+        at = end;
+    }
+}
+
+/// Removes the one blank on each side that lets a code span begin or end with a backtick.
+fn trimmed(code: &str) -> &str {
+    match code.strip_prefix(' ').and_then(|code| code.strip_suffix(' ')) {
+        Some(inner) if !inner.trim().is_empty() => inner,
+        _ => code,
+    }
+}
+
+/// Returns a sentence as HTML, with its code spans as `<code>`. `escape` writes text.
+pub fn sentence_html(sentence: &str, escape: impl Fn(&mut String, &str)) -> String {
+    let mut html = String::with_capacity(sentence.len());
+    for span in spans(sentence) {
+        match span {
+            Span::Text(text) => escape(&mut html, text),
+            Span::Code(code) => {
+                html.push_str(CODE);
+                escape(&mut html, code);
+                html.push_str("</code>");
+            }
+        }
+    }
+    html
+}
+
+/// Returns a sentence without the backticks of its code spans.
+pub fn sentence_text(sentence: &str) -> String {
+    spans(sentence)
+        .into_iter()
+        .map(|span| match span {
+            Span::Text(text) | Span::Code(text) => text,
+        })
+        .collect()
+}
+
+/// Joins the items of a list, and lines of running text, into one line without list markers: `a; b`.
+pub fn without_list_markers(text: &str) -> String {
+    let mut joined = String::with_capacity(text.len());
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let item = item(line);
+        if !joined.is_empty() {
+            let ends = joined.ends_with(['.', ',', ';', ':', '!', '?']);
+            joined.push_str(if item.is_some() && !ends { "; " } else { " " });
+        }
+        joined.push_str(item.unwrap_or(line));
+    }
+    joined
+}
+
+/// Returns what follows the list marker of a line, if it has one.
+fn item(line: &str) -> Option<&str> {
+    let digits = line.bytes().take_while(u8::is_ascii_digit).count();
+    let rest = match digits {
+        0 => line.strip_prefix(['-', '*', '+']),
+        1..=3 => line[digits..].strip_prefix(['.', ')']),
+        _ => None,
+    };
+    rest?.strip_prefix(' ').map(str::trim_start)
+}
 
 /// Renders a document. Raw HTML in it is shown, not interpreted.
 pub fn to_html(markdown: &str) -> String {
@@ -32,7 +152,7 @@ impl Html {
             Event::Start(tag) => self.start(tag),
             Event::End(end) => self.end(end),
             Event::Code(code) => {
-                self.out.push_str(r#"<code class="mono" style="font-family:Consolas,Menlo,monospace;font-size:13px;background-color:#eef1f5;border-radius:3px;padding:1px 4px;">"#);
+                self.out.push_str(CODE);
                 escape(&mut self.out, &code);
                 self.out.push_str("</code>");
             }
@@ -192,6 +312,36 @@ mod tests {
         assert!(!html.contains("javascript") && !html.contains("evil.example"), "{html}");
         assert!(html.contains(r#"href="https://example.com/"#), "{html}");
         assert!(html.contains('c'));
+    }
+
+    #[test]
+    fn code_spans_lose_their_backticks_and_nothing_else() {
+        let cases = [
+            ("run `kubectl get pods` now", "run kubectl get pods now", 1),
+            ("`` a`b `` and `c`", "a`b and c", 2),
+            ("```sh kubectl```", "sh kubectl", 1),
+            ("cut off in `kubectl -n sh…", "cut off in kubectl -n sh…", 1),
+            ("one ` alone", "one ` alone", 0),
+            ("`` never closed `", "`` never closed `", 0),
+            ("db_connections * 2 ** 3", "db_connections * 2 ** 3", 0),
+            ("", "", 0),
+        ];
+        for (sentence, text, code) in cases {
+            assert_eq!(sentence_text(sentence), text);
+            let html = sentence_html(sentence, escape);
+            assert_eq!(html.matches("<code ").count(), code, "{html}");
+            assert_eq!(html.matches("</code>").count(), code, "{html}");
+        }
+        let html = sentence_html("`<script>` <b>", escape);
+        assert!(!html.contains("<script>") && !html.contains("<b>"), "{html}");
+    }
+
+    #[test]
+    fn a_list_on_one_line_has_no_markers() {
+        let list = "First:\n- drain the node\n- restart it.\n2. check\n\n-1 is left";
+        assert_eq!(without_list_markers(list), "First: drain the node; restart it. check -1 is left");
+        assert_eq!(without_list_markers("*not* a list"), "*not* a list");
+        assert_eq!(without_list_markers("2026. was"), "2026. was");
     }
 
     #[test]

@@ -1,38 +1,43 @@
 //! Metrics of the stage, besides those every stage has.
 
-/// Name of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Metric {
-    /// Counter by `kind` and `outcome` (`sent`, `again`, `failed`): attempts at delivery.
-    Attempts,
-    /// Counter by `kind`: recipients that the channel did not take.
-    RecipientsRefused,
-    /// Counter: addresses of the catalogue or the settings that are none.
-    AddressesUnusable,
-    /// Counter by `kind`: news that had been told before and were not told again.
-    NotRepeated,
-    /// Histogram, seconds, by `channel`: rendering and handing over.
-    DeliverySeconds,
-}
+use std::sync::LazyLock;
 
-impl Metric {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Attempts,
-        Self::RecipientsRefused,
-        Self::AddressesUnusable,
-        Self::NotRepeated,
-        Self::DeliverySeconds,
-    ];
+use shared::metrics::{Counter, CounterFamily, Histogram, HistogramFamily};
 
-    /// Returns the name as it is exported.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Attempts => "firewatch_communication_attempts_total",
-            Self::RecipientsRefused => "firewatch_communication_recipients_refused_total",
-            Self::AddressesUnusable => "firewatch_communication_addresses_unusable_total",
-            Self::NotRepeated => "firewatch_communication_not_repeated_total",
-            Self::DeliverySeconds => "firewatch_communication_delivery_seconds",
-        }
-    }
+/// Upper bounds for rendering and sending: 10 ms to a local server, 40 s is the longest time an attempt may be given.
+const DELIVERY_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 40.0];
+
+/// Attempts at delivery.
+pub static ATTEMPTS: Counter<2> = LazyLock::new(|| {
+    let help = "Attempts at delivery, by outcome: sent, again, failed.";
+    CounterFamily::new("firewatch_communication_attempts_total", help, ["kind", "outcome"])
+});
+/// Recipients that the channel refused.
+pub static RECIPIENTS_REFUSED: Counter<1> = LazyLock::new(|| {
+    let help = "Recipients that the channel refused.";
+    CounterFamily::new("firewatch_communication_recipients_refused_total", help, ["kind"])
+});
+/// Entries of the service catalogue or the settings that are no address.
+pub static ADDRESSES_UNUSABLE: Counter<0> = LazyLock::new(|| {
+    let help = "Entries of the service catalogue or the settings that are no address.";
+    CounterFamily::new("firewatch_communication_addresses_unusable_total", help, [])
+});
+/// Later revisions of what had been announced.
+pub static NOT_REPEATED: Counter<1> = LazyLock::new(|| {
+    let help = "Later revisions of what had been announced. They are not announced.";
+    CounterFamily::new("firewatch_communication_not_repeated_total", help, ["kind"])
+});
+/// Time of one attempt.
+pub static DELIVERY_SECONDS: Histogram<1> = LazyLock::new(|| {
+    let help = "Time to render and send one message, seconds.";
+    HistogramFamily::new("firewatch_communication_delivery_seconds", help, ["channel"], &DELIVERY_BUCKETS)
+});
+
+/// Registers all of them, so that they are known before they are first counted.
+pub fn register() {
+    LazyLock::force(&ATTEMPTS);
+    LazyLock::force(&RECIPIENTS_REFUSED);
+    LazyLock::force(&ADDRESSES_UNUSABLE);
+    LazyLock::force(&NOT_REPEATED);
+    LazyLock::force(&DELIVERY_SECONDS);
 }

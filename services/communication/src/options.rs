@@ -1,12 +1,13 @@
 //! Settings of the stage.
 
+use std::path::Path;
 use std::time::Duration;
 
-use lettre::Address;
-use lettre::message::Mailbox;
 use serde::{Deserialize, Deserializer, Serialize};
 use shared::service::{Secret, StageOptions};
 use url::Url;
+
+use crate::channel;
 
 /// Settings under `[communication]`, or `FIREWATCH_COMMUNICATION__...`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,18 +25,20 @@ pub struct Options {
     pub domain: String,
     /// Where an incident can be seen: `{link_base_url}/incidents/{number}`; empty: mails carry no link.
     pub link_base_url: String,
-    /// Told of SEV1 and SEV2.
+    /// Folder with templates that replace embedded ones; empty: none.
+    pub templates_dir: String,
+    /// Notified of SEV1 and SEV2.
     #[serde(deserialize_with = "list")]
     pub commanders: Vec<String>,
-    /// Told that a SEV1 has begun and that it is over.
+    /// Notified when a SEV1 is opened and when it is resolved.
     #[serde(deserialize_with = "list")]
     pub stakeholders: Vec<String>,
-    /// Get every postmortem.
+    /// Notified of every postmortem.
     #[serde(deserialize_with = "list")]
     pub postmortem_readers: Vec<String>,
-    /// Told where nobody else is known.
+    /// Notified where no other recipient is known.
     pub fallback: String,
-    /// Attempts at one mail before it is given up.
+    /// Attempts to send one message before it is given up.
     pub max_attempts: u32,
     /// Pause after the first failed attempt, milliseconds; doubled after each further one.
     pub retry_initial_ms: u64,
@@ -56,6 +59,7 @@ impl Default for Options {
             from: "Firewatch <firewatch@firewatch.local>".to_owned(),
             domain: "firewatch.local".to_owned(),
             link_base_url: String::new(),
+            templates_dir: String::new(),
             commanders: Vec::new(),
             stakeholders: Vec::new(),
             postmortem_readers: Vec::new(),
@@ -83,9 +87,9 @@ impl StageOptions for Options {
 pub enum Security {
     /// Not at all.
     None,
-    /// STARTTLS where the server offers it; can be stripped on the way.
+    /// STARTTLS where the server offers it; an attacker on the path can remove the offer.
     StartTlsIfOffered,
-    /// STARTTLS, or no mail.
+    /// STARTTLS; without it no mail is sent.
     StartTls,
     /// TLS from the first byte.
     Tls,
@@ -105,19 +109,7 @@ pub struct Server {
 impl Options {
     /// Returns every problem, one sentence each.
     pub fn validate(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        if let Err(problem) = self.server() {
-            problems.push(format!("smtp_url: {problem}"));
-        }
-        if self.smtp_user.is_empty() != self.smtp_password.is_empty() {
-            problems.push("smtp_user and smtp_password are set together or not at all".to_owned());
-        }
-        if let Err(error) = self.from.parse::<Mailbox>() {
-            problems.push(format!("from: {:?} is no mail address: {error}", self.from));
-        }
-        if format!("list@{}", self.domain).parse::<Address>().is_err() {
-            problems.push(format!("domain: {:?} is no domain", self.domain));
-        }
+        let mut problems = channel::validate(self);
         if let Err(problem) = link(&self.link_base_url) {
             problems.push(format!("link_base_url: {problem}"));
         }
@@ -128,8 +120,8 @@ impl Options {
         ];
         let entries = lists.into_iter().flat_map(|(name, list)| list.iter().map(move |entry| (name, entry)));
         for (name, entry) in entries.chain([("fallback", &self.fallback)]) {
-            if entry.trim().parse::<Address>().is_err() {
-                problems.push(format!("{name}: {entry:?} is no mail address"));
+            if !channel::is_address(entry) {
+                problems.push(format!("{name}: {entry:?} is not an address"));
             }
         }
         for (name, value, range) in [
@@ -137,15 +129,15 @@ impl Options {
             ("retry_initial_ms", self.retry_initial_ms, 10..=60_000),
             ("retry_max_ms", self.retry_max_ms, 10..=3_600_000),
             ("command_timeout_ms", self.command_timeout_ms, 100..=MAX_SEND_MS),
-            // a timer that takes longer is cut off by the runtime
+            // the runtime cancels a timer that takes longer
             ("send_timeout_ms", self.send_timeout_ms, 100..=MAX_SEND_MS),
         ] {
             if !range.contains(&value) {
-                problems.push(format!("{name}: {value} is not within {} to {}", range.start(), range.end()));
+                problems.push(format!("{name}: {value} is outside {} to {}", range.start(), range.end()));
             }
         }
         if self.send_timeout_ms < self.command_timeout_ms {
-            problems.push("send_timeout_ms is shorter than command_timeout_ms".to_owned());
+            problems.push("send_timeout_ms is below command_timeout_ms".to_owned());
         }
         problems
     }
@@ -157,11 +149,11 @@ impl Options {
         let near = matches!(server.host.as_str(), "localhost" | "127.0.0.1" | "[::1]");
         if !near && matches!(server.security, Security::None | Security::StartTlsIfOffered) {
             warnings.push(format!(
-                "mail to {} may travel unencrypted; use smtps:// or ?tls=required",
+                "mail to {} can be sent unencrypted; use smtps:// or ?tls=required",
                 server.host
             ));
             if !self.smtp_user.is_empty() {
-                warnings.push(format!("the password for {} may travel unencrypted", server.host));
+                warnings.push(format!("the password for {} can be sent unencrypted", server.host));
             }
         }
         warnings
@@ -171,9 +163,9 @@ impl Options {
     pub fn server(&self) -> Result<Server, String> {
         let url = Url::parse(&self.smtp_url).map_err(|error| error.to_string())?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("user and password belong into smtp_user and smtp_password".to_owned());
+            return Err("user and password belong in smtp_user and smtp_password".to_owned());
         }
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or("names no host")?.to_owned();
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or("has no host")?.to_owned();
         let tls = url.query_pairs().find(|(key, _)| key == "tls").map(|(_, value)| value.into_owned());
         let (security, port) = match (url.scheme(), tls.as_deref()) {
             ("smtp", None) => (Security::None, 25),
@@ -181,9 +173,14 @@ impl Options {
             ("smtp", Some("required")) => (Security::StartTls, 587),
             ("smtps", None) => (Security::Tls, 465),
             (scheme, None) => return Err(format!("scheme {scheme:?} is neither smtp nor smtps")),
-            (scheme, Some(tls)) => return Err(format!("tls={tls} does not go with {scheme}://")),
+            (scheme, Some(tls)) => return Err(format!("tls={tls} is not supported with {scheme}://")),
         };
         Ok(Server { host, port: url.port().unwrap_or(port), security })
+    }
+
+    /// Returns the folder with templates, if one is set.
+    pub fn templates_dir(&self) -> Option<&Path> {
+        (!self.templates_dir.is_empty()).then(|| Path::new(&self.templates_dir))
     }
 
     /// Returns the longest wait for one answer.

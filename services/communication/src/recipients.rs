@@ -1,4 +1,4 @@
-//! Who is told, by role and severity.
+//! Recipients by role and severity.
 //!
 //! | role | from | opened | root cause | plan | resolved | postmortem |
 //! |---|---|---|---|---|---|---|
@@ -9,77 +9,104 @@
 //! | readers of postmortems | `postmortem_readers` | - | - | - | - | always |
 //! | `fallback` | settings | if the table names nobody else | | | | |
 
-use lettre::Address;
 use shared::catalogue::Catalogue;
 use shared::events::Severity;
 use shared::text::sanitize;
 
-use crate::metrics::Metric;
-use crate::occasion::Kind;
+use crate::channel::{Address, Channels, Destination, Email};
+use crate::content::Kind;
 use crate::options::Options;
 
-/// Most recipients of one mail; the first in the order of the table stay.
+/// Most recipients of one message; the first in the order of the table stay.
 pub const MAX: usize = 50;
 
-/// Who is told, and which configured addresses could not be used.
+/// Where recipients are looked up.
+#[derive(Clone, Copy)]
+pub struct Directory<'a> {
+    /// Settings.
+    pub options: &'a Options,
+    /// Who owns which service.
+    pub catalogue: &'a Catalogue,
+    /// Channels that can be used.
+    pub channels: &'a Channels,
+}
+
+/// Recipients, and configured entries that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipients {
-    /// Addresses in the order of the table, each once, never empty.
-    pub addresses: Vec<String>,
-    /// Entries that are no mail address, as they were found.
+    /// Destinations in the order of the table, each once, never empty.
+    pub destinations: Vec<Destination>,
+    /// Entries that are no address of any channel, as they were found.
     pub unusable: Vec<String>,
 }
 
-/// Chooses who is told of `kind` for an incident of that severity with `service` as its first suspect.
-pub fn choose(
-    options: &Options,
-    catalogue: &Catalogue,
-    service: Option<&str>,
-    severity: Severity,
-    kind: Kind,
-) -> Recipients {
-    let owner = service.and_then(|name| catalogue.get(name));
-    let mut wanted: Vec<&str> = Vec::new();
-    wanted.extend(owner.map(|service| service.oncall.as_str()));
-    if severity >= Severity::Sev3 || kind == Kind::Postmortem {
-        wanted.extend(owner.map(|service| service.contact.as_str()));
+impl Recipients {
+    /// Returns the addresses on one channel as they are stored.
+    pub fn addresses(&self, channel: &str) -> Vec<String> {
+        self.destinations
+            .iter()
+            .filter(|destination| destination.channel == channel)
+            .map(|destination| destination.address.as_str().to_owned())
+            .collect()
     }
-    if severity >= Severity::Sev2 {
-        wanted.extend(options.commanders.iter().map(String::as_str));
-    }
-    if severity == Severity::Sev1 && matches!(kind, Kind::Opened | Kind::Resolved) {
-        wanted.extend(options.stakeholders.iter().map(String::as_str));
-    }
-    if kind == Kind::Postmortem {
-        wanted.extend(options.postmortem_readers.iter().map(String::as_str));
-    }
-    let mut chosen = collect(wanted);
-    if chosen.addresses.is_empty() {
-        chosen.addresses.push(options.fallback.trim().to_owned());
-    }
-    chosen
 }
 
-fn collect(wanted: Vec<&str>) -> Recipients {
-    let mut addresses: Vec<String> = Vec::new();
-    let mut unusable = Vec::new();
-    for entry in wanted {
-        match entry.trim().parse::<Address>() {
-            Ok(address) if addresses.iter().any(|known| known.eq_ignore_ascii_case(address.as_ref())) => {}
-            Ok(_) if addresses.len() == MAX => break,
-            Ok(address) => addresses.push(address.to_string()),
-            Err(_) => {
-                metrics::counter!(Metric::AddressesUnusable.name()).increment(1);
+impl Directory<'_> {
+    /// Chooses the recipients of `kind` for an incident of that severity with `service` as its first suspect.
+    pub fn choose(&self, service: Option<&str>, severity: Severity, kind: Kind) -> Recipients {
+        let options = self.options;
+        let owner = service.and_then(|name| self.catalogue.get(name));
+        let mut wanted: Vec<&str> = Vec::new();
+        wanted.extend(owner.map(|service| service.oncall.as_str()));
+        if severity >= Severity::Sev3 || kind == Kind::Postmortem {
+            wanted.extend(owner.map(|service| service.contact.as_str()));
+        }
+        if severity >= Severity::Sev2 {
+            wanted.extend(options.commanders.iter().map(String::as_str));
+        }
+        if severity == Severity::Sev1 && matches!(kind, Kind::Opened | Kind::Resolved) {
+            wanted.extend(options.stakeholders.iter().map(String::as_str));
+        }
+        if kind == Kind::Postmortem {
+            wanted.extend(options.postmortem_readers.iter().map(String::as_str));
+        }
+        let mut chosen = self.collect(wanted);
+        if chosen.destinations.is_empty() {
+            chosen.destinations.push(self.fallback());
+        }
+        chosen
+    }
+
+    fn collect(&self, wanted: Vec<&str>) -> Recipients {
+        let mut destinations: Vec<Destination> = Vec::new();
+        let mut unusable = Vec::new();
+        for entry in wanted {
+            let Some(destination) = self.channels.destination(entry) else {
                 unusable.push(sanitize::one_line(entry, 80));
+                continue;
+            };
+            let on_channel = destinations.iter().filter(|known| known.channel == destination.channel).count();
+            if on_channel < MAX && !destinations.contains(&destination) {
+                destinations.push(destination);
             }
         }
+        Recipients { destinations, unusable }
     }
-    unusable.dedup();
-    Recipients { addresses, unusable }
+
+    fn fallback(&self) -> Destination {
+        let entry = self.options.fallback.trim();
+        self.channels.destination(entry).unwrap_or_else(|| Destination {
+            // validated settings do not come here; the channel refuses what is no address and that is on record
+            channel: Email::NAME,
+            address: Address::new(entry, entry),
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use shared::catalogue::Service;
 
     use super::*;
@@ -111,9 +138,20 @@ mod tests {
         }])
     }
 
-    fn told(severity: Severity, kind: Kind) -> Vec<String> {
+    fn choose(
+        options: &Options,
+        catalogue: &Catalogue,
+        service: Option<&str>,
+        severity: Severity,
+        kind: Kind,
+    ) -> Recipients {
+        let channels = Channels::new([Arc::new(Email::new(&Options::default()).unwrap()) as _]);
+        Directory { options, catalogue, channels: &channels }.choose(service, severity, kind)
+    }
+
+    fn chosen(severity: Severity, kind: Kind) -> Vec<String> {
         let catalogue = catalogue("oncall@example.com", "team@example.com");
-        choose(&options(), &catalogue, Some("payment"), severity, kind).addresses
+        choose(&options(), &catalogue, Some("payment"), severity, kind).addresses(Email::NAME)
     }
 
     #[test]
@@ -126,30 +164,30 @@ mod tests {
             "board@example.com",
             "learning@example.com",
         );
-        assert_eq!(told(Severity::Sev4, Opened), [oncall]);
-        assert_eq!(told(Severity::Sev3, Opened), [oncall, team]);
-        assert_eq!(told(Severity::Sev2, Opened), [oncall, team, commander]);
-        assert_eq!(told(Severity::Sev1, Opened), [oncall, team, commander, board]);
-        assert_eq!(told(Severity::Sev1, Plan), [oncall, team, commander]);
-        assert_eq!(told(Severity::Sev1, Resolved), [oncall, team, commander, board]);
-        assert_eq!(told(Severity::Sev4, Postmortem), [oncall, team, learning]);
+        assert_eq!(chosen(Severity::Sev4, Opened), [oncall]);
+        assert_eq!(chosen(Severity::Sev3, Opened), [oncall, team]);
+        assert_eq!(chosen(Severity::Sev2, Opened), [oncall, team, commander]);
+        assert_eq!(chosen(Severity::Sev1, Opened), [oncall, team, commander, board]);
+        assert_eq!(chosen(Severity::Sev1, Plan), [oncall, team, commander]);
+        assert_eq!(chosen(Severity::Sev1, Resolved), [oncall, team, commander, board]);
+        assert_eq!(chosen(Severity::Sev4, Postmortem), [oncall, team, learning]);
     }
 
     #[test]
     fn one_person_in_two_roles_gets_one_mail() {
         let catalogue = catalogue("Same@example.com", " same@example.com ");
         let chosen = choose(&options(), &catalogue, Some("payment"), Severity::Sev3, Kind::Opened);
-        assert_eq!(chosen.addresses, ["Same@example.com"]);
+        assert_eq!(chosen.addresses(Email::NAME), ["Same@example.com"]);
     }
 
     #[test]
-    fn someone_is_always_told() {
+    fn there_is_always_a_recipient() {
         let hostile = catalogue("eve@example.com\r\nBcc: all@example.com", "not an address");
         let chosen = choose(&options(), &hostile, Some("payment"), Severity::Sev3, Kind::Opened);
-        assert_eq!(chosen.addresses, ["ops@example.com"]);
+        assert_eq!(chosen.addresses(Email::NAME), ["ops@example.com"]);
         assert_eq!(chosen.unusable, ["eve@example.com Bcc: all@example.com", "not an address"]);
         let nobody = choose(&options(), &Catalogue::default(), None, Severity::Sev4, Kind::Opened);
-        assert_eq!(nobody.addresses, ["ops@example.com"]);
+        assert_eq!(nobody.addresses(Email::NAME), ["ops@example.com"]);
     }
 
     #[test]
@@ -157,6 +195,6 @@ mod tests {
         let many =
             Options { commanders: (0..200).map(|n| format!("c{n}@example.com")).collect(), ..options() };
         let chosen = choose(&many, &Catalogue::default(), None, Severity::Sev1, Kind::Opened);
-        assert_eq!(chosen.addresses.len(), MAX);
+        assert_eq!(chosen.destinations.len(), MAX);
     }
 }

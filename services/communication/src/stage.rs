@@ -1,6 +1,5 @@
-//! The stage: reads what is known, decides, and sends when a timer says so.
+//! The stage: reads what is on record, decides, and sends when a timer fires.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -10,22 +9,37 @@ use shared::ids::IncidentId;
 use shared::stage::{Context, Effects, Error, Key, Stage, Timer};
 use shared::store::{Notification, NotificationState};
 
-use crate::channel::{Channel, Failure, Receipt};
-use crate::decide::{self, Send};
-use crate::metrics::Metric;
-use crate::occasion::{About, Kind, News, Occasion, notification_id};
+use crate::channel::{Channels, Failure, Receipt};
+use crate::content::{
+    AddressClass, IncidentSummary, Kind, LifecycleEvent, NotificationContent, notification_id,
+};
+use crate::metrics;
+use crate::notifications::{self, Announcement, Send, Thread};
 use crate::options::Options;
+use crate::recipients::Directory;
 
-/// Tells people: five mails in one thread.
+/// Notifies people: five messages in one thread on each channel.
 pub struct Communication {
     options: Options,
-    channel: Arc<dyn Channel>,
+    channels: Channels,
 }
 
 impl Communication {
-    /// Builds the stage over a channel.
-    pub fn new(options: Options, channel: Arc<dyn Channel>) -> Self {
-        Self { options, channel }
+    /// Builds the stage over its channels.
+    pub fn new(options: Options, channels: Channels) -> Self {
+        Self { options, channels }
+    }
+
+    /// Returns the channels on which no notification of that kind is on record.
+    async fn pending(&self, id: IncidentId, kind: Kind, ctx: &Context) -> Result<Vec<&'static str>, Error> {
+        let mut pending = Vec::new();
+        for channel in self.channels.names() {
+            let notification = notification_id(id, kind, channel, AddressClass::All);
+            if ctx.store.notification(notification).await?.is_none() {
+                pending.push(channel);
+            }
+        }
+        Ok(pending)
     }
 
     async fn deliver(
@@ -33,23 +47,28 @@ impl Communication {
         notification: &Notification,
         ctx: &Context,
     ) -> Result<Result<Receipt, Failure>, Error> {
-        let occasion: Occasion = match serde_json::from_value(notification.event.clone()) {
-            Ok(occasion) => occasion,
-            Err(error) => return Ok(Err(Failure::Permanent(format!("cannot be read: {error}")))),
+        let content: NotificationContent = match serde_json::from_value(notification.event.clone()) {
+            Ok(content) => content,
+            Err(error) => {
+                return Ok(Err(Failure::Permanent(format!("stored content is unreadable: {error}"))));
+            }
         };
-        let begun = Instant::now();
+        let Some(channel) = self.channels.get(&notification.channel) else {
+            return Ok(Err(Failure::Permanent(format!("channel {:?} does not exist", notification.channel))));
+        };
+        let started = Instant::now();
         let mut failure = None;
         // remembered on success, so that only a crash in between sends the same mail again
         let outcome = ctx
             .step("deliver", || async {
-                self.channel.deliver(notification, &occasion).await.map_err(|error| {
+                channel.deliver(notification, &content).await.map_err(|error| {
                     failure = Some(error.clone());
                     Error::retry(error)
                 })
             })
             .await;
-        metrics::histogram!(Metric::DeliverySeconds.name(), "channel" => self.channel.name())
-            .record(begun.elapsed());
+        metrics::histogram!(Metric::DeliverySeconds.name(), "channel" => channel.name())
+            .record(started.elapsed());
         match (outcome, failure) {
             (Ok(receipt), _) => Ok(Ok(receipt)),
             (Err(_), Some(failure)) => Ok(Err(failure)),
@@ -61,51 +80,70 @@ impl Communication {
 #[async_trait]
 impl Stage for Communication {
     const AGENT: Agent = Agent::Communication;
-    type Input = News;
+    type Input = LifecycleEvent;
 
-    fn decode(topic: Topic, payload: &[u8]) -> Result<News, Refusal> {
+    fn decode(topic: Topic, payload: &[u8]) -> Result<LifecycleEvent, Refusal> {
         match topic {
-            Topic::IncidentsOpened => Ok(News::Opened(Box::new(decode(payload)?))),
-            Topic::IncidentsResolved => Ok(News::Resolved(Box::new(decode(payload)?))),
-            Topic::RcaCompleted => Ok(News::RootCause(Box::new(decode(payload)?))),
-            Topic::Plans => Ok(News::Plan(Box::new(decode(payload)?))),
-            Topic::Postmortems => Ok(News::Postmortem(Box::new(decode(payload)?))),
-            other => Err(Refusal::Invalid(format!("{other} is not read here"))),
+            Topic::IncidentsOpened => Ok(LifecycleEvent::Opened(Box::new(decode(payload)?))),
+            Topic::IncidentsResolved => Ok(LifecycleEvent::Resolved(Box::new(decode(payload)?))),
+            Topic::RcaCompleted => Ok(LifecycleEvent::RootCause(Box::new(decode(payload)?))),
+            Topic::Plans => Ok(LifecycleEvent::Plan(Box::new(decode(payload)?))),
+            Topic::Postmortems => Ok(LifecycleEvent::Postmortem(Box::new(decode(payload)?))),
+            other => Err(Refusal::Invalid(format!("communication does not consume {other}"))),
         }
     }
 
-    fn key(news: &News) -> Key {
-        news.incident_id().into()
+    fn key(event: &LifecycleEvent) -> Key {
+        event.incident_id().into()
     }
 
-    async fn handle(&self, news: &News, ctx: &Context) -> Result<Effects, Error> {
-        let (id, kind) = (news.incident_id(), news.kind());
-        if ctx.store.notification(notification_id(id, kind)).await?.is_some() {
-            metrics::counter!(Metric::NotRepeated.name(), "kind" => kind.name()).increment(1);
-            return Ok(decide::already_told(news));
+    async fn handle(&self, event: &LifecycleEvent, ctx: &Context) -> Result<Effects, Error> {
+        let (id, kind) = (event.incident_id(), event.kind());
+        let pending = self.pending(id, kind, ctx).await?;
+        if pending.is_empty() {
+            return Ok(count_not_repeated(event));
         }
         let catalogue = ctx.store.catalogue().await?;
+        let directory = Directory { options: &self.options, catalogue: &catalogue, channels: &self.channels };
         let now = ctx.wall_clock();
-        let tell = |occasion: &Occasion, base: Option<&str>| {
-            decide::announce(&self.options, &catalogue, occasion, base, now).map_err(Error::reject)
+        let announce = |content: &NotificationContent, threads: &[Thread]| {
+            notifications::announce(&directory, content, threads, now).map(counted).map_err(Error::reject)
         };
-        let about = match news {
-            News::Opened(incident) | News::Resolved(incident) => About::incident(incident),
-            _ => About::incident(&incident(id, ctx).await?),
+        let summary = match event {
+            LifecycleEvent::Opened(incident) | LifecycleEvent::Resolved(incident) => {
+                IncidentSummary::of(incident)
+            }
+            _ => IncidentSummary::of(&incident(id, ctx).await?),
         };
-        let occasion = Occasion { about, news: news.clone() };
-        if kind == Kind::Opened {
-            return tell(&occasion, None);
+        let content = NotificationContent { incident: summary, event: event.clone() };
+        let mut threads = Vec::new();
+        for channel in pending {
+            let subject = match kind {
+                Kind::Opened => None,
+                _ => opened_on(channel, id, ctx).await?,
+            };
+            threads.push(Thread { channel, subject });
         }
-        if let Some((opened, _)) = ctx.store.notification(notification_id(id, Kind::Opened)).await? {
-            return tell(&occasion, Some(&opened.subject));
+        let mut effects = Effects::none();
+        if kind != Kind::Opened && threads.iter().any(|thread| thread.subject.is_none()) {
+            // topics are read side by side, so the event may come before the opening: a reply needs a first message, so the
+            // thread begins with the incident as it stands
+            let incident = incident(id, ctx).await?;
+            let opening = NotificationContent {
+                incident: IncidentSummary::of(&incident),
+                event: LifecycleEvent::Opened(Box::new(incident)),
+            };
+            let new: Vec<Thread> =
+                threads.iter().filter(|thread| thread.subject.is_none()).cloned().collect();
+            effects = announce(&opening, &new)?;
+            for thread in &mut threads {
+                thread.subject.get_or_insert_with(|| opening.incident.subject());
+            }
         }
-        // these news overtook the opening, for topics are read side by side: the thread begins with the incident as it
-        // stands, since a reply needs something to reply to
-        let incident = incident(id, ctx).await?;
-        let opening = Occasion { about: About::incident(&incident), news: News::Opened(Box::new(incident)) };
-        let mut effects = tell(&opening, None)?;
-        let reply = tell(&occasion, Some(&opening.about.subject()))?;
+        let reply = announce(&content, &threads)?;
+        if reply.writes.is_empty() {
+            return Ok(count_not_repeated(event));
+        }
         effects.writes.extend(reply.writes);
         effects.timers.extend(reply.timers);
         effects.audit.extend(reply.audit);
@@ -115,7 +153,10 @@ impl Stage for Communication {
     async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {
         let due: Send = timer.read()?;
         let Some((notification, state)) = ctx.store.notification(due.notification_id).await? else {
-            return Err(Error::reject(anyhow::anyhow!("there is no notification {}", due.notification_id)));
+            return Err(Error::reject(anyhow::anyhow!(
+                "notification {} does not exist",
+                due.notification_id
+            )));
         };
         if state != NotificationState::Pending {
             return Ok(Effects::none());
@@ -125,28 +166,52 @@ impl Stage for Communication {
         let kind = notification.kind.clone();
         let (effects, name) = match &outcome {
             Ok(receipt) => {
-                metrics::counter!(Metric::RecipientsRefused.name(), "kind" => kind.clone())
-                    .increment(receipt.refused.len() as u64);
-                tracing::info!(incident = %notification.incident_id, kind, answer = receipt.answer, "mail sent");
-                (decide::sent(&notification, receipt, now), "sent")
+                metrics::RECIPIENTS_REFUSED.add([&kind], receipt.refused.len() as u64);
+                tracing::info!(
+                    incident = %notification.incident_id, kind, channel = notification.channel, answer = receipt.answer,
+                    "notification sent"
+                );
+                (notifications::sent(&notification, receipt, now), "sent")
             }
             Err(failure) => {
-                let effects = decide::failed(&self.options, &notification, failure, timer.attempts, now);
-                let name = if effects.again.is_some() { "again" } else { "failed" };
-                tracing::warn!(
-                    incident = %notification.incident_id, kind, attempts = timer.attempts + 1, outcome = name, %failure,
-                    "mail not sent"
-                );
+                let effects =
+                    notifications::failed(&self.options, &notification, failure, timer.attempts, now);
+                let (incident, channel, attempts) =
+                    (notification.incident_id, &notification.channel, timer.attempts.saturating_add(1));
+                let name = if effects.again.is_some() {
+                    tracing::warn!(%incident, kind, channel, attempts, %failure, "notification failed; retry scheduled");
+                    "again"
+                } else {
+                    tracing::error!(%incident, kind, channel, attempts, %failure, "notification failed; given up");
+                    "failed"
+                };
                 (effects, name)
             }
         };
-        metrics::counter!(Metric::Attempts.name(), "kind" => kind, "outcome" => name).increment(1);
+        metrics::ATTEMPTS.add_one([&kind, name]);
         Ok(effects)
     }
+}
+
+/// Counts what a decision could not use.
+fn counted(announcement: Announcement) -> Effects {
+    metrics::ADDRESSES_UNUSABLE.add([], announcement.unusable as u64);
+    announcement.effects
+}
+
+fn count_not_repeated(event: &LifecycleEvent) -> Effects {
+    metrics::NOT_REPEATED.add_one([event.kind().name()]);
+    notifications::not_repeated(event)
+}
+
+/// Returns the subject of the opening on a channel, if there is one.
+async fn opened_on(channel: &str, id: IncidentId, ctx: &Context) -> Result<Option<String>, Error> {
+    let opened = notification_id(id, Kind::Opened, channel, AddressClass::All);
+    Ok(ctx.store.notification(opened).await?.map(|(opened, _)| opened.subject))
 }
 
 /// Returns an incident as it stands.
 async fn incident(id: IncidentId, ctx: &Context) -> Result<Incident, Error> {
     let found = ctx.store.incident(id).await?;
-    found.ok_or_else(|| Error::reject(anyhow::anyhow!("there is no incident {id}")))
+    found.ok_or_else(|| Error::reject(anyhow::anyhow!("incident {id} does not exist")))
 }

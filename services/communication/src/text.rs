@@ -1,4 +1,4 @@
-//! The text part of a mail: how wide it is, and how a document and a sentence are put into it.
+//! The text part of a mail: its width, documents and wrapped sentences.
 
 use shared::text::sanitize::one_line;
 

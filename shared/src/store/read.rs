@@ -256,7 +256,7 @@ impl Reads {
             .await?
             .query(
                 "select id, body, state from notifications where incident_id = $1 order by created_at, \
-                 array_position(array['opened', 'root_cause', 'plan', 'resolved', 'postmortem'], kind)",
+                 array_position(array['opened', 'root_cause', 'plan', 'resolved', 'postmortem'], kind), channel",
                 &[&id.0],
             )
             .await?;

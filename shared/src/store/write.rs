@@ -71,10 +71,10 @@ impl NotificationState {
     }
 }
 
-/// One message to people. Its id is derived from incident and kind, so that it cannot be written twice.
+/// One message to people. Its id is derived from what it announces and where it goes, so that it cannot be written twice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notification {
-    /// Derived from incident and kind.
+    /// Derived from incident, kind, channel and class of addresses.
     pub id: EventId,
     /// Incident.
     pub incident_id: IncidentId,
@@ -82,10 +82,8 @@ pub struct Notification {
     pub kind: String,
     /// Where it goes, e.g. `email`.
     pub channel: String,
-    /// Who gets it.
+    /// Addresses, in the form of the channel, which alone interprets them.
     pub recipients: Vec<String>,
-    /// Message-ID without angle brackets.
-    pub message_id: String,
     /// Subject.
     pub subject: String,
     /// Severity when it was written.
@@ -94,6 +92,10 @@ pub struct Notification {
     pub event: serde_json::Value,
     /// Event time.
     pub created_at: Timestamp,
+    /// What the channel stores for its own use, e.g. the Message-ID of a mail. In the row it stands beside the other fields,
+    /// where rows older than this field have it.
+    #[serde(flatten)]
+    pub envelope: serde_json::Map<String, serde_json::Value>,
 }
 
 /// One attempt to send a notification.

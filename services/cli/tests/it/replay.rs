@@ -3,7 +3,8 @@
 use std::process::{Command, Output};
 
 use anyhow::Result;
-use communication::occasion::{Kind, message_id};
+use communication::channel::email::message_id;
+use communication::content::Kind;
 use jiff::Timestamp;
 use serde_json::Value;
 use shared::events::Topic;

@@ -1,16 +1,25 @@
-//! Mail: renders, composes, sends.
+//! Mail over SMTP: renders, composes, sends. Nothing outside this module names a mail library.
 
+pub mod message;
+pub mod smtp;
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
-use lettre::Address;
 use lettre::message::Mailbox;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use shared::ids::IncidentId;
 use shared::store::Notification;
 
-use super::smtp::Smtp;
-use super::{Channel, Failure, Receipt};
-use crate::message;
-use crate::occasion::Occasion;
+use super::{Address, Channel, Failure, Receipt};
+use crate::content::{Kind, NotificationContent};
 use crate::options::Options;
 use crate::render::render;
+use crate::templates::Templates;
+use smtp::Smtp;
 
 /// Mail over SMTP.
 #[derive(Debug, Clone)]
@@ -19,6 +28,7 @@ pub struct Email {
     from: Mailbox,
     domain: String,
     link_base: String,
+    templates: Arc<Templates>,
 }
 
 impl Email {
@@ -32,8 +42,57 @@ impl Email {
             from: options.from.parse()?,
             domain: options.domain.clone(),
             link_base: options.link_base_url.clone(),
+            templates: Arc::new(
+                Templates::load(options.templates_dir()).map_err(|problems| anyhow!(problems.join("; ")))?,
+            ),
         })
     }
+}
+
+/// What is stored with a notification for this channel alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Envelope {
+    /// Message-ID without angle brackets.
+    message_id: String,
+}
+
+impl Envelope {
+    fn of(notification: &Notification) -> anyhow::Result<Self> {
+        serde_json::from_value(Value::Object(notification.envelope.clone())).context("reading the envelope")
+    }
+}
+
+/// Returns the Message-ID of the one mail of that kind for an incident, without angle brackets.
+pub fn message_id(incident: IncidentId, kind: Kind, domain: &str) -> String {
+    format!("{}.{incident}@{domain}", kind.name())
+}
+
+/// Returns the mail address that an entry stands for. Addresses that differ in case are one.
+pub fn address(entry: &str) -> Option<Address> {
+    let address = lettre::Address::from_str(entry.trim()).ok()?.to_string();
+    let identity = address.to_ascii_lowercase();
+    Some(Address::new(address, identity))
+}
+
+/// Returns everything that is wrong with the settings of this channel, one sentence each.
+pub fn validate(options: &Options) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Err(problem) = options.server() {
+        problems.push(format!("smtp_url: {problem}"));
+    }
+    if options.smtp_user.is_empty() != options.smtp_password.is_empty() {
+        problems.push("smtp_user and smtp_password must be set together".to_owned());
+    }
+    if let Err(error) = options.from.parse::<Mailbox>() {
+        problems.push(format!("from: {:?} is not a mail address: {error}", options.from));
+    }
+    if address(&format!("list@{}", options.domain)).is_none() {
+        problems.push(format!("domain: {:?} is not a domain", options.domain));
+    }
+    if let Err(found) = Templates::load(options.templates_dir()) {
+        problems.extend(found.into_iter().map(|problem| format!("templates_dir: {problem}")));
+    }
+    problems
 }
 
 #[async_trait]
@@ -42,21 +101,33 @@ impl Channel for Email {
         Self::NAME
     }
 
-    async fn deliver(&self, notification: &Notification, occasion: &Occasion) -> Result<Receipt, Failure> {
-        let recipients: Vec<Address> =
+    fn address(&self, entry: &str) -> Option<Address> {
+        address(entry)
+    }
+
+    fn envelope(&self, incident: IncidentId, kind: Kind) -> Map<String, Value> {
+        Map::from_iter([("message_id".to_owned(), message_id(incident, kind, &self.domain).into())])
+    }
+
+    async fn deliver(
+        &self,
+        notification: &Notification,
+        content: &NotificationContent,
+    ) -> Result<Receipt, Failure> {
+        let recipients: Vec<lettre::Address> =
             notification.recipients.iter().filter_map(|entry| entry.parse().ok()).collect();
         if recipients.is_empty() {
             return Err(Failure::Permanent("no recipient is a mail address".to_owned()));
         }
         // drawing takes tens of milliseconds of computing, too long for a thread that serves others
-        let (this, notification, occasion) = (self.clone(), notification.clone(), occasion.clone());
+        let (this, notification, content) = (self.clone(), notification.clone(), content.clone());
         let bytes = tokio::task::spawn_blocking(move || {
-            let letter = render(&occasion, &this.link_base)?;
-            message::compose(&this.from, &this.domain, &notification, &letter)
+            let mail = render(&this.templates, &content, &this.link_base)?;
+            message::compose(&this.from, &this.domain, &notification, &mail)
         })
         .await
-        .map_err(|panic| Failure::Permanent(format!("cannot be rendered: {panic}")))?
-        .map_err(|error| Failure::Permanent(format!("cannot be rendered: {error:#}")))?;
+        .map_err(|panic| Failure::Permanent(format!("rendering failed: {panic}")))?
+        .map_err(|error| Failure::Permanent(format!("rendering failed: {error:#}")))?;
         self.smtp.send(&self.from.email, &recipients, &bytes).await
     }
 }

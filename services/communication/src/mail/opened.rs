@@ -1,9 +1,10 @@
-//! "Something is wrong": what, where, since when, how bad.
+//! The opening of an incident: what, where, since when, how severe.
 
+use serde::Serialize;
 use shared::events::anomaly::{Direction, Status};
 use shared::events::incident::{Incident, Signal, Suspect};
 use shared::finding::Finding;
-use shared::text::{format, sanitize};
+use shared::{figures, plain};
 
 use super::{Deployment, Fact, blast, listed, meaning, name, sentence, sentences};
 
@@ -12,9 +13,9 @@ const MOST_SIGNALS: usize = 8;
 const MOST_LOGS: usize = 3;
 
 /// The opening of an incident.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Opened {
-    /// What, where, since when, how bad.
+    /// Where, since when, how severe, blast radius.
     pub facts: Vec<Fact>,
     /// Hypotheses, best first.
     pub suspects: Vec<Hypothesis>,
@@ -29,7 +30,7 @@ pub struct Opened {
 }
 
 /// A hypothesis.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Hypothesis {
     /// Service.
     pub service: String,
@@ -48,7 +49,7 @@ impl Hypothesis {
         Self {
             service: name(&suspect.service),
             cause: suspect.category.words(),
-            confidence: format::percent(suspect.posterior),
+            confidence: figures::percent(suspect.posterior),
             share: ((suspect.posterior * 100.0).round() as u32).clamp(1, 100),
             reasons: sentences(&suspect.reasons, 4),
         }
@@ -56,7 +57,7 @@ impl Hypothesis {
 }
 
 /// A signal in figures.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// Service.
     pub service: String,
@@ -88,18 +89,18 @@ impl Row {
         Self {
             service: name(&signal.service),
             metric: name(&signal.metric),
-            observed: format::figure(signal.observed, &signal.unit),
+            observed: figures::figure(signal.observed, &signal.unit),
             side,
             arrow,
-            expected: format::band(&signal.expected, &signal.unit),
+            expected: figures::band(&signal.expected, &signal.unit),
             expectation: finding.expectation(),
-            since: format::clock(signal.started_at),
+            since: figures::clock(signal.started_at),
         }
     }
 }
 
 /// Log lines of one shape.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Log {
     /// Level.
     pub level: String,
@@ -109,15 +110,8 @@ pub struct Log {
     pub example: String,
 }
 
-impl Log {
-    /// Returns the line with how often it was seen.
-    pub fn line(&self) -> String {
-        format!("{} {} ({})", self.level, self.example, self.times)
-    }
-}
-
 impl Opened {
-    /// Puts an incident into words.
+    /// Builds the mail of an incident.
     pub fn new(incident: &Incident) -> Self {
         let suspect = incident.suspect().map(|suspect| suspect.service.as_str());
         let place = match suspect {
@@ -130,15 +124,15 @@ impl Opened {
                 "Since",
                 format!(
                     "{}; detected after {}",
-                    format::moment(incident.started_at),
-                    format::between(incident.started_at, incident.opened_at)
+                    figures::moment(incident.started_at),
+                    figures::between(incident.started_at, incident.opened_at)
                 ),
             ),
-            Fact::new("How bad", format!("{}: {}", incident.severity.label(), meaning(incident.severity))),
+            Fact::new("Severity", format!("{}: {}", incident.severity.label(), meaning(incident.severity))),
             Fact::new("Blast radius", blast(&incident.blast_radius)),
         ];
         if incident.affected_services.len() > 1 {
-            facts.push(Fact::new("Abnormal in", listed(&incident.affected_services, 8)));
+            facts.push(Fact::new("Affected", listed(&incident.affected_services, 8)));
         }
         let logs = incident
             .signals
@@ -161,24 +155,24 @@ impl Opened {
                 .map(|log| Log {
                     level: log.level.to_string().to_uppercase(),
                     times: if log.count == 1 { "once".to_owned() } else { format!("{} times", log.count) },
-                    example: sanitize::one_line(&log.example, 240),
+                    example: plain::one_line(&log.example, 240),
                 })
                 .collect(),
         }
     }
 
-    /// Says it in one or two sentences.
+    /// Returns the summary in one or two sentences.
     pub fn lede(incident: &Incident) -> String {
         let strongest =
             incident.signals.first().map(|signal| sentence(&signal.explanation)).unwrap_or_default();
         let cause = match incident.suspect() {
             Some(suspect) => format!(
-                "Likeliest: {} in {} ({}).",
+                "Most likely cause: {} in {} ({}).",
                 suspect.category.words(),
                 name(&suspect.service),
-                format::percent(suspect.posterior)
+                figures::percent(suspect.posterior)
             ),
-            None => "No cause stands out yet.".to_owned(),
+            None => "No likely cause is known yet.".to_owned(),
         };
         match strongest.trim_end_matches('.') {
             "" => cause,

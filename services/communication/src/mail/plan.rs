@@ -1,29 +1,31 @@
-//! "What to do": steps by urgency, each with risk, owner, rollback and how to tell that it worked.
+//! A remediation plan: steps by urgency, each with risk, owner, rollback and expected outcome.
 
+use serde::Serialize;
 use shared::events::Plan as Event;
 use shared::events::incident::Signal;
 use shared::events::remediation::{Action, Priority, Risk, Step as Typed};
-use shared::text::{format, sanitize};
+use shared::{figures, plain};
 
 use super::{name, sentence};
+use crate::markdown::without_list_markers;
 
 const MOST_STEPS: usize = 12;
 
 /// A plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// Steps by urgency; no group is empty.
     pub groups: Vec<Group>,
     /// Steps that are not shown.
     pub more_steps: usize,
-    /// Whom to call next.
+    /// Whom to escalate to.
     pub escalation: Escalation,
-    /// The series that must come back, if there is one.
+    /// The series that must return to its band; empty if there is none.
     pub watch: String,
 }
 
 /// Steps of one urgency.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Group {
     /// E.g. `Immediately`.
     pub title: &'static str,
@@ -32,7 +34,7 @@ pub struct Group {
 }
 
 /// A step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Step {
     /// Counts through the plan from 1.
     pub order: u32,
@@ -50,14 +52,14 @@ pub struct Step {
     pub owner: String,
     /// How to undo it.
     pub rollback: String,
-    /// How to tell that it worked.
+    /// Expected outcome.
     pub expected: String,
     /// Runbook section behind it.
     pub source: String,
 }
 
-/// Whom to call when the plan does not help.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Whom to escalate to when the plan does not help.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Escalation {
     /// When, e.g. `after 15 min`.
     pub after: String,
@@ -70,7 +72,7 @@ pub struct Escalation {
 }
 
 impl Plan {
-    /// Puts a plan into words; `signal` is the series to watch.
+    /// Builds the mail of a plan; `signal` is the series to watch.
     pub fn new(event: &Event, signal: Option<&Signal>) -> Self {
         let shown = &event.steps[..event.steps.len().min(MOST_STEPS)];
         let groups = [Priority::Immediate, Priority::Within15Min, Priority::Within1Hour]
@@ -87,7 +89,7 @@ impl Plan {
             escalation: Escalation {
                 after: format!(
                     "after {}",
-                    format::duration(i64::from(event.escalation.after_minutes) * 60_000)
+                    figures::duration(i64::from(event.escalation.after_minutes) * 60_000)
                 ),
                 team: name(&event.escalation.team),
                 contact: name(&event.escalation.contact),
@@ -97,23 +99,13 @@ impl Plan {
         }
     }
 
-    /// Says it in one sentence.
+    /// Returns the summary in one sentence.
     pub fn lede(event: &Event) -> String {
         sentence(&event.summary)
     }
 }
 
 impl Step {
-    /// Returns the title with its risk.
-    pub fn heading(&self) -> String {
-        format!("{} [{} risk]", self.title, self.risk)
-    }
-
-    /// Returns the number as it stands before the title.
-    pub fn lead(&self) -> String {
-        format!("{:>2}. ", self.order)
-    }
-
     fn new(step: &Typed) -> Self {
         let (risk, risk_colour) = match step.risk {
             Risk::Low => ("low", "#1b7f4b"),
@@ -122,15 +114,15 @@ impl Step {
         };
         Self {
             order: step.order,
-            title: sanitize::one_line(&step.title, 160),
-            detail: sanitize::one_line(&step.detail, 1200),
+            title: plain::one_line(&step.title, 160),
+            detail: plain::one_line(&without_list_markers(&step.detail), 1200),
             action: if step.action == Action::Manual { "" } else { step.action.name() },
             risk,
             risk_colour,
-            owner: sanitize::one_line(&step.owner, 120),
+            owner: plain::one_line(&step.owner, 120),
             rollback: sentence(&step.rollback),
             expected: sentence(&step.expected_outcome),
-            source: sanitize::one_line(&step.source, 160),
+            source: plain::one_line(&step.source, 160),
         }
     }
 }
@@ -145,11 +137,11 @@ fn title(priority: Priority) -> &'static str {
 
 fn watch(signal: &Signal) -> String {
     format!(
-        "{} {}: back within {} (was {} at {})",
+        "{} {}: expected {}, was {} at {}",
         name(&signal.service),
         name(&signal.metric),
-        format::band(&signal.expected, &signal.unit),
-        format::figure(signal.observed, &signal.unit),
-        format::clock(signal.observed_at)
+        figures::band(&signal.expected, &signal.unit),
+        figures::figure(signal.observed, &signal.unit),
+        figures::clock(signal.observed_at)
     )
 }

@@ -1,12 +1,13 @@
-//! "What was learned": the document itself.
+//! The postmortem: the document itself.
 
+use serde::Serialize;
 use shared::events::Postmortem as Event;
 use shared::text::format;
 
 use super::Fact;
 use crate::{markdown, text};
 
-/// Returns a document without its title: the mail has it already.
+/// Returns a document without its title, which the mail has already.
 fn untitled(markdown: &str) -> &str {
     match markdown.split_once('\n') {
         Some((first, rest)) if first.starts_with("# ") => rest,
@@ -18,13 +19,13 @@ fn untitled(markdown: &str) -> &str {
 const MOST_LINES: usize = 600;
 
 /// A postmortem.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Postmortem {
-    /// How long it took.
+    /// Times to detect, to the cause and to resolve.
     pub facts: Vec<Fact>,
-    /// The document, for the text part.
-    pub markdown: String,
-    /// The same as HTML that was made here; nothing in it comes through unescaped.
+    /// The document as plain text.
+    pub text: String,
+    /// The document as HTML. Every text in it is escaped.
     pub html: String,
 }
 
@@ -32,22 +33,23 @@ impl Postmortem {
     /// Puts a postmortem into a mail.
     pub fn new(event: &Event) -> Self {
         let times = &event.times;
-        let mut facts = vec![Fact::new("Time to detect", format::duration(times.to_detect_ms))];
+        let mut facts = vec![Fact::new("Detected after", format::duration(times.to_detect_ms))];
         if let Some(ms) = times.to_cause_ms {
-            facts.push(Fact::new("To the cause", format::duration(ms)));
+            facts.push(Fact::new("Cause after", format::duration(ms)));
         }
-        facts.push(Fact::new("To resolve", format::duration(times.to_resolve_ms)));
-        let markdown = text::document(&event.markdown, MOST_LINES);
-        Self { facts, html: markdown::to_html(untitled(&markdown)), markdown }
+        facts.push(Fact::new("Resolved after", format::duration(times.to_resolve_ms)));
+        let document = text::document(&event.markdown, MOST_LINES);
+        let document = untitled(&document);
+        Self { facts, text: markdown::to_text(document), html: markdown::to_html(document) }
     }
 
-    /// Says it in one sentence.
+    /// Returns the summary in two sentences.
     pub fn lede(event: &Event) -> String {
         let items = match event.action_items.len() {
-            0 => "It names no action items.".to_owned(),
-            1 => "It names 1 action item.".to_owned(),
-            many => format!("It names {many} action items."),
+            0 => "It has no action items.".to_owned(),
+            1 => "It has 1 action item.".to_owned(),
+            many => format!("It has {many} action items."),
         };
-        format!("The record of incident #{}, for review. {items}", event.number)
+        format!("The postmortem of incident #{} is ready for review. {items}", event.number)
     }
 }

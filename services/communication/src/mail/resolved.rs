@@ -1,5 +1,6 @@
-//! "It is over": how long it took and what came back.
+//! The resolution of an incident: how long it lasted and which signals recovered.
 
+use serde::Serialize;
 use shared::events::incident::{Incident, Signal};
 use shared::text::format;
 
@@ -7,12 +8,12 @@ use super::{Deployment, Fact, listed, meaning, name};
 
 const MOST_SIGNALS: usize = 10;
 
-/// The end of an incident.
-#[derive(Debug, Clone, PartialEq)]
+/// The resolution of an incident.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Resolved {
     /// Durations and extent.
     pub facts: Vec<Fact>,
-    /// What came back, strongest first.
+    /// Recovered signals, strongest first.
     pub signals: Vec<Row>,
     /// Members that are not shown.
     pub more_signals: usize,
@@ -20,8 +21,8 @@ pub struct Resolved {
     pub deployment: Option<Deployment>,
 }
 
-/// A signal that came back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A recovered signal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// Service.
     pub service: String,
@@ -33,7 +34,7 @@ pub struct Row {
     pub now: String,
     /// The band.
     pub expected: String,
-    /// When it was back.
+    /// When it cleared.
     pub cleared: String,
 }
 
@@ -62,24 +63,21 @@ fn worst(signal: &Signal) -> Option<f64> {
 }
 
 impl Resolved {
-    /// Puts the end of an incident into words.
+    /// Builds the mail of a resolved incident.
     pub fn new(incident: &Incident) -> Self {
         let end = incident.resolved_at.unwrap_or(incident.opened_at);
         let mut facts = vec![
-            Fact::new("Lasted", format::between(incident.started_at, end)),
-            Fact::new("Began", format::moment(incident.started_at)),
+            Fact::new("Duration", format::between(incident.started_at, end)),
+            Fact::new("Started", format::moment(incident.started_at)),
             Fact::new(
                 "Detected",
                 format!("after {}", format::between(incident.started_at, incident.opened_at)),
             ),
-            Fact::new("Over", format::moment(end)),
-            Fact::new(
-                "At its worst",
-                format!("{}: {}", incident.severity.label(), meaning(incident.severity)),
-            ),
+            Fact::new("Resolved", format::moment(end)),
+            Fact::new("Severity", format!("{}: {}", incident.severity.label(), meaning(incident.severity))),
         ];
         if !incident.affected_services.is_empty() {
-            facts.push(Fact::new("Abnormal in", listed(&incident.affected_services, 8)));
+            facts.push(Fact::new("Affected", listed(&incident.affected_services, 8)));
         }
         if let Some(suspect) = incident.suspect() {
             facts.push(Fact::new(
@@ -103,17 +101,15 @@ impl Resolved {
         }
     }
 
-    /// Says it in one sentence.
+    /// Returns the summary in one sentence.
     pub fn lede(incident: &Incident) -> String {
         let end = incident.resolved_at.unwrap_or(incident.opened_at);
         let lasted = format::between(incident.started_at, end);
         match incident.members.len() {
             0 | 1 => {
-                format!("The abnormal series is back to normal and has stayed there. It lasted {lasted}.")
+                format!("The abnormal series is back to normal. The incident lasted {lasted}.")
             }
-            many => format!(
-                "All {many} abnormal series are back to normal and have stayed there. It lasted {lasted}."
-            ),
+            many => format!("All {many} abnormal series are back to normal. The incident lasted {lasted}."),
         }
     }
 }

@@ -1,10 +1,12 @@
-//! "Why": ranked causes with their evidence, or that the cause is not known and what was ruled out.
+//! The result of an investigation: ranked causes with their evidence, or that the cause is unknown and what was ruled out.
 
+use serde::Serialize;
 use shared::events::RootCause as Event;
 use shared::events::rca::{Candidate, Evidence, Method, Reference, Source, Verdict};
-use shared::text::{format, sanitize};
+use shared::{figures, plain};
 
 use super::{name, sentence, sentences};
+use crate::markdown::without_list_markers;
 
 const MOST_CANDIDATES: usize = 3;
 const MOST_CLAIMS: usize = 8;
@@ -12,22 +14,22 @@ const MOST_QUOTES: usize = 3;
 const MOST_REFERENCES: usize = 3;
 
 /// The result of an investigation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct RootCause {
-    /// Nothing stands out.
+    /// The cause is unknown.
     pub unknown: bool,
     /// Causes, best first.
     pub causes: Vec<Cause>,
-    /// What speaks against other causes.
+    /// Evidence against other causes.
     pub ruled_out: Vec<String>,
-    /// Telemetry that would have helped.
+    /// Telemetry that is missing.
     pub missing: Vec<String>,
     /// How the result was checked.
     pub checked: String,
 }
 
 /// A possible cause.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Cause {
     /// Place in the ranking, from 1.
     pub rank: usize,
@@ -41,7 +43,7 @@ pub struct Cause {
     pub confidence: String,
     /// The same as a whole number from 1 to 100, for the bar.
     pub share: u32,
-    /// What speaks for it.
+    /// Evidence for it.
     pub claims: Vec<Claim>,
     /// Past incidents that fit.
     pub similar: Vec<Document>,
@@ -49,8 +51,8 @@ pub struct Cause {
     pub runbooks: Vec<Document>,
 }
 
-/// A sentence with what it rests on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A sentence with its evidence.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Claim {
     /// The sentence.
     pub text: String,
@@ -59,18 +61,20 @@ pub struct Claim {
 }
 
 /// A piece of evidence.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Quote {
     /// Id in the record, e.g. `E3`.
     pub id: String,
-    /// Where it can be read again.
+    /// Where it stands.
     pub place: String,
-    /// What is there.
+    /// The quoted text.
     pub words: String,
+    /// The text is telemetry: a backtick in it is no markup.
+    pub verbatim: bool,
 }
 
 /// A document.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Document {
     /// Id, e.g. `runbook/db-connections`.
     pub id: String,
@@ -79,7 +83,7 @@ pub struct Document {
 }
 
 impl RootCause {
-    /// Puts a result into words.
+    /// Builds the mail of a result.
     pub fn new(event: &Event) -> Self {
         Self {
             unknown: event.verdict == Verdict::Unknown,
@@ -96,26 +100,26 @@ impl RootCause {
         }
     }
 
-    /// Says it in one or two sentences.
+    /// Returns the summary in one or two sentences.
     pub fn lede(event: &Event) -> String {
         let best = event.candidates.first();
         match (event.verdict, best) {
             (Verdict::Unknown, None) => {
-                "The cause is not visible in this telemetry. What was ruled out and what is missing follows."
+                "The telemetry does not show the cause. This mail lists what was ruled out and what is missing."
                     .to_owned()
             }
             (Verdict::Unknown, Some(best)) => format!(
-                "The cause is not known. The best guess, {} in {}, reaches only {}.",
+                "The cause is unknown. The best candidate is {} in {} (confidence {}).",
                 best.category.words(),
                 name(&best.service),
-                format::percent(best.confidence)
+                figures::percent(best.confidence)
             ),
             (Verdict::Cause, Some(best)) => {
-                format!("{} Confidence {}.", ended(&sentence(&best.cause)), format::percent(best.confidence))
+                format!("{} Confidence {}.", ended(&sentence(&best.cause)), figures::percent(best.confidence))
             }
             (Verdict::Likely, Some(best)) => format!(
-                "Likely, not certain ({}): {}",
-                format::percent(best.confidence),
+                "Likely cause (confidence {}): {}",
+                figures::percent(best.confidence),
                 ended(&sentence(&best.cause))
             ),
             (Verdict::Cause | Verdict::Likely, None) => "No cause is on record.".to_owned(),
@@ -130,7 +134,7 @@ impl Cause {
             service: name(&candidate.service),
             cause: sentence(&candidate.cause),
             category: candidate.category.words(),
-            confidence: format::percent(candidate.confidence),
+            confidence: figures::percent(candidate.confidence),
             share: ((candidate.confidence * 100.0).round() as u32).clamp(1, 100),
             claims: candidate
                 .claims
@@ -163,10 +167,12 @@ impl Quote {
             Source::Deployment { service, version } => {
                 format!("deployment {} {}", name(service), name(version))
             }
-            Source::Edge { caller, callee } => format!("calls {} → {}", name(caller), name(callee)),
+            Source::Edge { caller, callee } => format!("call edge {} → {}", name(caller), name(callee)),
             Source::Document { doc_id, section } => format!("{} § {}", name(doc_id), name(section)),
         };
-        Self { id: sanitize::one_line(&evidence.id, 12), place, words: sanitize::one_line(&evidence.quote, 240) }
+        let verbatim = !matches!(evidence.source, Source::Document { .. });
+        let quote = if verbatim { evidence.quote.clone() } else { without_list_markers(&evidence.quote) };
+        Self { id: plain::one_line(&evidence.id, 12), place, words: plain::one_line(&quote, 240), verbatim }
     }
 }
 
@@ -176,28 +182,27 @@ fn documents(references: &[Reference]) -> Vec<Document> {
         .take(MOST_REFERENCES)
         .map(|reference| Document {
             id: name(&reference.doc_id),
-            title: sanitize::one_line(&reference.title, 160),
+            title: plain::one_line(&reference.title, 160),
         })
         .collect()
 }
 
 fn checked(event: &Event) -> String {
     let method = match event.method {
-        Method::Deterministic => "Ranked by rules; no model was asked.".to_owned(),
+        Method::Deterministic => "Rules ranked the causes.".to_owned(),
         Method::Model => format!(
-            "Ranked by rules, explained by a model ({} tokens, {:.4} USD).",
+            "Rules ranked the causes. A model explained them ({} tokens, {:.4} USD).",
             event.tokens,
             event.cost_microdollars as f64 / 1e6
         ),
     };
     let dropped = event.claims_total.saturating_sub(event.claims_verified);
     let claims = match (event.claims_total, dropped) {
-        (0, _) => "It makes no claims.".to_owned(),
-        (1, 0) => "Its one claim was read again in the record and found.".to_owned(),
-        (2, 0) => "Both claims were read again in the record and found.".to_owned(),
-        (total, 0) => format!("All {total} claims were read again in the record and found."),
+        (0, _) => "The result has no claims.".to_owned(),
+        (1, 0) => "The claim was verified against the record.".to_owned(),
+        (total, 0) => format!("All {total} claims were verified against the record."),
         (total, dropped) => format!(
-            "{} of {total} claims were read again in the record and found; {dropped} dropped.",
+            "{} of {total} claims were verified against the record; {dropped} failed and are left out.",
             event.claims_verified
         ),
     };

@@ -1,23 +1,26 @@
-use communication::channel::{Failure, Receipt};
-use communication::decide;
+use communication::channel::{Email, Failure, Receipt};
+use communication::content::{IncidentSummary, Kind, LifecycleEvent, NotificationContent};
 use communication::metrics::Metric;
-use communication::occasion::{About, Kind, News, Occasion};
+use communication::notifications::{self, Thread};
 use communication::options::Options;
+use communication::recipients::Directory;
 use jiff::{SignedDuration, Timestamp};
-use shared::audit::AuditAction;
 use shared::catalogue::Catalogue;
 use shared::events::Topic;
 use shared::stage::{Effects, Stage as _};
 use shared::store::{NotificationState, Write};
 
-use crate::letters::notification;
+use crate::mails::{channels, notification};
 use crate::scenario;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-fn announce(occasion: &Occasion) -> Effects {
-    decide::announce(&Options::default(), &Catalogue::default(), occasion, Some("[SEV2] #12 base"), NOW)
-        .unwrap()
+fn announce(content: &NotificationContent) -> Effects {
+    let (options, catalogue) = (Options::default(), Catalogue::default());
+    let channels = channels(&options);
+    let directory = Directory { options: &options, catalogue: &catalogue, channels: &channels };
+    let thread = Thread { channel: Email::NAME, subject: Some("[SEV2] #12 base".into()) };
+    notifications::announce(&directory, content, &[thread], NOW).unwrap().effects
 }
 
 fn attempt(effects: &Effects) -> (NotificationState, String) {
@@ -28,11 +31,11 @@ fn attempt(effects: &Effects) -> (NotificationState, String) {
 }
 
 #[test]
-fn the_same_news_make_the_same_notification() {
-    for occasion in scenario::thread() {
-        let (first, second) = (announce(&occasion), announce(&occasion));
+fn the_same_event_makes_the_same_notification() {
+    for content in scenario::thread() {
+        let (first, second) = (announce(&content), announce(&content));
         assert_eq!(first, second);
-        assert_eq!(first.timers[0].key, occasion.about.incident_id.to_string(), "one queue per incident");
+        assert_eq!(first.timers[0].key, content.incident.incident_id.to_string(), "one queue per incident");
     }
 }
 
@@ -40,93 +43,98 @@ fn the_same_news_make_the_same_notification() {
 fn five_kinds_are_five_mails_and_a_revision_is_none() {
     let mails: Vec<_> = scenario::thread().iter().map(notification).collect();
     for (mail, kind) in mails.iter().zip(Kind::ALL) {
-        assert_eq!(mail.message_id, format!("{}.{}@firewatch.local", kind.name(), mail.incident_id));
+        let id = format!("{}.{}@firewatch.local", kind.name(), mail.incident_id);
+        assert_eq!(mail.envelope["message_id"], id);
         assert_eq!(mail.subject.starts_with("Re: "), kind != Kind::Opened);
     }
     let mut again = scenario::root_cause();
     again.revision = 2;
-    let again = News::RootCause(Box::new(again));
-    assert_eq!(notification(&scenario::occasion(again.clone())).id, mails[1].id);
-    let effects = decide::already_told(&again);
+    let again = LifecycleEvent::RootCause(Box::new(again));
+    assert_eq!(notification(&scenario::content(again.clone())).id, mails[1].id);
+    let effects = notifications::not_repeated(&again);
     assert!(effects.writes.is_empty() && effects.timers.is_empty());
-    assert_eq!(effects.audit[0].action, AuditAction::MailNotRepeated);
+    assert_eq!(effects.audit[0].action, "mail_not_repeated");
 }
 
 #[test]
 fn what_is_stored_renders_to_the_same_mail() {
-    for occasion in scenario::thread() {
-        let stored = notification(&occasion).event;
-        let read: Occasion = serde_json::from_value(stored).unwrap();
-        assert_eq!(read, occasion);
+    for content in scenario::thread() {
+        let stored = notification(&content).event;
+        let read: NotificationContent = serde_json::from_value(stored).unwrap();
+        assert_eq!(read, content);
     }
 }
 
 #[test]
 fn a_title_without_its_service_gets_it() {
-    let about = |title: &str| About { title: title.into(), ..About::incident(&scenario::opened()) }.subject();
-    assert_eq!(about("payment: connections exhausted"), "[SEV2] #12 payment: connections exhausted");
-    assert_eq!(about("connections exhausted"), "[SEV2] #12 payment: connections exhausted");
+    let subject = |title: &str| {
+        IncidentSummary { title: title.into(), ..IncidentSummary::of(&scenario::opened()) }.subject()
+    };
+    assert_eq!(subject("payment: connections exhausted"), "[SEV2] #12 payment: connections exhausted");
+    assert_eq!(subject("connections exhausted"), "[SEV2] #12 payment: connections exhausted");
 }
 
 #[test]
 fn the_picture_shows_the_first_suspect_even_if_another_signal_is_stronger() {
     let mut incident = scenario::opened();
     incident.signals[2].evidence = 100.0;
-    let signal = About::incident(&incident).signal.unwrap();
+    let signal = IncidentSummary::of(&incident).signal.unwrap();
     assert_eq!((signal.service.as_str(), signal.metric.as_str()), ("payment", "db_connections"));
 }
 
 #[test]
-fn an_accepted_mail_is_on_record_with_who_has_it() {
+fn an_accepted_mail_is_on_record_with_its_refused_recipients() {
     let mail = notification(&scenario::thread()[0]);
     let receipt = Receipt { answer: "250 ok".into(), refused: vec!["x@example.com: 550 unknown".into()] };
-    let effects = decide::sent(&mail, &receipt, NOW);
+    let effects = notifications::sent(&mail, &receipt, NOW);
     let (state, outcome) = attempt(&effects);
     assert_eq!(state, NotificationState::Sent);
-    assert_eq!(outcome, "250 ok; refused: x@example.com: 550 unknown");
-    assert_eq!(effects.audit[0].action, AuditAction::MailSent);
+    assert!(outcome.contains("250 ok") && outcome.contains("x@example.com: 550 unknown"), "{outcome}");
+    assert_eq!(effects.audit[0].action, "mail_sent");
     assert_eq!(effects.again, None);
 }
 
 #[test]
-fn a_mail_that_cannot_be_sent_yet_keeps_its_place_and_is_tried_ever_more_rarely() {
+fn a_delayed_mail_keeps_its_place_and_is_retried_with_growing_pauses() {
     let options =
         Options { retry_initial_ms: 1_000, retry_max_ms: 60_000, max_attempts: 20, ..Options::default() };
     let mail = notification(&scenario::thread()[0]);
-    let away = Failure::Transient("connection refused".into());
+    let unreachable = Failure::Transient("connection refused".into());
     let pauses: Vec<i64> = (0..19)
         .map(|attempts| {
-            let effects = decide::failed(&options, &mail, &away, attempts, NOW);
+            let effects = notifications::failed(&options, &mail, &unreachable, attempts, NOW);
             assert_eq!(attempt(&effects), (NotificationState::Pending, "connection refused".into()));
             assert!(effects.timers.is_empty(), "the timer that failed stays first in its queue");
-            assert_eq!(effects.audit.len(), usize::from(attempts == 0), "told once");
+            assert_eq!(effects.audit.len(), usize::from(attempts == 0), "on record once");
             effects.again.unwrap().duration_since(NOW).as_secs()
         })
         .collect();
     assert_eq!(pauses[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
-    let last = decide::failed(&options, &mail, &away, 19, NOW);
+    let last = notifications::failed(&options, &mail, &unreachable, 19, NOW);
     assert_eq!(attempt(&last).0, NotificationState::Failed);
-    assert_eq!((last.again, last.audit[0].action), (None, AuditAction::MailFailed));
-    let late = decide::failed(&options, &mail, &away, u32::MAX, NOW + SignedDuration::from_hours(1));
+    assert_eq!((last.again, last.audit[0].action), (None, "mail_failed"));
+    let late =
+        notifications::failed(&options, &mail, &unreachable, u32::MAX, NOW + SignedDuration::from_hours(1));
     assert_eq!(late.again, None);
 }
 
 #[test]
 fn a_refused_mail_is_not_tried_again() {
     let mail = notification(&scenario::thread()[0]);
-    let effects = decide::failed(&Options::default(), &mail, &Failure::Permanent("550 no".into()), 0, NOW);
+    let effects =
+        notifications::failed(&Options::default(), &mail, &Failure::Permanent("550 no".into()), 0, NOW);
     assert_eq!(attempt(&effects), (NotificationState::Failed, "550 no".into()));
-    assert_eq!((effects.again, effects.audit[0].action), (None, AuditAction::MailFailed));
+    assert_eq!((effects.again, effects.audit[0].action), (None, "mail_failed"));
 }
 
 #[test]
-fn every_topic_that_is_read_is_understood() {
+fn every_topic_that_is_read_is_decoded() {
     use communication::Communication;
-    let payload = |news: &News| match news {
-        News::Opened(event) | News::Resolved(event) => serde_json::to_vec(event),
-        News::RootCause(event) => serde_json::to_vec(event),
-        News::Plan(event) => serde_json::to_vec(event),
-        News::Postmortem(event) => serde_json::to_vec(event),
+    let payload = |event: &LifecycleEvent| match event {
+        LifecycleEvent::Opened(event) | LifecycleEvent::Resolved(event) => serde_json::to_vec(event),
+        LifecycleEvent::RootCause(event) => serde_json::to_vec(event),
+        LifecycleEvent::Plan(event) => serde_json::to_vec(event),
+        LifecycleEvent::Postmortem(event) => serde_json::to_vec(event),
     };
     let order = [
         Topic::IncidentsOpened,
@@ -136,9 +144,9 @@ fn every_topic_that_is_read_is_understood() {
         Topic::Postmortems,
     ];
     assert!(Communication::TOPICS.iter().all(|topic| order.contains(topic)));
-    for (occasion, topic) in scenario::thread().into_iter().zip(order) {
-        let bytes = payload(&occasion.news).unwrap();
-        assert_eq!(Communication::decode(topic, &bytes).unwrap(), occasion.news);
+    for (content, topic) in scenario::thread().into_iter().zip(order) {
+        let bytes = payload(&content.event).unwrap();
+        assert_eq!(Communication::decode(topic, &bytes).unwrap(), content.event);
         assert!(Communication::decode(topic, b"{}").is_err());
     }
 }
@@ -150,4 +158,30 @@ fn metric_names_are_unique_and_carry_their_unit() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), Metric::ALL.len());
+}
+
+/// Every sentence that this stage writes into the audit trail.
+#[test]
+fn audit_summaries() {
+    let mut summaries = Vec::new();
+    let mut add = |effects: Effects| {
+        summaries
+            .extend(effects.audit.into_iter().map(|entry| format!("{}: {}", entry.action, entry.summary)));
+    };
+    let content = scenario::thread().remove(1);
+    let mail = notification(&content);
+    let refused = vec!["x@example.com: 550 unknown".to_owned()];
+    let unreachable = Failure::Transient("connection refused".into());
+    add(notifications::sent(&mail, &Receipt { answer: "250 ok".into(), refused: vec![] }, NOW));
+    add(notifications::sent(&mail, &Receipt { answer: "250 ok".into(), refused }, NOW));
+    add(notifications::failed(&Options::default(), &mail, &unreachable, 0, NOW));
+    add(notifications::failed(&Options::default(), &mail, &unreachable, 499, NOW));
+    add(notifications::failed(&Options::default(), &mail, &Failure::Permanent("550 no".into()), 0, NOW));
+    add(notifications::not_repeated(&content.event));
+    let options = Options { commanders: vec!["no address".into()], ..Options::default() };
+    let channels = channels(&options);
+    let directory = Directory { options: &options, catalogue: &Catalogue::default(), channels: &channels };
+    let thread = Thread { channel: Email::NAME, subject: None };
+    add(notifications::announce(&directory, &content, &[thread], NOW).unwrap().effects);
+    insta::assert_snapshot!(summaries.join("\n"));
 }

@@ -1,10 +1,13 @@
-//! What people read, what the mail server hears, and what is written down.
+//! What people read, what the mail server receives, and what is on record.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod channels;
+mod chat;
 mod decisions;
-mod letters;
+mod mails;
 mod pipeline;
 mod scenario;
 mod server;
 mod smtp;
+mod templates;

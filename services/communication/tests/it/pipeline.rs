@@ -1,17 +1,24 @@
 //! The stage over a real Kafka and a real PostgreSQL.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use communication::occasion::{Kind, message_id};
+use communication::Communication;
+use communication::channel::email::message_id;
+use communication::channel::{Channels, Email};
+use communication::content::Kind;
 use communication::options::Options;
 use shared::agent::Agent;
+use shared::clock::SystemClock;
 use shared::events::{Event, Topic};
 use shared::ids::{EventId, derive};
-use shared::service::{Config, Deps, Readiness};
+use shared::service::{Deps, Readiness};
+use shared::stage::run::{self, Base};
 use shared::store::NotificationState;
 use stack::testing::bench::{Bench, until};
 use tokio_util::sync::CancellationToken;
 
+use crate::chat::Chat;
 use crate::scenario;
 use crate::server::{Script, Server};
 
@@ -34,7 +41,8 @@ fn header(message: &str, name: &str) -> Option<String> {
 }
 
 /// The cause overtakes the opening, the opening is delivered twice, a second cause follows, and the mail server is busy
-/// at first: still five mails, each once, in one thread that begins with the opening.
+/// at first: still five mails, each once, in one thread that begins with the opening. The same holds on a second channel, which
+/// does not wait for the mail server.
 #[tokio::test]
 async fn whatever_happens_people_get_five_mails_in_one_thread() {
     let bench = Bench::open(&TOPICS).await.unwrap();
@@ -42,22 +50,25 @@ async fn whatever_happens_people_get_five_mails_in_one_thread() {
     bench.record(id, scenario::opened(), vec![]).await.unwrap();
 
     let server = Server::start(Script { answers: vec![("RCPT", "451 too busy")], silent: false }).await;
-    let commanders = vec!["first@example.com".into(), "second@example.com".into()];
+    let commanders = vec!["first@example.com".into(), "chat:#incidents".into(), "second@example.com".into()];
     let options =
         Options { smtp_url: server.url.clone(), commanders, retry_initial_ms: 20, ..Options::default() };
-    let config = Config::of("communication", bench.common.clone(), options);
+    let chat = Arc::new(Chat::default());
+    let email = Arc::new(Email::new(&options).unwrap());
+    let channels = Channels::new([email as _, Arc::clone(&chat) as _]);
     let shutdown = CancellationToken::new();
     let deps = Deps { process: "communication-test".into(), readiness: Readiness::default() };
-    let running = tokio::spawn(communication::run(config, deps, shutdown.clone()));
+    let base = Base::connect(&bench.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
+    let running = tokio::spawn(run::run(Communication::new(options, channels), base));
 
     let actions = async |wanted: &[(&str, usize)]| {
-        let told = until(Duration::from_mins(1), async || {
+        let counted = until(Duration::from_mins(1), async || {
             let timeline = bench.store.reads().timeline(id).await.unwrap();
             let count = |action: &str| timeline.iter().filter(|entry| entry.action == action).count();
             let all = wanted.iter().all(|(action, times)| count(action) == *times);
             if all { Ok(()) } else { Err((wanted, timeline)) }
         });
-        told.await.unwrap();
+        counted.await.unwrap();
     };
     publish(&bench, Topic::RcaCompleted, &scenario::root_cause(), "cause").await;
     actions(&[("mail_delayed", 1)]).await;
@@ -69,10 +80,11 @@ async fn whatever_happens_people_get_five_mails_in_one_thread() {
     let mut second = scenario::root_cause();
     second.revision = 2;
     publish(&bench, Topic::RcaCompleted, &second, "second cause").await;
-    actions(&[("mail_not_repeated", 2)]).await;
+    actions(&[("mail_not_repeated", 2), ("mail_sent", 5)]).await;
     assert!(server.messages().is_empty());
+    assert_eq!(chat.delivered().len(), 5, "one channel does not wait for the other");
     server.give_in();
-    actions(&[("mail_sent", 5), ("mail_delayed", 1), ("mail_not_repeated", 2)]).await;
+    actions(&[("mail_sent", 10), ("mail_delayed", 1), ("mail_not_repeated", 2)]).await;
     shutdown.cancel();
     running.await.unwrap().unwrap();
 
@@ -89,6 +101,9 @@ async fn whatever_happens_people_get_five_mails_in_one_thread() {
     assert_eq!(ids, all);
     let to = header(&messages[0], "To").unwrap();
     assert_eq!(to, "first@example.com, second@example.com");
+    let posted = chat.delivered();
+    assert_eq!(posted[0].kind, Kind::Opened.name());
+    assert!(posted.iter().all(|message| message.recipients == ["#incidents"]));
     let notifications = bench.store.reads().notifications(id).await.unwrap();
     assert!(notifications.iter().all(|(_, state)| *state == NotificationState::Sent));
 }

@@ -12,7 +12,7 @@ use shared::events::remediation::{Action, Escalation, Priority, Risk, Step};
 use shared::events::{Category, Kind as Measure, Plan, Postmortem, RootCause, Severity};
 use shared::ids::{AnomalyId, IncidentId, PlanId, PostmortemId, derive};
 
-use communication::occasion::{About, News, Occasion};
+use communication::content::{IncidentSummary, LifecycleEvent, NotificationContent};
 
 /// Seconds between samples.
 const INTERVAL: i64 = 10;
@@ -307,7 +307,7 @@ pub(crate) fn root_cause() -> RootCause {
             Evidence {
                 id: "E5".into(),
                 source: Source::Document { doc_id: "runbook/db-connections".into(), section: "Symptoms".into() },
-                quote: "Connections in use climb to the ceiling; errors begin when the first request waits longer than the pool's timeout.".into(),
+                quote: "- Connections in use climb to `max_connections`; errors begin when the first request waits longer than the pool's timeout.".into(),
             },
             Evidence {
                 id: "E6".into(),
@@ -376,9 +376,9 @@ pub(crate) fn plan() -> Plan {
                 Action::ClearConnections { service: payment() },
                 [
                     "End sessions that are idle in a transaction",
-                    "List sessions of payment that are idle in a transaction for more than a minute, note what they last ran, then end them, oldest first.",
+                    "List sessions with `select pid, query from pg_stat_activity where state = 'idle in transaction'`:\n- note what they last ran\n- end them with `pg_terminate_backend(pid)`, oldest first.",
                     "None needed: the pool opens new connections by itself.",
-                    "Connections in use fall below 60 within a minute.",
+                    "`db_connections` falls below 60 within a minute.",
                     "Immediate actions",
                 ],
                 Risk::Low,
@@ -467,23 +467,23 @@ pub(crate) fn postmortem() -> Postmortem {
     }
 }
 
-pub(crate) fn occasion(news: News) -> Occasion {
-    let about = match &news {
-        News::Resolved(_) | News::Postmortem(_) => About::incident(&resolved()),
-        _ => About::incident(&opened()),
+pub(crate) fn content(event: LifecycleEvent) -> NotificationContent {
+    let incident = match &event {
+        LifecycleEvent::Resolved(_) | LifecycleEvent::Postmortem(_) => IncidentSummary::of(&resolved()),
+        _ => IncidentSummary::of(&opened()),
     };
-    Occasion { about, news }
+    NotificationContent { incident, event }
 }
 
 /// The five mails of the incident, in order.
-pub(crate) fn thread() -> Vec<Occasion> {
+pub(crate) fn thread() -> Vec<NotificationContent> {
     [
-        News::Opened(Box::new(opened())),
-        News::RootCause(Box::new(root_cause())),
-        News::Plan(Box::new(plan())),
-        News::Resolved(Box::new(resolved())),
-        News::Postmortem(Box::new(postmortem())),
+        LifecycleEvent::Opened(Box::new(opened())),
+        LifecycleEvent::RootCause(Box::new(root_cause())),
+        LifecycleEvent::Plan(Box::new(plan())),
+        LifecycleEvent::Resolved(Box::new(resolved())),
+        LifecycleEvent::Postmortem(Box::new(postmortem())),
     ]
-    .map(occasion)
+    .map(content)
     .into()
 }

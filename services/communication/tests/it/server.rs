@@ -1,4 +1,4 @@
-//! A mail server that says what it is told to say and keeps what it hears.
+//! A mail server that answers by a script and records what it receives.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) struct Script {
     /// (part of a command, answer): the first that matches is given instead of agreement.
     pub(crate) answers: Vec<(&'static str, &'static str)>,
-    /// Says nothing at all, not even hello.
+    /// Never answers, not even with a greeting.
     pub(crate) silent: bool,
 }
 
@@ -38,8 +38,8 @@ impl Server {
                 let script = script.lock().unwrap().clone();
                 let (commands, messages) = (Arc::clone(&commands), Arc::clone(&messages));
                 tokio::spawn(async move {
-                    // a client that hangs up ends the talk
-                    let _ = talk(stream, script, &commands, &messages).await;
+                    // a client that disconnects ends the session
+                    let _ = session(stream, script, &commands, &messages).await;
                 });
             }
         });
@@ -56,13 +56,13 @@ impl Server {
         self.messages.lock().unwrap().clone()
     }
 
-    /// Commands that were heard.
+    /// Commands that were received.
     pub(crate) fn commands(&self) -> Vec<String> {
         self.commands.lock().unwrap().clone()
     }
 }
 
-async fn talk(
+async fn session(
     stream: TcpStream,
     script: Script,
     commands: &Mutex<Vec<String>>,

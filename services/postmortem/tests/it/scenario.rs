@@ -267,11 +267,11 @@ fn notification(incident_id: IncidentId, kind: &str) -> Notification {
         kind: kind.into(),
         channel: "email".into(),
         recipients: vec!["oncall-payments@shop.example".into()],
-        message_id: format!("{kind}@firewatch.local"),
         subject: "[SEV2] payment: the connection pool is running out".into(),
         severity: Severity::Sev2,
         event: Value::Null,
         created_at: after(30),
+        envelope: serde_json::Map::new(),
     }
 }
 

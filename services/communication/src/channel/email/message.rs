@@ -1,4 +1,4 @@
-//! From a letter to MIME. The same notification yields the same bytes, whenever it is sent.
+//! From a rendered mail to MIME. The same notification yields the same bytes whenever it is sent.
 //!
 //! ```text
 //! multipart/related          (multipart/alternative alone, where there is no picture)
@@ -19,9 +19,10 @@ use lettre::message::{Attachment, Mailbox, MessageBuilder, MultiPart, SinglePart
 use shared::text::sanitize;
 use shared::store::Notification;
 
+use super::{Envelope, message_id};
+use crate::content::Kind;
 use crate::mail::PICTURE_ID;
-use crate::occasion::{Kind, message_id};
-use crate::render::Letter;
+use crate::render::RenderedMail;
 
 /// Most characters of a subject.
 const SUBJECT: usize = 180;
@@ -31,13 +32,14 @@ pub fn compose(
     from: &Mailbox,
     domain: &str,
     notification: &Notification,
-    letter: &Letter,
+    mail: &RenderedMail,
 ) -> anyhow::Result<Vec<u8>> {
+    let envelope = Envelope::of(notification)?;
     let mut builder = Message::builder()
         .from(from.clone())
         .subject(sanitize::one_line(&notification.subject, SUBJECT))
         .date(SystemTime::from(notification.created_at))
-        .message_id(Some(bracketed(&notification.message_id)));
+        .message_id(Some(bracketed(&envelope.message_id)));
     for recipient in &notification.recipients {
         builder = builder.to(recipient.parse()?);
     }
@@ -45,7 +47,7 @@ pub fn compose(
         let opened = bracketed(&message_id(notification.incident_id, Kind::Opened, domain));
         builder = builder.in_reply_to(opened.clone()).references(opened);
     }
-    let mut message = parts(builder, notification, letter)?;
+    let mut message = parts(builder, notification, mail)?;
     for (name, value) in [
         ("Auto-Submitted", "auto-generated".to_owned()),
         ("List-Id", format!("Firewatch incidents <incidents.{domain}>")),
@@ -59,13 +61,17 @@ pub fn compose(
     Ok(message.formatted())
 }
 
-fn parts(builder: MessageBuilder, notification: &Notification, letter: &Letter) -> anyhow::Result<Message> {
+fn parts(
+    builder: MessageBuilder,
+    notification: &Notification,
+    mail: &RenderedMail,
+) -> anyhow::Result<Message> {
     let boundary = |part: &str| format!("firewatch-{part}-{}", notification.id.0.simple());
     let both = MultiPart::alternative()
         .boundary(boundary("alternative"))
-        .singlepart(SinglePart::plain(letter.text.clone()))
-        .singlepart(SinglePart::html(letter.html.clone()));
-    let body = match &letter.picture {
+        .singlepart(SinglePart::plain(mail.text.clone()))
+        .singlepart(SinglePart::html(mail.html.clone()));
+    let body = match &mail.picture {
         None => both,
         Some(picture) => {
             // RFC 2387 asks for the type of the part that refers to the others

@@ -1,5 +1,5 @@
-//! What there is to tell: one of five occasions in the life of an incident, frozen when it was decided, so that a
-//! second attempt says the same as the first.
+//! What a notification contains: one of five events in the life of an incident, stored with the decision, so that every
+//! attempt sends the same.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,19 +8,21 @@ use shared::events::{Plan, Postmortem, RootCause, Severity};
 use shared::ids::{EventId, IncidentId, derive};
 use shared::text::sanitize;
 
-/// Which of the five mails of an incident.
+use crate::channel::Email;
+
+/// Which of the five events of an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Something is wrong.
+    /// The incident was opened.
     Opened,
-    /// Why, or that it is not known.
+    /// The cause was ranked, or is not known.
     RootCause,
-    /// What to do.
+    /// A plan was proposed.
     Plan,
-    /// It is over.
+    /// The incident was resolved.
     Resolved,
-    /// What was learned.
+    /// The postmortem was written.
     Postmortem,
 }
 
@@ -51,9 +53,9 @@ impl Kind {
     }
 }
 
-/// What every mail of an incident says about it.
+/// What every notification of an incident contains about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct About {
+pub struct IncidentSummary {
     /// Incident.
     pub incident_id: IncidentId,
     /// For people.
@@ -68,13 +70,13 @@ pub struct About {
     pub service: Option<String>,
     /// First abnormal sample.
     pub started_at: Timestamp,
-    /// The series that tells most: it is drawn.
+    /// The headline signal: the series that is drawn.
     pub signal: Option<Signal>,
 }
 
-impl About {
-    /// Takes from an incident what every mail says about it.
-    pub fn incident(incident: &Incident) -> Self {
+impl IncidentSummary {
+    /// Summarises an incident.
+    pub fn of(incident: &Incident) -> Self {
         Self {
             incident_id: incident.incident_id,
             number: incident.number,
@@ -83,7 +85,7 @@ impl About {
             environment: incident.environment.clone(),
             service: incident.suspect().map(|suspect| suspect.service.clone()),
             started_at: incident.started_at,
-            signal: telling(incident).map(|signal| Signal {
+            signal: headline_signal(incident).map(|signal| Signal {
                 siblings: Vec::new(),
                 logs: Vec::new(),
                 ..signal.clone()
@@ -105,7 +107,7 @@ impl About {
 }
 
 /// Returns the strongest signal of the first suspect that can be drawn, else the strongest of any service.
-fn telling(incident: &Incident) -> Option<&Signal> {
+fn headline_signal(incident: &Incident) -> Option<&Signal> {
     let suspect = incident.suspect().map(|suspect| suspect.service.as_str());
     incident.signals.iter().max_by(|a, b| {
         let rank = |signal: &Signal| (Some(signal.service.as_str()) == suspect, !signal.samples.is_empty());
@@ -113,24 +115,24 @@ fn telling(incident: &Incident) -> Option<&Signal> {
     })
 }
 
-/// What has happened.
+/// An event in the life of an incident.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum News {
+pub enum LifecycleEvent {
     /// The incident as it was announced.
     Opened(Box<Incident>),
     /// The result of an investigation.
     RootCause(Box<RootCause>),
     /// The plan.
     Plan(Box<Plan>),
-    /// The incident as it was when it was over.
+    /// The incident as it was resolved.
     Resolved(Box<Incident>),
     /// The document.
     Postmortem(Box<Postmortem>),
 }
 
-impl News {
-    /// Returns which mail tells it.
+impl LifecycleEvent {
+    /// Returns its kind.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Opened(_) => Kind::Opened,
@@ -141,7 +143,7 @@ impl News {
         }
     }
 
-    /// Returns the incident it is about.
+    /// Returns its incident.
     pub fn incident_id(&self) -> IncidentId {
         match self {
             Self::Opened(incident) | Self::Resolved(incident) => incident.incident_id,
@@ -162,7 +164,7 @@ impl News {
         }
     }
 
-    /// Returns how often it has been told anew: the revision of the record it carries.
+    /// Returns the revision of the record it carries.
     pub fn revision(&self) -> u32 {
         match self {
             Self::Opened(incident) | Self::Resolved(incident) => incident.revision,
@@ -173,21 +175,83 @@ impl News {
     }
 }
 
-/// News with its incident: all that a mail is made of.
+/// An event with its incident: all that a message is made of. Rows have the fields under the names of `rename`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Occasion {
+pub struct NotificationContent {
     /// The incident.
-    pub about: About,
-    /// What has happened.
-    pub news: News,
+    #[serde(rename = "about")]
+    pub incident: IncidentSummary,
+    /// The event.
+    #[serde(rename = "news")]
+    pub event: LifecycleEvent,
 }
 
-/// Returns the id of the one notification of that kind for an incident.
-pub fn notification_id(incident: IncidentId, kind: Kind) -> EventId {
-    EventId(derive(&["notification", &incident.to_string(), kind.name()]))
+/// Which addresses of a channel one message goes to. Part of the notification's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AddressClass {
+    /// All that the table of recipients names on the channel, together in one message.
+    All,
 }
 
-/// Returns the Message-ID of the one mail of that kind for an incident, without angle brackets.
-pub fn message_id(incident: IncidentId, kind: Kind, domain: &str) -> String {
-    format!("{}.{incident}@{domain}", kind.name())
+impl AddressClass {
+    /// Returns the name in ids.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+        }
+    }
+}
+
+/// Returns the id of the one notification of that kind for an incident on a channel.
+pub fn notification_id(incident: IncidentId, kind: Kind, channel: &str, class: AddressClass) -> EventId {
+    let incident = incident.to_string();
+    let mut parts = vec!["notification", incident.as_str(), kind.name()];
+    parts.extend(qualifier(channel, class));
+    EventId(derive(&parts))
+}
+
+/// Returns what distinguishes ids on one channel from those on another: nothing for mail to all, whose ids are older than
+/// the other channels and are on record.
+pub(crate) fn qualifier(channel: &str, class: AddressClass) -> Vec<&str> {
+    match (channel, class) {
+        (Email::NAME, AddressClass::All) => Vec::new(),
+        (channel, class) => vec![channel, class.as_str()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Computed by the code before there was a second channel.
+    #[test]
+    fn ids_of_mails_are_those_on_record() {
+        let incident: IncidentId = serde_json::from_str("\"755c6444-0bae-5593-a637-7d2e66f1aff0\"").unwrap();
+        let id = |kind| notification_id(incident, kind, "email", AddressClass::All).to_string();
+        assert_eq!(
+            Kind::ALL.map(id),
+            [
+                "3c239d33-f9f1-53de-aec1-9938cbe4aa5e",
+                "0aebe8d2-e5a3-5aa8-ac9a-b3994f9af88b",
+                "c1dfec53-d392-5974-b16a-d50adae246db",
+                "55008471-30f7-5b9d-af7b-a02e4ff3e3bb",
+                "7fa2f028-aab8-5e8d-81bf-cd07d6472d8a",
+            ]
+        );
+    }
+
+    #[test]
+    fn another_channel_has_other_ids() {
+        let incident: IncidentId = serde_json::from_str("\"755c6444-0bae-5593-a637-7d2e66f1aff0\"").unwrap();
+        let mut ids: Vec<String> = ["email", "chat", "pager"]
+            .iter()
+            .flat_map(|channel| {
+                Kind::ALL.map(|kind| notification_id(incident, kind, channel, AddressClass::All))
+            })
+            .map(|id| id.to_string())
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 3 * Kind::ALL.len());
+    }
 }

@@ -1,4 +1,4 @@
-//! One SMTP transaction, recipient by recipient: an address that is refused does not silence the others.
+//! One SMTP transaction, recipient by recipient: a refused address does not stop the mail to the others.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use lettre::transport::smtp::response::Response;
 use shared::text::sanitize;
 use tokio::time::timeout;
 
-use super::{Failure, Receipt};
+use crate::channel::{Failure, Receipt};
 use crate::options::{Options, Security, Server};
 
 /// A mail server and how to talk to it.
@@ -27,9 +27,9 @@ pub struct Smtp {
 
 /// Why one command failed.
 enum Refusal {
-    /// The server said no, for good.
+    /// The server refused it for good.
     Permanent(String),
-    /// It said "not now", or nothing.
+    /// The server refused it for now, or did not answer.
     Transient(String),
 }
 
@@ -47,20 +47,20 @@ impl Smtp {
         })
     }
 
-    /// Sends one message to all recipients that the server takes.
+    /// Sends one message to all recipients that the server accepts.
     ///
-    /// Fails for good if it takes none of them or refuses the message, and for now if it is not there, is busy or does
-    /// not know us: a wrong password is no fault of the mail.
+    /// Fails for good if the server accepts none of them or refuses the message. Fails for now if the server is away or busy,
+    /// or refuses the login: a wrong password is no property of the mail.
     pub async fn send(&self, from: &Address, to: &[Address], message: &[u8]) -> Result<Receipt, Failure> {
-        timeout(self.send_timeout, self.transact(from, to, message))
-            .await
-            .unwrap_or_else(|_| Err(Failure::Transient(format!("not done within {:?}", self.send_timeout))))
+        timeout(self.send_timeout, self.transact(from, to, message)).await.unwrap_or_else(|_| {
+            Err(Failure::Transient(format!("send timed out after {:?}", self.send_timeout)))
+        })
     }
 
     async fn transact(&self, from: &Address, to: &[Address], message: &[u8]) -> Result<Receipt, Failure> {
         let mut connection = self.connect().await?;
-        let outcome = self.hand_over(&mut connection, from, to, message).await;
-        // politeness only: what was accepted stays accepted
+        let outcome = self.submit(&mut connection, from, to, message).await;
+        // the outcome stands already: what was accepted stays accepted
         let _ = timeout(self.command_timeout, connection.quit()).await;
         outcome
     }
@@ -78,7 +78,7 @@ impl Smtp {
             None,
         );
         let mut connection =
-            self.answer(connecting).await.map_err(|refusal| refusal.for_now("connection"))?;
+            self.answer(connecting).await.map_err(|refusal| refusal.temporary("connection"))?;
         let upgrade = match security {
             Security::StartTls => true,
             Security::StartTlsIfOffered => connection.can_starttls(),
@@ -86,16 +86,16 @@ impl Smtp {
         };
         if upgrade {
             let upgrading = connection.starttls(tls()?, &self.hello);
-            self.answer(upgrading).await.map_err(|refusal| refusal.for_now("STARTTLS"))?;
+            self.answer(upgrading).await.map_err(|refusal| refusal.temporary("STARTTLS"))?;
         }
         if let Some(credentials) = &self.credentials {
             let login = connection.auth(DEFAULT_MECHANISMS, credentials);
-            self.answer(login).await.map_err(|refusal| refusal.for_now("login"))?;
+            self.answer(login).await.map_err(|refusal| refusal.temporary("login"))?;
         }
         Ok(connection)
     }
 
-    async fn hand_over(
+    async fn submit(
         &self,
         connection: &mut AsyncSmtpConnection,
         from: &Address,
@@ -104,7 +104,7 @@ impl Smtp {
     ) -> Result<Receipt, Failure> {
         self.answer(connection.command(Mail::new(Some(from.clone()), Vec::new())))
             .await
-            .map_err(|refusal| refusal.about("sender"))?;
+            .map_err(|refusal| refusal.at_stage("sender"))?;
         let mut refused = Vec::new();
         let mut later = None;
         for recipient in to {
@@ -128,10 +128,10 @@ impl Smtp {
                 Failure::Permanent(reasons)
             });
         }
-        self.answer(connection.command(Data)).await.map_err(|refusal| refusal.about("message"))?;
+        self.answer(connection.command(Data)).await.map_err(|refusal| refusal.at_stage("message"))?;
         let response =
-            self.answer(connection.message(message)).await.map_err(|refusal| refusal.about("message"))?;
-        Ok(Receipt { answer: said(&response), refused })
+            self.answer(connection.message(message)).await.map_err(|refusal| refusal.at_stage("message"))?;
+        Ok(Receipt { answer: answer_text(&response), refused })
     }
 
     /// Waits for one answer.
@@ -141,21 +141,21 @@ impl Smtp {
     ) -> Result<T, Refusal> {
         match timeout(self.command_timeout, exchange).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) if error.is_permanent() => Err(Refusal::Permanent(told(&error))),
-            Ok(Err(error)) => Err(Refusal::Transient(told(&error))),
+            Ok(Err(error)) if error.is_permanent() => Err(Refusal::Permanent(error_text(&error))),
+            Ok(Err(error)) => Err(Refusal::Transient(error_text(&error))),
             Err(_) => Err(Refusal::Transient(format!("no answer within {:?}", self.command_timeout))),
         }
     }
 }
 
 impl Refusal {
-    /// What concerns the connection and not the mail passes, whatever its code.
-    fn for_now(self, what: &str) -> Failure {
+    /// A refusal that concerns the connection and not the mail is temporary, whatever its code.
+    fn temporary(self, what: &str) -> Failure {
         let (Self::Permanent(reason) | Self::Transient(reason)) = self;
         unavailable(what, reason)
     }
 
-    fn about(self, what: &str) -> Failure {
+    fn at_stage(self, what: &str) -> Failure {
         match self {
             Self::Permanent(reason) => Failure::Permanent(format!("{what}: {reason}")),
             Self::Transient(reason) => Failure::Transient(format!("{what}: {reason}")),
@@ -167,8 +167,8 @@ fn unavailable(what: &str, reason: impl Display) -> Failure {
     Failure::Transient(format!("{what}: {reason}"))
 }
 
-/// Returns what went wrong with its cause, fit for a record.
-fn told(error: &lettre::transport::smtp::Error) -> String {
+/// Returns an error and its cause on one line.
+fn error_text(error: &lettre::transport::smtp::Error) -> String {
     let text = match std::error::Error::source(error) {
         Some(source) if !error.to_string().contains(&source.to_string()) => format!("{error}: {source}"),
         _ => error.to_string(),
@@ -176,7 +176,7 @@ fn told(error: &lettre::transport::smtp::Error) -> String {
     sanitize::one_line(&text, 300)
 }
 
-fn said(response: &Response) -> String {
-    let words: Vec<&str> = response.message().collect();
-    sanitize::one_line(&format!("{} {}", response.code(), words.join(" ")), 300)
+fn answer_text(response: &Response) -> String {
+    let lines: Vec<&str> = response.message().collect();
+    sanitize::one_line(&format!("{} {}", response.code(), lines.join(" ")), 300)
 }
