@@ -27,3 +27,8 @@ pub async fn apply(store: &Store, stage: &str, cause: Cause<'_>, effects: &Effec
 pub async fn relay(store: &Store, stage: &str, producer: &Producer) -> Result<Turn, RelayError> {
     store.relay(stage, producer).await
 }
+
+/// Returns how many rows of `stage` wait to be published.
+pub async fn outbox_depth(store: &Store, stage: &str) -> Result<i64, Error> {
+    store.outbox_depth(stage).await
+}

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use shared::events::Severity;
 use shared::events::incident::{BlastRadius, Change};
-use shared::{figures, plain};
+use shared::text::{format, sanitize};
 
 use crate::chart::{self, Picture};
 use crate::content::{Kind, NotificationContent};
@@ -86,7 +86,7 @@ impl Frame {
             severity: incident.severity.label(),
             colour: if kind == Kind::Resolved { "#1b7f4b" } else { colour(incident.severity) },
             number: incident.number,
-            title: plain::one_line(&incident.title, 160),
+            title: sanitize::one_line(&incident.title, 160),
             environment: name(&incident.environment),
             lede,
             incident_id: incident.incident_id.to_string(),
@@ -125,11 +125,11 @@ fn meaning(severity: Severity) -> &'static str {
 }
 
 fn name(text: &str) -> String {
-    plain::one_line(text, plain::NAME)
+    sanitize::one_line(text, sanitize::NAME)
 }
 
 fn sentence(text: &str) -> String {
-    plain::one_line(text, plain::SENTENCE)
+    sanitize::one_line(text, sanitize::SENTENCE)
 }
 
 fn sentences(texts: &[String], most: usize) -> Vec<String> {
@@ -153,7 +153,7 @@ fn listed(names: &[String], most: usize) -> String {
 
 /// Returns the blast radius in one sentence.
 fn blast(radius: &BlastRadius) -> String {
-    let share = figures::percent(radius.share);
+    let share = format::percent(radius.share);
     let callers = match radius.callers.as_slice() {
         [] => "no known callers".to_owned(),
         [caller] => format!("1 caller, {}", name(caller)),
@@ -181,18 +181,18 @@ impl Deployment {
         let mut detail: Vec<String> = Vec::new();
         detail.extend(change.description.as_deref().map(sentence));
         detail.extend(change.deployed_by.as_deref().map(|by| format!("deployed by {}", name(by))));
-        detail.extend(change.git_sha.as_deref().map(|sha| format!("commit {}", plain::one_line(sha, 12))));
+        detail.extend(change.git_sha.as_deref().map(|sha| format!("commit {}", sanitize::one_line(sha, 12))));
         Self {
             what: format!(
                 "{} {} ({})",
                 name(&change.service),
                 name(&change.version),
-                plain::one_line(&change.change_type, 24)
+                sanitize::one_line(&change.change_type, 24)
             ),
             when: format!(
                 "{}, {} {side} the first abnormal sample",
-                figures::clock(change.at),
-                figures::between(change.at, started_at)
+                format::clock(change.at),
+                format::between(change.at, started_at)
             ),
             detail: detail.join(" · "),
             risks: sentences(&change.known_risks, 3),

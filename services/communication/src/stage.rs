@@ -67,8 +67,7 @@ impl Communication {
                 })
             })
             .await;
-        metrics::histogram!(Metric::DeliverySeconds.name(), "channel" => channel.name())
-            .record(started.elapsed());
+        metrics::DELIVERY_SECONDS.observe([channel.name()], started.elapsed().as_secs_f64());
         match (outcome, failure) {
             (Ok(receipt), _) => Ok(Ok(receipt)),
             (Err(_), Some(failure)) => Ok(Err(failure)),

@@ -230,6 +230,9 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::clock::from_ms;
+    use crate::events::Kind;
+    use crate::events::anomaly::{Band, Direction, Status};
+    use crate::ids::{AnomalyId, derive};
 
     fn assessment() -> Assessment {
         Assessment {

@@ -88,10 +88,10 @@ mod tests {
     use super::*;
     use crate::lifecycle::tests::signal;
     use crate::clock::from_ms;
-    use crate::events::anomaly::{Band, Direction, Point, Status};
+    use crate::events::anomaly::Point;
     use crate::events::incident::{BlastRadius, State};
-    use crate::events::{Kind, Severity, encode};
-    use crate::ids::{AnomalyId, IncidentId, derive};
+    use crate::events::{Severity, encode};
+    use crate::ids::{IncidentId, derive};
 
     fn incident(signals: usize) -> Incident {
         Incident {

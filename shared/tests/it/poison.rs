@@ -8,6 +8,7 @@ mod place;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::agent::Agent;
 use shared::bus::dead_letter::header;
 use shared::bus::partitioned::{self, Output, Part, Settings, Task};
 use shared::bus::{self, Producer};
@@ -177,7 +178,7 @@ async fn while_dead_letters_cannot_be_written_the_rest_goes_on_and_nothing_is_lo
     assert!(!running.is_finished());
     shutdown.cancel();
     running.await.unwrap().unwrap();
-    assert_eq!(place.letters(Trial::NAME, &key).await.len(), 0);
+    assert_eq!(place.letters(Trial::AGENT, &key).await.len(), 0);
 
     let (shutdown, running) = place.start(None).await;
     let letter = place.handled_around(&key).await;
@@ -222,7 +223,7 @@ async fn a_task_in_memory_survives_a_record_it_panics_on_and_one_of_another_vers
     place.send(&key, POISON).await;
     place.send(&key, 3).await;
     let settings = Settings {
-        stage: "detection",
+        stage: Agent::Detection,
         topics: vec![Topic::SimFaults],
         state: Topic::DetectionState,
         snapshot_every: Duration::from_millis(100),
@@ -235,7 +236,7 @@ async fn a_task_in_memory_survives_a_record_it_panics_on_and_one_of_another_vers
     let stop = shutdown.clone();
     let running = tokio::spawn(async move { partitioned::run(&kafka, settings, make, stop).await });
     let done = until(Duration::from_mins(1), async || {
-        let (seen, letters) = (place.seen.of(&key), place.letters("detection", &key).await);
+        let (seen, letters) = (place.seen.of(&key), place.letters(Agent::Detection, &key).await);
         if seen == [1, 3] && letters.len() == 2 { Ok(letters) } else { Err((seen, letters)) }
     });
     let letters = done.await.unwrap();

@@ -240,7 +240,7 @@ async fn events_are_taken_in_the_order_production_took_them() {
             detail: json!({}),
         };
         let effects = Effects { audit: vec![said], ..Effects::none() };
-        place.bench.store.apply(Echo::NAME, Cause::Event(id), None, &effects).await.unwrap();
+        testing::apply(&place.bench.store, Echo::NAME, Cause::Event(id), &effects).await.unwrap();
     }
     let report = place.replay(&place.quiet(), &place.request()).await.unwrap();
     let ids: Vec<Option<String>> = report.differences.iter().map(|found| found.now_id.clone()).collect();

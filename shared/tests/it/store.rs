@@ -63,7 +63,7 @@ async fn an_event_that_is_applied_by_ten_replicas_at_once_has_one_effect() {
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == Applied::Committed).count(), 1, "{outcomes:?}");
     let store = database.store().unwrap();
     assert_eq!(audited(&store, id).await, 1);
-    assert_eq!(store.outbox_depth("remediation").await.unwrap(), 1);
+    assert_eq!(testing::outbox_depth(&store, "remediation").await.unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +109,7 @@ async fn rows_of_a_dead_process_are_published_by_another_in_order_and_once() {
         let producer = Producer::connect(&options).unwrap();
         relays.spawn(async move {
             let (mut published, mut taken_over) = (0, 0);
-            while store.outbox_depth("remediation").await.unwrap() > 0 {
+            while testing::outbox_depth(&store, "remediation").await.unwrap() > 0 {
                 let turn = testing::relay(&store, "remediation", &producer).await.unwrap();
                 published += turn.published;
                 taken_over += turn.taken_over;

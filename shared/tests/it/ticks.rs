@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use shared::agent::Agent;
 use shared::bus::partitioned::{self, Output, Part, Settings, Task};
 use shared::bus::tick::TICK;
 use shared::events::Topic;
@@ -51,7 +52,7 @@ async fn a_partition_that_misses_somebody_is_told_that_time_has_passed_and_no_ot
     bench.producer.send(Topic::RawMetrics, Some(&service), &Vec::new(), sample.as_bytes()).await.unwrap();
     let told = Told::default();
     let settings = Settings {
-        stage: "ticks",
+        stage: Agent::Correlation,
         topics: vec![Topic::RawMetrics],
         state: Topic::DetectionState,
         snapshot_every: Duration::from_millis(100),

@@ -4,7 +4,7 @@ use serde::Serialize;
 use shared::events::anomaly::{Direction, Status};
 use shared::events::incident::{Incident, Signal, Suspect};
 use shared::finding::Finding;
-use shared::{figures, plain};
+use shared::text::{format, sanitize};
 
 use super::{Deployment, Fact, blast, listed, meaning, name, sentence, sentences};
 
@@ -49,7 +49,7 @@ impl Hypothesis {
         Self {
             service: name(&suspect.service),
             cause: suspect.category.words(),
-            confidence: figures::percent(suspect.posterior),
+            confidence: format::percent(suspect.posterior),
             share: ((suspect.posterior * 100.0).round() as u32).clamp(1, 100),
             reasons: sentences(&suspect.reasons, 4),
         }
@@ -89,12 +89,12 @@ impl Row {
         Self {
             service: name(&signal.service),
             metric: name(&signal.metric),
-            observed: figures::figure(signal.observed, &signal.unit),
+            observed: format::figure(signal.observed, &signal.unit),
             side,
             arrow,
-            expected: figures::band(&signal.expected, &signal.unit),
+            expected: format::band(&signal.expected, &signal.unit),
             expectation: finding.expectation(),
-            since: figures::clock(signal.started_at),
+            since: format::clock(signal.started_at),
         }
     }
 }
@@ -124,8 +124,8 @@ impl Opened {
                 "Since",
                 format!(
                     "{}; detected after {}",
-                    figures::moment(incident.started_at),
-                    figures::between(incident.started_at, incident.opened_at)
+                    format::moment(incident.started_at),
+                    format::between(incident.started_at, incident.opened_at)
                 ),
             ),
             Fact::new("Severity", format!("{}: {}", incident.severity.label(), meaning(incident.severity))),
@@ -155,7 +155,7 @@ impl Opened {
                 .map(|log| Log {
                     level: log.level.to_string().to_uppercase(),
                     times: if log.count == 1 { "once".to_owned() } else { format!("{} times", log.count) },
-                    example: plain::one_line(&log.example, 240),
+                    example: sanitize::one_line(&log.example, 240),
                 })
                 .collect(),
         }
@@ -170,7 +170,7 @@ impl Opened {
                 "Most likely cause: {} in {} ({}).",
                 suspect.category.words(),
                 name(&suspect.service),
-                figures::percent(suspect.posterior)
+                format::percent(suspect.posterior)
             ),
             None => "No likely cause is known yet.".to_owned(),
         };

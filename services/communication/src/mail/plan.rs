@@ -4,7 +4,7 @@ use serde::Serialize;
 use shared::events::Plan as Event;
 use shared::events::incident::Signal;
 use shared::events::remediation::{Action, Priority, Risk, Step as Typed};
-use shared::{figures, plain};
+use shared::text::{format, sanitize};
 
 use super::{name, sentence};
 use crate::markdown::without_list_markers;
@@ -89,7 +89,7 @@ impl Plan {
             escalation: Escalation {
                 after: format!(
                     "after {}",
-                    figures::duration(i64::from(event.escalation.after_minutes) * 60_000)
+                    format::duration(i64::from(event.escalation.after_minutes) * 60_000)
                 ),
                 team: name(&event.escalation.team),
                 contact: name(&event.escalation.contact),
@@ -114,15 +114,15 @@ impl Step {
         };
         Self {
             order: step.order,
-            title: plain::one_line(&step.title, 160),
-            detail: plain::one_line(&without_list_markers(&step.detail), 1200),
+            title: sanitize::one_line(&step.title, 160),
+            detail: sanitize::one_line(&without_list_markers(&step.detail), 1200),
             action: if step.action == Action::Manual { "" } else { step.action.name() },
             risk,
             risk_colour,
-            owner: plain::one_line(&step.owner, 120),
+            owner: sanitize::one_line(&step.owner, 120),
             rollback: sentence(&step.rollback),
             expected: sentence(&step.expected_outcome),
-            source: plain::one_line(&step.source, 160),
+            source: sanitize::one_line(&step.source, 160),
         }
     }
 }
@@ -140,8 +140,8 @@ fn watch(signal: &Signal) -> String {
         "{} {}: expected {}, was {} at {}",
         name(&signal.service),
         name(&signal.metric),
-        figures::band(&signal.expected, &signal.unit),
-        figures::figure(signal.observed, &signal.unit),
-        figures::clock(signal.observed_at)
+        format::band(&signal.expected, &signal.unit),
+        format::figure(signal.observed, &signal.unit),
+        format::clock(signal.observed_at)
     )
 }

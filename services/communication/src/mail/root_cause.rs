@@ -3,7 +3,7 @@
 use serde::Serialize;
 use shared::events::RootCause as Event;
 use shared::events::rca::{Candidate, Evidence, Method, Reference, Source, Verdict};
-use shared::{figures, plain};
+use shared::text::{format, sanitize};
 
 use super::{name, sentence, sentences};
 use crate::markdown::without_list_markers;
@@ -112,14 +112,14 @@ impl RootCause {
                 "The cause is unknown. The best candidate is {} in {} (confidence {}).",
                 best.category.words(),
                 name(&best.service),
-                figures::percent(best.confidence)
+                format::percent(best.confidence)
             ),
             (Verdict::Cause, Some(best)) => {
-                format!("{} Confidence {}.", ended(&sentence(&best.cause)), figures::percent(best.confidence))
+                format!("{} Confidence {}.", ended(&sentence(&best.cause)), format::percent(best.confidence))
             }
             (Verdict::Likely, Some(best)) => format!(
                 "Likely cause (confidence {}): {}",
-                figures::percent(best.confidence),
+                format::percent(best.confidence),
                 ended(&sentence(&best.cause))
             ),
             (Verdict::Cause | Verdict::Likely, None) => "No cause is on record.".to_owned(),
@@ -134,7 +134,7 @@ impl Cause {
             service: name(&candidate.service),
             cause: sentence(&candidate.cause),
             category: candidate.category.words(),
-            confidence: figures::percent(candidate.confidence),
+            confidence: format::percent(candidate.confidence),
             share: ((candidate.confidence * 100.0).round() as u32).clamp(1, 100),
             claims: candidate
                 .claims
@@ -172,7 +172,7 @@ impl Quote {
         };
         let verbatim = !matches!(evidence.source, Source::Document { .. });
         let quote = if verbatim { evidence.quote.clone() } else { without_list_markers(&evidence.quote) };
-        Self { id: plain::one_line(&evidence.id, 12), place, words: plain::one_line(&quote, 240), verbatim }
+        Self { id: sanitize::one_line(&evidence.id, 12), place, words: sanitize::one_line(&quote, 240), verbatim }
     }
 }
 
@@ -182,7 +182,7 @@ fn documents(references: &[Reference]) -> Vec<Document> {
         .take(MOST_REFERENCES)
         .map(|reference| Document {
             id: name(&reference.doc_id),
-            title: plain::one_line(&reference.title, 160),
+            title: sanitize::one_line(&reference.title, 160),
         })
         .collect()
 }

@@ -79,7 +79,7 @@ fn an_entry_that_is_no_address_of_its_channel_is_left_out() {
     let content = scenario::thread().remove(0);
     let effects = announce(&["chat:payments", "pager:7", "chat:#payments", "chat: #payments"], &content);
     assert_eq!(notifications(&effects)[0].recipients, ["#payments"]);
-    assert_eq!(effects.audit[0].action, "mail_address_unusable");
+    assert_eq!(effects.audit[0].action.name(), "mail_address_unusable");
     assert_eq!(effects.audit[0].detail["unusable"], serde_json::json!(["chat:payments", "pager:7"]));
 }
 

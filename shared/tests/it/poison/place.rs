@@ -258,7 +258,7 @@ impl Place {
         }
         let origin = &self.bench.records(Topic::SimFaults, key).await.unwrap()[1];
         let mut letters = until(Duration::from_secs(20), async || {
-            let letters = self.letters(Trial::NAME, key).await;
+            let letters = self.letters(Trial::AGENT, key).await;
             if letters.is_empty() { Err("no dead letter yet") } else { Ok(letters) }
         })
         .await

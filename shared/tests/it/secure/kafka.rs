@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use shared::bus::admin::Admin;
 use shared::bus::reader::{From, Reader};
-use shared::bus::{Consumer, Mechanism, Options, Producer, Sasl, Tls, lag, partitioned};
+use shared::bus::{Consumer, Mechanism, Options, Producer, Sasl, Tls, lag};
 use shared::clock::{Clock as _, SystemClock};
 use shared::events::Topic;
 use shared::secret::Secret;
