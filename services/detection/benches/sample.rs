@@ -6,10 +6,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use detection::demand::Demand;
-use detection::meaning::Metric;
+use detection::metric_profile::Metric;
 use detection::sample::{Reader, Sample};
 use detection::series::Series;
+use detection::series::alarm_budget::Demand;
 use detection::{At, Partition, Settings};
 use simulator::{Options, Shop};
 

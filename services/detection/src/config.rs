@@ -4,9 +4,15 @@ use serde::{Deserialize, Serialize};
 use shared::events::Topic;
 use shared::service::Section;
 
-use crate::demand::BUDGETS;
-use crate::kept::KEPT;
-use crate::meaning::Override;
+use crate::metric_profile::Override;
+
+/// Budgets that can be asked for, false alarms a week.
+pub(crate) const BUDGETS: std::ops::RangeInclusive<f64> = 1e-3..=1e6;
+/// Samples of a series that are kept for charts and for founding a baseline.
+pub const KEPT: usize = 60;
+/// Most phrases that may be configured, and most characters of one.
+const MOST_PHRASES: usize = 100;
+const LONGEST_PHRASE: usize = 100;
 
 /// Settings; every one has a default that is meant to be kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,7 +57,7 @@ pub struct Settings {
     /// Corrections of what metrics mean.
     pub metrics: Vec<Override>,
     /// What counts as a critical log line.
-    pub logs: crate::logs::Options,
+    pub logs: LogOptions,
 }
 
 impl Default for Settings {
@@ -76,7 +82,7 @@ impl Default for Settings {
             false_alarms_a_week: 1.0,
             partitions: Topic::RawMetrics.partitions().unsigned_abs(),
             metrics: Vec::new(),
-            logs: crate::logs::Options::default(),
+            logs: LogOptions::default(),
         }
     }
 }
@@ -100,6 +106,40 @@ impl Settings {
 
     pub(crate) fn late_after_ms(&self) -> i64 {
         i64::from(self.late_after_s) * 1000
+    }
+}
+
+/// Settings of log detection, under `[detection.logs]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogOptions {
+    /// Further phrases that are critical (SEV3).
+    pub critical: Vec<String>,
+    /// Whether the phrases that come with detection count as well.
+    pub critical_defaults: bool,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { critical: Vec::new(), critical_defaults: true }
+    }
+}
+
+impl LogOptions {
+    /// Returns what is wrong with them.
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.critical.len() > MOST_PHRASES {
+            problems.push(format!("logs: critical has more than {MOST_PHRASES} phrases"));
+        }
+        for phrase in &self.critical {
+            if !phrase.contains(char::is_alphanumeric) {
+                problems.push(format!("logs: the critical phrase {phrase:?} has no word"));
+            } else if phrase.chars().count() > LONGEST_PHRASE {
+                problems.push(format!("logs: a critical phrase is longer than {LONGEST_PHRASE} characters"));
+            }
+        }
+        problems
     }
 }
 

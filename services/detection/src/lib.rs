@@ -1,40 +1,24 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Rooms
+//!
+//! ```text
+//! stats < sample, metric_profile < config < alert < series < service < partition < tools
+//! ```
+//!
+//! A room imports only from rooms on its left (`tests/it/rooms.rs`). From left to right: statistics; how a record is read
+//! and what a metric's name means; the settings; what a detector reports; what is judged of one series, of one service and
+//! of one input partition; and the commands over files.
 
 pub mod alert;
-pub mod baseline;
-pub mod certainty;
-mod command;
 pub mod config;
-pub mod demand;
-pub mod episode;
-pub mod evidence;
-pub mod expiry;
-pub mod explain;
-pub mod forecast;
-mod index;
-mod input;
-pub mod joint;
-pub mod kept;
-pub mod logs;
-pub mod meaning;
-pub mod metrics;
-pub mod outcome;
-pub mod pace;
+pub mod metric_profile;
 pub mod partition;
-mod ramp;
-mod reach;
-pub mod regression;
-pub mod replay;
-pub mod restarts;
-mod robust;
-pub mod rules;
 pub mod sample;
 pub mod series;
-pub mod silence;
-pub mod snapshot;
-pub mod task;
-pub mod tune;
-mod words;
+pub mod service;
+mod stats;
+pub mod tools;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,10 +29,11 @@ use shared::events::Topic;
 use shared::service::{Config, Deps, wait_for};
 use tokio_util::sync::CancellationToken;
 
-pub use command::Command;
 pub use config::Settings;
-pub use outcome::{At, Outcome};
-pub use partition::{Offsets, Partition};
+pub use partition::Partition;
+pub use service::outcome::{At, Outcome};
+pub use service::state::Offsets;
+pub use tools::command::Command;
 
 /// Longest wait for a broker's answer before the next try.
 const PING: Duration = Duration::from_secs(5);
@@ -72,7 +57,7 @@ pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationTok
     loop {
         let settings = Arc::clone(&settings);
         let make = move |number, parts: &mut dyn Iterator<Item = partitioned::Part>| {
-            task::Assigned::restore(number, Arc::clone(&settings), parts)
+            partition::task::Assigned::restore(number, Arc::clone(&settings), parts)
         };
         let Err(error) = partitioned::run(&kafka, stage.clone(), make, shutdown.clone()).await else {
             return Ok(());

@@ -3,8 +3,9 @@
 //! Nothing here knows Kafka or the wall clock. What a partition decides follows from its records alone, so that the
 //! same log yields the same anomalies, also with a restart anywhere in between.
 
-mod lines;
-mod service;
+mod log_records;
+pub mod metrics;
+pub mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,20 +13,20 @@ use std::sync::Arc;
 use shared::events::{Deployment, Refusal, decode};
 
 use crate::config::Settings;
-use crate::demand::{Census, Demand};
-use crate::index::Index;
-use crate::logs::{Clock, Phrases};
-use crate::meaning::Metrics;
-use crate::outcome::Reason;
-pub use crate::outcome::{At, Outcome};
-use crate::pace::Pace;
-use crate::regression::{Deployed, Rollout};
+use crate::metric_profile::Metrics;
 use crate::sample::{self, Sample};
 use crate::series::Series;
-use crate::silence::Due;
-pub use crate::snapshot::{Offsets, Record, Snapshot, Version};
-use crate::snapshot::{PartitionState, ServiceState};
-use service::Service;
+use crate::series::alarm_budget::{Census, Demand};
+use crate::service::Service;
+use crate::service::clock::Pace;
+use crate::service::logs::{Clock, Phrases};
+use crate::service::name_index::Index;
+use crate::service::outcome::Reason;
+pub use crate::service::outcome::{At, Outcome};
+use crate::service::regression::{Deployed, Rollout};
+use crate::service::silence::Due;
+pub use crate::service::state::{Offsets, Record, Snapshot, Version};
+use crate::service::state::{PartitionState, ServiceState};
 
 /// What a restored partition needs from its caller.
 #[derive(Debug)]
@@ -113,7 +114,7 @@ impl Partition {
                 continue;
             }
             let result = if service.is_empty() {
-                crate::snapshot::read::<PartitionState>(value.as_ref()).map(|state| {
+                crate::service::state::read::<PartitionState>(value.as_ref()).map(|state| {
                     if state.applied.metrics >= partition.applied.metrics {
                         partition.applied = state.applied;
                         partition.newest_ms = state.newest_ms;
@@ -123,7 +124,7 @@ impl Partition {
                     }
                 })
             } else {
-                crate::snapshot::applied(value.as_ref()).map(|applied| {
+                crate::service::state::applied(value.as_ref()).map(|applied| {
                     // an owner that was paused and woke up may have written its older state last
                     if newest.get(key).is_none_or(|(known, _)| applied.metrics >= known.metrics) {
                         newest.insert(key.to_owned(), (applied, value));
@@ -135,7 +136,7 @@ impl Partition {
             }
         }
         for (key, (_, value)) in newest {
-            match crate::snapshot::read::<ServiceState>(value.as_ref()) {
+            match crate::service::state::read::<ServiceState>(value.as_ref()) {
                 Ok(state) => partition.adopt(state),
                 Err(reason) => refused.push(format!("{key}: {reason}")),
             }
@@ -210,7 +211,7 @@ impl Partition {
         let services = services.map(|service| Record {
             key: format!("{}/{}/{}", self.number, service.environment, service.name),
             // a service may still be ahead of the partition: see the module `snapshot`
-            value: crate::snapshot::write(&service.view(self.applied.max(service.restored))),
+            value: crate::service::state::write(&service.view(self.applied.max(service.restored))),
         });
         let own = (self.version > self.saved).then(|| {
             let state = PartitionState {
@@ -220,7 +221,7 @@ impl Partition {
                 log_clock: self.log_clock,
                 census: self.census,
             };
-            Record { key: self.number.to_string(), value: crate::snapshot::write(&state) }
+            Record { key: self.number.to_string(), value: crate::service::state::write(&state) }
         });
         services.chain(own)
     }

@@ -1,6 +1,6 @@
 //! Samples as they lie in a record: borrowed from its payload wherever JSON allows it.
 
-mod plain;
+mod fast_json;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::events::{MAX_PAYLOAD, Refusal};
 
-use plain::Plain;
+use fast_json::Plain;
 
 /// Largest magnitude that is believed; beyond it sums could overflow.
 const MAGNITUDE: f64 = 1e30;
@@ -50,7 +50,7 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 impl<'a> Sample<'a> {
     fn of(text: &'a str, plain: &Plain) -> Self {
         let name = |range: &Range<usize>| Cow::Borrowed(&text[range.clone()]);
-        let optional = |range: &Range<usize>| (*range != plain::NOWHERE).then(|| Text(name(range)));
+        let optional = |range: &Range<usize>| (*range != fast_json::NOWHERE).then(|| Text(name(range)));
         Self {
             service: name(&plain.service),
             metric: name(&plain.metric),
@@ -132,7 +132,7 @@ impl Reader {
         sized(payload)?;
         self.plain.clear();
         let text = str::from_utf8(payload).ok();
-        let Some(text) = text.filter(|text| plain::read(text, &mut self.plain).is_some()) else {
+        let Some(text) = text.filter(|text| fast_json::read(text, &mut self.plain).is_some()) else {
             return read(payload, take);
         };
         let is_array = text.trim_start().starts_with('[');

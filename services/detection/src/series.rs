@@ -1,6 +1,14 @@
 //! One series: its last samples, its cadence, its baseline and the episode it may be in.
 
+pub mod alarm_budget;
+pub mod baseline;
+pub(crate) mod buffer;
+pub mod episode;
+pub(crate) mod explain;
+pub mod history;
 mod limit;
+mod ramp;
+pub mod rules;
 
 use std::sync::Arc;
 
@@ -8,17 +16,17 @@ use serde::{Deserialize, Serialize};
 use shared::events::Severity;
 use shared::events::anomaly::{Band, Direction, Point, Status};
 
-use crate::baseline::{Baseline, Reading};
-use crate::certainty::Certainty;
-use crate::config::Settings;
-use crate::demand::Demand;
-use crate::episode::{Episode, Finding, LASTING, Recent, Turn};
-use crate::evidence::{Evidence, Opinion};
-use crate::kept::{KEPT, Kept};
-use crate::meaning::{Meaning, Metric, Metrics};
-use crate::restarts::Witness;
-use crate::robust::median;
-use crate::rules::{Answer, Asked, Rule};
+use crate::alert::certainty::Certainty;
+use crate::config::{KEPT, Settings};
+use crate::metric_profile::{Meaning, Metric, Metrics};
+use crate::series::alarm_budget::Demand;
+use crate::series::baseline::{Baseline, Reading};
+use crate::series::buffer::Kept;
+use crate::series::episode::{Episode, Finding, LASTING, Recent, Turn};
+use crate::series::history::{Evidence, Opinion};
+use crate::series::rules::restarts::Witness;
+use crate::series::rules::{Answer, Asked, Rule};
+use crate::stats::robust::median;
 use limit::Limit;
 
 /// Distance from which a sample may turn out to have been an episode's first, in spreads.

@@ -61,7 +61,7 @@ fn detection(evidence: &Evidence, found: &mut Vec<String>) {
         .collect();
     let mut seen = BTreeSet::new();
     // a regression rests on raw.deployments as well, and the order between topics is not part of the log
-    let of_metrics = |anomaly: &Anomaly| anomaly.detector != detection::regression::DETECTOR;
+    let of_metrics = |anomaly: &Anomaly| anomaly.detector != detection::service::regression::DETECTOR;
     for anomaly in evidence.events::<Anomaly>(Topic::Anomalies).filter(of_metrics) {
         let which = (anomaly.anomaly_id, anomaly.revision);
         let name = || {

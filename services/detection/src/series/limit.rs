@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Series;
 use crate::config::Settings;
-use crate::forecast::Forecast;
-use crate::rules::Rule;
+use crate::series::rules::Rule;
+use crate::series::rules::forecast::Forecast;
 
 /// Part by which a use may exceed its limit, for rounding; what is exceeded by more is no limit.
 const SLACK: f64 = 0.01;

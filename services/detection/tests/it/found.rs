@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use detection::demand::Demand;
-use detection::episode::Turn;
+use detection::series::alarm_budget::Demand;
+use detection::series::episode::Turn;
 use shared::events::Severity;
 use shared::events::anomaly::{Direction, Status};
 use shared::events::fault::Scenario;

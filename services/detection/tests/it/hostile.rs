@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use detection::outcome::Reason;
+use detection::service::outcome::Reason;
 use detection::{At, Partition, Settings};
 use shared::events::MAX_PAYLOAD;
 use shared::events::anomaly::Status;

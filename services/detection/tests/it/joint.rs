@@ -1,10 +1,10 @@
 //! Several small deviations of one service are found together, and what its series share every day is not.
 
 use detection::Settings;
-use detection::demand::Demand;
-use detection::joint::Joint;
-use detection::meaning::Metric;
+use detection::metric_profile::Metric;
 use detection::series::Series;
+use detection::series::alarm_budget::Demand;
+use detection::service::joint::Joint;
 use shared::events::anomaly::Status;
 
 use crate::shop::{METRICS, Noise, SERVICES, SPREAD, START_MS, Source, healthy};

@@ -13,6 +13,7 @@ mod reference;
 mod regression;
 mod replay;
 mod restart;
+mod rooms;
 mod rules;
 mod season;
 mod shop;

@@ -2,7 +2,7 @@
 //!
 //! `tests/reference/make.py` writes what that code says about three generated series to `expected.json`.
 
-use detection::evidence::Evidence;
+use detection::series::history::Evidence;
 use serde::Deserialize;
 
 /// Larger than the sums of rounding, and far below what moves a decision.

@@ -1,9 +1,9 @@
 //! Days and weeks: what they bring is known in time, and what breaks with them is found.
 
 use detection::Settings;
-use detection::demand::Demand;
-use detection::meaning::Metric;
+use detection::metric_profile::Metric;
 use detection::series::Series;
+use detection::series::alarm_budget::Demand;
 use shared::events::anomaly::Status;
 
 use crate::shop::{METRICS, Noise, SERVICES, START_MS, Source, healthy};

@@ -3,8 +3,8 @@
 use std::f64::consts::TAU;
 
 use detection::Settings;
-use detection::demand::Demand;
-use detection::meaning::Metric;
+use detection::metric_profile::Metric;
+use detection::series::alarm_budget::Demand;
 use detection::series::{Change, Series};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

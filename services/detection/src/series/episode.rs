@@ -1,0 +1,329 @@
+//! Episodes: when a deviation begins to count, how it is graded, and when it is over.
+
+use serde::{Deserialize, Serialize};
+use shared::events::anomaly::{Direction, Status};
+use shared::events::{Kind, Severity};
+
+use crate::alert::Alert;
+use crate::alert::certainty::{Certainty, EVIDENCE_LIMIT, nats};
+use crate::metric_profile::{Harm, Meaning};
+use crate::series::alarm_budget::Demand;
+use crate::series::baseline::{BAND, NOTICED, Reading};
+use crate::series::history::Opinion;
+
+/// Novelty of two out of three samples that makes an episode fire.
+pub(crate) const LASTING: f64 = 8.0;
+/// Distance from which on a sample may be the newest of a ramp, in spreads.
+const OUTSIDE: f64 = 2.0;
+/// Shift of the short mean that does so as well.
+const SHIFTED: f64 = 9.0;
+/// Part of that which is noticed: what creeps must not teach the level to follow it.
+const SHIFTING: f64 = LASTING * 7.0 / SHIFTED;
+/// Samples in a row with next to nothing left that are an outage, however restless the series is.
+const OUTAGE: u8 = 3;
+/// Samples in a row inside the band after which an episode is over.
+pub const CALM: u8 = 3;
+/// Farthest the mean of those samples may lie from the level, in spreads: three samples just inside the band are no
+/// recovery.
+const CALM_MEAN: f64 = 2.0;
+
+/// What a sample amounts to, given those before it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Finding {
+    /// How sure it is.
+    pub certainty: Certainty,
+    /// Evidence, nats.
+    pub nats: f64,
+    /// To which side the series has gone.
+    pub direction: Direction,
+    /// Whether it may fire: it is certain, and within the fleet's budget of false alarms.
+    pub may_fire: bool,
+}
+
+impl Finding {
+    /// Returns the same, but at most noticed.
+    #[must_use]
+    pub fn noticed(self) -> Self {
+        Self { certainty: self.certainty.min(Certainty::Noticed), may_fire: false, ..self }
+    }
+
+    /// Returns the same, or what the series' own past says where that raises an alarm; or where it has raised one in
+    /// this episode (`was_certain`) and only now meets what the fleet demands.
+    #[must_use]
+    pub fn or_alarm(self, opinion: &Opinion, was_certain: bool, demand: &Demand) -> Self {
+        let may_fire = demand.is_met_by(opinion);
+        if self.may_fire || !(opinion.is_alarm || was_certain && may_fire) {
+            return self;
+        }
+        let nats = self.nats.max(opinion.nats());
+        Self { certainty: Certainty::Certain, nats, direction: opinion.direction, may_fire }
+    }
+}
+
+/// The signed deviations of the last samples, newest last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Recent {
+    novelty: [f32; 3],
+    distance: [f32; 3],
+    /// Samples in a row with next to nothing left.
+    gone: u8,
+}
+
+impl Recent {
+    /// Takes the newest reading.
+    pub fn push(&mut self, reading: &Reading) {
+        let sign = sign(reading.direction);
+        self.novelty = [self.novelty[1], self.novelty[2], (sign * reading.novelty) as f32];
+        self.gone = if reading.is_gone { self.gone.saturating_add(1) } else { 0 };
+        self.distance = [self.distance[1], self.distance[2], (sign * reading.distance) as f32];
+    }
+
+    /// Returns the novelty that two of the last three samples reach on that side, the newest being one of them.
+    fn lasting(&self, direction: Direction) -> f64 {
+        let sign = sign(direction);
+        let [first, second, newest] = self.novelty.map(|novelty| sign * f64::from(novelty));
+        newest.min(first.max(second)).max(0.0)
+    }
+
+    /// Tells whether the mean of the last samples is close to the level.
+    fn is_centred(&self) -> bool {
+        f64::from(self.distance.iter().sum::<f32>()).abs() < CALM_MEAN * self.distance.len() as f64
+    }
+
+    /// Tells whether what should be there, for its absence harms, has gone for good.
+    pub fn is_outage(&self, meaning: &Meaning) -> bool {
+        self.gone >= OUTAGE && meaning.kind != Kind::Other && meaning.harm.includes(Direction::Down)
+    }
+
+    /// Judges the newest sample.
+    pub fn find(&self, reading: &Reading, meaning: &Meaning, demand: &Demand) -> Finding {
+        let direction = reading.direction;
+        if self.is_outage(meaning) {
+            return Finding {
+                certainty: Certainty::Certain,
+                nats: EVIDENCE_LIMIT,
+                direction,
+                may_fire: true,
+            };
+        }
+        // a ramp counts only while the sample itself is still out there, on the same side
+        let agrees = reading.distance >= OUTSIDE && reading.steepness * sign(direction) > 0.0;
+        let steep = if agrees { LASTING * reading.steepness.abs() } else { 0.0 };
+        let agrees = reading.distance >= BAND && reading.shift * sign(direction) > 0.0;
+        let shifted = if agrees { LASTING * reading.shift.abs() / SHIFTED } else { 0.0 };
+        let lasting = self.lasting(direction);
+        let harms = meaning.harm.includes(direction);
+        let strongest = lasting.max(steep).max(shifted);
+        let (certainty, nats) = if strongest >= LASTING {
+            (Certainty::Certain, nats(strongest))
+        } else if harms && (reading.novelty >= NOTICED || shifted >= SHIFTING) {
+            (Certainty::Noticed, nats(reading.novelty.max(shifted)))
+        } else {
+            // a drop of what should be low is told only where it lasts
+            (Certainty::Normal, 0.0)
+        };
+        Finding { certainty, nats, direction, may_fire: strongest >= LASTING * demand.strictness }
+    }
+}
+
+fn sign(direction: Direction) -> f64 {
+    match direction {
+        Direction::Up => 1.0,
+        Direction::Down => -1.0,
+    }
+}
+
+/// Why a revision is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The episode began, became firing, grew in evidence or severity, or its samples are to be refreshed.
+    Goes,
+    /// Back inside the band.
+    Recovered,
+    /// It has stayed where it is for so long that this is the new normal.
+    Accepted,
+}
+
+/// What has been told about an episode.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Told {
+    evidence: f64,
+    severity: Severity,
+    status: Status,
+    samples: u32,
+    is_certain: bool,
+}
+
+/// One episode of one series, from its first abnormal sample until it has cleared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Episode {
+    /// Event time of the first abnormal sample, milliseconds.
+    pub started_ms: i64,
+    /// Where it stands.
+    pub status: Status,
+    /// Which side of the band.
+    pub direction: Direction,
+    /// How bad; never falls within an episode.
+    pub severity: Severity,
+    /// Strongest evidence so far, nats.
+    pub evidence: f64,
+    /// Value farthest from the level so far.
+    pub worst: f64,
+    /// Farthest distance from the level so far, in spreads.
+    pub farthest: f64,
+    /// Samples since the first abnormal one, with it.
+    pub samples: u32,
+    /// Revisions that were sent.
+    pub revision: u32,
+    /// Whether it was certain at any time, harmful or not.
+    pub is_certain: bool,
+    calm: u8,
+    told: Told,
+}
+
+impl Episode {
+    /// Begins an episode with a finding that is not normal. Its first samples may lie before the one that told.
+    pub fn begin(started_ms: i64, samples: u32, direction: Direction, value: f64) -> Self {
+        Self {
+            started_ms,
+            status: Status::Suspect,
+            direction,
+            severity: Severity::Sev4,
+            evidence: 0.0,
+            worst: value,
+            farthest: 0.0,
+            samples: samples.saturating_sub(1),
+            revision: 0,
+            is_certain: false,
+            calm: 0,
+            told: Told {
+                evidence: 0.0,
+                severity: Severity::Sev4,
+                status: Status::Suspect,
+                samples: 0,
+                is_certain: false,
+            },
+        }
+    }
+
+    /// Takes the next sample. Returns why a revision is due, if one is. `refresh` is after how many samples a firing
+    /// episode is told again though nothing else has changed.
+    pub fn take(
+        &mut self,
+        reading: &Reading,
+        finding: Finding,
+        recent: &Recent,
+        meaning: &Meaning,
+        refresh: u32,
+    ) -> Option<Turn> {
+        self.samples = self.samples.saturating_add(1);
+        self.farthest = self.farthest.max(reading.distance);
+        match finding.certainty {
+            Certainty::Normal => {}
+            Certainty::Certain if finding.may_fire && meaning.harm.includes(finding.direction) => {
+                self.status = Status::Firing;
+                self.direction = finding.direction;
+                self.evidence = self.evidence.max(finding.nats);
+            }
+            // never loud, however far it goes
+            _ => self.evidence = self.evidence.max(finding.nats.min(Certainty::Noticed.limit())),
+        }
+        self.is_certain |= finding.certainty == Certainty::Certain;
+        let outward = |value: f64| (value - reading.level) * sign(self.direction);
+        if outward(reading.value) > outward(self.worst) {
+            self.worst = reading.value;
+        }
+        if self.status == Status::Firing {
+            self.severity = self.severity.max(grade(reading, self.evidence, self.direction, meaning));
+        }
+        self.calm = if reading.distance < BAND { self.calm.saturating_add(1) } else { 0 };
+        if self.calm >= CALM && recent.is_centred() {
+            return Some(self.end(Turn::Recovered));
+        }
+        // a sample inside the band refreshes nothing: the episode is about to clear
+        let refreshes = self.status == Status::Firing
+            && self.calm == 0
+            && self.samples.saturating_sub(self.told.samples) >= refresh;
+        let news = self.revision == 0
+            || self.is_certain != self.told.is_certain
+            || self.status != self.told.status
+            || self.severity > self.told.severity
+            || self.evidence - self.told.evidence >= 1.0;
+        (news || refreshes).then(|| self.tell(Turn::Goes))
+    }
+
+    /// Tells whether the episode has ever fired.
+    pub fn has_fired(&self) -> bool {
+        // whatever fires is graded SEV3 or worse, and never better again
+        self.severity > Severity::Sev4
+    }
+
+    /// Ends the episode.
+    pub fn end(&mut self, turn: Turn) -> Turn {
+        self.status = Status::Cleared;
+        self.tell(turn)
+    }
+
+    /// Tells the episode again, for an alarm was renewed.
+    pub fn renew(&mut self) -> Turn {
+        self.tell(Turn::Goes)
+    }
+
+    fn tell(&mut self, turn: Turn) -> Turn {
+        self.revision += 1;
+        self.told = Told {
+            evidence: self.evidence,
+            severity: self.severity,
+            status: self.status,
+            samples: self.samples,
+            is_certain: self.is_certain,
+        };
+        turn
+    }
+}
+
+impl From<&Episode> for Alert {
+    fn from(episode: &Episode) -> Self {
+        Self {
+            started_ms: episode.started_ms,
+            status: episode.status,
+            severity: episode.severity,
+            evidence: episode.evidence,
+            revision: episode.revision,
+            told: episode.evidence,
+        }
+    }
+}
+
+/// Grades a firing series by itself, without knowing who depends on the service:
+///
+/// - SEV1: a quarter of all requests fail, or 95 % of the traffic is gone;
+/// - SEV2: with 3 nats or more, 5 % of all requests fail (five times as many as usual where shares are not known),
+///   latency has doubled, or half of the traffic is gone; and anything within a tenth of its ceiling;
+/// - SEV3: everything else that fires.
+fn grade(reading: &Reading, evidence: f64, direction: Direction, meaning: &Meaning) -> Severity {
+    let &Reading { value, level, .. } = reading;
+    let lost = match (meaning.kind, direction) {
+        (Kind::Traffic, Direction::Down) if level > 0.0 => 1.0 - value / level,
+        _ => 0.0,
+    };
+    let failing = match (meaning.kind, meaning.ceiling, meaning.harm) {
+        (Kind::Errors, Some(ceiling), Harm::Down) => 1.0 - value / ceiling,
+        (Kind::Errors, Some(ceiling), _) => value / ceiling,
+        _ => 0.0,
+    };
+    let multiplied = match meaning.kind {
+        Kind::Latency => value >= 2.0 * level,
+        Kind::Errors => meaning.ceiling.is_none() && meaning.harm == Harm::Up && value >= 5.0 * level,
+        _ => false,
+    };
+    if failing >= 0.25 || lost >= 0.95 {
+        Severity::Sev1
+    } else if (evidence >= 3.0 && (failing >= 0.05 || lost >= 0.5 || multiplied))
+        || meaning.is_nearly_full(value)
+    {
+        Severity::Sev2
+    } else {
+        Severity::Sev3
+    }
+}

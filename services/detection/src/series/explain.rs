@@ -1,0 +1,103 @@
+//! One sentence per anomaly: what was seen, what was expected, since when, why it counts.
+
+use shared::events::Kind;
+use shared::events::anomaly::{Direction, Status};
+
+use crate::alert::format::{after_deployment, duration, expectation, quantity, range, time};
+use crate::metric_profile::Meaning;
+use crate::series::Change;
+use crate::series::baseline::NOTICED;
+use crate::series::episode::{CALM, Turn};
+
+/// What the sentence is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Service.
+    pub service: &'a str,
+    /// Metric name.
+    pub metric: &'a str,
+    /// What the metric means.
+    pub meaning: &'a Meaning,
+    /// Version and time of the service's last deployment.
+    pub deployed: Option<(&'a str, i64)>,
+}
+
+/// Returns the sentence.
+pub fn sentence(subject: Subject<'_>, change: &Change, observed_ms: i64) -> String {
+    let Subject { service, metric, meaning, deployed } = subject;
+    let episode = &change.episode;
+    let observed = quantity(change.observed, &meaning.unit);
+    let expected = range(&change.expected, &meaning.unit);
+    let since = time(episode.started_ms, observed_ms);
+    let samples = episode.samples;
+    match change.turn {
+        Turn::Recovered => {
+            let lasted = duration(observed_ms.saturating_sub(episode.started_ms));
+            let worst = quantity(episode.worst, &meaning.unit);
+            format!(
+                "{metric} of {service} is back at {observed}, inside {expected} for {CALM} samples; it had left at \
+                 {since}, {lasted} ago, and was {worst} at worst"
+            )
+        }
+        Turn::Accepted => format!(
+            "{metric} of {service} has stayed around {observed} since {since} ({samples} samples), which is taken as \
+             its normal from now on; before, {expected} was expected"
+        ),
+        Turn::Goes => {
+            let plural = if samples == 1 { "" } else { "s" };
+            let why = reason(change, meaning);
+            let caveat = match episode.status {
+                Status::Suspect if !meaning.harm.includes(episode.direction) => {
+                    "; this direction has no user impact"
+                }
+                Status::Suspect if episode.is_certain => {
+                    "; certain by its own past, but too common in so large a fleet"
+                }
+                Status::Suspect => "; not yet certain",
+                _ => "",
+            };
+            let deployment = after_deployment(deployed, episode.started_ms);
+            let expectation = expectation(change.observed, &change.expected, &meaning.unit);
+            format!(
+                "{metric} of {service} is {observed}, {expectation}, since {since} ({samples} \
+                 sample{plural}): {why}{caveat}{deployment}"
+            )
+        }
+    }
+}
+
+/// Says why a deviation counts, in the words that fit it best.
+fn reason(change: &Change, meaning: &Meaning) -> String {
+    let (value, level) = (change.observed, change.expected.center);
+    if let Some(ceiling) = meaning.ceiling.filter(|_| meaning.is_nearly_full(value)) {
+        return format!(
+            "{:.0} % of its ceiling of {}",
+            100.0 * value / ceiling,
+            quantity(ceiling, &meaning.unit)
+        );
+    }
+    if change.opinion.is_alarm && change.distance < NOTICED {
+        let rarity = change.opinion.rarity;
+        return if change.opinion.record.is_some() || rarity < 1.0 {
+            "a longer deviation than it has ever made".to_owned()
+        } else {
+            format!("what it has done lately comes once in {:.0} samples", 10_f64.powf(rarity))
+        };
+    }
+    let ratio = if level > 0.0 { value / level } else { 0.0 };
+    if ratio > 100.0 {
+        "over 100 times its usual level".to_owned()
+    } else if ratio >= 1.5 {
+        format!("{ratio:.1} times its usual level")
+    } else if level > 0.0 && change.episode.direction == Direction::Down && (0.0..=0.7).contains(&ratio) {
+        let what = if meaning.kind == Kind::Traffic { "lost" } else { "below its usual level" };
+        format!("{:.0} % {what}", 100.0 * (1.0 - ratio))
+    } else {
+        let side = if value >= level { "above" } else { "below" };
+        if change.distance > 1000.0 {
+            format!("{side} anything it has ever been")
+        } else {
+            format!("{:.1} times its usual spread {side} its level", change.distance)
+        }
+    }
+}

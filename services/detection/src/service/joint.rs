@@ -1,0 +1,270 @@
+//! Several small deviations of one service together.
+//!
+//! Each series says how far its short mean lies to the side that harms, in its own spreads. What all of them say at once
+//! is one score, and that score is judged as a series of its own: by its own usual level, spread and reach. So noise that
+//! the series share calibrates itself. Formulae and constants are in the README.
+
+use serde::{Deserialize, Serialize};
+use shared::events::anomaly::{Direction, Status};
+use shared::events::{Kind, Severity};
+
+use crate::alert::certainty::{Certainty, nats};
+use crate::alert::format::{duration, time};
+use crate::alert::{Alert, Report, Turn, Verdict};
+use crate::config::Settings;
+use crate::metric_profile::{Harm, Judged, Meaning};
+use crate::series::Series;
+use crate::series::baseline::Baseline;
+
+/// Name of what is watched.
+const METRIC: &str = "joint";
+/// Name and version of the rule.
+const DETECTOR: &str = "joint/1";
+
+/// Least number of series that have to take part, and so the least a service must have.
+pub const FEWEST: usize = 3;
+/// Shift from which on a series adds to the score, and from which on it takes part, in spreads of its short mean.
+const NOISE: f64 = 1.0;
+const PART: f64 = 2.5;
+/// Rounds from which the normal of the score is founded, and how many its level remembers.
+const FOUNDING: usize = 60;
+const MEMORY: f64 = 240.0;
+/// Novelty of the score that is noticed. A little less than for a series by itself: three have to take part as well.
+const NOTICED: f64 = 5.0;
+/// Rounds in a row with a novelty after which it is lasting.
+const LASTING: u8 = 4;
+/// Rounds in a row without a novelty after which it is over.
+const CALM: u8 = 3;
+/// Series that the sentence names.
+const NAMED: usize = 5;
+
+/// What the series of one service say together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Joint {
+    /// Event times of the first and the newest sample of the round, milliseconds. A round ends when a series reports
+    /// again.
+    began_ms: i64,
+    newest_ms: i64,
+    /// Scores from which the normal is going to be founded.
+    founding: Vec<f64>,
+    baseline: Baseline,
+    /// Rounds in a row in which the score was novel, and in which it was not.
+    novel: u8,
+    calm: u8,
+    alert: Option<Box<Alert>>,
+}
+
+/// One series that takes part.
+#[derive(Debug, Clone, Copy)]
+struct Part<'a> {
+    metric: &'a str,
+    kind: Kind,
+    shift: f64,
+}
+
+impl Joint {
+    /// Begins with the first sample of a round.
+    pub fn new(ts_ms: i64) -> Self {
+        Self {
+            began_ms: ts_ms,
+            newest_ms: ts_ms,
+            founding: Vec::new(),
+            baseline: Baseline::default(),
+            novel: 0,
+            calm: 0,
+            alert: None,
+        }
+    }
+
+    /// Notes that a series whose sample before was at `before_ms` is about to take one at `ts_ms`. Judges the round that
+    /// ends with it, if one does.
+    pub fn note(
+        &mut self,
+        service: &str,
+        series: &[Series],
+        before_ms: i64,
+        ts_ms: i64,
+        settings: &Settings,
+    ) -> Option<Report> {
+        let ends = before_ms >= self.began_ms && ts_ms > self.newest_ms;
+        if !ends {
+            self.newest_ms = self.newest_ms.max(ts_ms);
+            return None;
+        }
+        let at_ms = self.newest_ms;
+        (self.began_ms, self.newest_ms) = (ts_ms, ts_ms);
+        self.judge(service, series, at_ms, settings)
+    }
+
+    fn judge(&mut self, service: &str, series: &[Series], at_ms: i64, settings: &Settings) -> Option<Report> {
+        let (mut sum, mut parts, mut fires) = (0.0, 0, false);
+        for one in series {
+            fires |= one.status() == Some(Status::Firing);
+            let Some(shift) = harmful(one, at_ms, settings) else { continue };
+            sum += (shift.abs() - NOISE).max(0.0).powi(2);
+            parts += usize::from(shift.abs() >= PART);
+        }
+        let score = f64::sqrt(sum);
+        if fires {
+            // what fires by itself needs no help, and is nothing to learn from
+            self.baseline.unlearn();
+            self.novel = 0;
+            return self.over(service, series, score, at_ms, "one of its series fires by itself");
+        }
+        if !self.baseline.is_founded() {
+            self.founding.push(score);
+            if self.founding.len() == FOUNDING {
+                self.baseline.found(&std::mem::take(&mut self.founding));
+            }
+            return None;
+        }
+        let meaning = meaning();
+        let reading = self.baseline.read(score, &meaning);
+        let is_novel = reading.direction == Direction::Up && reading.novelty >= NOTICED && parts >= FEWEST;
+        if !is_novel {
+            self.novel = 0;
+            self.calm = self.calm.saturating_add(1);
+            if self.calm < CALM && self.alert.is_some() {
+                return None;
+            }
+            let report = self.over(service, series, score, at_ms, "they are back or have become normal");
+            // what one or two series do must not dull the ear for three
+            if reading.novelty < NOTICED {
+                self.baseline.learn(&reading, &meaning, MEMORY);
+            }
+            return report;
+        }
+        self.calm = 0;
+        self.novel = self.novel.saturating_add(1);
+        if self.novel == 1 && self.alert.is_none() {
+            // one round is noise, and how far noise reaches is learned
+            self.baseline.mistook(reading.direction, reading.distance, false);
+            return None;
+        }
+        let parts = contributors(series, at_ms, settings);
+        let lasts = self.novel >= LASTING && parts.iter().any(is_symptom);
+        let certainty = if lasts { Certainty::Certain } else { Certainty::Noticed };
+        let verdict = Verdict {
+            certainty,
+            nats: nats(reading.novelty).min(certainty.limit()),
+            severity: Severity::Sev3,
+            direction: Direction::Up,
+            observed: score,
+            expected: self.baseline.band(&meaning),
+        };
+        let interval_ms = round_ms(series);
+        let began_ms = at_ms.saturating_sub(interval_ms.cast_signed());
+        let turn = Alert::follow(&mut self.alert, &verdict, began_ms)?;
+        let named: Vec<String> = parts
+            .iter()
+            .take(NAMED)
+            .map(|part| {
+                let side = if part.shift > 0.0 { "above" } else { "below" };
+                format!("{} {:.1} {side}", part.metric, part.shift.abs())
+            })
+            .collect();
+        let more = parts.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let caveat = if turn.alert.status == Status::Suspect { "; not yet certain" } else { "" };
+        let explanation = format!(
+            "{} series of {service} have moved a little and together since {}, none far enough by itself: {}{more} \
+             (spreads of their last few samples), {:.1} together where {:.1} is usual{caveat}",
+            parts.len(),
+            time(turn.alert.started_ms, at_ms),
+            named.join(", "),
+            score,
+            verdict.expected.center,
+        );
+        Some(report(turn, verdict, at_ms, interval_ms, explanation))
+    }
+
+    fn over(
+        &mut self,
+        service: &str,
+        series: &[Series],
+        score: f64,
+        at_ms: i64,
+        why: &str,
+    ) -> Option<Report> {
+        self.alert.as_ref()?;
+        let verdict = Verdict {
+            certainty: Certainty::Normal,
+            nats: 0.0,
+            severity: Severity::Sev4,
+            direction: Direction::Up,
+            observed: score,
+            expected: self.baseline.band(&meaning()),
+        };
+        let turn = Alert::follow(&mut self.alert, &verdict, at_ms)?;
+        let lasted = duration(at_ms.saturating_sub(turn.alert.started_ms));
+        let explanation = format!("the series of {service} that had moved together for {lasted}: {why}");
+        Some(report(turn, verdict, at_ms, round_ms(series), explanation))
+    }
+}
+
+/// Returns how long a round usually takes, milliseconds: as long as it takes the fastest series to report again. How long
+/// the last one took says nothing: the service may have been away.
+fn round_ms(series: &[Series]) -> u64 {
+    series.iter().map(Series::interval_ms).filter(|&interval_ms| interval_ms > 0).min().unwrap_or(0)
+}
+
+/// Returns how far a series lies to the side that harms, if it can be told: its level must be able to follow the day.
+fn harmful(series: &Series, at_ms: i64, settings: &Settings) -> Option<f64> {
+    let shift = series.shift(at_ms, settings)?;
+    let harms = match series.meaning().harm {
+        Harm::Up => shift > 0.0,
+        Harm::Down => shift < 0.0,
+        Harm::Both => true,
+    };
+    harms.then_some(shift)
+}
+
+/// Returns the series that take part, the farthest first.
+fn contributors<'a>(series: &'a [Series], at_ms: i64, settings: &Settings) -> Vec<Part<'a>> {
+    let mut parts: Vec<Part<'a>> = series
+        .iter()
+        .filter_map(|one| {
+            let shift = harmful(one, at_ms, settings).filter(|shift| shift.abs() >= PART)?;
+            Some(Part { metric: one.name(), kind: one.meaning().kind, shift })
+        })
+        .collect();
+    parts.sort_by(|a, b| b.shift.abs().total_cmp(&a.shift.abs()).then(a.metric.cmp(b.metric)));
+    parts
+}
+
+/// Tells whether more load alone would not explain it.
+fn is_symptom(part: &Part<'_>) -> bool {
+    !matches!(part.kind, Kind::Traffic | Kind::Cpu | Kind::Pool)
+        || part.kind == Kind::Traffic && part.shift < 0.0
+}
+
+/// What the score means: nothing by itself, and more of it is worse.
+fn meaning() -> Meaning {
+    Meaning {
+        kind: Kind::Other,
+        unit: "".into(),
+        harm: Harm::Up,
+        ceiling: None,
+        relative_floor: 0.0,
+        absolute_floor: 0.5,
+        counter: false,
+        judged: Judged::Normal,
+        resource: None,
+    }
+}
+
+fn report(turn: Turn, verdict: Verdict, at_ms: i64, interval_ms: u64, explanation: String) -> Report {
+    Report {
+        metric: METRIC.into(),
+        kind: Kind::Other,
+        unit: "".into(),
+        alert: turn.alert,
+        verdict,
+        at_ms,
+        points: Vec::new(),
+        interval_ms,
+        detector: DETECTOR,
+        explanation,
+        is_decision: turn.is_decision,
+    }
+}
