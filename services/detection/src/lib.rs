@@ -3,10 +3,11 @@
 //! # Rooms
 //!
 //! ```text
-//! stats < sample, metric_profile < config < alert < series < service < partition < tools
+//! sections, stats < sample, metric_profile < config < alert < series < service < partition < tools
 //! ```
 //!
-//! A room imports only from rooms on its left (`tests/it/rooms.rs`). From left to right: statistics; how a record is read
+//! A room imports only from rooms on its left (`tests/it/rooms.rs`). From left to right: the
+//! container of snapshots, and statistics; how a record is read
 //! and what a metric's name means; the settings; what a detector reports; what is judged of one series, of one service and
 //! of one input partition; and the commands over files.
 
@@ -15,6 +16,7 @@ pub mod config;
 pub mod metric_profile;
 pub mod partition;
 pub mod sample;
+pub mod sections;
 pub mod series;
 pub mod service;
 mod stats;

@@ -5,9 +5,10 @@
 
 mod log_records;
 pub mod metrics;
+mod state;
 pub mod task;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use shared::events::{Deployment, Refusal, decode};
@@ -25,19 +26,8 @@ use crate::service::outcome::Reason;
 pub use crate::service::outcome::{At, Outcome};
 use crate::service::regression::{Deployed, Rollout};
 use crate::service::silence::Due;
-pub use crate::service::state::{Offsets, Record, Snapshot, Version};
-use crate::service::state::{PartitionState, ServiceState};
-
-/// What a restored partition needs from its caller.
-#[derive(Debug)]
-pub struct Restored {
-    /// The partition.
-    pub partition: Partition,
-    /// Last records that it reflects: read on from the offsets after these. -1 means from the beginning.
-    pub resume: Offsets,
-    /// State that could not be read, and why; those series warm up again.
-    pub refused: Vec<String>,
-}
+use crate::service::state::Offsets;
+pub use state::{Record, Restored, Snapshot, Version};
 
 /// All series of one input partition.
 #[derive(Debug)]
@@ -95,56 +85,6 @@ impl Partition {
         }
     }
 
-    /// Restores a partition from the records of `detection.state` in the order of the log; those of other partitions
-    /// are passed over. Of several states of one service the one that reflects most is taken.
-    pub fn restore<K: AsRef<str>, V: AsRef<[u8]>>(
-        number: i32,
-        settings: Arc<Settings>,
-        records: impl IntoIterator<Item = (K, V)>,
-    ) -> Restored {
-        let mut partition = Self::new(number, settings);
-        let mut refused = Vec::new();
-        // most of what the log holds is older than what is taken: only that is kept, and read in full
-        let mut newest: BTreeMap<String, (Offsets, V)> = BTreeMap::new();
-        let own = number.to_string();
-        for (key, value) in records {
-            let key = key.as_ref();
-            let (owner, service) = key.split_once('/').unwrap_or((key, ""));
-            if owner != own {
-                continue;
-            }
-            let result = if service.is_empty() {
-                crate::service::state::read::<PartitionState>(value.as_ref()).map(|state| {
-                    if state.applied.metrics >= partition.applied.metrics {
-                        partition.applied = state.applied;
-                        partition.newest_ms = state.newest_ms;
-                        partition.pace = state.pace;
-                        partition.log_clock = state.log_clock;
-                        partition.census = state.census;
-                    }
-                })
-            } else {
-                crate::service::state::applied(value.as_ref()).map(|applied| {
-                    // an owner that was paused and woke up may have written its older state last
-                    if newest.get(key).is_none_or(|(known, _)| applied.metrics >= known.metrics) {
-                        newest.insert(key.to_owned(), (applied, value));
-                    }
-                })
-            };
-            if let Err(reason) = result {
-                refused.push(format!("{key}: {reason}"));
-            }
-        }
-        for (key, (_, value)) in newest {
-            match crate::service::state::read::<ServiceState>(value.as_ref()) {
-                Ok(state) => partition.adopt(state),
-                Err(reason) => refused.push(format!("{key}: {reason}")),
-            }
-        }
-        partition.reckon();
-        Restored { resume: partition.applied, partition, refused }
-    }
-
     /// Takes one record of `raw.metrics`.
     pub fn metrics(&mut self, payload: &[u8], at: At) -> Outcome {
         let mut outcome = Outcome::default();
@@ -197,44 +137,6 @@ impl Partition {
                 service.deployed = Some(deployed);
             }
         })
-    }
-
-    /// Returns what has changed since the last snapshot that was [`Self::saved`]. Anomalies of the records it
-    /// reflects must be acknowledged by the broker before it is written.
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot { records: self.changed().collect(), version: self.version() }
-    }
-
-    /// Returns the records of the snapshot one by one: all at once they are as large as the state itself.
-    pub fn changed(&self) -> impl Iterator<Item = Record> {
-        let services = self.services.iter().filter(|service| service.version > self.saved);
-        let services = services.map(|service| Record {
-            key: format!("{}/{}/{}", self.number, service.environment, service.name),
-            // a service may still be ahead of the partition: see the module `snapshot`
-            value: crate::service::state::write(&service.view(self.applied.max(service.restored))),
-        });
-        let own = (self.version > self.saved).then(|| {
-            let state = PartitionState {
-                applied: self.applied,
-                newest_ms: self.newest_ms,
-                pace: self.pace,
-                log_clock: self.log_clock,
-                census: self.census,
-            };
-            Record { key: self.number.to_string(), value: crate::service::state::write(&state) }
-        });
-        services.chain(own)
-    }
-
-    /// Returns how far a snapshot goes that is taken now.
-    pub fn version(&self) -> Version {
-        Version(self.version)
-    }
-
-    /// Notes that all records of the snapshot of this version were acknowledged. Without it the next snapshot contains
-    /// them again.
-    pub fn saved(&mut self, version: Version) {
-        self.saved = self.saved.max(version.0);
     }
 
     /// Returns the last records that were taken in.
@@ -382,8 +284,7 @@ impl Partition {
         Ok(self.enter(Service::new(environment, name, self.version)))
     }
 
-    fn adopt(&mut self, state: ServiceState) {
-        let service = Service::restore(state, &mut self.names, &self.settings);
+    fn adopt(&mut self, service: Service) {
         self.series += service.series.len();
         let due_ms = service.logs.as_ref().and_then(|book| book.due_ms());
         let slot = self.enter(service);

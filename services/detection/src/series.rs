@@ -9,16 +9,16 @@ pub mod history;
 mod limit;
 mod ramp;
 pub mod rules;
+pub(crate) mod state;
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use shared::events::Severity;
 use shared::events::anomaly::{Band, Direction, Point, Status};
 
 use crate::alert::certainty::Certainty;
 use crate::config::{KEPT, Settings};
-use crate::metric_profile::{Meaning, Metric, Metrics};
+use crate::metric_profile::{Meaning, Metric};
 use crate::series::alarm_budget::Demand;
 use crate::series::baseline::{Baseline, Reading};
 use crate::series::buffer::Kept;
@@ -80,7 +80,7 @@ pub struct Change {
 }
 
 /// One series.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Series {
     metric: Arc<Metric>,
     last_ms: i64,
@@ -117,19 +117,6 @@ impl Series {
             stirring: 0,
             episode: None,
             limit: None,
-        }
-    }
-
-    /// Looks up again what the metric means, after the series was read from a snapshot.
-    pub(crate) fn understand(&mut self, metrics: &mut Metrics, settings: &Settings) {
-        self.metric = metrics.get(&self.metric.name, &self.metric.unit, &settings.metrics);
-        let meaning = &self.metric.meaning;
-        if self.rule.as_ref().is_some_and(|rule| !rule.fits(meaning)) {
-            self.rule = Rule::of(meaning);
-        }
-        self.limit.take_if(|_| !meaning.may_be_limited());
-        if let Some(limit) = &self.limit {
-            self.end_at(limit.ceiling);
         }
     }
 
@@ -393,12 +380,12 @@ impl Series {
     /// differs from the next.
     fn is_steady(&self) -> bool {
         let mut values: Vec<f64> = self.samples.values().collect();
+        if values.len() <= KEPT / 2 {
+            return false;
+        }
         let steps: f64 = values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum();
         let step = steps / (values.len().max(2) - 1) as f64;
         let (older, newer) = values.split_at_mut(KEPT / 2);
-        if newer.is_empty() {
-            return false;
-        }
         let (older, newer) = (median(older), median(newer));
         (newer - older).abs() <= step.max(self.metric.meaning.floor(newer))
     }

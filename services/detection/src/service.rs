@@ -16,7 +16,7 @@ use shared::ids::AnomalyId;
 use crate::alert::certainty::Certainty;
 use crate::alert::{Alert, Report, Verdict};
 use crate::config::Settings;
-use crate::metric_profile::{Judged, Metrics};
+use crate::metric_profile::Judged;
 use crate::series::explain;
 use crate::series::rules::restarts::Restarts;
 use crate::series::rules::{self, Answer};
@@ -27,7 +27,7 @@ use crate::service::name_index::Index;
 use crate::service::outcome::Outcome;
 use crate::service::regression::{Deployed, Rollout};
 use crate::service::silence::Rhythm;
-use crate::service::state::{Offsets, ServiceState, ServiceView};
+use crate::service::state::Offsets;
 
 /// Name and version of the detector, as anomalies carry it.
 const DETECTOR: &str = "baseline/2";
@@ -71,41 +71,6 @@ impl Service {
             restarts: None,
             restored: Offsets::default(),
             version,
-        }
-    }
-
-    /// Goes on from a snapshot.
-    pub(crate) fn restore(state: ServiceState, metrics: &mut Metrics, settings: &Settings) -> Self {
-        let mut service = Self {
-            logs: state.logs,
-            deployed: state.deployed,
-            rhythm: state.rhythm,
-            joint: state.joint,
-            rollout: state.rollout,
-            restarts: state.restarts,
-            restored: state.applied,
-            ..Self::new(&state.environment, &state.name, 0)
-        };
-        for mut series in state.series {
-            series.understand(metrics, settings);
-            service.add(series);
-        }
-        service
-    }
-
-    /// Returns what a snapshot holds of it that reflects these offsets.
-    pub(crate) fn view(&self, applied: Offsets) -> ServiceView<'_> {
-        ServiceView {
-            applied,
-            environment: &self.environment,
-            name: &self.name,
-            series: &self.series,
-            logs: self.logs.as_deref(),
-            deployed: self.deployed.as_ref(),
-            rhythm: &self.rhythm,
-            joint: self.joint.as_deref(),
-            rollout: self.rollout.as_deref(),
-            restarts: self.restarts.as_deref(),
         }
     }
 

@@ -4,24 +4,17 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Meaning, Override};
 
 /// A metric.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Metric {
     /// Name.
     pub name: Box<str>,
     /// Unit as the samples tell it.
     pub(crate) unit: Box<str>,
     /// What it means.
-    #[serde(skip, default = "unknown")]
     pub meaning: Meaning,
-}
-
-fn unknown() -> Meaning {
-    Meaning::of("", "", &[])
 }
 
 impl Metric {

@@ -7,10 +7,10 @@ use shared::bus::partitioned::{Output, Part, Task};
 use shared::events::{Event as _, Outgoing, Topic};
 use shared::ids::EventId;
 
+use super::state::Version;
 use crate::config::Settings;
 use crate::partition::metrics;
 use crate::partition::{At, Outcome, Partition};
-use crate::service::state::Version;
 
 /// One partition and how far the snapshot goes that is on its way.
 pub struct Assigned {
@@ -27,11 +27,7 @@ impl Assigned {
         let records = parts.map(|part| (part.key, part.payload));
         let restored = Partition::restore(number, settings, records);
         for reason in &restored.refused {
-            tracing::warn!(
-                partition = number,
-                reason,
-                "a part of the state cannot be read; its series warm up again"
-            );
+            tracing::warn!(partition = number, reason, "state could not be read and warms up again");
         }
         Self {
             number,

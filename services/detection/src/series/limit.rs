@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::Series;
 use crate::config::Settings;
 use crate::series::rules::Rule;
@@ -13,10 +11,9 @@ use crate::series::rules::forecast::Forecast;
 const SLACK: f64 = 0.01;
 
 /// The limit of one series.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Limit {
     /// Place in the service of the series that tells it; nothing where several do. Follows from the series.
-    #[serde(skip)]
     pub(crate) told_at: Option<usize>,
     /// What it is since the last sample of the series.
     pub(crate) ceiling: Option<f64>,

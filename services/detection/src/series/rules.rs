@@ -6,7 +6,6 @@ pub mod certificate;
 pub mod forecast;
 pub mod restarts;
 
-use serde::{Deserialize, Serialize};
 use shared::events::Kind;
 use shared::events::anomaly::Point;
 
@@ -21,7 +20,7 @@ use crate::series::rules::restarts::{self, Largest, Restarts, Witness};
 pub const FORECASTS: usize = 64;
 
 /// The rule of one series, with what it remembers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Rule {
     /// When it will be full.
     Forecast(Forecast),

@@ -1,24 +1,23 @@
-//! What is written to `detection.state`: one record per service, then one for the partition.
-//!
-//! A value is one byte of format version and then postcard, which keeps every number to the last bit. The record of a
-//! service says up to which input offsets it reflects; the record of the partition, written last, says from where to
-//! read again. So a crash between the two only means that some services skip what they have already seen.
+//! What a snapshot holds of one service: the offsets that it reflects, its names, and a section for each detector.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::series::Series;
-use crate::series::alarm_budget::Census;
-use crate::series::rules::restarts::Restarts;
-use crate::service::clock::Pace;
-use crate::service::joint::Joint;
-use crate::service::logs::{Book, Clock};
-use crate::service::regression::{Deployed, Rollout};
-use crate::service::silence::Rhythm;
+use super::Service;
+use crate::config::Settings;
+use crate::metric_profile::Metrics;
+use crate::sections::{Section, Sections, Writer};
+use crate::series;
 
-/// Format of the values; a change of any type below needs another one. State of another format is not read, and the
-/// series warm up again.
-pub const FORMAT: u8 = 5;
+/// The offsets that a record reflects. A record without them is not read.
+pub(crate) const OFFSETS: Section = Section::new("offsets", 1);
+/// Environment and name. A record without them is not read.
+const SERVICE: Section = Section::new("service", 1);
+const LOGS: Section = Section::new("logs", 1);
+const DEPLOYMENT: Section = Section::new("deployment", 1);
+const SILENCE: Section = Section::new("silence", 1);
+const JOINT: Section = Section::new("joint", 1);
+const REGRESSION: Section = Section::new("regression", 1);
+const RESTARTS: Section = Section::new("restarts", 1);
 
 /// The last record of each input topic that has been taken in; -1 before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,87 +47,45 @@ impl Offsets {
     }
 }
 
-/// A record for `detection.state`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// `PARTITION/ENVIRONMENT/SERVICE`, or `PARTITION` for the partition itself.
-    pub key: String,
-    /// Format and state.
-    pub value: Vec<u8>,
-}
+impl Service {
+    /// Returns the record that holds it and reflects these offsets.
+    pub(crate) fn record(&self, applied: Offsets) -> Vec<u8> {
+        let mut sections = Writer::default();
+        sections.put(OFFSETS, &applied);
+        sections.put(SERVICE, &(&self.environment, &self.name));
+        series::state::write(&self.series, &mut sections);
+        sections.put(SILENCE, &self.rhythm);
+        sections.put_some(LOGS, self.logs.as_deref());
+        sections.put_some(DEPLOYMENT, self.deployed.as_ref());
+        sections.put_some(JOINT, self.joint.as_deref());
+        sections.put_some(REGRESSION, self.rollout.as_deref());
+        sections.put_some(RESTARTS, self.restarts.as_deref());
+        sections.finish()
+    }
 
-/// Everything that has changed since the last snapshot that was saved. The order of the records matters: the
-/// partition's own comes last.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Records to write; none if nothing has changed.
-    pub records: Vec<Record>,
-    /// How far it goes.
-    pub version: Version,
-}
-
-/// How far a partition has come, in records that were taken in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub(crate) u64);
-
-/// The partition itself.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct PartitionState {
-    pub(crate) applied: Offsets,
-    pub(crate) newest_ms: Option<i64>,
-    pub(crate) pace: Pace,
-    pub(crate) log_clock: Clock,
-    pub(crate) census: Census,
-}
-
-/// One service, to be written.
-#[derive(Debug, Serialize)]
-pub(crate) struct ServiceView<'a> {
-    pub(crate) applied: Offsets,
-    pub(crate) environment: &'a str,
-    pub(crate) name: &'a str,
-    pub(crate) series: &'a [Series],
-    pub(crate) logs: Option<&'a Book>,
-    pub(crate) deployed: Option<&'a Deployed>,
-    pub(crate) rhythm: &'a Rhythm,
-    pub(crate) joint: Option<&'a Joint>,
-    pub(crate) rollout: Option<&'a Rollout>,
-    pub(crate) restarts: Option<&'a Restarts>,
-}
-
-/// One service, as it was read. The fields are those of [`ServiceView`], in the same order.
-#[derive(Debug, Deserialize)]
-pub(crate) struct ServiceState {
-    pub(crate) applied: Offsets,
-    pub(crate) environment: Box<str>,
-    pub(crate) name: Box<str>,
-    pub(crate) series: Vec<Series>,
-    pub(crate) logs: Option<Box<Book>>,
-    pub(crate) deployed: Option<Deployed>,
-    pub(crate) rhythm: Rhythm,
-    pub(crate) joint: Option<Box<Joint>>,
-    pub(crate) rollout: Option<Box<Rollout>>,
-    pub(crate) restarts: Option<Box<Restarts>>,
-}
-
-pub(crate) fn write<T: Serialize>(state: &T) -> Vec<u8> {
-    postcard::to_extend(state, vec![FORMAT])
-        .expect("writing to memory cannot fail, and postcard can express all of these types")
-}
-
-pub(crate) fn read<T: DeserializeOwned>(value: &[u8]) -> Result<T, String> {
-    postcard::from_bytes(state(value)?).map_err(|error| error.to_string())
-}
-
-/// Reads which offsets the state of a service or a partition reflects: its first field.
-pub(crate) fn applied(value: &[u8]) -> Result<Offsets, String> {
-    postcard::take_from_bytes(state(value)?).map(|(applied, _)| applied).map_err(|error| error.to_string())
-}
-
-fn state(value: &[u8]) -> Result<&[u8], String> {
-    match value.split_first() {
-        Some((&FORMAT, state)) => Ok(state),
-        Some((other, _)) => Err(format!("format {other} is not {FORMAT}")),
-        None => Err("empty".to_owned()),
+    /// Goes on from a record. Returns why it cannot, or the service and what could not be read of it.
+    pub(crate) fn restore(
+        record: &[u8],
+        metrics: &mut Metrics,
+        settings: &Settings,
+    ) -> Result<(Self, Vec<String>), String> {
+        let mut sections = Sections::parse(record)?;
+        let restored = sections.get(OFFSETS).ok_or("the offsets cannot be read")?;
+        let (environment, name): (Box<str>, Box<str>) =
+            sections.get(SERVICE).ok_or("the name of the service cannot be read")?;
+        let mut service = Self { restored, ..Self::new(&environment, &name, 0) };
+        service.rhythm = sections.get(SILENCE).unwrap_or_default();
+        service.logs = sections.get(LOGS);
+        service.deployed = sections.get(DEPLOYMENT);
+        service.joint = sections.get(JOINT);
+        if let Some(series) = series::state::read(&mut sections, metrics, settings) {
+            // these know the series by their places
+            service.rollout = sections.get(REGRESSION);
+            service.restarts = sections.get(RESTARTS);
+            for one in series {
+                service.add(one);
+            }
+        }
+        Ok((service, sections.into_refused()))
     }
 }

@@ -16,6 +16,7 @@ mod restart;
 mod rooms;
 mod rules;
 mod season;
+mod sections;
 mod shop;
 mod silence;
 mod speed;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms from left to right. Those of one entry do not import each other.
 const ROOMS: [&[&str]; 8] = [
-    &["stats"],
+    &["sections", "stats"],
     &["sample", "metric_profile"],
     &["config"],
     &["alert"],
