@@ -77,7 +77,7 @@ fn sample(c: &mut Criterion) {
     let state = {
         let mut partition = Partition::new(0, Arc::clone(&shared));
         for (offset, (ts_ms, payload)) in before.iter().enumerate() {
-            partition.metrics(payload, At { offset: offset as i64, timestamp_ms: *ts_ms });
+            partition.metrics(payload, At { offset: offset as i64, timestamp_ms: Some(*ts_ms) });
         }
         partition.snapshot()
     };
@@ -91,7 +91,7 @@ fn sample(c: &mut Criterion) {
             |mut partition| {
                 for (offset, (ts_ms, payload)) in day.iter().enumerate() {
                     let offset = (before.len() + offset) as i64;
-                    drop(black_box(partition.metrics(payload, At { offset, timestamp_ms: *ts_ms })));
+                    drop(black_box(partition.metrics(payload, At { offset, timestamp_ms: Some(*ts_ms) })));
                 }
                 partition
             },

@@ -1,7 +1,9 @@
 //! What a detector reports: a verdict, the alert that it begins, goes on with or ends, and the report that is due.
 
 pub mod certainty;
+pub mod detector;
 pub(crate) mod format;
 pub mod lifecycle;
 
-pub use lifecycle::{Alert, Report, Turn, Verdict};
+pub use detector::Detector;
+pub use lifecycle::{Alert, Report, Subject, Turn, Verdict};

@@ -51,7 +51,7 @@ pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationTok
     let settings = Arc::new(config.stage);
     let stage = partitioned::Settings {
         stage: "detection",
-        topics: vec![Topic::RawMetrics, Topic::RawLogs, Topic::RawDeployments],
+        topics: partition::task::INPUTS.to_vec(),
         state: Topic::DetectionState,
         snapshot_every: Duration::from_secs(u64::from(settings.snapshot_every_s)),
         snapshot_rate: settings.snapshot_mib_s * f64::from(1 << 20),

@@ -219,10 +219,28 @@ impl Meaning {
     pub fn accumulates(&self) -> bool {
         matches!(self.kind, Kind::Memory | Kind::Disk)
     }
+}
 
-    /// Tells whether `value` has come within a tenth of the ceiling.
-    pub fn is_nearly_full(&self, value: f64) -> bool {
-        self.harm == Harm::Up && self.ceiling.is_some_and(|ceiling| value >= 0.9 * ceiling)
+/// What a metric means, with the ceiling that holds at the moment: the profile's own, or the one that another metric of
+/// the service reports.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounded<'a> {
+    /// What it means.
+    pub profile: &'a Meaning,
+    /// Value that it cannot exceed now, if one is known.
+    pub ceiling: Option<f64>,
+}
+
+impl Bounded<'_> {
+    /// Returns whether `value` has come within a tenth of the ceiling of what is worse the more there is.
+    pub fn is_nearly_full(self, value: f64) -> bool {
+        self.profile.harm == Harm::Up && self.ceiling.is_some_and(|ceiling| value >= 0.9 * ceiling)
+    }
+}
+
+impl<'a> From<&'a Meaning> for Bounded<'a> {
+    fn from(profile: &'a Meaning) -> Self {
+        Self { profile, ceiling: profile.ceiling }
     }
 }
 

@@ -18,15 +18,15 @@ use crate::metric_profile::Metrics;
 use crate::sample::{self, Sample};
 use crate::series::Series;
 use crate::series::alarm_budget::{Census, Demand};
-use crate::service::Service;
-use crate::service::clock::Pace;
+use crate::service::clock::{Moment, Pace};
 use crate::service::logs::{Clock, Phrases};
 use crate::service::name_index::Index;
 use crate::service::outcome::Reason;
 pub use crate::service::outcome::{At, Outcome};
 use crate::service::regression::{Deployed, Rollout};
-use crate::service::silence::Due;
+use crate::service::silence::{self, Due};
 use crate::service::state::Offsets;
+use crate::service::{Routed, Service};
 pub use state::{Record, Restored, Snapshot, Version};
 
 /// All series of one input partition.
@@ -90,7 +90,7 @@ impl Partition {
         let mut outcome = Outcome::default();
         self.version += 1;
         if sample::is_tick(payload) {
-            self.pace.tick(at.timestamp_ms);
+            self.pace.tick(at.stamp_ms());
         }
         let mut reader = std::mem::take(&mut self.reader);
         let read = reader.read(payload, |sample| match self.sample(sample, at, &mut outcome) {
@@ -99,7 +99,7 @@ impl Partition {
         });
         self.reader = reader;
         outcome.refused = read.err();
-        self.listen(at, &mut outcome);
+        self.judge_silences(at, &mut outcome);
         self.applied.metrics = self.applied.metrics.max(at.offset);
         outcome
     }
@@ -118,25 +118,12 @@ impl Partition {
         {
             return Outcome::refusing(Refusal::Invalid(reason));
         }
-        let settings = self.settings.clone();
-        self.context(&record.environment, &record.service, record.ts_ms, at, |service, outcome| {
-            if at.offset > service.restored.deployments && record.is_retirement() {
-                let report = service.rhythm.retire(&service.name, &record.version, record.ts_ms, &settings);
-                if let Some(report) = report {
-                    service.tell(report, outcome);
-                }
-                return;
-            }
-            let newer = service.deployed.as_ref().is_none_or(|deployed| deployed.ts_ms <= record.ts_ms);
-            let deployed = Deployed { version: record.version.as_str().into(), ts_ms: record.ts_ms };
-            if at.offset > service.restored.deployments
-                && newer
-                && service.deployed.as_ref() != Some(&deployed)
-            {
-                service.rollout = Rollout::begin(service.rollout.take(), &deployed, &service.series);
-                service.deployed = Some(deployed);
-            }
-        })
+        let mut outcome = Outcome::default();
+        match self.deployed(&record, at, &mut outcome) {
+            Ok(()) => outcome.used = 1,
+            Err(reason) => outcome.dropped.count(reason),
+        }
+        outcome
     }
 
     /// Returns the last records that were taken in.
@@ -162,59 +149,57 @@ impl Partition {
         Some(remaining_ms.saturating_add(1).min(self.pace.leap_ms()))
     }
 
-    /// Takes one sample and adds the anomalies that are due.
+    /// Takes one sample and adds the anomalies that are due. In this order: the clock, the way to its service and series,
+    /// and what the service makes of it.
     fn sample(&mut self, sample: &Sample<'_>, at: At, outcome: &mut Outcome) -> Result<(), Reason> {
-        if self.is_ahead(sample.ts_ms, at) {
-            return Err(Reason::Ahead);
-        }
-        self.newest_ms = self.newest_ms.max(Some(sample.ts_ms));
-        self.pace.sample(sample.ts_ms, at.timestamp_ms);
-        // also what a service has seen already: the count follows from the records alone
-        if self.census.count(sample.ts_ms) {
-            self.reckon();
-        }
-        let environment = sample.environment();
-        let slot = self.service(environment, &sample.service)?;
+        let now = self.advance_clock(sample.ts_ms, at)?;
+        let slot = self.service(sample.environment(), &sample.service)?;
         let service = &mut self.services[slot];
         if at.offset <= service.restored.metrics {
             return Ok(());
         }
         service.version = self.version;
-        if let Some(report) =
-            service.rhythm.hear(&service.name, sample.ts_ms, self.pace.now(), &self.settings)
-        {
-            service.tell(report, outcome);
-        }
+        // the service reports, also where there is no room for one more of its series
+        let event = silence::Event::Sample { ts_ms: sample.ts_ms, now };
+        service.observe_silence(event, &self.settings, outcome);
         self.due = self.due.min(service.rhythm.due(&self.settings));
-        let place = if let Some(place) = service.find(&sample.metric) {
-            place
-        } else {
-            if self.series >= self.settings.max_series
-                || service.series.len() >= self.settings.max_series_per_service
-            {
-                return Err(Reason::SeriesLimit);
-            }
-            self.series += 1;
-            let metric = self.names.get(&sample.metric, sample.unit(), &self.settings.metrics);
-            service.add(Series::new(metric))
-        };
-        if let Some(report) = service.listen_to_all(place, sample.ts_ms, &self.settings) {
-            service.tell(report, outcome);
-        }
-        let change =
-            service.series[place].observe(sample.ts_ms, sample.value, &self.demand, &self.settings)?;
-        if let Some(change) = change {
-            service.tell(service.report(place, &change, sample.ts_ms), outcome);
-        }
-        if let Some(report) = service.compare(place, &self.settings) {
-            service.tell(report, outcome);
-        }
-        service.ask_rules(place, sample.ts_ms, sample.value, &self.settings, outcome);
-        Ok(())
+        let place = self.series_of(slot, sample)?;
+        let routed = Routed { place, ts_ms: sample.ts_ms, value: sample.value };
+        Ok(self.services[slot].sample(routed, &self.demand, &self.settings, outcome)?)
     }
 
-    /// Looks for services that have fallen silent, once one may have.
-    fn listen(&mut self, at: At, outcome: &mut Outcome) {
+    /// Moves the clock on by a sample, and returns where it stands.
+    fn advance_clock(&mut self, ts_ms: i64, at: At) -> Result<Moment, Reason> {
+        if self.is_ahead(ts_ms, at) {
+            return Err(Reason::Ahead);
+        }
+        self.newest_ms = self.newest_ms.max(Some(ts_ms));
+        self.pace.sample(ts_ms, at.stamp_ms());
+        // also what a service has seen already: the count follows from the records alone
+        if self.census.count(ts_ms) {
+            self.reckon();
+        }
+        Ok(self.pace.now())
+    }
+
+    /// Returns the place of a sample's series in its service, which is begun if it is new.
+    fn series_of(&mut self, slot: usize, sample: &Sample<'_>) -> Result<usize, Reason> {
+        let service = &mut self.services[slot];
+        if let Some(place) = service.find(&sample.metric) {
+            return Ok(place);
+        }
+        if self.series >= self.settings.max_series
+            || service.series.len() >= self.settings.max_series_per_service
+        {
+            return Err(Reason::SeriesLimit);
+        }
+        self.series += 1;
+        let metric = self.names.get(&sample.metric, sample.unit(), &self.settings.metrics);
+        Ok(service.add(Series::new(metric)))
+    }
+
+    /// Judges the services that have not reported, once one may have been silent for too long.
+    fn judge_silences(&mut self, at: At, outcome: &mut Outcome) {
         let now = self.pace.now();
         if !self.due.is_past(now) {
             return;
@@ -222,13 +207,37 @@ impl Partition {
         self.due = Due::NEVER;
         for service in &mut self.services {
             if at.offset > service.restored.metrics
-                && let Some(report) = service.rhythm.judge(&service.name, now, &self.settings)
+                && service.observe_silence(silence::Event::Time { now }, &self.settings, outcome)
             {
                 service.version = self.version;
-                service.tell(report, outcome);
             }
             self.due = self.due.min(service.rhythm.due(&self.settings));
         }
+    }
+
+    /// Takes a deployment, or the retirement of a service.
+    fn deployed(&mut self, record: &Deployment, at: At, outcome: &mut Outcome) -> Result<(), Reason> {
+        if self.is_ahead(record.ts_ms, at) {
+            return Err(Reason::Ahead);
+        }
+        let slot = self.service(&record.environment, &record.service)?;
+        let service = &mut self.services[slot];
+        service.version = self.version;
+        if at.offset <= service.restored.deployments {
+            return Ok(());
+        }
+        if record.is_retirement() {
+            let event = silence::Event::Retired { version: &record.version, ts_ms: record.ts_ms };
+            service.observe_silence(event, &self.settings, outcome);
+            return Ok(());
+        }
+        let newer = service.deployed.as_ref().is_none_or(|deployed| deployed.ts_ms <= record.ts_ms);
+        let deployed = Deployed { version: record.version.as_str().into(), ts_ms: record.ts_ms };
+        if newer && service.deployed.as_ref() != Some(&deployed) {
+            service.rollout = Rollout::begin(service.rollout.take(), &deployed, &service.series);
+            service.deployed = Some(deployed);
+        }
+        Ok(())
     }
 
     /// Works out what a series has to show that is to fire.
@@ -237,34 +246,10 @@ impl Partition {
         self.demand = Demand::of(chances, self.settings.false_alarms_a_week);
     }
 
-    /// Finds the service of a deployment and lets `take` change it.
-    fn context(
-        &mut self,
-        environment: &str,
-        name: &str,
-        ts_ms: i64,
-        at: At,
-        take: impl FnOnce(&mut Service, &mut Outcome),
-    ) -> Outcome {
-        let mut outcome = Outcome::default();
-        let found =
-            if self.is_ahead(ts_ms, at) { Err(Reason::Ahead) } else { self.service(environment, name) };
-        match found {
-            Ok(slot) => {
-                let service = &mut self.services[slot];
-                service.version = self.version;
-                take(service, &mut outcome);
-                outcome.used = 1;
-            }
-            Err(reason) => outcome.dropped.count(reason),
-        }
-        outcome
-    }
-
     /// Tells whether a time is so far ahead, both of all samples so far and of the record itself, that it would only
     /// block what comes after it.
     fn is_ahead(&self, ts_ms: i64, at: At) -> bool {
-        let newest = self.newest_ms.unwrap_or(i64::MIN).max(at.timestamp_ms);
+        let newest = self.newest_ms.unwrap_or(i64::MIN).max(at.stamp_ms());
         ts_ms > newest.saturating_add(self.settings.ahead_ms())
     }
 

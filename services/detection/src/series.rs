@@ -25,7 +25,7 @@ use crate::series::buffer::Kept;
 use crate::series::episode::{Episode, Finding, LASTING, Recent, Turn};
 use crate::series::history::{Evidence, Opinion};
 use crate::series::rules::restarts::Witness;
-use crate::series::rules::{Answer, Asked, Rule};
+use crate::series::rules::{Observation, Rule, RuleOutcome};
 use crate::stats::robust::median;
 use limit::Limit;
 
@@ -164,9 +164,8 @@ impl Series {
             self.baseline.learn(&reading, &self.metric.meaning, f64::from(settings.memory));
             return Ok(None);
         };
-        let expected = self.baseline.band(&self.metric.meaning);
-        let mut turn =
-            episode.take(&reading, finding, &self.recent, &self.metric.meaning, settings.refresh_every);
+        let expected = self.baseline.band(self.bounded());
+        let mut turn = episode.take(&reading, finding, &self.recent, self.bounded(), settings.refresh_every);
         if turn != Some(Turn::Recovered) && self.is_the_new_normal(&episode, settings) {
             turn = Some(episode.end(Turn::Accepted));
         }
@@ -205,18 +204,26 @@ impl Series {
         Ok(change)
     }
 
-    /// Asks the rule of the series, if it has one, about the sample that was just taken.
-    pub fn ask(&mut self, service: &str, value: f64, settings: &Settings) -> Option<Answer> {
-        let rule = self.rule.as_mut()?;
-        let asked = Asked {
+    /// Judges the sample that was just taken by the rule of the series, if it has one. `value` is the sample as it came.
+    pub(crate) fn judge_by_rule(
+        &mut self,
+        service: &str,
+        value: f64,
+        settings: &Settings,
+    ) -> Option<RuleOutcome> {
+        let mut rule = self.rule.take()?;
+        let outcome = rule.observe(&Observation {
             service,
             metric: &self.metric.name,
-            meaning: &self.metric.meaning,
+            bounded: self.bounded(),
             ts_ms: self.last_ms,
             value,
             interval_ms: self.interval_ms,
-        };
-        rule.ask(asked, self.samples.points(), settings)
+            samples: &self.samples,
+            settings,
+        });
+        self.rule = Some(rule);
+        outcome
     }
 
     /// Tells whether it is forecast when the series will be full.
@@ -239,7 +246,7 @@ impl Series {
     pub fn latest(&self, at_ms: i64) -> Option<(f64, Band)> {
         let Point { ts_ms, value } = self.samples.newest()?;
         let fresh = at_ms.saturating_sub(ts_ms) as f64 <= GAP * self.interval_ms;
-        (self.baseline.is_founded() && fresh).then(|| (value, self.baseline.band(&self.metric.meaning)))
+        (self.baseline.is_founded() && fresh).then(|| (value, self.baseline.band(self.bounded())))
     }
 
     /// Returns how far the last few samples lie from the level, in spreads of their mean; nothing if that cannot be
@@ -279,7 +286,7 @@ impl Series {
 
     /// Returns the status of the episode the series is in, if it is in one.
     pub fn status(&self) -> Option<Status> {
-        self.episode.as_ref().map(|episode| episode.status)
+        self.episode.as_ref().map(|episode| episode.alert.status)
     }
 
     /// Moves the clock of the series and returns by how many milliseconds, or tells why the sample comes too late.
@@ -368,10 +375,10 @@ impl Series {
     /// Tells whether the episode has lasted so long, at so steady a level, that this is how the series is now. What is
     /// severe is given [`PATIENCE`] times as long.
     fn is_the_new_normal(&self, episode: &Episode, settings: &Settings) -> bool {
-        let patience = if episode.severity >= Severity::Sev2 { PATIENCE } else { 1 };
+        let patience = if episode.alert.severity >= Severity::Sev2 { PATIENCE } else { 1 };
         episode.samples.is_multiple_of(KEPT as u32)
             && episode.samples >= settings.accept_after.saturating_mul(patience)
-            && self.last_ms.saturating_sub(episode.started_ms)
+            && self.last_ms.saturating_sub(episode.alert.started_ms)
                 >= settings.accept_after_ms() * i64::from(patience)
             && self.is_steady()
     }

@@ -14,26 +14,38 @@ use shared::events::anomaly::{Anomaly, Context, LogTemplate, Sibling};
 use shared::ids::AnomalyId;
 
 use crate::alert::certainty::Certainty;
-use crate::alert::{Alert, Report, Verdict};
+use crate::alert::{Detector as _, Report, Subject, Turn, Verdict};
 use crate::config::Settings;
 use crate::metric_profile::Judged;
+use crate::series::alarm_budget::Demand;
 use crate::series::explain;
-use crate::series::rules::restarts::Restarts;
-use crate::series::rules::{self, Answer};
-use crate::series::{Change, Series};
-use crate::service::joint::{self, Joint};
-use crate::service::logs::Book;
-use crate::service::name_index::Index;
-use crate::service::outcome::Outcome;
-use crate::service::regression::{Deployed, Rollout};
-use crate::service::silence::Rhythm;
-use crate::service::state::Offsets;
+use crate::series::rules::restarts::{Restarted, Restarts};
+use crate::series::rules::{self, RuleOutcome};
+use crate::series::{Change, Series, Unused};
+use joint::Joint;
+use logs::Book;
+use name_index::Index;
+use outcome::Outcome;
+use regression::{Deployed, Rollout};
+use silence::Rhythm;
+use state::Offsets;
 
 /// Name and version of the detector, as anomalies carry it.
 const DETECTOR: &str = "baseline/2";
 
 /// Siblings that an anomaly carries.
 const SIBLINGS: usize = 20;
+
+/// A sample on its way to its series.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Routed {
+    /// Place of its series in the service.
+    pub(crate) place: usize,
+    /// Event time, milliseconds.
+    pub(crate) ts_ms: i64,
+    /// Value as it came.
+    pub(crate) value: f64,
+}
 
 /// One service.
 #[derive(Debug)]
@@ -108,13 +120,6 @@ impl Service {
         self.series.iter().filter(|series| series.is_forecast()).count() < rules::FORECASTS
     }
 
-    /// Looks up the limit of a series that has just taken a sample, if another one tells it.
-    fn heed_limit(&mut self, place: usize, ts_ms: i64, value: f64, settings: &Settings) {
-        let Some(limit) = self.series[place].limit() else { return };
-        let told = limit.told_at.and_then(|limit| self.series[limit].standing(ts_ms, settings));
-        self.series[place].limit_to(told, value);
-    }
-
     pub(crate) fn is(&self, environment: &str, name: &str) -> bool {
         *self.name == *name && *self.environment == *environment
     }
@@ -124,107 +129,154 @@ impl Service {
         self.by_metric.find(("", metric), |place| series[place].name() == metric)
     }
 
+    /// Takes a sample of one of its series. In this order, and each step once: what is observed, the verdicts on it, the
+    /// alerts that these begin, go on with or end, and their anomalies.
+    pub(crate) fn sample(
+        &mut self,
+        sample: Routed,
+        demand: &Demand,
+        settings: &Settings,
+        outcome: &mut Outcome,
+    ) -> Result<(), Unused> {
+        let Routed { place, ts_ms, value } = sample;
+        // a round of all series ends where one of them reports again: that sample belongs to the next round, so the
+        // round is judged, and reported with what was known then, before the sample is taken
+        let joint = self.judge_round(place, ts_ms, settings);
+        self.publish(joint, outcome);
+        let change = self.series[place].observe(ts_ms, value, demand, settings)?;
+        let episode = change.map(|change| self.report(place, &change, ts_ms));
+        let regression = self.compare(place, settings);
+        self.publish([episode, regression].into_iter().flatten(), outcome);
+        // from here on by the ceiling that holds with this sample
+        self.follow_limit(place, ts_ms, value, settings);
+        let rules = self.judge_by_rules(sample, settings);
+        self.publish(rules.into_iter().flatten(), outcome);
+        Ok(())
+    }
+
+    /// Judges by what happens to the service whether it is silent. Returns whether that is reported.
+    pub(crate) fn observe_silence(
+        &mut self,
+        event: silence::Event<'_>,
+        settings: &Settings,
+        outcome: &mut Outcome,
+    ) -> bool {
+        let report = self.rhythm.observe(silence::Observation { service: &self.name, event, settings });
+        let is_reported = report.is_some();
+        self.publish(report, outcome);
+        is_reported
+    }
+
+    /// Adds the anomalies of reports, each with what is known beside it.
+    pub(crate) fn publish(&self, reports: impl IntoIterator<Item = Report>, outcome: &mut Outcome) {
+        for report in reports {
+            let is_decision = report.is_decision;
+            outcome.add(self.anomaly(report), is_decision);
+        }
+    }
+
     /// Judges all series together, if a round of them ends with the sample that one of them is about to take.
-    pub(crate) fn listen_to_all(&mut self, place: usize, ts_ms: i64, settings: &Settings) -> Option<Report> {
+    fn judge_round(&mut self, place: usize, ts_ms: i64, settings: &Settings) -> Option<Report> {
         if self.series.len() < joint::FEWEST {
             return None;
         }
-        let before_ms = self.series[place].last_ms();
         let joint = self.joint.get_or_insert_with(|| Box::new(Joint::new(ts_ms)));
-        joint.note(&self.name, &self.series, before_ms, ts_ms, settings)
+        joint.observe(joint::Observation {
+            service: &self.name,
+            series: &self.series,
+            before_ms: self.series[place].last_ms(),
+            ts_ms,
+            settings,
+        })
     }
 
     /// Compares the sample that a series has just taken with what was before a deployment.
-    pub(crate) fn compare(&mut self, place: usize, settings: &Settings) -> Option<Report> {
+    fn compare(&mut self, place: usize, settings: &Settings) -> Option<Report> {
         let rollout = self.rollout.as_mut()?;
-        let report = rollout.observe(place, &self.series[place], &self.name, settings);
+        let report = rollout.observe(regression::Observation {
+            service: &self.name,
+            place,
+            series: &self.series[place],
+            settings,
+        });
         if rollout.is_over() {
             self.rollout = None;
         }
         report
     }
 
-    /// Reports a change of one series.
-    pub(crate) fn report(&self, place: usize, change: &Change, ts_ms: i64) -> Report {
-        let series = &self.series[place];
-        let meaning = series.meaning();
-        let episode = &change.episode;
-        let subject = explain::Subject {
-            service: &self.name,
-            metric: series.name(),
-            meaning,
-            deployed: self.deployed.as_ref().map(|deployed| (&*deployed.version, deployed.ts_ms)),
-        };
-        Report {
-            metric: series.name().into(),
-            kind: meaning.kind,
-            unit: meaning.unit.clone(),
-            alert: Alert::from(episode),
-            verdict: Verdict {
-                certainty: if episode.is_certain { Certainty::Certain } else { Certainty::Noticed },
-                nats: episode.evidence,
-                severity: episode.severity,
-                direction: episode.direction,
-                observed: change.observed,
-                expected: change.expected,
-            },
-            at_ms: ts_ms,
-            points: series.points().collect(),
-            interval_ms: series.interval_ms(),
-            detector: DETECTOR,
-            explanation: explain::sentence(subject, change, ts_ms),
-            is_decision: change.is_decision,
-        }
+    /// Looks up the limit of a series that has just taken a sample, if another one reports it.
+    fn follow_limit(&mut self, place: usize, ts_ms: i64, value: f64, settings: &Settings) {
+        let Some(limit) = self.series[place].limit() else { return };
+        let reported = limit.told_at.and_then(|limit| self.series[limit].standing(ts_ms, settings));
+        self.series[place].limit_to(reported, value);
     }
 
-    /// Asks the rules about a sample that was just taken.
-    pub(crate) fn ask_rules(
-        &mut self,
-        place: usize,
-        ts_ms: i64,
-        value: f64,
-        settings: &Settings,
-        outcome: &mut Outcome,
-    ) {
-        self.heed_limit(place, ts_ms, value, settings);
-        let series = &mut self.series[place];
-        match series.ask(&self.name, value, settings) {
+    /// Judges a sample that was just taken by the rule of its series, and the restarts of the service.
+    fn judge_by_rules(&mut self, sample: Routed, settings: &Settings) -> [Option<Report>; 2] {
+        let Routed { place, ts_ms, value } = sample;
+        let (mut report, mut restarted) = (None, None);
+        match self.series[place].judge_by_rule(&self.name, value, settings) {
             None => {}
-            Some(Answer::Report(report)) => self.tell(*report, outcome),
-            Some(Answer::Restarts(count)) => {
-                let restarts = self.restarts.get_or_insert_default();
-                restarts.add(place, ts_ms, count, series.interval_ms());
+            Some(RuleOutcome::Report(due)) => report = Some(*due),
+            Some(RuleOutcome::Restarts(count)) => {
+                restarted = Some((place, count, self.series[place].interval_ms()));
+                self.restarts.get_or_insert_default();
             }
         }
-        let Some(restarts) = &mut self.restarts else { return };
-        let report = rules::ask_restarts(restarts, &self.name, ts_ms);
+        let Some(restarts) = &mut self.restarts else { return [report, None] };
+        let restart_loop = restarts.observe(Restarted { service: &self.name, ts_ms, by: restarted });
         if restarts.is_over() {
             self.restarts = None;
         }
-        if let Some(report) = report {
-            self.tell(report, outcome);
-        }
+        [report, restart_loop]
     }
 
-    pub(crate) fn tell(&self, report: Report, outcome: &mut Outcome) {
-        let is_decision = report.is_decision;
-        outcome.add(self.anomaly(report), is_decision);
+    /// Returns the report of a change of one series.
+    fn report(&self, place: usize, change: &Change, ts_ms: i64) -> Report {
+        let series = &self.series[place];
+        let meaning = series.meaning();
+        let (episode, alert) = (&change.episode, change.episode.alert);
+        let context = explain::SeriesContext {
+            service: &self.name,
+            metric: series.name(),
+            bounded: series.bounded(),
+            deployed: self.deployed.as_ref().map(|deployed| (&*deployed.version, deployed.ts_ms)),
+        };
+        let subject = Subject {
+            metric: series.name().into(),
+            kind: meaning.kind,
+            unit: meaning.unit.clone(),
+            detector: DETECTOR,
+        };
+        let verdict = Verdict {
+            certainty: if episode.is_certain { Certainty::Certain } else { Certainty::Noticed },
+            nats: alert.evidence,
+            severity: alert.severity,
+            direction: episode.direction,
+            observed: change.observed,
+            expected: change.expected,
+        };
+        Report::new(subject, &Turn { alert, is_decision: change.is_decision }, verdict, ts_ms)
+            .every(series.interval_ms())
+            .points(series.points().collect())
+            .explained(explain::sentence(context, change, ts_ms))
     }
 
-    /// Writes down what is reported, with all that is known beside it.
+    /// Returns the anomaly that a report stands for, with all that is known beside it.
     fn anomaly(&self, report: Report) -> Anomaly {
-        let Report { alert, verdict, at_ms, .. } = report;
-        let siblings = self.siblings(&report.metric, at_ms);
-        let id = AnomalyId::of_episode(&self.environment, &self.name, &report.metric, alert.started_ms);
+        let Report { subject, alert, verdict, at_ms, .. } = report;
+        let siblings = self.siblings(&subject.metric, at_ms);
+        let id = AnomalyId::of_episode(&self.environment, &self.name, &subject.metric, alert.started_ms);
         Anomaly {
             anomaly_id: id,
             revision: alert.revision,
             status: alert.status,
-            kind: report.kind,
+            kind: subject.kind,
             environment: self.environment.to_string(),
             service: self.name.to_string(),
-            metric: report.metric.into(),
-            unit: report.unit.into(),
+            metric: subject.metric.into(),
+            unit: subject.unit.into(),
             severity: alert.severity,
             evidence: alert.evidence,
             direction: verdict.direction,
@@ -233,7 +285,7 @@ impl Service {
             started_at: from_ms(alert.started_ms),
             observed_at: from_ms(at_ms),
             interval_ms: report.interval_ms,
-            detector: report.detector.to_owned(),
+            detector: subject.detector.to_owned(),
             explanation: report.explanation,
             context: Context { samples: report.points, siblings, logs: self.recent_logs(at_ms) },
         }

@@ -1,5 +1,5 @@
-//! The life of what a rule finds (a disk that will be full, a certificate that ends, a source that is silent), as
-//! opposed to what a series' own normal says: there is no band to leave, only a verdict on each look.
+//! The life cycle of an alert, from the first verdict that something is wrong to the one that it is over, and the report
+//! of each revision.
 
 use serde::{Deserialize, Serialize};
 use shared::events::anomaly::{Band, Direction, Point, Status};
@@ -7,10 +7,13 @@ use shared::events::{Kind, Severity};
 
 use crate::alert::certainty::Certainty;
 
-/// What a rule makes of the present moment.
+/// Evidence by which an alert has to grow to be reported again, nats.
+const NEWS_NATS: f64 = 1.0;
+
+/// What a detector makes of the present moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Verdict {
-    /// How sure it is that something is wrong. A rule says `Normal` only once it is over for long enough.
+    /// How sure it is that something is wrong. A rule returns `Normal` only once it is over for long enough.
     pub certainty: Certainty,
     /// Evidence, nats.
     pub nats: f64,
@@ -18,16 +21,30 @@ pub struct Verdict {
     pub severity: Severity,
     /// Which way what was observed lies from what was expected.
     pub direction: Direction,
-    /// What was seen.
+    /// What was seen, in the unit of the subject.
     pub observed: f64,
-    /// Where it was expected.
+    /// Where it was expected, in the same unit.
     pub expected: Band,
 }
 
-/// One alert, from the first verdict that something is wrong to the one that it is over.
+impl Verdict {
+    /// Returns the verdict that nothing is wrong any more, with what was seen and where it was expected.
+    pub fn over(direction: Direction, observed: f64, expected: Band) -> Self {
+        Self {
+            certainty: Certainty::Normal,
+            nats: 0.0,
+            severity: Severity::Sev4,
+            direction,
+            observed,
+            expected,
+        }
+    }
+}
+
+/// One alert.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
-    /// Event time at which it began, milliseconds.
+    /// Event time at which it began, milliseconds since the Unix epoch.
     pub started_ms: i64,
     /// Where it stands; never back from firing to suspect.
     pub status: Status,
@@ -35,21 +52,94 @@ pub struct Alert {
     pub severity: Severity,
     /// Strongest evidence so far, nats.
     pub evidence: f64,
-    /// Revisions that were sent.
+    /// Revisions that were reported.
     pub revision: u32,
-    /// Evidence as it was last told.
-    pub(crate) told: f64,
+    reported: Reported,
 }
 
-/// A revision of an alert that is due, with all that its rule knows; the partition adds service and context.
+/// An alert as it was reported last.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Reported {
+    status: Status,
+    severity: Severity,
+    evidence: f64,
+}
+
+/// A revision that is due.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Turn {
+    /// The alert as it stands.
+    pub alert: Alert,
+    /// Whether it was found for certain with this verdict.
+    pub is_decision: bool,
+}
+
+impl Alert {
+    /// Begins an alert of which nothing was reported yet.
+    pub fn begin(started_ms: i64) -> Self {
+        let reported = Reported { status: Status::Suspect, severity: Severity::Sev4, evidence: 0.0 };
+        let Reported { status, severity, evidence } = reported;
+        Self { started_ms, status, severity, evidence, revision: 0, reported }
+    }
+
+    /// Returns whether it has changed so much since it was reported last that a revision is due.
+    pub fn has_news(&self) -> bool {
+        self.revision == 0
+            || self.status != self.reported.status
+            || self.severity > self.reported.severity
+            || self.evidence - self.reported.evidence >= NEWS_NATS
+    }
+
+    /// Counts a revision that is reported now.
+    pub fn revise(&mut self) {
+        self.revision += 1;
+        self.reported = Reported { status: self.status, severity: self.severity, evidence: self.evidence };
+    }
+
+    /// Takes a verdict: begins an alert, goes on with it or ends it. Returns the revision that is due: where it begins,
+    /// where it gets certain, severe or stronger by a nat, and where it ends. `began_ms` is when what is wrong began, if
+    /// it begins now.
+    pub fn follow(alert: &mut Option<Box<Self>>, verdict: &Verdict, began_ms: i64) -> Option<Turn> {
+        if verdict.certainty == Certainty::Normal {
+            let mut ended = *alert.take()?;
+            ended.status = Status::Cleared;
+            ended.revise();
+            return Some(Turn { alert: ended, is_decision: false });
+        }
+        let begun = alert.get_or_insert_with(|| Box::new(Self::begin(began_ms)));
+        let had_fired = begun.status == Status::Firing;
+        begun.evidence = begun.evidence.max(verdict.nats);
+        if verdict.certainty == Certainty::Certain {
+            begun.status = Status::Firing;
+            begun.severity = begun.severity.max(verdict.severity);
+        }
+        if !begun.has_news() {
+            return None;
+        }
+        begun.revise();
+        Some(Turn { alert: **begun, is_decision: begun.status == Status::Firing && !had_fired })
+    }
+}
+
+/// What an alert is about, and which detector it is of.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Report {
-    /// Name of what is watched: the series' own, or one that the rule derives, such as `disk_used_percent:time_to_full`.
+pub struct Subject {
+    /// Name of what is watched: the series' own, or one that the detector derives, such as
+    /// `disk_used_percent:time_to_full`.
     pub metric: Box<str>,
     /// What it measures.
     pub kind: Kind,
     /// Unit of what was observed.
     pub unit: Box<str>,
+    /// Name and version of the detector.
+    pub detector: &'static str,
+}
+
+/// A revision of an alert that is due, with all that its detector knows; the service adds its name and the context.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// What it is about.
+    pub subject: Subject,
     /// The alert as it stands.
     pub alert: Alert,
     /// The verdict that caused the revision.
@@ -58,63 +148,46 @@ pub struct Report {
     pub at_ms: i64,
     /// What led to it, oldest first, in the unit of what was observed.
     pub points: Vec<Point>,
-    /// Usual distance between looks, milliseconds.
+    /// Usual distance between observations, milliseconds.
     pub interval_ms: u64,
-    /// Name and version of the rule.
-    pub detector: &'static str,
     /// One sentence: what was expected, what was seen, since when, why it counts.
     pub explanation: String,
-    /// Whether it was found for certain with this look.
+    /// Whether it was found for certain with this verdict.
     pub is_decision: bool,
 }
 
-/// A revision that is due.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Turn {
-    /// The alert as it stands.
-    pub alert: Alert,
-    /// Whether it was found for certain with this look.
-    pub is_decision: bool,
-}
+impl Report {
+    /// Returns the report of a revision, caused by a verdict at an event time (milliseconds), without points or
+    /// explanation.
+    pub fn new(subject: Subject, turn: &Turn, verdict: Verdict, at_ms: i64) -> Self {
+        Self {
+            subject,
+            alert: turn.alert,
+            verdict,
+            at_ms,
+            points: Vec::new(),
+            interval_ms: 0,
+            explanation: String::new(),
+            is_decision: turn.is_decision,
+        }
+    }
 
-impl Alert {
-    /// Takes a verdict: begins an alert, goes on with it or ends it. Returns the revision that is due: where it begins,
-    /// where it gets certain, severe or stronger by a nat, and where it ends. `began_ms` is when what is wrong began, if
-    /// it begins now.
-    pub fn follow(alert: &mut Option<Box<Self>>, verdict: &Verdict, began_ms: i64) -> Option<Turn> {
-        if verdict.certainty == Certainty::Normal {
-            let mut ended = *alert.take()?;
-            ended.status = Status::Cleared;
-            ended.revision += 1;
-            return Some(Turn { alert: ended, is_decision: false });
-        }
-        let begun = alert.get_or_insert_with(|| {
-            Box::new(Self {
-                started_ms: began_ms,
-                status: Status::Suspect,
-                severity: Severity::Sev4,
-                evidence: 0.0,
-                revision: 0,
-                told: 0.0,
-            })
-        });
-        let before = **begun;
-        begun.evidence = begun.evidence.max(verdict.nats);
-        if verdict.certainty == Certainty::Certain {
-            begun.status = Status::Firing;
-            begun.severity = begun.severity.max(verdict.severity);
-        }
-        let is_due = before.revision == 0
-            || begun.status != before.status
-            || begun.severity > before.severity
-            || begun.evidence - begun.told >= 1.0;
-        if !is_due {
-            return None;
-        }
-        begun.revision += 1;
-        begun.told = begun.evidence;
-        let is_decision = begun.status == Status::Firing && before.status != Status::Firing;
-        Some(Turn { alert: **begun, is_decision })
+    /// Adds the usual distance between observations, milliseconds.
+    #[must_use]
+    pub fn every(self, interval_ms: u64) -> Self {
+        Self { interval_ms, ..self }
+    }
+
+    /// Adds what led to it, oldest first.
+    #[must_use]
+    pub fn points(self, points: Vec<Point>) -> Self {
+        Self { points, ..self }
+    }
+
+    /// Adds the sentence that explains it.
+    #[must_use]
+    pub fn explained(self, explanation: String) -> Self {
+        Self { explanation, ..self }
     }
 }
 
@@ -128,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_is_told_when_it_changes_and_only_then() {
+    fn an_alert_is_reported_when_it_changes_and_only_then() {
         let mut alert = None;
         let mut take = |certainty, nats, severity| {
             let turn = Alert::follow(&mut alert, &verdict(certainty, nats, severity), 1000);

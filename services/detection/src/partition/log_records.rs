@@ -3,9 +3,10 @@
 use shared::events::{LogRecord, Refusal, decode};
 
 use super::{At, Outcome, Partition};
+use crate::alert::Detector as _;
 use crate::sample;
 use crate::service::Service;
-use crate::service::logs::{Book, Scene};
+use crate::service::logs::{Book, NewLine, Observation, Scene};
 use crate::service::outcome::Reason;
 
 impl Partition {
@@ -15,7 +16,7 @@ impl Partition {
         self.applied.logs = self.applied.logs.max(at.offset);
         let mut outcome = Outcome::default();
         if sample::is_tick(payload) {
-            self.log_clock.tick(at.timestamp_ms);
+            self.log_clock.tick(at.stamp_ms());
         } else {
             let record: LogRecord = match decode(payload) {
                 Ok(record) => record,
@@ -31,7 +32,7 @@ impl Partition {
                 Err(reason) => outcome.dropped.count(reason),
             }
         }
-        self.look_at_logs(&mut outcome);
+        self.pass_log_time(&mut outcome);
         outcome
     }
 
@@ -42,35 +43,29 @@ impl Partition {
     }
 
     fn line(&mut self, record: &LogRecord, at: At, outcome: &mut Outcome) -> Result<(), Reason> {
-        let now_ms = self.log_clock.take(record.ts_ms, at.timestamp_ms, &self.settings)?;
+        let now_ms = self.log_clock.take(record.ts_ms, at.stamp_ms(), &self.settings)?;
         let slot = self.service(&record.environment, &record.service)?;
         if at.offset > self.services[slot].restored.logs {
-            self.with_book(slot, now_ms, outcome, |book, scene| {
-                book.take(record.level, &record.message, record.ts_ms, now_ms, scene)
-            });
+            let line = NewLine { level: record.level, message: &record.message, ts_ms: record.ts_ms };
+            self.observe_log(slot, Some(line), now_ms, outcome);
         }
         Ok(())
     }
 
-    /// Lets the services with open alerts see what time it is, the one that is due first at first.
-    fn look_at_logs(&mut self, outcome: &mut Outcome) {
+    /// Lets time pass for the services with open alerts, the one that is due first at first.
+    fn pass_log_time(&mut self, outcome: &mut Outcome) {
         let Some(now_ms) = self.log_clock.now_ms() else { return };
         // a service that is ahead of the partition has seen this time: it is not due
         while let Some(&(due_ms, slot)) = self.log_alerts.first()
             && due_ms <= now_ms
         {
-            self.with_book(slot, now_ms, outcome, |book, scene| book.look(now_ms, scene));
+            self.observe_log(slot, None, now_ms, outcome);
         }
     }
 
-    /// Lets `change` change the log of a service, tells what it reports and notes when to look at it again.
-    fn with_book(
-        &mut self,
-        slot: usize,
-        now_ms: i64,
-        outcome: &mut Outcome,
-        change: impl FnOnce(&mut Book, &Scene<'_>) -> Vec<crate::alert::Report>,
-    ) {
+    /// Takes a line of a service, or only the time that has passed for it, adds its anomalies and notes when its log is
+    /// due again.
+    fn observe_log(&mut self, slot: usize, line: Option<NewLine<'_>>, now_ms: i64, outcome: &mut Outcome) {
         let service = &mut self.services[slot];
         service.version = self.version;
         let Service { name, logs, deployed, .. } = service;
@@ -82,14 +77,12 @@ impl Partition {
             phrases: &self.phrases,
         };
         let before = book.due_ms();
-        let reports = change(book, &scene);
+        let reports = book.observe(Observation { line, now_ms, scene: &scene });
         let after = book.due_ms();
         if before != after {
             before.map(|due_ms| self.log_alerts.remove(&(due_ms, slot)));
             self.log_alerts.extend(after.map(|due_ms| (due_ms, slot)));
         }
-        for report in reports {
-            self.services[slot].tell(report, outcome);
-        }
+        service.publish(reports, outcome);
     }
 }

@@ -1,8 +1,9 @@
 //! What detection says about itself: the names of its metrics, all in one place.
 
 use metrics::{Counter, counter, gauge};
-use shared::events::Topic;
+use shared::events::{Anomaly, Topic};
 
+use super::task::INPUTS;
 use crate::partition::{Outcome, Partition};
 
 /// A metric of detection.
@@ -10,7 +11,7 @@ use crate::partition::{Outcome, Partition};
 pub enum Name {
     /// Samples and lines that were used, by `topic`.
     Used,
-    /// Samples and lines that were dropped, by `topic` and `reason`.
+    /// Samples and lines that were dropped, by `topic` and `reason`; and anomalies that were invalid, by their own topic.
     Dropped,
     /// Records that went to the dead-letter topic, by `topic` and `reason`.
     Refused,
@@ -45,8 +46,7 @@ pub struct Used([(Topic, Counter); 3]);
 
 impl Default for Used {
     fn default() -> Self {
-        let topics = [Topic::RawMetrics, Topic::RawLogs, Topic::RawDeployments];
-        Self(topics.map(|topic| (topic, counter!(Name::Used.as_str(), "topic" => topic.name()))))
+        Self(INPUTS.map(|topic| (topic, counter!(Name::Used.as_str(), "topic" => topic.name()))))
     }
 }
 
@@ -68,16 +68,23 @@ pub fn count(topic: &'static str, outcome: &Outcome) {
     if let Some(refusal) = &outcome.refused {
         counter!(Name::Refused.as_str(), "topic" => topic, "reason" => refusal.reason()).increment(1);
     }
-    for anomaly in &outcome.anomalies {
-        counter!(Name::Anomalies.as_str(), "status" => anomaly.status.to_string()).increment(1);
-    }
 }
 
-/// Shows how a partition stands. `now_ms` is the time of its last record.
-pub fn show(number: i32, partition: &Partition, now_ms: i64) {
+/// Counts a revision that is published.
+pub fn count_published(anomaly: &Anomaly) {
+    counter!(Name::Anomalies.as_str(), "status" => anomaly.status.to_string()).increment(1);
+}
+
+/// Counts a revision that is dropped because it breaks the contract.
+pub fn count_invalid() {
+    counter!(Name::Dropped.as_str(), "topic" => Topic::Anomalies.name(), "reason" => "invalid").increment(1);
+}
+
+/// Shows how a partition stands. `now_ms` is the time of its last record, if that is known.
+pub fn show(number: i32, partition: &Partition, now_ms: Option<i64>) {
     let number = number.to_string();
     gauge!(Name::Series.as_str(), "partition" => number.clone()).set(partition.series() as f64);
-    if let Some(newest_ms) = partition.newest_ms() {
+    if let (Some(now_ms), Some(newest_ms)) = (now_ms, partition.newest_ms()) {
         let lag = now_ms.saturating_sub(newest_ms).max(0) as f64 / 1000.0;
         gauge!(Name::EventLag.as_str(), "partition" => number).set(lag);
     }

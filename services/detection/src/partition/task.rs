@@ -12,13 +12,17 @@ use crate::config::Settings;
 use crate::partition::metrics;
 use crate::partition::{At, Outcome, Partition};
 
+/// The topics that detection reads. Equal partition numbers go to one task.
+pub const INPUTS: [Topic; 3] = [Topic::RawMetrics, Topic::RawLogs, Topic::RawDeployments];
+
 /// One partition and how far the snapshot goes that is on its way.
 pub struct Assigned {
     number: i32,
     partition: Partition,
     snapshot: Version,
     used: metrics::Used,
-    now_ms: i64,
+    /// Time of the last record that had one, milliseconds.
+    newest_record_ms: Option<i64>,
 }
 
 impl Assigned {
@@ -34,33 +38,47 @@ impl Assigned {
             partition: restored.partition,
             snapshot: Version::default(),
             used: metrics::Used::default(),
-            now_ms: 0,
+            newest_record_ms: None,
         }
     }
 
+    /// Returns what is to be published of an outcome. An anomaly that breaks the contract is counted, and logged, as
+    /// dropped.
     fn output(outcome: Outcome) -> Output {
-        let publish = outcome.anomalies.iter().filter_map(|anomaly| {
+        let mut publish = Vec::with_capacity(outcome.anomalies.len());
+        for anomaly in &outcome.anomalies {
             let id = EventId::of("anomaly", &anomaly.anomaly_id.to_string(), anomaly.revision);
-            let outgoing =
-                Outgoing::new(Topic::Anomalies, anomaly, id, "detection", anomaly.observed_at, None);
-            outgoing
-                .inspect_err(
-                    |error| tracing::error!(%error, subject = anomaly.subject(), "anomaly is not valid"),
-                )
-                .ok()
-        });
-        Output { publish: publish.collect(), refused: outcome.refused.map(|refusal| refusal.to_string()) }
+            match Outgoing::new(Topic::Anomalies, anomaly, id, "detection", anomaly.observed_at, None) {
+                Ok(outgoing) => {
+                    metrics::count_published(anomaly);
+                    publish.push(outgoing);
+                }
+                Err(error) => {
+                    metrics::count_invalid();
+                    tracing::error!(%error, subject = anomaly.subject(), "dropped an invalid anomaly");
+                }
+            }
+        }
+        Output { publish, refused: outcome.refused.map(|refusal| refusal.to_string()) }
     }
 }
 
 impl Task for Assigned {
     fn record(&mut self, topic: Topic, offset: i64, timestamp_ms: i64, payload: &[u8]) -> Output {
+        // the runtime says so of a record without a time
+        let timestamp_ms = (timestamp_ms < i64::MAX).then_some(timestamp_ms);
         let at = At { offset, timestamp_ms };
-        self.now_ms = timestamp_ms;
+        self.newest_record_ms = timestamp_ms.or(self.newest_record_ms);
         let outcome = match topic {
+            Topic::RawMetrics => self.partition.metrics(payload, at),
             Topic::RawLogs => self.partition.log(payload, at),
             Topic::RawDeployments => self.partition.deployment(payload, at),
-            _ => self.partition.metrics(payload, at),
+            other => {
+                // the runtime reads INPUTS only, so this is an error of the program
+                tracing::error!(topic = other.name(), offset, "refused a record of an unexpected topic");
+                let reason = format!("{} is not an input of detection", other.name());
+                return Output { publish: Vec::new(), refused: Some(reason) };
+            }
         };
         self.used.count(topic, outcome.used);
         metrics::count(topic.name(), &outcome);
@@ -77,7 +95,7 @@ impl Task for Assigned {
     }
 
     fn snapshot(&mut self) -> Box<dyn Iterator<Item = Part> + Send + '_> {
-        metrics::show(self.number, &self.partition, self.now_ms);
+        metrics::show(self.number, &self.partition, self.newest_record_ms);
         self.snapshot = self.partition.version();
         Box::new(self.partition.changed().map(|record| Part { key: record.key, payload: record.value }))
     }

@@ -3,9 +3,10 @@
 //! Everything is streaming and costs the same for each sample. Formulae and constants are in the README.
 
 use serde::{Deserialize, Serialize};
+use shared::events::Kind;
 use shared::events::anomaly::{Band, Direction};
 
-use crate::metric_profile::Meaning;
+use crate::metric_profile::{Bounded, Meaning};
 use crate::series::ramp::Ramp;
 use crate::stats::noise_envelope::{BLOCK, Reach};
 use crate::stats::robust::{TO_SPREAD, median};
@@ -288,14 +289,14 @@ impl Baseline {
     }
 
     /// Returns the band in which samples are expected.
-    pub fn band(&self, meaning: &Meaning) -> Band {
-        let (down, up) = self.spreads(meaning);
+    pub fn band(&self, metric: Bounded<'_>) -> Band {
+        let (down, up) = self.spreads(metric.profile);
         let mut lower = self.level - BAND * down;
-        if self.level >= 0.0 && meaning.kind != shared::events::Kind::Other {
+        if self.level >= 0.0 && metric.profile.kind != Kind::Other {
             lower = lower.max(0.0);
         }
         let mut upper = self.level + BAND * up;
-        if let Some(ceiling) = meaning.ceiling.filter(|ceiling| *ceiling >= self.level) {
+        if let Some(ceiling) = metric.ceiling.filter(|ceiling| *ceiling >= self.level) {
             upper = upper.min(ceiling);
         }
         Band { lower, center: self.level, upper }

@@ -6,7 +6,7 @@ use shared::events::{Kind, Severity};
 
 use crate::alert::Alert;
 use crate::alert::certainty::{Certainty, EVIDENCE_LIMIT, nats};
-use crate::metric_profile::{Harm, Meaning};
+use crate::metric_profile::{Bounded, Harm, Meaning};
 use crate::series::alarm_budget::Demand;
 use crate::series::baseline::{BAND, NOTICED, Reading};
 use crate::series::history::Opinion;
@@ -144,154 +144,108 @@ pub enum Turn {
     Accepted,
 }
 
-/// What has been told about an episode.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Told {
-    evidence: f64,
-    severity: Severity,
-    status: Status,
-    samples: u32,
-    is_certain: bool,
-}
-
 /// One episode of one series, from its first abnormal sample until it has cleared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Episode {
-    /// Event time of the first abnormal sample, milliseconds.
-    pub started_ms: i64,
-    /// Where it stands.
-    pub status: Status,
+    /// When it began, where it stands, how bad it is, and what was reported of it.
+    pub alert: Alert,
     /// Which side of the band.
     pub direction: Direction,
-    /// How bad; never falls within an episode.
-    pub severity: Severity,
-    /// Strongest evidence so far, nats.
-    pub evidence: f64,
-    /// Value farthest from the level so far.
+    /// Value farthest from the level so far, in the unit of the series.
     pub worst: f64,
     /// Farthest distance from the level so far, in spreads.
     pub farthest: f64,
     /// Samples since the first abnormal one, with it.
     pub samples: u32,
-    /// Revisions that were sent.
-    pub revision: u32,
     /// Whether it was certain at any time, harmful or not.
     pub is_certain: bool,
+    /// Samples in a row inside the band.
     calm: u8,
-    told: Told,
+    /// Samples, and whether it was certain, when it was reported last.
+    reported_samples: u32,
+    reported_certain: bool,
 }
 
 impl Episode {
-    /// Begins an episode with a finding that is not normal. Its first samples may lie before the one that told.
+    /// Begins an episode with a finding that is not normal. Its first samples may lie before the one that was found.
     pub fn begin(started_ms: i64, samples: u32, direction: Direction, value: f64) -> Self {
         Self {
-            started_ms,
-            status: Status::Suspect,
+            alert: Alert::begin(started_ms),
             direction,
-            severity: Severity::Sev4,
-            evidence: 0.0,
             worst: value,
             farthest: 0.0,
             samples: samples.saturating_sub(1),
-            revision: 0,
             is_certain: false,
             calm: 0,
-            told: Told {
-                evidence: 0.0,
-                severity: Severity::Sev4,
-                status: Status::Suspect,
-                samples: 0,
-                is_certain: false,
-            },
+            reported_samples: 0,
+            reported_certain: false,
         }
     }
 
-    /// Takes the next sample. Returns why a revision is due, if one is. `refresh` is after how many samples a firing
-    /// episode is told again though nothing else has changed.
+    /// Takes the next sample. Returns why a revision is due, if one is.
+    /// `refresh` is after how many samples a firing episode is reported again though nothing else has changed.
     pub fn take(
         &mut self,
         reading: &Reading,
         finding: Finding,
         recent: &Recent,
-        meaning: &Meaning,
+        metric: Bounded<'_>,
         refresh: u32,
     ) -> Option<Turn> {
         self.samples = self.samples.saturating_add(1);
         self.farthest = self.farthest.max(reading.distance);
+        let alert = &mut self.alert;
         match finding.certainty {
             Certainty::Normal => {}
-            Certainty::Certain if finding.may_fire && meaning.harm.includes(finding.direction) => {
-                self.status = Status::Firing;
+            Certainty::Certain if finding.may_fire && metric.profile.harm.includes(finding.direction) => {
+                alert.status = Status::Firing;
                 self.direction = finding.direction;
-                self.evidence = self.evidence.max(finding.nats);
+                alert.evidence = alert.evidence.max(finding.nats);
             }
             // never loud, however far it goes
-            _ => self.evidence = self.evidence.max(finding.nats.min(Certainty::Noticed.limit())),
+            _ => alert.evidence = alert.evidence.max(finding.nats.min(Certainty::Noticed.limit())),
         }
         self.is_certain |= finding.certainty == Certainty::Certain;
         let outward = |value: f64| (value - reading.level) * sign(self.direction);
         if outward(reading.value) > outward(self.worst) {
             self.worst = reading.value;
         }
-        if self.status == Status::Firing {
-            self.severity = self.severity.max(grade(reading, self.evidence, self.direction, meaning));
+        if alert.status == Status::Firing {
+            alert.severity = alert.severity.max(grade(reading, alert.evidence, self.direction, metric));
         }
         self.calm = if reading.distance < BAND { self.calm.saturating_add(1) } else { 0 };
         if self.calm >= CALM && recent.is_centred() {
             return Some(self.end(Turn::Recovered));
         }
         // a sample inside the band refreshes nothing: the episode is about to clear
-        let refreshes = self.status == Status::Firing
+        let refreshes = self.alert.status == Status::Firing
             && self.calm == 0
-            && self.samples.saturating_sub(self.told.samples) >= refresh;
-        let news = self.revision == 0
-            || self.is_certain != self.told.is_certain
-            || self.status != self.told.status
-            || self.severity > self.told.severity
-            || self.evidence - self.told.evidence >= 1.0;
-        (news || refreshes).then(|| self.tell(Turn::Goes))
+            && self.samples.saturating_sub(self.reported_samples) >= refresh;
+        let has_news = self.alert.has_news() || self.is_certain != self.reported_certain;
+        (has_news || refreshes).then(|| self.revise(Turn::Goes))
     }
 
-    /// Tells whether the episode has ever fired.
+    /// Returns whether the episode has ever fired.
     pub fn has_fired(&self) -> bool {
         // whatever fires is graded SEV3 or worse, and never better again
-        self.severity > Severity::Sev4
+        self.alert.severity > Severity::Sev4
     }
 
     /// Ends the episode.
     pub fn end(&mut self, turn: Turn) -> Turn {
-        self.status = Status::Cleared;
-        self.tell(turn)
+        self.alert.status = Status::Cleared;
+        self.revise(turn)
     }
 
-    /// Tells the episode again, for an alarm was renewed.
+    /// Reports the episode again, for an alarm was renewed.
     pub fn renew(&mut self) -> Turn {
-        self.tell(Turn::Goes)
+        self.revise(Turn::Goes)
     }
 
-    fn tell(&mut self, turn: Turn) -> Turn {
-        self.revision += 1;
-        self.told = Told {
-            evidence: self.evidence,
-            severity: self.severity,
-            status: self.status,
-            samples: self.samples,
-            is_certain: self.is_certain,
-        };
+    fn revise(&mut self, turn: Turn) -> Turn {
+        self.alert.revise();
+        (self.reported_samples, self.reported_certain) = (self.samples, self.is_certain);
         turn
-    }
-}
-
-impl From<&Episode> for Alert {
-    fn from(episode: &Episode) -> Self {
-        Self {
-            started_ms: episode.started_ms,
-            status: episode.status,
-            severity: episode.severity,
-            evidence: episode.evidence,
-            revision: episode.revision,
-            told: episode.evidence,
-        }
     }
 }
 
@@ -301,26 +255,26 @@ impl From<&Episode> for Alert {
 /// - SEV2: with 3 nats or more, 5 % of all requests fail (five times as many as usual where shares are not known),
 ///   latency has doubled, or half of the traffic is gone; and anything within a tenth of its ceiling;
 /// - SEV3: everything else that fires.
-fn grade(reading: &Reading, evidence: f64, direction: Direction, meaning: &Meaning) -> Severity {
+fn grade(reading: &Reading, evidence: f64, direction: Direction, metric: Bounded<'_>) -> Severity {
     let &Reading { value, level, .. } = reading;
-    let lost = match (meaning.kind, direction) {
+    let lost = match (metric.profile.kind, direction) {
         (Kind::Traffic, Direction::Down) if level > 0.0 => 1.0 - value / level,
         _ => 0.0,
     };
-    let failing = match (meaning.kind, meaning.ceiling, meaning.harm) {
+    let failing = match (metric.profile.kind, metric.ceiling, metric.profile.harm) {
         (Kind::Errors, Some(ceiling), Harm::Down) => 1.0 - value / ceiling,
         (Kind::Errors, Some(ceiling), _) => value / ceiling,
         _ => 0.0,
     };
-    let multiplied = match meaning.kind {
+    let multiplied = match metric.profile.kind {
         Kind::Latency => value >= 2.0 * level,
-        Kind::Errors => meaning.ceiling.is_none() && meaning.harm == Harm::Up && value >= 5.0 * level,
+        Kind::Errors => metric.ceiling.is_none() && metric.profile.harm == Harm::Up && value >= 5.0 * level,
         _ => false,
     };
     if failing >= 0.25 || lost >= 0.95 {
         Severity::Sev1
     } else if (evidence >= 3.0 && (failing >= 0.05 || lost >= 0.5 || multiplied))
-        || meaning.is_nearly_full(value)
+        || metric.is_nearly_full(value)
     {
         Severity::Sev2
     } else {

@@ -4,35 +4,36 @@ use shared::events::Kind;
 use shared::events::anomaly::{Direction, Status};
 
 use crate::alert::format::{after_deployment, duration, expectation, quantity, range, time};
-use crate::metric_profile::Meaning;
+use crate::metric_profile::Bounded;
 use crate::series::Change;
 use crate::series::baseline::NOTICED;
 use crate::series::episode::{CALM, Turn};
 
 /// What the sentence is about.
 #[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
+pub struct SeriesContext<'a> {
     /// Service.
     pub service: &'a str,
     /// Metric name.
     pub metric: &'a str,
-    /// What the metric means.
-    pub meaning: &'a Meaning,
+    /// What the metric means, and its ceiling.
+    pub bounded: Bounded<'a>,
     /// Version and time of the service's last deployment.
     pub deployed: Option<(&'a str, i64)>,
 }
 
 /// Returns the sentence.
-pub fn sentence(subject: Subject<'_>, change: &Change, observed_ms: i64) -> String {
-    let Subject { service, metric, meaning, deployed } = subject;
+pub fn sentence(context: SeriesContext<'_>, change: &Change, observed_ms: i64) -> String {
+    let SeriesContext { service, metric, bounded, deployed } = context;
+    let meaning = bounded.profile;
     let episode = &change.episode;
     let observed = quantity(change.observed, &meaning.unit);
     let expected = range(&change.expected, &meaning.unit);
-    let since = time(episode.started_ms, observed_ms);
+    let since = time(episode.alert.started_ms, observed_ms);
     let samples = episode.samples;
     match change.turn {
         Turn::Recovered => {
-            let lasted = duration(observed_ms.saturating_sub(episode.started_ms));
+            let lasted = duration(observed_ms.saturating_sub(episode.alert.started_ms));
             let worst = quantity(episode.worst, &meaning.unit);
             format!(
                 "{metric} of {service} is back at {observed}, inside {expected} for {CALM} samples; it had left at \
@@ -45,8 +46,8 @@ pub fn sentence(subject: Subject<'_>, change: &Change, observed_ms: i64) -> Stri
         ),
         Turn::Goes => {
             let plural = if samples == 1 { "" } else { "s" };
-            let why = reason(change, meaning);
-            let caveat = match episode.status {
+            let why = reason(change, bounded);
+            let caveat = match episode.alert.status {
                 Status::Suspect if !meaning.harm.includes(episode.direction) => {
                     "; this direction has no user impact"
                 }
@@ -56,7 +57,7 @@ pub fn sentence(subject: Subject<'_>, change: &Change, observed_ms: i64) -> Stri
                 Status::Suspect => "; not yet certain",
                 _ => "",
             };
-            let deployment = after_deployment(deployed, episode.started_ms);
+            let deployment = after_deployment(deployed, episode.alert.started_ms);
             let expectation = expectation(change.observed, &change.expected, &meaning.unit);
             format!(
                 "{metric} of {service} is {observed}, {expectation}, since {since} ({samples} \
@@ -67,9 +68,10 @@ pub fn sentence(subject: Subject<'_>, change: &Change, observed_ms: i64) -> Stri
 }
 
 /// Says why a deviation counts, in the words that fit it best.
-fn reason(change: &Change, meaning: &Meaning) -> String {
+fn reason(change: &Change, bounded: Bounded<'_>) -> String {
+    let meaning = bounded.profile;
     let (value, level) = (change.observed, change.expected.center);
-    if let Some(ceiling) = meaning.ceiling.filter(|_| meaning.is_nearly_full(value)) {
+    if let Some(ceiling) = bounded.ceiling.filter(|_| bounded.is_nearly_full(value)) {
         return format!(
             "{:.0} % of its ceiling of {}",
             100.0 * value / ceiling,

@@ -1,9 +1,8 @@
 //! The limit of a series that another one of its service tells: `db_connections_max` of `db_connections_active`.
 
-use std::sync::Arc;
-
 use super::Series;
 use crate::config::Settings;
+use crate::metric_profile::Bounded;
 use crate::series::rules::Rule;
 use crate::series::rules::forecast::Forecast;
 
@@ -26,9 +25,8 @@ impl Series {
         if let Some(limit) = &mut self.limit {
             limit.told_at = told_at;
         } else {
-            self.limit = Some(Box::new(Limit { told_at, ceiling: None }));
             // a guess of the catalogue counts no more
-            self.end_at(None);
+            self.limit = Some(Box::new(Limit { told_at, ceiling: None }));
         }
         if may_forecast && self.rule.is_none() {
             self.rule = Some(Box::new(Rule::Forecast(Forecast::default())));
@@ -44,15 +42,14 @@ impl Series {
     pub(crate) fn limit_to(&mut self, told: Option<f64>, value: f64) {
         if let Some(limit) = &mut self.limit {
             limit.ceiling = told.and_then(|told| plausible(told, value));
-            let ceiling = limit.ceiling;
-            self.end_at(ceiling);
         }
     }
 
-    /// Gives the series a ceiling of its own.
-    pub(super) fn end_at(&mut self, ceiling: Option<f64>) {
-        if self.metric.meaning.ceiling != ceiling {
-            Arc::make_mut(&mut self.metric).meaning.ceiling = ceiling;
+    /// Returns what its metric means, with the ceiling that holds at the moment.
+    pub(crate) fn bounded(&self) -> Bounded<'_> {
+        match &self.limit {
+            Some(limit) => Bounded { profile: self.meaning(), ceiling: limit.ceiling },
+            None => self.meaning().into(),
         }
     }
 

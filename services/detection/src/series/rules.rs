@@ -6,15 +6,13 @@ pub mod certificate;
 pub mod forecast;
 pub mod restarts;
 
-use shared::events::Kind;
-use shared::events::anomaly::Point;
-
-use crate::alert::Report;
+use crate::alert::{Detector as _, Report};
 use crate::config::Settings;
-use crate::metric_profile::{Judged, Meaning};
-use crate::series::rules::certificate::{self, Expiry};
-use crate::series::rules::forecast::{self, Forecast};
-use crate::series::rules::restarts::{self, Largest, Restarts, Witness};
+use crate::metric_profile::{Bounded, Judged, Meaning};
+use crate::series::buffer::Kept;
+use certificate::Expiry;
+use forecast::Forecast;
+use restarts::{Largest, Witness};
 
 /// Forecasts of one service: its state has to fit into one record.
 pub const FORECASTS: usize = 64;
@@ -30,26 +28,30 @@ pub enum Rule {
     Restarts(Witness),
 }
 
-/// The sample that a rule is asked about, with what is known of its series.
+/// A sample that a rule judges, with what is known of its series.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub(crate) struct Observation<'a> {
     /// Service of the series.
-    pub service: &'a str,
+    pub(crate) service: &'a str,
     /// Metric name.
-    pub metric: &'a str,
-    /// What it means.
-    pub meaning: &'a Meaning,
+    pub(crate) metric: &'a str,
+    /// What it means, and its ceiling.
+    pub(crate) bounded: Bounded<'a>,
     /// Time of the sample, milliseconds.
-    pub ts_ms: i64,
+    pub(crate) ts_ms: i64,
     /// The sample as it came: a counter's count.
-    pub value: f64,
+    pub(crate) value: f64,
     /// Usual distance between samples, milliseconds.
-    pub interval_ms: f64,
+    pub(crate) interval_ms: f64,
+    /// The last samples of the series, with this one.
+    pub(crate) samples: &'a Kept,
+    /// Settings.
+    pub(crate) settings: &'a Settings,
 }
 
-/// What a rule says to a sample.
+/// What a rule makes of a sample.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub(crate) enum RuleOutcome {
     /// A revision is due.
     Report(Box<Report>),
     /// The service was restarted that often since the sample before.
@@ -81,73 +83,19 @@ impl Rule {
         }
     }
 
-    /// Takes a sample. `kept` are the last samples of the series, with it.
-    pub fn ask(
-        &mut self,
-        asked: Asked<'_>,
-        kept: impl Iterator<Item = Point>,
-        settings: &Settings,
-    ) -> Option<Answer> {
-        let Asked { service, metric, meaning, ts_ms, value, interval_ms } = asked;
-        let interval = interval_ms.round() as u64;
+    /// Takes a sample.
+    pub(crate) fn observe(&mut self, observation: &Observation<'_>) -> Option<RuleOutcome> {
         let report = match self {
-            Self::Restarts(witness) => {
-                let restarts = witness.look(ts_ms, in_seconds(value, meaning));
-                return (restarts > 0).then_some(Answer::Restarts(restarts));
-            }
-            Self::Forecast(forecast) => {
-                let look = forecast.look(ts_ms, value, meaning, interval_ms)?;
-                Report {
-                    metric: format!("{metric}{}", forecast::SUFFIX).into(),
-                    kind: meaning.kind,
-                    unit: meaning.unit.clone(),
-                    alert: look.turn.alert,
-                    verdict: look.verdict,
-                    at_ms: ts_ms,
-                    interval_ms: interval,
-                    detector: forecast::DETECTOR,
-                    explanation: look.sentence(service, metric, meaning, ts_ms),
-                    is_decision: look.turn.is_decision,
-                    points: look.points,
-                }
-            }
-            Self::Expiry(expiry) => {
-                let look = expiry.look(ts_ms, value, &meaning.unit, meaning.judged, settings)?;
-                Report {
-                    metric: metric.into(),
-                    kind: Kind::Certificate,
-                    unit: expiry::UNIT.into(),
-                    alert: look.turn.alert,
-                    verdict: look.verdict,
-                    at_ms: ts_ms,
-                    points: expiry::days_left(kept, &meaning.unit, meaning.judged),
-                    interval_ms: interval,
-                    detector: expiry::DETECTOR,
-                    explanation: look.sentence(service, metric, ts_ms),
-                    is_decision: look.turn.is_decision,
-                }
+            Self::Forecast(forecast) => forecast.observe(observation)?,
+            Self::Expiry(certificate) => certificate.observe(observation)?,
+            Self::Restarts(source) => {
+                let value = in_seconds(observation.value, observation.bounded.profile);
+                let restarts = source.look(observation.ts_ms, value);
+                return (restarts > 0).then_some(RuleOutcome::Restarts(restarts));
             }
         };
-        Some(Answer::Report(Box::new(report)))
+        Some(RuleOutcome::Report(Box::new(report)))
     }
-}
-
-/// Looks at the restarts of a service. Returns the revision that is due, if one is.
-pub fn ask_restarts(restarts: &mut Restarts, service: &str, ts_ms: i64) -> Option<Report> {
-    let look = restarts.look(ts_ms)?;
-    Some(Report {
-        metric: restarts::METRIC.into(),
-        kind: Kind::Restarts,
-        unit: "".into(),
-        alert: look.turn.alert,
-        verdict: look.verdict,
-        at_ms: look.at_ms,
-        interval_ms: look.interval_ms,
-        detector: restarts::DETECTOR,
-        explanation: look.sentence(service),
-        is_decision: look.turn.is_decision,
-        points: look.points,
-    })
 }
 
 /// Returns a time in seconds, whatever its unit; what is none passes.

@@ -89,7 +89,6 @@ pub(crate) fn read(
     some(&mut series, sections, LIMITS, |one, ceiling| {
         if one.meaning().may_be_limited() {
             one.limit = Some(Box::new(Limit { told_at: None, ceiling }));
-            one.end_at(ceiling);
         }
     });
     some(&mut series, sections, FORECASTS, |one, forecast| one.go_on(Rule::Forecast(forecast)));

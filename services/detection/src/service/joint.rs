@@ -10,7 +10,7 @@ use shared::events::{Kind, Severity};
 
 use crate::alert::certainty::{Certainty, nats};
 use crate::alert::format::{duration, time};
-use crate::alert::{Alert, Report, Turn, Verdict};
+use crate::alert::{Alert, Detector, Report, Subject, Turn, Verdict};
 use crate::config::Settings;
 use crate::metric_profile::{Harm, Judged, Meaning};
 use crate::series::Series;
@@ -62,6 +62,48 @@ struct Part<'a> {
     shift: f64,
 }
 
+/// A sample that one of the series is about to take.
+#[derive(Debug, Clone, Copy)]
+pub struct Observation<'a> {
+    /// Name of the service.
+    pub service: &'a str,
+    /// All its series, before the sample.
+    pub series: &'a [Series],
+    /// Event time of the sample before it of the same series, milliseconds.
+    pub before_ms: i64,
+    /// Its own event time, milliseconds.
+    pub ts_ms: i64,
+    /// Settings.
+    pub settings: &'a Settings,
+}
+
+/// A round that has ended, with the time of its newest sample, milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Round<'a> {
+    service: &'a str,
+    series: &'a [Series],
+    at_ms: i64,
+    settings: &'a Settings,
+}
+
+impl Detector for Joint {
+    type Input<'a> = Observation<'a>;
+    type Reports = Option<Report>;
+
+    /// Judges the round that ends with a sample, if one does: before that sample is taken, for it belongs to the next.
+    fn observe(&mut self, observation: Observation<'_>) -> Option<Report> {
+        let Observation { service, series, before_ms, ts_ms, settings } = observation;
+        let ends = before_ms >= self.began_ms && ts_ms > self.newest_ms;
+        if !ends {
+            self.newest_ms = self.newest_ms.max(ts_ms);
+            return None;
+        }
+        let at_ms = self.newest_ms;
+        (self.began_ms, self.newest_ms) = (ts_ms, ts_ms);
+        self.judge(Round { service, series, at_ms, settings })
+    }
+}
+
 impl Joint {
     /// Begins with the first sample of a round.
     pub fn new(ts_ms: i64) -> Self {
@@ -76,27 +118,9 @@ impl Joint {
         }
     }
 
-    /// Notes that a series whose sample before was at `before_ms` is about to take one at `ts_ms`. Judges the round that
-    /// ends with it, if one does.
-    pub fn note(
-        &mut self,
-        service: &str,
-        series: &[Series],
-        before_ms: i64,
-        ts_ms: i64,
-        settings: &Settings,
-    ) -> Option<Report> {
-        let ends = before_ms >= self.began_ms && ts_ms > self.newest_ms;
-        if !ends {
-            self.newest_ms = self.newest_ms.max(ts_ms);
-            return None;
-        }
-        let at_ms = self.newest_ms;
-        (self.began_ms, self.newest_ms) = (ts_ms, ts_ms);
-        self.judge(service, series, at_ms, settings)
-    }
-
-    fn judge(&mut self, service: &str, series: &[Series], at_ms: i64, settings: &Settings) -> Option<Report> {
+    /// Judges a round of all series.
+    fn judge(&mut self, round: Round<'_>) -> Option<Report> {
+        let Round { series, at_ms, settings, .. } = round;
         let (mut sum, mut parts, mut fires) = (0.0, 0, false);
         for one in series {
             fires |= one.status() == Some(Status::Firing);
@@ -109,7 +133,7 @@ impl Joint {
             // what fires by itself needs no help, and is nothing to learn from
             self.baseline.unlearn();
             self.novel = 0;
-            return self.over(service, series, score, at_ms, "one of its series fires by itself");
+            return self.over(round, score, "one of its series fires by itself");
         }
         if !self.baseline.is_founded() {
             self.founding.push(score);
@@ -127,7 +151,7 @@ impl Joint {
             if self.calm < CALM && self.alert.is_some() {
                 return None;
             }
-            let report = self.over(service, series, score, at_ms, "they are back or have become normal");
+            let report = self.over(round, score, "they are back or have become normal");
             // what one or two series do must not dull the ear for three
             if reading.novelty < NOTICED {
                 self.baseline.learn(&reading, &meaning, MEMORY);
@@ -141,65 +165,63 @@ impl Joint {
             self.baseline.mistook(reading.direction, reading.distance, false);
             return None;
         }
-        let parts = contributors(series, at_ms, settings);
+        self.go_on(round, score, reading.novelty)
+    }
+
+    /// Begins an alert or goes on with it.
+    fn go_on(&mut self, round: Round<'_>, score: f64, novelty: f64) -> Option<Report> {
+        let parts = contributors(round.series, round.at_ms, round.settings);
         let lasts = self.novel >= LASTING && parts.iter().any(is_symptom);
         let certainty = if lasts { Certainty::Certain } else { Certainty::Noticed };
         let verdict = Verdict {
             certainty,
-            nats: nats(reading.novelty).min(certainty.limit()),
+            nats: nats(novelty).min(certainty.limit()),
             severity: Severity::Sev3,
             direction: Direction::Up,
             observed: score,
-            expected: self.baseline.band(&meaning),
+            expected: self.baseline.band((&meaning()).into()),
         };
-        let interval_ms = round_ms(series);
-        let began_ms = at_ms.saturating_sub(interval_ms.cast_signed());
+        let began_ms = round.at_ms.saturating_sub(round_ms(round.series).cast_signed());
         let turn = Alert::follow(&mut self.alert, &verdict, began_ms)?;
-        let named: Vec<String> = parts
-            .iter()
-            .take(NAMED)
-            .map(|part| {
-                let side = if part.shift > 0.0 { "above" } else { "below" };
-                format!("{} {:.1} {side}", part.metric, part.shift.abs())
-            })
-            .collect();
-        let more = parts.len().saturating_sub(NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let caveat = if turn.alert.status == Status::Suspect { "; not yet certain" } else { "" };
-        let explanation = format!(
-            "{} series of {service} have moved a little and together since {}, none far enough by itself: {}{more} \
-             (spreads of their last few samples), {:.1} together where {:.1} is usual{caveat}",
-            parts.len(),
-            time(turn.alert.started_ms, at_ms),
-            named.join(", "),
-            score,
-            verdict.expected.center,
-        );
-        Some(report(turn, verdict, at_ms, interval_ms, explanation))
+        let explanation = sentence(round, &parts, &turn.alert, &verdict);
+        Some(report(round, &turn, verdict, explanation))
     }
 
-    fn over(
-        &mut self,
-        service: &str,
-        series: &[Series],
-        score: f64,
-        at_ms: i64,
-        why: &str,
-    ) -> Option<Report> {
+    /// Ends the alert, if there is one.
+    fn over(&mut self, round: Round<'_>, score: f64, why: &str) -> Option<Report> {
         self.alert.as_ref()?;
-        let verdict = Verdict {
-            certainty: Certainty::Normal,
-            nats: 0.0,
-            severity: Severity::Sev4,
-            direction: Direction::Up,
-            observed: score,
-            expected: self.baseline.band(&meaning()),
-        };
+        let Round { service, at_ms, .. } = round;
+        let verdict = Verdict::over(Direction::Up, score, self.baseline.band((&meaning()).into()));
         let turn = Alert::follow(&mut self.alert, &verdict, at_ms)?;
         let lasted = duration(at_ms.saturating_sub(turn.alert.started_ms));
         let explanation = format!("the series of {service} that had moved together for {lasted}: {why}");
-        Some(report(turn, verdict, at_ms, round_ms(series), explanation))
+        Some(report(round, &turn, verdict, explanation))
     }
+}
+
+/// Explains in one sentence which series have moved together.
+fn sentence(round: Round<'_>, parts: &[Part<'_>], alert: &Alert, verdict: &Verdict) -> String {
+    let Round { service, at_ms, .. } = round;
+    let named: Vec<String> = parts
+        .iter()
+        .take(NAMED)
+        .map(|part| {
+            let side = if part.shift > 0.0 { "above" } else { "below" };
+            format!("{} {:.1} {side}", part.metric, part.shift.abs())
+        })
+        .collect();
+    let more = parts.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let caveat = if alert.status == Status::Suspect { "; not yet certain" } else { "" };
+    format!(
+        "{} series of {service} have moved a little and together since {}, none far enough by itself: {}{more} \
+         (spreads of their last few samples), {:.1} together where {:.1} is usual{caveat}",
+        parts.len(),
+        time(alert.started_ms, at_ms),
+        named.join(", "),
+        verdict.observed,
+        verdict.expected.center,
+    )
 }
 
 /// Returns how long a round usually takes, milliseconds: as long as it takes the fastest series to report again. How long
@@ -253,18 +275,7 @@ fn meaning() -> Meaning {
     }
 }
 
-fn report(turn: Turn, verdict: Verdict, at_ms: i64, interval_ms: u64, explanation: String) -> Report {
-    Report {
-        metric: METRIC.into(),
-        kind: Kind::Other,
-        unit: "".into(),
-        alert: turn.alert,
-        verdict,
-        at_ms,
-        points: Vec::new(),
-        interval_ms,
-        detector: DETECTOR,
-        explanation,
-        is_decision: turn.is_decision,
-    }
+fn report(round: Round<'_>, turn: &Turn, verdict: Verdict, explanation: String) -> Report {
+    let subject = Subject { metric: METRIC.into(), kind: Kind::Other, unit: "".into(), detector: DETECTOR };
+    Report::new(subject, turn, verdict, round.at_ms).every(round_ms(round.series)).explained(explanation)
 }

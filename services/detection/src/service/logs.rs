@@ -18,7 +18,7 @@ use shared::clock::from_ms;
 use shared::events::anomaly::LogTemplate;
 use shared::events::raw::Level;
 
-use crate::alert::Report;
+use crate::alert::{Detector, Report};
 pub use clock::Clock;
 pub(crate) use critical::Phrases;
 use explain::Said;
@@ -77,6 +77,37 @@ pub struct Book {
     habit: Habit,
 }
 
+/// A line that a service has written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewLine<'a> {
+    pub(crate) level: Level,
+    /// The line as it was written.
+    pub(crate) message: &'a str,
+    /// Event time, milliseconds.
+    pub(crate) ts_ms: i64,
+}
+
+/// A moment of the partition's log clock, with the line that came, if one did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Observation<'a> {
+    pub(crate) line: Option<NewLine<'a>>,
+    /// Where the log clock of the partition stands, milliseconds.
+    pub(crate) now_ms: i64,
+    pub(crate) scene: &'a Scene<'a>,
+}
+
+impl Detector for Book {
+    type Input<'a> = Observation<'a>;
+    type Reports = Vec<Report>;
+
+    /// Ends the open window if its time is over, then takes the line.
+    fn observe(&mut self, Observation { line, now_ms, scene }: Observation<'_>) -> Vec<Report> {
+        let mut reports = if now_ms < self.end_ms() { Vec::new() } else { self.close(now_ms, scene) };
+        reports.extend(line.and_then(|line| self.take(line, now_ms, scene)));
+        reports
+    }
+}
+
 impl Book {
     /// Begins the log of a service at its first line.
     pub(crate) fn new(now_ms: i64) -> Self {
@@ -91,19 +122,12 @@ impl Book {
         }
     }
 
-    /// Takes a line at a time of the partition. Returns the revisions that are due.
-    pub(crate) fn take(
-        &mut self,
-        level: Level,
-        message: &str,
-        ts_ms: i64,
-        now_ms: i64,
-        scene: &Scene<'_>,
-    ) -> Vec<Report> {
-        let mut reports = self.look(now_ms, scene);
+    /// Takes a line. Returns the report of the alert that it begins or goes on with, if it is due.
+    fn take(&mut self, line: NewLine<'_>, now_ms: i64, scene: &Scene<'_>) -> Option<Report> {
+        let NewLine { level, message, ts_ms } = line;
         let text = line::clean(message);
         if text.is_empty() {
-            return reports;
+            return None;
         }
         let shape = line::mask(&text);
         let is_known = self.is_known();
@@ -116,32 +140,27 @@ impl Book {
         let watch = &mut self.watches[which as usize];
         watch.count(level, now_ms);
         let was_open = watch.alert.is_some();
-        let told = if let Some(hit) = hit {
-            watch.cry(hit.severity, level >= Level::Warn, &at)
+        let revision = if let Some(hit) = hit {
+            watch.raise_critical(hit.severity, level >= Level::Warn, &at)
         } else if is_known {
             let mut score = watch.total.score(at.seconds, which.bar());
             if which != Which::New {
                 score = score.or(self.templates[place].rate.score(at.seconds, which.bar()));
             }
-            watch.hear(which, score, &at)
+            watch.observe(which, score, &at)
         } else {
             None
         };
-        if let Some(told) = told {
-            let said = hit.map(|hit| Said { what: hit.what, line: &text });
-            reports.push(self.report(which, &told, said, &at, scene));
-        }
+        let report = revision.map(|revision| {
+            let critical = hit.map(|hit| Said { what: hit.what, line: &text });
+            self.report(which, &revision, critical, &at, scene)
+        });
         if !was_open && self.watches[which as usize].alert.is_some() {
             // what has begun is looked at again soon
             let end_ms = self.end_ms().min(now_ms.saturating_add(SHORTEST_MS));
             self.length_ms = end_ms.saturating_sub(self.start_ms);
         }
-        reports
-    }
-
-    /// Lets time pass. Returns the revisions that are due.
-    pub(crate) fn look(&mut self, now_ms: i64, scene: &Scene<'_>) -> Vec<Report> {
-        if now_ms < self.end_ms() { Vec::new() } else { self.close(now_ms, scene) }
+        report
     }
 
     /// Returns when an open alert has to be looked at, if there is one.
@@ -316,7 +335,8 @@ mod tests {
             (Level::Error, "charge 1 failed", 10),
             (Level::Error, "charge 2 failed", 20),
         ] {
-            assert!(book.take(level, message, ms, ms, &scene).is_empty());
+            let line = Some(NewLine { level, message, ts_ms: ms });
+            assert!(book.observe(Observation { line, now_ms: ms, scene: &scene }).is_empty());
         }
         let recent = book.recent(1000);
         assert_eq!(recent.len(), 2);

@@ -10,9 +10,17 @@ use crate::series::Unused;
 pub struct At {
     /// Its offset.
     pub offset: i64,
-    /// Its own time (of creation or of append), milliseconds. It stands for the wall clock: unlike the clock itself it
-    /// is the same in a replay.
-    pub timestamp_ms: i64,
+    /// Its own time (of creation or of append), milliseconds, if it has one. It stands for the wall clock: unlike the
+    /// clock itself it is the same in a replay.
+    pub timestamp_ms: Option<i64>,
+}
+
+impl At {
+    /// Returns its own time, milliseconds. One that has none is later than all others: it bounds no event time, and no
+    /// time passes between two of them.
+    pub(crate) fn stamp_ms(self) -> i64 {
+        self.timestamp_ms.unwrap_or(i64::MAX)
+    }
 }
 
 /// Why a sample or a line was dropped.

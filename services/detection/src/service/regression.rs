@@ -10,7 +10,7 @@ use shared::events::{Kind, Severity};
 
 use crate::alert::certainty::{Certainty, nats};
 use crate::alert::format::{quantity, time};
-use crate::alert::{Alert, Report, Verdict};
+use crate::alert::{Alert, Detector, Report, Subject, Verdict};
 use crate::config::Settings;
 use crate::metric_profile::Harm;
 use crate::series::Series;
@@ -92,6 +92,43 @@ struct Difference {
     errors: f64,
 }
 
+/// A series that has just taken a sample.
+#[derive(Debug, Clone, Copy)]
+pub struct Observation<'a> {
+    /// Name of the service.
+    pub service: &'a str,
+    /// Place of the series in its service.
+    pub place: usize,
+    /// The series.
+    pub series: &'a Series,
+    /// Settings.
+    pub settings: &'a Settings,
+}
+
+impl Detector for Rollout {
+    type Input<'a> = Observation<'a>;
+    type Reports = Option<Report>;
+
+    fn observe(&mut self, observation: Observation<'_>) -> Option<Report> {
+        let Observation { service, place, series, settings } = observation;
+        let at = self.compared.binary_search_by_key(&(place as u32), |one| one.place).ok()?;
+        let Point { ts_ms, value } = series.newest()?;
+        // nothing comes of a counter that was started again
+        if ts_ms != series.last_ms() || ts_ms <= self.compared[at].deployed.ts_ms {
+            return None;
+        }
+        let rise = self.rise_of_traffic(series.meaning().kind, &self.compared[at].deployed);
+        let one = &mut self.compared[at];
+        one.take(value);
+        let (verdict, ends) = one.judge(series, rise, settings);
+        let report = verdict.and_then(|verdict| one.report(service, series, verdict, ts_ms));
+        if ends {
+            self.compared.remove(at);
+        }
+        report
+    }
+}
+
 impl Rollout {
     /// Begins the comparisons of a deployment. One that has found something goes on with what was before its own.
     pub fn begin(before: Option<Box<Self>>, deployed: &Deployed, series: &[Series]) -> Option<Box<Self>> {
@@ -105,47 +142,6 @@ impl Rollout {
         }
         compared.sort_by_key(|one| one.place);
         (!compared.is_empty()).then(|| Box::new(Self { compared }))
-    }
-
-    /// Takes the newest sample of a series. Returns the report that is due, if one is.
-    pub fn observe(
-        &mut self,
-        place: usize,
-        series: &Series,
-        service: &str,
-        settings: &Settings,
-    ) -> Option<Report> {
-        let at = self.compared.binary_search_by_key(&(place as u32), |one| one.place).ok()?;
-        let Point { ts_ms, value } = series.newest()?;
-        // nothing comes of a counter that was started again
-        if ts_ms != series.last_ms() || ts_ms <= self.compared[at].deployed.ts_ms {
-            return None;
-        }
-        let rise = self.rise_of_traffic(series.meaning().kind, &self.compared[at].deployed);
-        let one = &mut self.compared[at];
-        one.take(value);
-        let (verdict, ends) = one.judge(series, rise, settings);
-        let turn = verdict.and_then(|verdict| {
-            let began_ms = one.deployed.ts_ms;
-            Some((Alert::follow(&mut one.alert, &verdict, began_ms)?, verdict))
-        });
-        let report = turn.map(|(turn, verdict)| Report {
-            metric: format!("{}:regression", series.name()).into(),
-            kind: series.meaning().kind,
-            unit: series.meaning().unit.clone(),
-            alert: turn.alert,
-            verdict,
-            at_ms: ts_ms,
-            points: series.points().collect(),
-            interval_ms: series.interval_ms(),
-            detector: DETECTOR,
-            explanation: one.sentence(series, service, ts_ms, turn.alert.status),
-            is_decision: turn.is_decision,
-        });
-        if ends {
-            self.compared.remove(at);
-        }
-        report
     }
 
     /// Tells whether nothing is left to compare.
@@ -261,6 +257,22 @@ impl Compared {
             },
         };
         (Some(verdict), ends)
+    }
+
+    fn report(&mut self, service: &str, series: &Series, verdict: Verdict, ts_ms: i64) -> Option<Report> {
+        let turn = Alert::follow(&mut self.alert, &verdict, self.deployed.ts_ms)?;
+        let subject = Subject {
+            metric: format!("{}:regression", series.name()).into(),
+            kind: series.meaning().kind,
+            unit: series.meaning().unit.clone(),
+            detector: DETECTOR,
+        };
+        Some(
+            Report::new(subject, &turn, verdict, ts_ms)
+                .every(series.interval_ms())
+                .points(series.points().collect())
+                .explained(self.sentence(series, service, ts_ms, turn.alert.status)),
+        )
     }
 
     /// Returns how much worse a mean is than before, in the unit of the series.

@@ -10,7 +10,7 @@ use shared::events::{Kind, Severity};
 
 use crate::alert::certainty::Certainty;
 use crate::alert::format::{duration, time};
-use crate::alert::{Alert, Report, Turn, Verdict};
+use crate::alert::{Alert, Detector, Report, Subject, Turn, Verdict};
 use crate::config::Settings;
 use crate::service::clock::Moment;
 
@@ -113,9 +113,63 @@ impl Due {
     }
 }
 
+/// What happens to a service, with what else has to be known of that moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Observation<'a> {
+    /// Name of the service.
+    pub service: &'a str,
+    /// What happens.
+    pub event: Event<'a>,
+    /// Settings.
+    pub settings: &'a Settings,
+}
+
+/// What can happen to a service.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// It reports a sample.
+    Sample {
+        /// Event time, milliseconds.
+        ts_ms: i64,
+        /// Where the clock of the partition stands.
+        now: Moment,
+    },
+    /// Time has passed without a sample of it.
+    Time {
+        /// Where the clock of the partition stands.
+        now: Moment,
+    },
+    /// It was taken out of operation.
+    Retired {
+        /// Version that was retired.
+        version: &'a str,
+        /// Event time, milliseconds.
+        ts_ms: i64,
+    },
+}
+
+impl Detector for Rhythm {
+    type Input<'a> = Observation<'a>;
+    type Reports = Option<Report>;
+
+    fn observe(&mut self, Observation { service, event, settings }: Observation<'_>) -> Option<Report> {
+        match event {
+            Event::Sample { ts_ms, now } => self.report_again(service, ts_ms, now, settings),
+            Event::Time { now } => self.judge(service, now, settings),
+            Event::Retired { version, ts_ms } => self.retire(service, version, ts_ms, settings),
+        }
+    }
+}
+
 impl Rhythm {
-    /// Notes that the service was heard. Returns the report that its silence is over, where it is.
-    pub fn hear(&mut self, service: &str, ts_ms: i64, now: Moment, settings: &Settings) -> Option<Report> {
+    /// Takes a sample. Returns the report that the silence is over, where it is.
+    fn report_again(
+        &mut self,
+        service: &str,
+        ts_ms: i64,
+        now: Moment,
+        settings: &Settings,
+    ) -> Option<Report> {
         if let Some(retired_ms) = self.retired_ms {
             if ts_ms <= retired_ms {
                 return None;
@@ -152,14 +206,7 @@ impl Rhythm {
             return None;
         }
         let expected = self.expected(forgiven);
-        let verdict = Verdict {
-            certainty: Certainty::Normal,
-            nats: 0.0,
-            severity: Severity::Sev4,
-            direction: Direction::Up,
-            observed: pause.max(ticked) as f64 / 1000.0,
-            expected,
-        };
+        let verdict = Verdict::over(Direction::Up, pause.max(ticked) as f64 / 1000.0, expected);
         let turn = Alert::follow(&mut self.alert, &verdict, before_ms)?;
         let started_ms = turn.alert.started_ms;
         let explanation = format!(
@@ -173,24 +220,11 @@ impl Rhythm {
 
     /// Notes that the service was taken out of operation at `ts_ms`: its silence is planned, until it reports again.
     /// Returns the report that ends an open alert. A service that has reported since is in operation.
-    pub fn retire(
-        &mut self,
-        service: &str,
-        version: &str,
-        ts_ms: i64,
-        settings: &Settings,
-    ) -> Option<Report> {
+    fn retire(&mut self, service: &str, version: &str, ts_ms: i64, settings: &Settings) -> Option<Report> {
         if self.last_ms > ts_ms || self.retired_ms.is_some_and(|retired_ms| retired_ms >= ts_ms) {
             return None;
         }
-        let verdict = Verdict {
-            certainty: Certainty::Normal,
-            nats: 0.0,
-            severity: Severity::Sev4,
-            direction: Direction::Up,
-            observed: 0.0,
-            expected: self.expected(self.forgiven_ms(settings)),
-        };
+        let verdict = Verdict::over(Direction::Up, 0.0, self.expected(self.forgiven_ms(settings)));
         let turn = Alert::follow(&mut self.alert, &verdict, self.last_ms);
         let report = turn.map(|turn| {
             let explanation = format!(
@@ -205,7 +239,7 @@ impl Rhythm {
 
     /// Judges a service that was not heard of. Returns the report that is due, if one is. A service that has been silent
     /// for `gone_after_s` is taken to be gone and no longer waited for.
-    pub fn judge(&mut self, service: &str, now: Moment, settings: &Settings) -> Option<Report> {
+    fn judge(&mut self, service: &str, now: Moment, settings: &Settings) -> Option<Report> {
         let silent = self.silent_ms(now);
         let forgiven = self.forgiven_ms(settings);
         if self.pauses < KNOWN || silent as f64 <= forgiven {
@@ -309,18 +343,8 @@ impl Rhythm {
     }
 
     fn report(&self, turn: Turn, verdict: Verdict, at_ms: i64, explanation: String) -> Report {
-        Report {
-            metric: METRIC.into(),
-            kind: Kind::Silence,
-            unit: "s".into(),
-            alert: turn.alert,
-            verdict,
-            at_ms,
-            points: Vec::new(),
-            interval_ms: self.usual_ms.round() as u64,
-            detector: DETECTOR,
-            explanation,
-            is_decision: turn.is_decision,
-        }
+        let subject =
+            Subject { metric: METRIC.into(), kind: Kind::Silence, unit: "s".into(), detector: DETECTOR };
+        Report::new(subject, &turn, verdict, at_ms).every(self.usual_ms.round() as u64).explained(explanation)
     }
 }

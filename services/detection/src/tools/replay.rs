@@ -107,7 +107,7 @@ pub fn replay(
     let mut progress = Progress::new();
     input::each_line(lines, |offset, line| {
         // a file has no wall clock: its own times are taken as they are
-        let outcome = partition.metrics(line, At { offset, timestamp_ms: i64::MAX });
+        let outcome = partition.metrics(line, At { offset, timestamp_ms: None });
         summary.used += u64::from(outcome.used);
         summary.dropped += outcome.dropped.total();
         if let Some(refusal) = outcome.refused {

@@ -68,7 +68,7 @@ pub fn tune(
     let mut progress = Progress::new();
     input::each_line(lines, |offset, line| {
         for (index, trial) in trials.iter_mut().enumerate() {
-            let outcome = trial.partition.metrics(line, At { offset, timestamp_ms: i64::MAX });
+            let outcome = trial.partition.metrics(line, At { offset, timestamp_ms: None });
             outcome.anomalies.iter().for_each(|anomaly| trial.take(anomaly));
             if index == 0 {
                 read.used += u64::from(outcome.used);

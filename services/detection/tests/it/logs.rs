@@ -38,7 +38,7 @@ impl Log {
 
     fn record(&mut self, payload: &[u8], ms: i64) {
         self.offset += 1;
-        let at = At { offset: self.offset, timestamp_ms: START_MS + ms };
+        let at = At { offset: self.offset, timestamp_ms: Some(START_MS + ms) };
         let outcome = self.partition.log(payload, at);
         assert!(outcome.refused.is_none());
         crate::words::check(&outcome.anomalies);
@@ -254,7 +254,7 @@ fn what_was_never_written_before_is_one_alert_whatever_the_number_of_templates()
     log.usual(0, 10 * MINUTE_MS);
     let begin = 10 * MINUTE_MS;
     let deployed = format!(r#"{{"service":"user","version":"2.0","ts_ms":{}}}"#, START_MS + begin);
-    log.partition.deployment(deployed.as_bytes(), At { offset: 0, timestamp_ms: START_MS + begin });
+    log.partition.deployment(deployed.as_bytes(), At { offset: 0, timestamp_ms: Some(START_MS + begin) });
     for i in 0..30 {
         log.usual(begin + 2 * i * SECOND_MS, begin + 2 * (i + 1) * SECOND_MS);
         let line = match i % 3 {
@@ -479,7 +479,7 @@ fn lines_a_second() {
         let mut partition = Partition::new(0, Arc::new(Settings::default()));
         let begun = Instant::now();
         for (offset, (payload, ts_ms)) in records.iter().enumerate() {
-            partition.log(payload, At { offset: offset as i64, timestamp_ms: *ts_ms });
+            partition.log(payload, At { offset: offset as i64, timestamp_ms: Some(*ts_ms) });
         }
         let bytes: usize = partition.snapshot().records.iter().map(|record| record.value.len()).sum();
         let per_second = records.len() as f64 / begun.elapsed().as_secs_f64();

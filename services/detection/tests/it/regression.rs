@@ -51,7 +51,7 @@ impl Service {
                 })
                 .collect();
             let record = format!("[{}]", samples.join(","));
-            let at = At { offset: self.offset, timestamp_ms: ts_ms };
+            let at = At { offset: self.offset, timestamp_ms: Some(ts_ms) };
             let anomalies = self.partition.metrics(record.as_bytes(), at).anomalies;
             crate::words::check(&anomalies);
             for anomaly in anomalies {
@@ -65,8 +65,9 @@ impl Service {
         let ts_ms = self.now_ms();
         let record = format!(r#"{{"service":"user","version":"{version}","ts_ms":{ts_ms}}}"#);
         self.offset += 1;
-        let outcome =
-            self.partition.deployment(record.as_bytes(), At { offset: self.offset, timestamp_ms: ts_ms });
+        let outcome = self
+            .partition
+            .deployment(record.as_bytes(), At { offset: self.offset, timestamp_ms: Some(ts_ms) });
         assert_eq!(outcome.used, 1);
     }
 

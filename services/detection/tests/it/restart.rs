@@ -123,9 +123,9 @@ fn feed_at(
     // each topic counts its own offsets
     let mut next = Offsets { metrics: 0, logs: 0, deployments: 0 };
     for (place, input) in log[..to].iter().enumerate() {
-        let at = |offset: i64| At { offset, timestamp_ms: START_MS + offset * pace_ms };
+        let at = |offset: i64| At { offset, timestamp_ms: Some(START_MS + offset * pace_ms) };
         let line_at =
-            |offset: i64| At { offset, timestamp_ms: START_MS + 400 * 10_000 + 1000 * place as i64 };
+            |offset: i64| At { offset, timestamp_ms: Some(START_MS + 400 * 10_000 + 1000 * place as i64) };
         let mut outcome = Outcome::default();
         match input {
             Input::Metrics(payload) => {
@@ -306,7 +306,7 @@ fn the_state_of_the_largest_service_fits_into_one_record() {
         let value = 1e9 * (1.0 + 0.05 * source.draw());
         let sample =
             format!(r#"{{"service":"user","metric":"http_requests","value":{value},"ts_ms":{ts_ms}}}"#);
-        partition.metrics(sample.as_bytes(), At { offset: i, timestamp_ms: ts_ms });
+        partition.metrics(sample.as_bytes(), At { offset: i, timestamp_ms: Some(ts_ms) });
     }
     let series = partition.snapshot().records[0].value.len();
     let service = series * settings.max_series_per_service;

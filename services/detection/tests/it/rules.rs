@@ -45,7 +45,7 @@ impl Watch {
             format!(r#"{{"service":"payment","metric":"{metric}","value":{value},"ts_ms":{ts_ms}}}"#);
         self.offset += 1;
         let outcome =
-            self.partition.metrics(sample.as_bytes(), At { offset: self.offset, timestamp_ms: ts_ms });
+            self.partition.metrics(sample.as_bytes(), At { offset: self.offset, timestamp_ms: Some(ts_ms) });
         assert_eq!((outcome.used, outcome.refused.is_none()), (1, true));
         crate::words::check(&outcome.anomalies);
         self.told.extend(outcome.anomalies);

@@ -52,7 +52,7 @@ fn live(
         for ts_ms in (START_MS..until_ms).step_by(interval_ms as usize) {
             let value = alter(ts_ms, healthy(bases[metric], metric, ts_ms, &mut source));
             if let Some(change) = series.observe(ts_ms, value, &demand, &settings).unwrap() {
-                let firing = change.episode.status == Status::Firing;
+                let firing = change.episode.alert.status == Status::Firing;
                 told.fired.extend((firing && !fires).then_some(ts_ms));
                 told.decided.extend(change.is_decision.then_some(ts_ms));
                 fires = firing;

@@ -48,7 +48,7 @@ impl Fleet {
                     .collect();
                 let payload = format!("[{}]", samples.join(","));
                 let offset = tick * self.services as i64 + service as i64;
-                let outcome = partition.metrics(payload.as_bytes(), At { offset, timestamp_ms: ts_ms });
+                let outcome = partition.metrics(payload.as_bytes(), At { offset, timestamp_ms: Some(ts_ms) });
                 assert_eq!(outcome.used as usize, self.series);
                 told.extend(outcome.anomalies.iter().map(|anomaly| serde_json::to_string(anomaly).unwrap()));
             }
@@ -76,7 +76,7 @@ impl Fleet {
         let restored = Partition::restore(0, self.settings(), changed.collect::<Vec<_>>());
         let mut partition = restored.partition;
         assert_eq!(partition.series(), self.all());
-        (self.feed(&mut partition, BEFORE..BEFORE + AFTER), restored.refused)
+        (self.feed(&mut partition, from..from + AFTER), restored.refused)
     }
 
     /// Adds, removes and changes sections of a snapshot of this fleet.
@@ -94,11 +94,11 @@ impl Fleet {
             .collect();
         assert!(fired.len() >= self.all(), "{} fired", fired.len());
 
-        let (added, refused) = self.after(&records, Some);
+        let (added, refused) = self.after(&records, BEFORE, Some);
         assert_eq!((added == expected, refused.len()), (true, 0), "one section more");
-        let (removed, refused) = self.after(&records, |raw| (raw.name != "history").then_some(raw));
+        let (removed, refused) = self.after(&records, BEFORE, |raw| (raw.name != "history").then_some(raw));
         assert_eq!((removed == expected, refused.len()), (true, 0), "one section less");
-        let (bumped, refused) = self.after(&records, |raw| {
+        let (bumped, refused) = self.after(&records, BEFORE, |raw| {
             Some(Raw { version: raw.version + u16::from(raw.name == "history"), ..raw })
         });
         assert_eq!((bumped == expected, refused.len()), (true, self.services), "another version");
@@ -136,13 +136,13 @@ fn any_section_may_be_lost_damaged_or_of_another_version() {
             .iter()
             .filter(|record| Sections::parse(&record.value).unwrap().iter().any(|raw| raw.name == name))
             .count();
-        let (_, refused) = fleet.after(&records, |raw| (raw.name != name).then_some(raw));
+        let (_, refused) = fleet.after(&records, BEFORE + AFTER, |raw| (raw.name != name).then_some(raw));
         assert_eq!(refused, [""; 0], "{name} removed");
         let (_, refused) = fleet
             .after(&records, |raw| Some(Raw { version: raw.version + u16::from(raw.name == name), ..raw }));
         assert_eq!(refused.len(), holders, "{name} of another version: {refused:?}");
         assert!(refused.iter().all(|reason| reason.contains(name)), "{refused:?}");
-        let (_, refused) = fleet.after(&records, |raw| {
+        let (_, refused) = fleet.after(&records, BEFORE + AFTER, |raw| {
             let kept = if raw.name == name { raw.bytes.len() - 1 } else { raw.bytes.len() };
             Some(Raw { bytes: &raw.bytes[..kept], ..raw })
         });

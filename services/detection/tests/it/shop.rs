@@ -209,8 +209,8 @@ impl Watched {
 
 impl Alarms {
     fn count(&mut self, change: &Change, fires: &mut bool) {
-        let firing = change.episode.status == Status::Firing;
-        self.suspects += u32::from(change.episode.revision == 1);
+        let firing = change.episode.alert.status == Status::Firing;
+        self.suspects += u32::from(change.episode.alert.revision == 1);
         self.firing += u32::from(firing && !*fires);
         self.decisions += u32::from(change.is_decision);
         *fires = firing;

@@ -22,7 +22,7 @@ impl Ward {
 
     fn record(&mut self, payload: &str, record_s: i64) {
         self.offset += 1;
-        let at = At { offset: self.offset, timestamp_ms: START_MS + record_s * 1000 };
+        let at = At { offset: self.offset, timestamp_ms: Some(START_MS + record_s * 1000) };
         let outcome = self.partition.metrics(payload.as_bytes(), at);
         assert!(outcome.refused.is_none());
         crate::words::check(&outcome.anomalies);
@@ -203,7 +203,7 @@ fn one_series_that_stops_is_no_silence_of_its_service() {
 impl Ward {
     fn retire(&mut self, service: &str, ts_s: i64, record_s: i64) {
         self.offset += 1;
-        let at = At { offset: self.offset, timestamp_ms: START_MS + record_s * 1000 };
+        let at = At { offset: self.offset, timestamp_ms: Some(START_MS + record_s * 1000) };
         let ts_ms = START_MS + ts_s * 1000;
         let change =
             format!(r#"{{"service":"{service}","version":"1.0","change_type":"retire","ts_ms":{ts_ms}}}"#);

@@ -5,19 +5,20 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 use shared::clock::from_ms;
-use shared::events::Severity;
 use shared::events::anomaly::{Band, Direction, Point, Status};
+use shared::events::{Kind, Severity};
 
 use crate::alert::certainty::Certainty;
 use crate::alert::format;
-use crate::alert::{Alert, Turn, Verdict};
+use crate::alert::{Alert, Detector, Report, Subject, Turn, Verdict};
 use crate::config::Settings;
-use crate::metric_profile::Judged;
+use crate::metric_profile::{Judged, Meaning};
+use crate::series::rules::Observation;
 
 /// Name and version of the rule.
-pub const DETECTOR: &str = "expiry/1";
+const DETECTOR: &str = "expiry/1";
 /// The unit in which all of this is told.
-pub const UNIT: &str = "d";
+const UNIT: &str = "d";
 
 const DAY_MS: f64 = 86_400_000.0;
 /// Samples of which the soonest end counts: several certificates may be told under one name by turns.
@@ -42,35 +43,53 @@ const NATS: [f64; 4] = [2.0, 4.0, 5.0, 6.0];
 pub struct Expiry {
     /// Ends that the last samples told, milliseconds.
     ends: VecDeque<i64>,
-    /// Soonest of them at the last look.
+    /// Soonest of them at the last sample.
     end_ms: Option<i64>,
     /// Time that was left right after the last renewal that was seen, milliseconds.
     life_ms: Option<i64>,
     alert: Option<Box<Alert>>,
 }
 
-/// What one look came to, if a revision is due.
+/// A revision that is due.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Look {
-    /// The revision.
-    pub turn: Turn,
-    /// What caused it.
-    pub verdict: Verdict,
+struct Revision {
+    turn: Turn,
+    verdict: Verdict,
     end_ms: i64,
-    bar_days: f64,
+    /// Days before the end at which a certificate is certain.
+    certain_days: f64,
+}
+
+impl Detector for Expiry {
+    type Input<'a> = &'a Observation<'a>;
+    type Reports = Option<Report>;
+
+    fn observe(&mut self, observation: &Observation<'_>) -> Option<Report> {
+        let &Observation { service, metric, bounded, ts_ms, value, .. } = observation;
+        let Meaning { unit, judged, .. } = bounded.profile;
+        let revision = self.judge(ts_ms, value, unit, *judged, observation.settings)?;
+        let subject =
+            Subject { metric: metric.into(), kind: Kind::Certificate, unit: UNIT.into(), detector: DETECTOR };
+        Some(
+            Report::new(subject, &revision.turn, revision.verdict, ts_ms)
+                .every(observation.interval_ms.round() as u64)
+                .points(days_left(observation.samples.points(), unit, *judged))
+                .explained(revision.sentence(service, metric, ts_ms)),
+        )
+    }
 }
 
 impl Expiry {
     /// Takes a sample of a series in `unit`. Values that are no time (0 where a certificate is yet to be issued) are
     /// passed over.
-    pub fn look(
+    fn judge(
         &mut self,
         ts_ms: i64,
         value: f64,
         unit: &str,
         judged: Judged,
         settings: &Settings,
-    ) -> Option<Look> {
+    ) -> Option<Revision> {
         let end_ms = end(ts_ms, value, unit, judged)?;
         if self.ends.len() == LOOKS {
             self.ends.pop_front();
@@ -107,7 +126,7 @@ impl Expiry {
             expected: Band { lower: bars[0], center: f64::midpoint(bars[0], upper), upper },
         };
         let turn = Alert::follow(&mut self.alert, &verdict, ts_ms)?;
-        Some(Look { turn, verdict, end_ms, bar_days: bars[1] })
+        Some(Revision { turn, verdict, end_ms, certain_days: bars[1] })
     }
 
     /// Returns the days before the end at which a certificate is noticed, certain and urgent.
@@ -119,12 +138,12 @@ impl Expiry {
     }
 }
 
-impl Look {
+impl Revision {
     /// Says in one sentence what it came to.
-    pub fn sentence(&self, service: &str, metric: &str, ts_ms: i64) -> String {
+    fn sentence(&self, service: &str, metric: &str, ts_ms: i64) -> String {
         let end = from_ms(self.end_ms).strftime("%F %H:%M UTC");
         let away = format::duration((self.end_ms - ts_ms).abs());
-        let bar = self.bar_days;
+        let bar = self.certain_days;
         if self.turn.alert.status == Status::Cleared {
             return format!(
                 "the certificate of {service} ({metric}) was renewed: it is now valid until {end}"
@@ -142,7 +161,7 @@ impl Look {
 }
 
 /// Returns kept samples as days left.
-pub fn days_left(points: impl Iterator<Item = Point>, unit: &str, judged: Judged) -> Vec<Point> {
+fn days_left(points: impl Iterator<Item = Point>, unit: &str, judged: Judged) -> Vec<Point> {
     points
         .filter_map(|Point { ts_ms, value }| {
             let left = end(ts_ms, value, unit, judged)?.saturating_sub(ts_ms);
@@ -184,8 +203,8 @@ mod tests {
         let (settings, mut expiry) = (Settings::default(), Expiry::default());
         let mut turns = Vec::new();
         for (ts_ms, value) in samples {
-            let look = expiry.look(ts_ms, value, unit, judged, &settings);
-            turns.extend(look.map(|look| ((ts_ms - NOW_MS) / DAY, look.turn)));
+            let revision = expiry.judge(ts_ms, value, unit, judged, &settings);
+            turns.extend(revision.map(|revision| ((ts_ms - NOW_MS) / DAY, revision.turn)));
         }
         turns
     }

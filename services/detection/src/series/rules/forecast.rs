@@ -17,14 +17,15 @@ use shared::figures;
 
 use crate::alert::certainty::Certainty;
 use crate::alert::format;
-use crate::alert::{Alert, Turn, Verdict};
-use crate::metric_profile::{Harm, Meaning};
+use crate::alert::{Alert, Detector, Report, Subject, Turn, Verdict};
+use crate::metric_profile::{Bounded, Harm};
+use crate::series::rules::Observation;
 use trend::{BUCKETS, Line, Trend};
 
 /// Name and version of the rule.
-pub const DETECTOR: &str = "forecast/1";
+const DETECTOR: &str = "forecast/1";
 /// What is added to the name of the series.
-pub const SUFFIX: &str = ":time_to_full";
+const SUFFIX: &str = ":time_to_full";
 
 const HOUR_MS: f64 = 3_600_000.0;
 /// Width of a bucket of each window, milliseconds.
@@ -74,15 +75,13 @@ struct Rise {
     calm_since_ms: Option<i64>,
 }
 
-/// What one look came to, if a revision is due.
+/// A revision that is due.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Look {
-    /// The revision.
-    pub turn: Turn,
-    /// What caused it.
-    pub verdict: Verdict,
+struct Revision {
+    turn: Turn,
+    verdict: Verdict,
     /// How the series went, in its own unit, the finer the newer.
-    pub points: Vec<Point>,
+    points: Vec<Point>,
     found: Option<Found>,
 }
 
@@ -110,13 +109,36 @@ impl Default for Forecast {
     }
 }
 
+impl Detector for Forecast {
+    type Input<'a> = &'a Observation<'a>;
+    type Reports = Option<Report>;
+
+    fn observe(&mut self, observation: &Observation<'_>) -> Option<Report> {
+        let &Observation { service, metric, bounded, ts_ms, value, interval_ms, .. } = observation;
+        let revision = self.judge(ts_ms, value, bounded, interval_ms)?;
+        let subject = Subject {
+            metric: format!("{metric}{SUFFIX}").into(),
+            kind: bounded.profile.kind,
+            unit: bounded.profile.unit.clone(),
+            detector: DETECTOR,
+        };
+        let explanation = revision.sentence(service, metric, bounded, ts_ms);
+        Some(
+            Report::new(subject, &revision.turn, revision.verdict, ts_ms)
+                .every(interval_ms.round() as u64)
+                .points(revision.points)
+                .explained(explanation),
+        )
+    }
+}
+
 impl Forecast {
-    /// Takes the next sample of a series that means that and has samples every `interval_ms`.
-    pub fn look(&mut self, ts_ms: i64, value: f64, meaning: &Meaning, interval_ms: f64) -> Option<Look> {
+    /// Takes the next sample of a series that has samples every `interval_ms`.
+    fn judge(&mut self, ts_ms: i64, value: f64, bounded: Bounded<'_>, interval_ms: f64) -> Option<Revision> {
         // inside, more is worse, and 0 is the end where what is free runs out
-        let (sign, end) = match meaning.harm {
+        let (sign, end) = match bounded.profile.harm {
             Harm::Down => (-1.0, Some(0.0)),
-            _ => (1.0, meaning.ceiling),
+            _ => (1.0, bounded.ceiling),
         };
         let level = sign * value;
         self.first_ms = self.first_ms.min(ts_ms);
@@ -131,9 +153,9 @@ impl Forecast {
             return None;
         }
         let (soonest, goes_on) = if let Some(end) = end {
-            self.soonest(ts_ms, level, end, closed, meaning)
+            self.soonest(ts_ms, level, end, closed, bounded)
         } else {
-            // the limit has changed, or is not told any more
+            // the limit has changed, or is not reported any more
             self.rise = None;
             self.trends.iter_mut().for_each(|trend| trend.held = 0);
             (None, false)
@@ -146,7 +168,7 @@ impl Forecast {
         if turn.alert.status == Status::Cleared {
             self.trends.iter_mut().for_each(Trend::forgive);
         }
-        Some(Look { turn, verdict, points: self.points(sign), found })
+        Some(Revision { turn, verdict, points: self.points(sign), found })
     }
 
     /// Returns what counts as the soonest end, and whether a window still says that the end is near. `closed` are the
@@ -157,10 +179,10 @@ impl Forecast {
         level: f64,
         end: f64,
         closed: [bool; WIDTHS_MS.len()],
-        meaning: &Meaning,
+        bounded: Bounded<'_>,
     ) -> (Option<Found>, bool) {
-        let whole = meaning.ceiling.unwrap_or(self.most_left);
-        let known_ms = if meaning.kind == Kind::Disk { KNOWN_DISK_MS } else { KNOWN_MS };
+        let whole = bounded.ceiling.unwrap_or(self.most_left);
+        let known_ms = if bounded.profile.kind == Kind::Disk { KNOWN_DISK_MS } else { KNOWN_MS };
         let is_known = ts_ms.saturating_sub(self.first_ms) >= known_ms;
         let mut soonest: Option<Found> = None;
         let bar_ms = self.bar_ms();
@@ -272,9 +294,10 @@ fn is_beyond(found: &Found, end: f64) -> bool {
     found.line.level > found.high + margin
 }
 
-impl Look {
+impl Revision {
     /// Says in one sentence what it came to.
-    pub fn sentence(&self, service: &str, metric: &str, meaning: &Meaning, ts_ms: i64) -> String {
+    fn sentence(&self, service: &str, metric: &str, bounded: Bounded<'_>, ts_ms: i64) -> String {
+        let meaning = bounded.profile;
         let figure = |value: f64| figures::figure(value, &meaning.unit).replace('\u{a0}', " ");
         let observed = figure(self.verdict.observed);
         let full = if meaning.harm == Harm::Down { "empty" } else { "full" };
@@ -288,7 +311,7 @@ impl Look {
             return format!("{metric} of {service} is {observed} and nearly {full}");
         };
         // a share says its ceiling itself
-        let of = match meaning.ceiling {
+        let of = match bounded.ceiling {
             Some(ceiling) if meaning.harm != Harm::Down && !matches!(&*meaning.unit, "%" | "1") => {
                 format!(" of {}", figure(ceiling))
             }

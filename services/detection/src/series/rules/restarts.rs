@@ -3,17 +3,17 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use shared::events::Severity;
 use shared::events::anomaly::{Band, Direction, Point, Status};
+use shared::events::{Kind, Severity};
 
 use crate::alert::certainty::Certainty;
 use crate::alert::format;
-use crate::alert::{Alert, Turn, Verdict};
+use crate::alert::{Alert, Detector, Report, Subject, Verdict};
 
 /// Name and version of the rule.
-pub const DETECTOR: &str = "restarts/1";
+const DETECTOR: &str = "restarts/1";
 /// Name under which the restarts of a service are told.
-pub const METRIC: &str = "restarts";
+const METRIC: &str = "restarts";
 
 /// Restarts within the window that are a loop, and a bad one. Kubernetes waits at most 5 min before it starts a container
 /// anew, so a loop keeps making three in 15 min.
@@ -133,25 +133,47 @@ pub struct Restarts {
     alert: Option<Box<Alert>>,
 }
 
-/// What one look came to, if a revision is due.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Look {
-    /// The revision.
-    pub turn: Turn,
-    /// What caused it.
-    pub verdict: Verdict,
-    /// Time of the look, milliseconds.
-    pub at_ms: i64,
-    /// The restarts, counted through.
-    pub points: Vec<Point>,
-    /// Usual distance between the samples that tell of them, milliseconds.
-    pub interval_ms: u64,
-    window_ms: i64,
+/// A sample of a service, and whether its series reports restarts by it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Restarted<'a> {
+    /// Service.
+    pub(crate) service: &'a str,
+    /// Time of the sample, milliseconds.
+    pub(crate) ts_ms: i64,
+    /// Place of the series in its service, how often the service was restarted since its sample before, and the usual
+    /// distance between its samples, milliseconds; nothing where it reports no restart.
+    pub(crate) by: Option<(usize, usize, u64)>,
+}
+
+impl Detector for Restarts {
+    type Input<'a> = Restarted<'a>;
+    type Reports = Option<Report>;
+
+    fn observe(&mut self, Restarted { service, ts_ms, by }: Restarted<'_>) -> Option<Report> {
+        if let Some((place, restarts, interval_ms)) = by {
+            self.add(place, ts_ms, restarts, interval_ms);
+        }
+        self.newest_ms = self.newest_ms.max(ts_ms);
+        let window_ms = WINDOW_MS.max(self.interval_ms.saturating_mul(WINDOW_INTERVALS));
+        let points = self.within(window_ms);
+        let verdict = verdict(points.len());
+        let began_ms = points.first().map_or(ts_ms, |point| point.ts_ms);
+        let turn = Alert::follow(&mut self.alert, &verdict, began_ms)?;
+        let subject =
+            Subject { metric: METRIC.into(), kind: Kind::Restarts, unit: "".into(), detector: DETECTOR };
+        let explanation = sentence(service, &turn.alert, points.len(), window_ms, self.newest_ms);
+        Some(
+            Report::new(subject, &turn, verdict, self.newest_ms)
+                .every(self.interval_ms.unsigned_abs())
+                .points(points)
+                .explained(explanation),
+        )
+    }
 }
 
 impl Restarts {
     /// Notes that the series at `place` has told of restarts.
-    pub fn add(&mut self, place: usize, ts_ms: i64, restarts: usize, interval_ms: u64) {
+    fn add(&mut self, place: usize, ts_ms: i64, restarts: usize, interval_ms: u64) {
         let Ok(place) = u16::try_from(place) else { return };
         let of_it = self.told.iter().filter(|(other, _)| *other == place).count();
         let mut places: Vec<u16> = self.told.iter().map(|(place, _)| *place).collect();
@@ -171,38 +193,18 @@ impl Restarts {
         self.told.extend((0..restarts.min(REMEMBERED)).map(|_| (place, ts_ms)));
     }
 
-    /// Looks how many there are now. Restarts that several series tell of are the same ones, so the series that tells of
-    /// most counts.
-    pub fn look(&mut self, ts_ms: i64) -> Option<Look> {
-        self.newest_ms = self.newest_ms.max(ts_ms);
-        let window_ms = WINDOW_MS.max(self.interval_ms.saturating_mul(WINDOW_INTERVALS));
+    /// Returns the restarts within the window up to now, counted through. Restarts that several series report are the
+    /// same ones, so the series that reports most counts.
+    fn within(&mut self, window_ms: i64) -> Vec<Point> {
         let begins_ms = self.newest_ms.saturating_sub(window_ms);
         self.told.retain(|&(_, at_ms)| at_ms > begins_ms);
         let of = |place: u16| self.told.iter().filter(move |(other, _)| *other == place);
         let most = self.told.iter().map(|&(place, _)| place).max_by_key(|&place| (of(place).count(), place));
-        let points: Vec<Point> = most
-            .into_iter()
+        most.into_iter()
             .flat_map(of)
             .zip(1_u32..)
             .map(|(&(_, ts_ms), count)| Point { ts_ms, value: f64::from(count) })
-            .collect();
-        let count = points.len();
-        let verdict = Verdict {
-            certainty: match count {
-                0 => Certainty::Normal,
-                1..LOOP => Certainty::Noticed,
-                _ => Certainty::Certain,
-            },
-            nats: count.checked_sub(1).map_or(0.0, |count| NATS[count.min(NATS.len() - 1)]),
-            severity: if count >= BAD_LOOP { Severity::Sev2 } else { Severity::Sev3 },
-            direction: Direction::Up,
-            observed: count as f64,
-            expected: Band { lower: 0.0, center: 0.0, upper: (LOOP - 1) as f64 },
-        };
-        let began_ms = points.first().map_or(ts_ms, |point| point.ts_ms);
-        let turn = Alert::follow(&mut self.alert, &verdict, began_ms)?;
-        let interval_ms = self.interval_ms.unsigned_abs();
-        Some(Look { turn, verdict, at_ms: self.newest_ms, points, interval_ms, window_ms })
+            .collect()
     }
 
     /// Tells whether there is nothing left to wait for.
@@ -211,25 +213,39 @@ impl Restarts {
     }
 }
 
-impl Look {
-    /// Says in one sentence what it came to.
-    pub fn sentence(&self, service: &str) -> String {
-        let (window, alert) = (format::duration(self.window_ms), &self.turn.alert);
-        let since = format::time(alert.started_ms, self.at_ms);
-        match (alert.status, self.points.len()) {
-            (Status::Cleared, _) => {
-                format!("{service} has not been restarted for {window}; it had begun at {since}")
-            }
-            (Status::Suspect, 1) => format!("{service} was restarted at {since}; one restart is no loop"),
-            (Status::Suspect, count) => {
-                format!(
-                    "{service} was restarted {count} times since {since}; {LOOP} within {window} would be a loop"
-                )
-            }
-            (Status::Firing, count) => format!(
-                "{service} was restarted {count} times within {window}, first at {since}: it does not stay up"
-            ),
+/// Returns what so many restarts within the window amount to.
+fn verdict(count: usize) -> Verdict {
+    Verdict {
+        certainty: match count {
+            0 => Certainty::Normal,
+            1..LOOP => Certainty::Noticed,
+            _ => Certainty::Certain,
+        },
+        nats: count.checked_sub(1).map_or(0.0, |count| NATS[count.min(NATS.len() - 1)]),
+        severity: if count >= BAD_LOOP { Severity::Sev2 } else { Severity::Sev3 },
+        direction: Direction::Up,
+        observed: count as f64,
+        expected: Band { lower: 0.0, center: 0.0, upper: (LOOP - 1) as f64 },
+    }
+}
+
+/// Explains in one sentence what so many restarts come to.
+fn sentence(service: &str, alert: &Alert, count: usize, window_ms: i64, at_ms: i64) -> String {
+    let window = format::duration(window_ms);
+    let since = format::time(alert.started_ms, at_ms);
+    match (alert.status, count) {
+        (Status::Cleared, _) => {
+            format!("{service} has not been restarted for {window}; it had begun at {since}")
         }
+        (Status::Suspect, 1) => format!("{service} was restarted at {since}; one restart is no loop"),
+        (Status::Suspect, count) => {
+            format!(
+                "{service} was restarted {count} times since {since}; {LOOP} within {window} would be a loop"
+            )
+        }
+        (Status::Firing, count) => format!(
+            "{service} was restarted {count} times within {window}, first at {since}: it does not stay up"
+        ),
     }
 }
 
@@ -282,8 +298,9 @@ mod tests {
         assert_eq!(loops.told.len(), REMEMBERED * WITNESSES);
         let mut planned = Restarts::default();
         (0..40).for_each(|place| planned.add(place, 1000, 1, 10_000));
-        assert_eq!(planned.look(1000).unwrap().verdict.certainty, Certainty::Noticed);
-        assert_eq!(planned.look(1000 + WINDOW_MS).unwrap().turn.alert.status, Status::Cleared);
+        let mut at = |ts_ms| planned.observe(Restarted { service: "user", ts_ms, by: None }).unwrap();
+        assert_eq!(at(1000).verdict.certainty, Certainty::Noticed);
+        assert_eq!(at(1000 + WINDOW_MS).alert.status, Status::Cleared);
         assert!(planned.is_over());
     }
 }

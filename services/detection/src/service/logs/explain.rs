@@ -7,7 +7,7 @@ use super::template::{Template, shortened};
 use super::watch::{End, Moment, Told, Which};
 use super::{Book, SHORTEST_MS};
 use crate::alert::format::{after_deployment, duration, quantity, range, time};
-use crate::alert::{Report, Verdict};
+use crate::alert::{Report, Subject, Turn, Verdict};
 use shared::events::Kind;
 use shared::events::anomaly::Status;
 use shared::events::raw::Level;
@@ -55,20 +55,18 @@ impl Book {
             Some(end) => ended(which, told, end, at, scene),
             None => self.goes(which, told, said, at, scene),
         };
-        Report {
+        let subject = Subject {
             metric: which.metric().into(),
             kind: Kind::Logs,
             unit: UNIT.into(),
-            alert: told.alert,
-            verdict: told.verdict,
-            at_ms: at.now_ms,
-            points: self.watches[which as usize].points(told, at.now_ms),
-            // of the windows to come: while an alert is open they are shorter than the one that began it may have been
-            interval_ms: SHORTEST_MS.unsigned_abs(),
             detector: DETECTOR,
-            explanation,
-            is_decision: told.is_decision,
-        }
+        };
+        let turn = Turn { alert: told.alert, is_decision: told.is_decision };
+        Report::new(subject, &turn, told.verdict, at.now_ms)
+            // of the windows to come: while an alert is open they are shorter than the one that began it may have been
+            .every(SHORTEST_MS.unsigned_abs())
+            .points(self.watches[which as usize].points(told, at.now_ms))
+            .explained(explanation)
     }
 
     fn goes(

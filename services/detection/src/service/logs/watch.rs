@@ -145,7 +145,7 @@ impl Watch {
     }
 
     /// Judges the open window after a line.
-    pub(super) fn hear(&mut self, which: Which, score: Score, at: &Moment) -> Option<Told> {
+    pub(super) fn observe(&mut self, which: Which, score: Score, at: &Moment) -> Option<Told> {
         if self.alert.is_none() && !score.is_surge {
             return None;
         }
@@ -157,7 +157,12 @@ impl Watch {
     }
 
     /// Takes a critical line; `is_certain` where its level says so as well.
-    pub(super) fn cry(&mut self, severity: Severity, is_certain: bool, at: &Moment) -> Option<Told> {
+    pub(super) fn raise_critical(
+        &mut self,
+        severity: Severity,
+        is_certain: bool,
+        at: &Moment,
+    ) -> Option<Told> {
         self.pauses.note(at.now_ms);
         let certainty = if is_certain { Certainty::Certain } else { Certainty::Noticed };
         self.tell(Which::Critical, certainty, EVIDENCE_LIMIT, severity, self.per_minute(at.passed), at)
