@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use detection::metric_profile::Metric;
 use detection::sample::{Reader, Sample};
 use detection::series::Series;
-use detection::series::alarm_budget::Demand;
+use detection::series::alarm_budget::FiringThreshold;
 use detection::{At, Partition, Settings};
 use simulator::{Options, Shop};
 
@@ -67,7 +67,7 @@ fn sample(c: &mut Criterion) {
         b.iter(|| {
             let mut series = Series::new(Metric::new(METRIC, "ms", &settings.metrics));
             for &(ts_ms, value) in &values {
-                drop(black_box(series.observe(ts_ms, value, &Demand::default(), &settings)));
+                drop(black_box(series.observe(ts_ms, value, &FiringThreshold::default(), &settings)));
             }
         });
     });

@@ -6,4 +6,4 @@ pub(crate) mod format;
 pub mod lifecycle;
 
 pub use detector::Detector;
-pub use lifecycle::{Alert, Report, Subject, Turn, Verdict};
+pub use lifecycle::{Alert, Report, Revision, Subject, Verdict};

@@ -3,8 +3,8 @@
 //!
 //! The catalogue (`metric_profile/catalogue.toml`) knows some names and otherwise goes by whole words of a name, after the naming
 //! of OpenTelemetry's semantic conventions, Prometheus and CloudWatch (never by parts of words: "workload" is not
-//! "load"). [`Override`] corrects it. A metric that means nothing to anybody still works: it is [`Kind::Other`] and both
-//! directions count.
+//! "load"). [`Override`] corrects it. An unknown metric still works: it is [`Kind::Other`] and both directions
+//! count.
 
 mod catalogue;
 mod metric;
@@ -21,7 +21,7 @@ pub(crate) use metric::Metrics;
 /// Which way a series has to go to do harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Harm {
+pub enum BadDirection {
     /// More is worse: latency, errors, use of anything that ends.
     Up,
     /// Less is worse: free space, remaining life, availability.
@@ -30,8 +30,8 @@ pub enum Harm {
     Both,
 }
 
-impl Harm {
-    /// Tells whether a deviation to that side harms.
+impl BadDirection {
+    /// Returns whether a deviation to that side harms.
     pub fn includes(self, direction: Direction) -> bool {
         match self {
             Self::Up => direction == Direction::Up,
@@ -44,14 +44,14 @@ impl Harm {
 /// How a series is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Judged {
+pub enum DetectionMode {
     /// By its own normal.
     Normal,
     /// By its own normal, and by when it will be full, or empty where less is worse.
     Forecast,
     /// By the time that a certificate has left, in the unit of the series; its own normal says nothing.
     Expiry,
-    /// By the same, told as the Unix time at which the certificate ends.
+    /// By the same, given as the Unix time at which the certificate ends.
     ExpiresAt,
     /// As a count of restarts; its own normal says nothing.
     Restarts,
@@ -59,14 +59,14 @@ pub enum Judged {
     StartTime,
     /// As the time since a process started: one that is shorter than the time since the last sample is a restart.
     Uptime,
-    /// Not by itself: it is the ceiling of what another metric of the service tells to be in use or left.
+    /// Not by itself: it is the ceiling of what another metric of the service reports as used or left.
     Limit,
     /// Not at all: buckets, requests, constants.
     Ignored,
 }
 
-impl Judged {
-    /// Tells whether the series' own normal counts.
+impl DetectionMode {
+    /// Returns whether the series' own normal counts.
     pub fn is_by_normal(self) -> bool {
         matches!(self, Self::Normal | Self::Forecast)
     }
@@ -74,23 +74,23 @@ impl Judged {
 
 /// What one metric means.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Meaning {
+pub struct MetricProfile {
     /// What it measures.
     pub kind: Kind,
     /// Unit (UCUM where there is one), or empty.
     pub unit: Box<str>,
     /// Which direction harms.
-    pub harm: Harm,
+    pub harm: BadDirection,
     /// Value that it cannot exceed, if there is one.
     pub ceiling: Option<f64>,
-    /// Smallest spread that is believed, as a part of the level: 0.03 is 3 %.
+    /// Smallest spread, as a share of the level: 0.03 is 3 %.
     pub relative_floor: f64,
-    /// Smallest spread that is believed, in the unit of the series.
+    /// Smallest spread, in the unit of the series.
     pub absolute_floor: f64,
     /// Whether the value only ever grows, so that its increase per second is what matters.
     pub counter: bool,
     /// How it is judged.
-    pub judged: Judged,
+    pub judged: DetectionMode,
     /// What it is the limit of, or the use of without a certain ceiling, and the unit: those of one resource belong
     /// together.
     pub resource: Option<Box<str>>,
@@ -110,11 +110,11 @@ pub struct Override {
     pub unit: Option<String>,
     /// Which direction harms.
     #[serde(default)]
-    pub harm: Option<Harm>,
+    pub harm: Option<BadDirection>,
     /// Value that it cannot exceed.
     #[serde(default)]
     pub ceiling: Option<f64>,
-    /// Smallest spread that is believed, in the unit of the series.
+    /// Smallest spread, in the unit of the series.
     #[serde(default)]
     pub floor: Option<f64>,
     /// Whether it only ever grows.
@@ -122,7 +122,7 @@ pub struct Override {
     pub counter: Option<bool>,
     /// How it is judged.
     #[serde(default)]
-    pub judged: Option<Judged>,
+    pub judged: Option<DetectionMode>,
 }
 
 impl Override {
@@ -131,9 +131,9 @@ impl Override {
     }
 }
 
-impl Meaning {
+impl MetricProfile {
     /// Returns what a metric of that name means. The first override that covers it wins over the catalogue, and the unit
-    /// of the samples over the one that the name tells.
+    /// of the samples over the one in the name.
     pub fn of(metric: &str, unit: &str, overrides: &[Override]) -> Self {
         let correction = overrides.iter().find(|one| one.covers(metric)).cloned().unwrap_or_default();
         let name = Name::new(metric);
@@ -149,10 +149,10 @@ impl Meaning {
         };
         let remains = name.has(&["free", "available", "avail", "idle", "remaining", "headroom", "freeable"]);
         let harm = correction.harm.or(entry.harm).unwrap_or(match kind {
-            Kind::Traffic | Kind::Other => Harm::Both,
-            Kind::Certificate => Harm::Down,
-            _ if remains => Harm::Down,
-            _ => Harm::Up,
+            Kind::Traffic | Kind::Other => BadDirection::Both,
+            Kind::Certificate => BadDirection::Down,
+            _ if remains => BadDirection::Down,
+            _ => BadDirection::Up,
         });
         let share = name.has(&["ratio", "utilization", "utilisation", "fraction"]);
         let ceiling = correction.ceiling.or(entry.ceiling).or(match unit {
@@ -161,25 +161,25 @@ impl Meaning {
             _ => None,
         });
         let (relative_floor, absolute_floor) = floors(kind, unit);
-        let ends = harm == Harm::Up && ceiling.is_some()
-            || harm == Harm::Down && matches!(kind, Kind::Disk | Kind::Memory);
+        let ends = harm == BadDirection::Up && ceiling.is_some()
+            || harm == BadDirection::Down && matches!(kind, Kind::Disk | Kind::Memory);
         let fills = matches!(kind, Kind::Disk | Kind::Memory | Kind::Pool) && !counter;
-        let said = correction.judged.or(entry.judged);
-        let judged = said.unwrap_or(match kind {
-            Kind::Certificate => Judged::Expiry,
-            Kind::Restarts => Judged::Restarts,
-            _ if fills && ceiling.is_none() && name.is_limit() => Judged::Limit,
-            _ if fills && ends => Judged::Forecast,
-            _ => Judged::Normal,
+        let stated = correction.judged.or(entry.judged);
+        let judged = stated.unwrap_or(match kind {
+            Kind::Certificate => DetectionMode::Expiry,
+            Kind::Restarts => DetectionMode::Restarts,
+            _ if fills && ceiling.is_none() && name.is_limit() => DetectionMode::Limit,
+            _ if fills && ends => DetectionMode::Forecast,
+            _ => DetectionMode::Normal,
         });
         // what the configuration or the unit says is certain, what the catalogue says a guess
         let is_certain = correction.ceiling.is_some() || ceiling.is_some() && entry.ceiling.is_none();
         let is_use = fills
             && !is_certain
-            && (harm == Harm::Up || ends)
-            && matches!(said, None | Some(Judged::Forecast));
+            && (harm == BadDirection::Up || ends)
+            && matches!(stated, None | Some(DetectionMode::Forecast));
         let resource = match judged {
-            Judged::Limit => Some(name.limited()),
+            DetectionMode::Limit => Some(name.limited()),
             _ if is_use => Some(name.used()),
             _ => None,
         };
@@ -203,18 +203,18 @@ impl Meaning {
         }
     }
 
-    /// Tells whether another metric of the service may tell its ceiling.
+    /// Returns whether another metric of the service may report its ceiling.
     pub(crate) fn may_be_limited(&self) -> bool {
-        self.resource.is_some() && self.judged != Judged::Limit
+        self.resource.is_some() && self.judged != DetectionMode::Limit
     }
 
-    /// Returns the smallest spread that is believed around `level`.
+    /// Returns the smallest spread around `level`, in the unit of the series: max(relative_floor * |level|, absolute_floor).
     pub fn floor(&self, level: f64) -> f64 {
         // the last term keeps a series that is constantly zero from being divided by
         (self.relative_floor * level.abs()).max(self.absolute_floor).max(1e-9)
     }
 
-    /// Tells whether the metric measures something that fills up and does not follow the load. A slow rise of such a
+    /// Returns whether the metric measures something that fills up and does not follow the load. A slow rise of such a
     /// thing is a leak, not the time of day.
     pub fn accumulates(&self) -> bool {
         matches!(self.kind, Kind::Memory | Kind::Disk)
@@ -226,7 +226,7 @@ impl Meaning {
 #[derive(Debug, Clone, Copy)]
 pub struct Bounded<'a> {
     /// What it means.
-    pub profile: &'a Meaning,
+    pub profile: &'a MetricProfile,
     /// Value that it cannot exceed now, if one is known.
     pub ceiling: Option<f64>,
 }
@@ -234,17 +234,17 @@ pub struct Bounded<'a> {
 impl Bounded<'_> {
     /// Returns whether `value` has come within a tenth of the ceiling of what is worse the more there is.
     pub fn is_nearly_full(self, value: f64) -> bool {
-        self.profile.harm == Harm::Up && self.ceiling.is_some_and(|ceiling| value >= 0.9 * ceiling)
+        self.profile.harm == BadDirection::Up && self.ceiling.is_some_and(|ceiling| value >= 0.9 * ceiling)
     }
 }
 
-impl<'a> From<&'a Meaning> for Bounded<'a> {
-    fn from(profile: &'a Meaning) -> Self {
+impl<'a> From<&'a MetricProfile> for Bounded<'a> {
+    fn from(profile: &'a MetricProfile) -> Self {
         Self { profile, ceiling: profile.ceiling }
     }
 }
 
-/// Returns the smallest spread that is believed of a kind: as a part of the level, and in the unit.
+/// Returns the smallest spread of a kind: as a part of the level, and in the unit.
 fn floors(kind: Kind, unit: &str) -> (f64, f64) {
     let scale = match unit {
         "%" => 1.0,
@@ -279,39 +279,39 @@ fn milliseconds(ms: f64, unit: &str) -> f64 {
 mod tests {
     use super::*;
 
-    fn guess(metric: &str) -> (Kind, Harm) {
-        let meaning = Meaning::of(metric, "", &[]);
-        (meaning.kind, meaning.harm)
+    fn guess(metric: &str) -> (Kind, BadDirection) {
+        let profile = MetricProfile::of(metric, "", &[]);
+        (profile.kind, profile.harm)
     }
 
     #[test]
     fn names_of_three_conventions_are_understood() {
         for (name, kind, harm) in [
-            ("request_rate", Kind::Traffic, Harm::Both),
-            ("error_rate", Kind::Errors, Harm::Up),
-            ("latency_p99_ms", Kind::Latency, Harm::Up),
-            ("cpu_percent", Kind::Cpu, Harm::Up),
-            ("memory_percent", Kind::Memory, Harm::Up),
-            ("db_connections", Kind::Pool, Harm::Up),
-            ("consumer_lag", Kind::Lag, Harm::Up),
-            ("http.server.request.duration", Kind::Latency, Harm::Up),
-            ("db.client.connection.count", Kind::Pool, Harm::Up),
-            ("CPUUtilization", Kind::Cpu, Harm::Up),
-            ("node_filesystem_avail_bytes", Kind::Disk, Harm::Down),
-            ("probe_ssl_earliest_cert_expiry", Kind::Certificate, Harm::Down),
-            ("kafka_consumergroup_lag", Kind::Lag, Harm::Up),
-            ("connection_pool_idle", Kind::Pool, Harm::Down),
-            ("up", Kind::Errors, Harm::Down),
-            ("request_success_ratio", Kind::Errors, Harm::Down),
-            ("FreeStorageSpace", Kind::Disk, Harm::Down),
-            ("FreeableMemory", Kind::Memory, Harm::Down),
-            ("node_load1", Kind::Cpu, Harm::Up),
-            ("HTTPCode_Target_5XX_Count", Kind::Errors, Harm::Up),
-            ("http_request_duration_seconds_count", Kind::Traffic, Harm::Both),
-            ("system.cpu.time", Kind::Cpu, Harm::Up),
-            ("kube_pod_container_status_restarts_total", Kind::Restarts, Harm::Up),
-            ("workload", Kind::Other, Harm::Both),
-            ("flux_capacitance", Kind::Other, Harm::Both),
+            ("request_rate", Kind::Traffic, BadDirection::Both),
+            ("error_rate", Kind::Errors, BadDirection::Up),
+            ("latency_p99_ms", Kind::Latency, BadDirection::Up),
+            ("cpu_percent", Kind::Cpu, BadDirection::Up),
+            ("memory_percent", Kind::Memory, BadDirection::Up),
+            ("db_connections", Kind::Pool, BadDirection::Up),
+            ("consumer_lag", Kind::Lag, BadDirection::Up),
+            ("http.server.request.duration", Kind::Latency, BadDirection::Up),
+            ("db.client.connection.count", Kind::Pool, BadDirection::Up),
+            ("CPUUtilization", Kind::Cpu, BadDirection::Up),
+            ("node_filesystem_avail_bytes", Kind::Disk, BadDirection::Down),
+            ("probe_ssl_earliest_cert_expiry", Kind::Certificate, BadDirection::Down),
+            ("kafka_consumergroup_lag", Kind::Lag, BadDirection::Up),
+            ("connection_pool_idle", Kind::Pool, BadDirection::Down),
+            ("up", Kind::Errors, BadDirection::Down),
+            ("request_success_ratio", Kind::Errors, BadDirection::Down),
+            ("FreeStorageSpace", Kind::Disk, BadDirection::Down),
+            ("FreeableMemory", Kind::Memory, BadDirection::Down),
+            ("node_load1", Kind::Cpu, BadDirection::Up),
+            ("HTTPCode_Target_5XX_Count", Kind::Errors, BadDirection::Up),
+            ("http_request_duration_seconds_count", Kind::Traffic, BadDirection::Both),
+            ("system.cpu.time", Kind::Cpu, BadDirection::Up),
+            ("kube_pod_container_status_restarts_total", Kind::Restarts, BadDirection::Up),
+            ("workload", Kind::Other, BadDirection::Both),
+            ("flux_capacitance", Kind::Other, BadDirection::Both),
         ] {
             assert_eq!(guess(name), (kind, harm), "{name}");
         }
@@ -319,41 +319,41 @@ mod tests {
 
     #[test]
     fn units_and_ceilings_follow_from_the_name_or_the_sample() {
-        assert_eq!(Meaning::of("cpu_percent", "", &[]).ceiling, Some(100.0));
-        assert_eq!(Meaning::of("disk_used", "%", &[]).ceiling, Some(100.0));
-        assert_eq!(Meaning::of("request_seconds", "", &[]).unit.as_ref(), "s");
-        let counter = Meaning::of("http_requests_total", "", &[]);
+        assert_eq!(MetricProfile::of("cpu_percent", "", &[]).ceiling, Some(100.0));
+        assert_eq!(MetricProfile::of("disk_used", "%", &[]).ceiling, Some(100.0));
+        assert_eq!(MetricProfile::of("request_seconds", "", &[]).unit.as_ref(), "s");
+        let counter = MetricProfile::of("http_requests_total", "", &[]);
         assert!(counter.counter && counter.unit.as_ref() == "1/s");
     }
 
     #[test]
     fn a_metric_is_judged_as_its_name_asks() {
         for (name, unit, judged) in [
-            ("disk_used_percent", "", Judged::Forecast),
-            ("system.filesystem.utilization", "1", Judged::Forecast),
-            ("node_filesystem_avail_bytes", "", Judged::Forecast),
-            ("node_memory_MemFree_bytes", "", Judged::Ignored),
-            ("container_memory_usage_bytes", "", Judged::Normal),
-            ("probe_ssl_earliest_cert_expiry", "", Judged::ExpiresAt),
-            ("tls_cert_days_remaining", "", Judged::Expiry),
-            ("certificate_expiry_errors_total", "", Judged::Normal),
-            ("kube_pod_container_status_restarts_total", "", Judged::Restarts),
-            ("process_start_time_seconds", "", Judged::StartTime),
-            ("process.uptime", "s", Judged::Uptime),
-            ("http_request_duration_seconds_bucket", "", Judged::Ignored),
-            ("http_requests_created", "", Judged::Ignored),
-            ("hikaricp_connections_max", "", Judged::Limit),
-            ("heap_max_bytes", "", Judged::Limit),
-            ("container_memory_max_usage_bytes", "", Judged::Normal),
-            ("container.memory.limit_utilization", "1", Judged::Forecast),
+            ("disk_used_percent", "", DetectionMode::Forecast),
+            ("system.filesystem.utilization", "1", DetectionMode::Forecast),
+            ("node_filesystem_avail_bytes", "", DetectionMode::Forecast),
+            ("node_memory_MemFree_bytes", "", DetectionMode::Ignored),
+            ("container_memory_usage_bytes", "", DetectionMode::Normal),
+            ("probe_ssl_earliest_cert_expiry", "", DetectionMode::ExpiresAt),
+            ("tls_cert_days_remaining", "", DetectionMode::Expiry),
+            ("certificate_expiry_errors_total", "", DetectionMode::Normal),
+            ("kube_pod_container_status_restarts_total", "", DetectionMode::Restarts),
+            ("process_start_time_seconds", "", DetectionMode::StartTime),
+            ("process.uptime", "s", DetectionMode::Uptime),
+            ("http_request_duration_seconds_bucket", "", DetectionMode::Ignored),
+            ("http_requests_created", "", DetectionMode::Ignored),
+            ("hikaricp_connections_max", "", DetectionMode::Limit),
+            ("heap_max_bytes", "", DetectionMode::Limit),
+            ("container_memory_max_usage_bytes", "", DetectionMode::Normal),
+            ("container.memory.limit_utilization", "1", DetectionMode::Forecast),
         ] {
-            assert_eq!(Meaning::of(name, unit, &[]).judged, judged, "{name}");
+            assert_eq!(MetricProfile::of(name, unit, &[]).judged, judged, "{name}");
         }
     }
 
     #[test]
     fn a_limit_and_its_use_are_of_one_resource() {
-        let resource = |name: &str| Meaning::of(name, "", &[]).resource;
+        let resource = |name: &str| MetricProfile::of(name, "", &[]).resource;
         for (limit, uses) in [
             (
                 "node_filesystem_size_bytes",
@@ -377,16 +377,16 @@ mod tests {
             ("redis_maxclients", &["redis_connected_clients"]),
             ("worker_pool_limit", &["worker_pool_usage"]),
         ] {
-            assert_eq!(Meaning::of(limit, "", &[]).judged, Judged::Limit, "{limit}");
+            assert_eq!(MetricProfile::of(limit, "", &[]).judged, DetectionMode::Limit, "{limit}");
             for name in uses {
-                assert!(Meaning::of(name, "", &[]).may_be_limited(), "{name}");
+                assert!(MetricProfile::of(name, "", &[]).may_be_limited(), "{name}");
                 assert_eq!(resource(name), resource(limit), "{name}");
             }
         }
         assert_ne!(resource("hikaricp_connections_pending"), resource("hikaricp_connections_max"));
         assert_ne!(
-            Meaning::of("heap_used", "MiBy", &[]).resource,
-            Meaning::of("heap_max", "By", &[]).resource
+            MetricProfile::of("heap_used", "MiBy", &[]).resource,
+            MetricProfile::of("heap_max", "By", &[]).resource
         );
         for name in [
             "container_memory_usage_bytes",
@@ -399,7 +399,11 @@ mod tests {
         }
         let ceiling =
             Override { metric: "db_connections".into(), ceiling: Some(40.0), ..Override::default() };
-        assert_eq!(Meaning::of("db_connections", "", &[ceiling]).resource, None, "what is configured wins");
+        assert_eq!(
+            MetricProfile::of("db_connections", "", &[ceiling]).resource,
+            None,
+            "what is configured wins"
+        );
     }
 
     #[test]
@@ -413,7 +417,7 @@ mod tests {
             ("heap_used", "MiBy", "MiBy"),
             ("process.cpu.utilization", "", "1"),
         ] {
-            assert_eq!(Meaning::of(name, unit, &[]).unit.as_ref(), expected, "{name}");
+            assert_eq!(MetricProfile::of(name, unit, &[]).unit.as_ref(), expected, "{name}");
         }
     }
 
@@ -425,8 +429,8 @@ mod tests {
             ceiling: Some(40.0),
             ..Override::default()
         }];
-        let meaning = Meaning::of("jobs_running", "", &overrides);
-        assert_eq!((meaning.kind, meaning.harm, meaning.ceiling), (Kind::Pool, Harm::Up, Some(40.0)));
-        assert_eq!(Meaning::of("job_running", "", &overrides).kind, Kind::Other);
+        let profile = MetricProfile::of("jobs_running", "", &overrides);
+        assert_eq!((profile.kind, profile.harm, profile.ceiling), (Kind::Pool, BadDirection::Up, Some(40.0)));
+        assert_eq!(MetricProfile::of("job_running", "", &overrides).kind, Kind::Other);
     }
 }

@@ -17,10 +17,10 @@ use crate::config::Settings;
 use crate::metric_profile::Metrics;
 use crate::sample::{self, Sample};
 use crate::series::Series;
-use crate::series::alarm_budget::{Census, Demand};
-use crate::service::clock::{Moment, Pace};
-use crate::service::logs::{Clock, Phrases};
-use crate::service::name_index::Index;
+use crate::series::alarm_budget::{FiringThreshold, SampleRate};
+use crate::service::clock::{Moment, PartitionClock};
+use crate::service::logs::{LogClock, Phrases};
+use crate::service::name_index::NameIndex;
 use crate::service::outcome::Reason;
 pub use crate::service::outcome::{At, Outcome};
 use crate::service::regression::{Deployed, Rollout};
@@ -36,22 +36,22 @@ pub struct Partition {
     settings: Arc<Settings>,
     services: Vec<Service>,
     /// Place in `services` by environment and name.
-    index: Index,
+    index: NameIndex,
     /// Service of the last sample: the next one is most often of the same.
     last: usize,
     reader: sample::Reader,
     names: Metrics,
     series: usize,
     newest_ms: Option<i64>,
-    pace: Pace,
+    clock: PartitionClock,
     /// No service has fallen silent, or been given up, before then.
     due: Due,
-    log_clock: Clock,
+    log_clock: LogClock,
     /// When services with open log alerts have to be looked at, and their places.
     log_alerts: BTreeSet<(i64, usize)>,
     phrases: Arc<Phrases>,
-    census: Census,
-    demand: Demand,
+    sample_rate: SampleRate,
+    threshold: FiringThreshold,
     applied: Offsets,
     /// Counts the records that were taken in.
     version: u64,
@@ -67,18 +67,18 @@ impl Partition {
             phrases: Arc::new(Phrases::new(&settings.logs)),
             settings,
             services: Vec::new(),
-            index: Index::default(),
+            index: NameIndex::default(),
             last: 0,
             reader: sample::Reader::default(),
             names: Metrics::default(),
             series: 0,
             newest_ms: None,
-            pace: Pace::default(),
+            clock: PartitionClock::default(),
             due: Due::NOW,
-            log_clock: Clock::default(),
+            log_clock: LogClock::default(),
             log_alerts: BTreeSet::new(),
-            census: Census::default(),
-            demand: Demand::default(),
+            sample_rate: SampleRate::default(),
+            threshold: FiringThreshold::default(),
             applied: Offsets::default(),
             version: 0,
             saved: 0,
@@ -90,7 +90,7 @@ impl Partition {
         let mut outcome = Outcome::default();
         self.version += 1;
         if sample::is_tick(payload) {
-            self.pace.tick(at.stamp_ms());
+            self.clock.tick(at.stamp_ms());
         }
         let mut reader = std::mem::take(&mut self.reader);
         let read = reader.read(payload, |sample| match self.sample(sample, at, &mut outcome) {
@@ -143,10 +143,10 @@ impl Partition {
 
     /// Returns how long nothing must have come for it to mean something, milliseconds; nothing if it never would.
     pub fn patience_ms(&self) -> Option<i64> {
-        let due = self.services.iter().map(|service| service.rhythm.due(&self.settings));
-        let remaining_ms = due.fold(Due::NEVER, Due::min).remaining_ms(self.pace.now())?;
+        let due = self.services.iter().map(|service| service.reporting.due(&self.settings));
+        let remaining_ms = due.fold(Due::NEVER, Due::min).remaining_ms(self.clock.now())?;
         // one more, for it has to be past
-        Some(remaining_ms.saturating_add(1).min(self.pace.leap_ms()))
+        Some(remaining_ms.saturating_add(1).min(self.clock.leap_ms()))
     }
 
     /// Takes one sample and adds the anomalies that are due. In this order: the clock, the way to its service and series,
@@ -162,10 +162,10 @@ impl Partition {
         // the service reports, also where there is no room for one more of its series
         let event = silence::Event::Sample { ts_ms: sample.ts_ms, now };
         service.observe_silence(event, &self.settings, outcome);
-        self.due = self.due.min(service.rhythm.due(&self.settings));
+        self.due = self.due.min(service.reporting.due(&self.settings));
         let place = self.series_of(slot, sample)?;
         let routed = Routed { place, ts_ms: sample.ts_ms, value: sample.value };
-        Ok(self.services[slot].sample(routed, &self.demand, &self.settings, outcome)?)
+        Ok(self.services[slot].sample(routed, &self.threshold, &self.settings, outcome)?)
     }
 
     /// Moves the clock on by a sample, and returns where it stands.
@@ -174,12 +174,12 @@ impl Partition {
             return Err(Reason::Ahead);
         }
         self.newest_ms = self.newest_ms.max(Some(ts_ms));
-        self.pace.sample(ts_ms, at.stamp_ms());
+        self.clock.sample(ts_ms, at.stamp_ms());
         // also what a service has seen already: the count follows from the records alone
-        if self.census.count(ts_ms) {
-            self.reckon();
+        if self.sample_rate.count(ts_ms) {
+            self.recompute_threshold();
         }
-        Ok(self.pace.now())
+        Ok(self.clock.now())
     }
 
     /// Returns the place of a sample's series in its service, which is begun if it is new.
@@ -200,7 +200,7 @@ impl Partition {
 
     /// Judges the services that have not reported, once one may have been silent for too long.
     fn judge_silences(&mut self, at: At, outcome: &mut Outcome) {
-        let now = self.pace.now();
+        let now = self.clock.now();
         if !self.due.is_past(now) {
             return;
         }
@@ -211,7 +211,7 @@ impl Partition {
             {
                 service.version = self.version;
             }
-            self.due = self.due.min(service.rhythm.due(&self.settings));
+            self.due = self.due.min(service.reporting.due(&self.settings));
         }
     }
 
@@ -241,12 +241,12 @@ impl Partition {
     }
 
     /// Works out what a series has to show that is to fire.
-    fn reckon(&mut self) {
-        let chances = self.census.a_week() * f64::from(self.settings.partitions);
-        self.demand = Demand::of(chances, self.settings.false_alarms_a_week);
+    fn recompute_threshold(&mut self) {
+        let chances = self.sample_rate.a_week() * f64::from(self.settings.partitions);
+        self.threshold = FiringThreshold::of(chances, self.settings.false_alarms_a_week);
     }
 
-    /// Tells whether a time is so far ahead, both of all samples so far and of the record itself, that it would only
+    /// Returns whether a time is so far ahead, both of all samples so far and of the record itself, that it would only
     /// block what comes after it.
     fn is_ahead(&self, ts_ms: i64, at: At) -> bool {
         let newest = self.newest_ms.unwrap_or(i64::MIN).max(at.stamp_ms());
@@ -271,7 +271,7 @@ impl Partition {
 
     fn adopt(&mut self, service: Service) {
         self.series += service.series.len();
-        let due_ms = service.logs.as_ref().and_then(|book| book.due_ms());
+        let due_ms = service.logs.as_ref().and_then(|model| model.due_ms());
         let slot = self.enter(service);
         self.log_alerts.extend(due_ms.map(|due_ms| (due_ms, slot)));
     }

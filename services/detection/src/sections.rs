@@ -92,7 +92,7 @@ fn extend<T: Serialize + ?Sized>(bytes: Vec<u8>, state: &T) -> Vec<u8> {
         .expect("writing to memory cannot fail, and postcard can express all of these types")
 }
 
-/// The sections of one record, and what was wrong with those that were asked for.
+/// The sections of one record, and what was wrong with those that were read.
 #[derive(Debug)]
 pub struct Sections<'a> {
     sections: Vec<Raw<'a>>,
@@ -124,7 +124,7 @@ impl<'a> Sections<'a> {
 
     /// Returns what a section holds, if it is there, of this version and readable.
     pub fn get<T: DeserializeOwned>(&mut self, section: Section) -> Option<T> {
-        let raw = self.sections.iter().find(|raw| raw.name == section.name)?;
+        let raw = self.sections.iter().copied().find(|raw| raw.name == section.name)?;
         if raw.version != section.version {
             let reason = format!("version {} is not {}", raw.version, section.version);
             self.refuse(section, &reason);

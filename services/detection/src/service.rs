@@ -2,7 +2,7 @@
 
 pub mod clock;
 pub mod joint;
-pub mod logs;
+pub(crate) mod logs;
 pub(crate) mod name_index;
 pub mod outcome;
 pub mod regression;
@@ -14,27 +14,27 @@ use shared::events::anomaly::{Anomaly, Context, LogTemplate, Sibling};
 use shared::ids::AnomalyId;
 
 use crate::alert::certainty::Certainty;
-use crate::alert::{Detector as _, Report, Subject, Turn, Verdict};
+use crate::alert::{Detector as _, Report, Revision, Subject, Verdict};
 use crate::config::Settings;
-use crate::metric_profile::Judged;
-use crate::series::alarm_budget::Demand;
+use crate::metric_profile::DetectionMode;
+use crate::series::alarm_budget::FiringThreshold;
 use crate::series::explain;
 use crate::series::rules::restarts::{Restarted, Restarts};
 use crate::series::rules::{self, RuleOutcome};
 use crate::series::{Change, Series, Unused};
 use joint::Joint;
-use logs::Book;
-use name_index::Index;
+use logs::LogModel;
+use name_index::NameIndex;
 use outcome::Outcome;
 use regression::{Deployed, Rollout};
-use silence::Rhythm;
+use silence::ReportingCadence;
 use state::Offsets;
 
 /// Name and version of the detector, as anomalies carry it.
 const DETECTOR: &str = "baseline/2";
 
 /// Siblings that an anomaly carries.
-const SIBLINGS: usize = 20;
+const MAX_SIBLINGS: usize = 20;
 
 /// A sample on its way to its series.
 #[derive(Debug, Clone, Copy)]
@@ -53,11 +53,11 @@ pub(crate) struct Service {
     pub(crate) environment: Box<str>,
     pub(crate) name: Box<str>,
     pub(crate) series: Vec<Series>,
-    by_metric: Index,
+    by_metric: NameIndex,
     /// Nothing before the first line.
-    pub(crate) logs: Option<Box<Book>>,
+    pub(crate) logs: Option<Box<LogModel>>,
     pub(crate) deployed: Option<Deployed>,
-    pub(crate) rhythm: Rhythm,
+    pub(crate) reporting: ReportingCadence,
     joint: Option<Box<Joint>>,
     pub(crate) rollout: Option<Box<Rollout>>,
     restarts: Option<Box<Restarts>>,
@@ -74,10 +74,10 @@ impl Service {
             environment: environment.into(),
             name: name.into(),
             series: Vec::new(),
-            by_metric: Index::default(),
+            by_metric: NameIndex::default(),
             logs: None,
             deployed: None,
-            rhythm: Rhythm::default(),
+            reporting: ReportingCadence::default(),
             joint: None,
             rollout: None,
             restarts: None,
@@ -98,26 +98,29 @@ impl Service {
         place
     }
 
-    /// Finds out which series tells the limit of which, now that there is one more. Where several could be the limit of
+    /// Finds out which series reports the limit of which, now that there is one more. Where several could be the limit of
     /// one thing, none is.
     fn pair(&mut self, added: usize) {
-        let Some(resource) = self.series[added].meaning().resource.clone() else { return };
-        let of_it = |series: &Series| series.meaning().resource.as_ref() == Some(&resource);
+        let Some(resource) = self.series[added].profile().resource.clone() else { return };
+        let of_it = |series: &Series| series.profile().resource.as_ref() == Some(&resource);
         let alike = (0..self.series.len()).filter(|&place| of_it(&self.series[place]));
         let (limits, uses): (Vec<usize>, Vec<usize>) =
-            alike.partition(|&place| self.series[place].meaning().judged == Judged::Limit);
+            alike.partition(|&place| self.series[place].profile().judged == DetectionMode::Limit);
         if limits.is_empty() {
             return;
         }
-        let told_at = limits.first().copied().filter(|_| limits.len() == 1);
+        let reported_by = limits.first().copied().filter(|_| limits.len() == 1);
         for place in uses {
             let may_forecast = self.may_forecast();
-            self.series[place].limit_by(told_at, may_forecast);
+            self.series[place].limit_by(reported_by);
+            if may_forecast {
+                self.series[place].forecast();
+            }
         }
     }
 
     fn may_forecast(&self) -> bool {
-        self.series.iter().filter(|series| series.is_forecast()).count() < rules::FORECASTS
+        self.series.iter().filter(|series| series.is_forecast()).count() < rules::MAX_FORECASTS
     }
 
     pub(crate) fn is(&self, environment: &str, name: &str) -> bool {
@@ -134,7 +137,7 @@ impl Service {
     pub(crate) fn sample(
         &mut self,
         sample: Routed,
-        demand: &Demand,
+        threshold: &FiringThreshold,
         settings: &Settings,
         outcome: &mut Outcome,
     ) -> Result<(), Unused> {
@@ -143,7 +146,7 @@ impl Service {
         // round is judged, and reported with what was known then, before the sample is taken
         let joint = self.judge_round(place, ts_ms, settings);
         self.publish(joint, outcome);
-        let change = self.series[place].observe(ts_ms, value, demand, settings)?;
+        let change = self.series[place].observe(ts_ms, value, threshold, settings)?;
         let episode = change.map(|change| self.report(place, &change, ts_ms));
         let regression = self.compare(place, settings);
         self.publish([episode, regression].into_iter().flatten(), outcome);
@@ -161,7 +164,7 @@ impl Service {
         settings: &Settings,
         outcome: &mut Outcome,
     ) -> bool {
-        let report = self.rhythm.observe(silence::Observation { service: &self.name, event, settings });
+        let report = self.reporting.observe(silence::Observation { service: &self.name, event, settings });
         let is_reported = report.is_some();
         self.publish(report, outcome);
         is_reported
@@ -171,13 +174,17 @@ impl Service {
     pub(crate) fn publish(&self, reports: impl IntoIterator<Item = Report>, outcome: &mut Outcome) {
         for report in reports {
             let is_decision = report.is_decision;
-            outcome.add(self.anomaly(report), is_decision);
+            let anomaly = self.anomaly(report);
+            if is_decision {
+                outcome.decide(anomaly.anomaly_id);
+            }
+            outcome.add(anomaly);
         }
     }
 
     /// Judges all series together, if a round of them ends with the sample that one of them is about to take.
     fn judge_round(&mut self, place: usize, ts_ms: i64, settings: &Settings) -> Option<Report> {
-        if self.series.len() < joint::FEWEST {
+        if self.series.len() < joint::MIN_SERIES {
             return None;
         }
         let joint = self.joint.get_or_insert_with(|| Box::new(Joint::new(ts_ms)));
@@ -208,7 +215,7 @@ impl Service {
     /// Looks up the limit of a series that has just taken a sample, if another one reports it.
     fn follow_limit(&mut self, place: usize, ts_ms: i64, value: f64, settings: &Settings) {
         let Some(limit) = self.series[place].limit() else { return };
-        let reported = limit.told_at.and_then(|limit| self.series[limit].standing(ts_ms, settings));
+        let reported = limit.reported_by.and_then(|limit| self.series[limit].standing(ts_ms, settings));
         self.series[place].limit_to(reported, value);
     }
 
@@ -235,7 +242,7 @@ impl Service {
     /// Returns the report of a change of one series.
     fn report(&self, place: usize, change: &Change, ts_ms: i64) -> Report {
         let series = &self.series[place];
-        let meaning = series.meaning();
+        let profile = series.profile();
         let (episode, alert) = (&change.episode, change.episode.alert);
         let context = explain::SeriesContext {
             service: &self.name,
@@ -245,8 +252,8 @@ impl Service {
         };
         let subject = Subject {
             metric: series.name().into(),
-            kind: meaning.kind,
-            unit: meaning.unit.clone(),
+            kind: profile.kind,
+            unit: profile.unit.clone(),
             detector: DETECTOR,
         };
         let verdict = Verdict {
@@ -257,7 +264,7 @@ impl Service {
             observed: change.observed,
             expected: change.expected,
         };
-        Report::new(subject, &Turn { alert, is_decision: change.is_decision }, verdict, ts_ms)
+        Report::new(subject, &Revision { alert, is_decision: change.is_decision }, verdict, ts_ms)
             .every(series.interval_ms())
             .points(series.points().collect())
             .explained(explain::sentence(context, change, ts_ms))
@@ -299,12 +306,12 @@ impl Service {
                 let (observed, expected) = series.latest(ts_ms)?;
                 Some(Sibling { metric: series.name().to_owned(), observed, expected })
             })
-            .take(SIBLINGS)
+            .take(MAX_SIBLINGS)
             .collect()
     }
 
     /// Returns the warnings and errors that an anomaly carries.
     fn recent_logs(&self, at_ms: i64) -> Vec<LogTemplate> {
-        self.logs.as_ref().map(|book| book.recent(at_ms)).unwrap_or_default()
+        self.logs.as_ref().map(|model| model.recent(at_ms)).unwrap_or_default()
     }
 }

@@ -1,11 +1,11 @@
 //! How sure it is that something is not as it always was, and how much evidence that makes.
 
 /// Distance below which noise explains everything, in spreads.
-const NOISE: f64 = 3.0;
-/// Most that a series may say for itself, in nats.
-pub(crate) const EVIDENCE_LIMIT: f64 = 6.0;
-/// Most that a deviation may say which has not lasted, or which harms nobody.
-const SUSPECT_LIMIT: f64 = 3.0;
+const NOISE_SPREADS: f64 = 3.0;
+/// Most evidence of one series, nats.
+pub(crate) const MAX_EVIDENCE_NATS: f64 = 6.0;
+/// Most evidence of a deviation that has not lasted, or whose direction is not harmful, nats.
+const MAX_SUSPECT_NATS: f64 = 3.0;
 
 /// How sure it is that a series is not as it always was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,9 +19,9 @@ pub enum Certainty {
 }
 
 impl Certainty {
-    /// Returns the most that what is so certain may say, in nats.
+    /// Returns the most evidence of what is so certain, nats.
     pub fn limit(self) -> f64 {
-        if self == Self::Certain { EVIDENCE_LIMIT } else { SUSPECT_LIMIT }
+        if self == Self::Certain { MAX_EVIDENCE_NATS } else { MAX_SUSPECT_NATS }
     }
 }
 
@@ -29,5 +29,5 @@ impl Certainty {
 ///
 /// The logarithm instead of the normal distribution's square because the tails of real noise are heavy.
 pub(crate) fn nats(z: f64) -> f64 {
-    if z <= NOISE { 0.0 } else { (1.0 + 1.5 * (z / NOISE).ln()).min(EVIDENCE_LIMIT) }
+    if z <= NOISE_SPREADS { 0.0 } else { (1.0 + 1.5 * (z / NOISE_SPREADS).ln()).min(MAX_EVIDENCE_NATS) }
 }

@@ -5,7 +5,7 @@ use shared::events::anomaly::Band;
 use shared::figures::{band_in_words, figure, side};
 
 /// A deployment that is this close before an episode is mentioned, milliseconds.
-const DEPLOYMENT_MS: i64 = 3_600_000;
+const RECENT_DEPLOYMENT_MS: i64 = 3_600_000;
 
 /// Writes a value with its unit.
 pub(crate) fn quantity(value: f64, unit: &str) -> String {
@@ -48,7 +48,7 @@ pub(crate) fn duration(ms: i64) -> String {
 pub(crate) fn after_deployment(deployed: Option<(&str, i64)>, started_ms: i64) -> String {
     deployed
         .map(|(version, at_ms)| (version, started_ms.saturating_sub(at_ms)))
-        .filter(|(_, before)| (0..=DEPLOYMENT_MS).contains(before))
+        .filter(|(_, before)| (0..=RECENT_DEPLOYMENT_MS).contains(before))
         .map(|(version, before)| format!("; version {version} was deployed {} before", duration(before)))
         .unwrap_or_default()
 }

@@ -67,7 +67,7 @@ struct Reported {
 
 /// A revision that is due.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Turn {
+pub struct Revision {
     /// The alert as it stands.
     pub alert: Alert,
     /// Whether it was found for certain with this verdict.
@@ -99,12 +99,12 @@ impl Alert {
     /// Takes a verdict: begins an alert, goes on with it or ends it. Returns the revision that is due: where it begins,
     /// where it gets certain, severe or stronger by a nat, and where it ends. `began_ms` is when what is wrong began, if
     /// it begins now.
-    pub fn follow(alert: &mut Option<Box<Self>>, verdict: &Verdict, began_ms: i64) -> Option<Turn> {
+    pub fn follow(alert: &mut Option<Box<Self>>, verdict: &Verdict, began_ms: i64) -> Option<Revision> {
         if verdict.certainty == Certainty::Normal {
             let mut ended = *alert.take()?;
             ended.status = Status::Cleared;
             ended.revise();
-            return Some(Turn { alert: ended, is_decision: false });
+            return Some(Revision { alert: ended, is_decision: false });
         }
         let begun = alert.get_or_insert_with(|| Box::new(Self::begin(began_ms)));
         let had_fired = begun.status == Status::Firing;
@@ -117,7 +117,7 @@ impl Alert {
             return None;
         }
         begun.revise();
-        Some(Turn { alert: **begun, is_decision: begun.status == Status::Firing && !had_fired })
+        Some(Revision { alert: **begun, is_decision: begun.status == Status::Firing && !had_fired })
     }
 }
 
@@ -159,16 +159,16 @@ pub struct Report {
 impl Report {
     /// Returns the report of a revision, caused by a verdict at an event time (milliseconds), without points or
     /// explanation.
-    pub fn new(subject: Subject, turn: &Turn, verdict: Verdict, at_ms: i64) -> Self {
+    pub fn new(subject: Subject, revision: &Revision, verdict: Verdict, at_ms: i64) -> Self {
         Self {
             subject,
-            alert: turn.alert,
+            alert: revision.alert,
             verdict,
             at_ms,
             points: Vec::new(),
             interval_ms: 0,
             explanation: String::new(),
-            is_decision: turn.is_decision,
+            is_decision: revision.is_decision,
         }
     }
 
@@ -204,8 +204,8 @@ mod tests {
     fn an_alert_is_reported_when_it_changes_and_only_then() {
         let mut alert = None;
         let mut take = |certainty, nats, severity| {
-            let turn = Alert::follow(&mut alert, &verdict(certainty, nats, severity), 1000);
-            turn.map(|turn| (turn.alert.revision, turn.alert.status, turn.is_decision))
+            let revision = Alert::follow(&mut alert, &verdict(certainty, nats, severity), 1000);
+            revision.map(|revision| (revision.alert.revision, revision.alert.status, revision.is_decision))
         };
         let (normal, noticed, certain) = (Certainty::Normal, Certainty::Noticed, Certainty::Certain);
         assert_eq!(take(normal, 0.0, Severity::Sev4), None);

@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use shared::events::Kind;
 
-use super::{Harm, Judged};
+use super::{BadDirection, DetectionMode};
 
-/// Words that tell how much of a thing there may be at most.
-const LIMITS: [&str; 5] = ["limit", "limits", "max", "maximum", "capacity"];
+/// Words of a name that make it a limit.
+const LIMIT_WORDS: [&str; 5] = ["limit", "limits", "max", "maximum", "capacity"];
 
 /// The catalogue as it is written.
 pub(crate) const TABLE: &str = include_str!("catalogue.toml");
@@ -36,10 +36,10 @@ pub(super) struct Entry {
     last: Vec<String>,
     pub(super) kind: Option<Kind>,
     pub(super) unit: Option<String>,
-    pub(super) harm: Option<Harm>,
+    pub(super) harm: Option<BadDirection>,
     pub(super) ceiling: Option<f64>,
     pub(super) counter: Option<bool>,
-    pub(super) judged: Option<Judged>,
+    pub(super) judged: Option<DetectionMode>,
     pub(super) resource: Option<String>,
 }
 
@@ -92,22 +92,22 @@ impl Name {
         Self { joined: words.join("_"), words, is_dotted: metric.contains('.') }
     }
 
-    /// Tells whether one of the words is there.
+    /// Returns whether one of the words is there.
     pub(super) fn has<T: AsRef<str>>(&self, any: &[T]) -> bool {
         self.words.iter().any(|word| any.iter().any(|one| one.as_ref() == word))
     }
 
-    /// Tells whether it names how much there may be at most, and not the most that there was.
+    /// Returns whether it names how much there may be at most, and not the most that there was.
     pub(super) fn is_limit(&self) -> bool {
-        self.has(&LIMITS) && self.used() == self.joined
+        self.has(&LIMIT_WORDS) && self.used() == self.joined
     }
 
     /// Returns the name of a limit without the words that make it one.
     pub(super) fn limited(&self) -> String {
-        if self.has(&LIMITS) { self.without(&LIMITS) } else { self.without(&["size", "total"]) }
+        if self.has(&LIMIT_WORDS) { self.without(&LIMIT_WORDS) } else { self.without(&["size", "total"]) }
     }
 
-    /// Returns the name without the words that tell how much is in use, or left.
+    /// Returns the name without the words for what is used, or left.
     pub(super) fn used(&self) -> String {
         self.without(&[
             "used",
@@ -141,24 +141,24 @@ impl Name {
     }
 }
 
-/// Returns the unit that a name tells, or nothing.
+/// Returns the unit in a name, or nothing.
 pub(super) fn unit_of(name: &Name, kind: Kind) -> &'static str {
     if kind == Kind::Certificate {
         // the unit is not last here: `cert_days_remaining`
-        let told = name.words.iter().map(|word| spoken(word)).find(|unit| !unit.is_empty());
-        return told.unwrap_or("s");
+        let unit = name.words.iter().map(|word| unit_word(word)).find(|unit| !unit.is_empty());
+        return unit.unwrap_or("s");
     }
     // Prometheus puts the unit last, or before `total`
     let last = name.words.iter().rev().find(|word| *word != "total").map_or("", String::as_str);
     match last {
         // OpenTelemetry's are shares of 1; those of others may be percent
         "utilization" if name.is_dotted => "1",
-        last => spoken(last),
+        last => unit_word(last),
     }
 }
 
 /// Returns the unit of a word, or nothing.
-fn spoken(word: &str) -> &'static str {
+fn unit_word(word: &str) -> &'static str {
     match word {
         "percent" | "pct" | "percentage" => "%",
         "ms" | "milliseconds" | "millis" => "ms",
@@ -175,7 +175,7 @@ fn spoken(word: &str) -> &'static str {
 
 /// Returns a unit as UCUM writes it where it is a word, such as those of CloudWatch; others pass.
 pub(super) fn ucum(unit: &str) -> &str {
-    match spoken(&unit.to_lowercase()) {
+    match unit_word(&unit.to_lowercase()) {
         "" if unit == "B" => "By",
         "" if unit.eq_ignore_ascii_case("count/second") => "1/s",
         "" => unit,

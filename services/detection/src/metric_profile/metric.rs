@@ -1,30 +1,34 @@
-//! Metrics by name and unit. Hundreds of services bear the same ones: what they mean is worked out and kept once.
+//! Metrics by name and unit. Hundreds of services have the same ones: each profile is computed and kept once.
 
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::{Meaning, Override};
+use super::{MetricProfile, Override};
 
 /// A metric.
 #[derive(Debug, Clone)]
 pub struct Metric {
     /// Name.
     pub name: Box<str>,
-    /// Unit as the samples tell it.
+    /// Unit as it is in the samples.
     pub(crate) unit: Box<str>,
     /// What it means.
-    pub meaning: Meaning,
+    pub profile: MetricProfile,
 }
 
 impl Metric {
     /// Returns the metric of that name and unit with what it means.
     pub fn new(name: &str, unit: &str, overrides: &[Override]) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), unit: unit.into(), meaning: Meaning::of(name, unit, overrides) })
+        Arc::new(Self {
+            name: name.into(),
+            unit: unit.into(),
+            profile: MetricProfile::of(name, unit, overrides),
+        })
     }
 }
 
-// under one configuration, name and unit tell the rest
+// under one configuration, the rest follows from name and unit
 impl PartialEq for Metric {
     fn eq(&self, other: &Self) -> bool {
         (&self.name, &self.unit) == (&other.name, &other.unit)

@@ -6,7 +6,7 @@ use super::{At, Outcome, Partition};
 use crate::alert::Detector as _;
 use crate::sample;
 use crate::service::Service;
-use crate::service::logs::{Book, NewLine, Observation, Scene};
+use crate::service::logs::{LogContext, LogModel, NewLine, Observation};
 use crate::service::outcome::Reason;
 
 impl Partition {
@@ -69,16 +69,16 @@ impl Partition {
         let service = &mut self.services[slot];
         service.version = self.version;
         let Service { name, logs, deployed, .. } = service;
-        let book = logs.get_or_insert_with(|| Box::new(Book::new(now_ms)));
-        let scene = Scene {
+        let model = logs.get_or_insert_with(|| Box::new(LogModel::new(now_ms)));
+        let context = LogContext {
             service: name,
             deployed: deployed.as_ref().map(|deployed| (&*deployed.version, deployed.ts_ms)),
             accept_after_ms: self.settings.accept_after_ms(),
             phrases: &self.phrases,
         };
-        let before = book.due_ms();
-        let reports = book.observe(Observation { line, now_ms, scene: &scene });
-        let after = book.due_ms();
+        let before = model.due_ms();
+        let reports = model.observe(Observation { line, now_ms, context: &context });
+        let after = model.due_ms();
         if before != after {
             before.map(|due_ms| self.log_alerts.remove(&(due_ms, slot)));
             self.log_alerts.extend(after.map(|due_ms| (due_ms, slot)));

@@ -12,8 +12,8 @@ use super::Partition;
 use crate::config::Settings;
 use crate::sections::{Section, Sections, Writer};
 use crate::service::Service;
-use crate::service::clock::Pace;
-use crate::service::silence::Rhythm;
+use crate::service::clock::PartitionClock;
+use crate::service::silence::ReportingCadence;
 use crate::service::state::{OFFSETS, Offsets};
 
 /// The clock that samples and ticks move.
@@ -57,11 +57,11 @@ pub struct Restored {
     pub refused: Vec<String>,
 }
 
-/// The clock of samples.
+/// The clock of samples, and their newest event time, milliseconds.
 #[derive(Debug, Serialize, Deserialize)]
-struct Clock {
+struct ClockState {
     newest_ms: Option<i64>,
-    pace: Pace,
+    clock: PartitionClock,
 }
 
 impl Partition {
@@ -106,14 +106,14 @@ impl Partition {
                     refused.extend(reasons.into_iter().map(|reason| format!("{key}: {reason}")));
                     if !keeps_time {
                         // its pauses were measured on a clock that has begun anew
-                        service.rhythm = Rhythm::default();
+                        service.reporting = ReportingCadence::default();
                     }
                     partition.adopt(service);
                 }
                 Err(reason) => refused.push(format!("{key}: {reason}")),
             }
         }
-        partition.reckon();
+        partition.recompute_threshold();
         Restored { resume: partition.applied, partition, refused }
     }
 
@@ -126,13 +126,13 @@ impl Partition {
                 return false;
             }
         };
-        let clock: Option<Clock> = sections.get(CLOCK);
+        let clock: Option<ClockState> = sections.get(CLOCK);
         let keeps_time = clock.is_some();
-        if let Some(clock) = clock {
-            (self.newest_ms, self.pace) = (clock.newest_ms, clock.pace);
+        if let Some(state) = clock {
+            (self.newest_ms, self.clock) = (state.newest_ms, state.clock);
         }
         self.log_clock = sections.get(LOG_CLOCK).unwrap_or_default();
-        self.census = sections.get(SAMPLE_RATE).unwrap_or_default();
+        self.sample_rate = sections.get(SAMPLE_RATE).unwrap_or_default();
         refused.extend(sections.into_refused().into_iter().map(|reason| format!("{key}: {reason}")));
         keeps_time
     }
@@ -159,9 +159,9 @@ impl Partition {
     fn own_record(&self) -> Vec<u8> {
         let mut sections = Writer::default();
         sections.put(OFFSETS, &self.applied);
-        sections.put(CLOCK, &Clock { newest_ms: self.newest_ms, pace: self.pace });
+        sections.put(CLOCK, &ClockState { newest_ms: self.newest_ms, clock: self.clock });
         sections.put(LOG_CLOCK, &self.log_clock);
-        sections.put(SAMPLE_RATE, &self.census);
+        sections.put(SAMPLE_RATE, &self.sample_rate);
         sections.finish()
     }
 

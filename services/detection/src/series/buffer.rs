@@ -5,22 +5,22 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use shared::events::anomaly::Point;
 
-use crate::config::KEPT;
+use crate::config::BUFFER_SAMPLES;
 
 /// Samples from which on a value that never changed is taken to stand.
-const STANDING: usize = 10;
+const STANDING_SAMPLES: usize = 10;
 
 /// The last samples. Their times are exact, their values have seven digits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Kept {
+pub(crate) struct Buffer {
     newest_ms: i64,
     /// Time since the sample before, milliseconds, and value; newest last.
     samples: VecDeque<(u32, f32)>,
 }
 
-impl Kept {
+impl Buffer {
     pub(crate) fn new() -> Self {
-        Self { newest_ms: 0, samples: VecDeque::with_capacity(KEPT) }
+        Self { newest_ms: 0, samples: VecDeque::with_capacity(BUFFER_SAMPLES) }
     }
 
     /// Takes the newest sample. What lies seven weeks before it is forgotten.
@@ -30,7 +30,7 @@ impl Kept {
             self.samples.clear();
             return self.push(ts_ms, value);
         };
-        if self.samples.len() == KEPT {
+        if self.samples.len() == BUFFER_SAMPLES {
             self.samples.pop_front();
         }
         self.newest_ms = ts_ms;
@@ -70,7 +70,7 @@ impl Kept {
     pub(crate) fn standing(&self) -> Option<f64> {
         let &(_, first) = self.samples.front()?;
         let stands = self.samples.iter().all(|(_, value)| value.total_cmp(&first).is_eq());
-        (self.samples.len() >= STANDING && stands).then(|| f64::from(first))
+        (self.samples.len() >= STANDING_SAMPLES && stands).then(|| f64::from(first))
     }
 
     /// Returns the newest sample.
@@ -90,12 +90,12 @@ mod tests {
 
     #[test]
     fn times_are_exact_and_values_keep_their_digits() {
-        let mut kept = Kept::new();
+        let mut kept = Buffer::new();
         for i in 0..100 {
             kept.push(1_750_000_000_000 + i * i, 0.1 * i as f64);
         }
         let points: Vec<Point> = kept.points().collect();
-        assert_eq!(points.len(), KEPT);
+        assert_eq!(points.len(), BUFFER_SAMPLES);
         assert_eq!(points[0], Point { ts_ms: 1_750_000_001_600, value: 4.0 });
         assert_eq!(points[59], Point { ts_ms: 1_750_000_009_801, value: 9.9 });
         assert_eq!(kept.time_of_last(1), 1_750_000_009_801);
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_gap_of_months_forgets_what_was_before_it_and_large_values_stay_finite() {
-        let mut kept = Kept::new();
+        let mut kept = Buffer::new();
         kept.push(0, 1.0);
         kept.push(i64::from(u32::MAX) + 1, 1e100);
         assert_eq!(kept.len(), 1);

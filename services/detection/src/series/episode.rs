@@ -5,27 +5,27 @@ use shared::events::anomaly::{Direction, Status};
 use shared::events::{Kind, Severity};
 
 use crate::alert::Alert;
-use crate::alert::certainty::{Certainty, EVIDENCE_LIMIT, nats};
-use crate::metric_profile::{Bounded, Harm, Meaning};
-use crate::series::alarm_budget::Demand;
-use crate::series::baseline::{BAND, NOTICED, Reading};
-use crate::series::history::Opinion;
+use crate::alert::certainty::{Certainty, MAX_EVIDENCE_NATS, nats};
+use crate::metric_profile::{BadDirection, Bounded, MetricProfile};
+use crate::series::alarm_budget::FiringThreshold;
+use crate::series::baseline::{BAND_SPREADS, NOTICED_SPREADS, Reading};
+use crate::series::history::HistoryScore;
 
 /// Novelty of two out of three samples that makes an episode fire.
-pub(crate) const LASTING: f64 = 8.0;
+pub(crate) const CONFIRM_NOVELTY: f64 = 8.0;
 /// Distance from which on a sample may be the newest of a ramp, in spreads.
-const OUTSIDE: f64 = 2.0;
+const RAMP_SPREADS: f64 = 2.0;
 /// Shift of the short mean that does so as well.
-const SHIFTED: f64 = 9.0;
+const SHIFT_SPREADS: f64 = 9.0;
 /// Part of that which is noticed: what creeps must not teach the level to follow it.
-const SHIFTING: f64 = LASTING * 7.0 / SHIFTED;
+const NOTICED_SHIFT: f64 = CONFIRM_NOVELTY * 7.0 / SHIFT_SPREADS;
 /// Samples in a row with next to nothing left that are an outage, however restless the series is.
-const OUTAGE: u8 = 3;
+const OUTAGE_SAMPLES: u8 = 3;
 /// Samples in a row inside the band after which an episode is over.
-pub const CALM: u8 = 3;
+pub const CALM_SAMPLES: u8 = 3;
 /// Farthest the mean of those samples may lie from the level, in spreads: three samples just inside the band are no
 /// recovery.
-const CALM_MEAN: f64 = 2.0;
+const CALM_MEAN_SPREADS: f64 = 2.0;
 
 /// What a sample amounts to, given those before it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,13 +50,13 @@ impl Finding {
     /// Returns the same, or what the series' own past says where that raises an alarm; or where it has raised one in
     /// this episode (`was_certain`) and only now meets what the fleet demands.
     #[must_use]
-    pub fn or_alarm(self, opinion: &Opinion, was_certain: bool, demand: &Demand) -> Self {
-        let may_fire = demand.is_met_by(opinion);
-        if self.may_fire || !(opinion.is_alarm || was_certain && may_fire) {
+    pub fn or_alarm(self, score: &HistoryScore, was_certain: bool, threshold: &FiringThreshold) -> Self {
+        let may_fire = threshold.is_met_by(score);
+        if self.may_fire || !(score.is_alarm || was_certain && may_fire) {
             return self;
         }
-        let nats = self.nats.max(opinion.nats());
-        Self { certainty: Certainty::Certain, nats, direction: opinion.direction, may_fire }
+        let nats = self.nats.max(score.nats());
+        Self { certainty: Certainty::Certain, nats, direction: score.direction, may_fire }
     }
 }
 
@@ -85,44 +85,44 @@ impl Recent {
         newest.min(first.max(second)).max(0.0)
     }
 
-    /// Tells whether the mean of the last samples is close to the level.
+    /// Returns whether the mean of the last samples is close to the level.
     fn is_centred(&self) -> bool {
-        f64::from(self.distance.iter().sum::<f32>()).abs() < CALM_MEAN * self.distance.len() as f64
+        f64::from(self.distance.iter().sum::<f32>()).abs() < CALM_MEAN_SPREADS * self.distance.len() as f64
     }
 
-    /// Tells whether what should be there, for its absence harms, has gone for good.
-    pub fn is_outage(&self, meaning: &Meaning) -> bool {
-        self.gone >= OUTAGE && meaning.kind != Kind::Other && meaning.harm.includes(Direction::Down)
+    /// Returns whether what should be there, for its absence harms, has gone for good.
+    pub fn is_outage(&self, profile: &MetricProfile) -> bool {
+        self.gone >= OUTAGE_SAMPLES && profile.kind != Kind::Other && profile.harm.includes(Direction::Down)
     }
 
     /// Judges the newest sample.
-    pub fn find(&self, reading: &Reading, meaning: &Meaning, demand: &Demand) -> Finding {
+    pub fn find(&self, reading: &Reading, profile: &MetricProfile, threshold: &FiringThreshold) -> Finding {
         let direction = reading.direction;
-        if self.is_outage(meaning) {
+        if self.is_outage(profile) {
             return Finding {
                 certainty: Certainty::Certain,
-                nats: EVIDENCE_LIMIT,
+                nats: MAX_EVIDENCE_NATS,
                 direction,
                 may_fire: true,
             };
         }
         // a ramp counts only while the sample itself is still out there, on the same side
-        let agrees = reading.distance >= OUTSIDE && reading.steepness * sign(direction) > 0.0;
-        let steep = if agrees { LASTING * reading.steepness.abs() } else { 0.0 };
-        let agrees = reading.distance >= BAND && reading.shift * sign(direction) > 0.0;
-        let shifted = if agrees { LASTING * reading.shift.abs() / SHIFTED } else { 0.0 };
+        let agrees = reading.distance >= RAMP_SPREADS && reading.steepness * sign(direction) > 0.0;
+        let steep = if agrees { CONFIRM_NOVELTY * reading.steepness.abs() } else { 0.0 };
+        let agrees = reading.distance >= BAND_SPREADS && reading.shift * sign(direction) > 0.0;
+        let shifted = if agrees { CONFIRM_NOVELTY * reading.shift.abs() / SHIFT_SPREADS } else { 0.0 };
         let lasting = self.lasting(direction);
-        let harms = meaning.harm.includes(direction);
+        let harms = profile.harm.includes(direction);
         let strongest = lasting.max(steep).max(shifted);
-        let (certainty, nats) = if strongest >= LASTING {
+        let (certainty, nats) = if strongest >= CONFIRM_NOVELTY {
             (Certainty::Certain, nats(strongest))
-        } else if harms && (reading.novelty >= NOTICED || shifted >= SHIFTING) {
+        } else if harms && (reading.novelty >= NOTICED_SPREADS || shifted >= NOTICED_SHIFT) {
             (Certainty::Noticed, nats(reading.novelty.max(shifted)))
         } else {
-            // a drop of what should be low is told only where it lasts
+            // a drop of what should be low is reported only where it lasts
             (Certainty::Normal, 0.0)
         };
-        Finding { certainty, nats, direction, may_fire: strongest >= LASTING * demand.strictness }
+        Finding { certainty, nats, direction, may_fire: strongest >= CONFIRM_NOVELTY * threshold.strictness }
     }
 }
 
@@ -135,9 +135,9 @@ fn sign(direction: Direction) -> f64 {
 
 /// Why a revision is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum Transition {
     /// The episode began, became firing, grew in evidence or severity, or its samples are to be refreshed.
-    Goes,
+    Ongoing,
     /// Back inside the band.
     Recovered,
     /// It has stayed where it is for so long that this is the new normal.
@@ -191,7 +191,7 @@ impl Episode {
         recent: &Recent,
         metric: Bounded<'_>,
         refresh: u32,
-    ) -> Option<Turn> {
+    ) -> Option<Transition> {
         self.samples = self.samples.saturating_add(1);
         self.farthest = self.farthest.max(reading.distance);
         let alert = &mut self.alert;
@@ -213,16 +213,16 @@ impl Episode {
         if alert.status == Status::Firing {
             alert.severity = alert.severity.max(grade(reading, alert.evidence, self.direction, metric));
         }
-        self.calm = if reading.distance < BAND { self.calm.saturating_add(1) } else { 0 };
-        if self.calm >= CALM && recent.is_centred() {
-            return Some(self.end(Turn::Recovered));
+        self.calm = if reading.distance < BAND_SPREADS { self.calm.saturating_add(1) } else { 0 };
+        if self.calm >= CALM_SAMPLES && recent.is_centred() {
+            return Some(self.end(Transition::Recovered));
         }
         // a sample inside the band refreshes nothing: the episode is about to clear
         let refreshes = self.alert.status == Status::Firing
             && self.calm == 0
             && self.samples.saturating_sub(self.reported_samples) >= refresh;
         let has_news = self.alert.has_news() || self.is_certain != self.reported_certain;
-        (has_news || refreshes).then(|| self.revise(Turn::Goes))
+        (has_news || refreshes).then(|| self.revise(Transition::Ongoing))
     }
 
     /// Returns whether the episode has ever fired.
@@ -232,20 +232,20 @@ impl Episode {
     }
 
     /// Ends the episode.
-    pub fn end(&mut self, turn: Turn) -> Turn {
+    pub fn end(&mut self, transition: Transition) -> Transition {
         self.alert.status = Status::Cleared;
-        self.revise(turn)
+        self.revise(transition)
     }
 
     /// Reports the episode again, for an alarm was renewed.
-    pub fn renew(&mut self) -> Turn {
-        self.revise(Turn::Goes)
+    pub fn renew(&mut self) -> Transition {
+        self.revise(Transition::Ongoing)
     }
 
-    fn revise(&mut self, turn: Turn) -> Turn {
+    fn revise(&mut self, transition: Transition) -> Transition {
         self.alert.revise();
         (self.reported_samples, self.reported_certain) = (self.samples, self.is_certain);
-        turn
+        transition
     }
 }
 
@@ -262,13 +262,15 @@ fn grade(reading: &Reading, evidence: f64, direction: Direction, metric: Bounded
         _ => 0.0,
     };
     let failing = match (metric.profile.kind, metric.ceiling, metric.profile.harm) {
-        (Kind::Errors, Some(ceiling), Harm::Down) => 1.0 - value / ceiling,
+        (Kind::Errors, Some(ceiling), BadDirection::Down) => 1.0 - value / ceiling,
         (Kind::Errors, Some(ceiling), _) => value / ceiling,
         _ => 0.0,
     };
     let multiplied = match metric.profile.kind {
         Kind::Latency => value >= 2.0 * level,
-        Kind::Errors => metric.ceiling.is_none() && metric.profile.harm == Harm::Up && value >= 5.0 * level,
+        Kind::Errors => {
+            metric.ceiling.is_none() && metric.profile.harm == BadDirection::Up && value >= 5.0 * level
+        }
         _ => false,
     };
     if failing >= 0.25 || lost >= 0.95 {

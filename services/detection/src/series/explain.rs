@@ -6,8 +6,8 @@ use shared::events::anomaly::{Direction, Status};
 use crate::alert::format::{after_deployment, duration, expectation, quantity, range, time};
 use crate::metric_profile::Bounded;
 use crate::series::Change;
-use crate::series::baseline::NOTICED;
-use crate::series::episode::{CALM, Turn};
+use crate::series::baseline::NOTICED_SPREADS;
+use crate::series::episode::{CALM_SAMPLES, Transition};
 
 /// What the sentence is about.
 #[derive(Debug, Clone, Copy)]
@@ -25,30 +25,30 @@ pub struct SeriesContext<'a> {
 /// Returns the sentence.
 pub fn sentence(context: SeriesContext<'_>, change: &Change, observed_ms: i64) -> String {
     let SeriesContext { service, metric, bounded, deployed } = context;
-    let meaning = bounded.profile;
+    let profile = bounded.profile;
     let episode = &change.episode;
-    let observed = quantity(change.observed, &meaning.unit);
-    let expected = range(&change.expected, &meaning.unit);
+    let observed = quantity(change.observed, &profile.unit);
+    let expected = range(&change.expected, &profile.unit);
     let since = time(episode.alert.started_ms, observed_ms);
     let samples = episode.samples;
-    match change.turn {
-        Turn::Recovered => {
+    match change.transition {
+        Transition::Recovered => {
             let lasted = duration(observed_ms.saturating_sub(episode.alert.started_ms));
-            let worst = quantity(episode.worst, &meaning.unit);
+            let worst = quantity(episode.worst, &profile.unit);
             format!(
-                "{metric} of {service} is back at {observed}, inside {expected} for {CALM} samples; it had left at \
+                "{metric} of {service} is back at {observed}, inside {expected} for {CALM_SAMPLES} samples; it had left at \
                  {since}, {lasted} ago, and was {worst} at worst"
             )
         }
-        Turn::Accepted => format!(
+        Transition::Accepted => format!(
             "{metric} of {service} has stayed around {observed} since {since} ({samples} samples), which is taken as \
              its normal from now on; before, {expected} was expected"
         ),
-        Turn::Goes => {
+        Transition::Ongoing => {
             let plural = if samples == 1 { "" } else { "s" };
             let why = reason(change, bounded);
             let caveat = match episode.alert.status {
-                Status::Suspect if !meaning.harm.includes(episode.direction) => {
+                Status::Suspect if !profile.harm.includes(episode.direction) => {
                     "; this direction has no user impact"
                 }
                 Status::Suspect if episode.is_certain => {
@@ -58,7 +58,7 @@ pub fn sentence(context: SeriesContext<'_>, change: &Change, observed_ms: i64) -
                 _ => "",
             };
             let deployment = after_deployment(deployed, episode.alert.started_ms);
-            let expectation = expectation(change.observed, &change.expected, &meaning.unit);
+            let expectation = expectation(change.observed, &change.expected, &profile.unit);
             format!(
                 "{metric} of {service} is {observed}, {expectation}, since {since} ({samples} \
                  sample{plural}): {why}{caveat}{deployment}"
@@ -69,18 +69,18 @@ pub fn sentence(context: SeriesContext<'_>, change: &Change, observed_ms: i64) -
 
 /// Says why a deviation counts, in the words that fit it best.
 fn reason(change: &Change, bounded: Bounded<'_>) -> String {
-    let meaning = bounded.profile;
+    let profile = bounded.profile;
     let (value, level) = (change.observed, change.expected.center);
     if let Some(ceiling) = bounded.ceiling.filter(|_| bounded.is_nearly_full(value)) {
         return format!(
             "{:.0} % of its ceiling of {}",
             100.0 * value / ceiling,
-            quantity(ceiling, &meaning.unit)
+            quantity(ceiling, &profile.unit)
         );
     }
-    if change.opinion.is_alarm && change.distance < NOTICED {
-        let rarity = change.opinion.rarity;
-        return if change.opinion.record.is_some() || rarity < 1.0 {
+    if change.history.is_alarm && change.distance < NOTICED_SPREADS {
+        let rarity = change.history.rarity;
+        return if change.history.record.is_some() || rarity < 1.0 {
             "a longer deviation than it has ever made".to_owned()
         } else {
             format!("what it has done lately comes once in {:.0} samples", 10_f64.powf(rarity))
@@ -92,7 +92,7 @@ fn reason(change: &Change, bounded: Bounded<'_>) -> String {
     } else if ratio >= 1.5 {
         format!("{ratio:.1} times its usual level")
     } else if level > 0.0 && change.episode.direction == Direction::Down && (0.0..=0.7).contains(&ratio) {
-        let what = if meaning.kind == Kind::Traffic { "lost" } else { "below its usual level" };
+        let what = if profile.kind == Kind::Traffic { "lost" } else { "below its usual level" };
         format!("{:.0} % {what}", 100.0 * (1.0 - ratio))
     } else {
         let side = if value >= level { "above" } else { "below" };

@@ -1,5 +1,5 @@
-//! What speaks against a series being as it always was: how rare its recent scores are among its own past ones, and
-//! whether it breaks its own records. Says nothing before it has seen two days.
+//! The long memory of a series: how rare its recent scores are among its own past ones, and
+//! whether it breaks its own records. Raises no alarm before it has seen two days.
 //!
 //! Three scores (roughness, distance from what is usual now, surprise at this time of day) are ranked among their own
 //! past; the sum of the three rarities is ranked again, so that the alarms come at a rate that was chosen whatever the
@@ -18,7 +18,7 @@ mod week;
 use serde::{Deserialize, Serialize};
 use shared::events::anomaly::Direction;
 
-use crate::alert::certainty::{EVIDENCE_LIMIT, nats};
+use crate::alert::certainty::{MAX_EVIDENCE_NATS, nats};
 use crate::stats::robust::TO_SPREAD;
 use budget::{Budget, Claim};
 use hours::Hours;
@@ -34,38 +34,38 @@ const SUM_BINS: usize = 40;
 const SCORE_SCALE: Scale = Scale { resolution: 2.0, offset: 4.0 };
 const SUM_SCALE: Scale = Scale { resolution: 4.0, offset: 3.0 };
 /// Samples from which on distances, rarities and sums mean something.
-const SETTLED: u32 = 20;
-const RANKED: u32 = 100;
-const SUMMED: u32 = 150;
+const SETTLED_SAMPLES: u32 = 20;
+const RANKED_SAMPLES: u32 = 100;
+const SUMMED_SAMPLES: u32 = 150;
 /// Age of a series from which on its past counts, milliseconds: each time of day has been seen twice by then.
 const GROWN_MS: i64 = 2 * 86_400_000;
 /// Age until which a record may be the first weekend, milliseconds, and how much farther it has to go to fire.
 const FIRST_WEEK_MS: i64 = 8 * 86_400_000;
-const FIRST_WEEK: f64 = 1.2;
+const FIRST_WEEK_FACTOR: f64 = 1.2;
 /// Memory of the level, in samples.
-const MEMORY: f64 = 3000.0;
+const MEMORY_SAMPLES: f64 = 3000.0;
 /// Least spread, as a part of the level.
-const FLOOR: f64 = 1e-3;
+const FLOOR_SHARE: f64 = 1e-3;
 /// Farthest that a sample may pull the level, the mean of sixteen and the roughness, in their spreads.
-const LIMIT: f64 = 2.0;
-const MEAN_LIMIT: f64 = 4.0;
-const STEP_LIMIT: f64 = 6.0;
-/// Part of its usual size below which the seasonal residual is believed.
-const SEASON_GAIN: f64 = 0.75;
+const LEVEL_LIMIT_SPREADS: f64 = 2.0;
+const MEAN_LIMIT_SPREADS: f64 = 4.0;
+const STEP_LIMIT_SPREADS: f64 = 6.0;
+/// Share of the usual deviation below which the seasonal residual is used.
+const MAX_SEASON_RESIDUAL_RATIO: f64 = 0.75;
 /// Distance of one sample that a person would call large, in spreads.
-const LARGE: f64 = 12.0;
+const LARGE_SPREADS: f64 = 12.0;
 /// Usual distance of the mean of sixteen from the level where neighbours do not resemble each other, in spreads.
-const WANDER: f64 = 0.144;
+const INDEPENDENT_WANDER_SPREADS: f64 = 0.144;
 /// Farthest that it may pull that, in multiples of it.
-const WANDER_LIMIT: f64 = 3.0;
+const WANDER_LIMIT_FACTOR: f64 = 3.0;
 /// Samples for which an effect counts.
-const EFFECT_LASTS: u8 = 8;
+const EFFECT_SAMPLES: u8 = 8;
 /// Interval at which the thresholds stand as they are written, milliseconds.
 const FIVE_MINUTES_MS: f64 = 300_000.0;
 
 /// What is known of one series.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Evidence {
+pub struct HistoryModel {
     seen: u32,
     /// Time of the first sample, milliseconds.
     first_ms: i64,
@@ -96,7 +96,7 @@ pub struct Evidence {
 
 /// What one sample amounts to.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Opinion {
+pub struct HistoryScore {
     /// Negative decimal logarithm of how rare the last samples are among the past.
     pub rarity: f64,
     /// Size of the largest effect of the last samples, in multiples of what a person would call large.
@@ -109,12 +109,12 @@ pub struct Opinion {
     pub is_alarm: bool,
 }
 
-impl Opinion {
+impl HistoryScore {
     /// Returns the evidence in nats: of the rarity as far as it is beyond one in ten, or of the effect as if it were a
     /// distance of one sample.
     pub fn nats(&self) -> f64 {
         let rare = (self.rarity - 1.0) * std::f64::consts::LN_10;
-        rare.min(EVIDENCE_LIMIT).max(nats(LARGE * self.effect))
+        rare.min(MAX_EVIDENCE_NATS).max(nats(LARGE_SPREADS * self.effect))
     }
 }
 
@@ -131,27 +131,27 @@ struct Measured {
 
 /// Returns the least spread of a series that lies at `level`.
 fn floor(level: f64) -> f64 {
-    FLOOR * level.abs() + 1e-9
+    FLOOR_SHARE * level.abs() + 1e-9
 }
 
 /// Returns the weight of the sample that is the `count`th.
 fn rate(count: f64) -> f64 {
-    (1.0 / count).max(1.0 / MEMORY)
+    (1.0 / count).max(1.0 / MEMORY_SAMPLES)
 }
 
-impl Evidence {
+impl HistoryModel {
     /// Judges the next sample and learns it. `interval_ms` is the usual distance between samples, or 0.
-    pub fn observe(&mut self, ts_ms: i64, value: f64, interval_ms: f64) -> Opinion {
+    pub fn observe(&mut self, ts_ms: i64, value: f64, interval_ms: f64) -> HistoryScore {
         let index = self.seen;
         if index == 0 {
             (self.level, self.before, self.mean_of_4, self.mean_of_16) = (value, value, value, value);
             self.first_ms = ts_ms;
         }
-        let haste = if index > 0 { (FIVE_MINUTES_MS / interval_ms.max(1000.0)).log10() } else { 0.0 };
+        let cadence_log10 = if index > 0 { (FIVE_MINUTES_MS / interval_ms.max(1000.0)).log10() } else { 0.0 };
         let residual = self.season.residual(ts_ms, value);
-        let record = self.records.broken(Seen { value, before: self.before, residual, index, haste });
+        let record = self.records.broken(Seen { value, before: self.before, residual, index, cadence_log10 });
         let is_new = ts_ms.saturating_sub(self.first_ms) < FIRST_WEEK_MS;
-        let record = record.map(|beyond| if is_new { beyond / FIRST_WEEK } else { beyond });
+        let record = record.map(|beyond| if is_new { beyond / FIRST_WEEK_FACTOR } else { beyond });
         let measured = self.measure(ts_ms, value, residual);
         let rarity = self.rank(measured.scores);
         self.latch(measured.effect);
@@ -159,25 +159,25 @@ impl Evidence {
             && self.budget.spend(Claim {
                 rarity,
                 effect: f64::from(self.effect),
-                alike: f64::from(self.wander) / WANDER,
+                autocorrelation_inflation: f64::from(self.wander) / INDEPENDENT_WANDER_SPREADS,
                 is_record: record.is_some(),
-                haste,
-                most: self.past.count().log10(),
+                cadence_log10,
+                max_score: self.past.count().log10(),
             });
         self.learn(value, &measured);
         self.seen = self.seen.saturating_add(1);
         let direction = if measured.lies_below { Direction::Down } else { Direction::Up };
-        Opinion { rarity, effect: f64::from(self.effect), direction, record, is_alarm }
+        HistoryScore { rarity, effect: f64::from(self.effect), direction, record, is_alarm }
     }
 
-    /// Tells whether enough of the past is known at a time to raise alarms.
+    /// Returns whether enough of the past is known at a time to raise alarms.
     fn has_grown(&self, ts_ms: i64) -> bool {
         ts_ms.saturating_sub(self.first_ms) >= GROWN_MS
     }
 
-    /// Tells whether at that time it would also see a record broken: whether it is to be relied on alone.
+    /// Returns whether at that time it would also see a record broken: whether it is to be relied on alone.
     pub fn is_complete(&self, ts_ms: i64) -> bool {
-        self.has_grown(ts_ms) && self.seen >= records::WARM
+        self.has_grown(ts_ms) && self.seen >= records::WARM_UP_SAMPLES
     }
 
     fn measure(&mut self, ts_ms: i64, value: f64, residual: Option<season::Residual>) -> Measured {
@@ -187,18 +187,18 @@ impl Evidence {
         let step_size = self.step.max(floor);
         let deviation = value - self.level;
         let step = (value - self.before).abs();
-        let limited = if self.seen >= SETTLED {
-            deviation.clamp(-MEAN_LIMIT * spread, MEAN_LIMIT * spread)
+        let limited = if self.seen >= SETTLED_SAMPLES {
+            deviation.clamp(-MEAN_LIMIT_SPREADS * spread, MEAN_LIMIT_SPREADS * spread)
         } else {
             deviation
         };
         self.mean_of_4 += (value - self.mean_of_4) / count.min(4.0);
         self.mean_of_16 += (self.level + limited - self.mean_of_16) / count.min(16.0);
-        self.step_of_16 += (step.min(STEP_LIMIT * step_size) - self.step_of_16) / count.min(16.0);
+        self.step_of_16 += (step.min(STEP_LIMIT_SPREADS * step_size) - self.step_of_16) / count.min(16.0);
         let distance = deviation / spread;
         let shift = (self.mean_of_4 - self.level).abs() / spread;
         let (seasonal, seasonal_mean, lies_below) = residual
-            .filter(|&residual| self.against_level.compare(residual, deviation, SEASON_GAIN))
+            .filter(|&residual| self.against_level.compare(residual, deviation, MAX_SEASON_RESIDUAL_RATIO))
             .map_or((distance.abs(), shift, self.mean_of_4 < self.level), |residual| {
                 let spread = (1.25 * residual.size).max(floor);
                 (
@@ -207,12 +207,18 @@ impl Evidence {
                     self.against_level.mean() < 0.0,
                 )
             });
-        let surprise = if self.seen > SETTLED { self.hours.surprise(ts_ms, distance) } else { 0.0 };
+        let surprise = if self.seen > SETTLED_SAMPLES { self.hours.surprise(ts_ms, distance) } else { 0.0 };
         let lasting = (self.mean_of_16 - self.level).abs() / spread;
-        let wander = f64::from(self.wander).max(WANDER);
-        self.wander += (rate(count) * (lasting.min(WANDER_LIMIT * wander) - f64::from(self.wander))) as f32;
-        let effect =
-            [distance.abs() / LARGE, shift / 3.0, lasting / 2.0, seasonal_mean / 3.0, seasonal / LARGE];
+        let wander = f64::from(self.wander).max(INDEPENDENT_WANDER_SPREADS);
+        self.wander +=
+            (rate(count) * (lasting.min(WANDER_LIMIT_FACTOR * wander) - f64::from(self.wander))) as f32;
+        let effect = [
+            distance.abs() / LARGE_SPREADS,
+            shift / 3.0,
+            lasting / 2.0,
+            seasonal_mean / 3.0,
+            seasonal / LARGE_SPREADS,
+        ];
         Measured {
             deviation,
             spread,
@@ -230,7 +236,7 @@ impl Evidence {
         let mut sum = 0.0;
         for (ranks, score) in self.scores.iter_mut().zip(scores) {
             let rarity = ranks.rarity(score, SCORE_SCALE, past);
-            if self.seen >= RANKED {
+            if self.seen >= RANKED_SAMPLES {
                 sum += rarity * rarity.sqrt();
             }
         }
@@ -243,13 +249,13 @@ impl Evidence {
             self.scores.iter_mut().for_each(Ranks::halve);
             self.sums.iter_mut().for_each(Ranks::halve);
         }
-        if self.seen >= SUMMED { rarity } else { 0.0 }
+        if self.seen >= SUMMED_SAMPLES { rarity } else { 0.0 }
     }
 
     /// Keeps the largest effect of the last samples.
     fn latch(&mut self, effect: f64) {
         let effect = effect as f32;
-        if effect >= self.effect || self.effect_age >= EFFECT_LASTS {
+        if effect >= self.effect || self.effect_age >= EFFECT_SAMPLES {
             (self.effect, self.effect_age) = (effect, 0);
         } else {
             self.effect_age += 1;
@@ -259,7 +265,9 @@ impl Evidence {
     fn learn(&mut self, value: f64, measured: &Measured) {
         let &Measured { deviation, spread, step, step_size, .. } = measured;
         let rate = rate(f64::from(self.seen) + 1.0);
-        let limit = |spread: f64| if self.seen >= SETTLED { LIMIT * spread } else { f64::INFINITY };
+        let limit = |spread: f64| {
+            if self.seen >= SETTLED_SAMPLES { LEVEL_LIMIT_SPREADS * spread } else { f64::INFINITY }
+        };
         self.level += rate * deviation.clamp(-limit(spread), limit(spread));
         self.size += rate * (deviation.abs().min(limit(spread)) - self.size);
         self.step += rate * (step.min(limit(step_size)) - self.step);

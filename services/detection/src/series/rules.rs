@@ -1,31 +1,31 @@
 //! Rules: what is judged by more than a series' own normal, or by something else.
 //!
-//! A series has at most one, and only where its meaning asks for it.
+//! A series has at most one, and only where its metric asks for it.
 
-pub mod certificate;
-pub mod forecast;
-pub mod restarts;
+pub(crate) mod certificate;
+pub(crate) mod forecast;
+pub(crate) mod restarts;
 
 use crate::alert::{Detector as _, Report};
 use crate::config::Settings;
-use crate::metric_profile::{Bounded, Judged, Meaning};
-use crate::series::buffer::Kept;
-use certificate::Expiry;
+use crate::metric_profile::{Bounded, DetectionMode, MetricProfile};
+use crate::series::buffer::Buffer;
+use certificate::Certificate;
 use forecast::Forecast;
-use restarts::{Largest, Witness};
+use restarts::{Largest, RestartSource};
 
 /// Forecasts of one service: its state has to fit into one record.
-pub const FORECASTS: usize = 64;
+pub(crate) const MAX_FORECASTS: usize = 64;
 
 /// The rule of one series, with what it remembers.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Rule {
+pub(crate) enum Rule {
     /// When it will be full.
     Forecast(Forecast),
     /// When a certificate ends.
-    Expiry(Expiry),
+    Certificate(Certificate),
     /// Whether the service was restarted.
-    Restarts(Witness),
+    Restarts(RestartSource),
 }
 
 /// A sample that a rule judges, with what is known of its series.
@@ -44,7 +44,7 @@ pub(crate) struct Observation<'a> {
     /// Usual distance between samples, milliseconds.
     pub(crate) interval_ms: f64,
     /// The last samples of the series, with this one.
-    pub(crate) samples: &'a Kept,
+    pub(crate) samples: &'a Buffer,
     /// Settings.
     pub(crate) settings: &'a Settings,
 }
@@ -60,26 +60,30 @@ pub(crate) enum RuleOutcome {
 
 impl Rule {
     /// Returns the rule that a metric of that meaning begins with, if it has one.
-    pub fn of(meaning: &Meaning) -> Option<Box<Self>> {
-        Some(Box::new(match meaning.judged {
-            Judged::Normal | Judged::Limit | Judged::Ignored => return None,
-            Judged::Forecast => Self::Forecast(Forecast::default()),
-            Judged::Expiry | Judged::ExpiresAt => Self::Expiry(Expiry::default()),
-            Judged::Restarts => Self::Restarts(Witness::Count(Largest::default())),
-            Judged::StartTime => Self::Restarts(Witness::StartTime(Largest::default())),
-            Judged::Uptime => Self::Restarts(Witness::Uptime { before: None }),
+    pub(crate) fn of(profile: &MetricProfile) -> Option<Box<Self>> {
+        Some(Box::new(match profile.judged {
+            DetectionMode::Normal | DetectionMode::Limit | DetectionMode::Ignored => return None,
+            DetectionMode::Forecast => Self::Forecast(Forecast::default()),
+            DetectionMode::Expiry | DetectionMode::ExpiresAt => Self::Certificate(Certificate::default()),
+            DetectionMode::Restarts => Self::Restarts(RestartSource::Count(Largest::default())),
+            DetectionMode::StartTime => Self::Restarts(RestartSource::StartTime(Largest::default())),
+            DetectionMode::Uptime => Self::Restarts(RestartSource::Uptime { before: None }),
         }))
     }
 
-    /// Tells whether it is the rule for a metric of that meaning, which may have changed with the configuration.
-    pub fn fits(&self, meaning: &Meaning) -> bool {
+    /// Returns whether it is the rule for a metric of that meaning, which may have changed with the configuration.
+    pub(crate) fn fits(&self, profile: &MetricProfile) -> bool {
         match self {
-            Self::Forecast(_) => meaning.judged == Judged::Forecast || meaning.may_be_limited(),
-            Self::Expiry(_) => matches!(meaning.judged, Judged::Expiry | Judged::ExpiresAt),
-            Self::Restarts(Witness::Count(_)) => meaning.judged == Judged::Restarts,
-            Self::Restarts(Witness::StartTime(_)) => meaning.judged == Judged::StartTime,
-            Self::Restarts(Witness::Uptime { .. }) => meaning.judged == Judged::Uptime,
-            Self::Restarts(Witness::Counter(_)) => meaning.counter && meaning.judged == Judged::Normal,
+            Self::Forecast(_) => profile.judged == DetectionMode::Forecast || profile.may_be_limited(),
+            Self::Certificate(_) => {
+                matches!(profile.judged, DetectionMode::Expiry | DetectionMode::ExpiresAt)
+            }
+            Self::Restarts(RestartSource::Count(_)) => profile.judged == DetectionMode::Restarts,
+            Self::Restarts(RestartSource::StartTime(_)) => profile.judged == DetectionMode::StartTime,
+            Self::Restarts(RestartSource::Uptime { .. }) => profile.judged == DetectionMode::Uptime,
+            Self::Restarts(RestartSource::Counter(_)) => {
+                profile.counter && profile.judged == DetectionMode::Normal
+            }
         }
     }
 
@@ -87,7 +91,7 @@ impl Rule {
     pub(crate) fn observe(&mut self, observation: &Observation<'_>) -> Option<RuleOutcome> {
         let report = match self {
             Self::Forecast(forecast) => forecast.observe(observation)?,
-            Self::Expiry(certificate) => certificate.observe(observation)?,
+            Self::Certificate(certificate) => certificate.observe(observation)?,
             Self::Restarts(source) => {
                 let value = in_seconds(observation.value, observation.bounded.profile);
                 let restarts = source.look(observation.ts_ms, value);
@@ -99,12 +103,12 @@ impl Rule {
 }
 
 /// Returns a time in seconds, whatever its unit; what is none passes.
-fn in_seconds(value: f64, meaning: &Meaning) -> f64 {
-    match (meaning.judged, &*meaning.unit) {
-        (Judged::StartTime | Judged::Uptime, "ms") => value / 1000.0,
-        (Judged::Uptime, "min") => value * 60.0,
-        (Judged::Uptime, "h") => value * 3600.0,
-        (Judged::Uptime, "d") => value * 86_400.0,
+fn in_seconds(value: f64, profile: &MetricProfile) -> f64 {
+    match (profile.judged, &*profile.unit) {
+        (DetectionMode::StartTime | DetectionMode::Uptime, "ms") => value / 1000.0,
+        (DetectionMode::Uptime, "min") => value * 60.0,
+        (DetectionMode::Uptime, "h") => value * 3600.0,
+        (DetectionMode::Uptime, "d") => value * 86_400.0,
         _ => value,
     }
 }

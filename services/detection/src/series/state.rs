@@ -49,7 +49,7 @@ pub(crate) fn write(series: &[Series], sections: &mut Writer) {
     });
     dense(series, sections, SAMPLES, |one| &one.samples);
     dense(series, sections, BASELINE, |one| &one.baseline);
-    dense(series, sections, HISTORY, |one| &one.evidence);
+    dense(series, sections, HISTORY, |one| &one.history);
     dense(series, sections, DEVIATIONS, |one| (&one.recent, one.stirring));
     sparse(series, sections, EPISODES, |one| one.episode.as_deref());
     sparse(series, sections, LIMITS, |one| one.limit.as_ref().map(|limit| limit.ceiling));
@@ -58,7 +58,7 @@ pub(crate) fn write(series: &[Series], sections: &mut Writer) {
         _ => None,
     });
     sparse(series, sections, CERTIFICATES, |one| match one.rule.as_deref() {
-        Some(Rule::Expiry(certificate)) => Some(certificate),
+        Some(Rule::Certificate(certificate)) => Some(certificate),
         _ => None,
     });
     sparse(series, sections, RESTART_SOURCES, |one| match one.rule.as_deref() {
@@ -83,24 +83,24 @@ pub(crate) fn read(
     });
     each(&mut series, sections, SAMPLES, |one, samples| one.samples = samples);
     each(&mut series, sections, BASELINE, |one, baseline| one.baseline = baseline);
-    each(&mut series, sections, HISTORY, |one, history| one.evidence = history);
+    each(&mut series, sections, HISTORY, |one, history| one.history = history);
     each(&mut series, sections, DEVIATIONS, |one, deviations| (one.recent, one.stirring) = deviations);
     some(&mut series, sections, EPISODES, |one, episode| one.episode = Some(Box::new(episode)));
     some(&mut series, sections, LIMITS, |one, ceiling| {
-        if one.meaning().may_be_limited() {
-            one.limit = Some(Box::new(Limit { told_at: None, ceiling }));
+        if one.profile().may_be_limited() {
+            one.limit = Some(Box::new(Limit { reported_by: None, ceiling }));
         }
     });
     some(&mut series, sections, FORECASTS, |one, forecast| one.go_on(Rule::Forecast(forecast)));
-    some(&mut series, sections, CERTIFICATES, |one, certificate| one.go_on(Rule::Expiry(certificate)));
+    some(&mut series, sections, CERTIFICATES, |one, certificate| one.go_on(Rule::Certificate(certificate)));
     some(&mut series, sections, RESTART_SOURCES, |one, source| one.go_on(Rule::Restarts(source)));
     Some(series)
 }
 
 impl Series {
-    /// Goes on with a rule of a snapshot, unless the metric asks for another one by now.
+    /// Goes on with a rule of a snapshot, unless the metric has another one by now.
     fn go_on(&mut self, rule: Rule) {
-        if rule.fits(self.meaning()) {
+        if rule.fits(self.profile()) {
             self.rule = Some(Box::new(rule));
         }
     }

@@ -1,9 +1,9 @@
-//! How much time has passed for a partition, told by its records alone.
+//! How much time has passed for a partition, by its records alone.
 //!
 //! Silence is the absence of records, so something else has to say that time goes on: samples of other services, or a
 //! **tick**, a record without samples that the runtime writes while nothing else comes. Neither is trusted far: a source
 //! whose clock is ahead and the end of an outage must not make everybody else look silent, so the clock leaps by no more
-//! than a few of its usual steps, and what lies beyond counts as time in which nobody could be heard.
+//! than a few of its usual steps, and what lies beyond counts as time in which no service could report.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,22 +12,22 @@ const LEAP_MS: i64 = 30_000;
 /// Usual steps that one step may be long.
 const LEAP_STEPS: f64 = 4.0;
 /// Memory of the usual step, in steps.
-const MEMORY: f64 = 100.0;
+const MEMORY_STEPS: f64 = 100.0;
 
 /// A moment of a partition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
     /// Time that has passed since the first record, milliseconds.
     pub passed_ms: i64,
-    /// The part of it that ticks alone have told.
+    /// The part of it that only ticks have moved.
     pub ticked_ms: i64,
-    /// Samples that were heard, of any service.
-    pub heard: u64,
+    /// Samples of any service.
+    pub samples: u64,
 }
 
 /// The clock of one partition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Pace {
+pub struct PartitionClock {
     now: Moment,
     /// Newest event time; ticks move it on as well.
     event_ms: Option<i64>,
@@ -38,17 +38,17 @@ pub struct Pace {
     steps: u32,
 }
 
-impl Pace {
+impl PartitionClock {
     /// Takes a sample.
     pub fn sample(&mut self, ts_ms: i64, record_ms: i64) {
-        self.now.heard += 1;
+        self.now.samples += 1;
         self.record_ms = record_ms;
         let step = ts_ms.saturating_sub(*self.event_ms.get_or_insert(ts_ms));
         if step > 0 {
             self.event_ms = Some(ts_ms);
             let passed = self.pass(step);
             self.steps = self.steps.saturating_add(1);
-            self.step_ms += (passed as f64 - self.step_ms) / f64::from(self.steps).min(MEMORY);
+            self.step_ms += (passed as f64 - self.step_ms) / f64::from(self.steps).min(MEMORY_STEPS);
         }
     }
 
@@ -85,33 +85,37 @@ mod tests {
 
     #[test]
     fn time_passes_with_the_newest_sample_and_leaps_only_a_little() {
-        let mut pace = Pace::default();
+        let mut clock = PartitionClock::default();
         for i in 0..50 {
-            pace.sample(i * 10_000, i * 10_000);
+            clock.sample(i * 10_000, i * 10_000);
             // a source that lags, and one more at the same time
-            pace.sample(i * 10_000 - 7_000, i * 10_000);
-            pace.sample(i * 10_000, i * 10_000);
+            clock.sample(i * 10_000 - 7_000, i * 10_000);
+            clock.sample(i * 10_000, i * 10_000);
         }
-        assert_eq!((pace.now.passed_ms, pace.now.heard), (490_000, 150));
-        pace.sample(490_000 + 3_600_000, 0);
-        assert_eq!(pace.now.passed_ms, 490_000 + 40_000);
+        assert_eq!((clock.now.passed_ms, clock.now.samples), (490_000, 150));
+        clock.sample(490_000 + 3_600_000, 0);
+        assert_eq!(clock.now.passed_ms, 490_000 + 40_000);
         // the others are there again as well: no more time has passed for that
-        pace.sample(490_000 + 3_600_000, 0);
-        assert_eq!(pace.now.passed_ms, 490_000 + 40_000);
+        clock.sample(490_000 + 3_600_000, 0);
+        assert_eq!(clock.now.passed_ms, 490_000 + 40_000);
     }
 
     #[test]
     fn a_tick_counts_from_the_record_before_it_and_samples_do_not_count_the_same_time_again() {
-        let mut pace = Pace::default();
-        pace.tick(5);
-        assert_eq!(pace, Pace { record_ms: 5, ..Pace::default() }, "no time without a sample");
-        pace.sample(1_000, 100_000);
-        pace.tick(105_000);
-        pace.tick(104_000);
-        assert_eq!((pace.now.passed_ms, pace.now.ticked_ms), (5_000, 5_000));
-        pace.sample(4_000, 105_000);
-        assert_eq!(pace.now.passed_ms, 5_000);
-        pace.sample(7_000, 106_000);
-        assert_eq!((pace.now.passed_ms, pace.now.ticked_ms), (6_000, 5_000));
+        let mut clock = PartitionClock::default();
+        clock.tick(5);
+        assert_eq!(
+            clock,
+            PartitionClock { record_ms: 5, ..PartitionClock::default() },
+            "no time without a sample"
+        );
+        clock.sample(1_000, 100_000);
+        clock.tick(105_000);
+        clock.tick(104_000);
+        assert_eq!((clock.now.passed_ms, clock.now.ticked_ms), (5_000, 5_000));
+        clock.sample(4_000, 105_000);
+        assert_eq!(clock.now.passed_ms, 5_000);
+        clock.sample(7_000, 106_000);
+        assert_eq!((clock.now.passed_ms, clock.now.ticked_ms), (6_000, 5_000));
     }
 }

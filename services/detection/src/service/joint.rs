@@ -10,9 +10,9 @@ use shared::events::{Kind, Severity};
 
 use crate::alert::certainty::{Certainty, nats};
 use crate::alert::format::{duration, time};
-use crate::alert::{Alert, Detector, Report, Subject, Turn, Verdict};
+use crate::alert::{Alert, Detector, Report, Revision, Subject, Verdict};
 use crate::config::Settings;
-use crate::metric_profile::{Harm, Judged, Meaning};
+use crate::metric_profile::{BadDirection, DetectionMode, MetricProfile};
 use crate::series::Series;
 use crate::series::baseline::Baseline;
 
@@ -22,21 +22,21 @@ const METRIC: &str = "joint";
 const DETECTOR: &str = "joint/1";
 
 /// Least number of series that have to take part, and so the least a service must have.
-pub const FEWEST: usize = 3;
+pub const MIN_SERIES: usize = 3;
 /// Shift from which on a series adds to the score, and from which on it takes part, in spreads of its short mean.
-const NOISE: f64 = 1.0;
-const PART: f64 = 2.5;
+const NOISE_SPREADS: f64 = 1.0;
+const CONTRIBUTES_SPREADS: f64 = 2.5;
 /// Rounds from which the normal of the score is founded, and how many its level remembers.
-const FOUNDING: usize = 60;
-const MEMORY: f64 = 240.0;
+const WARM_UP_ROUNDS: usize = 60;
+const MEMORY_ROUNDS: f64 = 240.0;
 /// Novelty of the score that is noticed. A little less than for a series by itself: three have to take part as well.
-const NOTICED: f64 = 5.0;
+const NOTICED_NOVELTY: f64 = 5.0;
 /// Rounds in a row with a novelty after which it is lasting.
-const LASTING: u8 = 4;
+const CONFIRM_ROUNDS: u8 = 4;
 /// Rounds in a row without a novelty after which it is over.
-const CALM: u8 = 3;
+const CALM_ROUNDS: u8 = 3;
 /// Series that the sentence names.
-const NAMED: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// What the series of one service say together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ pub struct Joint {
 
 /// One series that takes part.
 #[derive(Debug, Clone, Copy)]
-struct Part<'a> {
+struct Contributor<'a> {
     metric: &'a str,
     kind: Kind,
     shift: f64,
@@ -125,8 +125,8 @@ impl Joint {
         for one in series {
             fires |= one.status() == Some(Status::Firing);
             let Some(shift) = harmful(one, at_ms, settings) else { continue };
-            sum += (shift.abs() - NOISE).max(0.0).powi(2);
-            parts += usize::from(shift.abs() >= PART);
+            sum += (shift.abs() - NOISE_SPREADS).max(0.0).powi(2);
+            parts += usize::from(shift.abs() >= CONTRIBUTES_SPREADS);
         }
         let score = f64::sqrt(sum);
         if fires {
@@ -137,24 +137,25 @@ impl Joint {
         }
         if !self.baseline.is_founded() {
             self.founding.push(score);
-            if self.founding.len() == FOUNDING {
+            if self.founding.len() == WARM_UP_ROUNDS {
                 self.baseline.found(&std::mem::take(&mut self.founding));
             }
             return None;
         }
-        let meaning = meaning();
-        let reading = self.baseline.read(score, &meaning);
-        let is_novel = reading.direction == Direction::Up && reading.novelty >= NOTICED && parts >= FEWEST;
+        let profile = profile();
+        let reading = self.baseline.read(score, &profile);
+        let is_novel =
+            reading.direction == Direction::Up && reading.novelty >= NOTICED_NOVELTY && parts >= MIN_SERIES;
         if !is_novel {
             self.novel = 0;
             self.calm = self.calm.saturating_add(1);
-            if self.calm < CALM && self.alert.is_some() {
+            if self.calm < CALM_ROUNDS && self.alert.is_some() {
                 return None;
             }
             let report = self.over(round, score, "they are back or have become normal");
-            // what one or two series do must not dull the ear for three
-            if reading.novelty < NOTICED {
-                self.baseline.learn(&reading, &meaning, MEMORY);
+            // what one or two series do must not hide what three do
+            if reading.novelty < NOTICED_NOVELTY {
+                self.baseline.learn(&reading, &profile, MEMORY_ROUNDS);
             }
             return report;
         }
@@ -162,7 +163,7 @@ impl Joint {
         self.novel = self.novel.saturating_add(1);
         if self.novel == 1 && self.alert.is_none() {
             // one round is noise, and how far noise reaches is learned
-            self.baseline.mistook(reading.direction, reading.distance, false);
+            self.baseline.record_false_alarm(reading.direction, reading.distance);
             return None;
         }
         self.go_on(round, score, reading.novelty)
@@ -171,7 +172,7 @@ impl Joint {
     /// Begins an alert or goes on with it.
     fn go_on(&mut self, round: Round<'_>, score: f64, novelty: f64) -> Option<Report> {
         let parts = contributors(round.series, round.at_ms, round.settings);
-        let lasts = self.novel >= LASTING && parts.iter().any(is_symptom);
+        let lasts = self.novel >= CONFIRM_ROUNDS && parts.iter().any(is_symptom);
         let certainty = if lasts { Certainty::Certain } else { Certainty::Noticed };
         let verdict = Verdict {
             certainty,
@@ -179,38 +180,38 @@ impl Joint {
             severity: Severity::Sev3,
             direction: Direction::Up,
             observed: score,
-            expected: self.baseline.band((&meaning()).into()),
+            expected: self.baseline.band((&profile()).into()),
         };
         let began_ms = round.at_ms.saturating_sub(round_ms(round.series).cast_signed());
-        let turn = Alert::follow(&mut self.alert, &verdict, began_ms)?;
-        let explanation = sentence(round, &parts, &turn.alert, &verdict);
-        Some(report(round, &turn, verdict, explanation))
+        let revision = Alert::follow(&mut self.alert, &verdict, began_ms)?;
+        let explanation = sentence(round, &parts, &revision.alert, &verdict);
+        Some(report(round, &revision, verdict, explanation))
     }
 
     /// Ends the alert, if there is one.
     fn over(&mut self, round: Round<'_>, score: f64, why: &str) -> Option<Report> {
         self.alert.as_ref()?;
         let Round { service, at_ms, .. } = round;
-        let verdict = Verdict::over(Direction::Up, score, self.baseline.band((&meaning()).into()));
-        let turn = Alert::follow(&mut self.alert, &verdict, at_ms)?;
-        let lasted = duration(at_ms.saturating_sub(turn.alert.started_ms));
+        let verdict = Verdict::over(Direction::Up, score, self.baseline.band((&profile()).into()));
+        let revision = Alert::follow(&mut self.alert, &verdict, at_ms)?;
+        let lasted = duration(at_ms.saturating_sub(revision.alert.started_ms));
         let explanation = format!("the series of {service} that had moved together for {lasted}: {why}");
-        Some(report(round, &turn, verdict, explanation))
+        Some(report(round, &revision, verdict, explanation))
     }
 }
 
 /// Explains in one sentence which series have moved together.
-fn sentence(round: Round<'_>, parts: &[Part<'_>], alert: &Alert, verdict: &Verdict) -> String {
+fn sentence(round: Round<'_>, parts: &[Contributor<'_>], alert: &Alert, verdict: &Verdict) -> String {
     let Round { service, at_ms, .. } = round;
     let named: Vec<String> = parts
         .iter()
-        .take(NAMED)
+        .take(MAX_NAMED)
         .map(|part| {
             let side = if part.shift > 0.0 { "above" } else { "below" };
             format!("{} {:.1} {side}", part.metric, part.shift.abs())
         })
         .collect();
-    let more = parts.len().saturating_sub(NAMED);
+    let more = parts.len().saturating_sub(MAX_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let caveat = if alert.status == Status::Suspect { "; not yet certain" } else { "" };
     format!(
@@ -230,52 +231,52 @@ fn round_ms(series: &[Series]) -> u64 {
     series.iter().map(Series::interval_ms).filter(|&interval_ms| interval_ms > 0).min().unwrap_or(0)
 }
 
-/// Returns how far a series lies to the side that harms, if it can be told: its level must be able to follow the day.
+/// Returns how far a series lies to the side that harms, if that is known: its level must be able to follow the day.
 fn harmful(series: &Series, at_ms: i64, settings: &Settings) -> Option<f64> {
     let shift = series.shift(at_ms, settings)?;
-    let harms = match series.meaning().harm {
-        Harm::Up => shift > 0.0,
-        Harm::Down => shift < 0.0,
-        Harm::Both => true,
+    let harms = match series.profile().harm {
+        BadDirection::Up => shift > 0.0,
+        BadDirection::Down => shift < 0.0,
+        BadDirection::Both => true,
     };
     harms.then_some(shift)
 }
 
 /// Returns the series that take part, the farthest first.
-fn contributors<'a>(series: &'a [Series], at_ms: i64, settings: &Settings) -> Vec<Part<'a>> {
-    let mut parts: Vec<Part<'a>> = series
+fn contributors<'a>(series: &'a [Series], at_ms: i64, settings: &Settings) -> Vec<Contributor<'a>> {
+    let mut parts: Vec<Contributor<'a>> = series
         .iter()
         .filter_map(|one| {
-            let shift = harmful(one, at_ms, settings).filter(|shift| shift.abs() >= PART)?;
-            Some(Part { metric: one.name(), kind: one.meaning().kind, shift })
+            let shift = harmful(one, at_ms, settings).filter(|shift| shift.abs() >= CONTRIBUTES_SPREADS)?;
+            Some(Contributor { metric: one.name(), kind: one.profile().kind, shift })
         })
         .collect();
     parts.sort_by(|a, b| b.shift.abs().total_cmp(&a.shift.abs()).then(a.metric.cmp(b.metric)));
     parts
 }
 
-/// Tells whether more load alone would not explain it.
-fn is_symptom(part: &Part<'_>) -> bool {
+/// Returns whether more load alone would not explain it.
+fn is_symptom(part: &Contributor<'_>) -> bool {
     !matches!(part.kind, Kind::Traffic | Kind::Cpu | Kind::Pool)
         || part.kind == Kind::Traffic && part.shift < 0.0
 }
 
 /// What the score means: nothing by itself, and more of it is worse.
-fn meaning() -> Meaning {
-    Meaning {
+fn profile() -> MetricProfile {
+    MetricProfile {
         kind: Kind::Other,
         unit: "".into(),
-        harm: Harm::Up,
+        harm: BadDirection::Up,
         ceiling: None,
         relative_floor: 0.0,
         absolute_floor: 0.5,
         counter: false,
-        judged: Judged::Normal,
+        judged: DetectionMode::Normal,
         resource: None,
     }
 }
 
-fn report(round: Round<'_>, turn: &Turn, verdict: Verdict, explanation: String) -> Report {
+fn report(round: Round<'_>, revision: &Revision, verdict: Verdict, explanation: String) -> Report {
     let subject = Subject { metric: METRIC.into(), kind: Kind::Other, unit: "".into(), detector: DETECTOR };
-    Report::new(subject, turn, verdict, round.at_ms).every(round_ms(round.series)).explained(explanation)
+    Report::new(subject, revision, verdict, round.at_ms).every(round_ms(round.series)).explained(explanation)
 }

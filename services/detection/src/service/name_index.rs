@@ -6,15 +6,15 @@ use hashbrown::HashTable;
 
 /// Places in a vector, by a name that its elements know themselves.
 #[derive(Debug, Default)]
-pub(crate) struct Index {
+pub(crate) struct NameIndex {
     hasher: RandomState,
     places: HashTable<u32>,
     /// Place after the one that was found last: who sends samples sends them in the same order again and again.
     next: usize,
 }
 
-impl Index {
-    /// Returns the place of a name. `is_at` tells whether a place has it.
+impl NameIndex {
+    /// Returns the place of a name. `is_at` returns whether a place has it.
     pub(crate) fn find(&mut self, name: (&str, &str), mut is_at: impl FnMut(usize) -> bool) -> Option<usize> {
         let guess = if self.next < self.places.len() { self.next } else { 0 };
         let place = if guess < self.places.len() && is_at(guess) {
@@ -45,7 +45,7 @@ mod tests {
         let names: Vec<(String, String)> =
             (0..1000).map(|i| (format!("e{}", i % 3), format!("n{i}"))).collect();
         let name_at = |place: usize| (names[place].0.as_str(), names[place].1.as_str());
-        let mut index = Index::default();
+        let mut index = NameIndex::default();
         for place in 0..names.len() {
             assert_eq!(index.find(name_at(place), |at| name_at(at) == name_at(place)), None);
             index.push(name_at(place), name_at);

@@ -102,9 +102,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn add(&mut self, anomaly: Anomaly, is_decision: bool) {
-        self.decided.extend(is_decision.then_some(anomaly.anomaly_id));
+    /// Adds a revision to publish.
+    pub(crate) fn add(&mut self, anomaly: Anomaly) {
         self.anomalies.push(anomaly);
+    }
+
+    /// Notes that the episode of a revision was found abnormal for certain.
+    pub(crate) fn decide(&mut self, id: AnomalyId) {
+        self.decided.push(id);
     }
 
     pub(crate) fn refusing(refusal: Refusal) -> Self {

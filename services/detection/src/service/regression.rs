@@ -1,4 +1,4 @@
-//! Regression after a deployment: what is a little worse since, in a way that no sample tells by itself.
+//! Regression after a deployment: what is a little worse since, in a way that no single sample shows.
 //!
 //! A deployment freezes what each series that can get worse was like before it. The samples after it are compared with
 //! that as two means are compared (Welch, Biometrika 34 (1947)), with room for neighbours that resemble each other.
@@ -12,9 +12,9 @@ use crate::alert::certainty::{Certainty, nats};
 use crate::alert::format::{quantity, time};
 use crate::alert::{Alert, Detector, Report, Subject, Verdict};
 use crate::config::Settings;
-use crate::metric_profile::Harm;
+use crate::metric_profile::BadDirection;
 use crate::series::Series;
-use crate::series::baseline::BAND;
+use crate::series::baseline::BAND_SPREADS;
 use crate::stats::robust::{TO_SPREAD, median};
 
 /// Name and version of the rule.
@@ -23,24 +23,24 @@ pub const DETECTOR: &str = "regression/1";
 /// How far back what was before counts, milliseconds: the day must not have changed much since.
 const BEFORE_MS: i64 = 1_800_000;
 /// Samples that must have been seen before.
-const BEFORE: usize = 20;
+const BEFORE_SAMPLES: usize = 20;
 /// Samples after which the comparison begins, may fire, and ends.
-const FIRST: u32 = 12;
-const LASTING: u32 = 24;
-const LAST: u32 = 60;
+const FIRST_SAMPLES: u32 = 12;
+const CONFIRM_SAMPLES: u32 = 24;
+const LAST_SAMPLES: u32 = 60;
 /// Standard errors that count.
-const ERRORS: f64 = 6.0;
+const MIN_STANDARD_ERRORS: f64 = 6.0;
 /// Least change that counts, as a part of what was before: of a share of failures, and of everything else.
-const LEAST_OF_ERRORS: f64 = 0.25;
-const LEAST: f64 = 0.08;
-/// And in smallest spreads that are believed.
-const LEAST_FLOORS: f64 = 2.0;
+const MIN_ERRORS_CHANGE_SHARE: f64 = 0.25;
+const MIN_CHANGE_SHARE: f64 = 0.08;
+/// And in smallest spreads.
+const MIN_CHANGE_FLOORS: f64 = 2.0;
 /// Farthest that one sample may lie, in spreads.
-const LIMIT: f64 = 4.0;
+const LIMIT_SPREADS: f64 = 4.0;
 /// Weight of a new sample in the recent mean.
-const RECENT: f64 = 0.125;
+const RECENT_RATE: f64 = 0.125;
 /// Samples in a row whose recent mean has come back half of the way, after which it is over.
-const CALM: u32 = 12;
+const CALM_SAMPLES: u32 = 12;
 
 /// A service's last deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,12 +55,12 @@ pub struct Deployed {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rollout {
     /// By the place of their series.
-    compared: Vec<Compared>,
+    compared: Vec<Comparison>,
 }
 
 /// One series before and after a deployment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Compared {
+struct Comparison {
     place: u32,
     deployed: Deployed,
     /// Whether it is traffic, which only says how much there is to do.
@@ -117,7 +117,7 @@ impl Detector for Rollout {
         if ts_ms != series.last_ms() || ts_ms <= self.compared[at].deployed.ts_ms {
             return None;
         }
-        let rise = self.rise_of_traffic(series.meaning().kind, &self.compared[at].deployed);
+        let rise = self.rise_of_traffic(series.profile().kind, &self.compared[at].deployed);
         let one = &mut self.compared[at];
         one.take(value);
         let (verdict, ends) = one.judge(series, rise, settings);
@@ -137,14 +137,14 @@ impl Rollout {
         for (place, one) in series.iter().enumerate() {
             let place = place as u32;
             if compared.iter().all(|known| known.place != place) {
-                compared.extend(Compared::begin(place, deployed, one));
+                compared.extend(Comparison::begin(place, deployed, one));
             }
         }
         compared.sort_by_key(|one| one.place);
         (!compared.is_empty()).then(|| Box::new(Self { compared }))
     }
 
-    /// Tells whether nothing is left to compare.
+    /// Returns whether nothing is left to compare.
     pub fn is_over(&self) -> bool {
         self.compared.is_empty()
     }
@@ -159,11 +159,11 @@ impl Rollout {
     }
 }
 
-impl Compared {
+impl Comparison {
     fn begin(place: u32, deployed: &Deployed, series: &Series) -> Option<Self> {
-        let meaning = series.meaning();
+        let profile = series.profile();
         let is_compared = matches!(
-            meaning.kind,
+            profile.kind,
             Kind::Latency | Kind::Errors | Kind::Cpu | Kind::Memory | Kind::Pool | Kind::Lag | Kind::Traffic
         );
         if !is_compared || series.status() == Some(Status::Firing) {
@@ -177,19 +177,20 @@ impl Compared {
             .filter(|point| deployed.ts_ms.saturating_sub(point.ts_ms) < BEFORE_MS)
             .map(|point| point.value)
             .collect();
-        if values.len() < BEFORE {
+        if values.len() < BEFORE_SAMPLES {
             return None;
         }
         let before = values.len() as u32;
         let middle = median(&mut values);
         let deviation = values.iter().map(|value| (value - middle).abs()).sum::<f64>() / f64::from(before);
-        let spread = (TO_SPREAD * deviation).max(spread_before).max(meaning.floor(middle));
-        let limited = |value: &f64| value.clamp(middle - LIMIT * spread, middle + LIMIT * spread);
+        let spread = (TO_SPREAD * deviation).max(spread_before).max(profile.floor(middle));
+        let limited =
+            |value: &f64| value.clamp(middle - LIMIT_SPREADS * spread, middle + LIMIT_SPREADS * spread);
         let mean = values.iter().map(limited).sum::<f64>() / f64::from(before);
         let mut compared = Self {
             place,
             deployed: deployed.clone(),
-            is_traffic: meaning.kind == Kind::Traffic,
+            is_traffic: profile.kind == Kind::Traffic,
             mean,
             spread,
             before,
@@ -210,11 +211,11 @@ impl Compared {
     }
 
     fn take(&mut self, value: f64) {
-        let limit = LIMIT * self.spread;
+        let limit = LIMIT_SPREADS * self.spread;
         let value = value.clamp(self.mean - limit, self.mean + limit);
         self.samples = self.samples.saturating_add(1);
-        self.recent += RECENT * (value - self.recent);
-        if self.after < LAST {
+        self.recent += RECENT_RATE * (value - self.recent);
+        if self.after < LAST_SAMPLES {
             // Welford, Technometrics 4 (1962)
             self.after += 1;
             let deviation = value - self.mean_after;
@@ -228,62 +229,67 @@ impl Compared {
         let difference = self.difference(series, rise);
         let back = self.worsened(series, self.recent, rise) < 0.5 * difference.least;
         self.calm = if back { self.calm + 1 } else { 0 };
-        if self.alert.is_none() && (self.is_traffic || self.after < FIRST) {
-            return (None, self.after >= LAST);
+        if self.alert.is_none() && (self.is_traffic || self.after < FIRST_SAMPLES) {
+            return (None, self.after >= LAST_SAMPLES);
         }
         let fires_itself = series.status() == Some(Status::Firing);
         let is_accepted = self.samples >= settings.accept_after
             && series.newest().is_some_and(|newest| {
                 newest.ts_ms.saturating_sub(self.deployed.ts_ms) >= settings.accept_after_ms()
             });
-        let is_found = !back && difference.worse >= difference.least && difference.errors >= ERRORS;
-        let ends = fires_itself || is_accepted || self.calm >= CALM && self.alert.is_some();
-        let certainty = match (ends, is_found, self.after >= LASTING) {
+        let is_found =
+            !back && difference.worse >= difference.least && difference.errors >= MIN_STANDARD_ERRORS;
+        let ends = fires_itself || is_accepted || self.calm >= CALM_SAMPLES && self.alert.is_some();
+        let certainty = match (ends, is_found, self.after >= CONFIRM_SAMPLES) {
             (true, ..) => Certainty::Normal,
             (_, true, true) => Certainty::Certain,
             (_, true, false) => Certainty::Noticed,
-            (_, false, _) => return (None, self.alert.is_none() && self.after >= LAST),
+            (_, false, _) => return (None, self.alert.is_none() && self.after >= LAST_SAMPLES),
         };
         let verdict = Verdict {
             certainty,
             nats: nats(difference.errors).min(certainty.limit()),
             severity: Severity::Sev3,
-            direction: if series.meaning().harm == Harm::Down { Direction::Down } else { Direction::Up },
+            direction: if series.profile().harm == BadDirection::Down {
+                Direction::Down
+            } else {
+                Direction::Up
+            },
             observed: self.mean_after,
             expected: Band {
-                lower: self.mean - BAND * self.spread,
+                lower: self.mean - BAND_SPREADS * self.spread,
                 center: self.mean,
-                upper: self.mean + BAND * self.spread,
+                upper: self.mean + BAND_SPREADS * self.spread,
             },
         };
         (Some(verdict), ends)
     }
 
     fn report(&mut self, service: &str, series: &Series, verdict: Verdict, ts_ms: i64) -> Option<Report> {
-        let turn = Alert::follow(&mut self.alert, &verdict, self.deployed.ts_ms)?;
+        let revision = Alert::follow(&mut self.alert, &verdict, self.deployed.ts_ms)?;
         let subject = Subject {
             metric: format!("{}:regression", series.name()).into(),
-            kind: series.meaning().kind,
-            unit: series.meaning().unit.clone(),
+            kind: series.profile().kind,
+            unit: series.profile().unit.clone(),
             detector: DETECTOR,
         };
         Some(
-            Report::new(subject, &turn, verdict, ts_ms)
+            Report::new(subject, &revision, verdict, ts_ms)
                 .every(series.interval_ms())
                 .points(series.points().collect())
-                .explained(self.sentence(series, service, ts_ms, turn.alert.status)),
+                .explained(self.sentence(series, service, ts_ms, revision.alert.status)),
         )
     }
 
     /// Returns how much worse a mean is than before, in the unit of the series.
     fn worsened(&self, series: &Series, mean: f64, rise: f64) -> f64 {
         let change = mean - self.mean;
-        if series.meaning().harm == Harm::Down { -change } else { change - rise * self.mean.abs() }
+        if series.profile().harm == BadDirection::Down { -change } else { change - rise * self.mean.abs() }
     }
 
     fn difference(&self, series: &Series, rise: f64) -> Difference {
-        let meaning = series.meaning();
-        let part = if meaning.kind == Kind::Errors { LEAST_OF_ERRORS } else { LEAST };
+        let profile = series.profile();
+        let part = if profile.kind == Kind::Errors { MIN_ERRORS_CHANGE_SHARE } else { MIN_CHANGE_SHARE };
         let after = f64::from(self.after.max(1));
         let variance = self.spread * self.spread;
         let variance_after = (self.squares / (after - 1.0).max(1.0)).max(variance);
@@ -291,13 +297,13 @@ impl Compared {
         let worse = self.worsened(series, self.mean_after, rise);
         Difference {
             worse,
-            least: (part * self.mean.abs()).max(LEAST_FLOORS * meaning.floor(self.mean)),
+            least: (part * self.mean.abs()).max(MIN_CHANGE_FLOORS * profile.floor(self.mean)),
             errors: worse / error,
         }
     }
 
     fn sentence(&self, series: &Series, service: &str, at_ms: i64, status: Status) -> String {
-        let (metric, unit) = (series.name(), &series.meaning().unit);
+        let (metric, unit) = (series.name(), &series.profile().unit);
         let Deployed { version, ts_ms } = &self.deployed;
         let before = quantity(self.mean, unit);
         let since = time(*ts_ms, at_ms);
@@ -307,7 +313,7 @@ impl Compared {
                 format!(
                     "{metric} of {service}, worse since version {version} at {since}, now fires by itself"
                 )
-            } else if self.calm >= CALM {
+            } else if self.calm >= CALM_SAMPLES {
                 format!(
                     "{metric} of {service} is back at {now}; before version {version} at {since} it was {before}"
                 )

@@ -54,7 +54,7 @@ impl Service {
         sections.put(OFFSETS, &applied);
         sections.put(SERVICE, &(&self.environment, &self.name));
         series::state::write(&self.series, &mut sections);
-        sections.put(SILENCE, &self.rhythm);
+        sections.put(SILENCE, &self.reporting);
         sections.put_some(LOGS, self.logs.as_deref());
         sections.put_some(DEPLOYMENT, self.deployed.as_ref());
         sections.put_some(JOINT, self.joint.as_deref());
@@ -74,7 +74,7 @@ impl Service {
         let (environment, name): (Box<str>, Box<str>) =
             sections.get(SERVICE).ok_or("the name of the service cannot be read")?;
         let mut service = Self { restored, ..Self::new(&environment, &name, 0) };
-        service.rhythm = sections.get(SILENCE).unwrap_or_default();
+        service.reporting = sections.get(SILENCE).unwrap_or_default();
         service.logs = sections.get(LOGS);
         service.deployed = sections.get(DEPLOYMENT);
         service.joint = sections.get(JOINT);

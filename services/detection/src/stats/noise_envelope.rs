@@ -4,32 +4,33 @@ use serde::{Deserialize, Serialize};
 
 /// Samples of a block: what is seen enters the reach one to two blocks later, so that a ramp cannot raise the bar
 /// that it has to pass.
-pub(crate) const BLOCK: u32 = 64;
+pub(crate) const BLOCK_SAMPLES: u32 = 64;
 
 /// How far noise goes to one side, by whatever it is measured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Reach {
+pub(crate) struct NoiseEnvelope {
     far: f32,
     block: f32,
     before: f32,
 }
 
-impl Reach {
+impl NoiseEnvelope {
     /// Returns how far it went.
     pub(crate) fn far(self) -> f64 {
         f64::from(self.far)
     }
 
-    /// Takes how far one sample of noise went. What a block brings counts when the next one is over, and half of it is
-    /// forgotten after `half_life` samples.
-    pub(crate) fn take(&mut self, distance: f64, ends: bool, half_life: f64) {
+    /// Takes how far one sample of noise went. It counts when the block after its own is over.
+    pub(crate) fn take(&mut self, distance: f64) {
         self.block = self.block.max(distance as f32);
-        if ends {
-            let kept = 0.5_f64.powf(f64::from(BLOCK) / half_life);
-            self.far = ((self.far() * kept) as f32).max(self.before);
-            self.before = self.block;
-            self.block = 0.0;
-        }
+    }
+
+    /// Ends a block of [`BLOCK_SAMPLES`]. Half of what is known is forgotten after `half_life` samples.
+    pub(crate) fn end_block(&mut self, half_life: f64) {
+        let kept = 0.5_f64.powf(f64::from(BLOCK_SAMPLES) / half_life);
+        self.far = ((self.far() * kept) as f32).max(self.before);
+        self.before = self.block;
+        self.block = 0.0;
     }
 
     /// Makes it reach at least so far, now.

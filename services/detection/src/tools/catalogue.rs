@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::metric_profile::{Meaning, Override, TABLE};
+use crate::metric_profile::{MetricProfile, Override, TABLE};
 
 /// Arguments of `detection catalogue`.
 #[derive(Debug, Clone, clap::Args)]
@@ -21,11 +21,11 @@ pub fn run(args: &Args, overrides: &[Override], mut out: impl Write) -> io::Resu
     writeln!(out, "{:<44} {:<12} {:<8} {:<6} {:<8} judged", "metric", "kind", "unit", "harm", "ceiling")?;
     for name in &args.names {
         let (metric, unit) = name.split_once('=').unwrap_or((name, ""));
-        let meaning = Meaning::of(metric, unit, overrides);
-        let ceiling = meaning.ceiling.map_or("-".to_owned(), |ceiling| ceiling.to_string());
-        let unit = if meaning.unit.is_empty() { "-" } else { &*meaning.unit };
-        let (kind, harm, judged) = (label(meaning.kind), label(meaning.harm), label(meaning.judged));
-        let counter = if meaning.counter && meaning.judged.is_by_normal() { ", by its increase" } else { "" };
+        let profile = MetricProfile::of(metric, unit, overrides);
+        let ceiling = profile.ceiling.map_or("-".to_owned(), |ceiling| ceiling.to_string());
+        let unit = if profile.unit.is_empty() { "-" } else { &*profile.unit };
+        let (kind, harm, judged) = (label(profile.kind), label(profile.harm), label(profile.judged));
+        let counter = if profile.counter && profile.judged.is_by_normal() { ", by its increase" } else { "" };
         writeln!(out, "{metric:<44} {kind:<12} {unit:<8} {harm:<6} {ceiling:<8} {judged}{counter}")?;
     }
     Ok(())

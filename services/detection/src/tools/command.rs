@@ -1,4 +1,4 @@
-//! What the binary can be asked to do other than to run as a service.
+//! The commands of the binary other than to run as a service.
 
 use anyhow::Result;
 

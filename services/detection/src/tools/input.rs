@@ -48,13 +48,13 @@ impl Progress {
         Self { shown: io::stderr().is_terminal().then(Instant::now) }
     }
 
-    /// Shows what `tell` returns, if it is time for it.
-    pub(crate) fn show(&mut self, tell: impl FnOnce() -> String) {
+    /// Shows what `text` returns, if it is time for it.
+    pub(crate) fn show(&mut self, text: impl FnOnce() -> String) {
         if let Some(shown) = &mut self.shown
             && shown.elapsed() >= PROGRESS
         {
             *shown = Instant::now();
-            eprint!("\r{} ", tell());
+            eprint!("\r{} ", text());
             _ = io::stderr().flush();
         }
     }

@@ -19,7 +19,7 @@ use crate::config::Settings;
 use crate::partition::{At, Partition};
 
 /// Refusals that are spelled out; the rest is only counted.
-const SPELLED_OUT: u64 = 5;
+const MAX_SPELLED_OUT: u64 = 5;
 
 /// How decisions are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -112,7 +112,7 @@ pub fn replay(
         summary.dropped += outcome.dropped.total();
         if let Some(refusal) = outcome.refused {
             summary.refused += 1;
-            if summary.refused <= SPELLED_OUT {
+            if summary.refused <= MAX_SPELLED_OUT {
                 eprintln!("line {}: {refusal}", offset + 1);
             }
         }
@@ -134,7 +134,7 @@ pub fn replay(
 }
 
 impl<'a> Decision<'a> {
-    /// Returns the decision that a revision stands for; none if it only tells more of the same.
+    /// Returns the decision that a revision stands for; none if it only repeats one.
     fn of(anomaly: &'a Anomaly, decided: &[AnomalyId], explain: bool) -> Option<Self> {
         let is_decided = decided.contains(&anomaly.anomaly_id);
         let score = u8::from(is_decided && anomaly.status != Status::Cleared);

@@ -10,14 +10,14 @@ use shared::events::anomaly::{Anomaly, Status};
 use shared::ids::AnomalyId;
 
 use super::input::{self, Progress};
-use crate::config::{BUDGETS, Settings};
+use crate::config::{BUDGETS_A_WEEK, Settings};
 
 use crate::partition::{At, Partition};
 
 /// Most budgets that are tried at once: each keeps all series of the file.
-const MOST: usize = 16;
+const MAX_BUDGETS: usize = 16;
 /// Kinds and series that are named for each budget.
-const NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 const WEEK_MS: f64 = 7.0 * 86_400_000.0;
 
 /// Arguments of `detection tune`.
@@ -91,9 +91,9 @@ fn trials(budgets: &[f64], settings: &Settings) -> anyhow::Result<Vec<Trial>> {
     let mut budgets = [budgets, &[settings.false_alarms_a_week]].concat();
     budgets.sort_by(f64::total_cmp);
     budgets.dedup();
-    ensure!(budgets.len() <= MOST, "at most {MOST} budgets can be compared at once");
+    ensure!(budgets.len() <= MAX_BUDGETS, "at most {MAX_BUDGETS} budgets can be compared at once");
     ensure!(
-        budgets.iter().all(|budget| BUDGETS.contains(budget)),
+        budgets.iter().all(|budget| BUDGETS_A_WEEK.contains(budget)),
         "a budget must be between 0.001 and 1000000"
     );
     let trial = |budget| {
@@ -169,7 +169,7 @@ fn most(counts: &BTreeMap<String, u64>) -> String {
     let mut counts: Vec<(&String, &u64)> = counts.iter().collect();
     counts.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), *name));
     let named: Vec<String> =
-        counts.iter().take(NAMED).map(|(name, count)| format!("{name} {count}")).collect();
-    let more = counts.len().saturating_sub(NAMED);
+        counts.iter().take(MAX_NAMED).map(|(name, count)| format!("{name} {count}")).collect();
+    let more = counts.len().saturating_sub(MAX_NAMED);
     if more == 0 { named.join(", ") } else { format!("{} and {more} more", named.join(", ")) }
 }

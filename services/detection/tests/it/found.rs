@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use detection::series::alarm_budget::Demand;
-use detection::series::episode::Turn;
+use detection::series::alarm_budget::FiringThreshold;
+use detection::series::episode::Transition;
 use shared::events::Severity;
 use shared::events::anomaly::{Direction, Status};
 use shared::events::fault::Scenario;
@@ -97,7 +97,7 @@ fn a_step_of_a_constant_series_is_found_at_once_and_clears_when_it_is_undone() {
     let change = watched.last.clone().unwrap();
     assert_eq!((change.episode.alert.status, change.episode.samples), (Status::Firing, 2));
     (0..3).for_each(|_| watched.take(45.0));
-    assert_eq!(watched.last.clone().unwrap().turn, Turn::Recovered);
+    assert_eq!(watched.last.clone().unwrap().transition, Transition::Recovered);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_lasting_new_level_is_accepted_in_time_and_said_so() {
     assert_eq!(watched.last.clone().unwrap().episode.alert.status, Status::Firing);
     watched.healthy(560.0, 200);
     let change = watched.last.clone().unwrap();
-    assert_eq!((change.turn, change.episode.alert.status), (Turn::Accepted, Status::Cleared));
+    assert_eq!((change.transition, change.episode.alert.status), (Transition::Accepted, Status::Cleared));
     watched.alarms = crate::shop::Alarms::default();
     watched.healthy(560.0, 500);
     assert_eq!(watched.alarms.firing, 0);
@@ -176,7 +176,7 @@ fn an_episode_tells_its_news_and_little_else() {
 
 #[test]
 fn what_is_certain_fires_only_within_the_budget_and_is_suspected_beyond_it() {
-    let ramp = |demand: Demand| {
+    let ramp = |demand: FiringThreshold| {
         let mut watched = Watched::new("memory_percent", "%", Shape::Gaussian);
         watched.demand = demand;
         watched.healthy(45.0, 300);
@@ -186,6 +186,6 @@ fn what_is_certain_fires_only_within_the_budget_and_is_suspected_beyond_it() {
         }
         watched.last.map(|change| (change.episode.alert.status, change.episode.is_certain))
     };
-    assert_eq!(ramp(Demand::of(2.5e6, 1.0)), Some((Status::Firing, true)));
-    assert_eq!(ramp(Demand::of(2.5e9, 0.001)), Some((Status::Suspect, true)));
+    assert_eq!(ramp(FiringThreshold::of(2.5e6, 1.0)), Some((Status::Firing, true)));
+    assert_eq!(ramp(FiringThreshold::of(2.5e9, 0.001)), Some((Status::Suspect, true)));
 }

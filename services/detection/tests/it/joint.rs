@@ -4,7 +4,7 @@ use detection::Settings;
 use detection::alert::Detector as _;
 use detection::metric_profile::Metric;
 use detection::series::Series;
-use detection::series::alarm_budget::Demand;
+use detection::series::alarm_budget::FiringThreshold;
 use detection::service::joint::{Joint, Observation};
 use shared::events::anomaly::Status;
 
@@ -71,7 +71,7 @@ impl Service {
                     self.told.push((report.alert.status, report.explanation));
                 }
                 let change = self.series[metric]
-                    .observe(self.at_ms, value, &Demand::default(), &self.settings)
+                    .observe(self.at_ms, value, &FiringThreshold::default(), &self.settings)
                     .unwrap();
                 let fires = change.is_some_and(|change| change.episode.alert.status == Status::Firing);
                 self.fired += u32::from(fires);

@@ -2,7 +2,7 @@
 //!
 //! `tests/reference/make.py` writes what that code says about three generated series to `expected.json`.
 
-use detection::series::history::Evidence;
+use detection::series::history::HistoryModel;
 use serde::Deserialize;
 
 /// Larger than the sums of rounding, and far below what moves a decision.
@@ -60,7 +60,7 @@ fn values(shape: &str, rows: u32, interval: u32, mut seed: u64) -> Vec<f64> {
 fn each_sample_is_judged_as_by_the_research_code() {
     let expected: Vec<Expected> = serde_json::from_str(include_str!("../reference/expected.json")).unwrap();
     for series in expected {
-        let mut evidence = Evidence::default();
+        let mut evidence = HistoryModel::default();
         let (mut alarms, mut records) = (Vec::new(), Vec::new());
         for (i, value) in
             values(&series.shape, series.rows, series.interval, series.seed).into_iter().enumerate()

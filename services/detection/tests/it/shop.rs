@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 
 use detection::Settings;
 use detection::metric_profile::Metric;
-use detection::series::alarm_budget::Demand;
+use detection::series::alarm_budget::FiringThreshold;
 use detection::series::{Change, Series};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -133,7 +133,7 @@ pub(crate) fn quiet(noise: Noise, interval_ms: i64, samples: i64, seed: u64) -> 
 pub(crate) fn quiet_within(budget: f64, noise: Noise, interval_ms: i64, samples: i64, seed: u64) -> Alarms {
     let settings = Settings::default();
     let series = (SERVICES.len() * METRICS.len()) as f64;
-    let demand = Demand::of(series * WEEK_MS / interval_ms as f64, budget);
+    let demand = FiringThreshold::of(series * WEEK_MS / interval_ms as f64, budget);
     let mut alarms = Alarms::default();
     for (service, (_, bases)) in SERVICES.iter().enumerate() {
         for (metric, (name, unit)) in METRICS.iter().enumerate() {
@@ -157,7 +157,7 @@ pub(crate) fn quiet_within(budget: f64, noise: Noise, interval_ms: i64, samples:
 pub(crate) struct Watched {
     series: Series,
     settings: Settings,
-    pub(crate) demand: Demand,
+    pub(crate) demand: FiringThreshold,
     source: Source,
     at_ms: i64,
     fires: bool,
@@ -172,7 +172,7 @@ impl Watched {
         Self {
             series: Series::new(Metric::new(metric, unit, &settings.metrics)),
             settings,
-            demand: Demand::default(),
+            demand: FiringThreshold::default(),
             source: Source::new(noise, 7),
             at_ms: START_MS,
             fires: false,

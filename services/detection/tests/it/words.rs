@@ -18,7 +18,7 @@ use simulator::schedule::Faults;
 
 use crate::fire::watch;
 
-/// Tells whether a claim holds of a value and the edges of its band.
+/// Returns whether a claim holds of a value and the edges of its band.
 type Holds = fn(f64, f64, f64) -> bool;
 
 /// What sentences say of a band before they name it, and where the value has to lie then.

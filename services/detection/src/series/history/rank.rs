@@ -6,23 +6,23 @@ use super::array;
 
 /// What one more score adds to a count. Counts keep fractions when they are halved: whole numbers would forget the
 /// extremes, which are what matters.
-const UNIT: u16 = 8;
+const COUNT_UNIT: u16 = 8;
 /// Scores that are remembered: then all counts are halved.
-const MEMORY: u32 = 8000;
+const MEMORY_SCORES: u32 = 8000;
 /// Part of the past that the slope of the tail rests on.
-const TAIL: f64 = 0.05;
+const TAIL_SHARE: f64 = 0.05;
 /// No score is rarer than 1 in ten to this.
-const RAREST: f64 = 6.0;
+const MAX_RARITY_LOG10: f64 = 6.0;
 
 /// Number of past scores, with those that were halved away counting half.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Past(u32);
 
 impl Past {
-    /// Counts one score more. Tells whether all [`Ranks`] have to be halved.
+    /// Counts one score more. Returns whether all [`Ranks`] have to be halved.
     pub(super) fn grow(&mut self) -> bool {
         self.0 += 1;
-        let full = self.0 >= MEMORY;
+        let full = self.0 >= MEMORY_SCORES;
         if full {
             self.0 /= 2;
         }
@@ -38,7 +38,7 @@ impl Past {
 /// Past scores by size, in bins of equal width on a logarithmic scale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Ranks<const BINS: usize> {
-    /// Number of scores in each bin and all bins above it, in parts of a [`UNIT`]: to look up is far more frequent
+    /// Number of scores in each bin and all bins above it, in parts of a [`COUNT_UNIT`]: to look up is far more frequent
     /// than to halve.
     #[serde(with = "array")]
     at_least: [u16; BINS],
@@ -76,9 +76,9 @@ impl<const BINS: usize> Ranks<BINS> {
             rarity = rarity.max((past.count() + 1.0).log10() + self.beyond(place, scale, past));
         }
         for count in &mut self.at_least[..=bin] {
-            *count += UNIT;
+            *count += COUNT_UNIT;
         }
-        rarity.min(RAREST)
+        rarity.min(MAX_RARITY_LOG10)
     }
 
     /// Forgets half of the past.
@@ -97,7 +97,7 @@ impl<const BINS: usize> Ranks<BINS> {
             |bin: usize| scores(self.at_least[bin] - self.at_least.get(bin + 1).copied().unwrap_or(0));
         let top = (1..BINS).rev().find(|&bin| count(bin) >= 0.5).unwrap_or(0);
         let (mut tail, mut lowest) = (0.0, top);
-        while lowest > 0 && tail < TAIL * past.count() {
+        while lowest > 0 && tail < TAIL_SHARE * past.count() {
             tail += count(lowest);
             lowest -= 1;
         }
@@ -108,5 +108,5 @@ impl<const BINS: usize> Ranks<BINS> {
 }
 
 fn scores(count: u16) -> f64 {
-    f64::from(count) / f64::from(UNIT)
+    f64::from(count) / f64::from(COUNT_UNIT)
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::array;
-use super::usual::{self, TRIAL};
+use super::usual::{self, TRIAL_RESIDUALS};
 use super::week::Week;
 
 /// Half hours of a day (UTC), and bytes that count two of them each.
@@ -12,10 +12,10 @@ const SLOTS: usize = 48;
 const PAIRS: usize = SLOTS / 2;
 const SLOT_MS: i64 = 1_800_000;
 /// Visits of a half hour after which its mean is used, and after which they are counted no more.
-const KNOWN: u8 = 2;
-const VISITS: u8 = 9;
+const KNOWN_VISITS: u8 = 2;
+const MAX_VISITS: u8 = 9;
 /// Farthest that a sample may pull the mean of its half hour: a fault must not echo at the same time tomorrow.
-const VISIT_LIMIT: f64 = 8.0;
+const VISIT_LIMIT_RESIDUALS: f64 = 8.0;
 
 /// The mean of each half hour of the day, and how well it explains the series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,12 +74,12 @@ impl Season {
         let half = ts_ms.div_euclid(SLOT_MS).clamp(0, i64::from(u32::MAX)) as u32;
         let slot = slot(half);
         let mut learned = value;
-        let residual = (self.visits(slot) >= KNOWN).then(|| {
+        let residual = (self.visits(slot) >= KNOWN_VISITS).then(|| {
             let residual = value - f64::from(self.means[slot]);
             self.seen = self.seen.saturating_add(1);
             self.size += usual::step(residual, self.size, self.seen);
-            if self.seen > TRIAL {
-                let limit = VISIT_LIMIT * self.size;
+            if self.seen > TRIAL_RESIDUALS {
+                let limit = VISIT_LIMIT_RESIDUALS * self.size;
                 learned = value - residual + residual.clamp(-limit, limit);
             }
             let with_week = self.week.as_mut().and_then(|week| week.residual(half, residual, self.size));
@@ -102,12 +102,12 @@ impl Season {
             let visits = self.visits(slot);
             let mean = f64::from(self.means[slot]);
             let above = self.sum / f64::from(self.samples) - mean;
-            if visits >= KNOWN && self.size > 0.0 {
+            if visits >= KNOWN_VISITS && self.size > 0.0 {
                 let week = self.week.get_or_insert_with(|| Box::new(Week::new(self.half, self.size)));
                 week.learn(self.half, above);
             }
             self.means[slot] = (mean + above / (f64::from(visits) + 1.0)) as f32;
-            if visits < VISITS {
+            if visits < MAX_VISITS {
                 self.visits[slot / 2] += if slot.is_multiple_of(2) { 1 } else { 16 };
             }
         }
@@ -136,13 +136,13 @@ impl Against {
         self.mean = 0.0;
     }
 
-    /// Compares a residual with the deviation from the level. Tells whether the residual is the better measure: its
+    /// Compares a residual with the deviation from the level. Returns whether the residual is the better measure: its
     /// usual size is below `gain` times that of the deviation.
     pub(super) fn compare(&mut self, residual: Residual, deviation: f64, gain: f64) -> bool {
         self.mean += ((residual.value - self.mean()) / 8.0) as f32;
         let size = f64::from(self.size);
         let size = size + usual::step(deviation, size, residual.seen);
         self.size = size as f32;
-        residual.seen > TRIAL && residual.size < gain * size
+        residual.seen > TRIAL_RESIDUALS && residual.size < gain * size
     }
 }

@@ -1,15 +1,16 @@
 //! The usual size of residuals: a running mean of their absolute values that none of them pulls far.
 
 /// Residuals that are taken in full before any is limited.
-pub(super) const TRIAL: u32 = 100;
-const MEMORY: f64 = 1000.0;
+pub(super) const TRIAL_RESIDUALS: u32 = 100;
+const MEMORY_RESIDUALS: f64 = 1000.0;
 /// Farthest a residual may pull their usual size, in multiples of it.
-const LIMIT: f64 = 4.0;
+const LIMIT_FACTOR: f64 = 4.0;
 
 /// Returns the step of the usual size towards the `seen`th residual.
 pub(super) fn step(residual: f64, size: f64, seen: u32) -> f64 {
-    let limited = if seen > TRIAL { residual.abs().min(LIMIT * size) } else { residual.abs() };
-    (limited - size) / f64::from(seen).min(MEMORY)
+    let limited =
+        if seen > TRIAL_RESIDUALS { residual.abs().min(LIMIT_FACTOR * size) } else { residual.abs() };
+    (limited - size) / f64::from(seen).min(MEMORY_RESIDUALS)
 }
 
 /// Returns the same for one of very many.

@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 use super::{array, usual};
 
 /// Half hours of a week.
-const HALVES: u32 = 336;
-const HOURS: usize = HALVES as usize / 2;
+const HALF_HOURS: u32 = 336;
+const HOURS: usize = HALF_HOURS as usize / 2;
 /// Stands for an hour that was never seen.
 const UNSEEN: i8 = i8::MIN;
 /// Steps in one usual residual of the day, at first.
-const STEPS: f64 = 16.0;
+const STEPS_PER_RESIDUAL: f64 = 16.0;
 /// Weight of half an hour in what its hour adds.
-const WEIGHT: f64 = 0.25;
+const HALF_HOUR_WEIGHT: f64 = 0.25;
 /// Farthest that one sample counts in the trial, in usual residuals of the day.
-const TRIAL_LIMIT: f64 = 8.0;
-/// Part of the day's residuals below which the week's are believed, and samples a week that are enough to tell.
-const GAIN: f64 = 0.8;
-const ENOUGH: u16 = 84;
+const TRIAL_LIMIT_RESIDUALS: f64 = 8.0;
+/// Share of the day's residuals below which the week's are used, and the samples a week that decide it.
+const MAX_RESIDUAL_RATIO: f64 = 0.8;
+const TRIAL_SAMPLES: u16 = 84;
 
 /// The hours of the week. Small, for each series has one: what an hour adds is kept in steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,18 +45,18 @@ impl Week {
     pub(super) fn new(half: u32, size: f64) -> Self {
         Self {
             added: [UNSEEN; HOURS],
-            step: ((size / STEPS) as f32).max(f32::MIN_POSITIVE),
+            step: ((size / STEPS_PER_RESIDUAL) as f32).max(f32::MIN_POSITIVE),
             size: 0.0,
             without: 0.0,
             with: 0.0,
             tried: 0,
-            ends: half.saturating_add(HALVES),
+            ends: half.saturating_add(HALF_HOURS),
             helps: None,
         }
     }
 
     /// Takes a residual of the day, whose usual size is `size`. Returns the residual with the week and the usual size of
-    /// that, if they are to be believed.
+    /// that, if they are used.
     pub(super) fn residual(&mut self, half: u32, residual: f64, size: f64) -> Option<(f64, f64)> {
         if half >= self.ends {
             self.turn(half);
@@ -66,7 +66,7 @@ impl Week {
             return None;
         }
         let own = residual - f64::from(added) * f64::from(self.step);
-        let limit = TRIAL_LIMIT * size;
+        let limit = TRIAL_LIMIT_RESIDUALS * size;
         self.without += residual.abs().min(limit) as f32;
         self.with += own.abs().min(limit) as f32;
         self.tried = self.tried.saturating_add(1);
@@ -74,7 +74,7 @@ impl Week {
         self.size = if size_before > 0.0 {
             (size_before + usual::settled_step(own, size_before)) as f32
         } else {
-            // what it is in truth, the trial will tell
+            // the trial measures it from here on
             size as f32
         };
         (self.helps == Some(true)).then_some((own, f64::from(self.size)))
@@ -83,12 +83,13 @@ impl Week {
     /// Learns how far the mean of a half hour lay above what is usual at that time of day.
     pub(super) fn learn(&mut self, half: u32, above: f64) {
         let added = &mut self.added[hour(half)];
-        let (known, weight) = if *added == UNSEEN { (0.0, 1.0) } else { (f64::from(*added), WEIGHT) };
+        let (known, weight) =
+            if *added == UNSEEN { (0.0, 1.0) } else { (f64::from(*added), HALF_HOUR_WEIGHT) };
         let steps = known + weight * (above / f64::from(self.step) - known);
         let largest = f64::from(i8::MAX);
         *added = steps.round().clamp(-largest, largest) as i8;
         if steps.abs() > largest {
-            // what does not fit is far more than noise, and can be told in coarser steps
+            // what does not fit is far more than noise, and is kept in coarser steps
             let coarser = (steps.abs() / largest).log2().ceil().exp2();
             self.step = (f64::from(self.step) * coarser) as f32;
             for added in self.added.iter_mut().filter(|added| **added != UNSEEN) {
@@ -98,17 +99,19 @@ impl Week {
         }
     }
 
-    /// Ends a week: tells whether it helps in the next.
+    /// Ends a week: decides whether it is used in the next.
     fn turn(&mut self, half: u32) {
-        let explained = self.tried >= ENOUGH && f64::from(self.with) < GAIN * f64::from(self.without);
+        let explained = self.tried >= TRIAL_SAMPLES
+            && f64::from(self.with) < MAX_RESIDUAL_RATIO * f64::from(self.without);
         self.helps = Some(explained);
         (self.without, self.with, self.tried) = (0.0, 0.0, 0);
-        self.ends = self.ends.saturating_add((1 + (half - self.ends) / HALVES).saturating_mul(HALVES));
+        self.ends =
+            self.ends.saturating_add((1 + (half - self.ends) / HALF_HOURS).saturating_mul(HALF_HOURS));
     }
 }
 
 fn hour(half: u32) -> usize {
-    (half % HALVES) as usize / 2
+    (half % HALF_HOURS) as usize / 2
 }
 
 #[cfg(test)]
@@ -116,13 +119,13 @@ mod tests {
     use super::*;
 
     /// Lives through weeks of ten-minute samples that lie `above(hour)` over the day, and returns how many residuals of
-    /// each week were believed, and the largest of them.
+    /// each week were used, and the largest of them.
     fn live(weeks: u32, above: impl Fn(usize) -> f64) -> Vec<(usize, f64)> {
         let mut week = Week::new(0, 1.0);
         let mut all = Vec::new();
         for number in 0..weeks {
             let (mut believed, mut largest) = (0, 0.0_f64);
-            for half in number * HALVES..(number + 1) * HALVES {
+            for half in number * HALF_HOURS..(number + 1) * HALF_HOURS {
                 let value = above(hour(half));
                 for wobble in [-0.3, 0.0, 0.3] {
                     if let Some((residual, _)) = week.residual(half, value + wobble, 1.0) {
@@ -166,7 +169,7 @@ mod tests {
     #[test]
     fn weeks_without_samples_are_passed_over() {
         let mut week = Week::new(0, 1.0);
-        assert_eq!(week.residual(5 * HALVES + 3, 1.0, 1.0), None);
-        assert_eq!(week.ends, 6 * HALVES);
+        assert_eq!(week.residual(5 * HALF_HOURS + 3, 1.0, 1.0), None);
+        assert_eq!(week.ends, 6 * HALF_HOURS);
     }
 }

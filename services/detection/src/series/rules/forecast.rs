@@ -17,8 +17,8 @@ use shared::figures;
 
 use crate::alert::certainty::Certainty;
 use crate::alert::format;
-use crate::alert::{Alert, Detector, Report, Subject, Turn, Verdict};
-use crate::metric_profile::{Bounded, Harm};
+use crate::alert::{Alert, Detector, Report, Revision, Subject, Verdict};
+use crate::metric_profile::{BadDirection, Bounded};
 use crate::series::rules::Observation;
 use trend::{BUCKETS, Line, Trend};
 
@@ -31,32 +31,32 @@ const HOUR_MS: f64 = 3_600_000.0;
 /// Width of a bucket of each window, milliseconds.
 const WIDTHS_MS: [i64; 2] = [120_000, 720_000];
 /// How many times farther than it looks back a window may look ahead.
-const AHEAD: f64 = 12.0;
-/// Time to full that is urgent, that is certain to be told, and that is noticed, milliseconds.
+const AHEAD_FACTOR: f64 = 12.0;
+/// Time to full that is urgent, that is certain, and that is noticed, milliseconds.
 const URGENT_MS: f64 = HOUR_MS;
 const CERTAIN_MS: f64 = 4.0 * HOUR_MS;
 const NOTICED_MS: f64 = 24.0 * HOUR_MS;
 /// Buckets in a row that have to say so.
-const HELD: u8 = 2;
+const CONFIRM_BUCKETS: u8 = 2;
 /// Part of the room that has to be in use.
-const USED: f64 = 0.6;
+const MIN_USED_SHARE: f64 = 0.6;
 /// Part of the smaller of what the series usually swings and of what it has left, by which it has to be beyond its
 /// usual reach.
-const BEYOND: f64 = 0.2;
+const BEYOND_SHARE: f64 = 0.2;
 /// How long a series has to be known, milliseconds. What follows the load needs a day: its rise in the morning is no leak.
 const KNOWN_MS: i64 = 86_400_000;
 const KNOWN_DISK_MS: i64 = 14_400_000;
 /// How many times farther than its bar the end has to be, and for how long, milliseconds, to clear.
-const CLEAR: f64 = 2.0;
+const CLEAR_FACTOR: f64 = 2.0;
 const CALM_MS: i64 = 1_200_000;
 /// Part of a rise that is given back when room was made.
-const FREED: f64 = 0.5;
+const FREED_SHARE: f64 = 0.5;
 /// Part of the room below which it counts as full, whatever the trend says.
-const FULL: f64 = 0.02;
+const FULL_SHARE: f64 = 0.02;
 
 /// The forecast for one series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Forecast {
+pub(crate) struct Forecast {
     first_ms: i64,
     /// Most that was ever left; stands for the whole where no ceiling is known.
     most_left: f64,
@@ -65,7 +65,7 @@ pub struct Forecast {
     alert: Option<Box<Alert>>,
 }
 
-/// A rise that is told.
+/// A rise that is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Rise {
     /// Where it came from, and how far it has gone.
@@ -77,8 +77,8 @@ struct Rise {
 
 /// A revision that is due.
 #[derive(Debug, Clone, PartialEq)]
-struct Revision {
-    turn: Turn,
+struct Due {
+    revision: Revision,
     verdict: Verdict,
     /// How the series went, in its own unit, the finer the newer.
     points: Vec<Point>,
@@ -115,18 +115,18 @@ impl Detector for Forecast {
 
     fn observe(&mut self, observation: &Observation<'_>) -> Option<Report> {
         let &Observation { service, metric, bounded, ts_ms, value, interval_ms, .. } = observation;
-        let revision = self.judge(ts_ms, value, bounded, interval_ms)?;
+        let due = self.judge(ts_ms, value, bounded, interval_ms)?;
         let subject = Subject {
             metric: format!("{metric}{SUFFIX}").into(),
             kind: bounded.profile.kind,
             unit: bounded.profile.unit.clone(),
             detector: DETECTOR,
         };
-        let explanation = revision.sentence(service, metric, bounded, ts_ms);
+        let explanation = due.sentence(service, metric, bounded, ts_ms);
         Some(
-            Report::new(subject, &revision.turn, revision.verdict, ts_ms)
+            Report::new(subject, &due.revision, due.verdict, ts_ms)
                 .every(interval_ms.round() as u64)
-                .points(revision.points)
+                .points(due.points)
                 .explained(explanation),
         )
     }
@@ -134,10 +134,10 @@ impl Detector for Forecast {
 
 impl Forecast {
     /// Takes the next sample of a series that has samples every `interval_ms`.
-    fn judge(&mut self, ts_ms: i64, value: f64, bounded: Bounded<'_>, interval_ms: f64) -> Option<Revision> {
+    fn judge(&mut self, ts_ms: i64, value: f64, bounded: Bounded<'_>, interval_ms: f64) -> Option<Due> {
         // inside, more is worse, and 0 is the end where what is free runs out
         let (sign, end) = match bounded.profile.harm {
-            Harm::Down => (-1.0, Some(0.0)),
+            BadDirection::Down => (-1.0, Some(0.0)),
             _ => (1.0, bounded.ceiling),
         };
         let level = sign * value;
@@ -164,15 +164,15 @@ impl Forecast {
         let found = soonest.filter(|_| certainty != Certainty::Normal);
         let verdict = self.verdict(certainty, found.as_ref(), value, sign);
         let began_ms = found.map_or(ts_ms, |found| found.since_ms);
-        let turn = Alert::follow(&mut self.alert, &verdict, began_ms)?;
-        if turn.alert.status == Status::Cleared {
+        let revision = Alert::follow(&mut self.alert, &verdict, began_ms)?;
+        if revision.alert.status == Status::Cleared {
             self.trends.iter_mut().for_each(Trend::forgive);
         }
-        Some(Revision { turn, verdict, points: self.points(sign), found })
+        Some(Due { revision, verdict, points: self.points(sign), found })
     }
 
     /// Returns what counts as the soonest end, and whether a window still says that the end is near. `closed` are the
-    /// windows that have news.
+    /// windows that have closed a bucket.
     fn soonest(
         &mut self,
         ts_ms: i64,
@@ -186,17 +186,17 @@ impl Forecast {
         let is_known = ts_ms.saturating_sub(self.first_ms) >= known_ms;
         let mut soonest: Option<Found> = None;
         let bar_ms = self.bar_ms();
-        let mut goes_on = end - level <= FULL * whole;
+        let mut goes_on = end - level <= FULL_SHARE * whole;
         for ((trend, width_ms), closed) in self.trends.iter_mut().zip(WIDTHS_MS).zip(closed) {
             let found = find(trend, width_ms, end);
-            goes_on |= found.is_some_and(|found| found.left_ms <= CLEAR * bar_ms);
+            goes_on |= found.is_some_and(|found| found.left_ms <= CLEAR_FACTOR * bar_ms);
             let counts = is_known
-                && end - level <= (1.0 - USED) * whole
+                && end - level <= (1.0 - MIN_USED_SHARE) * whole
                 && found.is_some_and(|found| is_beyond(&found, end) && found.left_ms <= ahead_ms(width_ms));
             if closed {
                 trend.held = if counts { trend.held.saturating_add(1) } else { 0 };
             }
-            if counts && trend.held >= HELD {
+            if counts && trend.held >= CONFIRM_BUCKETS {
                 soonest = soonest.into_iter().chain(found).min_by(|a, b| a.left_ms.total_cmp(&b.left_ms));
             }
         }
@@ -209,7 +209,7 @@ impl Forecast {
         if fires { CERTAIN_MS } else { NOTICED_MS }
     }
 
-    /// Says how sure it is, and follows the rise: once told, it is over when half of it is undone, or when nothing has
+    /// Returns how sure it is, and follows the rise: once reported, it is over when half of it is undone, or when nothing has
     /// said for a while that it goes on.
     fn certainty(&mut self, ts_ms: i64, soonest: Option<&Found>, goes_on: bool) -> Certainty {
         let newest = self.trends[0].newest().unwrap_or_default();
@@ -223,7 +223,7 @@ impl Forecast {
             rise.calm_since_ms = None;
         }
         let Some(rise) = &mut self.rise else { return Certainty::Normal };
-        let is_freed = newest < rise.peak - FREED * (rise.peak - rise.from);
+        let is_freed = newest < rise.peak - FREED_SHARE * (rise.peak - rise.from);
         if goes_on {
             rise.calm_since_ms = None;
         }
@@ -276,7 +276,7 @@ impl Forecast {
 }
 
 fn ahead_ms(width_ms: i64) -> f64 {
-    AHEAD * BUCKETS as f64 * width_ms as f64
+    AHEAD_FACTOR * BUCKETS as f64 * width_ms as f64
 }
 
 fn find(trend: &Trend, width_ms: i64, end: f64) -> Option<Found> {
@@ -288,23 +288,23 @@ fn find(trend: &Trend, width_ms: i64, end: f64) -> Option<Found> {
     (line.slope > 0.0).then_some(found)
 }
 
-/// Tells whether a trend has gone beyond what the series usually reaches.
+/// Returns whether a trend has gone beyond what the series usually reaches.
 fn is_beyond(found: &Found, end: f64) -> bool {
-    let margin = BEYOND * (found.high - found.low).min(end - found.high).max(0.0);
+    let margin = BEYOND_SHARE * (found.high - found.low).min(end - found.high).max(0.0);
     found.line.level > found.high + margin
 }
 
-impl Revision {
+impl Due {
     /// Says in one sentence what it came to.
     fn sentence(&self, service: &str, metric: &str, bounded: Bounded<'_>, ts_ms: i64) -> String {
-        let meaning = bounded.profile;
-        let figure = |value: f64| figures::figure(value, &meaning.unit).replace('\u{a0}', " ");
+        let profile = bounded.profile;
+        let figure = |value: f64| figures::figure(value, &profile.unit).replace('\u{a0}', " ");
         let observed = figure(self.verdict.observed);
-        let full = if meaning.harm == Harm::Down { "empty" } else { "full" };
-        if self.turn.alert.status == Status::Cleared {
+        let full = if profile.harm == BadDirection::Down { "empty" } else { "full" };
+        if self.revision.alert.status == Status::Cleared {
             return format!(
                 "{metric} of {service} is {observed} and no longer about to be {full}; it had been since {}",
-                format::time(self.turn.alert.started_ms, ts_ms)
+                format::time(self.revision.alert.started_ms, ts_ms)
             );
         }
         let Some(found) = &self.found else {
@@ -312,13 +312,13 @@ impl Revision {
         };
         // a share says its ceiling itself
         let of = match bounded.ceiling {
-            Some(ceiling) if meaning.harm != Harm::Down && !matches!(&*meaning.unit, "%" | "1") => {
+            Some(ceiling) if profile.harm != BadDirection::Down && !matches!(&*profile.unit, "%" | "1") => {
                 format!(" of {}", figure(ceiling))
             }
             _ => String::new(),
         };
-        let goes = if meaning.harm == Harm::Down { "falling" } else { "rising" };
-        let usual = figure(if meaning.harm == Harm::Down { -found.high } else { found.high });
+        let goes = if profile.harm == BadDirection::Down { "falling" } else { "rising" };
+        let usual = figure(if profile.harm == BadDirection::Down { -found.high } else { found.high });
         format!(
             "{metric} of {service} is {observed}{of}, {goes} {}/h for {}: {full} in {}; before that it went to {usual} at most",
             figure(found.line.slope * HOUR_MS),

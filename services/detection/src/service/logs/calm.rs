@@ -4,17 +4,17 @@
 use serde::{Deserialize, Serialize};
 
 /// Calm that is enough of a complaint that comes without pauses, milliseconds.
-const SHORTEST_MS: i64 = 10_000;
+const MIN_CALM_MS: i64 = 10_000;
 /// Calm before any pause is known, milliseconds. Pauses that are known divide it, after the rule of succession: after n
 /// pauses the next is longer than all of them with a probability of about 2 / (n + 2), for they come in clusters.
-const UNKNOWN_MS: i64 = 45_000;
-const PRIOR: i64 = 2;
+const UNKNOWN_CALM_MS: i64 = 45_000;
+const PRIOR_PAUSES: i64 = 2;
 /// Calm in longest pauses.
-const PAUSES: f64 = 2.5;
+const CALM_PAUSES: f64 = 2.5;
 /// Longest pause within one complaint, milliseconds: what comes less often is another complaint each time.
-const LONGEST_MS: i64 = 90_000;
+const MAX_PAUSE_MS: i64 = 90_000;
 /// Time in which half of the longest pause is forgotten, milliseconds: a pause that comes back within it is expected.
-const HALF_MS: f64 = 300_000.0;
+const HALF_LIFE_MS: f64 = 300_000.0;
 /// Lines that come within this time of the first of them are one moment, milliseconds.
 pub(super) const MOMENT_MS: i64 = 1000;
 
@@ -48,7 +48,7 @@ impl Pauses {
         if from_ms.saturating_sub(self.began_ms) >= MOMENT_MS {
             let pause_ms = from_ms.saturating_sub(last_ms).max(0);
             self.known = self.known.saturating_add(within);
-            if pause_ms <= LONGEST_MS {
+            if pause_ms <= MAX_PAUSE_MS {
                 self.longest_ms = self.longest_ms.max(pause_ms as f64);
                 self.known = self.known.saturating_add(1);
             }
@@ -69,13 +69,15 @@ impl Pauses {
     }
 
     fn calm_ms(&self, now_ms: i64) -> i64 {
-        let expected = (PAUSES * self.longest_at(now_ms)) as i64;
-        expected.max(UNKNOWN_MS * PRIOR / self.known.saturating_add(PRIOR)).max(SHORTEST_MS)
+        let expected = (CALM_PAUSES * self.longest_at(now_ms)) as i64;
+        expected
+            .max(UNKNOWN_CALM_MS * PRIOR_PAUSES / self.known.saturating_add(PRIOR_PAUSES))
+            .max(MIN_CALM_MS)
     }
 
     fn longest_at(&self, now_ms: i64) -> f64 {
         let passed = self.last_ms.map_or(0, |last_ms| now_ms.saturating_sub(last_ms)).max(0);
-        self.longest_ms * (-passed as f64 / HALF_MS).exp2()
+        self.longest_ms * (-passed as f64 / HALF_LIFE_MS).exp2()
     }
 }
 

@@ -10,14 +10,14 @@ const LATEST_MS: i64 = 253_402_300_799_999;
 
 /// The time of one partition of `raw.logs`. All its services are judged by it, so that one that has fallen silent is too.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Clock {
+pub(crate) struct LogClock {
     /// Newest event time, milliseconds.
     now_ms: Option<i64>,
     /// The last record's own time, milliseconds.
     stamp_ms: i64,
 }
 
-impl Clock {
+impl LogClock {
     /// Takes the time of a line, and of its record. Returns the time by which the line is judged, or why it is not used:
     /// too far ahead both of all lines so far and of its record, or too far behind.
     pub(crate) fn take(&mut self, ts_ms: i64, stamp_ms: i64, settings: &Settings) -> Result<i64, Reason> {
@@ -43,7 +43,7 @@ impl Clock {
         }
     }
 
-    /// Returns what time it is, if a line has ever told.
+    /// Returns what time it is, after the first line.
     pub(crate) fn now_ms(&self) -> Option<i64> {
         self.now_ms
     }
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn ticks_move_time_on_by_what_their_records_say_and_never_back() {
-        let (settings, mut clock) = (Settings::default(), Clock::default());
+        let (settings, mut clock) = (Settings::default(), LogClock::default());
         clock.tick(9_000_000);
         assert_eq!(clock.now_ms(), None);
         assert_eq!(clock.take(10_000_000, 10_002_000, &settings), Ok(10_000_000));

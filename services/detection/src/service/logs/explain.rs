@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
+use super::channel::{ChannelKind, End, LogRevision, Window};
 use super::critical::Phrases;
 use super::template::{Template, shortened};
-use super::watch::{End, Moment, Told, Which};
-use super::{Book, SHORTEST_MS};
+use super::{LogModel, MIN_WINDOW_MS};
 use crate::alert::format::{after_deployment, duration, quantity, range, time};
-use crate::alert::{Report, Subject, Turn, Verdict};
+use crate::alert::{Report, Revision, Subject, Verdict};
 use shared::events::Kind;
 use shared::events::anomaly::Status;
 use shared::events::raw::Level;
@@ -18,12 +18,12 @@ const DETECTOR: &str = "logs/1";
 /// Unit of all that is watched.
 const UNIT: &str = "{line}/min";
 /// Templates that a sentence names, and bytes that are quoted of each.
-const NAMED: usize = 3;
-const QUOTED: usize = 120;
+const MAX_NAMED: usize = 3;
+const QUOTED_BYTES: usize = 120;
 
 /// What a book has to know of its surroundings.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Scene<'a> {
+pub(crate) struct LogContext<'a> {
     /// Service.
     pub(crate) service: &'a str,
     /// Version and time of its last deployment.
@@ -36,60 +36,56 @@ pub(crate) struct Scene<'a> {
 
 /// A critical line.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Said<'a> {
+pub(super) struct CriticalMatch<'a> {
     pub(super) what: &'a str,
     pub(super) line: &'a str,
 }
 
-impl Book {
+impl LogModel {
     /// Writes a revision down. `said` is the critical line that caused it, if one did.
     pub(super) fn report(
         &self,
-        which: Which,
-        told: &Told,
-        said: Option<Said<'_>>,
-        at: &Moment,
-        scene: &Scene<'_>,
+        kind: ChannelKind,
+        revision: &LogRevision,
+        critical: Option<CriticalMatch<'_>>,
+        at: &Window,
+        context: &LogContext<'_>,
     ) -> Report {
-        let explanation = match told.end {
-            Some(end) => ended(which, told, end, at, scene),
-            None => self.goes(which, told, said, at, scene),
+        let explanation = match revision.end {
+            Some(end) => ended(kind, revision, end, at, context),
+            None => self.goes(kind, revision, critical, at, context),
         };
-        let subject = Subject {
-            metric: which.metric().into(),
-            kind: Kind::Logs,
-            unit: UNIT.into(),
-            detector: DETECTOR,
-        };
-        let turn = Turn { alert: told.alert, is_decision: told.is_decision };
-        Report::new(subject, &turn, told.verdict, at.now_ms)
+        let subject =
+            Subject { metric: kind.metric().into(), kind: Kind::Logs, unit: UNIT.into(), detector: DETECTOR };
+        let revision = Revision { alert: revision.alert, is_decision: revision.is_decision };
+        Report::new(subject, &revision, revision.verdict, at.now_ms)
             // of the windows to come: while an alert is open they are shorter than the one that began it may have been
-            .every(SHORTEST_MS.unsigned_abs())
-            .points(self.watches[which as usize].points(told, at.now_ms))
+            .every(MIN_WINDOW_MS.unsigned_abs())
+            .points(self.channels[kind as usize].points(revision, at.now_ms))
             .explained(explanation)
     }
 
     fn goes(
         &self,
-        which: Which,
-        told: &Told,
-        said: Option<Said<'_>>,
-        at: &Moment,
-        scene: &Scene<'_>,
+        kind: ChannelKind,
+        revision: &LogRevision,
+        critical: Option<CriticalMatch<'_>>,
+        at: &Window,
+        context: &LogContext<'_>,
     ) -> String {
-        let service = scene.service;
-        let since = time(told.alert.started_ms, at.now_ms);
-        let count = quantity(told.lines as f64, "{line}");
-        let mut text = match (which, said) {
-            (_, Some(Said { what, line })) => {
+        let service = context.service;
+        let since = time(revision.alert.started_ms, at.now_ms);
+        let count = quantity(revision.lines as f64, "{line}");
+        let mut text = match (kind, critical) {
+            (_, Some(CriticalMatch { what, line })) => {
                 format!("{service} logs {what:?}: {}", quoted(line))
             }
-            (Which::New, _) => {
+            (ChannelKind::New, _) => {
                 format!("{service} writes what it has not written before, {count} since {since}")
             }
             _ => {
-                let Verdict { observed, expected, .. } = told.verdict;
-                let (rate, what) = (quantity(observed, UNIT), what(which));
+                let Verdict { observed, expected, .. } = revision.verdict;
+                let (rate, what) = (quantity(observed, UNIT), what(kind));
                 let expectation = match side(observed, &expected, UNIT) {
                     Some(_) => format!("expected {}", range(&expected, UNIT)),
                     None => format!("in all no more than the usual {}", range(&expected, UNIT)),
@@ -97,39 +93,39 @@ impl Book {
                 format!("{service} writes {what}: {rate}, {expectation}, since {since} ({count} in all)")
             }
         };
-        if said.is_none() {
-            self.name(which, at, &mut text);
+        if critical.is_none() {
+            self.name(kind, at, &mut text);
         }
-        text.push_str(match (told.alert.status, which) {
-            (Status::Suspect, Which::Volume) => "; by itself it has no user impact",
-            (Status::Suspect, Which::Critical) => "; its level is below a warning",
+        text.push_str(match (revision.alert.status, kind) {
+            (Status::Suspect, ChannelKind::Volume) => "; by itself it has no user impact",
+            (Status::Suspect, ChannelKind::Critical) => "; its level is below a warning",
             (Status::Suspect, _) => "; not yet certain",
             _ => "",
         });
-        text.push_str(&after_deployment(scene.deployed, told.alert.started_ms));
+        text.push_str(&after_deployment(context.deployed, revision.alert.started_ms));
         text
     }
 
     /// Names the templates that are furthest from usual.
-    fn name(&self, which: Which, at: &Moment, text: &mut String) {
+    fn name(&self, kind: ChannelKind, at: &Window, text: &mut String) {
         let mut grown: Vec<(f64, u32, &Template)> = self
             .templates
             .iter()
-            .filter(|template| template.which() == which && template.rate.lately() > 0)
+            .filter(|template| template.channel() == kind && template.rate.lately() > 0)
             .map(|template| {
-                (template.rate.score(at.seconds, which.bar()).nats, template.rate.lately(), template)
+                (template.rate.score(at.seconds, kind.bar()).nats, template.rate.lately(), template)
             })
             .collect();
         grown.sort_by(|(a, a_lines, x), (b, b_lines, y)| {
             b.total_cmp(a).then(b_lines.cmp(a_lines)).then(x.id.cmp(&y.id))
         });
         // one that is as usual is named only where none is not
-        let unusual = match which {
-            Which::New => NAMED,
+        let unusual = match kind {
+            ChannelKind::New => MAX_NAMED,
             _ => grown.iter().filter(|(nats, ..)| *nats > 0.0).count(),
         };
-        let left = grown.len().saturating_sub(NAMED);
-        for (place, (_, _, template)) in grown.iter().take(unusual.clamp(1, NAMED)).enumerate() {
+        let left = grown.len().saturating_sub(MAX_NAMED);
+        for (place, (_, _, template)) in grown.iter().take(unusual.clamp(1, MAX_NAMED)).enumerate() {
             let usual = 60.0 * template.rate.lines() / template.rate.seconds().max(60.0);
             let _ = write!(
                 text,
@@ -139,25 +135,31 @@ impl Book {
                 quoted(&template.text),
                 template.shown(at.now_ms),
             );
-            match which {
-                Which::New => text.push(')'),
+            match kind {
+                ChannelKind::New => text.push(')'),
                 _ => _ = write!(text, ", usually {})", quantity(usual, UNIT)),
             }
         }
-        if which == Which::New && left > 0 {
+        if kind == ChannelKind::New && left > 0 {
             let _ = write!(text, ", and {left} more");
         }
     }
 }
 
-fn ended(which: Which, told: &Told, end: End, at: &Moment, scene: &Scene<'_>) -> String {
-    let service = scene.service;
-    let since = time(told.alert.started_ms, at.now_ms);
-    let lasted = duration(at.now_ms.saturating_sub(told.alert.started_ms));
-    let (what, count) = (what(which), quantity(told.lines as f64, "{line}"));
-    let rate = quantity(told.verdict.observed, UNIT);
-    match (end, which) {
-        (End::Quiet, Which::Critical) => format!(
+fn ended(
+    kind: ChannelKind,
+    revision: &LogRevision,
+    end: End,
+    at: &Window,
+    context: &LogContext<'_>,
+) -> String {
+    let service = context.service;
+    let since = time(revision.alert.started_ms, at.now_ms);
+    let lasted = duration(at.now_ms.saturating_sub(revision.alert.started_ms));
+    let (what, count) = (what(kind), quantity(revision.lines as f64, "{line}"));
+    let rate = quantity(revision.verdict.observed, UNIT);
+    match (end, kind) {
+        (End::Quiet, ChannelKind::Critical) => format!(
             "{service} writes no critical lines any more; they began at {since}, {lasted} ago, and came to {count}"
         ),
         (End::Quiet, _) => format!(
@@ -180,17 +182,17 @@ fn label(level: Level) -> &'static str {
     }
 }
 
-fn what(which: Which) -> &'static str {
-    match which {
-        Which::Errors => "warnings and errors",
-        Which::New => "new warnings and errors",
-        Which::Volume => "lines below a warning",
-        Which::Critical => "critical lines",
+fn what(kind: ChannelKind) -> &'static str {
+    match kind {
+        ChannelKind::Errors => "warnings and errors",
+        ChannelKind::New => "new warnings and errors",
+        ChannelKind::Volume => "lines below a warning",
+        ChannelKind::Critical => "critical lines",
     }
 }
 
 fn quoted(text: &str) -> String {
-    let begin = shortened(text, QUOTED);
+    let begin = shortened(text, QUOTED_BYTES);
     let more = if begin.len() < text.len() { "..." } else { "" };
     format!("\"{begin}{more}\"")
 }

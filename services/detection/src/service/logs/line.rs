@@ -1,9 +1,9 @@
 //! One line, made fit to be shown, and without what varies from line to line.
 
 /// Characters that are kept of a line.
-const LINE: usize = 400;
+const LINE_CHARS: usize = 400;
 /// Letters from which a word of hexadecimal digits alone is taken for an id.
-const HEX_WORD: usize = 8;
+const HEX_WORD_CHARS: usize = 8;
 
 /// What stands for whatever varies.
 pub(super) const MASK: &str = "<*>";
@@ -11,10 +11,10 @@ pub(super) const MASK: &str = "<*>";
 /// Makes a line fit to be shown: at most 400 characters on one line, without colours, control characters and marks
 /// that change the direction of text.
 pub(super) fn clean(message: &str) -> String {
-    let mut line = String::with_capacity(message.len().min(4 * LINE));
+    let mut line = String::with_capacity(message.len().min(4 * LINE_CHARS));
     let mut letters = message.chars().peekable();
     let mut length = 0;
-    while length < LINE
+    while length < LINE_CHARS
         && let Some(letter) = letters.next()
     {
         let kept = match letter {
@@ -73,7 +73,7 @@ fn is_word(letter: char) -> bool {
 
 fn varies(word: &str) -> bool {
     word.contains(|letter: char| letter.is_ascii_digit())
-        || (word.len() >= HEX_WORD && word.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        || (word.len() >= HEX_WORD_CHARS && word.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]
@@ -96,6 +96,6 @@ mod tests {
     #[test]
     fn a_line_is_made_fit_to_be_shown() {
         assert_eq!(clean("\u{1b}[31mred\u{1b}[0m\r\n\tline\u{202e}\u{0}"), "red line");
-        assert_eq!(clean(&"é".repeat(500)).chars().count(), LINE);
+        assert_eq!(clean(&"é".repeat(500)).chars().count(), LINE_CHARS);
     }
 }

@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 /// Time over which rates are remembered, seconds: long enough for what comes seldom, short enough to follow the day.
 const MEMORY_S: f64 = 10_800.0;
 /// Lines that the assumed clumping weighs.
-const ASSUMED: f64 = 10.0;
-/// A count below this many times the usual one is no news at all.
-const HELD: f64 = 2.0;
+const ASSUMED_LINES: f64 = 10.0;
+/// A count below this many times the usual one is not unusual.
+const HELD_FACTOR: f64 = 2.0;
 /// A count has to be this many times the usual one to begin something.
-const FOLD: f64 = 3.0;
+const SURGE_FACTOR: f64 = 3.0;
 /// Half-width of the expected band, in deviations.
-const BAND: f64 = 3.5;
+const BAND_SPREADS: f64 = 3.5;
 
 /// What it takes for a count to be a surge.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,7 +21,7 @@ pub(super) struct Bar {
     /// Lines in one window.
     pub(super) lines: u32,
     /// Variance over mean that is assumed before the data shows it: lines come in clumps.
-    pub(super) clumps: f64,
+    pub(super) overdispersion: f64,
 }
 
 /// What a count says.
@@ -100,12 +100,12 @@ impl Rate {
 
     /// Returns the fewest lines in so many seconds that are more than usual.
     pub(super) fn many(&self, seconds: f64) -> u32 {
-        (HELD * self.expected(seconds)).ceil().max(1.0) as u32
+        (HELD_FACTOR * self.expected(seconds)).ceil().max(1.0) as u32
     }
 
     /// Returns the variance of counts over their mean, at least 1 (Poisson).
-    fn clumps(&self, assumed: f64) -> f64 {
-        ((f64::from(self.scatter) + assumed * ASSUMED) / (self.lines() + ASSUMED)).max(1.0)
+    fn overdispersion(&self, assumed: f64) -> f64 {
+        ((f64::from(self.scatter) + assumed * ASSUMED_LINES) / (self.lines() + ASSUMED_LINES)).max(1.0)
     }
 
     /// Judges the open window of so many seconds, as if it were over: (k ln(k/m) - k + m) / c for k lines where m are
@@ -113,11 +113,11 @@ impl Rate {
     /// Biometrika 61 (1974).
     pub(super) fn score(&self, seconds: f64, bar: Bar) -> Score {
         let (count, usual) = (f64::from(self.now), self.expected(seconds));
-        if count < HELD * usual {
+        if count < HELD_FACTOR * usual {
             return Score::default();
         }
-        let nats = (count * (count / usual).ln() - count + usual) / self.clumps(bar.clumps);
-        let is_surge = nats >= bar.nats && self.now >= bar.lines && count >= FOLD * usual;
+        let nats = (count * (count / usual).ln() - count + usual) / self.overdispersion(bar.overdispersion);
+        let is_surge = nats >= bar.nats && self.now >= bar.lines && count >= SURGE_FACTOR * usual;
         Score { nats, is_surge }
     }
 
@@ -128,14 +128,14 @@ impl Rate {
         if loud <= usual {
             return 0.0;
         }
-        (loud - usual - f64::from(lines) * (loud / usual).ln()) / self.clumps(bar.clumps)
+        (loud - usual - f64::from(lines) * (loud / usual).ln()) / self.overdispersion(bar.overdispersion)
     }
 
     /// Returns lower edge, centre and upper edge of the usual count in so many seconds.
     pub(super) fn band(&self, seconds: f64, bar: Bar) -> [f64; 3] {
         let center = self.lines() / self.seconds().max(seconds) * seconds;
         let usual = self.expected(seconds);
-        let reach = BAND * (self.clumps(bar.clumps) * usual).sqrt();
+        let reach = BAND_SPREADS * (self.overdispersion(bar.overdispersion) * usual).sqrt();
         [(center - reach).max(0.0), center, usual + reach]
     }
 
@@ -152,7 +152,7 @@ impl Rate {
                 self.last = 0;
                 let lines = f64::from(self.now) / seconds.max(1.0) * self.seconds();
                 self.lines = lines as f32;
-                self.scatter = (HELD * lines) as f32;
+                self.scatter = (HELD_FACTOR * lines) as f32;
             }
         }
         self.now = 0;
@@ -171,7 +171,7 @@ impl Rate {
     pub(super) fn absorb(&mut self, other: &Self) {
         let lines = other.lines() / other.seconds().max(1.0) * self.seconds();
         self.lines = (self.lines() + lines) as f32;
-        self.scatter = (f64::from(self.scatter) + HELD * lines) as f32;
+        self.scatter = (f64::from(self.scatter) + HELD_FACTOR * lines) as f32;
     }
 
     fn learn(&mut self, count: f64, seconds: f64) {

@@ -2,23 +2,23 @@
 //!
 //! Online mining after Drain (He, Zhu, Zheng and Lyu, ICWS 2017) on lines that are masked first, as Drain3 does. The leaf
 //! of Drain's tree of fixed depth (length, then leading token) is one number here, so that a look-up is a scan over at
-//! most [`MOST`] of them. Unlike Drain, only words count towards similarity: what is masked anyway says nothing.
+//! most [`MAX_TEMPLATES`] of them. Unlike Drain, only words count towards similarity: what is masked anyway says nothing.
 
 use serde::{Deserialize, Serialize};
 use shared::events::raw::Level;
 
+use super::channel::ChannelKind;
 use super::line::MASK;
 use super::rate::Rate;
-use super::watch::Which;
 
 /// Templates of warnings and worse, and of all other lines, that are kept of a service; the least recently used goes.
-pub(super) const MOST: usize = 48;
+pub(super) const MAX_TEMPLATES: usize = 48;
 /// Longest template, bytes.
-const TEXT: usize = 200;
+const TEXT_BYTES: usize = 200;
 /// Longest example, bytes.
-const EXAMPLE: usize = 240;
+const EXAMPLE_BYTES: usize = 240;
 /// Words of a template, out of ten, that a line has to share with it.
-const SHARED: usize = 7;
+const SHARED_TENTHS: usize = 7;
 /// Length of one of the two windows in which lines are counted for display, milliseconds.
 pub(super) const SHOWN_MS: i64 = 300_000;
 
@@ -62,11 +62,11 @@ pub(super) struct Line<'a> {
 
 impl Template {
     /// Returns which watch its lines belong to.
-    pub(super) fn which(&self) -> Which {
+    pub(super) fn channel(&self) -> ChannelKind {
         match (self.level >= Level::Warn, self.is_new) {
-            (false, _) => Which::Volume,
-            (true, false) => Which::Errors,
-            (true, true) => Which::New,
+            (false, _) => ChannelKind::Volume,
+            (true, false) => ChannelKind::Errors,
+            (true, true) => ChannelKind::New,
         }
     }
 
@@ -92,7 +92,7 @@ impl Template {
         self.used_ms = now_ms;
         self.rate.count();
         if self.level >= Level::Warn && *self.example != *line.text {
-            self.example = shortened(line.text, EXAMPLE).into();
+            self.example = shortened(line.text, EXAMPLE_BYTES).into();
         }
     }
 
@@ -100,7 +100,7 @@ impl Template {
     fn shares(&self, shape: &str) -> Option<u32> {
         let same = tokens(&self.text).zip(tokens(shape)).filter(|(own, other)| own == other && *own != MASK);
         let shared = same.count() as u32;
-        let needed = (self.words as usize * SHARED).div_ceil(10).max(1);
+        let needed = (self.words as usize * SHARED_TENTHS).div_ceil(10).max(1);
         (shared as usize >= needed).then_some(shared)
     }
 
@@ -131,7 +131,7 @@ pub(super) fn enter(
     is_known: bool,
     past: &Rate,
 ) -> usize {
-    let shape = shortened(line.shape, TEXT);
+    let shape = shortened(line.shape, TEXT_BYTES);
     let id = hash(line.level, &[shape]);
     let place = templates.iter().position(|known| known.id == id).unwrap_or_else(|| {
         let (count, first) = (tokens(shape).count(), tokens(shape).next().unwrap_or_default());
@@ -174,7 +174,7 @@ fn place_of(templates: &mut Vec<Template>, fresh: Template) -> usize {
     let is_complaint = |template: &Template| template.level >= Level::Warn;
     let kind = is_complaint(&fresh);
     let like = templates.iter().enumerate().filter(|(_, known)| is_complaint(known) == kind);
-    if like.clone().count() >= MOST
+    if like.clone().count() >= MAX_TEMPLATES
         && let Some((place, _)) = like.min_by_key(|(_, known)| known.used_ms)
     {
         templates[place] = fresh;
@@ -261,7 +261,7 @@ mod tests {
             let word: String = format!("{i}").bytes().map(|digit| char::from(digit + 49)).collect();
             take(&mut templates, Level::Info, &word, i);
         }
-        assert_eq!(templates.len(), MOST + 1);
+        assert_eq!(templates.len(), MAX_TEMPLATES + 1);
         assert_eq!(&*templates[0].text, "pool is full");
     }
 }

@@ -1,7 +1,7 @@
 //! The trend of the last ten buckets of a series, and how far it usually goes.
 //!
 //! Sen's slope (J. Am. Stat. Assoc. 63, 1968) is the median of all slopes between two buckets; up to a quarter of them may
-//! be wild. Whether there is a trend at all is told by Mann's and Kendall's sum of signs (Econometrica 13, 1945), which
+//! be wild. Whether there is a trend at all follows from Mann's and Kendall's sum of signs (Econometrica 13, 1945), which
 //! knows no distribution.
 
 use std::collections::VecDeque;
@@ -13,11 +13,11 @@ pub(super) const BUCKETS: usize = 10;
 const PAIRS: usize = BUCKETS * (BUCKETS - 1) / 2;
 /// Sum of signs from which there is a trend: 3.0 standard deviations, one in a thousand. A step amounts to 25, a fall
 /// after nine steps up to 27.
-const RISING: i32 = 35;
+const RISING_SIGNS: i32 = 35;
 /// Sum of signs below which it has ended.
-const ENDED: i32 = 20;
+const ENDED_SIGNS: i32 = 20;
 /// Variance of the sum of signs, n (n - 1) (2 n + 5) / 18.
-const VARIANCE: f64 = 125.0;
+const SIGNS_VARIANCE: f64 = 125.0;
 /// Time after which what a series reaches begins to be forgotten, milliseconds.
 const GENERATION_MS: i64 = 4 * 86_400_000;
 
@@ -79,7 +79,7 @@ impl Trend {
         }
     }
 
-    /// Takes a sample. Returns whether a bucket has been closed, so that there is news.
+    /// Takes a sample. Returns whether a bucket has been closed, so that the trend may have changed.
     pub(super) fn take(&mut self, ts_ms: i64, value: f64, width_ms: i64, interval_ms: f64) -> bool {
         let number = (ts_ms / width_ms).clamp(0, i64::from(u32::MAX)) as u32;
         let open = &mut self.open;
@@ -115,9 +115,9 @@ impl Trend {
         }
         self.buckets.push_back((number, mean));
         self.signs = self.count_signs();
-        if self.signs < ENDED {
+        if self.signs < ENDED_SIGNS {
             self.since_ms = None;
-        } else if self.signs >= RISING && self.since_ms.is_none() {
+        } else if self.signs >= RISING_SIGNS && self.since_ms.is_none() {
             self.since_ms = self.buckets.front().map(|&(number, _)| i64::from(number) * width_ms);
         }
     }
@@ -144,7 +144,7 @@ impl Trend {
 
     /// Returns the line through the last buckets if they rise beyond doubt.
     pub(super) fn line(&self, width_ms: i64) -> Option<Line> {
-        if self.buckets.len() < BUCKETS || self.signs < RISING {
+        if self.buckets.len() < BUCKETS || self.signs < RISING_SIGNS {
             return None;
         }
         let times_values = || self.buckets.iter().map(|&(number, mean)| (f64::from(number), f64::from(mean)));
@@ -164,7 +164,7 @@ impl Trend {
         Some(Line {
             slope: slope / width_ms as f64,
             level: crate::stats::robust::median(&mut ends),
-            certainty: (f64::from(self.signs) - 1.0) / VARIANCE.sqrt(),
+            certainty: (f64::from(self.signs) - 1.0) / SIGNS_VARIANCE.sqrt(),
         })
     }
 

@@ -7,27 +7,27 @@ use shared::events::raw::Level;
 
 use super::calm::{MOMENT_MS, Pauses};
 use super::rate::{Bar, Lesson, Rate, Score};
-use crate::alert::certainty::{Certainty, EVIDENCE_LIMIT};
+use crate::alert::certainty::{Certainty, MAX_EVIDENCE_NATS};
 use crate::alert::{Alert, Verdict};
-use crate::series::buffer::Kept;
+use crate::series::buffer::Buffer;
 
 /// Quiet windows after which lines come as usual, however little says so.
-const QUIET: u32 = 3;
+const CALM_WINDOWS: u32 = 3;
 /// Evidence that lines come as usual again, nats.
-const USUAL: f64 = 4.0;
+const USUAL_NATS: f64 = 4.0;
 /// Nats above the noise that a surge is worth where it only just passes its bar.
-const FIRST: f64 = 2.0;
+const FIRST_NATS: f64 = 2.0;
 /// Error lines without which an alert is one of warnings.
-const ERRORS: u32 = 5;
+const MIN_ERROR_LINES: u32 = 5;
 /// Loud windows after which errors are certain, and those after which warnings are.
-const LASTING: u32 = 2;
-const LASTING_WARNINGS: u32 = 4;
+const CONFIRM_WINDOWS: u32 = 2;
+const CONFIRM_WARNING_WINDOWS: u32 = 4;
 /// Shortest time over which a rate is shown, seconds.
-const SHORTEST_S: f64 = 10.0;
+const MIN_SHOWN_S: f64 = 10.0;
 
 /// What is watched. A line belongs to one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Which {
+pub(super) enum ChannelKind {
     /// Warnings and errors of known templates.
     Errors,
     /// Warnings and errors of templates that are new to a service whose habits are known.
@@ -38,7 +38,7 @@ pub(super) enum Which {
     Critical,
 }
 
-impl Which {
+impl ChannelKind {
     pub(super) const ALL: [Self; 4] = [Self::Errors, Self::New, Self::Volume, Self::Critical];
 
     /// Returns the name of the derived series.
@@ -54,17 +54,17 @@ impl Which {
     /// Returns what it takes to begin an alert. Twelve nats is what noise does once in 160,000 windows.
     pub(super) fn bar(self) -> Bar {
         match self {
-            Self::Errors => Bar { nats: 12.0, lines: 5, clumps: 2.0 },
-            Self::Volume => Bar { nats: 12.0, lines: 30, clumps: 2.0 },
-            // that they are new speaks already
-            Self::New | Self::Critical => Bar { nats: 5.0, lines: 3, clumps: 1.0 },
+            Self::Errors => Bar { nats: 12.0, lines: 5, overdispersion: 2.0 },
+            Self::Volume => Bar { nats: 12.0, lines: 30, overdispersion: 2.0 },
+            // that they are new is evidence already
+            Self::New | Self::Critical => Bar { nats: 5.0, lines: 3, overdispersion: 1.0 },
         }
     }
 }
 
 /// One moment of a service's log.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct Window {
     pub(super) now_ms: i64,
     /// Length of the open window, and how much of it has passed, seconds.
     pub(super) seconds: f64,
@@ -84,13 +84,23 @@ pub(super) enum End {
 
 /// A revision that is due.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Told {
+pub(super) struct LogRevision {
     pub(super) alert: Alert,
     pub(super) verdict: Verdict,
     pub(super) is_decision: bool,
     pub(super) end: Option<End>,
     /// Lines since the alert began.
     pub(super) lines: u64,
+}
+
+/// What is claimed for a revision.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    certainty: Certainty,
+    nats: f64,
+    severity: Severity,
+    /// Lines a minute.
+    observed: f64,
 }
 
 /// What has come since an alert began.
@@ -110,13 +120,25 @@ struct Run {
     usual: f64,
 }
 
+impl Run {
+    /// Adds a loud window of so many seconds, with the empty ones after it.
+    fn add_loud(&mut self, nats: f64, lines: u32, empty: u32, seconds: f64) {
+        self.loud = self.loud.saturating_add(1);
+        self.nats += nats;
+        self.quiet = empty;
+        self.loud_lines = self.loud_lines.saturating_add(u64::from(lines));
+        self.loud_seconds += seconds;
+        self.usual = 0.0;
+    }
+}
+
 /// One thing that is watched.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Watch {
+pub(super) struct Channel {
     pub(super) alert: Option<Box<Alert>>,
     pub(super) total: Rate,
     /// Lines a minute of the windows that are over; nothing before the first line.
-    points: Option<Box<Kept>>,
+    points: Option<Box<Buffer>>,
     /// Time of the first line of the open window, milliseconds, and its errors.
     first_ms: i64,
     errors: u32,
@@ -128,7 +150,7 @@ pub(super) struct Watch {
     pauses: Pauses,
 }
 
-impl Watch {
+impl Channel {
     /// Counts a line.
     pub(super) fn count(&mut self, level: Level, now_ms: i64) {
         if self.total.now == 0 {
@@ -145,90 +167,76 @@ impl Watch {
     }
 
     /// Judges the open window after a line.
-    pub(super) fn observe(&mut self, which: Which, score: Score, at: &Moment) -> Option<Told> {
+    pub(super) fn observe(&mut self, kind: ChannelKind, score: Score, at: &Window) -> Option<LogRevision> {
         if self.alert.is_none() && !score.is_surge {
             return None;
         }
-        let loud = self.run.loud.saturating_add(u32::from(is_loud(which, score)));
+        let loud = self.run.loud.saturating_add(u32::from(is_loud(kind, score)));
         let errors = self.run.errors.saturating_add(self.errors);
-        let certainty = if lasts(which, loud, errors) { Certainty::Certain } else { Certainty::Noticed };
-        let nats = self.run.nats + score.nats - which.bar().nats + FIRST;
-        self.tell(which, certainty, nats, Severity::Sev3, self.per_minute(at.passed), at)
+        let certainty = if lasts(kind, loud, errors) { Certainty::Certain } else { Certainty::Noticed };
+        let nats = self.run.nats + score.nats - kind.bar().nats + FIRST_NATS;
+        let observed = self.per_minute(at.passed);
+        self.revise(kind, Claim { certainty, nats, severity: Severity::Sev3, observed }, at)
     }
 
-    /// Takes a critical line; `is_certain` where its level says so as well.
+    /// Takes a critical line, as sure as its level makes it.
     pub(super) fn raise_critical(
         &mut self,
         severity: Severity,
-        is_certain: bool,
-        at: &Moment,
-    ) -> Option<Told> {
+        certainty: Certainty,
+        at: &Window,
+    ) -> Option<LogRevision> {
         self.pauses.note(at.now_ms);
-        let certainty = if is_certain { Certainty::Certain } else { Certainty::Noticed };
-        self.tell(Which::Critical, certainty, EVIDENCE_LIMIT, severity, self.per_minute(at.passed), at)
+        let observed = self.per_minute(at.passed);
+        let claim = Claim { certainty, nats: MAX_EVIDENCE_NATS, severity, observed };
+        self.revise(ChannelKind::Critical, claim, at)
     }
 
     /// Ends the open window and as many windows after it in which nothing came. Returns the revision that is due, and
     /// what the rates may learn.
     pub(super) fn close(
         &mut self,
-        which: Which,
+        kind: ChannelKind,
         score: Score,
         empty: u32,
-        at: &Moment,
-    ) -> (Option<Told>, Lesson) {
+        at: &Window,
+    ) -> (Option<LogRevision>, Lesson) {
         let observed = self.per_minute(at.seconds);
         let end_ms = at.now_ms.saturating_sub(((at.passed - at.seconds) * 1000.0) as i64);
         if self.total.now > 0 || self.points.is_some() {
-            self.points.get_or_insert_with(|| Box::new(Kept::new())).push(end_ms, observed);
+            self.points.get_or_insert_with(|| Box::new(Buffer::new())).push(end_ms, observed);
         }
         let (errors, moments) = (std::mem::take(&mut self.errors), std::mem::take(&mut self.moments));
         let Some(alert) = self.alert.as_ref() else { return (None, Lesson::Learn) };
         let (has_fired, began_ms) = (alert.status == Status::Firing, alert.started_ms);
-        let run = &mut self.run;
-        run.lines = run.lines.saturating_add(u64::from(self.total.now));
-        run.errors = run.errors.saturating_add(errors);
-        let is_loud = if which == Which::Critical { self.total.now > 0 } else { is_loud(which, score) };
+        let is_loud = if kind == ChannelKind::Critical { self.total.now > 0 } else { is_loud(kind, score) };
+        self.run.lines = self.run.lines.saturating_add(u64::from(self.total.now));
+        self.run.errors = self.run.errors.saturating_add(errors);
         if is_loud {
-            run.loud = run.loud.saturating_add(1);
-            run.nats += score.nats;
-            run.quiet = empty;
-            run.loud_lines = run.loud_lines.saturating_add(u64::from(self.total.now));
-            run.loud_seconds += at.seconds;
-            run.usual = 0.0;
-            if which != Which::Critical {
+            self.run.add_loud(score.nats, self.total.now, empty, at.seconds);
+            if kind != ChannelKind::Critical {
                 let start_ms = end_ms.saturating_sub((at.seconds * 1000.0) as i64);
                 self.pauses.note_window(start_ms, end_ms, moments);
             }
         } else {
-            run.quiet = run.quiet.saturating_add(1).saturating_add(empty);
+            self.run.quiet = self.run.quiet.saturating_add(1).saturating_add(empty);
         }
-        // a critical line is over when no other comes; what has a usual rate, when it is back at that rate
-        let is_usual = which == Which::Critical || {
-            let loud = run.loud_lines as f64 / run.loud_seconds.max(1.0);
-            let ratio = |lines| self.total.usual_again(lines, at.seconds, loud, which.bar());
-            if !is_loud {
-                run.usual = (run.usual + ratio(self.total.now)).max(0.0);
-            }
-            run.usual += f64::from(empty) * ratio(0);
-            // windows that hold what the loud ones held are quiet only because they are short
-            let may_be = run.usual > 0.0 || loud * at.seconds <= self.total.expected(at.seconds);
-            run.usual >= USUAL || run.quiet >= QUIET && may_be
-        };
-        let end = if run.quiet > 0 && is_usual && self.pauses.is_over(at.now_ms) {
+        let is_usual = self.is_usual(kind, is_loud, empty, at.seconds);
+        let end = if self.run.quiet > 0 && is_usual && self.pauses.is_over(at.now_ms) {
             End::Quiet
         } else if at.now_ms.saturating_sub(began_ms) >= at.accept_after_ms {
             End::Accepted
         } else {
-            let lasts = lasts(which, run.loud, run.errors);
-            let nats = run.nats - which.bar().nats + FIRST;
+            let lasts = lasts(kind, self.run.loud, self.run.errors);
+            let nats = self.run.nats - kind.bar().nats + FIRST_NATS;
             let certainty = if lasts { Certainty::Certain } else { Certainty::Noticed };
-            let told = (which != Which::Critical && is_loud)
-                .then(|| self.tell(which, certainty, nats, Severity::Sev3, observed, at));
-            return (told.flatten(), Lesson::Wait);
+            let claim = Claim { certainty, nats, severity: Severity::Sev3, observed };
+            let revision = (kind != ChannelKind::Critical && is_loud).then(|| self.revise(kind, claim, at));
+            return (revision.flatten(), Lesson::Wait);
         };
         let observed = if empty > 0 { 0.0 } else { observed };
-        let told = self.tell(which, Certainty::Normal, 0.0, Severity::Sev4, observed, at);
+        let over = Claim { certainty: Certainty::Normal, nats: 0.0, severity: Severity::Sev4, observed };
+        let revision = self.revise(kind, over, at);
         self.run = Run::default();
         self.pauses.end();
         let lesson = match end {
@@ -236,31 +244,42 @@ impl Watch {
             End::Quiet if has_fired => Lesson::Forget,
             End::Quiet => Lesson::Learn,
         };
-        (told.map(|told| Told { end: Some(end), ..told }), lesson)
+        (revision.map(|revision| LogRevision { end: Some(end), ..revision }), lesson)
+    }
+
+    /// Returns whether lines come as usual again, after a window of so many seconds and as many empty ones. Critical
+    /// lines are over when no other comes; what has a usual rate, when it is back at that rate.
+    fn is_usual(&mut self, kind: ChannelKind, is_loud: bool, empty: u32, seconds: f64) -> bool {
+        if kind == ChannelKind::Critical {
+            return true;
+        }
+        let (run, total) = (&mut self.run, &self.total);
+        let loud = run.loud_lines as f64 / run.loud_seconds.max(1.0);
+        let ratio = |lines| total.usual_again(lines, seconds, loud, kind.bar());
+        if !is_loud {
+            run.usual = (run.usual + ratio(total.now)).max(0.0);
+        }
+        run.usual += f64::from(empty) * ratio(0);
+        // windows that hold what the loud ones held are quiet only because they are short
+        let may_be = run.usual > 0.0 || loud * seconds <= total.expected(seconds);
+        run.usual >= USUAL_NATS || run.quiet >= CALM_WINDOWS && may_be
     }
 
     /// Returns what led to the present moment, oldest first, in lines a minute.
-    pub(super) fn points(&self, told: &Told, now_ms: i64) -> Vec<Point> {
+    pub(super) fn points(&self, revision: &LogRevision, now_ms: i64) -> Vec<Point> {
         let mut points: Vec<Point> = self.points.iter().flat_map(|kept| kept.points()).collect();
         if points.last().is_none_or(|last| last.ts_ms < now_ms) {
-            points.push(Point { ts_ms: now_ms, value: told.verdict.observed });
+            points.push(Point { ts_ms: now_ms, value: revision.verdict.observed });
         }
         points
     }
 
-    fn tell(
-        &mut self,
-        which: Which,
-        certainty: Certainty,
-        nats: f64,
-        severity: Severity,
-        observed: f64,
-        at: &Moment,
-    ) -> Option<Told> {
-        let [lower, center, upper] = match which {
+    fn revise(&mut self, kind: ChannelKind, claim: Claim, at: &Window) -> Option<LogRevision> {
+        let Claim { certainty, nats, severity, observed } = claim;
+        let [lower, center, upper] = match kind {
             // what is a habit raises no alert, so none is expected
-            Which::Critical => [0.0; 3],
-            _ => self.total.band(at.seconds, which.bar()).map(|count| count * 60.0 / at.seconds),
+            ChannelKind::Critical => [0.0; 3],
+            _ => self.total.band(at.seconds, kind.bar()).map(|count| count * 60.0 / at.seconds),
         };
         let verdict = Verdict {
             certainty,
@@ -270,28 +289,34 @@ impl Watch {
             observed,
             expected: Band { lower, center, upper },
         };
-        let turn = Alert::follow(&mut self.alert, &verdict, self.first_ms)?;
+        let revision = Alert::follow(&mut self.alert, &verdict, self.first_ms)?;
         let open = if certainty == Certainty::Normal { 0 } else { u64::from(self.total.now) };
         let lines = self.run.lines.saturating_add(open);
-        Some(Told { alert: turn.alert, verdict, is_decision: turn.is_decision, end: None, lines })
+        Some(LogRevision {
+            alert: revision.alert,
+            verdict,
+            is_decision: revision.is_decision,
+            end: None,
+            lines,
+        })
     }
 
     fn per_minute(&self, seconds: f64) -> f64 {
-        f64::from(self.total.now) * 60.0 / seconds.max(SHORTEST_S)
+        f64::from(self.total.now) * 60.0 / seconds.max(MIN_SHOWN_S)
     }
 }
 
-/// Tells whether a window is far enough from usual to go on with an alert.
-fn is_loud(which: Which, score: Score) -> bool {
-    score.nats >= which.bar().nats / 2.0
+/// Returns whether a window is far enough from usual to go on with an alert.
+fn is_loud(kind: ChannelKind, score: Score) -> bool {
+    score.nats >= kind.bar().nats / 2.0
 }
 
-/// Tells whether so many loud windows with so many errors in them make an alert certain.
-fn lasts(which: Which, loud: u32, errors: u32) -> bool {
-    match which {
-        Which::Errors if errors < ERRORS => loud >= LASTING_WARNINGS,
-        Which::Errors => loud >= LASTING,
-        Which::New => loud >= LASTING && errors >= ERRORS,
-        Which::Volume | Which::Critical => false,
+/// Returns whether so many loud windows with so many errors in them make an alert certain.
+fn lasts(kind: ChannelKind, loud: u32, errors: u32) -> bool {
+    match kind {
+        ChannelKind::Errors if errors < MIN_ERROR_LINES => loud >= CONFIRM_WARNING_WINDOWS,
+        ChannelKind::Errors => loud >= CONFIRM_WINDOWS,
+        ChannelKind::New => loud >= CONFIRM_WINDOWS && errors >= MIN_ERROR_LINES,
+        ChannelKind::Volume | ChannelKind::Critical => false,
     }
 }
