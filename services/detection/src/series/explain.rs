@@ -36,23 +36,23 @@ pub fn sentence(context: SeriesContext<'_>, change: &Change, observed_ms: i64) -
             let lasted = duration(observed_ms.saturating_sub(episode.alert.started_ms));
             let worst = quantity(episode.worst, &profile.unit);
             format!(
-                "{metric} of {service} is back at {observed}, inside {expected} for {CALM_SAMPLES} samples; it had left at \
-                 {since}, {lasted} ago, and was {worst} at worst"
+                "{metric} of {service} is back at {observed}, inside {expected} for {CALM_SAMPLES} samples; it left that \
+                 range at {since}, {lasted} ago, and its worst value was {worst}"
             )
         }
         Transition::Accepted => format!(
-            "{metric} of {service} has stayed around {observed} since {since} ({samples} samples), which is taken as \
-             its normal from now on; before, {expected} was expected"
+            "{metric} of {service} has stayed around {observed} since {since} ({samples} samples), which is accepted as \
+             its new normal; before, {expected} was expected"
         ),
         Transition::Ongoing => {
             let plural = if samples == 1 { "" } else { "s" };
             let why = reason(change, bounded);
             let caveat = match episode.alert.status {
                 Status::Suspect if !profile.harm.includes(episode.direction) => {
-                    "; this direction has no user impact"
+                    "; this direction is not harmful"
                 }
                 Status::Suspect if episode.is_certain => {
-                    "; certain by its own past, but too common in so large a fleet"
+                    "; certain for this series, but above the false alarm budget of the fleet"
                 }
                 Status::Suspect => "; not yet certain",
                 _ => "",
@@ -81,9 +81,9 @@ fn reason(change: &Change, bounded: Bounded<'_>) -> String {
     if change.history.is_alarm && change.distance < NOTICED_SPREADS {
         let rarity = change.history.rarity;
         return if change.history.record.is_some() || rarity < 1.0 {
-            "a longer deviation than it has ever made".to_owned()
+            "its longest or largest deviation so far".to_owned()
         } else {
-            format!("what it has done lately comes once in {:.0} samples", 10_f64.powf(rarity))
+            format!("its recent samples are a 1 in {:.0} event", 10_f64.powf(rarity))
         };
     }
     let ratio = if level > 0.0 { value / level } else { 0.0 };
@@ -97,7 +97,7 @@ fn reason(change: &Change, bounded: Bounded<'_>) -> String {
     } else {
         let side = if value >= level { "above" } else { "below" };
         if change.distance > 1000.0 {
-            format!("{side} anything it has ever been")
+            format!("{side} all its earlier values")
         } else {
             format!("{:.1} times its usual spread {side} its level", change.distance)
         }

@@ -133,7 +133,7 @@ impl Joint {
             // what fires by itself needs no help, and is nothing to learn from
             self.baseline.unlearn();
             self.novel = 0;
-            return self.over(round, score, "one of its series fires by itself");
+            return self.over(round, score, "one of its metrics fires by itself");
         }
         if !self.baseline.is_founded() {
             self.founding.push(score);
@@ -152,7 +152,7 @@ impl Joint {
             if self.calm < CALM_ROUNDS && self.alert.is_some() {
                 return None;
             }
-            let report = self.over(round, score, "they are back or have become normal");
+            let report = self.over(round, score, "its metrics are back in their usual range");
             // what one or two series do must not hide what three do
             if reading.novelty < NOTICED_NOVELTY {
                 self.baseline.learn(&reading, &profile, MEMORY_ROUNDS);
@@ -195,7 +195,7 @@ impl Joint {
         let verdict = Verdict::over(Direction::Up, score, self.baseline.band((&profile()).into()));
         let revision = Alert::follow(&mut self.alert, &verdict, at_ms)?;
         let lasted = duration(at_ms.saturating_sub(revision.alert.started_ms));
-        let explanation = format!("the series of {service} that had moved together for {lasted}: {why}");
+        let explanation = format!("the joint deviation of {service} is over after {lasted}: {why}");
         Some(report(round, &revision, verdict, explanation))
     }
 }
@@ -215,8 +215,8 @@ fn sentence(round: Round<'_>, parts: &[Contributor<'_>], alert: &Alert, verdict:
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let caveat = if alert.status == Status::Suspect { "; not yet certain" } else { "" };
     format!(
-        "{} series of {service} have moved a little and together since {}, none far enough by itself: {}{more} \
-         (spreads of their last few samples), {:.1} together where {:.1} is usual{caveat}",
+        "{} metrics of {service} deviate together since {}, none enough by itself: {}{more} (in spreads of their \
+         recent mean); joint score {:.1}, usually {:.1}{caveat}",
         parts.len(),
         time(alert.started_ms, at_ms),
         named.join(", "),

@@ -311,16 +311,16 @@ impl Comparison {
             let now = quantity(self.recent, unit);
             return if series.status() == Some(Status::Firing) {
                 format!(
-                    "{metric} of {service}, worse since version {version} at {since}, now fires by itself"
+                    "{metric} of {service} now fires by itself; it was worse since version {version} at {since}"
                 )
             } else if self.calm >= CALM_SAMPLES {
                 format!(
-                    "{metric} of {service} is back at {now}; before version {version} at {since} it was {before}"
+                    "{metric} of {service} is back at {now}; it was {before} before version {version} at {since}"
                 )
             } else {
                 format!(
-                    "{metric} of {service} has been {now} since version {version} at {since}, which is taken as its \
-                     normal from now on; before, it was {before}"
+                    "{metric} of {service} has been {now} since version {version} at {since}, which is accepted as \
+                     its new normal; before, it was {before}"
                 )
             };
         }
@@ -331,7 +331,7 @@ impl Comparison {
         let caveat = if status == Status::Suspect { "; not yet certain" } else { "" };
         let error = self.difference(series, 0.0).errors;
         format!(
-            "{metric} of {service} has been {now} on average since version {version} was deployed at {since}, {before} \
+            "{metric} of {service} has averaged {now} since version {version} was deployed at {since}, {before} \
              before: {part}{side} over {} samples, {error:.0} standard errors{caveat}",
             self.after,
         )

@@ -210,7 +210,7 @@ impl ReportingCadence {
         let revision = Alert::follow(&mut self.alert, &verdict, before_ms)?;
         let started_ms = revision.alert.started_ms;
         let explanation = format!(
-            "{service} reports again, every {}; it was silent from {} on, {} ago",
+            "{service} reports again, every {}; it stopped reporting at {}, {} ago",
             duration(self.usual_ms as i64),
             time(started_ms, self.last_ms),
             duration(self.last_ms.saturating_sub(started_ms)),
@@ -228,7 +228,7 @@ impl ReportingCadence {
         let revision = Alert::follow(&mut self.alert, &verdict, self.last_ms);
         let report = revision.map(|revision| {
             let explanation = format!(
-                "{service} {version} was retired at {}; its reports are not expected any more",
+                "{service} {version} was retired at {}; no further reports are expected",
                 time(ts_ms, ts_ms)
             );
             self.report(revision, verdict, ts_ms, explanation)
@@ -265,15 +265,15 @@ impl ReportingCadence {
         let report = revision.map(|revision| {
             let caveat = if certainty == Certainty::Noticed { "; not yet certain" } else { "" };
             let since = format!(
-                "{service} has reported nothing since {} ({})",
+                "{service} stopped reporting at {} ({} ago)",
                 time(self.last_ms, at_ms),
                 duration(silent)
             );
             let explanation = if is_written_off {
-                format!("{since}; it is taken to be gone and no longer waited for")
+                format!("{since}; it is not expected to report any more")
             } else {
                 format!(
-                    "{since}; it usually reports every {}, its longest pause of late was {}{caveat}",
+                    "{since}; it usually reports every {}, its longest recent pause was {}{caveat}",
                     duration(self.usual_ms as i64),
                     duration(self.longest_ms as i64),
                 )

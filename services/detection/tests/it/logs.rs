@@ -364,7 +364,7 @@ fn what_lasts_for_an_hour_is_usual_from_then_on() {
     worse(&mut log, 79 * MINUTE_MS, 83 * MINUTE_MS);
     let turns = log.turns().len();
     assert_eq!(log.turns().last().unwrap().1, Status::Cleared);
-    assert!(log.told.last().unwrap().explanation.contains("its normal from now on"));
+    insta::assert_snapshot!(log.told.last().unwrap().explanation);
     worse(&mut log, 83 * MINUTE_MS, 200 * MINUTE_MS);
     assert_eq!(log.turns().len(), turns, "{:?}", log.turns());
 }

@@ -146,15 +146,15 @@ impl Due {
         let bar = self.certain_days;
         if self.revision.alert.status == Status::Cleared {
             return format!(
-                "the certificate of {service} ({metric}) was renewed: it is now valid until {end}"
+                "the certificate of {service} ({metric}) was renewed and is valid until {end}"
             );
         }
         if self.verdict.observed <= 0.0 {
-            return format!("the certificate of {service} ({metric}) has expired {away} ago, at {end}");
+            return format!("the certificate of {service} ({metric}) expired {away} ago, at {end}");
         }
         let why = match self.revision.alert.status {
-            Status::Suspect => "it is time to renew it".to_owned(),
-            _ => format!("by then, more than {} days before the end, a renewal was due", round(bar)),
+            Status::Suspect => "renewal is due".to_owned(),
+            _ => format!("renewal is overdue, it was due {} days before the end", round(bar)),
         };
         format!("the certificate of {service} ({metric}) expires in {away}, at {end}: {why}")
     }

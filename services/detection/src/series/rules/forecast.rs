@@ -303,7 +303,7 @@ impl Due {
         let full = if profile.harm == BadDirection::Down { "empty" } else { "full" };
         if self.revision.alert.status == Status::Cleared {
             return format!(
-                "{metric} of {service} is {observed} and no longer about to be {full}; it had been since {}",
+                "{metric} of {service} is {observed} and no longer forecast to be {full}; it was since {}",
                 format::time(self.revision.alert.started_ms, ts_ms)
             );
         }
@@ -317,10 +317,11 @@ impl Due {
             }
             _ => String::new(),
         };
-        let goes = if profile.harm == BadDirection::Down { "falling" } else { "rising" };
+        let (goes, extreme) =
+            if profile.harm == BadDirection::Down { ("falling", "lowest") } else { ("rising", "highest") };
         let usual = figure(if profile.harm == BadDirection::Down { -found.high } else { found.high });
         format!(
-            "{metric} of {service} is {observed}{of}, {goes} {}/h for {}: {full} in {}; before that it went to {usual} at most",
+            "{metric} of {service} is {observed}{of}, {goes} {}/h for {}: {full} in {}; before, its {extreme} level was {usual}",
             figure(found.line.slope * HOUR_MS),
             span(ts_ms.saturating_sub(found.since_ms) as f64),
             span(found.left_ms),

@@ -236,16 +236,16 @@ fn sentence(service: &str, alert: &Alert, count: usize, window_ms: i64, at_ms: i
     let since = format::time(alert.started_ms, at_ms);
     match (alert.status, count) {
         (Status::Cleared, _) => {
-            format!("{service} has not been restarted for {window}; it had begun at {since}")
+            format!("{service} has not restarted for {window}; its restarts began at {since}")
         }
-        (Status::Suspect, 1) => format!("{service} was restarted at {since}; one restart is no loop"),
+        (Status::Suspect, 1) => format!("{service} restarted at {since}; one restart is not a loop"),
         (Status::Suspect, count) => {
             format!(
-                "{service} was restarted {count} times since {since}; {LOOP_RESTARTS} within {window} would be a loop"
+                "{service} restarted {count} times since {since}; {LOOP_RESTARTS} restarts within {window} are a loop"
             )
         }
         (Status::Firing, count) => format!(
-            "{service} was restarted {count} times within {window}, first at {since}: it does not stay up"
+            "{service} restarted {count} times within {window}, first at {since}: restart loop"
         ),
     }
 }

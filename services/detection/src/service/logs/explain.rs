@@ -81,24 +81,24 @@ impl LogModel {
                 format!("{service} logs {what:?}: {}", quoted(line))
             }
             (ChannelKind::New, _) => {
-                format!("{service} writes what it has not written before, {count} since {since}")
+                format!("{service} logs new templates, {count} since {since}")
             }
             _ => {
                 let Verdict { observed, expected, .. } = revision.verdict;
                 let (rate, what) = (quantity(observed, UNIT), what(kind));
                 let expectation = match side(observed, &expected, UNIT) {
                     Some(_) => format!("expected {}", range(&expected, UNIT)),
-                    None => format!("in all no more than the usual {}", range(&expected, UNIT)),
+                    None => format!("in total within the usual {}", range(&expected, UNIT)),
                 };
-                format!("{service} writes {what}: {rate}, {expectation}, since {since} ({count} in all)")
+                format!("{service} logs {what}: {rate}, {expectation}, since {since} ({count} in total)")
             }
         };
         if critical.is_none() {
             self.name(kind, at, &mut text);
         }
         text.push_str(match (revision.alert.status, kind) {
-            (Status::Suspect, ChannelKind::Volume) => "; by itself it has no user impact",
-            (Status::Suspect, ChannelKind::Critical) => "; its level is below a warning",
+            (Status::Suspect, ChannelKind::Volume) => "; informational",
+            (Status::Suspect, ChannelKind::Critical) => "; logged below WARN, suspect only",
             (Status::Suspect, _) => "; not yet certain",
             _ => "",
         });
@@ -160,13 +160,13 @@ fn ended(
     let rate = quantity(revision.verdict.observed, UNIT);
     match (end, kind) {
         (End::Quiet, ChannelKind::Critical) => format!(
-            "{service} writes no critical lines any more; they began at {since}, {lasted} ago, and came to {count}"
+            "{service} stopped logging critical lines; they began at {since}, {lasted} ago, {count} in total"
         ),
         (End::Quiet, _) => format!(
-            "{service} writes no more {what} than usual; it began at {since}, {lasted} ago, and came to {count}"
+            "{service} logs {what} at the usual rate again; they began at {since}, {lasted} ago, {count} in total"
         ),
         (End::Accepted, _) => format!(
-            "{service} has written {what} since {since} ({lasted}), now {rate}, which is taken as its normal from now on"
+            "{service} has logged {what} since {since} ({lasted}), now {rate}, which is accepted as its new normal"
         ),
     }
 }
@@ -186,7 +186,7 @@ fn what(kind: ChannelKind) -> &'static str {
     match kind {
         ChannelKind::Errors => "warnings and errors",
         ChannelKind::New => "new warnings and errors",
-        ChannelKind::Volume => "lines below a warning",
+        ChannelKind::Volume => "lines below WARN",
         ChannelKind::Critical => "critical lines",
     }
 }
