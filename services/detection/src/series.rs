@@ -30,9 +30,9 @@ use crate::stats::robust::median;
 use limit::Limit;
 
 /// Distance from which a sample may turn out to have been an episode's first, in spreads.
-const STIRRING_SPREADS: f64 = 2.0;
+const RUN_SPREADS: f64 = 2.0;
 /// Most samples by which the start of an episode is moved back.
-const STIRRING_LIMIT_SAMPLES: i32 = 16;
+const MAX_RUN_SAMPLES: i32 = 16;
 /// Samples within which a deviation is sudden.
 const SUDDEN_SAMPLES: i32 = 3;
 /// A gap of this many intervals makes what was just before it irrelevant.
@@ -94,7 +94,7 @@ pub struct Series {
     history: HistoryModel,
     recent: Recent,
     /// Samples in a row that lie to one side, positive above.
-    stirring: i32,
+    run: i32,
     episode: Option<Box<Episode>>,
     rule: Option<Box<Rule>>,
     limit: Option<Box<Limit>>,
@@ -114,7 +114,7 @@ impl Series {
             baseline: Baseline::default(),
             history: HistoryModel::default(),
             recent: Recent::default(),
-            stirring: 0,
+            run: 0,
             episode: None,
             limit: None,
         }
@@ -166,10 +166,10 @@ impl Series {
         settings: &Settings,
     ) -> Finding {
         self.recent.push(reading);
-        self.stir(reading);
+        self.count_run(reading);
         let local = self.recent.find(reading, &self.metric.profile, threshold);
         // of a young series that the level cannot follow, only what comes at once: the first day climbs slowly
-        let is_sudden = self.stirring.abs() <= SUDDEN_SAMPLES && reading.novelty >= CONFIRM_NOVELTY;
+        let is_sudden = self.run.abs() <= SUDDEN_SAMPLES && reading.novelty >= CONFIRM_NOVELTY;
         let is_proof = self.is_local(settings)
             || is_sudden && !self.history.is_complete(self.last_ms)
             || self.recent.is_outage(&self.metric.profile);
@@ -221,11 +221,11 @@ impl Series {
         match transition {
             Some(Transition::Recovered) => {
                 self.baseline.has_been(episode.worst);
-                self.calm_down();
+                self.settle();
             }
             Some(Transition::Accepted) => {
                 self.found();
-                self.calm_down();
+                self.settle();
             }
             _ => self.episode = Some(episode),
         }
@@ -333,9 +333,7 @@ impl Series {
         }
         let gap = gap as f64;
         if self.intervals > 1 && gap > GAP_INTERVALS * self.interval_ms {
-            self.baseline.settle();
-            self.recent = Recent::default();
-            self.stirring = 0;
+            self.settle();
         }
         self.intervals = self.intervals.saturating_add(1);
         // one long pause must not be taken for the cadence
@@ -370,15 +368,15 @@ impl Series {
     }
 
     /// Counts how many samples in a row lie to one side.
-    fn stir(&mut self, reading: &Reading) {
+    fn count_run(&mut self, reading: &Reading) {
         let step = match reading.direction {
-            _ if reading.distance < STIRRING_SPREADS => 0,
+            _ if reading.distance < RUN_SPREADS => 0,
             Direction::Up => 1,
             Direction::Down => -1,
         };
-        let goes_on = step * self.stirring > 0;
-        self.stirring = if goes_on {
-            (self.stirring + step).clamp(-STIRRING_LIMIT_SAMPLES, STIRRING_LIMIT_SAMPLES)
+        let goes_on = step * self.run > 0;
+        self.run = if goes_on {
+            (self.run + step).clamp(-MAX_RUN_SAMPLES, MAX_RUN_SAMPLES)
         } else {
             step
         };
@@ -389,20 +387,20 @@ impl Series {
         if finding.certainty == Certainty::Normal {
             return None;
         }
-        let stirring = match finding.direction {
-            Direction::Up => self.stirring,
-            Direction::Down => -self.stirring,
+        let run = match finding.direction {
+            Direction::Up => self.run,
+            Direction::Down => -self.run,
         };
-        let abnormal = stirring.clamp(1, self.samples.len() as i32) as usize;
+        let abnormal = run.clamp(1, self.samples.len() as i32) as usize;
         let started_ms = self.samples.time_of_last(abnormal);
         Some(Box::new(Episode::begin(started_ms, abnormal as u32, finding.direction, value)))
     }
 
     /// Forgets what the episode has left in the short memories, so that the same fault soon after is found.
-    fn calm_down(&mut self) {
+    fn settle(&mut self) {
         self.baseline.settle();
         self.recent = Recent::default();
-        self.stirring = 0;
+        self.run = 0;
     }
 
     /// Returns whether the episode has lasted so long, at so steady a level, that this is how the series is now. What is

@@ -63,6 +63,7 @@ impl Finding {
 /// The signed deviations of the last samples, newest last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Recent {
+    /// As in [`Reading::novelty`] and [`Reading::distance`], negative below the level; spreads.
     novelty: [f32; 3],
     distance: [f32; 3],
     /// Samples in a row with next to nothing left.

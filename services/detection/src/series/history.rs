@@ -63,29 +63,35 @@ const EFFECT_SAMPLES: u8 = 8;
 /// Interval at which the thresholds stand as they are written, milliseconds.
 const FIVE_MINUTES_MS: f64 = 300_000.0;
 
-/// What is known of one series.
+/// The past of one series.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct HistoryModel {
+    /// Samples so far.
     seen: u32,
-    /// Time of the first sample, milliseconds.
+    /// Event time of the first sample, milliseconds.
     first_ms: i64,
+    /// Exponential mean of the samples, in the unit of the series; its weight is max(1/n, 1/3000).
     level: f64,
-    /// Mean absolute deviation from it.
+    /// Mean absolute deviation from the level, in the unit of the series; 1.2533 times that is one spread.
     size: f64,
-    /// Mean step from sample to sample, over the long and over the last sixteen.
+    /// Mean absolute step from sample to sample over the memory of the level, and over the last sixteen samples.
     step: f64,
     step_of_16: f64,
+    /// The sample before.
     before: f64,
+    /// Exponential means of the last 4 and 16 samples, in the unit of the series.
     mean_of_4: f64,
     mean_of_16: f64,
     season: Season,
     against_level: Against,
     hours: Hours,
     past: Past,
+    /// Past values of roughness, distance and surprise, in this order.
     scores: [Ranks<SCORE_BINS>; SCORES],
-    /// Of the newest sum of rarities, and of its mean over the last eight samples.
+    /// Past values of the sum of the rarities to the power 1.5, and of its mean over the last eight samples.
     sums: [Ranks<SUM_BINS>; 2],
     mean_sum: f32,
+    /// Largest effect of the last eight samples, as in [`HistoryScore::effect`], and the samples since.
     effect: f32,
     effect_age: u8,
     /// Usual distance of the mean of sixteen from the level, in spreads.
@@ -120,12 +126,17 @@ impl HistoryScore {
 
 /// What was measured on one sample.
 struct Measured {
+    /// Distance from the level, and one spread, in the unit of the series.
     deviation: f64,
     spread: f64,
+    /// Step from the sample before, and its usual size, in the unit of the series.
     step: f64,
     step_size: f64,
+    /// Roughness and distance as ratios, surprise in bits.
     scores: [f64; SCORES],
+    /// As in [`HistoryScore::effect`].
     effect: f64,
+    /// Whether the last samples lie below what is usual now.
     lies_below: bool,
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn write(series: &[Series], sections: &mut Writer) {
     dense(series, sections, SAMPLES, |one| &one.samples);
     dense(series, sections, BASELINE, |one| &one.baseline);
     dense(series, sections, HISTORY, |one| &one.history);
-    dense(series, sections, DEVIATIONS, |one| (&one.recent, one.stirring));
+    dense(series, sections, DEVIATIONS, |one| (&one.recent, one.run));
     sparse(series, sections, EPISODES, |one| one.episode.as_deref());
     sparse(series, sections, LIMITS, |one| one.limit.as_ref().map(|limit| limit.ceiling));
     sparse(series, sections, FORECASTS, |one| match one.rule.as_deref() {
@@ -84,7 +84,7 @@ pub(crate) fn read(
     each(&mut series, sections, SAMPLES, |one, samples| one.samples = samples);
     each(&mut series, sections, BASELINE, |one, baseline| one.baseline = baseline);
     each(&mut series, sections, HISTORY, |one, history| one.history = history);
-    each(&mut series, sections, DEVIATIONS, |one, deviations| (one.recent, one.stirring) = deviations);
+    each(&mut series, sections, DEVIATIONS, |one, deviations| (one.recent, one.run) = deviations);
     some(&mut series, sections, EPISODES, |one, episode| one.episode = Some(Box::new(episode)));
     some(&mut series, sections, LIMITS, |one, ceiling| {
         if one.profile().may_be_limited() {

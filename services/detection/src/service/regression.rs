@@ -61,21 +61,24 @@ pub struct Rollout {
 /// One series before and after a deployment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Comparison {
+    /// Place of the series in its service.
     place: u32,
     deployed: Deployed,
     /// Whether it is traffic, which only says how much there is to do.
     is_traffic: bool,
-    /// Mean, spread and number of the samples before.
+    /// Mean and spread of the samples before, in the unit of the series, and their number.
     mean: f64,
     spread: f64,
     before: u32,
-    /// What the variance of a mean is multiplied by, for neighbours that resemble each other.
+    /// Factor of the variance of a mean, (1 + r) / (1 - r), for samples whose neighbours correlate by r.
     likeness: f64,
-    /// Samples after, their mean and summed squares, and the mean of the last few.
+    /// Samples after (at most 60), their mean and the sum of their squared deviations from it, and the exponential mean
+    /// of the last eight or so.
     after: u32,
     mean_after: f64,
     squares: f64,
     recent: f64,
+    /// Samples in a row whose recent mean has come back half of the way.
     calm: u32,
     /// Samples since, also after the comparison has ended.
     samples: u32,

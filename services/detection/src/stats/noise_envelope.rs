@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 /// that it has to pass.
 pub(crate) const BLOCK_SAMPLES: u32 = 64;
 
-/// How far noise goes to one side, by whatever it is measured.
+/// How far noise goes to one side, in the unit of what is put in (spreads, or a share of the level).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NoiseEnvelope {
+    /// max(far * 0.5^(64 / half life), block before), at the end of each block.
     far: f32,
+    /// Largest of the open block, and of the one before it.
     block: f32,
     before: f32,
 }

@@ -176,9 +176,9 @@ fn an_episode_tells_its_news_and_little_else() {
 
 #[test]
 fn what_is_certain_fires_only_within_the_budget_and_is_suspected_beyond_it() {
-    let ramp = |demand: FiringThreshold| {
+    let ramp = |threshold: FiringThreshold| {
         let mut watched = Watched::new("memory_percent", "%", Shape::Gaussian);
-        watched.demand = demand;
+        watched.threshold = threshold;
         watched.healthy(45.0, 300);
         for i in 1..=8 {
             let value = watched.draw(45.0) + 2.0 * f64::from(i);

@@ -43,7 +43,7 @@ fn live(
     let (name, unit) = METRICS[metric];
     // what the whole shop demands
     let series = SERVICES.len() * METRICS.len();
-    let demand = FiringThreshold::of((series as i64 * WEEK_MS / interval_ms) as f64, 1.0);
+    let threshold = FiringThreshold::of((series as i64 * WEEK_MS / interval_ms) as f64, 1.0);
     let one = |(seed, (_, bases)): (usize, &(&str, [f64; 7]))| {
         let mut source = Source::new(noise, seed as u64);
         let mut series = Series::new(Metric::new(name, unit, &settings.metrics));
@@ -51,7 +51,7 @@ fn live(
         let mut fires = false;
         for ts_ms in (START_MS..until_ms).step_by(interval_ms as usize) {
             let value = alter(ts_ms, healthy(bases[metric], metric, ts_ms, &mut source));
-            if let Some(change) = series.observe(ts_ms, value, &demand, &settings).unwrap() {
+            if let Some(change) = series.observe(ts_ms, value, &threshold, &settings).unwrap() {
                 let firing = change.episode.alert.status == Status::Firing;
                 told.fired.extend((firing && !fires).then_some(ts_ms));
                 told.decided.extend(change.is_decision.then_some(ts_ms));

@@ -26,7 +26,9 @@ const RESTLESS_CADENCE_LOG10: f64 = 0.5;
 /// The alarms so far, and what the next one needs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Budget {
+    /// Rarity (decimal logarithm) that is added to what an alarm needs.
     penalty: f32,
+    /// Samples since the last alarm, and since the last broken record.
     since_alarm: u32,
     since_record: u32,
 }
@@ -40,7 +42,9 @@ impl Default for Budget {
 /// What is claimed for an alarm.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Claim {
+    /// Negative decimal logarithm of how rare the last samples are.
     pub(super) rarity: f64,
+    /// Size of the effect, 1 where a person would call it large.
     pub(super) effect: f64,
     /// Usual size of a mean over that of independent samples.
     pub(super) autocorrelation_inflation: f64,

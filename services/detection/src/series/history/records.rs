@@ -49,7 +49,9 @@ const TOKEN_EVERY_SAMPLES: f32 = 400.0;
 /// One measure's record, as a multiple of the bar of its cadence.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Record {
+    /// The largest so far, half forgotten after 10,000 samples at five minutes.
     far: f32,
+    /// Largest of the open block of 64 samples, and of the one before it.
     block: f32,
     before: f32,
 }
@@ -57,19 +59,25 @@ struct Record {
 /// The records of one series.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Records {
+    /// Exponential mean of the last 1,000 samples, in the unit of the series.
     level: f64,
     /// Mean absolute deviation from it.
     size: f64,
+    /// The same over the last 30 samples.
     fast_level: f64,
     fast_size: f64,
-    /// Mean step from sample to sample.
+    /// Mean absolute step from sample to sample.
     step: f64,
+    /// Exponential means of the last samples; no sample pulls that of 16 by more than 4 spreads, except the plain one.
     mean_of_4: f64,
     mean_of_16: f64,
     plain_mean_of_16: f64,
     season: Against,
+    /// Of the sample, the means of 4 and 16, the seasonal mean and the seasonal residual, in this order.
     marks: [Record; MEASURES],
+    /// Records that may be reported now.
     tokens: f32,
+    /// Whether an episode is open, its calm samples in a row, and all its samples.
     inside: bool,
     calm: u8,
     inside_for: u8,

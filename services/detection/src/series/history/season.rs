@@ -20,14 +20,16 @@ const VISIT_LIMIT_RESIDUALS: f64 = 8.0;
 /// The mean of each half hour of the day, and how well it explains the series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Season {
+    /// Mean of each half hour of the day (UTC), in the unit of the series.
     #[serde(with = "array")]
     means: [f32; SLOTS],
+    /// Visits of each half hour, at most 9, two in a byte: that of the even one in the low bits.
     visits: [u8; PAIRS],
     /// The half hour since the epoch that is being visited, with the sum and the number of its samples.
     half: u32,
     sum: f64,
     samples: u32,
-    /// Residuals that were seen, and their usual size.
+    /// Residuals that were seen, and their mean absolute size, in the unit of the series.
     seen: u32,
     size: f64,
     week: Option<Box<Week>>,
@@ -51,6 +53,7 @@ impl Default for Season {
 /// How far a sample lies from what is usual at its time of day.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Residual {
+    /// Sample less the mean of its half hour, in the unit of the series.
     pub(super) value: f64,
     /// Usual size of such residuals.
     pub(super) size: f64,

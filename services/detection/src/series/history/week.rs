@@ -25,10 +25,12 @@ const TRIAL_SAMPLES: u16 = 84;
 /// The hours of the week. Small, for each series has one: what an hour adds is kept in steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Week {
+    /// What each hour of the week (from Thursday 0:00 UTC, as the epoch) adds to the day, in steps.
     #[serde(with = "array")]
     added: [i8; HOURS],
+    /// One step, in the unit of the series.
     step: f32,
-    /// Usual residual with the week.
+    /// Mean absolute residual with the week, in the unit of the series.
     size: f32,
     /// Sums of the residuals of this week without and with it, and how many there were.
     without: f32,

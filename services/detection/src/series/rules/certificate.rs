@@ -145,9 +145,7 @@ impl Due {
         let away = format::duration((self.end_ms - ts_ms).abs());
         let bar = self.certain_days;
         if self.revision.alert.status == Status::Cleared {
-            return format!(
-                "the certificate of {service} ({metric}) was renewed and is valid until {end}"
-            );
+            return format!("the certificate of {service} ({metric}) was renewed and is valid until {end}");
         }
         if self.verdict.observed <= 0.0 {
             return format!("the certificate of {service} ({metric}) expired {away} ago, at {end}");

@@ -244,9 +244,9 @@ fn sentence(service: &str, alert: &Alert, count: usize, window_ms: i64, at_ms: i
                 "{service} restarted {count} times since {since}; {LOOP_RESTARTS} restarts within {window} are a loop"
             )
         }
-        (Status::Firing, count) => format!(
-            "{service} restarted {count} times within {window}, first at {since}: restart loop"
-        ),
+        (Status::Firing, count) => {
+            format!("{service} restarted {count} times within {window}, first at {since}: restart loop")
+        }
     }
 }
 
