@@ -98,7 +98,7 @@ pub fn play(case: Case) -> Result<CaseOutcome> {
         records.shuffle(&mut order);
         for record in records {
             offset += 1;
-            let at = At { offset, timestamp_ms: ts_ms };
+            let at = At { offset, timestamp_ms: Some(ts_ms) };
             let partition = &mut partitions[partition_of(&record.key)];
             let outcome: Outcome = match record.topic {
                 Topic::RawMetrics => partition.metrics(&record.payload, at),

@@ -6,10 +6,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use detection::demand::Demand;
-use detection::meaning::Metric;
+use detection::metric_profile::Metric;
 use detection::sample::{Reader, Sample};
 use detection::series::Series;
+use detection::series::alarm_budget::FiringThreshold;
 use detection::{At, Partition, Settings};
 use simulator::{Options, Shop};
 
@@ -67,7 +67,7 @@ fn sample(c: &mut Criterion) {
         b.iter(|| {
             let mut series = Series::new(Metric::new(METRIC, "ms", &settings.metrics));
             for &(ts_ms, value) in &values {
-                drop(black_box(series.observe(ts_ms, value, &Demand::default(), &settings)));
+                drop(black_box(series.observe(ts_ms, value, &FiringThreshold::default(), &settings)));
             }
         });
     });
@@ -77,7 +77,7 @@ fn sample(c: &mut Criterion) {
     let state = {
         let mut partition = Partition::new(0, Arc::clone(&shared));
         for (offset, (ts_ms, payload)) in before.iter().enumerate() {
-            partition.metrics(payload, At { offset: offset as i64, timestamp_ms: *ts_ms });
+            partition.metrics(payload, At { offset: offset as i64, timestamp_ms: Some(*ts_ms) });
         }
         partition.snapshot()
     };
@@ -91,7 +91,7 @@ fn sample(c: &mut Criterion) {
             |mut partition| {
                 for (offset, (ts_ms, payload)) in day.iter().enumerate() {
                     let offset = (before.len() + offset) as i64;
-                    drop(black_box(partition.metrics(payload, At { offset, timestamp_ms: *ts_ms })));
+                    drop(black_box(partition.metrics(payload, At { offset, timestamp_ms: Some(*ts_ms) })));
                 }
                 partition
             },

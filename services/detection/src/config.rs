@@ -4,9 +4,15 @@ use serde::{Deserialize, Serialize};
 use shared::events::Topic;
 use shared::service::StageOptions;
 
-use crate::demand::BUDGETS;
-use crate::kept::KEPT;
-use crate::meaning::Override;
+use crate::metric_profile::Override;
+
+/// Budgets that can be configured, false alarms a week.
+pub(crate) const BUDGETS_A_WEEK: std::ops::RangeInclusive<f64> = 1e-3..=1e6;
+/// Samples of a series that are kept for charts and for founding a baseline.
+pub const BUFFER_SAMPLES: usize = 60;
+/// Most phrases that may be configured, and most characters of one.
+const MAX_PHRASES: usize = 100;
+const MAX_PHRASE_CHARS: usize = 100;
 
 /// Settings; every one has a default that is meant to be kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,7 +22,7 @@ pub struct Settings {
     pub warm_up: u32,
     /// Samples that a series' level remembers: long enough to be steady, short enough to follow the day.
     pub memory: u32,
-    /// Samples after which a firing episode is told again though nothing has changed, to refresh its chart.
+    /// Samples after which a firing episode is reported again though nothing has changed, to refresh its chart.
     pub refresh_every: u32,
     /// Samples after which a steady new level is accepted as normal; twelve times as many where it is SEV2 or worse.
     pub accept_after: u32,
@@ -51,7 +57,7 @@ pub struct Settings {
     /// Corrections of what metrics mean.
     pub metrics: Vec<Override>,
     /// What counts as a critical log line.
-    pub logs: crate::logs::Options,
+    pub logs: LogOptions,
 }
 
 impl Default for Settings {
@@ -76,7 +82,7 @@ impl Default for Settings {
             false_alarms_a_week: 1.0,
             partitions: Topic::RawMetrics.partitions().unsigned_abs(),
             metrics: Vec::new(),
-            logs: crate::logs::Options::default(),
+            logs: LogOptions::default(),
         }
     }
 }
@@ -103,6 +109,41 @@ impl Settings {
     }
 }
 
+/// Settings of log detection, under `[detection.logs]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogOptions {
+    /// Further phrases that are critical (SEV3).
+    pub critical: Vec<String>,
+    /// Whether the phrases that come with detection count as well.
+    pub critical_defaults: bool,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { critical: Vec::new(), critical_defaults: true }
+    }
+}
+
+impl LogOptions {
+    /// Returns what is wrong with them.
+    fn validate(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.critical.len() > MAX_PHRASES {
+            problems.push(format!("logs: critical has more than {MAX_PHRASES} phrases"));
+        }
+        for phrase in &self.critical {
+            if !phrase.contains(char::is_alphanumeric) {
+                problems.push(format!("logs: the critical phrase {phrase:?} has no word"));
+            } else if phrase.chars().count() > MAX_PHRASE_CHARS {
+                problems
+                    .push(format!("logs: a critical phrase is longer than {MAX_PHRASE_CHARS} characters"));
+            }
+        }
+        problems
+    }
+}
+
 impl StageOptions for Settings {
     fn validate(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -111,10 +152,10 @@ impl StageOptions for Settings {
                 problems.push(problem.to_owned());
             }
         };
-        require((10..=KEPT as u32).contains(&self.warm_up), "warm_up must be between 10 and 60");
+        require((10..=BUFFER_SAMPLES as u32).contains(&self.warm_up), "warm_up must be between 10 and 60");
         require(self.memory >= self.warm_up, "memory must not be below warm_up");
         require(self.refresh_every >= 1, "refresh_every must be at least 1");
-        require(self.accept_after >= KEPT as u32, "accept_after must be at least 60");
+        require(self.accept_after >= BUFFER_SAMPLES as u32, "accept_after must be at least 60");
         require((1..=300).contains(&self.snapshot_every_s), "snapshot_every_s must be between 1 and 300");
         require((0.1..=1024.0).contains(&self.snapshot_mib_s), "snapshot_mib_s must be between 0.1 and 1024");
         require(self.max_series >= 1, "max_series must be at least 1");
@@ -128,7 +169,7 @@ impl StageOptions for Settings {
             "certificate_notice_days, certificate_days and certificate_urgent_days must not rise",
         );
         require(
-            BUDGETS.contains(&self.false_alarms_a_week),
+            BUDGETS_A_WEEK.contains(&self.false_alarms_a_week),
             "false_alarms_a_week must be between 0.001 and 1000000",
         );
         require(self.partitions >= 1, "partitions must be at least 1");

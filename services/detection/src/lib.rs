@@ -1,54 +1,42 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Rooms
+//!
+//! ```text
+//! sections, stats < sample, metric_profile < config < alert < series < service < partition < tools
+//! ```
+//!
+//! A room imports only from rooms on its left (`tests/it/rooms.rs`). From left to right: the
+//! container of snapshots, and statistics; how a record is read
+//! and what a metric's name means; the settings; what a detector reports; what is judged of one series, of one service and
+//! of one input partition; and the commands over files.
 
 pub mod alert;
-pub mod baseline;
-pub mod certainty;
-mod command;
 pub mod config;
-pub mod demand;
-pub mod episode;
-pub mod evidence;
-pub mod expiry;
-pub mod explain;
-pub mod forecast;
-mod index;
-mod input;
-pub mod joint;
-pub mod kept;
-pub mod logs;
-pub mod meaning;
-pub mod metrics;
-pub mod outcome;
-pub mod pace;
+pub mod metric_profile;
 pub mod partition;
-mod ramp;
-mod reach;
-pub mod regression;
-pub mod replay;
-pub mod restarts;
-mod robust;
-pub mod rules;
 pub mod sample;
+pub mod sections;
 pub mod series;
-pub mod silence;
-pub mod snapshot;
-pub mod task;
-pub mod tune;
-mod words;
+pub mod service;
+mod stats;
+pub mod tools;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use shared::agent::Agent;
 use shared::bus::{Producer, partitioned};
 use shared::events::Topic;
 use shared::service::{Config, Deps, wait_for};
 use tokio_util::sync::CancellationToken;
 
-pub use command::Command;
 pub use config::Settings;
-pub use outcome::{At, Outcome};
-pub use partition::{Offsets, Partition};
+pub use partition::Partition;
+pub use service::outcome::{At, Outcome};
+pub use service::state::Offsets;
+pub use tools::command::Command;
 
 /// Longest wait for a broker's answer before the next try.
 const PING: Duration = Duration::from_secs(5);
@@ -60,11 +48,11 @@ pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationTok
     if wait_for("kafka", &deps.readiness, &shutdown, || producer.answers(PING)).await.is_none() {
         return Ok(());
     }
-    tokio::spawn(partitioned::watch(producer.clone(), deps.readiness.clone(), shutdown.clone()));
+    tokio::spawn(shared::service::watch_bus(producer.clone(), deps.readiness.clone(), shutdown.clone()));
     let settings = Arc::new(config.stage);
     let stage = partitioned::Settings {
-        stage: "detection",
-        topics: vec![Topic::RawMetrics, Topic::RawLogs, Topic::RawDeployments],
+        stage: Agent::Detection,
+        topics: partition::task::INPUTS.to_vec(),
         state: Topic::DetectionState,
         snapshot_every: Duration::from_secs(u64::from(settings.snapshot_every_s)),
         snapshot_rate: settings.snapshot_mib_s * f64::from(1 << 20),
@@ -72,7 +60,7 @@ pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationTok
     loop {
         let settings = Arc::clone(&settings);
         let make = move |number, parts: &mut dyn Iterator<Item = partitioned::Part>| {
-            task::Assigned::restore(number, Arc::clone(&settings), parts)
+            partition::task::Assigned::restore(number, Arc::clone(&settings), parts)
         };
         let Err(error) = partitioned::run(&kafka, stage.clone(), make, shutdown.clone()).await else {
             return Ok(());

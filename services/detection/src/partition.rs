@@ -3,40 +3,31 @@
 //! Nothing here knows Kafka or the wall clock. What a partition decides follows from its records alone, so that the
 //! same log yields the same anomalies, also with a restart anywhere in between.
 
-mod lines;
-mod service;
+mod log_records;
+pub mod metrics;
+mod state;
+pub mod task;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use shared::events::{Deployment, Refusal, decode};
 
 use crate::config::Settings;
-use crate::demand::{Census, Demand};
-use crate::index::Index;
-use crate::logs::{Clock, Phrases};
-use crate::meaning::Metrics;
-use crate::outcome::Reason;
-pub use crate::outcome::{At, Outcome};
-use crate::pace::Pace;
-use crate::regression::{Deployed, Rollout};
+use crate::metric_profile::Metrics;
 use crate::sample::{self, Sample};
 use crate::series::Series;
-use crate::silence::Due;
-pub use crate::snapshot::{Offsets, Record, Snapshot, Version};
-use crate::snapshot::{PartitionState, ServiceState};
-use service::Service;
-
-/// What a restored partition needs from its caller.
-#[derive(Debug)]
-pub struct Restored {
-    /// The partition.
-    pub partition: Partition,
-    /// Last records that it reflects: read on from the offsets after these. -1 means from the beginning.
-    pub resume: Offsets,
-    /// State that could not be read, and why; those series warm up again.
-    pub refused: Vec<String>,
-}
+use crate::series::alarm_budget::{FiringThreshold, SampleRate};
+use crate::service::clock::{Moment, PartitionClock};
+use crate::service::logs::{LogClock, Phrases};
+use crate::service::name_index::NameIndex;
+use crate::service::outcome::Reason;
+pub use crate::service::outcome::{At, Outcome};
+use crate::service::regression::{Deployed, Rollout};
+use crate::service::silence::{self, Due};
+use crate::service::state::Offsets;
+use crate::service::{Routed, Service};
+pub use state::{Record, Restored, Snapshot, Version};
 
 /// All series of one input partition.
 #[derive(Debug)]
@@ -45,22 +36,22 @@ pub struct Partition {
     settings: Arc<Settings>,
     services: Vec<Service>,
     /// Place in `services` by environment and name.
-    index: Index,
+    index: NameIndex,
     /// Service of the last sample: the next one is most often of the same.
     last: usize,
     reader: sample::Reader,
     names: Metrics,
     series: usize,
     newest_ms: Option<i64>,
-    pace: Pace,
+    clock: PartitionClock,
     /// No service has fallen silent, or been given up, before then.
     due: Due,
-    log_clock: Clock,
+    log_clock: LogClock,
     /// When services with open log alerts have to be looked at, and their places.
     log_alerts: BTreeSet<(i64, usize)>,
     phrases: Arc<Phrases>,
-    census: Census,
-    demand: Demand,
+    sample_rate: SampleRate,
+    threshold: FiringThreshold,
     applied: Offsets,
     /// Counts the records that were taken in.
     version: u64,
@@ -76,72 +67,22 @@ impl Partition {
             phrases: Arc::new(Phrases::new(&settings.logs)),
             settings,
             services: Vec::new(),
-            index: Index::default(),
+            index: NameIndex::default(),
             last: 0,
             reader: sample::Reader::default(),
             names: Metrics::default(),
             series: 0,
             newest_ms: None,
-            pace: Pace::default(),
+            clock: PartitionClock::default(),
             due: Due::NOW,
-            log_clock: Clock::default(),
+            log_clock: LogClock::default(),
             log_alerts: BTreeSet::new(),
-            census: Census::default(),
-            demand: Demand::default(),
+            sample_rate: SampleRate::default(),
+            threshold: FiringThreshold::default(),
             applied: Offsets::default(),
             version: 0,
             saved: 0,
         }
-    }
-
-    /// Restores a partition from the records of `detection.state` in the order of the log; those of other partitions
-    /// are passed over. Of several states of one service the one that reflects most is taken.
-    pub fn restore<K: AsRef<str>, V: AsRef<[u8]>>(
-        number: i32,
-        settings: Arc<Settings>,
-        records: impl IntoIterator<Item = (K, V)>,
-    ) -> Restored {
-        let mut partition = Self::new(number, settings);
-        let mut refused = Vec::new();
-        // most of what the log holds is older than what is taken: only that is kept, and read in full
-        let mut newest: BTreeMap<String, (Offsets, V)> = BTreeMap::new();
-        let own = number.to_string();
-        for (key, value) in records {
-            let key = key.as_ref();
-            let (owner, service) = key.split_once('/').unwrap_or((key, ""));
-            if owner != own {
-                continue;
-            }
-            let result = if service.is_empty() {
-                crate::snapshot::read::<PartitionState>(value.as_ref()).map(|state| {
-                    if state.applied.metrics >= partition.applied.metrics {
-                        partition.applied = state.applied;
-                        partition.newest_ms = state.newest_ms;
-                        partition.pace = state.pace;
-                        partition.log_clock = state.log_clock;
-                        partition.census = state.census;
-                    }
-                })
-            } else {
-                crate::snapshot::applied(value.as_ref()).map(|applied| {
-                    // an owner that was paused and woke up may have written its older state last
-                    if newest.get(key).is_none_or(|(known, _)| applied.metrics >= known.metrics) {
-                        newest.insert(key.to_owned(), (applied, value));
-                    }
-                })
-            };
-            if let Err(reason) = result {
-                refused.push(format!("{key}: {reason}"));
-            }
-        }
-        for (key, (_, value)) in newest {
-            match crate::snapshot::read::<ServiceState>(value.as_ref()) {
-                Ok(state) => partition.adopt(state),
-                Err(reason) => refused.push(format!("{key}: {reason}")),
-            }
-        }
-        partition.reckon();
-        Restored { resume: partition.applied, partition, refused }
     }
 
     /// Takes one record of `raw.metrics`.
@@ -149,7 +90,7 @@ impl Partition {
         let mut outcome = Outcome::default();
         self.version += 1;
         if sample::is_tick(payload) {
-            self.pace.tick(at.timestamp_ms);
+            self.clock.tick(at.stamp_ms());
         }
         let mut reader = std::mem::take(&mut self.reader);
         let read = reader.read(payload, |sample| match self.sample(sample, at, &mut outcome) {
@@ -158,7 +99,7 @@ impl Partition {
         });
         self.reader = reader;
         outcome.refused = read.err();
-        self.listen(at, &mut outcome);
+        self.judge_silences(at, &mut outcome);
         self.applied.metrics = self.applied.metrics.max(at.offset);
         outcome
     }
@@ -177,63 +118,12 @@ impl Partition {
         {
             return Outcome::refusing(Refusal::Invalid(reason));
         }
-        let settings = self.settings.clone();
-        self.context(&record.environment, &record.service, record.ts_ms, at, |service, outcome| {
-            if at.offset > service.restored.deployments && record.is_retirement() {
-                let report = service.rhythm.retire(&service.name, &record.version, record.ts_ms, &settings);
-                if let Some(report) = report {
-                    service.tell(report, outcome);
-                }
-                return;
-            }
-            let newer = service.deployed.as_ref().is_none_or(|deployed| deployed.ts_ms <= record.ts_ms);
-            let deployed = Deployed { version: record.version.as_str().into(), ts_ms: record.ts_ms };
-            if at.offset > service.restored.deployments
-                && newer
-                && service.deployed.as_ref() != Some(&deployed)
-            {
-                service.rollout = Rollout::begin(service.rollout.take(), &deployed, &service.series);
-                service.deployed = Some(deployed);
-            }
-        })
-    }
-
-    /// Returns what has changed since the last snapshot that was [`Self::saved`]. Anomalies of the records it
-    /// reflects must be acknowledged by the broker before it is written.
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot { records: self.changed().collect(), version: self.version() }
-    }
-
-    /// Returns the records of the snapshot one by one: all at once they are as large as the state itself.
-    pub fn changed(&self) -> impl Iterator<Item = Record> {
-        let services = self.services.iter().filter(|service| service.version > self.saved);
-        let services = services.map(|service| Record {
-            key: format!("{}/{}/{}", self.number, service.environment, service.name),
-            // a service may still be ahead of the partition: see the module `snapshot`
-            value: crate::snapshot::write(&service.view(self.applied.max(service.restored))),
-        });
-        let own = (self.version > self.saved).then(|| {
-            let state = PartitionState {
-                applied: self.applied,
-                newest_ms: self.newest_ms,
-                pace: self.pace,
-                log_clock: self.log_clock,
-                census: self.census,
-            };
-            Record { key: self.number.to_string(), value: crate::snapshot::write(&state) }
-        });
-        services.chain(own)
-    }
-
-    /// Returns how far a snapshot goes that is taken now.
-    pub fn version(&self) -> Version {
-        Version(self.version)
-    }
-
-    /// Notes that all records of the snapshot of this version were acknowledged. Without it the next snapshot contains
-    /// them again.
-    pub fn saved(&mut self, version: Version) {
-        self.saved = self.saved.max(version.0);
+        let mut outcome = Outcome::default();
+        match self.deployed(&record, at, &mut outcome) {
+            Ok(()) => outcome.used = 1,
+            Err(reason) => outcome.dropped.count(reason),
+        }
+        outcome
     }
 
     /// Returns the last records that were taken in.
@@ -253,115 +143,113 @@ impl Partition {
 
     /// Returns how long nothing must have come for it to mean something, milliseconds; nothing if it never would.
     pub fn patience_ms(&self) -> Option<i64> {
-        let due = self.services.iter().map(|service| service.rhythm.due(&self.settings));
-        let remaining_ms = due.fold(Due::NEVER, Due::min).remaining_ms(self.pace.now())?;
+        let due = self.services.iter().map(|service| service.reporting.due(&self.settings));
+        let remaining_ms = due.fold(Due::NEVER, Due::min).remaining_ms(self.clock.now())?;
         // one more, for it has to be past
-        Some(remaining_ms.saturating_add(1).min(self.pace.leap_ms()))
+        Some(remaining_ms.saturating_add(1).min(self.clock.leap_ms()))
     }
 
-    /// Takes one sample and adds the anomalies that are due.
+    /// Takes one sample and adds the anomalies that are due. In this order: the clock, the way to its service and series,
+    /// and what the service makes of it.
     fn sample(&mut self, sample: &Sample<'_>, at: At, outcome: &mut Outcome) -> Result<(), Reason> {
-        if self.is_ahead(sample.ts_ms, at) {
-            return Err(Reason::Ahead);
-        }
-        self.newest_ms = self.newest_ms.max(Some(sample.ts_ms));
-        self.pace.sample(sample.ts_ms, at.timestamp_ms);
-        // also what a service has seen already: the count follows from the records alone
-        if self.census.count(sample.ts_ms) {
-            self.reckon();
-        }
-        let environment = sample.environment();
-        let slot = self.service(environment, &sample.service)?;
+        let now = self.advance_clock(sample.ts_ms, at)?;
+        let slot = self.service(sample.environment(), &sample.service)?;
         let service = &mut self.services[slot];
         if at.offset <= service.restored.metrics {
             return Ok(());
         }
         service.version = self.version;
-        if let Some(report) =
-            service.rhythm.hear(&service.name, sample.ts_ms, self.pace.now(), &self.settings)
-        {
-            service.tell(report, outcome);
-        }
-        self.due = self.due.min(service.rhythm.due(&self.settings));
-        let place = if let Some(place) = service.find(&sample.metric) {
-            place
-        } else {
-            if self.series >= self.settings.max_series
-                || service.series.len() >= self.settings.max_series_per_service
-            {
-                return Err(Reason::SeriesLimit);
-            }
-            self.series += 1;
-            let metric = self.names.get(&sample.metric, sample.unit(), &self.settings.metrics);
-            service.add(Series::new(metric))
-        };
-        if let Some(report) = service.listen_to_all(place, sample.ts_ms, &self.settings) {
-            service.tell(report, outcome);
-        }
-        let change =
-            service.series[place].observe(sample.ts_ms, sample.value, &self.demand, &self.settings)?;
-        if let Some(change) = change {
-            service.tell(service.report(place, &change, sample.ts_ms), outcome);
-        }
-        if let Some(report) = service.compare(place, &self.settings) {
-            service.tell(report, outcome);
-        }
-        service.ask_rules(place, sample.ts_ms, sample.value, &self.settings, outcome);
-        Ok(())
+        // the service reports, also where there is no room for one more of its series
+        let event = silence::Event::Sample { ts_ms: sample.ts_ms, now };
+        service.observe_silence(event, &self.settings, outcome);
+        self.due = self.due.min(service.reporting.due(&self.settings));
+        let place = self.series_of(slot, sample)?;
+        let routed = Routed { place, ts_ms: sample.ts_ms, value: sample.value };
+        Ok(self.services[slot].sample(routed, &self.threshold, &self.settings, outcome)?)
     }
 
-    /// Looks for services that have fallen silent, once one may have.
-    fn listen(&mut self, at: At, outcome: &mut Outcome) {
-        let now = self.pace.now();
+    /// Moves the clock on by a sample, and returns where it stands.
+    fn advance_clock(&mut self, ts_ms: i64, at: At) -> Result<Moment, Reason> {
+        if self.is_ahead(ts_ms, at) {
+            return Err(Reason::Ahead);
+        }
+        self.newest_ms = self.newest_ms.max(Some(ts_ms));
+        self.clock.sample(ts_ms, at.stamp_ms());
+        // also what a service has seen already: the count follows from the records alone
+        if self.sample_rate.count(ts_ms) {
+            self.recompute_threshold();
+        }
+        Ok(self.clock.now())
+    }
+
+    /// Returns the place of a sample's series in its service, which is begun if it is new.
+    fn series_of(&mut self, slot: usize, sample: &Sample<'_>) -> Result<usize, Reason> {
+        let service = &mut self.services[slot];
+        if let Some(place) = service.find(&sample.metric) {
+            return Ok(place);
+        }
+        if self.series >= self.settings.max_series
+            || service.series.len() >= self.settings.max_series_per_service
+        {
+            return Err(Reason::SeriesLimit);
+        }
+        self.series += 1;
+        let metric = self.names.get(&sample.metric, sample.unit(), &self.settings.metrics);
+        Ok(service.add(Series::new(metric)))
+    }
+
+    /// Judges the services that have not reported, once one may have been silent for too long.
+    fn judge_silences(&mut self, at: At, outcome: &mut Outcome) {
+        let now = self.clock.now();
         if !self.due.is_past(now) {
             return;
         }
         self.due = Due::NEVER;
         for service in &mut self.services {
             if at.offset > service.restored.metrics
-                && let Some(report) = service.rhythm.judge(&service.name, now, &self.settings)
+                && service.observe_silence(silence::Event::Time { now }, &self.settings, outcome)
             {
                 service.version = self.version;
-                service.tell(report, outcome);
             }
-            self.due = self.due.min(service.rhythm.due(&self.settings));
+            self.due = self.due.min(service.reporting.due(&self.settings));
         }
+    }
+
+    /// Takes a deployment, or the retirement of a service.
+    fn deployed(&mut self, record: &Deployment, at: At, outcome: &mut Outcome) -> Result<(), Reason> {
+        if self.is_ahead(record.ts_ms, at) {
+            return Err(Reason::Ahead);
+        }
+        let slot = self.service(&record.environment, &record.service)?;
+        let service = &mut self.services[slot];
+        service.version = self.version;
+        if at.offset <= service.restored.deployments {
+            return Ok(());
+        }
+        if record.is_retirement() {
+            let event = silence::Event::Retired { version: &record.version, ts_ms: record.ts_ms };
+            service.observe_silence(event, &self.settings, outcome);
+            return Ok(());
+        }
+        let newer = service.deployed.as_ref().is_none_or(|deployed| deployed.ts_ms <= record.ts_ms);
+        let deployed = Deployed { version: record.version.as_str().into(), ts_ms: record.ts_ms };
+        if newer && service.deployed.as_ref() != Some(&deployed) {
+            service.rollout = Rollout::begin(service.rollout.take(), &deployed, &service.series);
+            service.deployed = Some(deployed);
+        }
+        Ok(())
     }
 
     /// Works out what a series has to show that is to fire.
-    fn reckon(&mut self) {
-        let chances = self.census.a_week() * f64::from(self.settings.partitions);
-        self.demand = Demand::of(chances, self.settings.false_alarms_a_week);
+    fn recompute_threshold(&mut self) {
+        let chances = self.sample_rate.a_week() * f64::from(self.settings.partitions);
+        self.threshold = FiringThreshold::of(chances, self.settings.false_alarms_a_week);
     }
 
-    /// Finds the service of a deployment and lets `take` change it.
-    fn context(
-        &mut self,
-        environment: &str,
-        name: &str,
-        ts_ms: i64,
-        at: At,
-        take: impl FnOnce(&mut Service, &mut Outcome),
-    ) -> Outcome {
-        let mut outcome = Outcome::default();
-        let found =
-            if self.is_ahead(ts_ms, at) { Err(Reason::Ahead) } else { self.service(environment, name) };
-        match found {
-            Ok(slot) => {
-                let service = &mut self.services[slot];
-                service.version = self.version;
-                take(service, &mut outcome);
-                outcome.used = 1;
-            }
-            Err(reason) => outcome.dropped.count(reason),
-        }
-        outcome
-    }
-
-    /// Tells whether a time is so far ahead, both of all samples so far and of the record itself, that it would only
+    /// Returns whether a time is so far ahead, both of all samples so far and of the record itself, that it would only
     /// block what comes after it.
     fn is_ahead(&self, ts_ms: i64, at: At) -> bool {
-        let newest = self.newest_ms.unwrap_or(i64::MIN).max(at.timestamp_ms);
+        let newest = self.newest_ms.unwrap_or(i64::MIN).max(at.stamp_ms());
         ts_ms > newest.saturating_add(self.settings.ahead_ms())
     }
 
@@ -381,10 +269,9 @@ impl Partition {
         Ok(self.enter(Service::new(environment, name, self.version)))
     }
 
-    fn adopt(&mut self, state: ServiceState) {
-        let service = Service::restore(state, &mut self.names, &self.settings);
+    fn adopt(&mut self, service: Service) {
         self.series += service.series.len();
-        let due_ms = service.logs.as_ref().and_then(|book| book.due_ms());
+        let due_ms = service.logs.as_ref().and_then(|model| model.due_ms());
         let slot = self.enter(service);
         self.log_alerts.extend(due_ms.map(|due_ms| (due_ms, slot)));
     }

@@ -1,6 +1,6 @@
 //! Samples as they lie in a record: borrowed from its payload wherever JSON allows it.
 
-mod plain;
+mod fast_json;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,20 +9,20 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::events::{MAX_PAYLOAD, Refusal};
 
-use plain::Plain;
+use fast_json::Plain;
 
-/// Largest magnitude that is believed; beyond it sums could overflow.
-const MAGNITUDE: f64 = 1e30;
+/// Largest magnitude that is accepted; beyond it sums could overflow.
+const MAX_MAGNITUDE: f64 = 1e30;
 
 /// The year 2000. An earlier time is a clock that was never set, or seconds taken for milliseconds; as the first sample
 /// of a series it would be taken for its normal.
 const EARLIEST_MS: i64 = 946_684_800_000;
 /// Longest name, bytes.
-const NAME: usize = 256;
+const MAX_NAME_BYTES: usize = 256;
 /// Length from which a record is no tick, bytes.
-const TICK: usize = 16;
+const MAX_TICK_BYTES: usize = 16;
 /// Reasons that are spelled out for one record.
-const REASONS: usize = 5;
+const MAX_REASONS: usize = 5;
 
 /// One sample. The fields and their rules are those of [`shared::events::MetricSample`].
 #[derive(Debug, Deserialize)]
@@ -50,7 +50,7 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 impl<'a> Sample<'a> {
     fn of(text: &'a str, plain: &Plain) -> Self {
         let name = |range: &Range<usize>| Cow::Borrowed(&text[range.clone()]);
-        let optional = |range: &Range<usize>| (*range != plain::NOWHERE).then(|| Text(name(range)));
+        let optional = |range: &Range<usize>| (*range != fast_json::NOWHERE).then(|| Text(name(range)));
         Self {
             service: name(&plain.service),
             metric: name(&plain.metric),
@@ -77,12 +77,12 @@ impl<'a> Sample<'a> {
         {
             named(field, name)?;
         }
-        if self.unit().len() > NAME {
-            return Err(format!("unit is longer than {NAME} bytes"));
+        if self.unit().len() > MAX_NAME_BYTES {
+            return Err(format!("unit is longer than {MAX_NAME_BYTES} bytes"));
         }
         // infinities cannot be written in JSON, and serde_json refuses 1e999
-        if self.value.abs() > MAGNITUDE {
-            return Err(format!("value is beyond {MAGNITUDE:e}"));
+        if self.value.abs() > MAX_MAGNITUDE {
+            return Err(format!("value is beyond {MAX_MAGNITUDE:e}"));
         }
         if self.ts_ms < EARLIEST_MS {
             return Err("ts_ms is before the year 2000; it counts milliseconds since 1970".to_owned());
@@ -95,8 +95,8 @@ impl<'a> Sample<'a> {
 pub(crate) fn named(field: &str, name: &str) -> Result<(), String> {
     if name.is_empty() {
         Err(format!("{field} is empty"))
-    } else if name.len() > NAME {
-        Err(format!("{field} is longer than {NAME} bytes"))
+    } else if name.len() > MAX_NAME_BYTES {
+        Err(format!("{field} is longer than {MAX_NAME_BYTES} bytes"))
     } else if name.bytes().any(|byte| !matches!(byte, b' '..=b'~')) && name.chars().any(char::is_control) {
         Err(format!("{field} has control characters"))
     } else {
@@ -113,9 +113,9 @@ pub(crate) fn sized(payload: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-/// Tells whether a record is a tick: an array without samples, which only says that time has passed.
+/// Returns whether a record is a tick: an array without samples, which only says that time has passed.
 pub fn is_tick(payload: &[u8]) -> bool {
-    payload.len() < TICK && payload.trim_ascii() == b"[]"
+    payload.len() < MAX_TICK_BYTES && payload.trim_ascii() == b"[]"
 }
 
 /// Reads records. Keeps its working memory from one to the next.
@@ -132,7 +132,7 @@ impl Reader {
         sized(payload)?;
         self.plain.clear();
         let text = str::from_utf8(payload).ok();
-        let Some(text) = text.filter(|text| plain::read(text, &mut self.plain).is_some()) else {
+        let Some(text) = text.filter(|text| fast_json::read(text, &mut self.plain).is_some()) else {
             return read(payload, take);
         };
         let is_array = text.trim_start().starts_with('[');
@@ -180,7 +180,7 @@ struct Reasons {
 impl Reasons {
     fn add(&mut self, index: usize, reason: &str) {
         self.count += 1;
-        if self.first.len() < REASONS {
+        if self.first.len() < MAX_REASONS {
             self.first.push(format!("[{index}] {reason}"));
         }
     }

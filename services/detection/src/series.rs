@@ -1,45 +1,53 @@
 //! One series: its last samples, its cadence, its baseline and the episode it may be in.
 
+pub mod alarm_budget;
+pub mod baseline;
+pub(crate) mod buffer;
+pub mod episode;
+pub(crate) mod explain;
+pub mod history;
 mod limit;
+mod ramp;
+pub(crate) mod rules;
+pub(crate) mod state;
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use shared::events::Severity;
 use shared::events::anomaly::{Band, Direction, Point, Status};
 
-use crate::baseline::{Baseline, Reading};
-use crate::certainty::Certainty;
-use crate::config::Settings;
-use crate::demand::Demand;
-use crate::episode::{Episode, Finding, LASTING, Recent, Turn};
-use crate::evidence::{Evidence, Opinion};
-use crate::kept::{KEPT, Kept};
-use crate::meaning::{Meaning, Metric, Metrics};
-use crate::restarts::Witness;
-use crate::robust::median;
-use crate::rules::{Answer, Asked, Rule};
+use crate::alert::certainty::Certainty;
+use crate::config::{BUFFER_SAMPLES, Settings};
+use crate::metric_profile::{Metric, MetricProfile};
+use crate::series::alarm_budget::FiringThreshold;
+use crate::series::baseline::{Baseline, Reading};
+use crate::series::buffer::Buffer;
+use crate::series::episode::{CONFIRM_NOVELTY, Episode, Finding, Recent, Transition};
+use crate::series::history::{HistoryModel, HistoryScore};
+use crate::series::rules::restarts::RestartSource;
+use crate::series::rules::{Observation, Rule, RuleOutcome};
+use crate::stats::robust::median;
 use limit::Limit;
 
 /// Distance from which a sample may turn out to have been an episode's first, in spreads.
-const STIRRING: f64 = 2.0;
+const RUN_SPREADS: f64 = 2.0;
 /// Most samples by which the start of an episode is moved back.
-const STIRRING_LIMIT: i32 = 16;
+const MAX_RUN_SAMPLES: i32 = 16;
 /// Samples within which a deviation is sudden.
-const SUDDEN: i32 = 3;
+const SUDDEN_SAMPLES: i32 = 3;
 /// A gap of this many intervals makes what was just before it irrelevant.
-const GAP: f64 = 10.0;
+const GAP_INTERVALS: f64 = 10.0;
 /// Intervals for which the last sample stands for the series.
-const FRESH: f64 = 1.5;
+const FRESH_INTERVALS: f64 = 1.5;
 /// Longest memory of the baseline, milliseconds, with which its level still follows the day.
-const LOCAL_MS: f64 = 6.0 * 3_600_000.0;
+const LOCAL_MEMORY_MS: f64 = 6.0 * 3_600_000.0;
 /// Memory of the cadence, in samples.
-const CADENCE_MEMORY: f64 = 100.0;
+const CADENCE_MEMORY_SAMPLES: f64 = 100.0;
 /// Samples, with those that clear it, up to which an episode that did not go far was a burst of noise: how far that
 /// reached is learned, and the same fault soon after must not be.
-const BURST: u32 = 12;
+const BURST_SAMPLES: u32 = 12;
 /// How many times longer a severe episode has to last before it counts as the new normal.
-const PATIENCE: u32 = 12;
+const PATIENCE_FACTOR: u32 = 12;
 
 /// Why a sample was not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,11 +64,11 @@ pub enum Unused {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// Why.
-    pub turn: Turn,
+    pub transition: Transition,
     /// Whether the series was found abnormal for certain with this sample: for the first time in the episode, or anew.
     pub is_decision: bool,
     /// What the series' own past says of the last samples.
-    pub opinion: Opinion,
+    pub history: HistoryScore,
     /// The episode as it stands.
     pub episode: Episode,
     /// The sample that caused it, as it is judged (a counter's increase per second).
@@ -72,7 +80,7 @@ pub struct Change {
 }
 
 /// One series.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Series {
     metric: Arc<Metric>,
     last_ms: i64,
@@ -81,12 +89,12 @@ pub struct Series {
     intervals: u32,
     /// Value of a counter's last sample.
     counted: Option<f64>,
-    samples: Kept,
+    samples: Buffer,
     baseline: Baseline,
-    evidence: Evidence,
+    history: HistoryModel,
     recent: Recent,
     /// Samples in a row that lie to one side, positive above.
-    stirring: i32,
+    run: i32,
     episode: Option<Box<Episode>>,
     rule: Option<Box<Rule>>,
     limit: Option<Box<Limit>>,
@@ -96,32 +104,19 @@ impl Series {
     /// Begins a series; it has seen nothing yet.
     pub fn new(metric: Arc<Metric>) -> Self {
         Self {
-            rule: Rule::of(&metric.meaning),
+            rule: Rule::of(&metric.profile),
             metric,
             last_ms: i64::MIN,
             interval_ms: 0.0,
             intervals: 0,
             counted: None,
-            samples: Kept::new(),
+            samples: Buffer::new(),
             baseline: Baseline::default(),
-            evidence: Evidence::default(),
+            history: HistoryModel::default(),
             recent: Recent::default(),
-            stirring: 0,
+            run: 0,
             episode: None,
             limit: None,
-        }
-    }
-
-    /// Looks up again what the metric means, after the series was read from a snapshot.
-    pub(crate) fn understand(&mut self, metrics: &mut Metrics, settings: &Settings) {
-        self.metric = metrics.get(&self.metric.name, &self.metric.unit, &settings.metrics);
-        let meaning = &self.metric.meaning;
-        if self.rule.as_ref().is_some_and(|rule| !rule.fits(meaning)) {
-            self.rule = Rule::of(meaning);
-        }
-        self.limit.take_if(|_| !meaning.may_be_limited());
-        if let Some(limit) = &self.limit {
-            self.end_at(limit.ceiling);
         }
     }
 
@@ -131,100 +126,135 @@ impl Series {
     }
 
     /// Takes the next sample. Returns the revision that is due, if one is, or why the sample was not used.
-    /// `demand` is what the fleet asks of a series that is to fire.
+    /// `threshold` is what it takes to fire beyond being certain.
     pub fn observe(
         &mut self,
         ts_ms: i64,
         value: f64,
-        demand: &Demand,
+        threshold: &FiringThreshold,
         settings: &Settings,
     ) -> Result<Option<Change>, Unused> {
         let gap_ms = self.advance(ts_ms, settings)?;
-        if !self.metric.meaning.judged.is_by_normal() {
+        if !self.metric.profile.judged.is_by_normal() {
             self.samples.push(ts_ms, value);
             return Ok(None);
         }
         let Some(value) = self.increase(value, gap_ms) else { return Ok(None) };
         self.samples.push(ts_ms, value);
-        let opinion = self.evidence.observe(ts_ms, value, self.interval_ms);
+        let history = self.history.observe(ts_ms, value, self.interval_ms);
         if !self.baseline.is_founded() {
             if self.samples.len() >= settings.warm_up as usize {
                 self.found();
             }
             return Ok(None);
         }
-        let reading = self.baseline.read(value, &self.metric.meaning);
-        self.recent.push(&reading);
-        self.stir(&reading);
-        let local = self.recent.find(&reading, &self.metric.meaning, demand);
-        // of a young series that the level cannot follow, only what comes at once: the first day climbs slowly
-        let is_sudden = self.stirring.abs() <= SUDDEN && reading.novelty >= LASTING;
-        let is_proof = self.is_local(settings)
-            || is_sudden && !self.evidence.is_complete(ts_ms)
-            || self.recent.is_outage(&self.metric.meaning);
-        let local = if is_proof { local } else { local.noticed() };
-        let was_certain = self.episode.as_ref().is_some_and(|episode| episode.is_certain);
-        let finding = local.or_alarm(&opinion, was_certain, demand);
-        let Some(mut episode) = self.episode.take().or_else(|| self.begin(finding, value)) else {
-            self.baseline.learn(&reading, &self.metric.meaning, f64::from(settings.memory));
+        let reading = self.baseline.read(value, &self.metric.profile);
+        let finding = self.judge(&reading, &history, threshold, settings);
+        let Some(episode) = self.episode.take().or_else(|| self.begin(finding, value)) else {
+            self.baseline.learn(&reading, &self.metric.profile, f64::from(settings.memory));
             return Ok(None);
         };
-        let expected = self.baseline.band(&self.metric.meaning);
-        let mut turn =
-            episode.take(&reading, finding, &self.recent, &self.metric.meaning, settings.refresh_every);
-        if turn != Some(Turn::Recovered) && self.is_the_new_normal(&episode, settings) {
-            turn = Some(episode.end(Turn::Accepted));
+        Ok(self.go_on(episode, &reading, finding, history, settings))
+    }
+
+    /// Judges a reading by the last ones before it and by the series' own past.
+    fn judge(
+        &mut self,
+        reading: &Reading,
+        history: &HistoryScore,
+        threshold: &FiringThreshold,
+        settings: &Settings,
+    ) -> Finding {
+        self.recent.push(reading);
+        self.count_run(reading);
+        let local = self.recent.find(reading, &self.metric.profile, threshold);
+        // of a young series that the level cannot follow, only what comes at once: the first day climbs slowly
+        let is_sudden = self.run.abs() <= SUDDEN_SAMPLES && reading.novelty >= CONFIRM_NOVELTY;
+        let is_proof = self.is_local(settings)
+            || is_sudden && !self.history.is_complete(self.last_ms)
+            || self.recent.is_outage(&self.metric.profile);
+        let local = if is_proof { local } else { local.noticed() };
+        let was_certain = self.episode.as_ref().is_some_and(|episode| episode.is_certain);
+        local.or_alarm(history, was_certain, threshold)
+    }
+
+    /// Goes on with an episode, and returns its revision if one is due.
+    fn go_on(
+        &mut self,
+        mut episode: Box<Episode>,
+        reading: &Reading,
+        finding: Finding,
+        history: HistoryScore,
+        settings: &Settings,
+    ) -> Option<Change> {
+        let was_certain = episode.is_certain;
+        let expected = self.baseline.band(self.bounded());
+        let mut transition =
+            episode.take(reading, finding, &self.recent, self.bounded(), settings.refresh_every);
+        if transition != Some(Transition::Recovered) && self.is_the_new_normal(&episode, settings) {
+            transition = Some(episode.end(Transition::Accepted));
         }
         if episode.has_fired() {
             self.baseline.unlearn();
         }
-        let was_burst = episode.farthest < LASTING && episode.samples <= BURST;
-        if turn == Some(Turn::Recovered) && (!episode.has_fired() || was_burst) {
-            self.baseline.mistook(episode.direction, episode.farthest, episode.has_fired());
+        let was_burst = episode.farthest < CONFIRM_NOVELTY && episode.samples <= BURST_SAMPLES;
+        if transition == Some(Transition::Recovered) && (!episode.has_fired() || was_burst) {
+            self.baseline.record_false_alarm(episode.direction, episode.farthest);
+            if episode.has_fired() {
+                self.baseline.record_false_ramp(episode.direction);
+            }
         }
         // a renewed alarm is a decision of its own, also where the episode goes on
-        let is_decision = opinion.is_alarm || episode.is_certain && !was_certain;
-        if is_decision && turn.is_none() {
-            turn = Some(episode.renew());
+        let is_decision = history.is_alarm || episode.is_certain && !was_certain;
+        if is_decision && transition.is_none() {
+            transition = Some(episode.renew());
         }
-        let change = turn.map(|turn| Change {
-            turn,
+        let change = transition.map(|transition| Change {
+            transition,
             is_decision,
-            opinion,
+            history,
             episode: Episode::clone(&episode),
-            observed: value,
+            observed: reading.value,
             expected,
             distance: reading.distance,
         });
-        match turn {
-            Some(Turn::Recovered) => {
+        match transition {
+            Some(Transition::Recovered) => {
                 self.baseline.has_been(episode.worst);
-                self.calm_down();
+                self.settle();
             }
-            Some(Turn::Accepted) => {
+            Some(Transition::Accepted) => {
                 self.found();
-                self.calm_down();
+                self.settle();
             }
             _ => self.episode = Some(episode),
         }
-        Ok(change)
+        change
     }
 
-    /// Asks the rule of the series, if it has one, about the sample that was just taken.
-    pub fn ask(&mut self, service: &str, value: f64, settings: &Settings) -> Option<Answer> {
-        let rule = self.rule.as_mut()?;
-        let asked = Asked {
+    /// Judges the sample that was just taken by the rule of the series, if it has one. `value` is the sample as it came.
+    pub(crate) fn judge_by_rule(
+        &mut self,
+        service: &str,
+        value: f64,
+        settings: &Settings,
+    ) -> Option<RuleOutcome> {
+        let mut rule = self.rule.take()?;
+        let outcome = rule.observe(&Observation {
             service,
             metric: &self.metric.name,
-            meaning: &self.metric.meaning,
+            bounded: self.bounded(),
             ts_ms: self.last_ms,
             value,
             interval_ms: self.interval_ms,
-        };
-        rule.ask(asked, self.samples.points(), settings)
+            samples: &self.samples,
+            settings,
+        });
+        self.rule = Some(rule);
+        outcome
     }
 
-    /// Tells whether it is forecast when the series will be full.
+    /// Returns whether it is forecast when the series will be full.
     pub fn is_forecast(&self) -> bool {
         matches!(self.rule.as_deref(), Some(Rule::Forecast(_)))
     }
@@ -243,23 +273,24 @@ impl Series {
     /// nothing is expected yet.
     pub fn latest(&self, at_ms: i64) -> Option<(f64, Band)> {
         let Point { ts_ms, value } = self.samples.newest()?;
-        let fresh = at_ms.saturating_sub(ts_ms) as f64 <= GAP * self.interval_ms;
-        (self.baseline.is_founded() && fresh).then(|| (value, self.baseline.band(&self.metric.meaning)))
+        let fresh = at_ms.saturating_sub(ts_ms) as f64 <= GAP_INTERVALS * self.interval_ms;
+        (self.baseline.is_founded() && fresh).then(|| (value, self.baseline.band(self.bounded())))
     }
 
     /// Returns how far the last few samples lie from the level, in spreads of their mean; nothing if that cannot be
     /// told: there is no recent sample, no baseline yet, or one that cannot follow the day.
     pub fn shift(&self, at_ms: i64, settings: &Settings) -> Option<f64> {
         let age = at_ms.saturating_sub(self.last_ms) as f64;
-        let is_told =
-            self.baseline.is_founded() && age <= FRESH * self.interval_ms && self.is_local(settings);
+        let is_told = self.baseline.is_founded()
+            && age <= FRESH_INTERVALS * self.interval_ms
+            && self.is_local(settings);
         is_told.then(|| self.baseline.shift())
     }
 
     /// Returns the spread, and how much the likeness of neighbours adds to the variance of a mean; nothing before there
     /// is a baseline.
     pub fn scatter(&self) -> Option<(f64, f64)> {
-        self.baseline.is_founded().then(|| self.baseline.scatter(&self.metric.meaning))
+        self.baseline.is_founded().then(|| self.baseline.scatter(&self.metric.profile))
     }
 
     /// Returns the newest sample, as it is judged.
@@ -273,8 +304,8 @@ impl Series {
     }
 
     /// Returns what the metric means.
-    pub fn meaning(&self) -> &Meaning {
-        &self.metric.meaning
+    pub fn profile(&self) -> &MetricProfile {
+        &self.metric.profile
     }
 
     /// Returns the usual distance between samples, milliseconds.
@@ -284,10 +315,10 @@ impl Series {
 
     /// Returns the status of the episode the series is in, if it is in one.
     pub fn status(&self) -> Option<Status> {
-        self.episode.as_ref().map(|episode| episode.status)
+        self.episode.as_ref().map(|episode| episode.alert.status)
     }
 
-    /// Moves the clock of the series and returns by how many milliseconds, or tells why the sample comes too late.
+    /// Moves the clock of the series and returns by how many milliseconds, or why the sample is not used.
     fn advance(&mut self, ts_ms: i64, settings: &Settings) -> Result<f64, Unused> {
         if self.last_ms == i64::MIN {
             self.last_ms = ts_ms;
@@ -301,27 +332,26 @@ impl Series {
             1.. => self.last_ms = ts_ms,
         }
         let gap = gap as f64;
-        if self.intervals > 1 && gap > GAP * self.interval_ms {
-            self.baseline.settle();
-            self.recent = Recent::default();
-            self.stirring = 0;
+        if self.intervals > 1 && gap > GAP_INTERVALS * self.interval_ms {
+            self.settle();
         }
         self.intervals = self.intervals.saturating_add(1);
         // one long pause must not be taken for the cadence
         let limited = if self.intervals > 5 { gap.min(4.0 * self.interval_ms) } else { gap };
-        self.interval_ms += (limited - self.interval_ms) / f64::from(self.intervals).min(CADENCE_MEMORY);
+        self.interval_ms +=
+            (limited - self.interval_ms) / f64::from(self.intervals).min(CADENCE_MEMORY_SAMPLES);
         Ok(gap)
     }
 
     /// Turns a counter into its increase per second; other values pass. Nothing comes of a counter's first value and
     /// of one that is smaller than before, which is a restart.
     fn increase(&mut self, value: f64, gap_ms: f64) -> Option<f64> {
-        if !self.metric.meaning.counter {
+        if !self.metric.profile.counter {
             return Some(value);
         }
         let before = self.counted.replace(value)?;
         if value < before && self.rule.is_none() {
-            self.rule = Some(Box::new(Rule::Restarts(Witness::counter(before))));
+            self.rule = Some(Box::new(Rule::Restarts(RestartSource::counter(before))));
         }
         (value >= before).then(|| (value - before) / (gap_ms / 1000.0))
     }
@@ -331,67 +361,70 @@ impl Series {
         self.baseline.found(&values);
     }
 
-    /// Tells whether the memory of the baseline is short against the day. Where it is not, the level cannot follow the
+    /// Returns whether the memory of the baseline is short against the day. Where it is not, the level cannot follow the
     /// day, and what the baseline finds proves nothing once the series' own past knows better.
     fn is_local(&self, settings: &Settings) -> bool {
-        f64::from(settings.memory) * self.interval_ms <= LOCAL_MS
+        f64::from(settings.memory) * self.interval_ms <= LOCAL_MEMORY_MS
     }
 
     /// Counts how many samples in a row lie to one side.
-    fn stir(&mut self, reading: &Reading) {
+    fn count_run(&mut self, reading: &Reading) {
         let step = match reading.direction {
-            _ if reading.distance < STIRRING => 0,
+            _ if reading.distance < RUN_SPREADS => 0,
             Direction::Up => 1,
             Direction::Down => -1,
         };
-        let goes_on = step * self.stirring > 0;
-        self.stirring =
-            if goes_on { (self.stirring + step).clamp(-STIRRING_LIMIT, STIRRING_LIMIT) } else { step };
+        let goes_on = step * self.run > 0;
+        self.run = if goes_on {
+            (self.run + step).clamp(-MAX_RUN_SAMPLES, MAX_RUN_SAMPLES)
+        } else {
+            step
+        };
     }
 
-    /// Begins an episode if the finding asks for one: with the first of the samples in a row that lie to its side.
+    /// Begins an episode if the finding is not normal: with the first of the samples in a row that lie to its side.
     fn begin(&self, finding: Finding, value: f64) -> Option<Box<Episode>> {
         if finding.certainty == Certainty::Normal {
             return None;
         }
-        let stirring = match finding.direction {
-            Direction::Up => self.stirring,
-            Direction::Down => -self.stirring,
+        let run = match finding.direction {
+            Direction::Up => self.run,
+            Direction::Down => -self.run,
         };
-        let abnormal = stirring.clamp(1, self.samples.len() as i32) as usize;
+        let abnormal = run.clamp(1, self.samples.len() as i32) as usize;
         let started_ms = self.samples.time_of_last(abnormal);
         Some(Box::new(Episode::begin(started_ms, abnormal as u32, finding.direction, value)))
     }
 
     /// Forgets what the episode has left in the short memories, so that the same fault soon after is found.
-    fn calm_down(&mut self) {
+    fn settle(&mut self) {
         self.baseline.settle();
         self.recent = Recent::default();
-        self.stirring = 0;
+        self.run = 0;
     }
 
-    /// Tells whether the episode has lasted so long, at so steady a level, that this is how the series is now. What is
-    /// severe is given [`PATIENCE`] times as long.
+    /// Returns whether the episode has lasted so long, at so steady a level, that this is how the series is now. What is
+    /// severe is given [`PATIENCE_FACTOR`] times as long.
     fn is_the_new_normal(&self, episode: &Episode, settings: &Settings) -> bool {
-        let patience = if episode.severity >= Severity::Sev2 { PATIENCE } else { 1 };
-        episode.samples.is_multiple_of(KEPT as u32)
+        let patience = if episode.alert.severity >= Severity::Sev2 { PATIENCE_FACTOR } else { 1 };
+        episode.samples.is_multiple_of(BUFFER_SAMPLES as u32)
             && episode.samples >= settings.accept_after.saturating_mul(patience)
-            && self.last_ms.saturating_sub(episode.started_ms)
+            && self.last_ms.saturating_sub(episode.alert.started_ms)
                 >= settings.accept_after_ms() * i64::from(patience)
             && self.is_steady()
     }
 
-    /// Tells whether the older and the newer half of the kept samples lie level, compared with how much one sample
+    /// Returns whether the older and the newer half of the kept samples lie level, compared with how much one sample
     /// differs from the next.
     fn is_steady(&self) -> bool {
         let mut values: Vec<f64> = self.samples.values().collect();
-        let steps: f64 = values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum();
-        let step = steps / (values.len().max(2) - 1) as f64;
-        let (older, newer) = values.split_at_mut(KEPT / 2);
-        if newer.is_empty() {
+        if values.len() <= BUFFER_SAMPLES / 2 {
             return false;
         }
+        let steps: f64 = values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum();
+        let step = steps / (values.len().max(2) - 1) as f64;
+        let (older, newer) = values.split_at_mut(BUFFER_SAMPLES / 2);
         let (older, newer) = (median(older), median(newer));
-        (newer - older).abs() <= step.max(self.metric.meaning.floor(newer))
+        (newer - older).abs() <= step.max(self.metric.profile.floor(newer))
     }
 }

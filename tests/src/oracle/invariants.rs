@@ -67,7 +67,7 @@ fn detection(observed: &Observations, found: &mut Found) {
         .collect();
     let mut seen = BTreeSet::new();
     // a regression depends on raw.deployments as well, and the order between topics is not part of the log
-    let of_metrics = |anomaly: &Anomaly| anomaly.detector != detection::regression::DETECTOR;
+    let of_metrics = |anomaly: &Anomaly| anomaly.detector != detection::service::regression::DETECTOR;
     for anomaly in observed.events::<Anomaly>(Topic::Anomalies).filter(of_metrics) {
         let which = (anomaly.anomaly_id, anomaly.revision);
         let name = || {

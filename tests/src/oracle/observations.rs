@@ -288,7 +288,7 @@ fn undisturbed(records: &[Line], take: fn(&mut Partition, &[u8], At) -> Outcome)
         let partition = partitions
             .entry(line.partition)
             .or_insert_with(|| Partition::new(line.partition, Arc::clone(&settings)));
-        let at = At { offset: line.offset, timestamp_ms: line.timestamp_ms.unwrap_or(i64::MAX) };
+        let at = At { offset: line.offset, timestamp_ms: line.timestamp_ms };
         anomalies.extend(take(partition, line.payload.as_deref().unwrap_or_default(), at).anomalies);
     }
     anomalies

@@ -68,7 +68,7 @@ fn deviations(page: &mut String) -> Value {
             let value = value.map_or("NaN".to_owned(), |value| value.to_string());
             let ts_ms = START_MS + i * INTERVAL_MS;
             let line = format!(r#"{{"service":"s","metric":"{metric}","value":{value},"ts_ms":{ts_ms}}}"#);
-            let outcome = partition.metrics(line.as_bytes(), At { offset: i, timestamp_ms: ts_ms });
+            let outcome = partition.metrics(line.as_bytes(), At { offset: i, timestamp_ms: Some(ts_ms) });
             if outcome.anomalies.iter().any(|anomaly| anomaly.status == Status::Firing) {
                 delay = delay.or(Some(i - HEALTHY));
             }
@@ -116,7 +116,7 @@ fn silence(services: &[&str], interval_s: i64) -> Option<i64> {
         }
         for record in records {
             (heard_s, offset) = (now_s, offset + 1);
-            let outcome = partition.metrics(record.as_bytes(), At { offset, timestamp_ms: ts_ms });
+            let outcome = partition.metrics(record.as_bytes(), At { offset, timestamp_ms: Some(ts_ms) });
             if outcome.anomalies.iter().any(|anomaly| anomaly.status == Status::Firing) {
                 return Some(now_s - last_s);
             }

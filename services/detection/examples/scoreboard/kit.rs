@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use detection::Settings;
-use detection::replay::{Args, Format, replay};
+use detection::tools::replay::{Args, Format, replay};
 use serde_json::Value;
 
 /// Baselines of the kit, with the threshold that each has of its own (`d / (d + 4)` for `d` deviations).

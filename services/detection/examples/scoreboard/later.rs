@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::noises::{SEED, thousandths};
 use crate::shop::Noise;
-use crate::weeks::Watch;
+use crate::weeks::Channel;
 
 const WEEKS: usize = 5;
 
@@ -25,7 +25,7 @@ pub(crate) fn score(quick: bool, page: &mut String) -> Value {
         [("10 s", 10), ("1 min", 60), ("5 min", 300)].into_iter().skip(usize::from(quick))
     {
         eprintln!("{WEEKS} weeks, {name}");
-        let mut watch = Watch::new(Noise::Weekly, interval_s, SEED);
+        let mut watch = Channel::new(Noise::Weekly, interval_s, SEED);
         let weeks = [(); WEEKS].map(|()| watch.watch(7).a_day(7));
         let _ = write!(page, "| {name} |");
         for [fired, decided, naive] in &weeks {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use crate::noises::{NOISES, SEED, thousandths};
-use crate::weeks::Watch;
+use crate::weeks::Channel;
 
 /// Runs further healthy weeks with and without deployments, where samples are few enough.
 pub(crate) fn score(days: i64, weeks: u64, page: &mut String) -> Value {
@@ -24,8 +24,8 @@ pub(crate) fn score(days: i64, weeks: u64, page: &mut String) -> Value {
             eprintln!("{name}, {interval_s} s, {weeks} other weeks");
             let (mut fired, mut decided, mut worst) = ([0.0; 2], [0.0; 2], 0);
             for seed in SEED + 1..=SEED + weeks {
-                let mut with = Watch::new(noise, interval_s, seed);
-                let mut without = Watch::new(noise, interval_s, seed).without_deployments();
+                let mut with = Channel::new(noise, interval_s, seed);
+                let mut without = Channel::new(noise, interval_s, seed).without_deployments();
                 for (place, watch) in [&mut with, &mut without].into_iter().enumerate() {
                     let week = watch.watch(days);
                     let [fires, decides, _] = week.a_day(days);

@@ -34,14 +34,14 @@ pub(crate) struct Stretch {
 }
 
 /// A healthy shop under watch, by a partition and by the naive way.
-pub(crate) struct Watch {
+pub(crate) struct Channel {
     interval_s: i64,
     shop: HealthyShop,
     ward: Ward,
     windows: Vec<Naive>,
 }
 
-impl Watch {
+impl Channel {
     /// Begins with a shop that has deployments.
     pub(crate) fn new(noise: Noise, interval_s: i64, seed: u64) -> Self {
         Self {
@@ -101,7 +101,7 @@ pub(crate) fn score(days: i64, page: &mut String) -> Weeks {
         let _ = write!(page, "| {name} |");
         for interval_s in [10, 60, 300] {
             eprintln!("{name}, {interval_s} s");
-            let watch = || Watch::new(noise, interval_s, SEED);
+            let watch = || Channel::new(noise, interval_s, SEED);
             let week = watch().watch(days);
             let counts = week.a_day(days);
             let _ = write!(page, " {:.2} / {:.2} / {:.0} |", counts[0], counts[1], counts[2]);

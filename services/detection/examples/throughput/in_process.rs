@@ -72,7 +72,7 @@ fn score(records: &[(Vec<u8>, i64, usize)]) -> usize {
     let mut partition = Partition::new(0, Arc::new(Settings::default()));
     let mut anomalies = 0;
     for (offset, (payload, ts_ms, _)) in records.iter().enumerate() {
-        let outcome = partition.metrics(payload, At { offset: offset as i64, timestamp_ms: *ts_ms });
+        let outcome = partition.metrics(payload, At { offset: offset as i64, timestamp_ms: Some(*ts_ms) });
         anomalies += outcome.anomalies.len();
     }
     anomalies
@@ -99,7 +99,7 @@ fn footprint() -> anyhow::Result<Option<usize>> {
                     ])
                 })
                 .collect();
-            partition.metrics(&serde_json::to_vec(&samples)?, At { offset: i, timestamp_ms: ts_ms });
+            partition.metrics(&serde_json::to_vec(&samples)?, At { offset: i, timestamp_ms: Some(ts_ms) });
         }
     }
     anyhow::ensure!(partition.series() == SERVICES * SERIES, "some series were refused");

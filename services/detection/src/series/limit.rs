@@ -1,74 +1,69 @@
-//! The limit of a series that another one of its service tells: `db_connections_max` of `db_connections_active`.
-
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
+//! The limit of a series that another one of its service reports: `db_connections_max` of `db_connections_active`.
 
 use super::Series;
 use crate::config::Settings;
-use crate::forecast::Forecast;
-use crate::rules::Rule;
+use crate::metric_profile::Bounded;
+use crate::series::rules::Rule;
+use crate::series::rules::forecast::Forecast;
 
 /// Part by which a use may exceed its limit, for rounding; what is exceeded by more is no limit.
-const SLACK: f64 = 0.01;
+const SLACK_SHARE: f64 = 0.01;
 
 /// The limit of one series.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Limit {
-    /// Place in the service of the series that tells it; nothing where several do. Follows from the series.
-    #[serde(skip)]
-    pub(crate) told_at: Option<usize>,
+    /// Place in the service of the series that reports it; nothing where several do. Follows from the series.
+    pub(crate) reported_by: Option<usize>,
     /// What it is since the last sample of the series.
     pub(crate) ceiling: Option<f64>,
 }
 
 impl Series {
-    /// Notes that the series at a place of the service tells its limit, or that several do. Whether it is forecast when
-    /// the limit is reached depends on how many are already.
-    pub(crate) fn limit_by(&mut self, told_at: Option<usize>, may_forecast: bool) {
+    /// Notes that the series at a place of the service reports its limit, or that several do.
+    pub(crate) fn limit_by(&mut self, reported_by: Option<usize>) {
         if let Some(limit) = &mut self.limit {
-            limit.told_at = told_at;
+            limit.reported_by = reported_by;
         } else {
-            self.limit = Some(Box::new(Limit { told_at, ceiling: None }));
             // a guess of the catalogue counts no more
-            self.end_at(None);
-        }
-        if may_forecast && self.rule.is_none() {
-            self.rule = Some(Box::new(Rule::Forecast(Forecast::default())));
+            self.limit = Some(Box::new(Limit { reported_by, ceiling: None }));
         }
     }
 
-    /// Returns its limit, if others tell one.
+    /// Forecasts when its limit is reached, unless it has another rule.
+    pub(crate) fn forecast(&mut self) {
+        self.rule.get_or_insert_with(|| Box::new(Rule::Forecast(Forecast::default())));
+    }
+
+    /// Returns its limit, if others report one.
     pub(crate) fn limit(&self) -> Option<&Limit> {
         self.limit.as_deref()
     }
 
-    /// Takes what is told as its limit at the moment, if it can be that of `value`.
-    pub(crate) fn limit_to(&mut self, told: Option<f64>, value: f64) {
+    /// Takes what is reported as its limit at the moment, if it can be that of `value`.
+    pub(crate) fn limit_to(&mut self, reported: Option<f64>, value: f64) {
         if let Some(limit) = &mut self.limit {
-            limit.ceiling = told.and_then(|told| plausible(told, value));
-            let ceiling = limit.ceiling;
-            self.end_at(ceiling);
+            limit.ceiling = reported.and_then(|reported| plausible(reported, value));
         }
     }
 
-    /// Gives the series a ceiling of its own.
-    pub(super) fn end_at(&mut self, ceiling: Option<f64>) {
-        if self.metric.meaning.ceiling != ceiling {
-            Arc::make_mut(&mut self.metric).meaning.ceiling = ceiling;
+    /// Returns what its metric means, with the ceiling that holds at the moment.
+    pub(crate) fn bounded(&self) -> Bounded<'_> {
+        match &self.limit {
+            Some(limit) => Bounded { profile: self.profile(), ceiling: limit.ceiling },
+            None => self.profile().into(),
         }
     }
 
-    /// Returns the value at which it stands, unless it has changed within its last samples or is not heard of any more.
+    /// Returns the value at which it stands, unless it has changed within its last samples or has stopped reporting.
     pub(crate) fn standing(&self, at_ms: i64, settings: &Settings) -> Option<f64> {
         let is_gone = at_ms.saturating_sub(self.last_ms) > settings.gone_after_ms();
         self.samples.standing().filter(|_| !is_gone)
     }
 }
 
-/// Returns what was told as a limit if it can be one of what is used, or left, now.
-fn plausible(told: f64, value: f64) -> Option<f64> {
-    (told > 0.0 && value <= (1.0 + SLACK) * told).then_some(told)
+/// Returns what was reported as a limit if it can be one of what is used, or left, now.
+fn plausible(reported: f64, value: f64) -> Option<f64> {
+    (reported > 0.0 && value <= (1.0 + SLACK_SHARE) * reported).then_some(reported)
 }
 
 #[cfg(test)]
@@ -78,8 +73,8 @@ mod tests {
     #[test]
     fn what_cannot_be_a_limit_is_none() {
         assert_eq!(plausible(100.0, 100.5), Some(100.0));
-        for (told, value) in [(0.0, 0.0), (-1.0, -5.0), (100.0, 102.0), (f64::NAN, 1.0)] {
-            assert_eq!(plausible(told, value), None, "{told}");
+        for (reported, value) in [(0.0, 0.0), (-1.0, -5.0), (100.0, 102.0), (f64::NAN, 1.0)] {
+            assert_eq!(plausible(reported, value), None, "{reported}");
         }
     }
 }

@@ -232,7 +232,7 @@ impl Ward {
 
     fn at(&mut self, timestamp_ms: i64) -> At {
         self.offset += 1;
-        At { offset: self.offset, timestamp_ms }
+        At { offset: self.offset, timestamp_ms: Some(timestamp_ms) }
     }
 
     fn judge(&mut self, outcome: &Outcome) {

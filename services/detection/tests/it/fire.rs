@@ -75,7 +75,7 @@ pub(crate) fn watch_every(
         }
         for record in record::records(&tick).unwrap() {
             offset += 1;
-            let at = At { offset, timestamp_ms: ts_ms };
+            let at = At { offset, timestamp_ms: Some(ts_ms) };
             let outcome = match record.topic {
                 Topic::RawMetrics => partition.metrics(&record.payload, at),
                 Topic::RawLogs => partition.log(&record.payload, at),

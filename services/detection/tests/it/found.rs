@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use detection::demand::Demand;
-use detection::episode::Turn;
+use detection::series::alarm_budget::FiringThreshold;
+use detection::series::episode::Transition;
 use shared::events::Severity;
 use shared::events::anomaly::{Direction, Status};
 use shared::events::fault::Scenario;
@@ -95,9 +95,9 @@ fn a_step_of_a_constant_series_is_found_at_once_and_clears_when_it_is_undone() {
     watched.take(50.0);
     watched.take(50.0);
     let change = watched.last.clone().unwrap();
-    assert_eq!((change.episode.status, change.episode.samples), (Status::Firing, 2));
+    assert_eq!((change.episode.alert.status, change.episode.samples), (Status::Firing, 2));
     (0..3).for_each(|_| watched.take(45.0));
-    assert_eq!(watched.last.clone().unwrap().turn, Turn::Recovered);
+    assert_eq!(watched.last.clone().unwrap().transition, Transition::Recovered);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn lost_traffic_is_an_outage() {
     watched.take(0.0);
     let episode = watched.last.clone().unwrap().episode;
     assert_eq!(
-        (episode.status, episode.direction, episode.severity),
+        (episode.alert.status, episode.direction, episode.alert.severity),
         (Status::Firing, Direction::Down, Severity::Sev1)
     );
 }
@@ -130,10 +130,10 @@ fn a_lasting_new_level_is_accepted_in_time_and_said_so() {
     let mut watched = Watched::new("latency_p99_ms", "ms", Shape::Gaussian);
     watched.healthy(380.0, 300);
     watched.healthy(560.0, 400);
-    assert_eq!(watched.last.clone().unwrap().episode.status, Status::Firing);
+    assert_eq!(watched.last.clone().unwrap().episode.alert.status, Status::Firing);
     watched.healthy(560.0, 200);
     let change = watched.last.clone().unwrap();
-    assert_eq!((change.turn, change.episode.status), (Turn::Accepted, Status::Cleared));
+    assert_eq!((change.transition, change.episode.alert.status), (Transition::Accepted, Status::Cleared));
     watched.alarms = crate::shop::Alarms::default();
     watched.healthy(560.0, 500);
     assert_eq!(watched.alarms.firing, 0);
@@ -144,7 +144,7 @@ fn an_outage_is_not_taken_for_normal_within_hours() {
     let mut watched = Watched::new("request_rate", "1/s", Shape::Gaussian);
     watched.healthy(200.0, 300);
     (0..4000).for_each(|_| watched.take(0.0));
-    assert_eq!(watched.last.clone().unwrap().episode.status, Status::Firing);
+    assert_eq!(watched.last.clone().unwrap().episode.alert.status, Status::Firing);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_wild_warm_up_does_not_blind_the_series() {
     watched.healthy(380.0, 60);
     watched.take(1400.0);
     watched.take(1400.0);
-    assert_eq!(watched.last.clone().unwrap().episode.status, Status::Firing);
+    assert_eq!(watched.last.clone().unwrap().episode.alert.status, Status::Firing);
 }
 
 #[test]
@@ -169,23 +169,23 @@ fn an_episode_tells_its_news_and_little_else() {
         watched.take(value);
     }
     let episode = watched.last.clone().unwrap().episode;
-    assert_eq!((episode.status, episode.severity), (Status::Firing, Severity::Sev1));
+    assert_eq!((episode.alert.status, episode.alert.severity), (Status::Firing, Severity::Sev1));
     // 100 samples: a refresh every ten, and a handful of steps of evidence and severity
-    assert!((11..=20).contains(&episode.revision), "{} revisions", episode.revision);
+    assert!((11..=20).contains(&episode.alert.revision), "{} revisions", episode.alert.revision);
 }
 
 #[test]
 fn what_is_certain_fires_only_within_the_budget_and_is_suspected_beyond_it() {
-    let ramp = |demand: Demand| {
+    let ramp = |threshold: FiringThreshold| {
         let mut watched = Watched::new("memory_percent", "%", Shape::Gaussian);
-        watched.demand = demand;
+        watched.threshold = threshold;
         watched.healthy(45.0, 300);
         for i in 1..=8 {
             let value = watched.draw(45.0) + 2.0 * f64::from(i);
             watched.take(value);
         }
-        watched.last.map(|change| (change.episode.status, change.episode.is_certain))
+        watched.last.map(|change| (change.episode.alert.status, change.episode.is_certain))
     };
-    assert_eq!(ramp(Demand::of(2.5e6, 1.0)), Some((Status::Firing, true)));
-    assert_eq!(ramp(Demand::of(2.5e9, 0.001)), Some((Status::Suspect, true)));
+    assert_eq!(ramp(FiringThreshold::of(2.5e6, 1.0)), Some((Status::Firing, true)));
+    assert_eq!(ramp(FiringThreshold::of(2.5e9, 0.001)), Some((Status::Suspect, true)));
 }

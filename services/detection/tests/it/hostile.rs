@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use detection::outcome::Reason;
+use detection::service::outcome::Reason;
 use detection::{At, Partition, Settings};
 use shared::events::MAX_PAYLOAD;
 use shared::events::anomaly::Status;
@@ -12,7 +12,7 @@ use crate::shop::START_MS;
 const HOUR_MS: i64 = 3_600_000;
 
 fn at(offset: i64) -> At {
-    At { offset, timestamp_ms: START_MS }
+    At { offset, timestamp_ms: Some(START_MS) }
 }
 
 fn sample(service: &str, metric: &str, value: f64, ts_ms: i64) -> Vec<u8> {
@@ -118,7 +118,7 @@ fn the_largest_numbers_leave_finite_anomalies() {
         for i in 0..700 {
             let value = if i % 7 < 3 && i > 100 { 1e30 } else { -1e30 + (i % 3) as f64 * 1e29 };
             let ts_ms = START_MS + i * interval_ms;
-            let at = At { offset: i, timestamp_ms: ts_ms };
+            let at = At { offset: i, timestamp_ms: Some(ts_ms) };
             let outcome = partition.metrics(&sample("user", "m", value, ts_ms), at);
             assert_eq!(outcome.used, 1);
             for anomaly in &outcome.anomalies {

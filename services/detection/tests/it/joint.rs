@@ -1,10 +1,11 @@
 //! Several small deviations of one service are found together, and what its series share every day is not.
 
 use detection::Settings;
-use detection::demand::Demand;
-use detection::joint::Joint;
-use detection::meaning::Metric;
+use detection::alert::Detector as _;
+use detection::metric_profile::Metric;
 use detection::series::Series;
+use detection::series::alarm_budget::FiringThreshold;
+use detection::service::joint::{Joint, Observation};
 use shared::events::anomaly::Status;
 
 use crate::shop::{METRICS, Noise, SERVICES, SPREAD, START_MS, Source, healthy};
@@ -58,15 +59,21 @@ impl Service {
                 let base = self.bases[metric];
                 let value = healthy(base, metric, self.at_ms, source) + moved[metric] * SPREAD[metric] * base;
                 let before_ms = self.series[metric].last_ms();
-                let report = self.joint.note("shop", &self.series, before_ms, self.at_ms, &self.settings);
+                let report = self.joint.observe(Observation {
+                    service: "shop",
+                    series: &self.series,
+                    before_ms,
+                    ts_ms: self.at_ms,
+                    settings: &self.settings,
+                });
                 if let Some(report) = report {
                     self.told_ms = report.interval_ms;
                     self.told.push((report.alert.status, report.explanation));
                 }
                 let change = self.series[metric]
-                    .observe(self.at_ms, value, &Demand::default(), &self.settings)
+                    .observe(self.at_ms, value, &FiringThreshold::default(), &self.settings)
                     .unwrap();
-                let fires = change.is_some_and(|change| change.episode.status == Status::Firing);
+                let fires = change.is_some_and(|change| change.episode.alert.status == Status::Firing);
                 self.fired += u32::from(fires);
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! `tests/reference/make.py` writes what that code says about three generated series to `expected.json`.
 
-use detection::evidence::Evidence;
+use detection::series::history::HistoryModel;
 use serde::Deserialize;
 
 /// Larger than the sums of rounding, and far below what moves a decision.
@@ -60,21 +60,21 @@ fn values(shape: &str, rows: u32, interval: u32, mut seed: u64) -> Vec<f64> {
 fn each_sample_is_judged_as_by_the_research_code() {
     let expected: Vec<Expected> = serde_json::from_str(include_str!("../reference/expected.json")).unwrap();
     for series in expected {
-        let mut evidence = Evidence::default();
+        let mut evidence = HistoryModel::default();
         let (mut alarms, mut records) = (Vec::new(), Vec::new());
         for (i, value) in
             values(&series.shape, series.rows, series.interval, series.seed).into_iter().enumerate()
         {
             let interval_ms = i64::from(series.interval) * 1000;
-            let opinion =
+            let score =
                 evidence.observe(1_750_000_000_000 + i as i64 * interval_ms, value, interval_ms as f64);
-            alarms.extend(opinion.is_alarm.then_some(i));
-            records.extend(opinion.record.is_some().then_some(i));
+            alarms.extend(score.is_alarm.then_some(i));
+            records.extend(score.record.is_some().then_some(i));
             if i % series.every == 0 {
                 let place = i / series.every;
                 for (what, ours, theirs) in [
-                    ("rarity", opinion.rarity, series.rarity[place]),
-                    ("effect", opinion.effect, series.effect[place]),
+                    ("rarity", score.rarity, series.rarity[place]),
+                    ("effect", score.effect, series.effect[place]),
                 ] {
                     assert!(
                         (ours - theirs).abs() <= TOLERANCE * theirs.max(1.0),

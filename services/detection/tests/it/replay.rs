@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use detection::Settings;
-use detection::replay::{Args, Format, Summary, replay};
-use detection::tune::tune;
+use detection::tools::replay::{Args, Format, Summary, replay};
+use detection::tools::tune::tune;
 use simulator::{Options, Shop};
 
 use crate::shop::{Noise, START_MS, Source};

@@ -1,9 +1,9 @@
 //! Days and weeks: what they bring is known in time, and what breaks with them is found.
 
 use detection::Settings;
-use detection::demand::Demand;
-use detection::meaning::Metric;
+use detection::metric_profile::Metric;
 use detection::series::Series;
+use detection::series::alarm_budget::FiringThreshold;
 use shared::events::anomaly::Status;
 
 use crate::shop::{METRICS, Noise, SERVICES, START_MS, Source, healthy};
@@ -18,12 +18,12 @@ const WEDNESDAY_MS: i64 = START_MS - START_MS % DAY_MS + 3 * DAY_MS + 12 * HOUR_
 
 /// What is told of one series: when it fired, and when it was found abnormal for certain.
 #[derive(Default)]
-struct Told {
+struct Reported {
     fired: Vec<i64>,
     decided: Vec<i64>,
 }
 
-impl Told {
+impl Reported {
     /// Returns after how many milliseconds from a time on it first fired, within two hours.
     fn delay(&self, from_ms: i64) -> Option<i64> {
         let later = self.fired.iter().map(|at| at - from_ms);
@@ -38,21 +38,21 @@ fn live(
     interval_ms: i64,
     until_ms: i64,
     alter: impl Fn(i64, f64) -> f64,
-) -> Vec<Told> {
+) -> Vec<Reported> {
     let settings = Settings::default();
     let (name, unit) = METRICS[metric];
     // what the whole shop demands
     let series = SERVICES.len() * METRICS.len();
-    let demand = Demand::of((series as i64 * WEEK_MS / interval_ms) as f64, 1.0);
+    let threshold = FiringThreshold::of((series as i64 * WEEK_MS / interval_ms) as f64, 1.0);
     let one = |(seed, (_, bases)): (usize, &(&str, [f64; 7]))| {
         let mut source = Source::new(noise, seed as u64);
         let mut series = Series::new(Metric::new(name, unit, &settings.metrics));
-        let mut told = Told::default();
+        let mut told = Reported::default();
         let mut fires = false;
         for ts_ms in (START_MS..until_ms).step_by(interval_ms as usize) {
             let value = alter(ts_ms, healthy(bases[metric], metric, ts_ms, &mut source));
-            if let Some(change) = series.observe(ts_ms, value, &demand, &settings).unwrap() {
-                let firing = change.episode.status == Status::Firing;
+            if let Some(change) = series.observe(ts_ms, value, &threshold, &settings).unwrap() {
+                let firing = change.episode.alert.status == Status::Firing;
                 told.fired.extend((firing && !fires).then_some(ts_ms));
                 told.decided.extend(change.is_decision.then_some(ts_ms));
                 fires = firing;

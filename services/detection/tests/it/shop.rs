@@ -3,8 +3,8 @@
 use std::f64::consts::TAU;
 
 use detection::Settings;
-use detection::demand::Demand;
-use detection::meaning::Metric;
+use detection::metric_profile::Metric;
+use detection::series::alarm_budget::FiringThreshold;
 use detection::series::{Change, Series};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -133,7 +133,7 @@ pub(crate) fn quiet(noise: Noise, interval_ms: i64, samples: i64, seed: u64) -> 
 pub(crate) fn quiet_within(budget: f64, noise: Noise, interval_ms: i64, samples: i64, seed: u64) -> Alarms {
     let settings = Settings::default();
     let series = (SERVICES.len() * METRICS.len()) as f64;
-    let demand = Demand::of(series * WEEK_MS / interval_ms as f64, budget);
+    let threshold = FiringThreshold::of(series * WEEK_MS / interval_ms as f64, budget);
     let mut alarms = Alarms::default();
     for (service, (_, bases)) in SERVICES.iter().enumerate() {
         for (metric, (name, unit)) in METRICS.iter().enumerate() {
@@ -143,7 +143,7 @@ pub(crate) fn quiet_within(budget: f64, noise: Noise, interval_ms: i64, samples:
             for i in 0..samples {
                 let ts_ms = START_MS + i * interval_ms;
                 let value = healthy(bases[metric], metric, ts_ms, &mut source);
-                let change = series.observe(ts_ms, value, &demand, &settings).unwrap();
+                let change = series.observe(ts_ms, value, &threshold, &settings).unwrap();
                 if let Some(change) = change {
                     alarms.count(&change, &mut fires);
                 }
@@ -157,7 +157,7 @@ pub(crate) fn quiet_within(budget: f64, noise: Noise, interval_ms: i64, samples:
 pub(crate) struct Watched {
     series: Series,
     settings: Settings,
-    pub(crate) demand: Demand,
+    pub(crate) threshold: FiringThreshold,
     source: Source,
     at_ms: i64,
     fires: bool,
@@ -172,7 +172,7 @@ impl Watched {
         Self {
             series: Series::new(Metric::new(metric, unit, &settings.metrics)),
             settings,
-            demand: Demand::default(),
+            threshold: FiringThreshold::default(),
             source: Source::new(noise, 7),
             at_ms: START_MS,
             fires: false,
@@ -198,7 +198,7 @@ impl Watched {
     /// Takes the next sample, ten seconds after the one before.
     pub(crate) fn take(&mut self, value: f64) {
         self.at_ms += 10_000;
-        let Some(change) = self.series.observe(self.at_ms, value, &self.demand, &self.settings).unwrap()
+        let Some(change) = self.series.observe(self.at_ms, value, &self.threshold, &self.settings).unwrap()
         else {
             return;
         };
@@ -209,8 +209,8 @@ impl Watched {
 
 impl Alarms {
     fn count(&mut self, change: &Change, fires: &mut bool) {
-        let firing = change.episode.status == Status::Firing;
-        self.suspects += u32::from(change.episode.revision == 1);
+        let firing = change.episode.alert.status == Status::Firing;
+        self.suspects += u32::from(change.episode.alert.revision == 1);
         self.firing += u32::from(firing && !*fires);
         self.decisions += u32::from(change.is_decision);
         *fires = firing;

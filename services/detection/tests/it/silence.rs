@@ -22,7 +22,7 @@ impl Ward {
 
     fn record(&mut self, payload: &str, record_s: i64) {
         self.offset += 1;
-        let at = At { offset: self.offset, timestamp_ms: START_MS + record_s * 1000 };
+        let at = At { offset: self.offset, timestamp_ms: Some(START_MS + record_s * 1000) };
         let outcome = self.partition.metrics(payload.as_bytes(), at);
         assert!(outcome.refused.is_none());
         crate::words::check(&outcome.anomalies);
@@ -71,11 +71,7 @@ fn one_of_three_services_that_stops_is_missed_and_heard_again() {
     assert_eq!(ward.told(), [("b", Status::Suspect, 70), ("b", Status::Firing, 130)]);
     let firing = ward.anomalies[1].clone();
     assert_eq!((firing.severity, &*firing.metric), (Severity::Sev2, "silence"));
-    assert_eq!(
-        firing.explanation,
-        "b has reported nothing since 15:16:30 UTC (2 min); it usually reports every 10 s, its longest pause of late \
-         was 10 s"
-    );
+    insta::assert_snapshot!(firing.explanation);
     ward.report(&["a", "b", "c"], 900, 1500);
     assert_eq!(ward.told()[2..], [("b", Status::Cleared, 340)]);
     assert!(ward.anomalies.iter().all(|one| one.anomaly_id == firing.anomaly_id));
@@ -177,11 +173,7 @@ fn a_source_that_is_gone_for_good_is_given_up_after_a_day() {
     assert_eq!(ward.told().len(), 3);
     let last = ward.anomalies.last().unwrap();
     assert_eq!(last.status, Status::Cleared);
-    assert!(
-        last.explanation.ends_with("it is taken to be gone and no longer waited for"),
-        "{}",
-        last.explanation
-    );
+    insta::assert_snapshot!(last.explanation);
     // it begins anew if it comes back
     ward.report(&["a", "b"], 90_000, 90_600);
     ward.report(&["a"], 90_600, 90_800);
@@ -203,7 +195,7 @@ fn one_series_that_stops_is_no_silence_of_its_service() {
 impl Ward {
     fn retire(&mut self, service: &str, ts_s: i64, record_s: i64) {
         self.offset += 1;
-        let at = At { offset: self.offset, timestamp_ms: START_MS + record_s * 1000 };
+        let at = At { offset: self.offset, timestamp_ms: Some(START_MS + record_s * 1000) };
         let ts_ms = START_MS + ts_s * 1000;
         let change =
             format!(r#"{{"service":"{service}","version":"1.0","change_type":"retire","ts_ms":{ts_ms}}}"#);

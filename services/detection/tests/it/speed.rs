@@ -28,7 +28,7 @@ fn a_sample_of_a_known_series_allocates_nothing() {
     let mut feed = |records: &[String], from: i64| {
         let mut told = 0;
         for (offset, payload) in records.iter().enumerate() {
-            let at = At { offset: from + offset as i64, timestamp_ms: i64::MAX };
+            let at = At { offset: from + offset as i64, timestamp_ms: None };
             let outcome = partition.metrics(payload.as_bytes(), at);
             assert_eq!(outcome.used, 40);
             told += outcome.anomalies.len();

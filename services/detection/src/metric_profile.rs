@@ -1,0 +1,436 @@
+//! What a metric means: its kind, its unit, which direction harms, where it ends, how much it may always move, and how
+//! it is judged.
+//!
+//! The catalogue (`metric_profile/catalogue.toml`) knows some names and otherwise goes by whole words of a name, after the naming
+//! of OpenTelemetry's semantic conventions, Prometheus and CloudWatch (never by parts of words: "workload" is not
+//! "load"). [`Override`] corrects it. An unknown metric still works: it is [`Kind::Other`] and both directions
+//! count.
+
+mod catalogue;
+mod metric;
+
+use serde::{Deserialize, Serialize};
+use shared::events::Kind;
+use shared::events::anomaly::Direction;
+
+pub(crate) use catalogue::TABLE;
+use catalogue::{Entry, Name};
+pub use metric::Metric;
+pub(crate) use metric::Metrics;
+
+/// Which way a series has to go to do harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BadDirection {
+    /// More is worse: latency, errors, use of anything that ends.
+    Up,
+    /// Less is worse: free space, remaining life, availability.
+    Down,
+    /// Either is worth knowing: traffic, and whatever is not understood.
+    Both,
+}
+
+impl BadDirection {
+    /// Returns whether a deviation to that side harms.
+    pub fn includes(self, direction: Direction) -> bool {
+        match self {
+            Self::Up => direction == Direction::Up,
+            Self::Down => direction == Direction::Down,
+            Self::Both => true,
+        }
+    }
+}
+
+/// How a series is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DetectionMode {
+    /// By its own normal.
+    Normal,
+    /// By its own normal, and by when it will be full, or empty where less is worse.
+    Forecast,
+    /// By the time that a certificate has left, in the unit of the series; its own normal says nothing.
+    Expiry,
+    /// By the same, given as the Unix time at which the certificate ends.
+    ExpiresAt,
+    /// As a count of restarts; its own normal says nothing.
+    Restarts,
+    /// As the Unix time at which a process started: a later one is a restart.
+    StartTime,
+    /// As the time since a process started: one that is shorter than the time since the last sample is a restart.
+    Uptime,
+    /// Not by itself: it is the ceiling of what another metric of the service reports as used or left.
+    Limit,
+    /// Not at all: buckets, requests, constants.
+    Ignored,
+}
+
+impl DetectionMode {
+    /// Returns whether the series' own normal counts.
+    pub fn is_by_normal(self) -> bool {
+        matches!(self, Self::Normal | Self::Forecast)
+    }
+}
+
+/// What one metric means.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricProfile {
+    /// What it measures.
+    pub kind: Kind,
+    /// Unit (UCUM where there is one), or empty.
+    pub unit: Box<str>,
+    /// Which direction harms.
+    pub harm: BadDirection,
+    /// Value that it cannot exceed, if there is one.
+    pub ceiling: Option<f64>,
+    /// Smallest spread, as a share of the level: 0.03 is 3 %.
+    pub relative_floor: f64,
+    /// Smallest spread, in the unit of the series.
+    pub absolute_floor: f64,
+    /// Whether the value only ever grows, so that its increase per second is what matters.
+    pub counter: bool,
+    /// How it is judged.
+    pub judged: DetectionMode,
+    /// What it is the limit of, or the use of without a certain ceiling, and the unit: those of one resource belong
+    /// together.
+    pub resource: Option<Box<str>>,
+}
+
+/// Corrects the guess for some metrics. What is absent stays as guessed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Override {
+    /// Metric name; a `*` at the end stands for any rest.
+    pub metric: String,
+    /// What it measures.
+    #[serde(default)]
+    pub kind: Option<Kind>,
+    /// Unit; wins over the unit of the samples.
+    #[serde(default)]
+    pub unit: Option<String>,
+    /// Which direction harms.
+    #[serde(default)]
+    pub harm: Option<BadDirection>,
+    /// Value that it cannot exceed.
+    #[serde(default)]
+    pub ceiling: Option<f64>,
+    /// Smallest spread, in the unit of the series.
+    #[serde(default)]
+    pub floor: Option<f64>,
+    /// Whether it only ever grows.
+    #[serde(default)]
+    pub counter: Option<bool>,
+    /// How it is judged.
+    #[serde(default)]
+    pub judged: Option<DetectionMode>,
+}
+
+impl Override {
+    fn covers(&self, metric: &str) -> bool {
+        self.metric.strip_suffix('*').map_or(self.metric == metric, |start| metric.starts_with(start))
+    }
+}
+
+impl MetricProfile {
+    /// Returns what a metric of that name means. The first override that covers it wins over the catalogue, and the unit
+    /// of the samples over the one in the name.
+    pub fn of(metric: &str, unit: &str, overrides: &[Override]) -> Self {
+        let correction = overrides.iter().find(|one| one.covers(metric)).cloned().unwrap_or_default();
+        let name = Name::new(metric);
+        let entry = catalogue::entry(&name)
+            .filter(|entry| correction.kind.is_none_or(|kind| Some(kind) == entry.kind))
+            .unwrap_or(Entry::NONE);
+        let kind = correction.kind.or(entry.kind).unwrap_or(Kind::Other);
+        let counter = correction.counter.or(entry.counter).unwrap_or(name.last() == "total");
+        let unit = match (correction.unit.as_deref().unwrap_or(unit), entry.unit.as_deref()) {
+            ("", Some(unit)) => unit,
+            ("", None) => catalogue::unit_of(&name, kind),
+            (unit, _) => catalogue::ucum(unit),
+        };
+        let remains = name.has(&["free", "available", "avail", "idle", "remaining", "headroom", "freeable"]);
+        let harm = correction.harm.or(entry.harm).unwrap_or(match kind {
+            Kind::Traffic | Kind::Other => BadDirection::Both,
+            Kind::Certificate => BadDirection::Down,
+            _ if remains => BadDirection::Down,
+            _ => BadDirection::Up,
+        });
+        let share = name.has(&["ratio", "utilization", "utilisation", "fraction"]);
+        let ceiling = correction.ceiling.or(entry.ceiling).or(match unit {
+            "%" => Some(100.0),
+            "1" if share => Some(1.0),
+            _ => None,
+        });
+        let (relative_floor, absolute_floor) = floors(kind, unit);
+        let ends = harm == BadDirection::Up && ceiling.is_some()
+            || harm == BadDirection::Down && matches!(kind, Kind::Disk | Kind::Memory);
+        let fills = matches!(kind, Kind::Disk | Kind::Memory | Kind::Pool) && !counter;
+        let stated = correction.judged.or(entry.judged);
+        let judged = stated.unwrap_or(match kind {
+            Kind::Certificate => DetectionMode::Expiry,
+            Kind::Restarts => DetectionMode::Restarts,
+            _ if fills && ceiling.is_none() && name.is_limit() => DetectionMode::Limit,
+            _ if fills && ends => DetectionMode::Forecast,
+            _ => DetectionMode::Normal,
+        });
+        // what the configuration or the unit says is certain, what the catalogue says a guess
+        let is_certain = correction.ceiling.is_some() || ceiling.is_some() && entry.ceiling.is_none();
+        let is_use = fills
+            && !is_certain
+            && (harm == BadDirection::Up || ends)
+            && matches!(stated, None | Some(DetectionMode::Forecast));
+        let resource = match judged {
+            DetectionMode::Limit => Some(name.limited()),
+            _ if is_use => Some(name.used()),
+            _ => None,
+        };
+        let resource = resource
+            .map(|resource| format!("{} {unit}", entry.resource.as_deref().unwrap_or(&resource)).into());
+        let unit = match unit {
+            unit if !counter || !judged.is_by_normal() => unit.to_owned(),
+            "" => "1/s".to_owned(),
+            unit => format!("{unit}/s"),
+        };
+        Self {
+            kind,
+            unit: unit.into(),
+            harm,
+            ceiling,
+            relative_floor,
+            absolute_floor: correction.floor.unwrap_or(absolute_floor),
+            counter,
+            judged,
+            resource,
+        }
+    }
+
+    /// Returns whether another metric of the service may report its ceiling.
+    pub(crate) fn may_be_limited(&self) -> bool {
+        self.resource.is_some() && self.judged != DetectionMode::Limit
+    }
+
+    /// Returns the smallest spread around `level`, in the unit of the series: max(relative_floor * |level|, absolute_floor).
+    pub fn floor(&self, level: f64) -> f64 {
+        // the last term keeps a series that is constantly zero from being divided by
+        (self.relative_floor * level.abs()).max(self.absolute_floor).max(1e-9)
+    }
+
+    /// Returns whether the metric measures something that fills up and does not follow the load. A slow rise of such a
+    /// thing is a leak, not the time of day.
+    pub fn accumulates(&self) -> bool {
+        matches!(self.kind, Kind::Memory | Kind::Disk)
+    }
+}
+
+/// What a metric means, with the ceiling that holds at the moment: the profile's own, or the one that another metric of
+/// the service reports.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounded<'a> {
+    /// What it means.
+    pub profile: &'a MetricProfile,
+    /// Value that it cannot exceed now, if one is known.
+    pub ceiling: Option<f64>,
+}
+
+impl Bounded<'_> {
+    /// Returns whether `value` has come within a tenth of the ceiling of what is worse the more there is.
+    pub fn is_nearly_full(self, value: f64) -> bool {
+        self.profile.harm == BadDirection::Up && self.ceiling.is_some_and(|ceiling| value >= 0.9 * ceiling)
+    }
+}
+
+impl<'a> From<&'a MetricProfile> for Bounded<'a> {
+    fn from(profile: &'a MetricProfile) -> Self {
+        Self { profile, ceiling: profile.ceiling }
+    }
+}
+
+/// Returns the smallest spread of a kind: as a part of the level, and in the unit.
+fn floors(kind: Kind, unit: &str) -> (f64, f64) {
+    let scale = match unit {
+        "%" => 1.0,
+        "1" => 0.01,
+        _ => 0.0,
+    };
+    match kind {
+        Kind::Latency | Kind::Certificate => (0.03, milliseconds(1.0, unit)),
+        Kind::Errors => (0.03, 0.2 * scale),
+        Kind::Cpu => (0.03, 1.0 * scale),
+        Kind::Memory | Kind::Disk => (0.005, 0.5 * scale),
+        Kind::Pool => (0.02, 1.0),
+        Kind::Lag if matches!(unit, "ms" | "s" | "us" | "ns") => (0.05, milliseconds(1000.0, unit)),
+        Kind::Lag => (0.05, 10.0),
+        Kind::Traffic => (0.03, 0.1),
+        Kind::Silence | Kind::Restarts | Kind::Logs | Kind::Other => (0.01, 0.0),
+    }
+}
+
+/// Returns `ms` milliseconds in the given unit of time, or 0 where it is none.
+fn milliseconds(ms: f64, unit: &str) -> f64 {
+    match unit {
+        "ms" => ms,
+        "s" => ms / 1e3,
+        "us" => ms * 1e3,
+        "ns" => ms * 1e6,
+        _ => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guess(metric: &str) -> (Kind, BadDirection) {
+        let profile = MetricProfile::of(metric, "", &[]);
+        (profile.kind, profile.harm)
+    }
+
+    #[test]
+    fn names_of_three_conventions_are_understood() {
+        for (name, kind, harm) in [
+            ("request_rate", Kind::Traffic, BadDirection::Both),
+            ("error_rate", Kind::Errors, BadDirection::Up),
+            ("latency_p99_ms", Kind::Latency, BadDirection::Up),
+            ("cpu_percent", Kind::Cpu, BadDirection::Up),
+            ("memory_percent", Kind::Memory, BadDirection::Up),
+            ("db_connections", Kind::Pool, BadDirection::Up),
+            ("consumer_lag", Kind::Lag, BadDirection::Up),
+            ("http.server.request.duration", Kind::Latency, BadDirection::Up),
+            ("db.client.connection.count", Kind::Pool, BadDirection::Up),
+            ("CPUUtilization", Kind::Cpu, BadDirection::Up),
+            ("node_filesystem_avail_bytes", Kind::Disk, BadDirection::Down),
+            ("probe_ssl_earliest_cert_expiry", Kind::Certificate, BadDirection::Down),
+            ("kafka_consumergroup_lag", Kind::Lag, BadDirection::Up),
+            ("connection_pool_idle", Kind::Pool, BadDirection::Down),
+            ("up", Kind::Errors, BadDirection::Down),
+            ("request_success_ratio", Kind::Errors, BadDirection::Down),
+            ("FreeStorageSpace", Kind::Disk, BadDirection::Down),
+            ("FreeableMemory", Kind::Memory, BadDirection::Down),
+            ("node_load1", Kind::Cpu, BadDirection::Up),
+            ("HTTPCode_Target_5XX_Count", Kind::Errors, BadDirection::Up),
+            ("http_request_duration_seconds_count", Kind::Traffic, BadDirection::Both),
+            ("system.cpu.time", Kind::Cpu, BadDirection::Up),
+            ("kube_pod_container_status_restarts_total", Kind::Restarts, BadDirection::Up),
+            ("workload", Kind::Other, BadDirection::Both),
+            ("flux_capacitance", Kind::Other, BadDirection::Both),
+        ] {
+            assert_eq!(guess(name), (kind, harm), "{name}");
+        }
+    }
+
+    #[test]
+    fn units_and_ceilings_follow_from_the_name_or_the_sample() {
+        assert_eq!(MetricProfile::of("cpu_percent", "", &[]).ceiling, Some(100.0));
+        assert_eq!(MetricProfile::of("disk_used", "%", &[]).ceiling, Some(100.0));
+        assert_eq!(MetricProfile::of("request_seconds", "", &[]).unit.as_ref(), "s");
+        let counter = MetricProfile::of("http_requests_total", "", &[]);
+        assert!(counter.counter && counter.unit.as_ref() == "1/s");
+    }
+
+    #[test]
+    fn a_metric_is_judged_as_its_name_asks() {
+        for (name, unit, judged) in [
+            ("disk_used_percent", "", DetectionMode::Forecast),
+            ("system.filesystem.utilization", "1", DetectionMode::Forecast),
+            ("node_filesystem_avail_bytes", "", DetectionMode::Forecast),
+            ("node_memory_MemFree_bytes", "", DetectionMode::Ignored),
+            ("container_memory_usage_bytes", "", DetectionMode::Normal),
+            ("probe_ssl_earliest_cert_expiry", "", DetectionMode::ExpiresAt),
+            ("tls_cert_days_remaining", "", DetectionMode::Expiry),
+            ("certificate_expiry_errors_total", "", DetectionMode::Normal),
+            ("kube_pod_container_status_restarts_total", "", DetectionMode::Restarts),
+            ("process_start_time_seconds", "", DetectionMode::StartTime),
+            ("process.uptime", "s", DetectionMode::Uptime),
+            ("http_request_duration_seconds_bucket", "", DetectionMode::Ignored),
+            ("http_requests_created", "", DetectionMode::Ignored),
+            ("hikaricp_connections_max", "", DetectionMode::Limit),
+            ("heap_max_bytes", "", DetectionMode::Limit),
+            ("container_memory_max_usage_bytes", "", DetectionMode::Normal),
+            ("container.memory.limit_utilization", "1", DetectionMode::Forecast),
+        ] {
+            assert_eq!(MetricProfile::of(name, unit, &[]).judged, judged, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_limit_and_its_use_are_of_one_resource() {
+        let resource = |name: &str| MetricProfile::of(name, "", &[]).resource;
+        for (limit, uses) in [
+            (
+                "node_filesystem_size_bytes",
+                &["node_filesystem_avail_bytes", "node_filesystem_free_bytes"][..],
+            ),
+            ("node_filesystem_files", &["node_filesystem_files_free"]),
+            ("node_memory_MemTotal_bytes", &["node_memory_MemAvailable_bytes"]),
+            ("node_filefd_maximum", &["node_filefd_allocated"]),
+            ("container_spec_memory_limit_bytes", &["container_memory_working_set_bytes"]),
+            ("kubelet_volume_stats_capacity_bytes", &["kubelet_volume_stats_used_bytes"]),
+            ("kubelet_volume_stats_inodes", &["kubelet_volume_stats_inodes_free"]),
+            ("k8s.container.memory_limit", &["container.memory.working_set"]),
+            ("db_connections_max", &["db_connections", "db_connections_active"]),
+            ("max_connections", &["connections_in_use", "open_connections"]),
+            ("hikaricp_connections_max", &["hikaricp_connections_active"]),
+            ("jvm_memory_max_bytes", &["jvm_memory_used_bytes"]),
+            ("jvm.memory.limit", &["jvm.memory.used"]),
+            ("process_max_fds", &["process_open_fds"]),
+            ("db.client.connection.max", &["db.client.connection.count"]),
+            ("go_sql_max_open_connections", &["go_sql_in_use_connections"]),
+            ("redis_maxclients", &["redis_connected_clients"]),
+            ("worker_pool_limit", &["worker_pool_usage"]),
+        ] {
+            assert_eq!(MetricProfile::of(limit, "", &[]).judged, DetectionMode::Limit, "{limit}");
+            for name in uses {
+                assert!(MetricProfile::of(name, "", &[]).may_be_limited(), "{name}");
+                assert_eq!(resource(name), resource(limit), "{name}");
+            }
+        }
+        assert_ne!(resource("hikaricp_connections_pending"), resource("hikaricp_connections_max"));
+        assert_ne!(
+            MetricProfile::of("heap_used", "MiBy", &[]).resource,
+            MetricProfile::of("heap_max", "By", &[]).resource
+        );
+        for name in [
+            "container_memory_usage_bytes",
+            "hikaricp_connections",
+            "disk_used_percent",
+            "http_requests_max",
+            "memory_limit_total",
+        ] {
+            assert_eq!(resource(name), None, "{name}");
+        }
+        let ceiling =
+            Override { metric: "db_connections".into(), ceiling: Some(40.0), ..Override::default() };
+        assert_eq!(
+            MetricProfile::of("db_connections", "", &[ceiling]).resource,
+            None,
+            "what is configured wins"
+        );
+    }
+
+    #[test]
+    fn the_unit_of_the_sample_wins_and_is_written_one_way() {
+        for (name, unit, expected) in [
+            ("latency_ms", "s", "s"),
+            ("CPUUtilization", "Percent", "%"),
+            ("http_request_duration_seconds_count", "", "1/s"),
+            ("system.network.io", "By", "By/s"),
+            ("cert_days_remaining", "", "d"),
+            ("heap_used", "MiBy", "MiBy"),
+            ("process.cpu.utilization", "", "1"),
+        ] {
+            assert_eq!(MetricProfile::of(name, unit, &[]).unit.as_ref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_override_wins_and_leaves_the_rest_as_guessed() {
+        let overrides = [Override {
+            metric: "jobs_*".into(),
+            kind: Some(Kind::Pool),
+            ceiling: Some(40.0),
+            ..Override::default()
+        }];
+        let profile = MetricProfile::of("jobs_running", "", &overrides);
+        assert_eq!((profile.kind, profile.harm, profile.ceiling), (Kind::Pool, BadDirection::Up, Some(40.0)));
+        assert_eq!(MetricProfile::of("job_running", "", &overrides).kind, Kind::Other);
+    }
+}

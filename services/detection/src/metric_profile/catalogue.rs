@@ -1,0 +1,236 @@
+//! The catalogue: what names of metrics mean, as data.
+
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use shared::events::Kind;
+
+use super::{BadDirection, DetectionMode};
+
+/// Words of a name that make it a limit.
+const LIMIT_WORDS: [&str; 5] = ["limit", "limits", "max", "maximum", "capacity"];
+
+/// The catalogue as it is written.
+pub(crate) const TABLE: &str = include_str!("catalogue.toml");
+
+/// The entries in the order in which they count.
+static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    let table: Table = toml::from_str(TABLE).expect("a test reads the embedded catalogue");
+    table.entry
+});
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    entry: Vec<Entry>,
+}
+
+/// One entry: which names it is about, and what they mean.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Entry {
+    names: Vec<String>,
+    any: Vec<String>,
+    also: Vec<String>,
+    without: Vec<String>,
+    last: Vec<String>,
+    pub(super) kind: Option<Kind>,
+    pub(super) unit: Option<String>,
+    pub(super) harm: Option<BadDirection>,
+    pub(super) ceiling: Option<f64>,
+    pub(super) counter: Option<bool>,
+    pub(super) judged: Option<DetectionMode>,
+    pub(super) resource: Option<String>,
+}
+
+impl Entry {
+    /// What is known of a name that is in no entry.
+    pub(super) const NONE: &'static Self = &Self {
+        names: Vec::new(),
+        any: Vec::new(),
+        also: Vec::new(),
+        without: Vec::new(),
+        last: Vec::new(),
+        kind: None,
+        unit: None,
+        harm: None,
+        ceiling: None,
+        counter: None,
+        judged: None,
+        resource: None,
+    };
+
+    fn fits(&self, name: &Name) -> bool {
+        if !self.names.is_empty() {
+            return self.names.contains(&name.joined);
+        }
+        let ends = |last: &String| {
+            name.joined.strip_suffix(last.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
+        };
+        (self.last.is_empty() || self.last.iter().any(ends))
+            && (self.any.is_empty() || name.has(&self.any))
+            && (self.also.is_empty() || name.has(&self.also))
+            && !name.has(&self.without)
+    }
+}
+
+/// Returns the first entry that fits a name.
+pub(super) fn entry(name: &Name) -> Option<&'static Entry> {
+    ENTRIES.iter().find(|entry| entry.fits(name))
+}
+
+/// A metric name as words.
+pub(super) struct Name {
+    words: Vec<String>,
+    joined: String,
+    is_dotted: bool,
+}
+
+impl Name {
+    pub(super) fn new(metric: &str) -> Self {
+        let words = words(metric);
+        Self { joined: words.join("_"), words, is_dotted: metric.contains('.') }
+    }
+
+    /// Returns whether one of the words is there.
+    pub(super) fn has<T: AsRef<str>>(&self, any: &[T]) -> bool {
+        self.words.iter().any(|word| any.iter().any(|one| one.as_ref() == word))
+    }
+
+    /// Returns whether it names how much there may be at most, and not the most that there was.
+    pub(super) fn is_limit(&self) -> bool {
+        self.has(&LIMIT_WORDS) && self.used() == self.joined
+    }
+
+    /// Returns the name of a limit without the words that make it one.
+    pub(super) fn limited(&self) -> String {
+        if self.has(&LIMIT_WORDS) { self.without(&LIMIT_WORDS) } else { self.without(&["size", "total"]) }
+    }
+
+    /// Returns the name without the words for what is used, or left.
+    pub(super) fn used(&self) -> String {
+        self.without(&[
+            "used",
+            "usage",
+            "in_use",
+            "active",
+            "open",
+            "working_set",
+            "current",
+            "count",
+            "allocated",
+            "free",
+            "avail",
+            "available",
+            "remaining",
+        ])
+    }
+
+    /// Returns the name without some words in a row.
+    fn without(&self, phrases: &[&str]) -> String {
+        let mut rest = format!("_{}_", self.joined);
+        for phrase in phrases {
+            rest = rest.replace(&format!("_{phrase}_"), "_");
+        }
+        rest.trim_matches('_').to_owned()
+    }
+
+    /// Returns the last word, or nothing.
+    pub(super) fn last(&self) -> &str {
+        self.words.last().map_or("", String::as_str)
+    }
+}
+
+/// Returns the unit in a name, or nothing.
+pub(super) fn unit_of(name: &Name, kind: Kind) -> &'static str {
+    if kind == Kind::Certificate {
+        // the unit is not last here: `cert_days_remaining`
+        let unit = name.words.iter().map(|word| unit_word(word)).find(|unit| !unit.is_empty());
+        return unit.unwrap_or("s");
+    }
+    // Prometheus puts the unit last, or before `total`
+    let last = name.words.iter().rev().find(|word| *word != "total").map_or("", String::as_str);
+    match last {
+        // OpenTelemetry's are shares of 1; those of others may be percent
+        "utilization" if name.is_dotted => "1",
+        last => unit_word(last),
+    }
+}
+
+/// Returns the unit of a word, or nothing.
+fn unit_word(word: &str) -> &'static str {
+    match word {
+        "percent" | "pct" | "percentage" => "%",
+        "ms" | "milliseconds" | "millis" => "ms",
+        "seconds" | "sec" => "s",
+        "us" | "microseconds" => "us",
+        "minutes" => "min",
+        "hours" => "h",
+        "days" => "d",
+        "bytes" => "By",
+        "ratio" => "1",
+        _ => "",
+    }
+}
+
+/// Returns a unit as UCUM writes it where it is a word, such as those of CloudWatch; others pass.
+pub(super) fn ucum(unit: &str) -> &str {
+    match unit_word(&unit.to_lowercase()) {
+        "" if unit == "B" => "By",
+        "" if unit.eq_ignore_ascii_case("count/second") => "1/s",
+        "" => unit,
+        known => known,
+    }
+}
+
+/// Splits a name into lower-case words: at whatever is no letter or digit, and where the case turns (`CPUUtilization`
+/// is `cpu`, `utilization`).
+fn words(name: &str) -> Vec<String> {
+    let letters: Vec<char> = name.chars().collect();
+    let mut words = vec![String::new()];
+    for (at, &letter) in letters.iter().enumerate() {
+        let before = at.checked_sub(1).map(|i| letters[i]);
+        let after = letters.get(at + 1);
+        let turns = letter.is_uppercase()
+            && (before.is_some_and(char::is_lowercase) || after.is_some_and(|next| next.is_lowercase()));
+        if turns || !letter.is_alphanumeric() {
+            words.push(String::new());
+        }
+        if letter.is_alphanumeric()
+            && let Some(word) = words.last_mut()
+        {
+            word.extend(letter.to_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_entry_can_be_reached_and_says_something() {
+        assert!(ENTRIES.len() > 30);
+        for entry in ENTRIES.iter() {
+            assert!(entry.kind.is_some() || entry.judged.is_some(), "{entry:?}");
+            let is_by_name = !entry.names.is_empty();
+            let is_by_words = !entry.any.is_empty() || !entry.last.is_empty();
+            assert!(is_by_name != is_by_words, "{entry:?}");
+            for name in &entry.names {
+                assert_eq!(&Name::new(name).joined, name, "written otherwise than names are compared");
+                let found = super::entry(&Name::new(name)).unwrap();
+                assert!(std::ptr::eq(found, entry), "{name} is found elsewhere: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_split_where_people_split_them() {
+        assert_eq!(words("CPUUtilization"), ["cpu", "utilization"]);
+        assert_eq!(words("system.cpu.time"), ["system", "cpu", "time"]);
+        assert_eq!(words("node_memory_MemAvailable_bytes"), ["node", "memory", "mem", "available", "bytes"]);
+        assert_eq!(words("HTTPCode_Target_5XX_Count"), ["http", "code", "target", "5xx", "count"]);
+    }
+}

@@ -1,0 +1,99 @@
+//! Metrics of detection, besides those every agent has.
+
+use std::sync::LazyLock;
+
+use prometheus::IntCounter;
+use shared::events::{Anomaly, Topic};
+use shared::metrics::{Counter, CounterFamily, Gauge, GaugeFamily};
+
+use super::task::INPUTS;
+use crate::partition::{Outcome, Partition};
+
+/// Samples and lines that were used.
+static USED: Counter<1> = LazyLock::new(|| {
+    CounterFamily::new("firewatch_detection_samples_total", "Samples and log lines used.", ["topic"])
+});
+/// Samples and lines that were dropped, and anomalies that were invalid.
+static DROPPED: Counter<2> = LazyLock::new(|| {
+    let help = "Samples and log lines dropped, by reason; invalid anomalies under their own topic.";
+    CounterFamily::new("firewatch_detection_dropped_total", help, ["topic", "reason"])
+});
+/// Records that went to the dead-letter topic.
+static REFUSED: Counter<2> = LazyLock::new(|| {
+    let help = "Records sent to the dead-letter topic, by reason.";
+    CounterFamily::new("firewatch_detection_refused_total", help, ["topic", "reason"])
+});
+/// Revisions that were published.
+static ANOMALIES: Counter<1> = LazyLock::new(|| {
+    CounterFamily::new("firewatch_detection_anomalies_total", "Revisions of anomalies published.", ["status"])
+});
+/// Series in memory.
+static SERIES: Gauge<1> = LazyLock::new(|| {
+    GaugeFamily::new("firewatch_detection_series", "Series in memory.", ["partition"])
+});
+/// Distance between a record's time and the newest sample's.
+static EVENT_LAG: Gauge<1> = LazyLock::new(|| {
+    let help = "Time between the newest sample and the time of its record, seconds.";
+    GaugeFamily::new("firewatch_detection_event_lag_seconds", help, ["partition"])
+});
+
+/// Registers all of them, so that they are known before they are first counted.
+pub fn register() {
+    for counter in [&USED, &ANOMALIES] {
+        LazyLock::force(counter);
+    }
+    for counter in [&DROPPED, &REFUSED] {
+        LazyLock::force(counter);
+    }
+    for gauge in [&SERIES, &EVENT_LAG] {
+        LazyLock::force(gauge);
+    }
+}
+
+/// Counts what was used: the one metric that every record changes, so it is looked up once.
+pub struct Used([(Topic, IntCounter); 3]);
+
+impl Default for Used {
+    fn default() -> Self {
+        Self(INPUTS.map(|topic| (topic, USED.with([topic.name()]))))
+    }
+}
+
+impl Used {
+    /// Counts what was used of one record of `topic`.
+    pub fn count(&self, topic: Topic, used: u32) {
+        if let Some((_, counter)) = self.0.iter().find(|(of, _)| *of == topic) {
+            counter.inc_by(u64::from(used));
+        }
+    }
+}
+
+/// Counts what else came of one record of `topic`: most often nothing.
+pub fn count(topic: &'static str, outcome: &Outcome) {
+    for (reason, count) in outcome.dropped.iter() {
+        DROPPED.add([topic, reason.as_str()], u64::from(count));
+    }
+    if let Some(refusal) = &outcome.refused {
+        REFUSED.add_one([topic, refusal.reason()]);
+    }
+}
+
+/// Counts a revision that is published.
+pub fn count_published(anomaly: &Anomaly) {
+    ANOMALIES.add_one([&anomaly.status.to_string()]);
+}
+
+/// Counts a revision that is dropped because it breaks the contract.
+pub fn count_invalid() {
+    DROPPED.add_one([Topic::Anomalies.name(), "invalid"]);
+}
+
+/// Shows how a partition stands. `now_ms` is the time of its last record, if that is known.
+pub fn show(number: i32, partition: &Partition, now_ms: Option<i64>) {
+    let number = number.to_string();
+    SERIES.set([&number], partition.series() as f64);
+    if let (Some(now_ms), Some(newest_ms)) = (now_ms, partition.newest_ms()) {
+        let lag = now_ms.saturating_sub(newest_ms).max(0) as f64 / 1000.0;
+        EVENT_LAG.set([&number], lag);
+    }
+}

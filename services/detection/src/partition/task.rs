@@ -1,0 +1,106 @@
+//! A partition as the runtime of partitioned stages wants it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::bus::partitioned::{Output, Part, Task};
+use shared::events::{Event as _, Outgoing, Topic};
+use shared::ids::EventId;
+
+use super::state::Version;
+use crate::config::Settings;
+use crate::partition::metrics;
+use crate::partition::{At, Outcome, Partition};
+
+/// The topics that detection reads. Equal partition numbers go to one task.
+pub const INPUTS: [Topic; 3] = [Topic::RawMetrics, Topic::RawLogs, Topic::RawDeployments];
+
+/// One partition and how far the snapshot goes that is on its way.
+pub struct Assigned {
+    number: i32,
+    partition: Partition,
+    snapshot: Version,
+    used: metrics::Used,
+    /// Time of the last record that had one, milliseconds.
+    newest_record_ms: Option<i64>,
+}
+
+impl Assigned {
+    /// Takes over a partition with what its last owner left in `detection.state`.
+    pub fn restore(number: i32, settings: Arc<Settings>, parts: &mut dyn Iterator<Item = Part>) -> Self {
+        let records = parts.map(|part| (part.key, part.payload));
+        let restored = Partition::restore(number, settings, records);
+        for reason in &restored.refused {
+            tracing::warn!(partition = number, reason, "state could not be read and warms up again");
+        }
+        Self {
+            number,
+            partition: restored.partition,
+            snapshot: Version::default(),
+            used: metrics::Used::default(),
+            newest_record_ms: None,
+        }
+    }
+
+    /// Returns what is to be published of an outcome. An anomaly that breaks the contract is counted, and logged, as
+    /// dropped.
+    fn output(outcome: Outcome) -> Output {
+        let mut publish = Vec::with_capacity(outcome.anomalies.len());
+        for anomaly in &outcome.anomalies {
+            let id = EventId::of("anomaly", &anomaly.anomaly_id.to_string(), anomaly.revision);
+            match Outgoing::new(Topic::Anomalies, anomaly, id, "detection", anomaly.observed_at, None) {
+                Ok(outgoing) => {
+                    metrics::count_published(anomaly);
+                    publish.push(outgoing);
+                }
+                Err(error) => {
+                    metrics::count_invalid();
+                    tracing::error!(%error, subject = anomaly.subject(), "dropped an invalid anomaly");
+                }
+            }
+        }
+        Output { publish, refused: outcome.refused.map(|refusal| refusal.to_string()) }
+    }
+}
+
+impl Task for Assigned {
+    fn record(&mut self, topic: Topic, offset: i64, timestamp_ms: i64, payload: &[u8]) -> Output {
+        // the runtime says so of a record without a time
+        let timestamp_ms = (timestamp_ms < i64::MAX).then_some(timestamp_ms);
+        let at = At { offset, timestamp_ms };
+        self.newest_record_ms = timestamp_ms.or(self.newest_record_ms);
+        let outcome = match topic {
+            Topic::RawMetrics => self.partition.metrics(payload, at),
+            Topic::RawLogs => self.partition.log(payload, at),
+            Topic::RawDeployments => self.partition.deployment(payload, at),
+            other => {
+                // the runtime reads INPUTS only, so this is an error of the program
+                tracing::error!(topic = other.name(), offset, "refused a record of an unexpected topic");
+                let reason = format!("{} is not an input of detection", other.name());
+                return Output { publish: Vec::new(), refused: Some(reason) };
+            }
+        };
+        self.used.count(topic, outcome.used);
+        metrics::count(topic.name(), &outcome);
+        Self::output(outcome)
+    }
+
+    fn patience(&self, topic: Topic) -> Option<Duration> {
+        let ms = match topic {
+            Topic::RawMetrics => self.partition.patience_ms(),
+            Topic::RawLogs => self.partition.log_patience_ms(),
+            _ => None,
+        };
+        ms.map(|ms| Duration::from_millis(ms.max(0).unsigned_abs()))
+    }
+
+    fn snapshot(&mut self) -> Box<dyn Iterator<Item = Part> + Send + '_> {
+        metrics::show(self.number, &self.partition, self.newest_record_ms);
+        self.snapshot = self.partition.version();
+        Box::new(self.partition.changed().map(|record| Part { key: record.key, payload: record.value }))
+    }
+
+    fn saved(&mut self) {
+        self.partition.saved(self.snapshot);
+    }
+}

@@ -1,0 +1,160 @@
+//! What a snapshot holds of the series of one service: a section for each thing that is learned, with an entry a series.
+//!
+//! Only the names have to be there. Whatever else is missing or cannot be read warms up again, for all series of the
+//! service; what the other sections hold stays.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::Series;
+use super::limit::Limit;
+use super::rules::Rule;
+use crate::config::Settings;
+use crate::metric_profile::Metrics;
+use crate::sections::{Section, Sections, Writer};
+
+/// Name and unit of each series. Their order is that of the entries of all other sections.
+const SERIES: Section = Section::new("series", 1);
+const CADENCE: Section = Section::new("cadence", 1);
+const SAMPLES: Section = Section::new("samples", 1);
+const BASELINE: Section = Section::new("baseline", 1);
+const HISTORY: Section = Section::new("history", 1);
+/// The last deviations of each series.
+const DEVIATIONS: Section = Section::new("deviations", 1);
+const EPISODES: Section = Section::new("episodes", 1);
+/// Ceilings that other series report.
+const LIMITS: Section = Section::new("limits", 1);
+const FORECASTS: Section = Section::new("forecasts", 1);
+const CERTIFICATES: Section = Section::new("certificates", 1);
+const RESTART_SOURCES: Section = Section::new("restart_sources", 1);
+
+/// When the samples of one series come.
+#[derive(Debug, Serialize, Deserialize)]
+struct Cadence {
+    last_ms: i64,
+    interval_ms: f64,
+    intervals: u32,
+    /// Value of a counter at that time: without the one, the other means nothing.
+    counted: Option<f64>,
+}
+
+/// Writes the sections of all series of a service.
+pub(crate) fn write(series: &[Series], sections: &mut Writer) {
+    dense(series, sections, SERIES, |one| (&one.metric.name, &one.metric.unit));
+    dense(series, sections, CADENCE, |one| Cadence {
+        last_ms: one.last_ms,
+        interval_ms: one.interval_ms,
+        intervals: one.intervals,
+        counted: one.counted,
+    });
+    dense(series, sections, SAMPLES, |one| &one.samples);
+    dense(series, sections, BASELINE, |one| &one.baseline);
+    dense(series, sections, HISTORY, |one| &one.history);
+    dense(series, sections, DEVIATIONS, |one| (&one.recent, one.run));
+    sparse(series, sections, EPISODES, |one| one.episode.as_deref());
+    sparse(series, sections, LIMITS, |one| one.limit.as_ref().map(|limit| limit.ceiling));
+    sparse(series, sections, FORECASTS, |one| match one.rule.as_deref() {
+        Some(Rule::Forecast(forecast)) => Some(forecast),
+        _ => None,
+    });
+    sparse(series, sections, CERTIFICATES, |one| match one.rule.as_deref() {
+        Some(Rule::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    sparse(series, sections, RESTART_SOURCES, |one| match one.rule.as_deref() {
+        Some(Rule::Restarts(source)) => Some(source),
+        _ => None,
+    });
+}
+
+/// Reads the series of a service, each with what its metric means today. Returns nothing where their names cannot be
+/// read.
+pub(crate) fn read(
+    sections: &mut Sections<'_>,
+    metrics: &mut Metrics,
+    settings: &Settings,
+) -> Option<Vec<Series>> {
+    let names: Vec<(Box<str>, Box<str>)> = sections.get(SERIES)?;
+    let metrics = names.iter().map(|(name, unit)| metrics.get(name, unit, &settings.metrics));
+    let mut series: Vec<Series> = metrics.map(Series::new).collect();
+    each(&mut series, sections, CADENCE, |one, cadence: Cadence| {
+        (one.last_ms, one.counted) = (cadence.last_ms, cadence.counted);
+        (one.interval_ms, one.intervals) = (cadence.interval_ms, cadence.intervals);
+    });
+    each(&mut series, sections, SAMPLES, |one, samples| one.samples = samples);
+    each(&mut series, sections, BASELINE, |one, baseline| one.baseline = baseline);
+    each(&mut series, sections, HISTORY, |one, history| one.history = history);
+    each(&mut series, sections, DEVIATIONS, |one, deviations| (one.recent, one.run) = deviations);
+    some(&mut series, sections, EPISODES, |one, episode| one.episode = Some(Box::new(episode)));
+    some(&mut series, sections, LIMITS, |one, ceiling| {
+        if one.profile().may_be_limited() {
+            one.limit = Some(Box::new(Limit { reported_by: None, ceiling }));
+        }
+    });
+    some(&mut series, sections, FORECASTS, |one, forecast| one.go_on(Rule::Forecast(forecast)));
+    some(&mut series, sections, CERTIFICATES, |one, certificate| one.go_on(Rule::Certificate(certificate)));
+    some(&mut series, sections, RESTART_SOURCES, |one, source| one.go_on(Rule::Restarts(source)));
+    Some(series)
+}
+
+impl Series {
+    /// Goes on with a rule of a snapshot, unless the metric has another one by now.
+    fn go_on(&mut self, rule: Rule) {
+        if rule.fits(self.profile()) {
+            self.rule = Some(Box::new(rule));
+        }
+    }
+}
+
+/// Writes a section with an entry for each series.
+fn dense<'a, T: Serialize>(
+    series: &'a [Series],
+    sections: &mut Writer,
+    section: Section,
+    entry: impl Fn(&'a Series) -> T,
+) {
+    let entries: Vec<T> = series.iter().map(entry).collect();
+    sections.put(section, &entries);
+}
+
+/// Writes a section with entries for some series, each with the place of its series.
+fn sparse<'a, T: Serialize>(
+    series: &'a [Series],
+    sections: &mut Writer,
+    section: Section,
+    entry: impl Fn(&'a Series) -> Option<T>,
+) {
+    let entries: Vec<(u32, T)> =
+        (0..).zip(series).filter_map(|(place, one)| Some((place, entry(one)?))).collect();
+    sections.put_all(section, &entries);
+}
+
+/// Reads a section with an entry for each series.
+fn each<T: DeserializeOwned>(
+    series: &mut [Series],
+    sections: &mut Sections<'_>,
+    section: Section,
+    take: impl Fn(&mut Series, T),
+) {
+    let Some(entries) = sections.get::<Vec<T>>(section) else { return };
+    if entries.len() == series.len() {
+        series.iter_mut().zip(entries).for_each(|(one, entry)| take(one, entry));
+    } else {
+        let reason = format!("{} entries for {} series", entries.len(), series.len());
+        sections.refuse(section, &reason);
+    }
+}
+
+/// Reads a section with entries for some series.
+fn some<T: DeserializeOwned>(
+    series: &mut [Series],
+    sections: &mut Sections<'_>,
+    section: Section,
+    take: impl Fn(&mut Series, T),
+) {
+    for (place, entry) in sections.get::<Vec<(u32, T)>>(section).into_iter().flatten() {
+        if let Some(one) = series.get_mut(place as usize) {
+            take(one, entry);
+        }
+    }
+}

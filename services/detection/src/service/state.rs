@@ -1,0 +1,91 @@
+//! What a snapshot holds of one service: the offsets that it reflects, its names, and a section for each detector.
+
+use serde::{Deserialize, Serialize};
+
+use super::Service;
+use crate::config::Settings;
+use crate::metric_profile::Metrics;
+use crate::sections::{Section, Sections, Writer};
+use crate::series;
+
+/// The offsets that a record reflects. A record without them is not read.
+pub(crate) const OFFSETS: Section = Section::new("offsets", 1);
+/// Environment and name. A record without them is not read.
+const SERVICE: Section = Section::new("service", 1);
+const LOGS: Section = Section::new("logs", 1);
+const DEPLOYMENT: Section = Section::new("deployment", 1);
+const SILENCE: Section = Section::new("silence", 1);
+const JOINT: Section = Section::new("joint", 1);
+const REGRESSION: Section = Section::new("regression", 1);
+const RESTARTS: Section = Section::new("restarts", 1);
+
+/// The last record of each input topic that has been taken in; -1 before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offsets {
+    /// Of `raw.metrics`.
+    pub metrics: i64,
+    /// Of `raw.logs`.
+    pub logs: i64,
+    /// Of `raw.deployments`.
+    pub deployments: i64,
+}
+
+impl Default for Offsets {
+    fn default() -> Self {
+        Self { metrics: -1, logs: -1, deployments: -1 }
+    }
+}
+
+impl Offsets {
+    /// Returns the later one of each topic.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            metrics: self.metrics.max(other.metrics),
+            logs: self.logs.max(other.logs),
+            deployments: self.deployments.max(other.deployments),
+        }
+    }
+}
+
+impl Service {
+    /// Returns the record that holds it and reflects these offsets.
+    pub(crate) fn record(&self, applied: Offsets) -> Vec<u8> {
+        let mut sections = Writer::default();
+        sections.put(OFFSETS, &applied);
+        sections.put(SERVICE, &(&self.environment, &self.name));
+        series::state::write(&self.series, &mut sections);
+        sections.put(SILENCE, &self.reporting);
+        sections.put_some(LOGS, self.logs.as_deref());
+        sections.put_some(DEPLOYMENT, self.deployed.as_ref());
+        sections.put_some(JOINT, self.joint.as_deref());
+        sections.put_some(REGRESSION, self.rollout.as_deref());
+        sections.put_some(RESTARTS, self.restarts.as_deref());
+        sections.finish()
+    }
+
+    /// Goes on from a record. Returns why it cannot, or the service and what could not be read of it.
+    pub(crate) fn restore(
+        record: &[u8],
+        metrics: &mut Metrics,
+        settings: &Settings,
+    ) -> Result<(Self, Vec<String>), String> {
+        let mut sections = Sections::parse(record)?;
+        let restored = sections.get(OFFSETS).ok_or("the offsets cannot be read")?;
+        let (environment, name): (Box<str>, Box<str>) =
+            sections.get(SERVICE).ok_or("the name of the service cannot be read")?;
+        let mut service = Self { restored, ..Self::new(&environment, &name, 0) };
+        service.reporting = sections.get(SILENCE).unwrap_or_default();
+        service.logs = sections.get(LOGS);
+        service.deployed = sections.get(DEPLOYMENT);
+        service.joint = sections.get(JOINT);
+        if let Some(series) = series::state::read(&mut sections, metrics, settings) {
+            // these know the series by their places
+            service.rollout = sections.get(REGRESSION);
+            service.restarts = sections.get(RESTARTS);
+            for one in series {
+                service.add(one);
+            }
+        }
+        Ok((service, sections.into_refused()))
+    }
+}

@@ -1,0 +1,4 @@
+//! Statistics that know nothing of detection.
+
+pub(crate) mod noise_envelope;
+pub(crate) mod robust;
