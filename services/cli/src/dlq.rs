@@ -11,7 +11,6 @@ use std::time::Duration;
 use shared::agent::Agent;
 use shared::bus;
 use shared::bus::dead_letter::{Decision, DeadLetter, DeadLetterReader};
-use shared::events::Topic;
 
 use crate::arguments::dlq::{Dlq, Filter};
 use crate::failure::CliError;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use shared::service::config::{Common, Config, Nothing, Section};
+use shared::service::config::{Common, Config, NoOptions, StageOptions};
 
 use crate::failure::CliError;
 
@@ -30,7 +30,7 @@ impl Settings {
     /// Loads the settings. The demo's file is read only where neither a file nor the environment says anything, so
     /// that the two are never mixed.
     pub fn load(file: Option<&Path>) -> Result<Self, CliError> {
-        let (config, demo) = Self::configuration::<Nothing>("cli", file)?;
+        let (config, demo) = Self::configuration::<NoOptions>("cli", file)?;
         Ok(Self { common: config.common, demo })
     }
 

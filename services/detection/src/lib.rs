@@ -43,6 +43,7 @@ const PING: Duration = Duration::from_secs(5);
 
 /// Runs the stage until `shutdown`.
 pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
+    partition::metrics::register();
     let kafka = config.common.kafka;
     let producer = Producer::connect(&kafka)?;
     if wait_for("kafka", &deps.readiness, &shutdown, || producer.answers(PING)).await.is_none() {
@@ -52,7 +53,7 @@ pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationTok
     let settings = Arc::new(config.stage);
     let stage = partitioned::Settings {
         stage: Agent::Detection,
-        topics: partition::task::INPUTS.to_vec(),
+        topics: Agent::Detection.inputs().to_vec(),
         state: Topic::DetectionState,
         snapshot_every: Duration::from_secs(u64::from(settings.snapshot_every_s)),
         snapshot_rate: settings.snapshot_mib_s * f64::from(1 << 20),

@@ -35,7 +35,7 @@ pub struct Listing {
     limit: usize,
     letters: BTreeMap<(Option<Timestamp>, Address), Entry>,
     found: usize,
-    counts: BTreeMap<(&'static str, String), Count>,
+    counts: BTreeMap<(Agent, String), Count>,
     /// Older records that were not looked at.
     pub passed_over: i64,
 }
@@ -111,7 +111,7 @@ impl Listing {
         let mut counts: Vec<_> = self
             .counts
             .iter()
-            .map(|((stage, reason), count)| CountOf { stage, reason, count: *count })
+            .map(|((stage, reason), count)| CountOf { stage: *stage, reason, count: *count })
             .collect();
         counts.sort_by_key(|of| Reverse((of.count.waiting, of.count.redriven + of.count.discarded)));
         counts.into_iter()

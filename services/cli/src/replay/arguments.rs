@@ -1,6 +1,7 @@
 //! What `firewatch replay` is asked.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use jiff::{SignedDuration, Timestamp};
 use shared::agent::Agent;
 use shared::replay::Request;

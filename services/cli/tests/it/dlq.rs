@@ -38,7 +38,7 @@ fn letter(offset: i64, reason: &str, payload: &[u8]) -> DeadLetter {
         headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
         payload: Some(payload.to_vec()),
     };
-    DeadLetter::of("correlation", line).unwrap()
+    DeadLetter::of(Agent::Correlation, line).unwrap()
 }
 
 fn mark(decision: Decision, because: Option<&str>) -> Disposition {
@@ -180,7 +180,7 @@ fn a_letter_must_meet_every_condition() {
     let meets = |filter: &Filter| filter::wants(filter, &letter, now);
     let at = |text: &str| Some(text.parse::<Moment>().unwrap());
     let met = Filter {
-        stage: Some("correlation"),
+        stage: Some(Agent::Correlation),
         topic: Some(Topic::Anomalies),
         reason: Some("malformed: e".to_owned()),
         key: Some("payment".to_owned()),
@@ -189,7 +189,7 @@ fn a_letter_must_meet_every_condition() {
     };
     assert!(meets(&Filter::default()) && meets(&met));
     for unmet in [
-        Filter { stage: Some("postmortem"), ..met.clone() },
+        Filter { stage: Some(Agent::Postmortem), ..met.clone() },
         Filter { topic: Some(Topic::RawLogs), ..met.clone() },
         Filter { reason: Some("invalid".to_owned()), ..met.clone() },
         Filter { key: Some("pay".to_owned()), ..met.clone() },

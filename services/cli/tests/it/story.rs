@@ -99,7 +99,7 @@ fn start(common: &Common, smtp: &str, recipient: &str, shutdown: &CancellationTo
     agents.spawn(correlation::run(config, deps("correlation"), shutdown.clone()));
     let config = Config::of("investigation", common.clone(), investigation::Options::default());
     agents.spawn(investigation::run(config, deps("investigation"), shutdown.clone()));
-    let config = Config::of("remediation", common.clone(), Nothing {});
+    let config = Config::of("remediation", common.clone(), NoOptions {});
     agents.spawn(remediation::run(config, deps("remediation"), shutdown.clone()));
     let config = Config::of("communication", common.clone(), mails);
     agents.spawn(communication::run(config, deps("communication"), shutdown.clone()));

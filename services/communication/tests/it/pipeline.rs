@@ -13,7 +13,7 @@ use shared::clock::SystemClock;
 use shared::events::{Event, Topic};
 use shared::ids::{EventId, derive};
 use shared::service::{Deps, Readiness};
-use shared::stage::run::{self, Base};
+use shared::stage::run::{self, StageDeps};
 use shared::store::NotificationState;
 use stack::testing::bench::{Bench, until};
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,7 @@ async fn whatever_happens_people_get_five_mails_in_one_thread() {
     let channels = Channels::new([email as _, Arc::clone(&chat) as _]);
     let shutdown = CancellationToken::new();
     let deps = Deps { process: "communication-test".into(), readiness: Readiness::default() };
-    let base = Base::connect(&bench.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
+    let base = StageDeps::connect(&bench.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
     let running = tokio::spawn(run::run(Communication::new(options, channels), base));
 
     let actions = async |wanted: &[(&str, usize)]| {

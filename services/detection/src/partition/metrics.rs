@@ -3,10 +3,10 @@
 use std::sync::LazyLock;
 
 use prometheus::IntCounter;
+use shared::agent::Agent;
 use shared::events::{Anomaly, Topic};
 use shared::metrics::{Counter, CounterFamily, Gauge, GaugeFamily};
 
-use super::task::INPUTS;
 use crate::partition::{Outcome, Partition};
 
 /// Samples and lines that were used.
@@ -51,11 +51,11 @@ pub fn register() {
 }
 
 /// Counts what was used: the one metric that every record changes, so it is looked up once.
-pub struct Used([(Topic, IntCounter); 3]);
+pub struct Used(Vec<(Topic, IntCounter)>);
 
 impl Default for Used {
     fn default() -> Self {
-        Self(INPUTS.map(|topic| (topic, USED.with([topic.name()]))))
+        Self(Agent::Detection.inputs().iter().map(|topic| (*topic, USED.with([topic.name()]))).collect())
     }
 }
 

@@ -31,46 +31,6 @@ const PHRASES: [(&str, Severity); 17] = [
 const NEGATIONS: [&str; 9] = ["no", "not", "non", "0", "zero", "never", "without", "avoid", "prevent"];
 /// One of these after it as well: `fatal=0`.
 const ABSENT: [&str; 5] = ["0", "false", "none", "off", "disabled"];
-<<<<<<< HEAD:services/detection/src/logs/critical.rs
-/// Most phrases that may be configured, and most characters of one.
-const MOST: usize = 100;
-const LONGEST: usize = 100;
-
-/// Settings of log detection, under `[detection.logs]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Options {
-    /// Further phrases that are critical (SEV3).
-    pub critical: Vec<String>,
-    /// Whether the phrases that come with detection count as well.
-    pub critical_defaults: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { critical: Vec::new(), critical_defaults: true }
-    }
-}
-
-impl Options {
-    /// Returns what is wrong with them.
-    pub(crate) fn validate(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        if self.critical.len() > MOST {
-            problems.push(format!("logs: critical has more than {MOST} phrases"));
-        }
-        for phrase in &self.critical {
-            if words(phrase).next().is_none() {
-                problems.push(format!("logs: the critical phrase {phrase:?} has no word"));
-            } else if phrase.chars().count() > LONGEST {
-                problems.push(format!("logs: a critical phrase is longer than {LONGEST} characters"));
-            }
-        }
-        problems
-    }
-}
-=======
->>>>>>> rooms:services/detection/src/service/logs/critical.rs
 
 /// What a line says that is critical.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
