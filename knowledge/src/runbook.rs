@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use shared::events::Category;
-use shared::runbook::{ACTIONS, ESCALATION, escalation, steps};
 use shared::knowledge::{Chunk, DocumentKind, YES, facet};
+use shared::runbook::{ACTIONS, ESCALATION, escalation, steps};
 
 use crate::problem::Report;
 

@@ -20,8 +20,8 @@ use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 
 use crate::text::redact::is_loopback;
-pub use inspect::{admin, lag, reader, window};
 pub use consumer::{Batches, Consumer, Message, Record};
+pub use inspect::{admin, lag, reader, window};
 pub use link::Link;
 pub use producer::{Pending, Producer};
 pub use security::{Mechanism, Sasl, Tls};

@@ -90,9 +90,8 @@ impl Timer {
 
     /// Returns the payload, or a reject that names the timer.
     pub fn read<P: TimerPayload>(&self) -> Result<P, Error> {
-        serde_json::from_value(self.payload.clone()).map_err(|error| {
-            Error::reject(anyhow::anyhow!("timer {} of {}: {error}", self.name, self.key))
-        })
+        serde_json::from_value(self.payload.clone())
+            .map_err(|error| Error::reject(anyhow::anyhow!("timer {} of {}: {error}", self.name, self.key)))
     }
 
     /// Returns the reject for a timer of a name that the stage does not know.

@@ -121,7 +121,10 @@ impl serde::Serialize for Failpoint {
 pub fn arm() {
     std::mem::forget(fail::FailScenario::setup());
     for (name, action) in fail::list() {
-        assert!(Failpoint::ALL.iter().any(|gap| gap.name() == name), "FAILPOINTS names no gap: {name}={action}");
+        assert!(
+            Failpoint::ALL.iter().any(|gap| gap.name() == name),
+            "FAILPOINTS names no gap: {name}={action}"
+        );
         tracing::warn!(name, action, "failpoint armed");
     }
 }

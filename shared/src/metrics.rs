@@ -7,8 +7,7 @@ use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
-    histogram_opts,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder, histogram_opts,
 };
 
 /// What a family is.

@@ -9,11 +9,11 @@
 //! for the stage's sake and not because two events swapped places.
 
 mod difference;
-mod log;
 mod engine;
+mod initial_state;
+mod log;
 pub mod report;
 mod scratch;
-mod initial_state;
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use crate::stage::Stage;
 use crate::service::Common;
+use crate::stage::Stage;
 use crate::{bus, error, store};
 
 pub use report::{Difference, Field, Report, Tally, Verdict};

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics;
 use crate::bus::Producer;
+use crate::metrics;
 pub use crate::secret::Secret;
 pub use config::{Cli, Common, Config, StageOptions};
 pub use probes::{Probes, Readiness};

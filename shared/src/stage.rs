@@ -112,7 +112,8 @@ impl Context {
     /// Records that a step is done. Retries until the decision deadline, so that a lost connection does not repeat
     /// external work; only after the deadline or a crash it is done again.
     async fn record_step(&self, name: &str, value: &serde_json::Value) {
-        while let Err(error) = self.journal.remember_step(self.stage.name(), self.event_id, name, value).await {
+        while let Err(error) = self.journal.remember_step(self.stage.name(), self.event_id, name, value).await
+        {
             tracing::warn!(event = %self.event_id, name, %error, "step not journalled yet; retrying");
             tokio::time::sleep(JOURNAL_PAUSE).await;
         }

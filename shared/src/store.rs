@@ -96,7 +96,9 @@ impl From<Error> for error::Error {
                 Some(_) => Self::retry(error),
                 None => Self::unavailable(error),
             },
-            Error::Row { .. } | Error::Document(_) | Error::Illegal(_) | Error::Outgoing(_) => Self::reject(error),
+            Error::Row { .. } | Error::Document(_) | Error::Illegal(_) | Error::Outgoing(_) => {
+                Self::reject(error)
+            }
             Error::Connection(_) | Error::Migration(_) => Self::fatal(error),
         }
     }

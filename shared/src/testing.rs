@@ -19,7 +19,12 @@ pub async fn migrate(store: &Store) -> Result<(), Error> {
 }
 
 /// Applies effects as the runtime does for `stage`.
-pub async fn apply(store: &Store, stage: &str, cause: Cause<'_>, effects: &Effects) -> Result<Applied, Error> {
+pub async fn apply(
+    store: &Store,
+    stage: &str,
+    cause: Cause<'_>,
+    effects: &Effects,
+) -> Result<Applied, Error> {
     store.apply(stage, cause, None, effects).await
 }
 

@@ -32,8 +32,7 @@ impl Telemetry {
         let registry = Registry::new();
         let mut vitals = Vec::new();
         for metric in Metric::ALL {
-            let family =
-                GaugeVec::new(Opts::new(metric.name(), metric.help()), &["service", "environment"])?;
+            let family = GaugeVec::new(Opts::new(metric.name(), metric.help()), &["service", "environment"])?;
             registry.register(Box::new(family.clone()))?;
             vitals.push(family);
         }

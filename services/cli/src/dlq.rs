@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use shared::agent::Agent;
 use shared::bus;
-use shared::bus::dead_letter::{Decision, DeadLetter, DeadLetterReader};
+use shared::bus::dead_letter::{DeadLetter, DeadLetterReader, Decision};
 
 use crate::arguments::dlq::{Dlq, Filter};
 use crate::failure::CliError;
@@ -74,7 +74,8 @@ fn each(settings: &Settings, filter: &Filter, mut take: impl FnMut(&DeadLetter))
     let stages = filter.stage.map_or_else(|| Agent::ALL.to_vec(), |stage| vec![stage]);
     let (mut passed_over, mut found) = (0, false);
     for &stage in &stages {
-        let Some(letters) = DeadLetterReader::last(kafka, stage, WINDOW, PATIENCE).map_err(unreachable)? else {
+        let Some(letters) = DeadLetterReader::last(kafka, stage, WINDOW, PATIENCE).map_err(unreachable)?
+        else {
             continue;
         };
         found = true;

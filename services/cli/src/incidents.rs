@@ -73,13 +73,21 @@ impl Case {
 }
 
 /// Runs `firewatch incidents ...`.
-pub async fn run(command: arguments::Incidents, settings: &Settings, screen: &Screen) -> Result<(), CliError> {
+pub async fn run(
+    command: arguments::Incidents,
+    settings: &Settings,
+    screen: &Screen,
+) -> Result<(), CliError> {
     let store =
         Store::new(&settings.common.postgres, "firewatch").map_err(|error| failed(settings, &error))?;
     let text = match command {
         arguments::Incidents::List { open, before, limit, json } => {
             let which = if open { store::Incidents::Open } else { store::Incidents::All };
-            let incidents = store.reads().incidents(which, before, limit).await.map_err(|error| failed(settings, &error))?;
+            let incidents = store
+                .reads()
+                .incidents(which, before, limit)
+                .await
+                .map_err(|error| failed(settings, &error))?;
             if json { terminal::json(&incidents, true)? } else { list::render(&cleaned(&incidents)?, screen) }
         }
         arguments::Incidents::Show { which, json } => {

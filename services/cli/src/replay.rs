@@ -14,9 +14,9 @@ use investigation::Investigation;
 use postmortem::Postmortems;
 use remediation::Remediation;
 use shared::agent::Agent;
+use shared::replay::{self, Report};
 use shared::service::{self, Config, StageOptions};
 use shared::stage::Stage;
-use shared::replay::{self, Report};
 use shared::store::Store;
 use tokio_util::sync::CancellationToken;
 

@@ -16,8 +16,8 @@ use plotters::style::{Color, FontStyle, IntoFont, RGBColor, TextStyle, register_
 use shared::clock::from_ms;
 use shared::events::anomaly::{Band, Point};
 use shared::events::incident::Signal;
-use shared::text::format::{self, Scale};
 use shared::finding::Finding;
+use shared::text::format::{self, Scale};
 use shared::text::sanitize;
 
 /// Width in a mail, CSS pixels; the picture itself has twice as many.

@@ -84,7 +84,13 @@ pub fn announce(
 }
 
 /// Sets the timer that sends. Messages of one incident on one channel are sent one after another.
-fn timer(incident: IncidentId, kind: Kind, channel: &str, id: EventId, now: Timestamp) -> Result<Timer, Error> {
+fn timer(
+    incident: IncidentId,
+    kind: Kind,
+    channel: &str,
+    id: EventId,
+    now: Timestamp,
+) -> Result<Timer, Error> {
     let qualifier = qualifier(channel, AddressClass::All);
     let key = [&[incident.to_string().as_str()], &qualifier[..]].concat().join("/");
     let seed = [&[kind.name()], &qualifier[..]].concat();
@@ -201,13 +207,7 @@ fn audit(
     ] {
         detail.insert(name.to_owned(), value);
     }
-    Audit {
-        incident_id: notification.incident_id,
-        at,
-        action,
-        summary,
-        detail: detail.into(),
-    }
+    Audit { incident_id: notification.incident_id, at, action, summary, detail: detail.into() }
 }
 
 /// Returns what is sent, e.g. `notification "root cause" by email`.

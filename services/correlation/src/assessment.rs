@@ -5,9 +5,9 @@ use shared::clock::from_ms;
 use shared::events::anomaly::Direction;
 use shared::events::incident::{BlastRadius, Change, Incident, Signal, Suspect};
 use shared::events::{Category, Deployment, Kind};
-use shared::text::sanitize;
-use shared::store::Neighbourhood;
 use shared::lifecycle::Assessment;
+use shared::store::Neighbourhood;
+use shared::text::sanitize;
 
 use crate::hypotheses::Surroundings;
 use crate::options::Options;
@@ -43,7 +43,8 @@ pub fn assess(
         blast_radius: blast_radius(&members, first, neighbourhood),
         deployment: first.and_then(|suspect| {
             let onset = hypotheses::onset(&members, &suspect.service)?;
-            hypotheses::trigger(&suspect.service, onset, &neighbourhood.deployments, surroundings.window).map(change)
+            hypotheses::trigger(&suspect.service, onset, &neighbourhood.deployments, surroundings.window)
+                .map(change)
         }),
         suspects,
         challenger,

@@ -9,9 +9,9 @@ use shared::events::anomaly::{Anomaly, Status};
 use shared::events::incident::Signal;
 use shared::graph::Graph;
 use shared::ids::{AnomalyId, IncidentId};
-use shared::text::sanitize;
-use shared::store::Neighbourhood;
 use shared::lifecycle::Assessment;
+use shared::store::Neighbourhood;
+use shared::text::sanitize;
 
 use crate::assessment::{assess, surroundings};
 use crate::hypotheses;
@@ -113,7 +113,11 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
     if let Some(incident) =
         neighbourhood.past.iter().find(|past| was_open(past, anomaly, belonged, &related, options))
     {
-        return Decision { signal, over, grouping: Grouping::LateJoin { incident: Box::new(incident.clone()) } };
+        return Decision {
+            signal,
+            over,
+            grouping: Grouping::LateJoin { incident: Box::new(incident.clone()) },
+        };
     }
     let adopted = loose(anomaly, neighbourhood, &related);
     let mut group = adopted.clone();
@@ -161,7 +165,12 @@ fn is_open(id: IncidentId, neighbourhood: &Neighbourhood) -> bool {
 
 /// Returns the members of an incident.
 pub fn members(incident: IncidentId, neighbourhood: &Neighbourhood) -> Vec<Signal> {
-    neighbourhood.signals.iter().filter(|(_, of)| *of == Some(incident)).map(|(signal, _)| signal.clone()).collect()
+    neighbourhood
+        .signals
+        .iter()
+        .filter(|(_, of)| *of == Some(incident))
+        .map(|(signal, _)| signal.clone())
+        .collect()
 }
 
 /// Returns when the last member cleared and the longest interval among the members, if none is still abnormal.

@@ -167,7 +167,8 @@ pub fn all(signals: &[Signal], neighbourhood: Surroundings<'_>) -> Vec<Suspect> 
     let first = evidence.onset.values().min().copied();
     let mut suspects: Vec<Suspect> = Vec::new();
     for &service in evidence.by_service.keys() {
-        let change = trigger(service, evidence.onset[service], neighbourhood.deployments, neighbourhood.window);
+        let change =
+            trigger(service, evidence.onset[service], neighbourhood.deployments, neighbourhood.window);
         let callers = neighbourhood.graph.ancestors(service);
         let tallies = [
             resource(&evidence, service, Kind::Cpu, Category::Cpu),

@@ -12,7 +12,8 @@ pub static SPANS_FORGOTTEN: Counter<0> = LazyLock::new(|| {
 
 /// Edges with calls that were dropped before they were written, because memory for them is bounded.
 pub static EDGES_FORGOTTEN: Counter<0> = LazyLock::new(|| {
-    let help = "Edges with calls that were dropped before they were written, because memory for them is bounded.";
+    let help =
+        "Edges with calls that were dropped before they were written, because memory for them is bounded.";
     CounterFamily::new("firewatch_correlation_edges_forgotten_total", help, [])
 });
 

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::audit::AuditAction;
 use shared::agent::Agent;
+use shared::audit::AuditAction;
 use shared::clock::from_ms;
 use shared::events::incident::{Challenger, Incident, State};
 use shared::events::{Anomaly, Deployment, Refusal, Topic};
 use shared::ids::IncidentId;
-use shared::stage::{Audit, Context, Effects, Error, Guard, IncidentChange, Key, Stage, Timer, TimerPayload};
 use shared::lifecycle::{Assessment, Change};
+use shared::stage::{Audit, Context, Effects, Error, Guard, IncidentChange, Key, Stage, Timer, TimerPayload};
 use shared::store::{Neighbourhood, Write};
 use shared::text::format::counted;
 
@@ -78,7 +78,12 @@ impl Correlation {
         Self { options, edges: Mutex::default() }
     }
 
-    async fn neighbourhood(&self, environment: &str, at: Timestamp, ctx: &Context) -> Result<Neighbourhood, Error> {
+    async fn neighbourhood(
+        &self,
+        environment: &str,
+        at: Timestamp,
+        ctx: &Context,
+    ) -> Result<Neighbourhood, Error> {
         let since = at - SignedDuration::from_mins(i64::from(self.options.deployment_window_min) + 60);
         let edges_since = at - SignedDuration::from_hours(i64::from(self.options.edge_age_hours));
         Ok(ctx.store.neighbourhood(environment, since, edges_since).await?)
@@ -196,7 +201,12 @@ impl Correlation {
     }
 
     /// Returns the timer at which a challenger that has just taken the lead is looked at again.
-    fn reconsider(&self, before: &Incident, after: &Assessment, now: Timestamp) -> Result<Option<Timer>, Error> {
+    fn reconsider(
+        &self,
+        before: &Incident,
+        after: &Assessment,
+        now: Timestamp,
+    ) -> Result<Option<Timer>, Error> {
         let is_new = |one: &&Challenger| before.challenger.as_ref() != Some(*one);
         let Some(challenger) = after.challenger.as_ref().filter(is_new) else { return Ok(None) };
         let id = before.incident_id;
@@ -271,7 +281,10 @@ impl Stage for Correlation {
         match timer.name.as_str() {
             Settle::NAME => {
                 let Settle { incident_id, environment } = timer.read()?;
-                self.looked_at(incident_id, environment, ctx, |incident, _, effects| announce(incident, effects)).await
+                self.looked_at(incident_id, environment, ctx, |incident, _, effects| {
+                    announce(incident, effects)
+                })
+                .await
             }
             Resolve::NAME => {
                 let Resolve { incident_id, environment, cleared_at } = timer.read()?;
@@ -371,7 +384,9 @@ fn opened(incident_id: IncidentId, anomaly: &Anomaly, assessment: &Assessment) -
 fn member_line(incident: &Incident, anomaly: &Anomaly, is_new: bool) -> Option<Audit> {
     use shared::events::anomaly::Status;
     let (action, summary) = match anomaly.status {
-        Status::Cleared => (AuditAction::Cleared, format!("{} of {} has cleared.", anomaly.metric, anomaly.service)),
+        Status::Cleared => {
+            (AuditAction::Cleared, format!("{} of {} has cleared.", anomaly.metric, anomaly.service))
+        }
         _ if is_new => (AuditAction::Joined, format!("Joined: {}.", anomaly.explanation)),
         _ => return None,
     };

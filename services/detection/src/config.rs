@@ -194,5 +194,11 @@ mod tests {
         assert_eq!(Settings::default().validate(), [""; 0]);
         let wrong = Settings { warm_up: 5, refresh_every: 0, ..Settings::default() };
         assert_eq!(wrong.validate().len(), 2);
+        let critical = |phrases: &[&str]| LogOptions {
+            critical: phrases.iter().map(|&phrase| phrase.to_owned()).collect(),
+            ..LogOptions::default()
+        };
+        assert_eq!(critical(&["ok", "--", &"x".repeat(101)]).validate().len(), 2);
+        assert_eq!(critical(&["x"; 101]).validate().len(), 1);
     }
 }

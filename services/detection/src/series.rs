@@ -375,11 +375,7 @@ impl Series {
             Direction::Down => -1,
         };
         let goes_on = step * self.run > 0;
-        self.run = if goes_on {
-            (self.run + step).clamp(-MAX_RUN_SAMPLES, MAX_RUN_SAMPLES)
-        } else {
-            step
-        };
+        self.run = if goes_on { (self.run + step).clamp(-MAX_RUN_SAMPLES, MAX_RUN_SAMPLES) } else { step };
     }
 
     /// Begins an episode if the finding is not normal: with the first of the samples in a row that lie to its side.

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use shared::clock::from_ms;
 use shared::events::incident::{Change, Signal};
 use shared::events::rca::{Claim, Evidence, Source};
-use shared::text::format::figure;
 use shared::graph::Graph;
 use shared::knowledge::Chunk;
+use shared::text::format::figure;
 
 /// Everything that can be read again, as it is stored now.
 #[derive(Debug, Default)]

@@ -5,8 +5,8 @@ pub mod documents;
 pub mod evidence;
 pub mod metrics;
 pub mod options;
-pub mod verdict;
 pub mod stage;
+pub mod verdict;
 
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ pub use stage::Investigation;
 /// Runs the stage until `shutdown`.
 pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
     metrics::register();
-    let Some(base) = StageDeps::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? else {
+    let Some(base) = StageDeps::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await?
+    else {
         return Ok(());
     };
     let knowledge = &config.common.knowledge;

@@ -2,15 +2,15 @@
 
 use async_trait::async_trait;
 use serde_json::json;
-use shared::audit::AuditAction;
 use shared::agent::Agent;
+use shared::audit::AuditAction;
 use shared::events::incident::{Incident, Signal};
 use shared::events::rca::{Candidate, Method, RootCause, Verdict};
 use shared::events::{Refusal, Topic, decode};
 use shared::ids::EventId;
 use shared::knowledge::retrieval::Retrieval;
-use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage};
 use shared::lifecycle::Change;
+use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage};
 use shared::store::{ArtifactKind, Write};
 
 use crate::documents::{self, Documents};

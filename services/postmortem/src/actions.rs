@@ -6,10 +6,9 @@ use shared::events::postmortem::ActionItem;
 use shared::events::rca::Verdict;
 use shared::events::remediation::Priority;
 use shared::events::{Category, Severity};
+use shared::store::NotificationState;
 use shared::text::format::{between, counted, duration};
 use shared::text::sanitize::{NAME, one_line};
-use shared::store::NotificationState;
-
 
 use crate::record::Record;
 use crate::review::{SLOW_SAMPLES, samples_to_detect};

@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use shared::agent::Agent;
 use shared::events::incident::Signal;
 use shared::events::postmortem::{ActionItem, Postmortem};
 use shared::events::rca::{Candidate, Claim, Evidence, Method, RootCause, Source, Verdict};
 use shared::events::remediation::{Priority, Step};
-use shared::agent::Agent;
-use shared::text::format::{between, clock, counted, percent};
 use shared::ids::{PostmortemId, derive};
-use shared::text::sanitize::{SENTENCE, one_line};
 use shared::store::TimelineEntry;
+use shared::text::format::{between, clock, counted, percent};
+use shared::text::sanitize::{SENTENCE, one_line};
 
 use crate::markup::{items, listed, name, quote, row, text};
 use crate::record::Record;

@@ -4,9 +4,9 @@
 use shared::audit::AuditAction;
 use shared::events::rca::Verdict;
 use shared::events::{Category, Plan};
+use shared::store::NotificationState;
 use shared::text::format::{between, counted, duration, percent};
 use shared::text::sanitize::{NAME, SENTENCE};
-use shared::store::NotificationState;
 
 use crate::markup::{listed, name, text};
 use crate::record::Record;

@@ -4,15 +4,15 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::text::format::counted;
-use shared::audit::AuditAction;
 use shared::agent::Agent;
+use shared::audit::AuditAction;
 use shared::events::incident::State;
 use shared::events::{Incident, Plan, Postmortem, Refusal, RootCause, Topic, decode};
 use shared::ids::{EventId, IncidentId};
-use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage, Timer, TimerPayload};
 use shared::lifecycle::Change;
+use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage, Timer, TimerPayload};
 use shared::store::{ArtifactKind, Write};
+use shared::text::format::counted;
 
 use crate::document;
 

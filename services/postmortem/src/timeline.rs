@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use shared::agent::Agent;
 use shared::audit::AuditAction;
 use shared::events::incident::Signal;
 use shared::events::postmortem::Moment;
-use shared::agent::Agent;
 use shared::text::format::{band, between, figure, side};
 use shared::text::sanitize::{NAME, one_line};
 
@@ -80,7 +80,9 @@ fn facts(record: &Record<'_>) -> Vec<Row> {
 
 /// How much a row matters: 0 is the story, 2 can be looked up. What people did always matters.
 fn weight(actor: &str, action: &str) -> u8 {
-    use AuditAction::{Announced, CauseRanked, Cleared, Joined, Opened, PlanProposed, Resolved, SuspectChanged};
+    use AuditAction::{
+        Announced, CauseRanked, Cleared, Joined, Opened, PlanProposed, Resolved, SuspectChanged,
+    };
     match action.parse() {
         Ok(Opened | Announced | SuspectChanged | CauseRanked | PlanProposed | Resolved) => 0,
         _ if Agent::from_name(actor).is_none() => 0,

@@ -5,11 +5,11 @@ use shared::audit::AuditAction;
 use shared::events::rca::Verdict;
 use shared::events::remediation::{Action, Escalation, Plan, Priority, Step};
 use shared::events::{Category, Incident, RootCause};
-use shared::text::format::{between, counted, percent};
 use shared::ids::{PlanId, derive};
 use shared::runbook::{PLACEHOLDER, is_fillable};
-use shared::text::sanitize::{NAME, SENTENCE, one_line};
 use shared::stage::Audit;
+use shared::text::format::{between, counted, percent};
+use shared::text::sanitize::{NAME, SENTENCE, one_line};
 
 use crate::context::PlanContext;
 use crate::lookup::Found;

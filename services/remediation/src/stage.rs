@@ -7,8 +7,8 @@ use shared::agent::Agent;
 use shared::events::{Plan, Refusal, RootCause, Topic, decode};
 use shared::ids::EventId;
 use shared::knowledge::Index;
-use shared::stage::{Context, Effects, Error, IncidentChange, Key, Stage};
 use shared::lifecycle::Change;
+use shared::stage::{Context, Effects, Error, IncidentChange, Key, Stage};
 use shared::store::{ArtifactKind, Write};
 
 use crate::context::PlanContext;

@@ -3,8 +3,8 @@
 use shared::events::incident::Signal;
 use shared::events::rca::Candidate;
 use shared::events::remediation::{Action, Priority, Risk, Step};
-use shared::text::format::{between, clock, percent};
 use shared::finding::Finding;
+use shared::text::format::{between, clock, percent};
 use shared::text::sanitize::{NAME, SENTENCE, one_line};
 
 use crate::context::PlanContext;

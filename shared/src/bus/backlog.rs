@@ -10,9 +10,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::metrics::runtime;
 use super::tracker::{Place, Standing, Tracker};
 use crate::events::Topic;
+use crate::metrics::runtime;
 
 /// Time between two questions to the broker.
 const EVERY: Duration = Duration::from_secs(2);

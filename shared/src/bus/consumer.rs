@@ -15,13 +15,13 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
-use crate::metrics::runtime;
 use super::backlog::LagGauge;
 use super::tracker::{Ticket, Tracker};
 use super::{Error, Options, link};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
 use crate::failpoint::Failpoint;
+use crate::metrics::runtime;
 
 /// Records that one batch holds at most.
 const BATCH: usize = 256;

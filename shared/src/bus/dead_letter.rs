@@ -8,14 +8,14 @@ pub mod letter;
 pub mod letters;
 pub mod mark;
 
-use crate::metrics::runtime;
-use crate::agent::Agent;
 use super::{Error, Message, Pending, Producer};
+use crate::agent::Agent;
 use crate::events::Topic;
 use crate::events::envelope::Headers;
+use crate::metrics::runtime;
 
 pub use decide::{DispositionError, discard, redrive};
-pub use letter::{Address, DeadLetter, Origin, Original, NotRedrivable};
+pub use letter::{Address, DeadLetter, NotRedrivable, Origin, Original};
 pub use letters::DeadLetterReader;
 pub use mark::{Author, Decision, Disposition, is_mark};
 

@@ -14,18 +14,18 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::runtime;
-use crate::agent::Agent;
 use super::consumer::{Assignment, Batch};
-use super::pace::RateLimiter;
 use super::inspect::reader::{From, Reader};
+use super::pace::RateLimiter;
 use super::tick::{self, Ticker};
 use super::tracker::Ticket;
 use super::{Batches, Error, Message, Options, Producer, dead_letter};
+use crate::agent::Agent;
 use crate::error::panic_message;
 use crate::events::envelope::expect_type;
 use crate::events::{Outgoing, Topic};
 use crate::failpoint::Failpoint;
+use crate::metrics::runtime;
 
 /// Batches a partition's task may have waiting.
 const QUEUE: usize = 4;

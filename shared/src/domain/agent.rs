@@ -75,9 +75,7 @@ impl Agent {
     pub const fn outputs(self) -> &'static [Topic] {
         match self {
             Self::Detection => &[Topic::Anomalies, Topic::DetectionState],
-            Self::Correlation => {
-                &[Topic::IncidentsOpened, Topic::IncidentsUpdated, Topic::IncidentsResolved]
-            }
+            Self::Correlation => &[Topic::IncidentsOpened, Topic::IncidentsUpdated, Topic::IncidentsResolved],
             Self::Investigation => &[Topic::RcaCompleted],
             Self::Remediation => &[Topic::Plans, Topic::Actions],
             Self::Communication => &[],

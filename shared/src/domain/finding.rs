@@ -115,7 +115,8 @@ impl Finding<'_> {
 
     /// Says it in one clause with the value, e.g. `latency_p99_ms of payment is 820 ms, above its band of 25.2 to 34.8 ms`.
     pub fn sentence(&self) -> String {
-        let (service, metric) = (one_line(self.service, sanitize::NAME), one_line(self.metric, sanitize::NAME));
+        let (service, metric) =
+            (one_line(self.service, sanitize::NAME), one_line(self.metric, sanitize::NAME));
         if self.status == Status::Cleared {
             return format!("{metric} of {service} {}", self.predicate());
         }

@@ -9,9 +9,9 @@ use super::embedding::FastEmbedder;
 use super::postgres::PostgresIndex;
 use super::retrieval::Retrieval;
 use super::{Error, Index};
-use crate::text::redact::is_loopback;
 use crate::secret::Secret;
 use crate::store::Store;
+use crate::text::redact::is_loopback;
 use crate::tls;
 
 /// Where chunks are kept.

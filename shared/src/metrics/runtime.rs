@@ -28,7 +28,11 @@ pub static HANDLE_SECONDS_OF_EVENT: Histogram<1> = LazyLock::new(|| {
 });
 /// Failed decisions.
 pub static FAILURES: Counter<2> = LazyLock::new(|| {
-    CounterFamily::new("firewatch_failures_total", "Failed decisions, by class of the error.", ["stage", "class"])
+    CounterFamily::new(
+        "firewatch_failures_total",
+        "Failed decisions, by class of the error.",
+        ["stage", "class"],
+    )
 });
 /// Decisions that lost against another replica.
 pub static CONFLICTS: Counter<1> = LazyLock::new(|| {

@@ -9,14 +9,14 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
+use super::initial_state::InitialState;
 use super::log::{place, refused_body, refused_id};
 use super::scratch::Scratch;
-use super::initial_state::InitialState;
 use super::{Error, Progress, Rank, Watch};
 use crate::clock::Clock;
 use crate::error;
-use crate::events::envelope::expect_type;
 use crate::events::decode;
+use crate::events::envelope::expect_type;
 use crate::ids::{EventId, IncidentId};
 use crate::stage::{Class, Context, Effects, Limits, Stage, Timer};
 use crate::store::apply::{Applied, Cause};
@@ -57,9 +57,10 @@ fn step(found: &Row) -> Result<Step, Error> {
         row::value(found, "replay_steps", column)
     }
     let rank: i16 = column(found, 1)?;
-    let rank = Rank::ALL.into_iter().find(|known| known.number() == rank).ok_or_else(|| {
-        row::unreadable(found, "replay_steps", format!("unknown rank {rank}"))
-    })?;
+    let rank = Rank::ALL
+        .into_iter()
+        .find(|known| known.number() == rank)
+        .ok_or_else(|| row::unreadable(found, "replay_steps", format!("unknown rank {rank}")))?;
     Ok(Step {
         moment: column(found, 0)?,
         rank,
@@ -304,10 +305,12 @@ impl<'r, S: Stage> Run<'r, S> {
     async fn ring(&mut self, timer: &Timer) -> Result<(), Error> {
         let context = self.context(timer.id, timer.traceparent.as_deref());
         let error = match self.limits.bounded(self.stage.on_timer(timer, &context)).await {
-            Ok(effects) => match self.apply(Cause::Timer(timer), timer.traceparent.as_deref(), &effects).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error::Error::from(error),
-            },
+            Ok(effects) => {
+                match self.apply(Cause::Timer(timer), timer.traceparent.as_deref(), &effects).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => error::Error::from(error),
+                }
+            }
             Err(error) => error,
         };
         if matches!(error.class(), Class::Fatal | Class::Unavailable) {

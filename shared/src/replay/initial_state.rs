@@ -13,9 +13,9 @@ use crate::agent::Agent;
 use crate::clock::from_ms;
 use crate::events::{Incident, Postmortem, RootCause};
 use crate::ids::{EventId, IncidentId, derive};
+use crate::lifecycle;
 use crate::stage::{Effects, IncidentChange};
 use crate::store::apply::Cause;
-use crate::lifecycle;
 use crate::store::{self, ArtifactKind, Write, row};
 
 /// Name under which the work of other stages is applied.
@@ -153,8 +153,11 @@ impl<'s> InitialState<'s> {
     /// Lists what the other stages did from the start to `end`, as steps of the replay.
     pub(super) async fn schedule(&self, end: Timestamp) -> Result<(), Error> {
         let production = &self.scratch.production;
-        let own: Vec<&str> =
-            ArtifactKind::ALL.iter().filter(|kind| kind.author() == self.stage).map(|kind| kind.name()).collect();
+        let own: Vec<&str> = ArtifactKind::ALL
+            .iter()
+            .filter(|kind| kind.author() == self.stage)
+            .map(|kind| kind.name())
+            .collect();
         let client = self.scratch.store.client().await?;
         client
             .execute(

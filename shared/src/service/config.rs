@@ -8,13 +8,13 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::agent::Agent;
 use super::files;
+use crate::agent::Agent;
+use crate::bus;
 #[cfg(feature = "knowledge")]
 use crate::knowledge;
 #[cfg(feature = "store")]
 use crate::store;
-use crate::bus;
 use crate::text::redact;
 
 /// Command line of an agent.
@@ -151,8 +151,7 @@ impl fmt::Display for Problems {
 }
 
 /// Sections that are read but belong to other processes, so that one file can serve all.
-const SECTIONS: [&str; 7] =
-    ["kafka", "postgres", "http", "log", "worker_threads", "knowledge", "simulator"];
+const SECTIONS: [&str; 7] = ["kafka", "postgres", "http", "log", "worker_threads", "knowledge", "simulator"];
 
 fn is_section(name: &str) -> bool {
     SECTIONS.contains(&name) || Agent::from_name(name).is_some()

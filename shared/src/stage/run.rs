@@ -8,7 +8,6 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::runtime;
 use super::{Class, Context, Effects, Error, Limits, Stage, Timer};
 use crate::bus::{Consumer, Producer, Record, dead_letter};
 use crate::clock::Clock;
@@ -16,6 +15,7 @@ use crate::events::Refusal;
 use crate::events::envelope::{expect_type, header, own_id};
 use crate::failpoint::Failpoint;
 use crate::ids::EventId;
+use crate::metrics::runtime;
 use crate::service::{Common, Deps, Readiness, wait_for};
 use crate::store::apply::{Applied, Cause};
 use crate::store::{self, Store, timers};
@@ -271,7 +271,12 @@ impl<S: Stage> Runtime<S> {
                 Some(Ok(effects)) => effects,
                 Some(Err(error)) => break error,
             };
-            match self.base.store.apply(S::NAME, Cause::Timer(&timer), timer.traceparent.as_deref(), &effects).await {
+            match self
+                .base
+                .store
+                .apply(S::NAME, Cause::Timer(&timer), timer.traceparent.as_deref(), &effects)
+                .await
+            {
                 Err(store::Error::Conflict { .. }) if lost < MAX_CONFLICTS => {
                     self.lost(lost).await;
                     lost += 1;

@@ -5,12 +5,12 @@ use tokio_postgres::types::Json;
 
 use super::timers::attempt_id;
 use super::{Error, Store, Write, context, prepared, row};
-use crate::lifecycle;
 use crate::effects::{Audit, Effects, IncidentChange, Timer};
 use crate::events::envelope::Headers;
 use crate::events::{Incident, Outgoing};
 use crate::failpoint::Failpoint;
 use crate::ids::{EventId, IncidentId};
+use crate::lifecycle;
 
 /// What became of an event's effects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,11 +115,14 @@ impl Store {
         change: &IncidentChange,
     ) -> Result<(), Error> {
         let id = change.incident_id;
-        let before =
-            prepared::query_opt(tx, "select incident_id, body from incidents where incident_id = $1 for update", &[&id.0])
-                .await?
-                .map(|found| row::document::<Incident>(&found, "incidents", 1))
-                .transpose()?;
+        let before = prepared::query_opt(
+            tx,
+            "select incident_id, body from incidents where incident_id = $1 for update",
+            &[&id.0],
+        )
+        .await?
+        .map(|found| row::document::<Incident>(&found, "incidents", 1))
+        .transpose()?;
         let is_new = before.is_none();
         let mut after = lifecycle::apply(before, id, change.change.clone())?;
         if is_new {

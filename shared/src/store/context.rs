@@ -6,13 +6,11 @@ use std::collections::BTreeMap;
 use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
-use crate::lifecycle::{MAX_CONTEXT, MAX_FULL_SIGNALS};
 use super::{Error, row};
 use crate::events::Incident;
 use crate::events::anomaly::Context;
 use crate::events::incident::Signal;
-
-
+use crate::lifecycle::{MAX_CONTEXT, MAX_FULL_SIGNALS};
 
 /// Takes the context out of a signal.
 pub(super) fn take(signal: &mut Signal) -> Context {
@@ -86,12 +84,12 @@ fn fill(incident: &mut Incident, mut contexts: BTreeMap<Uuid, Context>) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::tests::signal;
     use crate::clock::from_ms;
     use crate::events::anomaly::Point;
     use crate::events::incident::{BlastRadius, State};
     use crate::events::{Severity, encode};
     use crate::ids::{IncidentId, derive};
+    use crate::lifecycle::tests::signal;
 
     fn incident(signals: usize) -> Incident {
         Incident {

@@ -8,8 +8,8 @@ use tokio_postgres::config::{Host, SslMode};
 
 use super::protection::{self, Mode, Protection, Tls};
 use super::{Error, describe};
-use crate::text::redact::{self, is_loopback};
 use crate::secret::Secret;
+use crate::text::redact::{self, is_loopback};
 
 /// How to reach PostgreSQL.
 #[derive(Clone, Serialize, Deserialize)]

@@ -40,8 +40,7 @@ const PAST: &str = "select incident_id, body from incidents where environment = 
 const CATALOGUE: &str = "select name, body from catalogue_services order by name";
 const EDGES: &str =
     "select caller, callee from edges where environment = $1 and last_seen >= $2 order by 1, 2";
-const DEPLOYMENTS: &str =
-    "select service || ' ' || version, body from deployments where environment = $1 and at >= $2 order by at desc limit 200";
+const DEPLOYMENTS: &str = "select service || ' ' || version, body from deployments where environment = $1 and at >= $2 order by at desc limit 200";
 
 /// Everything a grouping decision in one environment rests on, as of one version.
 #[derive(Debug, Clone)]
@@ -103,9 +102,12 @@ impl Reads {
             .read_only(true)
             .start()
             .await?;
-        let version =
-            query_opt(&snapshot, "select scope, version from neighbourhoods where scope = $1", &[&environment])
-                .await?;
+        let version = query_opt(
+            &snapshot,
+            "select scope, version from neighbourhoods where scope = $1",
+            &[&environment],
+        )
+        .await?;
         let signals =
             query(&snapshot, SIGNALS, &[&environment, &MAX_LOOSE_SIGNALS, &(MAX_MEMBERS as i64)]).await?;
         let incidents = query(&snapshot, INCIDENTS, &[&environment]).await?;
@@ -137,14 +139,17 @@ impl Reads {
     /// Returns an incident as it stands.
     pub async fn incident(&self, id: IncidentId) -> Result<Option<Incident>, Error> {
         let client = self.client().await?;
-        let row = client.query_opt("select incident_id, body from incidents where incident_id = $1", &[&id.0]).await?;
+        let row = client
+            .query_opt("select incident_id, body from incidents where incident_id = $1", &[&id.0])
+            .await?;
         with_context(&**client, row).await
     }
 
     /// Returns the incident with that number.
     pub async fn incident_by_number(&self, number: i64) -> Result<Option<Incident>, Error> {
         let client = self.client().await?;
-        let row = client.query_opt("select incident_id, body from incidents where number = $1", &[&number]).await?;
+        let row =
+            client.query_opt("select incident_id, body from incidents where number = $1", &[&number]).await?;
         with_context(&**client, row).await
     }
 

@@ -9,8 +9,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Json};
 use uuid::Uuid;
 
-use crate::metrics::runtime;
 use super::Error;
+use crate::metrics::runtime;
 
 /// Unreadable rows that are logged once; of further ones only the count rises.
 const LOGGED: usize = 1_000;

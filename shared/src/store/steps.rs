@@ -15,7 +15,8 @@ impl Store {
         name: &str,
     ) -> Result<Option<Value>, Error> {
         let client = self.client().await?;
-        let statement = "select event_id, result from steps where consumer = $1 and event_id = $2 and name = $3";
+        let statement =
+            "select event_id, result from steps where consumer = $1 and event_id = $2 and name = $3";
         let found = client.query_opt(statement, &[&consumer, &event.0, &name]).await?;
         found.map(|found| row::value(&found, "steps", 1)).transpose()
     }

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::metrics::runtime;
 use super::{Error, Store, row};
 use crate::effects::Timer;
 use crate::ids::{EventId, derive};
+use crate::metrics::runtime;
 
 const TABLE: &str = "timers";
 
@@ -34,7 +34,8 @@ impl Timer {
 
     /// Reads a row of [`Timer::COLUMNS`].
     pub(crate) fn of_row(found: &Row) -> Result<Self, Error> {
-        let count = |column| row::value::<i32>(found, TABLE, column).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        let count =
+            |column| row::value::<i32>(found, TABLE, column).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
         Ok(Self {
             id: EventId(row::value(found, TABLE, 0)?),
             key: row::value(found, TABLE, 1)?,

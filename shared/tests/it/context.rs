@@ -5,9 +5,9 @@ use shared::events::anomaly::{Anomaly, Band, Context, Direction, Point, Status};
 use shared::events::incident::{BlastRadius, Signal};
 use shared::events::{Incident, Kind, Severity, Topic, decode};
 use shared::ids::{AnomalyId, EventId, IncidentId, derive};
+use shared::lifecycle::{Assessment, Change};
 use shared::stage::{Effects, IncidentChange};
 use shared::store::apply::Cause;
-use shared::lifecycle::{Assessment, Change};
 use shared::store::{Store, Write};
 use shared::testing;
 
@@ -90,7 +90,8 @@ async fn a_decision_reads_signals_without_context_and_people_read_incidents_with
         IncidentChange { incident_id: id, change: Change::Announced, publish: Some(Topic::IncidentsOpened) };
     apply(&store, "announced", Effects { incidents: vec![announced], ..Effects::none() }).await;
     let client = testing::client(&store).await.unwrap();
-    let payload: Vec<u8> = client.query_one("select payload from outbox", &[]).await.unwrap().try_get(0).unwrap();
+    let payload: Vec<u8> =
+        client.query_one("select payload from outbox", &[]).await.unwrap().try_get(0).unwrap();
     let published: Incident = decode(&payload).unwrap();
     assert_eq!(published.signals, [own.clone(), loose.clone()], "joining has not cost the context");
     assert_eq!(store.reads().incident(id).await.unwrap().unwrap(), published);

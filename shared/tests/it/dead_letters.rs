@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use serde_json::json;
 use shared::agent::Agent;
 use shared::audit::AuditAction;
-use shared::bus::dead_letter::{self, Author, Decision, DeadLetter, DeadLetterReader, DispositionError, NotRedrivable, header};
+use shared::bus::dead_letter::{
+    self, Author, DeadLetter, DeadLetterReader, Decision, DispositionError, NotRedrivable, header,
+};
 use shared::bus::reader::Line;
 use shared::clock::{SystemClock, from_ms};
 use shared::events::envelope::Headers;
@@ -111,8 +113,10 @@ impl Place {
         let incident = bench.incident(seed);
         let (ledger, shutdown) = (Arc::<Ledger>::default(), CancellationToken::new());
         let deps = Deps { process: seed.to_owned(), readiness: Readiness::default() };
-        let base =
-            StageDeps::connect(&bench.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
+        let base = StageDeps::connect(&bench.common, &deps, Arc::new(SystemClock), &shutdown)
+            .await
+            .unwrap()
+            .unwrap();
         let stage = Fixable { place: incident, ledger: Arc::clone(&ledger) };
         let running = tokio::spawn(run(stage, base));
         Self { bench, incident, ledger, shutdown, running }
@@ -275,7 +279,9 @@ async fn a_letter_that_is_not_the_whole_record_is_neither_sent_nor_marked() {
     let mut refused: Vec<String> = Vec::new();
     for outcome in place.redrive(&letters).await {
         match outcome {
-            Err(DispositionError::NotRedrivable(NotRedrivable::Cut { kept, of })) => refused.push(format!("{kept} of {of}")),
+            Err(DispositionError::NotRedrivable(NotRedrivable::Cut { kept, of })) => {
+                refused.push(format!("{kept} of {of}"))
+            }
             Err(DispositionError::NotRedrivable(NotRedrivable::Changed(what))) => refused.push(what),
             other => panic!("{other:?}"),
         }

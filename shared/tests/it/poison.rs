@@ -18,13 +18,16 @@ use shared::stage::Stage as _;
 use stack::testing::bench::until;
 use tokio_util::sync::CancellationToken;
 
-use place::{LIMITS, DeadLetter, MEANWHILE, POISON, Place, Seen, Trial};
+use place::{DeadLetter, LIMITS, MEANWHILE, POISON, Place, Seen, Trial};
 
 /// Tests of one consumer group run one after another.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Runs a stage over a record that cannot be read and what is around it; returns the dead letter.
-async fn unreadable(test: &str, poison: impl FnOnce(&Outgoing) -> (Headers, Vec<u8>)) -> (DeadLetter, Vec<u8>) {
+async fn unreadable(
+    test: &str,
+    poison: impl FnOnce(&Outgoing) -> (Headers, Vec<u8>),
+) -> (DeadLetter, Vec<u8>) {
     let _turn = TURN.lock().await;
     let place = Place::open(test).await;
     let key = place.key("unreadable");

@@ -6,15 +6,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use shared::audit::AuditAction;
 use shared::agent::Agent;
+use shared::audit::AuditAction;
 use shared::clock::{Clock as _, SystemClock};
 use shared::events::raw::{Span, SpanStatus};
 use shared::events::remediation::ActionResult;
 use shared::events::{Refusal, Topic, decode};
 use shared::ids::{EventId, IncidentId, PlanId, derive};
-use shared::service::{Deps, Readiness};
 use shared::replay::{self, PREFIX, Report, Request, Verdict};
+use shared::service::{Deps, Readiness};
 use shared::stage::run::{self, StageDeps};
 use shared::stage::{Audit, Context, Effects, Error, Key, Stage, Timer};
 use shared::store::apply::Cause;
@@ -143,7 +143,8 @@ impl Place {
         let key = self.id.to_string();
         until(Duration::from_mins(1), async || {
             let plans = self.bench.records(Topic::Plans, &key).await.unwrap().len();
-            let letters = self.bench.records(Topic::DeadLetters(Agent::Postmortem), &key).await.unwrap().len();
+            let letters =
+                self.bench.records(Topic::DeadLetters(Agent::Postmortem), &key).await.unwrap().len();
             if (plans, letters) == (said, refused) { Ok(()) } else { Err((plans, letters)) }
         })
         .await
@@ -176,7 +177,13 @@ impl Place {
     async fn schemas(&self) -> Vec<String> {
         let client = testing::client(&self.bench.store).await.unwrap();
         let named = "select nspname::text from pg_namespace where starts_with(nspname, $1) order by 1";
-        client.query(named, &[&PREFIX]).await.unwrap().into_iter().map(|row| row.try_get(0).unwrap()).collect()
+        client
+            .query(named, &[&PREFIX])
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|row| row.try_get(0).unwrap())
+            .collect()
     }
 
     async fn execute(&self, statements: &str) {

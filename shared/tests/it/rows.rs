@@ -8,9 +8,9 @@ use shared::error::{self, Class};
 use shared::events::Topic;
 use shared::events::remediation::ActionResult;
 use shared::ids::{EventId, IncidentId, PlanId, derive};
+use shared::lifecycle::Change;
 use shared::stage::{Effects, IncidentChange, Outgoing};
 use shared::store::apply::Cause;
-use shared::lifecycle::Change;
 use shared::testing;
 use stack::testing::bench::{Bench, until};
 
@@ -33,7 +33,8 @@ async fn open(bench: &Bench, id: IncidentId) {
 }
 
 async fn break_incident(bench: &Bench, id: IncidentId) {
-    execute(bench, &format!("update incidents set body = '{{\"number\": 1}}' where incident_id = '{id}'")).await;
+    execute(bench, &format!("update incidents set body = '{{\"number\": 1}}' where incident_id = '{id}'"))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +109,10 @@ async fn a_broken_outbox_row_is_set_aside_and_those_behind_it_are_published() {
     place.wait_for(id, &["published"]).await;
     let rejected = "select string_agg(error, ' | ' order by id) from outbox where rejected_at is not null";
     let errors = text(&place.0, rejected).await.unwrap();
-    assert!(errors.contains("outbox 1: unknown topic \"no.such.topic\"") && errors.contains("outbox 2"), "{errors}");
+    assert!(
+        errors.contains("outbox 1: unknown topic \"no.such.topic\"") && errors.contains("outbox 2"),
+        "{errors}"
+    );
     shutdown.cancel();
     running.await.unwrap().unwrap();
 }
@@ -134,7 +138,10 @@ async fn a_broken_timer_is_given_up_with_its_name_and_the_others_fire() {
     let (shutdown, running) = place.start("one").await;
     place.wait_for(whole, &["attempt 1", "attempt 2"]).await;
     let failed = "select string_agg(last_error, ' | ' order by key) from timers where state = 'failed'";
-    let errors = until(LONG, async || text(&place.0, failed).await.filter(|e| e.contains(" | ")).ok_or("one")).await.unwrap();
+    let errors =
+        until(LONG, async || text(&place.0, failed).await.filter(|e| e.contains(" | ")).ok_or("one"))
+            .await
+            .unwrap();
     assert!(errors.contains(&format!("timers {broken}")), "{errors}");
     shutdown.cancel();
     running.await.unwrap().unwrap();

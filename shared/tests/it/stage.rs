@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
-use shared::audit::AuditAction;
 use shared::agent::Agent;
+use shared::audit::AuditAction;
 use shared::bus::dead_letter;
 use shared::clock::{SystemClock, from_ms};
 use shared::events::remediation::ActionResult;
@@ -74,7 +74,9 @@ impl Stage for Notes {
                 detail: json!({ "paid": paid }),
             }],
             timers: (input.outcome == "timer")
-                .then(|| Timer::named("later", input.incident_id.to_string(), &[], ctx.wall_clock(), json!({})))
+                .then(|| {
+                    Timer::named("later", input.incident_id.to_string(), &[], ctx.wall_clock(), json!({}))
+                })
                 .into_iter()
                 .collect(),
             ..Effects::none()
@@ -112,8 +114,10 @@ impl Place {
     ) -> (Arc<CancellationToken>, tokio::task::JoinHandle<anyhow::Result<()>>) {
         let shutdown = CancellationToken::new();
         let deps = Deps { process: name.to_owned(), readiness: Readiness::default() };
-        let base =
-            StageDeps::connect(&self.0.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
+        let base = StageDeps::connect(&self.0.common, &deps, Arc::new(SystemClock), &shutdown)
+            .await
+            .unwrap()
+            .unwrap();
         (Arc::new(shutdown), tokio::spawn(run(Notes::default(), base)))
     }
 

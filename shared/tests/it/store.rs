@@ -23,7 +23,13 @@ fn event(seed: &str) -> EventId {
 }
 
 fn audit(incident_id: IncidentId) -> Audit {
-    Audit { incident_id, at: from_ms(1), action: AuditAction::PlanProposed, summary: "seen".into(), detail: json!({}) }
+    Audit {
+        incident_id,
+        at: from_ms(1),
+        action: AuditAction::PlanProposed,
+        summary: "seen".into(),
+        detail: json!({}),
+    }
 }
 
 fn action(incident_id: IncidentId, order: u32) -> Outgoing {
@@ -77,7 +83,8 @@ async fn a_decision_on_what_has_moved_on_is_refused_whole() {
         ..Effects::none()
     };
     testing::apply(&store, "correlation", Cause::Event(event("first")), &decided("first")).await.unwrap();
-    let outcome = testing::apply(&store, "correlation", Cause::Event(event("second")), &decided("second")).await;
+    let outcome =
+        testing::apply(&store, "correlation", Cause::Event(event("second")), &decided("second")).await;
     assert!(matches!(outcome, Err(Error::Conflict { .. })), "{outcome:?}");
     assert_eq!(audited(&store, incident("second")).await, 0);
     // nothing of the refused decision stays, the inbox row neither: it can be made again

@@ -51,8 +51,12 @@ async fn an_outage_delays_records_and_loses_and_reorders_none() {
     broker.away.store(true, Ordering::SeqCst);
     let (queue, waiting) = mpsc::channel(BUFFERED_TICKS);
     let readiness = Readiness::default();
-    let delivery =
-        tokio::spawn(deliver(broker.clone(), waiting, Telemetry::new("production").unwrap(), readiness.clone()));
+    let delivery = tokio::spawn(deliver(
+        broker.clone(),
+        waiting,
+        Telemetry::new("production").unwrap(),
+        readiness.clone(),
+    ));
     for tick in run(Options::default(), 50) {
         queue.send(records(&tick).unwrap()).await.unwrap();
     }

@@ -2,9 +2,9 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use shared::agent::Agent;
 use shared::bus::dead_letter::Address;
 use shared::events::Topic;
-use shared::agent::Agent;
 
 use super::moment::Moment;
 

@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, ColumnConstraint};
 use jiff::Timestamp;
 use serde::Serialize;
 use shared::agent::Agent;
-use shared::bus::dead_letter::{Address, Decision, DeadLetter};
+use shared::bus::dead_letter::{Address, DeadLetter, Decision};
 use shared::text::format::count;
 
 use super::document::Entry;

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use jiff::Timestamp;
-use shared::bus::dead_letter::{self, Address, Author, Decision, DeadLetter, DeadLetterReader, DispositionError};
+use shared::bus::dead_letter::{
+    self, Address, Author, DeadLetter, DeadLetterReader, Decision, DispositionError,
+};
 use shared::bus::{self, Producer};
 use shared::text::format::count;
 use tokio::runtime::Handle;
@@ -217,8 +219,8 @@ impl Work<'_> {
         let listed: Vec<Address> = addresses.iter().copied().collect();
         for of_stage in listed.chunk_by(|a, b| a.stage == b.stage) {
             let stage = of_stage[0].stage;
-            let Some(letters) =
-                DeadLetterReader::at(&self.settings.common.kafka, stage, of_stage, PATIENCE).map_err(unreachable)?
+            let Some(letters) = DeadLetterReader::at(&self.settings.common.kafka, stage, of_stage, PATIENCE)
+                .map_err(unreachable)?
             else {
                 continue;
             };

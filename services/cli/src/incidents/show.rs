@@ -11,8 +11,8 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use shared::events::Postmortem;
 use shared::events::incident::{Change, Incident, Suspect};
-use shared::text::format::{clock, number};
 use shared::store::{NotificationState, TimelineEntry};
+use shared::text::format::{clock, number};
 
 use super::{Case, Delivery, lasted, severity_tone, state_tone};
 use crate::figures::{ago, counted, duration, moment, percent};

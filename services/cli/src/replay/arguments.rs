@@ -40,7 +40,8 @@ pub struct Replay {
 
 /// Detection is accepted, so that its refusal can say what to do instead.
 fn stage() -> impl TypedValueParser<Value = Agent> {
-    let shown = Agent::ALL.iter().map(|agent| PossibleValue::new(agent.name()).hide(*agent == Agent::Detection));
+    let shown =
+        Agent::ALL.iter().map(|agent| PossibleValue::new(agent.name()).hide(*agent == Agent::Detection));
     PossibleValuesParser::new(shown).try_map(|name| Agent::from_name(&name).ok_or("no such stage"))
 }
 

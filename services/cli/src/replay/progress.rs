@@ -4,8 +4,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use shared::text::format::count;
 use shared::replay::Progress;
+use shared::text::format::count;
 
 /// Nothing is said before.
 const PATIENCE: Duration = Duration::from_secs(3);

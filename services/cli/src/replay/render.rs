@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use shared::text::format::count;
 use shared::replay::{Difference, Field, Report, Tally, Verdict};
+use shared::text::format::count;
 
 use crate::figures::{counted, moment};
 use crate::terminal::{Screen, Tone, cell, clean, finished};

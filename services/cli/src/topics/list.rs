@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use shared::agent::Agent;
 use shared::bus::{self, lag};
 use shared::events::schema::type_of;
-use shared::agent::Agent;
 use shared::events::topic::Topic;
 use shared::text::format::count;
 

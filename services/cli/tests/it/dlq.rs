@@ -9,7 +9,7 @@ use cli::dlq::{document, filter, list, show};
 use cli::terminal;
 use serde_json::{Value, json};
 use shared::agent::Agent;
-use shared::bus::dead_letter::{Decision, DeadLetter, Disposition, header};
+use shared::bus::dead_letter::{DeadLetter, Decision, Disposition, header};
 use shared::bus::reader::Line;
 use shared::events::Topic;
 use shared::ids::EventId;

@@ -172,7 +172,12 @@ impl Quote {
         };
         let verbatim = !matches!(evidence.source, Source::Document { .. });
         let quote = if verbatim { evidence.quote.clone() } else { without_list_markers(&evidence.quote) };
-        Self { id: sanitize::one_line(&evidence.id, 12), place, words: sanitize::one_line(&quote, 240), verbatim }
+        Self {
+            id: sanitize::one_line(&evidence.id, 12),
+            place,
+            words: sanitize::one_line(&quote, 240),
+            verbatim,
+        }
     }
 }
 

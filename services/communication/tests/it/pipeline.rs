@@ -58,7 +58,8 @@ async fn whatever_happens_people_get_five_mails_in_one_thread() {
     let channels = Channels::new([email as _, Arc::clone(&chat) as _]);
     let shutdown = CancellationToken::new();
     let deps = Deps { process: "communication-test".into(), readiness: Readiness::default() };
-    let base = StageDeps::connect(&bench.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
+    let base =
+        StageDeps::connect(&bench.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
     let running = tokio::spawn(run::run(Communication::new(options, channels), base));
 
     let actions = async |wanted: &[(&str, usize)]| {

@@ -126,7 +126,10 @@ fn no_member_holds_its_incident_for_longer_than_the_longest_hold() {
     shop.resolve(11);
     let mut late = anomaly("order", "latency_p99_ms", Kind::Latency, 10);
     late.interval_ms = u64::MAX;
-    assert!(matches!(decide(&late, &shop.neighbourhood(), &Options::default()).grouping, Grouping::LateJoin { .. }));
+    assert!(matches!(
+        decide(&late, &shop.neighbourhood(), &Options::default()).grouping,
+        Grouping::LateJoin { .. }
+    ));
 }
 
 #[test]
@@ -152,14 +155,23 @@ fn a_symptom_that_is_read_when_its_incident_is_over_joins_it_and_opens_no_other(
     assert_eq!((shop.incidents.len(), shop.signals.iter().filter(|(_, of)| *of == Some(id)).count()), (1, 2));
     let cause = anomaly("payment", "db_connections", Kind::Pool, 5);
     assert!(
-        matches!(decide(&cause, &shop.neighbourhood(), &Options::default()).grouping, Grouping::LateJoin { .. }),
+        matches!(
+            decide(&cause, &shop.neighbourhood(), &Options::default()).grouping,
+            Grouping::LateJoin { .. }
+        ),
         "the cause shows before its symptoms, and may be read after them"
     );
     // it fires on when the incident should have been over for good: that is not late any more
     let on = Anomaly { revision: 4, observed_at: at(40), ..caller.clone() };
-    assert!(matches!(decide(&on, &shop.neighbourhood(), &Options::default()).grouping, Grouping::Open { .. }));
+    assert!(matches!(
+        decide(&on, &shop.neighbourhood(), &Options::default()).grouping,
+        Grouping::Open { .. }
+    ));
     let unrelated = anomaly("notification", "memory_percent", Kind::Memory, 12);
-    assert!(matches!(decide(&unrelated, &shop.neighbourhood(), &Options::default()).grouping, Grouping::Open { .. }));
+    assert!(matches!(
+        decide(&unrelated, &shop.neighbourhood(), &Options::default()).grouping,
+        Grouping::Open { .. }
+    ));
 }
 
 #[test]
@@ -168,8 +180,11 @@ fn an_older_revision_changes_nothing() {
     let mut newer = anomaly("payment", "latency_p99_ms", Kind::Latency, 10);
     newer.revision = 3;
     shop.take(&newer);
-    let decision =
-        decide(&anomaly("payment", "latency_p99_ms", Kind::Latency, 10), &shop.neighbourhood(), &Options::default());
+    let decision = decide(
+        &anomaly("payment", "latency_p99_ms", Kind::Latency, 10),
+        &shop.neighbourhood(),
+        &Options::default(),
+    );
     assert_eq!(decision.grouping, Grouping::Stale);
 }
 
@@ -209,13 +224,16 @@ fn severity_is_never_lowered_while_the_incident_lasts() {
     let mut shop = Shop::default();
     shop.take(&anomaly("payment", "error_rate", Kind::Errors, 10));
     let worst = shop.incidents[0].severity;
-    let mut assessment =
-        match decide(&anomaly("payment", "cpu_percent", Kind::Cpu, 12), &shop.neighbourhood(), &Options::default())
-            .grouping
-        {
-            Grouping::Join { assessment, .. } => assessment,
-            other => panic!("{other:?}"),
-        };
+    let mut assessment = match decide(
+        &anomaly("payment", "cpu_percent", Kind::Cpu, 12),
+        &shop.neighbourhood(),
+        &Options::default(),
+    )
+    .grouping
+    {
+        Grouping::Join { assessment, .. } => assessment,
+        other => panic!("{other:?}"),
+    };
     assessment.severity = shared::events::Severity::Sev4;
     let incident = shop.incidents[0].clone();
     let id = incident.incident_id;

@@ -9,8 +9,8 @@ use shared::events::incident::{Incident, Signal};
 use shared::events::{Deployment, Kind, Severity};
 use shared::graph::Graph;
 use shared::ids::{AnomalyId, IncidentId};
-use shared::store::Neighbourhood;
 use shared::lifecycle::{self, Change};
+use shared::store::Neighbourhood;
 
 const INTERVAL_MS: i64 = 10_000;
 

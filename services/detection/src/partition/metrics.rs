@@ -28,9 +28,8 @@ static ANOMALIES: Counter<1> = LazyLock::new(|| {
     CounterFamily::new("firewatch_detection_anomalies_total", "Revisions of anomalies published.", ["status"])
 });
 /// Series in memory.
-static SERIES: Gauge<1> = LazyLock::new(|| {
-    GaugeFamily::new("firewatch_detection_series", "Series in memory.", ["partition"])
-});
+static SERIES: Gauge<1> =
+    LazyLock::new(|| GaugeFamily::new("firewatch_detection_series", "Series in memory.", ["partition"]));
 /// Distance between a record's time and the newest sample's.
 static EVENT_LAG: Gauge<1> = LazyLock::new(|| {
     let help = "Time between the newest sample and the time of its record, seconds.";

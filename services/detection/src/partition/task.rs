@@ -12,9 +12,6 @@ use crate::config::Settings;
 use crate::partition::metrics;
 use crate::partition::{At, Outcome, Partition};
 
-/// The topics that detection reads. Equal partition numbers go to one task.
-pub const INPUTS: [Topic; 3] = [Topic::RawMetrics, Topic::RawLogs, Topic::RawDeployments];
-
 /// One partition and how far the snapshot goes that is on its way.
 pub struct Assigned {
     number: i32,
@@ -74,7 +71,7 @@ impl Task for Assigned {
             Topic::RawLogs => self.partition.log(payload, at),
             Topic::RawDeployments => self.partition.deployment(payload, at),
             other => {
-                // the runtime reads INPUTS only, so this is an error of the program
+                // the runtime reads the inputs of the agent only, so this is an error of the program
                 tracing::error!(topic = other.name(), offset, "refused a record of an unexpected topic");
                 let reason = format!("{} is not an input of detection", other.name());
                 return Output { publish: Vec::new(), refused: Some(reason) };

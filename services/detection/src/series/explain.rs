@@ -11,19 +11,19 @@ use crate::series::episode::{CALM_SAMPLES, Transition};
 
 /// What the sentence is about.
 #[derive(Debug, Clone, Copy)]
-pub struct SeriesContext<'a> {
+pub(crate) struct SeriesContext<'a> {
     /// Service.
-    pub service: &'a str,
+    pub(crate) service: &'a str,
     /// Metric name.
-    pub metric: &'a str,
+    pub(crate) metric: &'a str,
     /// What the metric means, and its ceiling.
-    pub bounded: Bounded<'a>,
+    pub(crate) bounded: Bounded<'a>,
     /// Version and time of the service's last deployment.
-    pub deployed: Option<(&'a str, i64)>,
+    pub(crate) deployed: Option<(&'a str, i64)>,
 }
 
 /// Returns the sentence.
-pub fn sentence(context: SeriesContext<'_>, change: &Change, observed_ms: i64) -> String {
+pub(crate) fn sentence(context: SeriesContext<'_>, change: &Change, observed_ms: i64) -> String {
     let SeriesContext { service, metric, bounded, deployed } = context;
     let profile = bounded.profile;
     let episode = &change.episode;

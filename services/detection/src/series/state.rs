@@ -91,15 +91,15 @@ pub(crate) fn read(
             one.limit = Some(Box::new(Limit { reported_by: None, ceiling }));
         }
     });
-    some(&mut series, sections, FORECASTS, |one, forecast| one.go_on(Rule::Forecast(forecast)));
-    some(&mut series, sections, CERTIFICATES, |one, certificate| one.go_on(Rule::Certificate(certificate)));
-    some(&mut series, sections, RESTART_SOURCES, |one, source| one.go_on(Rule::Restarts(source)));
+    some(&mut series, sections, FORECASTS, |one, forecast| one.resume(Rule::Forecast(forecast)));
+    some(&mut series, sections, CERTIFICATES, |one, certificate| one.resume(Rule::Certificate(certificate)));
+    some(&mut series, sections, RESTART_SOURCES, |one, source| one.resume(Rule::Restarts(source)));
     Some(series)
 }
 
 impl Series {
     /// Goes on with a rule of a snapshot, unless the metric has another one by now.
-    fn go_on(&mut self, rule: Rule) {
+    fn resume(&mut self, rule: Rule) {
         if rule.fits(self.profile()) {
             self.rule = Some(Box::new(rule));
         }

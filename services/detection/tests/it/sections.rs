@@ -56,11 +56,12 @@ impl Fleet {
         told
     }
 
-    /// Restores the records with each section changed by `change`, and returns what happens afterwards: the anomalies,
-    /// and what was refused.
+    /// Restores the records with each section changed by `change`, goes on at tick `from`, and returns the anomalies and
+    /// what was refused.
     fn after(
         &self,
         records: &[Record],
+        from: i64,
         change: impl Fn(Raw<'_>) -> Option<Raw<'_>>,
     ) -> (Vec<String>, Vec<String>) {
         let changed = records.iter().map(|record| {
@@ -94,7 +95,7 @@ impl Fleet {
             .collect();
         assert!(fired.len() >= self.all(), "{} fired", fired.len());
 
-        let (added, refused) = self.after(&records, BEFORE, Some);
+        let (added, refused) = self.after(&records, BEFORE, |raw| Some(raw));
         assert_eq!((added == expected, refused.len()), (true, 0), "one section more");
         let (removed, refused) = self.after(&records, BEFORE, |raw| (raw.name != "history").then_some(raw));
         assert_eq!((removed == expected, refused.len()), (true, 0), "one section less");
@@ -138,8 +139,9 @@ fn any_section_may_be_lost_damaged_or_of_another_version() {
             .count();
         let (_, refused) = fleet.after(&records, BEFORE + AFTER, |raw| (raw.name != name).then_some(raw));
         assert_eq!(refused, [""; 0], "{name} removed");
-        let (_, refused) = fleet
-            .after(&records, |raw| Some(Raw { version: raw.version + u16::from(raw.name == name), ..raw }));
+        let (_, refused) = fleet.after(&records, BEFORE + AFTER, |raw| {
+            Some(Raw { version: raw.version + u16::from(raw.name == name), ..raw })
+        });
         assert_eq!(refused.len(), holders, "{name} of another version: {refused:?}");
         assert!(refused.iter().all(|reason| reason.contains(name)), "{refused:?}");
         let (_, refused) = fleet.after(&records, BEFORE + AFTER, |raw| {

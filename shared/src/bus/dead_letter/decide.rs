@@ -1,6 +1,6 @@
 //! Deciding about letters: their records are published again, or let be.
 
-use super::letter::{DeadLetter, Original, NotRedrivable};
+use super::letter::{DeadLetter, NotRedrivable, Original};
 use super::mark::{Author, Decision};
 use crate::bus::{Error, Pending, Producer};
 use crate::events::Topic;
@@ -23,7 +23,11 @@ pub enum DispositionError {
 /// its record: after a crash between the two it shows as waiting, and redriving it again has no second effect, because
 /// the record keeps the id it was known by. Records of one partition are written in the order of the letters. Returns
 /// what became of each.
-pub async fn redrive(producer: &Producer, letters: &[DeadLetter], author: &Author) -> Vec<Result<(), DispositionError>> {
+pub async fn redrive(
+    producer: &Producer,
+    letters: &[DeadLetter],
+    author: &Author,
+) -> Vec<Result<(), DispositionError>> {
     let mut records = Vec::with_capacity(letters.len());
     for letter in letters {
         records.push(match letter.original() {
@@ -42,7 +46,11 @@ pub async fn redrive(producer: &Producer, letters: &[DeadLetter], author: &Autho
 }
 
 /// Marks letters as discarded: nobody is going to send their records again. Returns what became of each.
-pub async fn discard(producer: &Producer, letters: &[DeadLetter], author: &Author) -> Vec<Result<(), DispositionError>> {
+pub async fn discard(
+    producer: &Producer,
+    letters: &[DeadLetter],
+    author: &Author,
+) -> Vec<Result<(), DispositionError>> {
     let all = letters.iter().map(|_| Ok(())).collect();
     mark(producer, Decision::Discarded, letters, author, all).await
 }

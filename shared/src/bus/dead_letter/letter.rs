@@ -42,8 +42,9 @@ impl FromStr for Address {
         let [stage, partition, offset] = parts[..] else {
             return Err("not of the form STAGE/PARTITION/OFFSET, e.g. correlation/0/42".to_owned());
         };
-        let stage = Agent::from_name(stage)
-            .ok_or_else(|| format!("no stage is called {stage:?}; there are {}", Agent::names().join(", ")))?;
+        let stage = Agent::from_name(stage).ok_or_else(|| {
+            format!("no stage is called {stage:?}; there are {}", Agent::names().join(", "))
+        })?;
         let number = |what, text: &str| {
             text.parse::<i64>()
                 .ok()

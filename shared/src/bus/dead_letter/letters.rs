@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::agent::Agent;
 use super::letter::{Address, DeadLetter};
 use super::mark::Disposition;
+use crate::agent::Agent;
 use crate::bus::lag::{self, OffsetRange};
 use crate::bus::reader::Reader;
 use crate::bus::{Error, Options};

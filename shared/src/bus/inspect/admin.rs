@@ -11,8 +11,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::bus::link::Context;
 use super::observer::{self, Observer, READER};
+use crate::bus::link::Context;
 use crate::bus::{Mechanism, Options};
 use crate::events::topic::{Retention, Topic};
 

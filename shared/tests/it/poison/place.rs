@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
-use shared::audit::AuditAction;
 use shared::agent::Agent;
+use shared::audit::AuditAction;
 use shared::bus::Producer;
 use shared::bus::dead_letter::header;
 use shared::clock::{SystemClock, from_ms};
@@ -66,8 +66,13 @@ fn incident(key: &str) -> IncidentId {
 }
 
 pub(crate) fn noted(key: &str, summary: String) -> Effects {
-    let audit =
-        Audit { incident_id: incident(key), at: from_ms(0), action: AuditAction::PlanProposed, summary, detail: json!({}) };
+    let audit = Audit {
+        incident_id: incident(key),
+        at: from_ms(0),
+        action: AuditAction::PlanProposed,
+        summary,
+        detail: json!({}),
+    };
     Effects { audit: vec![audit], ..Effects::none() }
 }
 

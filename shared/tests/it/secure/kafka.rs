@@ -240,7 +240,8 @@ async fn a_restart_of_the_broker_is_logged_in_a_few_lines() {
     let producer = Producer::connect(&options).unwrap();
     let mut consumer = Consumer::join(&options, "secure-restart", &[TOPIC]).unwrap();
     let second = Producer::connect(&options).unwrap();
-    let watching = tokio::spawn(shared::service::watch_bus(producer.clone(), readiness.clone(), shutdown.clone()));
+    let watching =
+        tokio::spawn(shared::service::watch_bus(producer.clone(), readiness.clone(), shutdown.clone()));
     let up = async || {
         stack::parts::probe::until("connected", WAIT, async || {
             anyhow::ensure!(readiness.report().0, "{}", readiness.report().1);

@@ -16,8 +16,8 @@ use std::time::SystemTime;
 use lettre::Message;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, MessageBuilder, MultiPart, SinglePart};
-use shared::text::sanitize;
 use shared::store::Notification;
+use shared::text::sanitize;
 
 use super::{Envelope, message_id};
 use crate::content::Kind;

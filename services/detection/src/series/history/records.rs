@@ -94,7 +94,7 @@ pub(super) struct Seen {
     /// Samples before it.
     pub(super) index: u32,
     /// Decimal logarithm of how much shorter than five minutes the interval is.
-    pub(super) haste: f64,
+    pub(super) cadence_log10: f64,
 }
 
 impl Records {
@@ -118,7 +118,7 @@ impl Records {
         let deviation = value - self.level;
         let measures = self.measure(seen, deviation, spread, floor);
         // people accept a number of false alarms a day, not a sample: what is judged more often has to be rarer
-        let strictness = (1.0 + 0.35 * seen.haste).clamp(0.7, 1.6);
+        let strictness = (1.0 + 0.35 * seen.cadence_log10).clamp(0.7, 1.6);
         let bars: [f64; MEASURES] = std::array::from_fn(|measure| {
             let strictness = if measure == MEAN_OF_SIXTEEN && strictness > 1.0 {
                 0.5 * (1.0 + strictness)
@@ -152,7 +152,7 @@ impl Records {
             if !self.inside {
                 self.remember(measures, bars, index);
             }
-            let half_life = HALF_LIFE_SAMPLES * 10_f64.powf(seen.haste.max(0.0));
+            let half_life = HALF_LIFE_SAMPLES * 10_f64.powf(seen.cadence_log10.max(0.0));
             let decay = 0.5_f64.powf(1.0 / half_life) as f32;
             self.marks.iter_mut().for_each(|record| record.far *= decay);
         }

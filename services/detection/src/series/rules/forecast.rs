@@ -13,7 +13,6 @@ mod trend;
 use serde::{Deserialize, Serialize};
 use shared::events::anomaly::{Band, Direction, Point, Status};
 use shared::events::{Kind, Severity};
-use shared::text::format;
 
 use crate::alert::certainty::Certainty;
 use crate::alert::format;
@@ -298,7 +297,7 @@ impl Due {
     /// Says in one sentence what it came to.
     fn sentence(&self, service: &str, metric: &str, bounded: Bounded<'_>, ts_ms: i64) -> String {
         let profile = bounded.profile;
-        let figure = |value: f64| format::figure(value, &profile.unit).replace('\u{a0}', " ");
+        let figure = |value: f64| shared::text::format::figure(value, &profile.unit).replace('\u{a0}', " ");
         let observed = figure(self.verdict.observed);
         let full = if profile.harm == BadDirection::Down { "empty" } else { "full" };
         if self.revision.alert.status == Status::Cleared {

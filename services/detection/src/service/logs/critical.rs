@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_can_be_added_to_and_replaced_and_is_checked() {
+    fn the_list_can_be_added_to_and_replaced() {
         let own = |critical: &[&str], critical_defaults| LogOptions {
             critical: critical.iter().map(|&phrase| phrase.to_owned()).collect(),
             critical_defaults,
@@ -158,7 +158,5 @@ mod tests {
         assert_eq!(phrases.find(Level::Warn, "ÜBERLAUF im Becken").unwrap().what, "Überlauf");
         assert_eq!(phrases.find(Level::Error, "panic"), None);
         assert!(Phrases::new(&own(&["x"], true)).find(Level::Error, "panic").is_some());
-        assert_eq!(own(&["ok", "--", &"x".repeat(101)], true).validate().len(), 2);
-        assert_eq!(own(&["x"; 101], true).validate().len(), 1);
     }
 }

@@ -57,8 +57,8 @@ impl LogModel {
         };
         let subject =
             Subject { metric: kind.metric().into(), kind: Kind::Logs, unit: UNIT.into(), detector: DETECTOR };
-        let revision = Revision { alert: revision.alert, is_decision: revision.is_decision };
-        Report::new(subject, &revision, revision.verdict, at.now_ms)
+        let due = Revision { alert: revision.alert, is_decision: revision.is_decision };
+        Report::new(subject, &due, revision.verdict, at.now_ms)
             // of the windows to come: while an alert is open they are shorter than the one that began it may have been
             .every(MIN_WINDOW_MS.unsigned_abs())
             .points(self.channels[kind as usize].points(revision, at.now_ms))
