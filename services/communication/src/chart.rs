@@ -35,7 +35,7 @@ const SCALE: u32 = DENSITY * OVERSAMPLING;
 const RIGHT: u32 = 76;
 /// Longest unit that is written beside the last value, characters.
 const SHORT_UNIT: usize = 4;
-/// What is centred on a line box stands too high: figures have no descenders. CSS pixels.
+/// Shift of centred figures, CSS pixels: they have no descenders, so the centre of the line box is too high.
 const DROP: u32 = 2;
 /// Fewest samples that are drawn.
 const MIN_SAMPLES: usize = 3;
@@ -304,7 +304,7 @@ struct Axis {
 }
 
 impl Axis {
-    /// Covers all values with some air; starts at zero where the values come anywhere near it.
+    /// Covers all values with a margin; starts at zero where the values are near it.
     fn over(values: impl Iterator<Item = f64>) -> Self {
         let (mut low, mut high) = values
             .filter(|value| drawable(*value))

@@ -62,11 +62,11 @@ pub struct IncidentSummary {
     pub number: i64,
     /// One line for people.
     pub title: String,
-    /// How bad it is.
+    /// Severity.
     pub severity: Severity,
     /// Environment.
     pub environment: String,
-    /// First suspect's service; none if nothing stands out.
+    /// First suspect's service; none if there is no suspect.
     pub service: Option<String>,
     /// First abnormal sample.
     pub started_at: Timestamp,

@@ -156,8 +156,8 @@ fn blast(radius: &BlastRadius) -> String {
     let share = format::percent(radius.share);
     let callers = match radius.callers.as_slice() {
         [] => "no known callers".to_owned(),
-        [caller] => format!("1 caller, {}", name(caller)),
-        callers => format!("{} direct or indirect callers, {}", callers.len(), listed(callers, 8)),
+        [caller] => format!("1 caller ({})", name(caller)),
+        callers => format!("{} direct or indirect callers ({})", callers.len(), listed(callers, 8)),
     };
     format!("{callers}; {share} of the known services")
 }

@@ -5,7 +5,7 @@ mod text;
 
 use pulldown_cmark::{Alignment, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
-/// Elements deeper than this are flattened: what nests that deep is no document.
+/// Elements nested deeper than this are flattened.
 const MAX_DEPTH: usize = 24;
 
 pub use text::to_text;

@@ -96,7 +96,7 @@ impl Directory<'_> {
     fn fallback(&self) -> Destination {
         let entry = self.options.fallback.trim();
         self.channels.destination(entry).unwrap_or_else(|| Destination {
-            // validated settings do not come here; the channel refuses what is no address and that is on record
+            // not reached with validated settings; the channel refuses the entry, which is recorded
             channel: Email::NAME,
             address: Address::new(entry, entry),
         })

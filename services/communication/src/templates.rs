@@ -193,7 +193,7 @@ impl Custom {
         }
     }
 
-    /// Returns file, line and reason of an error, with the line as it stands in the file.
+    /// Returns file, line and reason of an error, with the line of the file.
     fn problem(&self, error: &Error) -> String {
         let template = error.name().unwrap_or("template");
         let line = error.line().unwrap_or(1);
@@ -262,7 +262,7 @@ fn environment<'n>(templates: &[(&'n str, String)]) -> Result<Environment<'stati
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|name| {
-        if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None }
+        if name.rsplit('.').next() == Some("html") { AutoEscape::Html } else { AutoEscape::None }
     });
     environment.set_formatter(format_value);
     environment.set_fuel(Some(MAX_INSTRUCTIONS));
@@ -362,7 +362,7 @@ mod tests {
         }
     }
 
-    /// A name that templates may use stands in the README as `name`.
+    /// A name that templates may use is in the README as `name`.
     #[test]
     fn the_readme_documents_every_name() {
         fn collect(value: &serde_json::Value, into: &mut Vec<String>) {

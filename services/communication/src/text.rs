@@ -27,7 +27,8 @@ pub fn wrap(lead: &str, text: &str) -> String {
     let indent = lead.chars().count();
     let mut out = lead.to_owned();
     let mut column = indent;
-    for word in text.split_whitespace() {
+    // a non-breaking blank keeps a figure and its unit on one line
+    for word in text.split(|c: char| c.is_whitespace() && c != '\u{a0}').filter(|word| !word.is_empty()) {
         let length = word.chars().count();
         if column > indent && column + 1 + length > COLUMNS {
             out.push('\n');
@@ -48,6 +49,12 @@ pub fn wrap(lead: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_figure_and_its_unit_stay_on_one_line() {
+        let text = wrap("", &format!("{} 93\u{a0}%", "x".repeat(COLUMNS - 3)));
+        assert_eq!(text.lines().nth(1), Some("93\u{a0}%"));
+    }
 
     #[test]
     fn wrapped_lines_hang_under_their_lead() {

@@ -282,7 +282,7 @@ impl Stage for Correlation {
             Settle::NAME => {
                 let Settle { incident_id, environment } = timer.read()?;
                 self.looked_at(incident_id, environment, ctx, |incident, _, effects| {
-                    announce(incident, effects)
+                    announce(incident, effects);
                 })
                 .await
             }

@@ -280,7 +280,7 @@ async fn a_letter_that_is_not_the_whole_record_is_neither_sent_nor_marked() {
     for outcome in place.redrive(&letters).await {
         match outcome {
             Err(DispositionError::NotRedrivable(NotRedrivable::Cut { kept, of })) => {
-                refused.push(format!("{kept} of {of}"))
+                refused.push(format!("{kept} of {of}"));
             }
             Err(DispositionError::NotRedrivable(NotRedrivable::Changed(what))) => refused.push(what),
             other => panic!("{other:?}"),

@@ -245,6 +245,7 @@ fn target(rng: &mut ChaCha8Rng, for_ms: std::ops::Range<u64>) -> Target {
     Target { agent, replica: rng.random_range(1..=REPLICAS), for_ms: rng.random_range(for_ms) }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn topic_name<S: serde::Serializer>(topic: &Topic, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(topic.name())
 }

@@ -207,8 +207,13 @@ fn checked(event: &Event) -> String {
         (1, 0) => "The claim was verified against the record.".to_owned(),
         (total, 0) => format!("All {total} claims were verified against the record."),
         (total, dropped) => format!(
-            "{} of {total} claims were verified against the record; {dropped} failed and are left out.",
-            event.claims_verified
+            "{} of {total} claims were verified against the record. {}",
+            event.claims_verified,
+            if dropped == 1 {
+                "1 claim is left out.".to_owned()
+            } else {
+                format!("{dropped} claims are left out.")
+            }
         ),
     };
     format!("{method} {claims}")

@@ -44,12 +44,13 @@ impl Text {
         match event {
             Event::Start(tag) => self.start(tag),
             Event::End(end) => self.end(end),
-            Event::Text(text) | Event::Code(text) | Event::Html(text) | Event::InlineHtml(text) => {
-                self.line.push_str(&text);
-            }
-            Event::FootnoteReference(text) | Event::InlineMath(text) | Event::DisplayMath(text) => {
-                self.line.push_str(&text);
-            }
+            Event::Text(text)
+            | Event::Code(text)
+            | Event::Html(text)
+            | Event::InlineHtml(text)
+            | Event::FootnoteReference(text)
+            | Event::InlineMath(text)
+            | Event::DisplayMath(text) => self.line.push_str(&text),
             Event::SoftBreak | Event::HardBreak => self.line.push(' '),
             Event::Rule => {
                 self.end_block();
@@ -168,7 +169,7 @@ impl Text {
         self.out.push('\n');
     }
 
-    /// Leaves one empty line above the next block, unless it stands below a heading.
+    /// Leaves one empty line above the next block, unless it is below a heading.
     fn gap(&mut self) {
         if self.lists.is_empty() {
             self.lead.clear();
@@ -198,15 +199,14 @@ impl Text {
             let mut lead = String::new();
             let last = row.len().saturating_sub(1);
             for (cell, width) in row.iter().take(last).zip(&widths) {
-                lead.push_str(&format!("{cell:<width$}"));
-                lead.push_str(&" ".repeat(GAP));
+                lead.extend([format!("{cell:<width$}"), " ".repeat(GAP)]);
             }
             let cell = row.last().map_or("", String::as_str);
             if lead.chars().count() > COLUMNS / 2 && lead.chars().count() + cell.chars().count() > COLUMNS {
-                // too narrow for the last column: it goes below
+                // the last column does not fit beside the others
                 self.out.push_str(&wrap("", &lead));
                 self.out.push('\n');
-                lead = "    ".to_owned();
+                "    ".clone_into(&mut lead);
             }
             self.out.push_str(&wrap(&lead, cell));
             self.out.push('\n');
@@ -245,7 +245,8 @@ mod tests {
     fn a_bottomless_list_ends() {
         let text = to_text(&"> ".repeat(2000));
         assert!(text.is_empty());
-        let nested: String = (0..200).map(|depth| format!("{}- x\n", "  ".repeat(depth))).collect();
+        let nested: Vec<String> = (0..200).map(|depth| format!("{}- x\n", "  ".repeat(depth))).collect();
+        let nested = nested.concat();
         assert!(to_text(&nested).len() < 40_000);
     }
 }

@@ -50,8 +50,8 @@ fn facts() -> Vec<Fact> {
     vec![Fact { label: "Where", value: text() }]
 }
 
-fn deployment() -> Option<Deployment> {
-    Some(Deployment { what: text(), when: text(), detail: text(), risks: vec![text()] })
+fn deployment() -> Deployment {
+    Deployment { what: text(), when: text(), detail: text(), risks: vec![text()] }
 }
 
 fn opened() -> Opened {
@@ -76,7 +76,7 @@ fn opened() -> Opened {
             since: text(),
         }],
         more_signals: 1,
-        deployment: deployment(),
+        deployment: Some(deployment()),
         logs: vec![Log { level: text(), times: text(), example: text() }],
     }
 }
@@ -139,7 +139,7 @@ fn resolved() -> Resolved {
             cleared: text(),
         }],
         more_signals: 1,
-        deployment: deployment(),
+        deployment: Some(deployment()),
     }
 }
 

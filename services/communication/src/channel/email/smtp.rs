@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::channel::{Failure, Receipt};
 use crate::options::{Options, Security, Server};
 
-/// A mail server and how to talk to it.
+/// A client of one mail server.
 #[derive(Debug, Clone)]
 pub struct Smtp {
     server: Server,
@@ -60,7 +60,7 @@ impl Smtp {
     async fn transact(&self, from: &Address, to: &[Address], message: &[u8]) -> Result<Receipt, Failure> {
         let mut connection = self.connect().await?;
         let outcome = self.submit(&mut connection, from, to, message).await;
-        // the outcome stands already: what was accepted stays accepted
+        // a failed QUIT does not change the outcome
         let _ = timeout(self.command_timeout, connection.quit()).await;
         outcome
     }
