@@ -39,7 +39,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 const QUIET_SCRAPES: u32 = 6;
 /// Pending rows: name and counting statement.
 const PENDING: [(&str, &str); 2] = [
-    ("rows in the outbox", "select count(*) from outbox where published_at is null"),
+    ("rows in the outbox", "select count(*) from outbox where published_at is null and rejected_at is null"),
     ("timers that are due", "select count(*) from timers where state = 'waiting' and due <= now()"),
 ];
 /// Longest wait for an answer of the broker.

@@ -135,7 +135,10 @@ async fn pending(stack: &Stack) -> Result<Vec<String>> {
         "select {MAILS} * (select count(*) from incidents) - count(*) from notifications where state = 'sent'"
     );
     let counts = [
-        ("rows in the outbox", "select count(*) from outbox where published_at is null"),
+        (
+            "rows in the outbox",
+            "select count(*) from outbox where published_at is null and rejected_at is null",
+        ),
         ("timers", "select count(*) from timers where state <> 'done'"),
         ("incidents that are not closed", "select count(*) from incidents where state <> 'closed'"),
         ("mails to come", &mails),

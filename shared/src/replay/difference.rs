@@ -83,28 +83,9 @@ pub(super) async fn compare(
                 only_now: 0,
                 different: 0,
             });
-            let (verdict, fields, more_fields) = match (&then, &now) {
-                (Some(then), Some(now)) => {
-                    let bodies = (body(scratch, then.seq).await?, body(scratch, now.seq).await?);
-                    let mut fields = Vec::new();
-                    unlike(&topic, &bodies.0, &bodies.1, &mut fields);
-                    if fields.is_empty() && then.id == now.id {
-                        tally.same += 1;
-                        continue;
-                    }
-                    tally.different += 1;
-                    let more = fields.len().saturating_sub(FIELDS);
-                    fields.truncate(FIELDS);
-                    (Verdict::Different, fields, more)
-                }
-                (Some(_), None) => {
-                    tally.only_then += 1;
-                    (Verdict::OnlyThen, Vec::new(), 0)
-                }
-                (None, _) => {
-                    tally.only_now += 1;
-                    (Verdict::OnlyNow, Vec::new(), 0)
-                }
+            let Some((verdict, fields, more_fields)) = judge(scratch, &topic, (&then, &now), tally).await?
+            else {
+                continue;
             };
             let difference = Difference {
                 topic: topic.clone(),
@@ -130,6 +111,38 @@ pub(super) async fn compare(
         tallies: tallies.into_values().collect(),
         differences: differences.into_values().collect(),
         unlisted,
+    })
+}
+
+/// Counts a pair and returns in what it differs; none where both outputs are the same.
+async fn judge(
+    scratch: &Scratch,
+    topic: &str,
+    pair: (&Option<Output>, &Option<Output>),
+    tally: &mut Tally,
+) -> Result<Option<(Verdict, Vec<Field>, usize)>, Error> {
+    Ok(match pair {
+        (Some(then), Some(now)) => {
+            let bodies = (body(scratch, then.seq).await?, body(scratch, now.seq).await?);
+            let mut fields = Vec::new();
+            unlike(topic, &bodies.0, &bodies.1, &mut fields);
+            if fields.is_empty() && then.id == now.id {
+                tally.same += 1;
+                return Ok(None);
+            }
+            tally.different += 1;
+            let more = fields.len().saturating_sub(FIELDS);
+            fields.truncate(FIELDS);
+            Some((Verdict::Different, fields, more))
+        }
+        (Some(_), None) => {
+            tally.only_then += 1;
+            Some((Verdict::OnlyThen, Vec::new(), 0))
+        }
+        (None, _) => {
+            tally.only_now += 1;
+            Some((Verdict::OnlyNow, Vec::new(), 0))
+        }
     })
 }
 

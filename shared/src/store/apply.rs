@@ -4,10 +4,11 @@ use deadpool_postgres::Transaction;
 use tokio_postgres::types::Json;
 
 use super::timers::attempt_id;
-use super::{Error, Store, Write, context, prepared, row};
+use super::{Attempt, Error, Notification, Store, Write, context, prepared, row};
 use crate::effects::{Audit, Effects, IncidentChange, Timer};
 use crate::events::envelope::Headers;
-use crate::events::{Incident, Outgoing};
+use crate::events::incident::Signal;
+use crate::events::{Deployment, Incident, Outgoing};
 use crate::failpoint::Failpoint;
 use crate::ids::{EventId, IncidentId};
 use crate::lifecycle;
@@ -199,50 +200,9 @@ async fn save_incident(
 async fn write_row(tx: &Transaction<'_>, write: &Write) -> Result<(), Error> {
     match write {
         Write::Signal { environment, signal, incident_id } => {
-            let revision = i32::try_from(signal.revision).unwrap_or(i32::MAX);
-            let mut signal = signal.clone();
-            let context = context::take(&mut signal);
-            // a signal that is written again as it stands, e.g. because it joins an incident, comes without its context
-            prepared::execute(
-                tx,
-                "insert into signals (anomaly_id, environment, service, metric, revision, status, incident_id, \
-                 started_at, observed_at, body, context) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
-                 on conflict (anomaly_id) do update set revision = excluded.revision, status = excluded.status, \
-                 incident_id = coalesce(excluded.incident_id, signals.incident_id), \
-                 observed_at = excluded.observed_at, body = excluded.body, context = case \
-                 when signals.revision = excluded.revision then signals.context else excluded.context end \
-                 where signals.revision <= excluded.revision",
-                &[
-                    &signal.anomaly_id.0,
-                    environment,
-                    &signal.service,
-                    &signal.metric,
-                    &revision,
-                    &signal.status.to_string(),
-                    &incident_id.map(|id| id.0),
-                    &signal.started_at,
-                    &signal.observed_at,
-                    &Json(&*signal),
-                    &Json(context),
-                ],
-            )
-            .await?;
+            write_signal(tx, environment, signal, *incident_id).await
         }
-        Write::Deployment(deployment) => {
-            prepared::execute(
-                tx,
-                "insert into deployments (environment, service, version, at, body) values ($1, $2, $3, $4, $5) \
-                 on conflict do nothing",
-                &[
-                    &deployment.environment,
-                    &deployment.service,
-                    &deployment.version,
-                    &crate::clock::from_ms(deployment.ts_ms),
-                    &Json(deployment),
-                ],
-            )
-            .await?;
-        }
+        Write::Deployment(deployment) => write_deployment(tx, deployment).await,
         Write::Edge { environment, caller, callee, calls, last_seen } => {
             prepared::execute(
                 tx,
@@ -252,6 +212,7 @@ async fn write_row(tx: &Transaction<'_>, write: &Write) -> Result<(), Error> {
                 &[environment, caller, callee, calls, last_seen],
             )
             .await?;
+            Ok(())
         }
         Write::Artifact { incident_id, kind, revision, body } => {
             let written = prepared::execute(
@@ -261,42 +222,97 @@ async fn write_row(tx: &Transaction<'_>, write: &Write) -> Result<(), Error> {
                 &[&incident_id.0, &kind.name(), &i32::try_from(*revision).unwrap_or(i32::MAX), body],
             )
             .await?;
-            if written == 0 {
-                // another event led to this revision meanwhile: decide again, with that one known
-                return Err(Error::Conflict { scope: format!("{} of {incident_id}", kind.name()) });
-            }
+            // another event led to this revision meanwhile: decide again, with that one known
+            let conflict = || Error::Conflict { scope: format!("{} of {incident_id}", kind.name()) };
+            (written == 1).then_some(()).ok_or_else(conflict)
         }
-        Write::Notification(notification) => {
-            prepared::execute(
-                tx,
-                "insert into notifications (id, incident_id, kind, channel, state, body, created_at) \
-                 values ($1, $2, $3, $4, 'pending', $5, $6) on conflict do nothing",
-                &[
-                    &notification.id.0,
-                    &notification.incident_id.0,
-                    &notification.kind,
-                    &notification.channel,
-                    &Json(notification),
-                    &notification.created_at,
-                ],
-            )
-            .await?;
-        }
-        Write::Attempt(attempt) => {
-            prepared::execute(
-                tx,
-                "insert into notification_attempts (notification_id, state, outcome, at) values ($1, $2, $3, $4)",
-                &[&attempt.notification_id.0, &attempt.state.name(), &attempt.outcome, &attempt.at],
-            )
-            .await?;
-            prepared::execute(
-                tx,
-                "update notifications set state = $2 where id = $1 and state = 'pending'",
-                &[&attempt.notification_id.0, &attempt.state.name()],
-            )
-            .await?;
-        }
+        Write::Notification(notification) => write_notification(tx, notification).await,
+        Write::Attempt(attempt) => write_attempt(tx, attempt).await,
     }
+}
+
+async fn write_signal(
+    tx: &Transaction<'_>,
+    environment: &str,
+    signal: &Signal,
+    incident_id: Option<IncidentId>,
+) -> Result<(), Error> {
+    let revision = i32::try_from(signal.revision).unwrap_or(i32::MAX);
+    let mut signal = signal.clone();
+    let context = context::take(&mut signal);
+    // a signal that is written again as it stands, e.g. because it joins an incident, comes without its context
+    prepared::execute(
+        tx,
+        "insert into signals (anomaly_id, environment, service, metric, revision, status, incident_id, \
+         started_at, observed_at, body, context) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         on conflict (anomaly_id) do update set revision = excluded.revision, status = excluded.status, \
+         incident_id = coalesce(excluded.incident_id, signals.incident_id), \
+         observed_at = excluded.observed_at, body = excluded.body, context = case \
+         when signals.revision = excluded.revision then signals.context else excluded.context end \
+         where signals.revision <= excluded.revision",
+        &[
+            &signal.anomaly_id.0,
+            &environment,
+            &signal.service,
+            &signal.metric,
+            &revision,
+            &signal.status.to_string(),
+            &incident_id.map(|id| id.0),
+            &signal.started_at,
+            &signal.observed_at,
+            &Json(&signal),
+            &Json(context),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn write_deployment(tx: &Transaction<'_>, deployment: &Deployment) -> Result<(), Error> {
+    prepared::execute(
+        tx,
+        "insert into deployments (environment, service, version, at, body) values ($1, $2, $3, $4, $5) \
+         on conflict do nothing",
+        &[
+            &deployment.environment,
+            &deployment.service,
+            &deployment.version,
+            &crate::clock::from_ms(deployment.ts_ms),
+            &Json(deployment),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn write_notification(tx: &Transaction<'_>, notification: &Notification) -> Result<(), Error> {
+    prepared::execute(
+        tx,
+        "insert into notifications (id, incident_id, kind, channel, state, body, created_at) \
+         values ($1, $2, $3, $4, 'pending', $5, $6) on conflict do nothing",
+        &[
+            &notification.id.0,
+            &notification.incident_id.0,
+            &notification.kind,
+            &notification.channel,
+            &Json(notification),
+            &notification.created_at,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn write_attempt(tx: &Transaction<'_>, attempt: &Attempt) -> Result<(), Error> {
+    let (id, state) = (attempt.notification_id.0, attempt.state.name());
+    prepared::execute(
+        tx,
+        "insert into notification_attempts (notification_id, state, outcome, at) values ($1, $2, $3, $4)",
+        &[&id, &state, &attempt.outcome, &attempt.at],
+    )
+    .await?;
+    let settle = "update notifications set state = $2 where id = $1 and state = 'pending'";
+    prepared::execute(tx, settle, &[&id, &state]).await?;
     Ok(())
 }
 

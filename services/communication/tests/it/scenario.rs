@@ -139,6 +139,7 @@ fn signal(series: &Series, until: i64, values: impl Fn(i64, f64) -> f64) -> Sign
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "data, written out")]
 fn incident(until: i64) -> Incident {
     let mut pool = signal(&CONNECTIONS, until, connections);
     pool.logs = vec![
@@ -223,6 +224,7 @@ pub(crate) fn resolved() -> Incident {
     Incident { revision: 11, state: State::Resolved, resolved_at: Some(after(240)), ..incident(240) }
 }
 
+#[expect(clippy::too_many_lines, reason = "data, written out")]
 pub(crate) fn root_cause() -> RootCause {
     let incident = opened();
     let samples_of = |signal: &Signal| Source::Samples {
@@ -357,6 +359,7 @@ fn step(order: u32, priority: Priority, action: Action, text: [&str; 5], risk: R
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "data, written out")]
 pub(crate) fn plan() -> Plan {
     let incident = opened();
     let payment = || "payment".to_owned();

@@ -27,6 +27,7 @@ type Reported = BTreeMap<(String, u32), String>;
 
 /// Writes a log in which two services burn now and then and one falls silent once, among ticks and repeated, late and
 /// broken records.
+#[expect(clippy::too_many_lines, reason = "data, written out")]
 fn input(seed: u64) -> Vec<Input> {
     let mut source = Source::new(Noise::Gaussian, seed);
     let mut log = Vec::new();

@@ -275,6 +275,7 @@ fn notification(incident_id: IncidentId, kind: &str) -> Notification {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "data, written out")]
 fn root_cause(incident: &Incident) -> RootCause {
     let samples = |place: usize| Source::Samples {
         service: incident.signals[place].service.clone(),

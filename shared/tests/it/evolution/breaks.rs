@@ -25,6 +25,7 @@ fn array<'v>(schema: &'v mut Value, place: &str) -> &'v mut Vec<Value> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "data, written out")]
 fn each_kind_of_break_is_found_where_it_is() {
     const INCIDENT: &str = "firewatch.incident.v1";
     const PLAN: &str = "firewatch.plan.v1";
