@@ -3,7 +3,8 @@
 #[cfg(feature = "stage")]
 pub mod apply;
 mod context;
-pub mod migrate;
+#[cfg(any(feature = "stage", feature = "knowledge"))]
+mod migrate;
 #[cfg(feature = "stage")]
 pub mod outbox;
 pub mod pool;

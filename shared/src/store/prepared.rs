@@ -9,6 +9,7 @@ use tokio_postgres::{Error, Row};
 type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// Runs a statement and returns the number of rows it changed.
+#[cfg(feature = "stage")]
 pub(super) async fn execute<C: GenericClient>(
     client: &C,
     statement: &str,

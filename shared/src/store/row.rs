@@ -26,6 +26,7 @@ pub(crate) fn document<T: DeserializeOwned>(row: &Row, table: &str, column: usiz
 }
 
 /// Returns the first column of a row that an aggregate or a function gave.
+#[cfg(feature = "stage")]
 pub(crate) fn first<T: for<'r> FromSql<'r>>(row: &Row) -> Result<T, Error> {
     value(row, "result", 0)
 }
