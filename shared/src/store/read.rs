@@ -162,9 +162,9 @@ impl Reads {
         limit: i64,
     ) -> Result<Vec<Incident>, Error> {
         let statement = "select incident_id, body from incidents \
-             where (not $1 or state not in ('resolved', 'closed')) and number < coalesce($2, number + 1) \
+             where (not $1 or state not in ('resolved', 'closed')) and number < $2 \
              order by number desc limit $3";
-        let open_only = which == Incidents::Open;
+        let (open_only, before) = (which == Incidents::Open, before.unwrap_or(i64::MAX));
         let rows = self.client().await?.query(statement, &[&open_only, &before, &limit]).await?;
         Ok(row::readable(&rows, incident))
     }

@@ -10,6 +10,7 @@ use shared::events::remediation::ActionResult;
 use shared::ids::{EventId, IncidentId, PlanId, derive};
 use shared::lifecycle::Change;
 use shared::stage::{Effects, IncidentChange, Outgoing};
+use shared::store::Incidents;
 use shared::store::apply::Cause;
 use shared::testing;
 use stack::testing::bench::{Bench, until};
@@ -60,6 +61,21 @@ async fn a_broken_incident_is_rejected_by_name_and_the_others_of_its_environment
     let refused = testing::apply(&bench.store, "correlation", cause("broken"), &change(broken)).await;
     assert_eq!(error::Error::from(refused.unwrap_err()).class(), Class::Reject);
     testing::apply(&bench.store, "correlation", cause("whole"), &change(whole)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn incidents_are_listed_page_by_page_and_the_last_number_begins_the_next_page() {
+    let bench = Bench::open(&[Topic::Actions]).await.unwrap();
+    for seed in ["one", "two", "three"] {
+        open(&bench, bench.incident(seed)).await;
+    }
+    let page = async |before| {
+        let listed = bench.store.reads().incidents(Incidents::Open, before, 2).await.unwrap();
+        listed.into_iter().map(|incident| incident.number).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None).await, [3, 2]);
+    assert_eq!(page(Some(2)).await, [1]);
+    assert_eq!(page(Some(1)).await, [0; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
