@@ -58,7 +58,7 @@ pub struct Neighbourhood {
     pub graph: Graph,
     /// Changes at or after the asked-for time, newest first.
     pub deployments: Vec<Deployment>,
-    /// Incidents that are over, where they were asked for: see [`Store::past`].
+    /// Incidents that are over, where they were asked for: see [`Reads::past`].
     pub past: Vec<Incident>,
 }
 

@@ -1,6 +1,6 @@
 //! Sources that fall silent: services that reported regularly and do not any more.
 //!
-//! What passes between two reports is measured on the partition's own clock ([`PartitionClock`](crate::service::clock::Pace)), so neither how far a source
+//! What passes between two reports is measured on the partition's own clock ([`PartitionClock`](crate::service::clock::PartitionClock)), so neither how far a source
 //! lags nor how it batches matters: its usual and its longest pause say what it may be forgiven. Formulae and constants
 //! are in the README.
 
@@ -286,7 +286,7 @@ impl ReportingCadence {
         report
     }
 
-    /// Returns until when [`Self::judge`] has nothing to say.
+    /// Returns until when `judge` has nothing to say.
     pub fn due(&self, settings: &Settings) -> Due {
         if self.pauses < WARM_UP_PAUSES {
             return Due::NEVER;
