@@ -1,19 +1,20 @@
 //! Kafka: an idempotent producer, an ordered consumer with drain, dead letters and topic administration.
 
-mod backlog;
 pub mod consumer;
 pub mod dead_letter;
 mod diagnosis;
 mod inspect;
+mod lag_gauge;
 pub mod link;
-mod pace;
 pub mod partitioned;
 pub mod producer;
+mod rate_limiter;
 pub mod security;
 pub mod tick;
 pub mod tracker;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -25,6 +26,9 @@ pub use inspect::{admin, lag, reader, window};
 pub use link::Link;
 pub use producer::{Pending, Producer};
 pub use security::{Mechanism, Sasl, Tls};
+
+/// Longest wait for a broker's answer to the question whether it is there.
+pub const PING: Duration = Duration::from_secs(5);
 
 /// How to reach Kafka.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

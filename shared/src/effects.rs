@@ -146,7 +146,7 @@ impl Effects {
         Self::default()
     }
 
-    /// Tells whether nothing follows.
+    /// Returns whether nothing follows.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

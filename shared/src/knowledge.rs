@@ -72,12 +72,12 @@ impl Chunk {
         format!("{}\n{}\n{}", self.title, self.section, self.text)
     }
 
-    /// Tells whether the chunk's document is about that kind of cause.
+    /// Returns whether the chunk's document is about that kind of cause.
     pub fn has_category(&self, category: Category) -> bool {
         self.facets.contains_key(&facet("category", &category.to_string()))
     }
 
-    /// Tells whether the chunk's document is about that service.
+    /// Returns whether the chunk's document is about that service.
     pub fn has_service(&self, service: &str) -> bool {
         self.facets.contains_key(&facet("service", service))
     }
@@ -114,7 +114,7 @@ pub struct Query {
 }
 
 impl Query {
-    /// Tells whether a chunk is of the kind and has the facets that are asked for.
+    /// Returns whether a chunk is of the kind and has the facets that are asked for.
     pub fn admits(&self, chunk: &Chunk) -> bool {
         self.kind.is_none_or(|kind| kind == chunk.kind)
             && self.facets.iter().all(|(name, value)| chunk.facets.get(name) == Some(value))

@@ -3,26 +3,14 @@
 
 pub mod runtime;
 
-use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, OnceLock};
 
 use prometheus::core::Collector;
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder, histogram_opts,
 };
 
-/// What a family is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Description {
-    /// Name on `/metrics`.
-    pub name: String,
-    /// Help text.
-    pub help: String,
-    /// Names of its labels.
-    pub labels: Vec<String>,
-}
-
 static REGISTRY: OnceLock<Registry> = OnceLock::new();
-static DESCRIBED: Mutex<Vec<Description>> = Mutex::new(Vec::new());
 
 /// Puts the label `service` on every metric of this process. Called before the first metric is touched; later calls change
 /// nothing.
@@ -42,18 +30,7 @@ pub fn render() -> String {
     TextEncoder::new().encode_to_string(&registry().gather()).unwrap_or_else(|error| format!("# {error}\n"))
 }
 
-/// Returns the families that this process has registered so far.
-pub fn described() -> Vec<Description> {
-    DESCRIBED.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
 fn register(collector: impl Collector + 'static) {
-    let described = collector.desc().into_iter().map(|desc| Description {
-        name: desc.fq_name.clone(),
-        help: desc.help.clone(),
-        labels: desc.variable_labels.clone(),
-    });
-    DESCRIBED.lock().unwrap_or_else(PoisonError::into_inner).extend(described);
     if let Err(error) = registry().register(Box::new(collector)) {
         tracing::error!(%error, "metric could not be registered");
     }
@@ -115,12 +92,6 @@ impl<const N: usize> GaugeFamily<N> {
     /// Sets the value.
     pub fn set(&self, values: [&str; N], value: f64) {
         self.0.with_label_values(&values).set(value);
-    }
-
-    /// Removes a series that has no value any more.
-    pub fn remove(&self, values: [&str; N]) {
-        // it is not there where it was never set
-        let _ = self.0.remove_label_values(&values);
     }
 }
 

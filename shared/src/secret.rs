@@ -19,7 +19,7 @@ impl Secret {
         &self.0
     }
 
-    /// Tells whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

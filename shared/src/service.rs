@@ -12,14 +12,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::Producer;
+use crate::bus::{PING, Producer};
 use crate::metrics;
 pub use crate::secret::Secret;
 pub use config::{Cli, Common, Config, StageOptions};
 pub use probes::{Probes, Readiness};
 
-/// Longest wait for a broker's answer.
-const ANSWER: Duration = Duration::from_secs(5);
 /// Time between two questions.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -82,8 +80,7 @@ where
         let process = process_name(name);
         metrics::init(name);
         metrics::runtime::register();
-        let commit = option_env!("FIREWATCH_COMMIT").unwrap_or("unknown");
-        metrics::runtime::BUILD_INFO.set([env!("CARGO_PKG_VERSION"), commit], 1.0);
+        metrics::runtime::BUILD_INFO.set([env!("CARGO_PKG_VERSION")], 1.0);
         let readiness = Readiness::default();
         let probes = Probes::bind(&config.common.http.listen, readiness.clone(), metrics::render)
             .await
@@ -136,10 +133,7 @@ pub async fn cancel_on_signal(shutdown: CancellationToken) {
 /// Reports whether Kafka answers to `/readyz`, until `shutdown`.
 pub async fn watch_bus(producer: Producer, readiness: Readiness, shutdown: CancellationToken) {
     loop {
-        match producer.answers(ANSWER).await {
-            Ok(()) => readiness.up("kafka"),
-            Err(error) => readiness.down("kafka", &error.to_string()),
-        }
+        readiness.record("kafka", &producer.answers(PING).await);
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}

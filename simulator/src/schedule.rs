@@ -120,7 +120,7 @@ impl Schedule {
         self.last_end.filter(|_| matches!(self.faults, Faults::Once(_)))
     }
 
-    /// Tells whether a change of `service` at `tick` would be suspected, wrongly, of a fault to come.
+    /// Returns whether a change of `service` at `tick` would be suspected, wrongly, of a fault to come.
     pub(crate) fn would_mislead(&self, service: Service, tick: u64) -> bool {
         self.planned.iter().any(|fault| {
             fault.scenario != Scenario::BadDeployment

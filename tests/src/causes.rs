@@ -134,7 +134,7 @@ struct Correlation {
 }
 
 impl Correlation {
-    fn around(&self) -> Neighbourhood {
+    fn neighbourhood(&self) -> Neighbourhood {
         let incidents = |open: bool| -> Vec<Incident> {
             self.incidents.values().filter(|incident| incident.state.is_open() == open).cloned().collect()
         };
@@ -151,8 +151,8 @@ impl Correlation {
     }
 
     fn take(&mut self, anomaly: &Anomaly) -> Result<()> {
-        let around = self.around();
-        let decision = grouping::decide(anomaly, &around, &self.options);
+        let neighbourhood = self.neighbourhood();
+        let decision = grouping::decide(anomaly, &neighbourhood, &self.options);
         if let Some((id, at)) = decision.over {
             self.change(id, Change::Resolved { at }, at)?;
         }
@@ -190,7 +190,7 @@ impl Correlation {
             self.incidents.values().filter(|incident| incident.state.is_open()).cloned().collect();
         for incident in open {
             let id = incident.incident_id;
-            let members = grouping::members(id, &self.around());
+            let members = grouping::members(id, &self.neighbourhood());
             let longest = members.iter().map(|member| member.interval_ms).max().unwrap_or(0);
             if incident.state == State::Detecting && now >= incident.opened_at + self.wait(longest) {
                 self.change(id, Change::Announced, now)?;
@@ -198,11 +198,11 @@ impl Correlation {
             let hold = standing::hold(&members, &self.options);
             if let Some(since) = incident.challenger.map(|one| one.since).filter(|since| now >= *since + hold)
             {
-                let around = self.around();
+                let neighbourhood = self.neighbourhood();
                 let incident = self.incidents.get(&id).context("the incident is missing")?;
                 let assessment = correlation::assessment::assess(
                     members.clone(),
-                    &around,
+                    &neighbourhood,
                     Some(incident),
                     since + hold,
                     &self.options,

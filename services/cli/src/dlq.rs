@@ -51,13 +51,13 @@ pub async fn run(command: Dlq, settings: Settings, screen: Screen) -> Result<(),
             })
         }
         Dlq::Redrive { choice, again } => {
-            let deed = work::Operation { decision: Decision::Redriven, again };
-            work::Work { settings: &settings, runtime: &runtime, now: screen.now, choice: &choice, deed }
+            let operation = work::Operation { decision: Decision::Redriven, again };
+            work::Work { settings: &settings, runtime: &runtime, now: screen.now, choice: &choice, operation }
                 .run()
         }
         Dlq::Discard { choice } => {
-            let deed = work::Operation { decision: Decision::Discarded, again: false };
-            work::Work { settings: &settings, runtime: &runtime, now: screen.now, choice: &choice, deed }
+            let operation = work::Operation { decision: Decision::Discarded, again: false };
+            work::Work { settings: &settings, runtime: &runtime, now: screen.now, choice: &choice, operation }
                 .run()
         }
     };

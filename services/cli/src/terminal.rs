@@ -169,7 +169,7 @@ fn skip_sequence(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     chars.next_if(|char| matches!(char, '@'..='~'));
 }
 
-/// Tells whether a character is sent to the terminal rather than to the reader: controls, line and paragraph
+/// Returns whether a character is sent to the terminal rather than to the reader: controls, line and paragraph
 /// separators, and those that change the direction of writing or have no width.
 fn is_hidden(char: char) -> bool {
     char.is_control() || sanitize::steers(char) || matches!(char, '\u{2028}' | '\u{2029}')

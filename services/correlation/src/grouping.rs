@@ -142,7 +142,7 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
     Decision { signal, over, grouping }
 }
 
-/// Tells whether an anomaly that was read only now would have belonged to an incident, had it been read in the order of
+/// Returns whether an anomaly that was read only now would have belonged to an incident, had it been read in the order of
 /// event time: the partitions of a topic do not wait for each other.
 fn was_open(
     past: &Incident,
@@ -188,7 +188,7 @@ fn lead(interval_ms: u64) -> SignedDuration {
     SignedDuration::from_millis((interval_ms as f64 * LEAD_INTERVALS) as i64).min(LONGEST_LEAD)
 }
 
-/// Tells whether an anomaly could be of the same fault: a member's own service, or on a call path with the first
+/// Returns whether an anomaly could be of the same fault: a member's own service, or on a call path with the first
 /// suspect.
 fn near(incident: &Incident, anomaly: &Anomaly, related: &BTreeSet<String>) -> bool {
     incident.affected_services.contains(&anomaly.service)

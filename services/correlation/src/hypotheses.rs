@@ -54,13 +54,13 @@ struct Evidence<'a> {
 }
 
 impl<'a> Evidence<'a> {
-    fn new(signals: &'a [Signal], neighbourhood: Surroundings<'a>) -> Self {
+    fn new(signals: &'a [Signal], surroundings: Surroundings<'a>) -> Self {
         let mut by_service: BTreeMap<&str, ByKind> = BTreeMap::new();
         let mut named: BTreeMap<(&str, Category), f64> = BTreeMap::new();
         let mut onset: BTreeMap<&str, (bool, Timestamp)> = BTreeMap::new();
         for signal in signals {
             let kinds = by_service.entry(&signal.service).or_default();
-            let nats = match neighbourhood.log_terms.named_by(signal) {
+            let nats = match surroundings.log_terms.named_by(signal) {
                 Some(category) => named.entry((&signal.service, category)).or_default(),
                 None => kinds.entry(signal.kind).or_default(),
             };
@@ -70,7 +70,7 @@ impl<'a> Evidence<'a> {
             *first = (*first).min(start);
         }
         let onset = onset.into_iter().map(|(service, (_, at))| (service, at)).collect();
-        Self { by_service, named, onset, graph: neighbourhood.graph }
+        Self { by_service, named, onset, graph: surroundings.graph }
     }
 
     fn of(&self, service: &str, kind: Kind) -> f64 {
@@ -120,8 +120,8 @@ impl Tally {
 }
 
 /// Ranks hypotheses over the signals of one group: the best category of each service.
-pub fn rank(signals: &[Signal], neighbourhood: Surroundings<'_>) -> Vec<Suspect> {
-    best(&all(signals, neighbourhood), None)
+pub fn rank(signals: &[Signal], surroundings: Surroundings<'_>) -> Vec<Suspect> {
+    best(&all(signals, surroundings), None)
 }
 
 /// Returns the best category of each service among all hypotheses, with posteriors. Of the service of `announced` it is
@@ -162,14 +162,13 @@ pub fn is_same(one: &Suspect, other: &Suspect) -> bool {
 }
 
 /// Returns every hypothesis that anything speaks for, best first, without posteriors.
-pub fn all(signals: &[Signal], neighbourhood: Surroundings<'_>) -> Vec<Suspect> {
-    let evidence = Evidence::new(signals, neighbourhood);
+pub fn all(signals: &[Signal], surroundings: Surroundings<'_>) -> Vec<Suspect> {
+    let evidence = Evidence::new(signals, surroundings);
     let first = evidence.onset.values().min().copied();
     let mut suspects: Vec<Suspect> = Vec::new();
     for &service in evidence.by_service.keys() {
-        let change =
-            trigger(service, evidence.onset[service], neighbourhood.deployments, neighbourhood.window);
-        let callers = neighbourhood.graph.ancestors(service);
+        let change = trigger(service, evidence.onset[service], surroundings.deployments, surroundings.window);
+        let callers = surroundings.graph.ancestors(service);
         let tallies = [
             resource(&evidence, service, Kind::Cpu, Category::Cpu),
             resource(&evidence, service, Kind::Memory, Category::Memory),

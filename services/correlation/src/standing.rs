@@ -22,16 +22,16 @@ pub struct Standing {
 /// stays first unless another hypothesis has led over it by `cause_lead_nats` for `cause_hold_intervals`.
 pub fn rank(
     members: &[Signal],
-    neighbourhood: Surroundings<'_>,
+    surroundings: Surroundings<'_>,
     before: Option<&Incident>,
     at: Timestamp,
     options: &Options,
 ) -> Standing {
     let open = before.filter(|incident| incident.state != State::Detecting);
     let Some((incident, announced)) = open.and_then(|incident| Some((incident, incident.suspect()?))) else {
-        return Standing { suspects: hypotheses::rank(members, neighbourhood), challenger: None };
+        return Standing { suspects: hypotheses::rank(members, surroundings), challenger: None };
     };
-    let all = hypotheses::all(members, neighbourhood);
+    let all = hypotheses::all(members, surroundings);
     let score = |suspect: &Suspect| {
         all.iter().find(|one| hypotheses::is_same(one, suspect)).map_or(0.0, |one| one.score)
     };

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use shared::agent::Agent;
-use shared::bus::{Producer, partitioned};
+use shared::bus::{PING, Producer, partitioned};
 use shared::events::Topic;
 use shared::service::{Config, Deps, wait_for};
 use tokio_util::sync::CancellationToken;
@@ -37,9 +37,6 @@ pub use partition::Partition;
 pub use service::outcome::{At, Outcome};
 pub use service::state::Offsets;
 pub use tools::command::Command;
-
-/// Longest wait for a broker's answer before the next try.
-const PING: Duration = Duration::from_secs(5);
 
 /// Runs the stage until `shutdown`.
 pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationToken) -> Result<()> {

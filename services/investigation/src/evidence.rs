@@ -53,7 +53,7 @@ impl EvidenceStore {
         }
     }
 
-    /// Tells whether the quote stands in its source.
+    /// Returns whether the quote stands in its source.
     fn holds(&self, evidence: &Evidence) -> bool {
         !evidence.quote.trim().is_empty()
             && self.read(&evidence.source).is_some_and(|text| text.contains(&evidence.quote))

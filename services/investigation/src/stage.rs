@@ -165,7 +165,7 @@ impl Stage for Investigation {
     }
 }
 
-/// Tells whether the incident says something that the last result does not answer: another first suspect, another kind
+/// Returns whether the incident says something that the last result does not answer: another first suspect, another kind
 /// of cause, or evidence that makes the verdict another one.
 fn is_news(before: &RootCause, incident: &Incident) -> bool {
     if incident.revision <= before.incident_revision || !incident.state.is_open() {

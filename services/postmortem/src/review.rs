@@ -56,7 +56,7 @@ pub fn samples_to_detect(record: &Record<'_>) -> Option<i64> {
     Some((record.times().to_detect_ms + interval / 2) / interval)
 }
 
-/// Tells whether a plan came from no runbook.
+/// Returns whether a plan came from no runbook.
 pub fn is_by_hand(plan: &Plan) -> bool {
     plan.steps.iter().all(|step| step.source.starts_with("triage#"))
 }

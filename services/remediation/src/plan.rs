@@ -46,7 +46,7 @@ pub fn write(case: PlanContext<'_>, target: &Target<'_>, found: &Found, revision
     }
 }
 
-/// Tells whether a plan still answers a later ranking: same service, same kind of cause.
+/// Returns whether a plan still answers a later ranking: same service, same kind of cause.
 pub fn still_stands(plan: &Plan, target: &Target<'_>) -> bool {
     plan.service == target.service && plan.category == target.category
 }

@@ -15,7 +15,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
-use super::backlog::LagGauge;
+use super::lag_gauge::LagGauge;
 use super::tracker::{Ticket, Tracker};
 use super::{Error, Options, link};
 use crate::events::Topic;
@@ -270,11 +270,11 @@ impl Batches {
             .spawn({
                 let shared = Arc::clone(&shared);
                 let topics = topics.to_vec();
-                let backlog = LagGauge::new(group, &topics);
+                let lag = LagGauge::new(group, &topics);
                 move || {
-                    let desk =
+                    let batcher =
                         Batcher { sender, tracker: Arc::clone(&shared.tracker), topics, most, open: None };
-                    poll(consumer, &shared, desk, backlog);
+                    poll(consumer, &shared, batcher, lag);
                 }
             })
             .map_err(|error| Error::Other(error.to_string()))?;
@@ -380,30 +380,30 @@ impl Batcher {
     }
 }
 
-fn poll(consumer: BaseConsumer<Context>, shared: &Shared, mut desk: Batcher, mut backlog: LagGauge) {
+fn poll(consumer: BaseConsumer<Context>, shared: &Shared, mut batcher: Batcher, mut lag: LagGauge) {
     // what was already fetched when the queue filled up; bounded by the client's own fetch buffer
     let mut waiting: VecDeque<Batch> = VecDeque::new();
     let mut paused = false;
     let link = consumer.context().link.options().link.clone();
-    while !shared.stop.load(Ordering::SeqCst) && !desk.sender.is_closed() {
-        hand_out(&mut waiting, &desk.sender);
+    while !shared.stop.load(Ordering::SeqCst) && !batcher.sender.is_closed() {
+        hand_out(&mut waiting, &batcher.sender);
         if !waiting.is_empty() && !paused {
-            wait_for_room(&mut waiting, &desk.sender, &shared.stop);
+            wait_for_room(&mut waiting, &batcher.sender, &shared.stop);
             paused = !waiting.is_empty() && set_paused(&consumer, true);
         }
         // not at the first free slot: each pause throws away what was fetched ahead
-        if paused && waiting.is_empty() && desk.sender.capacity() > desk.sender.max_capacity() / 2 {
+        if paused && waiting.is_empty() && batcher.sender.capacity() > batcher.sender.max_capacity() / 2 {
             paused = !set_paused(&consumer, false);
         }
         // a full queue pauses fetching, but polling goes on: it is what keeps us in the group
-        let wait = match (&desk.open, waiting.is_empty()) {
+        let wait = match (&batcher.open, waiting.is_empty()) {
             // a batch is what lies ready: nobody waits for it to become full
             (Some(_), _) => Duration::ZERO,
             (None, true) => Duration::from_millis(50),
             (None, false) => Duration::from_millis(2),
         };
         let ready = match consumer.poll(wait) {
-            None => desk.close(),
+            None => batcher.close(),
             Some(Err(error)) => {
                 match error {
                     KafkaError::MessageConsumption(
@@ -413,24 +413,24 @@ fn poll(consumer: BaseConsumer<Context>, shared: &Shared, mut desk: Batcher, mut
                     KafkaError::MessageConsumption(_) => tracing::debug!(%error, "poll failed"),
                     error => link.other(&error.to_string(), "poll failed; the client tries again"),
                 }
-                desk.close()
+                batcher.close()
             }
             Some(Ok(message)) => {
                 link.answered();
-                match desk.take(&message) {
+                match batcher.take(&message) {
                     None => continue,
                     ready => ready,
                 }
             }
         };
         waiting.extend(ready);
-        hand_out(&mut waiting, &desk.sender);
+        hand_out(&mut waiting, &batcher.sender);
         store_progress(&consumer, &shared.tracker);
-        backlog.show(&consumer, &shared.tracker);
+        lag.show(&consumer, &shared.tracker);
     }
-    drop((waiting, desk));
+    drop((waiting, batcher));
     shared.drain(&consumer, shared.assigned.load(Ordering::SeqCst) as usize, consumer.assignment_lost());
-    backlog.forget();
+    lag.forget();
     consumer.unsubscribe();
     // leaving the group needs a last poll; closing the client has been seen to hang, so nobody waits for it
     let _ = consumer.poll(Duration::from_millis(100));

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::consumer::{Assignment, Batch};
 use super::inspect::reader::{From, Reader};
-use super::pace::RateLimiter;
+use super::rate_limiter::RateLimiter;
 use super::tick::{self, Ticker};
 use super::tracker::Ticket;
 use super::{Batches, Error, Message, Options, Producer, dead_letter};
@@ -101,9 +101,9 @@ pub async fn run<T: Task>(
     let producer = Producer::connect(options)?;
     let mut consumer = Batches::join(options, settings.stage.name(), &settings.topics)?;
     let (revocations, mut assignments) = (consumer.handle().revocations(), consumer.handle().assignments());
-    let house = Arc::new(Shared {
+    let shared = Arc::new(Shared {
         options: options.clone(),
-        pace: RateLimiter::new(settings.snapshot_rate),
+        limiter: RateLimiter::new(settings.snapshot_rate),
         settings,
         producer: producer.clone(),
         make,
@@ -114,7 +114,7 @@ pub async fn run<T: Task>(
         let begin = |tasks: &mut BTreeMap<_, _>, running: &mut JoinSet<_>, partition, epoch| {
             let (sender, batches) = mpsc::channel(QUEUE);
             tasks.insert(partition, (epoch, sender));
-            running.spawn(Arc::clone(&house).work(partition, batches, revocations.clone(), epoch));
+            running.spawn(Arc::clone(&shared).work(partition, batches, revocations.clone(), epoch));
         };
         let batch = tokio::select! {
             () = shutdown.cancelled() => break None,
@@ -164,7 +164,7 @@ struct Shared<M> {
     options: Options,
     settings: Settings,
     producer: Producer,
-    pace: RateLimiter,
+    limiter: RateLimiter,
     make: M,
 }
 
@@ -204,7 +204,7 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
                 batch = batches.recv() => match batch {
                     None => break,
                     Some(batch) => {
-                        ticker.hear(batch.ticket.place().0);
+                        ticker.observe(batch.ticket.place().0);
                         self.take(&mut task, &mut journal, batch).await?;
                         journal.done.len() >= UNSAVED
                     }
@@ -213,7 +213,7 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
             if is_due {
                 let bytes = self.settle(&mut journal, partition, &mut task).await?;
                 let now = Instant::now();
-                due.as_mut().reset(self.pace.spend(bytes, now).max(now + self.settings.snapshot_every));
+                due.as_mut().reset(self.limiter.spend(bytes, now).max(now + self.settings.snapshot_every));
             }
         }
         self.settle(&mut journal, partition, &mut task).await.map(|_| ())

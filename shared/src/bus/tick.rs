@@ -23,7 +23,7 @@ impl Ticker {
     }
 
     /// Notes that a record came.
-    pub(super) fn hear(&mut self, topic: Topic) {
+    pub(super) fn observe(&mut self, topic: Topic) {
         for (_, heard) in self.heard.iter_mut().filter(|(of, _)| *of == topic) {
             *heard = Instant::now();
         }

@@ -40,7 +40,7 @@ impl Graph {
         self.services.len()
     }
 
-    /// Tells whether no service is known.
+    /// Returns whether no service is known.
     pub fn is_empty(&self) -> bool {
         self.services.is_empty()
     }
@@ -60,7 +60,7 @@ impl Graph {
         self.callees.get(service).into_iter().flatten().map(String::as_str)
     }
 
-    /// Tells whether `caller` calls `callee` directly.
+    /// Returns whether `caller` calls `callee` directly.
     pub fn has_edge(&self, caller: &str, callee: &str) -> bool {
         self.callees.get(caller).is_some_and(|callees| callees.contains(callee))
     }
@@ -75,7 +75,7 @@ impl Graph {
         Self::reach(&self.callees, service)
     }
 
-    /// Tells whether a fault of one could show at the other: the same service, or one calls the other, directly or not.
+    /// Returns whether a fault of one could show at the other: the same service, or one calls the other, directly or not.
     pub fn related(&self, a: &str, b: &str) -> bool {
         a == b || self.ancestors(a).contains(b) || self.ancestors(b).contains(a)
     }

@@ -250,7 +250,7 @@ fn action(name: &str, service: &str) -> Option<Action> {
     })
 }
 
-/// Tells whether a service's name is put in the place of [`PLACEHOLDER`]: not if it holds anything but letters, digits,
+/// Returns whether a service's name is put in the place of [`PLACEHOLDER`]: not if it holds anything but letters, digits,
 /// `.`, `_` and `-`, for people paste these lines into a shell, and the name comes from telemetry.
 pub fn is_fillable(service: &str) -> bool {
     !service.is_empty() && service.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))

@@ -29,7 +29,7 @@ pub enum State {
 }
 
 impl State {
-    /// Tells whether the fault is still going on.
+    /// Returns whether the fault is still going on.
     pub fn is_open(self) -> bool {
         !matches!(self, Self::Resolved | Self::Closed)
     }

@@ -8,10 +8,9 @@ use super::{Counter, CounterFamily, Gauge, GaugeFamily, Histogram, HistogramFami
 const HANDLE_SECONDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 45.0];
 
-/// 1 with the version and the commit of the build.
-pub static BUILD_INFO: Gauge<2> = LazyLock::new(|| {
-    GaugeFamily::new("firewatch_build_info", "Version and commit of this build.", ["version", "commit"])
-});
+/// 1 with the version of the build.
+pub static BUILD_INFO: Gauge<1> =
+    LazyLock::new(|| GaugeFamily::new("firewatch_build_info", "Version of this build.", ["version"]));
 /// 1 while a dependency answers, 0 while it does not.
 pub static DEPENDENCY_UP: Gauge<1> = LazyLock::new(|| {
     GaugeFamily::new("firewatch_dependency_up", "Whether a dependency answers.", ["dependency"])
@@ -108,11 +107,9 @@ pub fn register() {
     for counter in [&EVENTS, &FAILURES, &TIMERS] {
         LazyLock::force(counter);
     }
-    for gauge in [&DEPENDENCY_UP, &OUTBOX_DEPTH, &ASSIGNED_PARTITIONS, &IN_FLIGHT] {
+    for gauge in [&BUILD_INFO, &DEPENDENCY_UP, &OUTBOX_DEPTH, &ASSIGNED_PARTITIONS, &IN_FLIGHT] {
         LazyLock::force(gauge);
     }
-    for gauge in [&BUILD_INFO, &CONSUMER_LAG] {
-        LazyLock::force(gauge);
-    }
+    LazyLock::force(&CONSUMER_LAG);
     LazyLock::force(&HANDLE_SECONDS_OF_EVENT);
 }

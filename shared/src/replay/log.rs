@@ -28,19 +28,15 @@ const READ_AHEAD: usize = 64;
 const BATCH: usize = 500;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// Topics in which incidents are announced.
-pub(super) const ANNOUNCED: [Topic; 3] =
-    [Topic::IncidentsOpened, Topic::IncidentsUpdated, Topic::IncidentsResolved];
-/// Topics that a stage may publish to.
-const PUBLISHED: [Topic; 7] = [
-    Topic::IncidentsOpened,
-    Topic::IncidentsUpdated,
-    Topic::IncidentsResolved,
-    Topic::RcaCompleted,
-    Topic::Plans,
-    Topic::Actions,
-    Topic::Postmortems,
-];
+/// Returns the topics in which incidents are announced.
+fn announced() -> &'static [Topic] {
+    Agent::Correlation.outputs()
+}
+
+/// Returns the topics that stages may publish to. Detection is no stage: it is not replayed here.
+fn published() -> impl Iterator<Item = Topic> {
+    Agent::ALL.iter().filter(|agent| **agent != Agent::Detection).flat_map(|agent| agent.outputs()).copied()
+}
 
 /// Where an output that no topic carries is listed.
 pub(super) mod place {
@@ -68,7 +64,7 @@ impl Log<'_> {
         to: Timestamp,
         limit: u64,
     ) -> Result<u64, Error> {
-        let announced: &[Topic] = if self.stage == Agent::Correlation { &[] } else { &ANNOUNCED };
+        let announced: &[Topic] = if self.stage == Agent::Correlation { &[] } else { announced() };
         let mut count = 0;
         for (topic, rank) in topics
             .iter()
@@ -125,7 +121,7 @@ impl Log<'_> {
         start: Timestamp,
         mut take: impl AsyncFnMut(Incident, i64) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        for topic in ANNOUNCED {
+        for &topic in announced() {
             let mut lines = self.lines(topic, since, start);
             while let Some(line) = lines.recv().await {
                 let line = line?;
@@ -145,7 +141,7 @@ impl Log<'_> {
     pub(super) async fn outputs(&self, start: Timestamp, end: Timestamp) -> Result<(), Error> {
         let source = format!("firewatch/{}", self.stage);
         let mut done = 0;
-        for topic in PUBLISHED {
+        for topic in published() {
             let mut lines = self.lines(topic, start, end);
             while let Some(line) = lines.recv().await {
                 let line = line?;
@@ -185,7 +181,7 @@ impl Log<'_> {
         self.rows(start, end).await
     }
 
-    /// Tells whether a record is one of the replay's inputs.
+    /// Returns whether a record is one of the replay's inputs.
     async fn has_read(&self, topic: &str, partition: i32, offset: i64) -> Result<bool, Error> {
         let statement = "select exists (select from replay_steps where rank = $1 and topic = $2 and partition = $3 \
                          and position = $4)";

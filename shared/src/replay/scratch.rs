@@ -125,7 +125,7 @@ impl Scratch {
     }
 }
 
-/// Tells whether production has Firewatch's tables.
+/// Returns whether production has Firewatch's tables.
 async fn check(client: &Object, production: &str) -> Result<(), Error> {
     let table = format!("{production}.refinery_schema_history");
     let found = client.query_one("select to_regclass($1) is not null", &[&table]).await?;

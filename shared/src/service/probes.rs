@@ -1,6 +1,7 @@
 //! `/healthz` (the process is alive), `/readyz` (its dependencies answer, with reasons) and `/metrics`.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +28,14 @@ impl Readiness {
     /// Records why a dependency does not answer.
     pub fn down(&self, dependency: &'static str, reason: &str) {
         self.set(dependency, Some(reason.chars().take(300).collect()));
+    }
+
+    /// Records whether a dependency answered, and why not.
+    pub fn record<T, E: Display>(&self, dependency: &'static str, outcome: &Result<T, E>) {
+        match outcome {
+            Ok(_) => self.up(dependency),
+            Err(error) => self.down(dependency, &error.to_string()),
+        }
     }
 
     fn set(&self, dependency: &'static str, reason: Option<String>) {

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Class, Context, Effects, Error, Limits, Stage, Timer};
-use crate::bus::{Consumer, Producer, Record, dead_letter};
+use crate::bus::{Consumer, PING, Producer, Record, dead_letter};
 use crate::clock::Clock;
 use crate::events::Refusal;
 use crate::events::envelope::{expect_type, header, own_id};
@@ -26,8 +26,6 @@ const LANES: usize = 8;
 const LANE_QUEUE: usize = 32;
 /// Decisions that may lose against another replica in a row.
 const MAX_CONFLICTS: u32 = 100;
-/// Longest wait for a broker's answer.
-const PING: Duration = Duration::from_secs(5);
 /// Longest pause between looks at outbox and timers.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -209,29 +207,23 @@ impl<S: Stage> Runtime<S> {
             (attempts, tries) = (attempts + 1, tries + 1);
             overdue += u32::from(begun.elapsed() >= limits.decision);
             runtime::FAILURES.add_one([S::NAME, error.class().name()]);
-            match error.class() {
+            let again = match error.class() {
                 Class::Fatal => return Err(error),
-                Class::Unavailable => {
-                    tracing::warn!(event = %event_id, tries, %error, "dependency unavailable; retrying");
-                    (attempts, overdue) = (0, 0);
-                    if !self.pause(backoff(tries)).await || !record.ticket.is_current() {
-                        return Ok(());
-                    }
-                }
-                Class::Retry if attempts < limits.attempts && overdue < limits.overdue => {
-                    tracing::warn!(event = %event_id, attempts, %error, "decision failed; retrying");
-                    if !self.dependencies_answer().await {
-                        // the event is not the cause: it waits, however long that takes
-                        (attempts, overdue) = (0, 0);
-                    }
-                    if !self.pause(backoff(tries)).await || !record.ticket.is_current() {
-                        return Ok(());
-                    }
-                }
-                Class::Retry | Class::Reject => {
-                    self.dead_letter(record, &error.to_string(), attempts).await;
-                    return Ok(());
-                }
+                Class::Unavailable => true,
+                Class::Retry => attempts < limits.attempts && overdue < limits.overdue,
+                Class::Reject => false,
+            };
+            if !again {
+                self.dead_letter(record, &error.to_string(), attempts).await;
+                return Ok(());
+            }
+            tracing::warn!(event = %event_id, tries, class = error.class().name(), %error, "decision failed; retrying");
+            if error.class() == Class::Unavailable || !self.dependencies_answer().await {
+                // the event is not the cause: it waits, however long that takes
+                (attempts, overdue) = (0, 0);
+            }
+            if !self.pause(backoff(tries)).await || !record.ticket.is_current() {
+                return Ok(());
             }
         }
     }
@@ -430,8 +422,8 @@ impl<S: Stage> Runtime<S> {
     /// Asks database and bus, and notes it for `/readyz`.
     async fn dependencies_answer(&self) -> bool {
         let (store, bus) = tokio::join!(self.base.store.ping(), self.base.producer.answers(PING));
-        note(&self.base.readiness, "postgres", store.as_ref().err());
-        note(&self.base.readiness, "kafka", bus.as_ref().err());
+        self.base.readiness.record("postgres", &store);
+        self.base.readiness.record("kafka", &bus);
         store.is_ok() && bus.is_ok()
     }
 
@@ -486,13 +478,6 @@ impl<S: Stage> Runtime<S> {
             () = self.base.shutdown.cancelled() => false,
             () = tokio::time::sleep(time) => true,
         }
-    }
-}
-
-fn note<E: std::fmt::Display>(readiness: &Readiness, what: &'static str, error: Option<&E>) {
-    match error {
-        None => readiness.up(what),
-        Some(error) => readiness.down(what, &error.to_string()),
     }
 }
 

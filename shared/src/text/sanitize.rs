@@ -35,7 +35,7 @@ pub fn one_line(text: &str, max: usize) -> String {
     line
 }
 
-/// Tells whether a character reorders or hides what is around it (Unicode TR 36): direction marks, zero-width
+/// Returns whether a character reorders or hides what is around it (Unicode TR 36): direction marks, zero-width
 /// characters, interlinear annotation, tags and the byte order mark.
 pub fn steers(character: char) -> bool {
     matches!(

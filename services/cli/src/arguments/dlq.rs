@@ -25,7 +25,7 @@ goes when the topic forgets it, after 14 days.";
 pub enum Dlq {
     /// Lists dead letters, oldest first, and counts them by stage and reason.
     List {
-        /// IncidentRef.
+        /// Which dead letters.
         #[command(flatten)]
         filter: Filter,
         /// Only those about which nothing was decided yet.
@@ -49,7 +49,7 @@ pub enum Dlq {
     /// Sends the records of dead letters again, to where they came from.
     #[command(after_help = EFFECT)]
     Redrive {
-        /// IncidentRef.
+        /// Which dead letters.
         #[command(flatten)]
         choice: Choice,
         /// Also those that were redriven or discarded before.
@@ -59,13 +59,13 @@ pub enum Dlq {
     /// Notes that dead letters are let be.
     #[command(after_help = NO_EFFECT)]
     Discard {
-        /// IncidentRef.
+        /// Which dead letters.
         #[command(flatten)]
         choice: Choice,
     },
 }
 
-/// IncidentRef letters, and how.
+/// Which dead letters, and how.
 #[derive(Debug, Clone, Args)]
 pub struct Choice {
     /// Addresses, e.g. correlation/0/42; `firewatch dlq list` shows them.
@@ -78,7 +78,7 @@ pub struct Choice {
     /// All letters that the filters let through.
     #[arg(long, conflicts_with = "addresses")]
     pub all: bool,
-    /// IncidentRef of all.
+    /// Which of all.
     #[command(flatten)]
     pub filter: Filter,
     /// With --all: at most this many, the oldest.

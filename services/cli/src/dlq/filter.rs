@@ -1,11 +1,11 @@
-//! IncidentRef letters are meant.
+//! Which dead letters are meant.
 
 use jiff::Timestamp;
 use shared::bus::dead_letter::DeadLetter;
 
 use crate::arguments::dlq::Filter;
 
-/// Tells whether a letter meets all conditions. One without a time meets none about time.
+/// Returns whether a letter meets all conditions. One without a time meets none about time.
 pub fn wants(filter: &Filter, letter: &DeadLetter, now: Timestamp) -> bool {
     let Filter { stage, topic, reason, key, since, until } = filter;
     let holds = |text: &String| letter.reason().to_lowercase().contains(&text.to_lowercase());

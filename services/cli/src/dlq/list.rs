@@ -29,7 +29,7 @@ const ROWS: usize = 20;
 /// Name of the reasons that are counted together.
 const OTHERS: &str = "other reasons";
 
-/// DeadLetterReader that were found: all counted, the newest listed.
+/// Dead letters that were found: all counted, the newest listed.
 #[derive(Debug, Clone)]
 pub struct Listing {
     limit: usize,
@@ -55,7 +55,7 @@ pub struct Count {
 #[derive(Debug, Clone, Serialize)]
 pub struct Document<'l> {
     letters: Vec<&'l Entry>,
-    /// DeadLetterReader that were found, whether listed or not.
+    /// Dead letters that were found, whether listed or not.
     found: usize,
     counts: Vec<CountOf<'l>>,
     /// Older records that were not looked at.

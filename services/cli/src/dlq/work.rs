@@ -1,4 +1,4 @@
-//! Redriving and discarding: which letters, are you sure, and then in portions.
+//! Redriving and discarding: which letters, are you sure, and then in batches.
 //!
 //! The letters are read twice: once to know how many are meant before anything is asked or done, once to do it. What
 //! was decided by somebody else in between is seen the second time.
@@ -46,19 +46,19 @@ pub struct Work<'w> {
     pub runtime: &'w Handle,
     /// When.
     pub now: Timestamp,
-    /// IncidentRef letters, and how.
+    /// Which dead letters, and how.
     pub choice: &'w Choice,
     /// What.
-    pub deed: Operation,
+    pub operation: Operation,
 }
 
 /// What is to become of a letter.
 enum Eligibility {
-    /// The deed is done.
+    /// The operation is carried out.
     Do,
     /// It stays as it is, because of an earlier decision.
     Skip(String),
-    /// The deed cannot be done.
+    /// The operation cannot be carried out.
     Refuse(String),
 }
 
@@ -76,7 +76,7 @@ impl Work<'_> {
     pub fn run(&self) -> Result<(), CliError> {
         let plan = self.plan()?;
         if plan.skipped > 0 && self.choice.all {
-            let again = if self.deed.decision == Decision::Redriven {
+            let again = if self.operation.decision == Decision::Redriven {
                 "; --again redrives them all the same"
             } else {
                 ""
@@ -89,10 +89,13 @@ impl Work<'_> {
         self.confirm(plan.todo.len())?;
         let done = self.carry_out(&plan)?;
         let would = if self.choice.dry_run { "would be " } else { "" };
-        terminal::print(&format!("{} {would}{}\n", counted(done, "letter"), self.deed.decision))?;
+        terminal::print(&format!("{} {would}{}\n", counted(done, "letter"), self.operation.decision))?;
         if plan.refused > 0 {
             let letters = counted(plan.refused, "letter");
-            return Err(CliError::Failed(format!("{letters} cannot be {}, see above", self.deed.decision)));
+            return Err(CliError::Failed(format!(
+                "{letters} cannot be {}, see above",
+                self.operation.decision
+            )));
         }
         Ok(())
     }
@@ -157,17 +160,17 @@ impl Work<'_> {
     /// Decides what is to become of a letter.
     fn judge(&self, letter: &DeadLetter) -> Eligibility {
         if let Some(mark) = letter.marks.last()
-            && !self.deed.again
+            && !self.operation.again
         {
             let at = mark.at.map_or_else(String::new, |at| format!(" {}", moment(at)));
-            let hint = if self.deed.decision == Decision::Redriven {
+            let hint = if self.operation.decision == Decision::Redriven {
                 "; --again redrives it all the same"
             } else {
                 ""
             };
             return Eligibility::Skip(format!("{}{at} by {}{hint}", mark.decision, clean(&mark.by, 100)));
         }
-        match (self.deed.decision, letter.destination()) {
+        match (self.operation.decision, letter.destination()) {
             (Decision::Redriven, Err(unfit)) => Eligibility::Refuse(clean(&unfit.to_string(), 300)),
             _ => Eligibility::Do,
         }
@@ -178,7 +181,7 @@ impl Work<'_> {
         if letters <= 1 || self.choice.yes || self.choice.dry_run {
             return Ok(());
         }
-        let (verb, letters) = (verb(self.deed.decision), counted(letters, "letter"));
+        let (verb, letters) = (verb(self.operation.decision), counted(letters, "letter"));
         if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
             return Err(CliError::Usage(format!(
                 "this would {verb} {letters} and there is no terminal to ask on: say --yes, or --dry-run to look first"
@@ -195,18 +198,18 @@ impl Work<'_> {
         }
     }
 
-    /// Does the deed to all that is planned, in portions. Returns how many letters it was done to.
+    /// Carries out the operation on all that is planned, in batches. Returns how many letters it was done to.
     fn carry_out(&self, plan: &Plan) -> Result<usize, CliError> {
         let addresses: BTreeSet<Address> = plan.todo.iter().map(|(_, address)| *address).collect();
-        let mut portion = Batch { work: self, producer: None, letters: Vec::new(), bytes: 0, done: 0 };
+        let mut batch = Batch { work: self, producer: None, letters: Vec::new(), bytes: 0, done: 0 };
         self.read(&addresses, |letter| match self.judge(&letter) {
-            Eligibility::Do => portion.take(letter),
+            Eligibility::Do => batch.take(letter),
             Eligibility::Skip(why) | Eligibility::Refuse(why) => {
                 terminal::print(&format!("{}  skipped: {why}\n", letter.address))
             }
         })?;
-        portion.settle()?;
-        Ok(portion.done)
+        batch.settle()?;
+        Ok(batch.done)
     }
 
     /// Hands out the letters at `addresses`, stage by stage, oldest first.
@@ -235,7 +238,7 @@ impl Work<'_> {
     }
 }
 
-/// DeadLetterReader that are dealt with together.
+/// Dead letters that are processed together.
 struct Batch<'p> {
     work: &'p Work<'p>,
     producer: Option<Producer>,
@@ -251,7 +254,7 @@ impl Batch<'_> {
         if self.letters.len() >= PORTION || self.bytes >= PORTION_BYTES { self.settle() } else { Ok(()) }
     }
 
-    /// Does the deed to the letters that were taken, and tells of each.
+    /// Carries out the operation on the letters that were taken, and reports each.
     fn settle(&mut self) -> Result<(), CliError> {
         let letters = std::mem::take(&mut self.letters);
         self.bytes = 0;
@@ -267,7 +270,7 @@ impl Batch<'_> {
             let producer = self.producer.insert(producer);
             let author = author(work.choice.because.as_deref());
             work.runtime.block_on(async {
-                match work.deed.decision {
+                match work.operation.decision {
                     Decision::Redriven => dead_letter::redrive(producer, &letters, &author).await,
                     Decision::Discarded => dead_letter::discard(producer, &letters, &author).await,
                 }
@@ -279,7 +282,7 @@ impl Batch<'_> {
             let told = match outcome {
                 Ok(()) => {
                     self.done += 1;
-                    format!("{would}{}{}", work.deed.decision, target(letter, work.deed.decision))
+                    format!("{would}{}{}", work.operation.decision, target(letter, work.operation.decision))
                 }
                 Err(undone) => {
                     let told = format!("failed: {}", clean(&undone.to_string(), 300));
@@ -294,7 +297,7 @@ impl Batch<'_> {
             Some(undone) => Err(CliError::Failed(format!(
                 "{} {}, then: {undone}",
                 counted(self.done, "letter"),
-                work.deed.decision
+                work.operation.decision
             ))),
         }
     }

@@ -1,8 +1,8 @@
 //! Sources that fall silent: services that reported regularly and do not any more.
 //!
-//! What passes between two reports is measured on the partition's own clock ([`PartitionClock`](crate::service::clock::PartitionClock)), so neither how far a source
-//! lags nor how it batches matters: its usual and its longest pause say what it may be forgiven. Formulae and constants
-//! are in the README.
+//! What passes between two reports is measured on the partition's own clock
+//! ([`PartitionClock`](crate::service::clock::PartitionClock)), so neither how far a source lags nor how it batches matters:
+//! its usual and its longest pause say what it may be forgiven. Formulae and constants are in the README.
 
 use serde::{Deserialize, Serialize};
 use shared::events::anomaly::{Band, Direction};

@@ -108,8 +108,8 @@ fn input(seed: u64) -> Vec<Input> {
 }
 
 /// Feeds the records from `from` to `to` that the partition has not seen yet.
-fn feed(partition: &mut Partition, log: &[Input], from: Offsets, to: usize, told: &mut Reported) {
-    feed_at(5_000, partition, log, from, to, told);
+fn feed(partition: &mut Partition, log: &[Input], from: Offsets, to: usize, emitted: &mut Reported) {
+    feed_at(5_000, partition, log, from, to, emitted);
 }
 
 /// The same, with records of metrics that come `pace_ms` after one another.
@@ -119,7 +119,7 @@ fn feed_at(
     log: &[Input],
     from: Offsets,
     to: usize,
-    told: &mut Reported,
+    emitted: &mut Reported,
 ) {
     // each topic counts its own offsets
     let mut next = Offsets { metrics: 0, logs: 0, deployments: 0 };
@@ -151,8 +151,8 @@ fn feed_at(
         for anomaly in outcome.anomalies {
             let id = (anomaly.anomaly_id.to_string(), anomaly.revision);
             let bytes = serde_json::to_string(&anomaly).unwrap();
-            if let Some(before) = told.insert(id, bytes.clone()) {
-                assert_eq!(before, bytes, "told again, and differently");
+            if let Some(before) = emitted.insert(id, bytes.clone()) {
+                assert_eq!(before, bytes, "emitted again, and differently");
             }
         }
     }
@@ -181,11 +181,11 @@ fn lives() -> impl Strategy<Value = Vec<Life>> {
     prop::collection::vec((0.0_f64..1.0, 0_usize..=4, 0.0_f64..0.3), 1..5)
 }
 
-/// Reads a log in one life, and in several with a crash at the end of each; returns what was told by the one and by the
+/// Reads a log in one life, and in several with a crash at the end of each; returns what was emitted by the one and by the
 /// others.
 fn live(log: &[Input], pace_ms: i64, lives: &[Life]) -> (Reported, Reported) {
     let settings = Arc::new(Settings::default());
-    let (mut whole, mut told) = (Reported::new(), Reported::new());
+    let (mut whole, mut emitted) = (Reported::new(), Reported::new());
     let mut only = Partition::new(3, settings.clone());
     feed_at(pace_ms, &mut only, log, Offsets::default(), log.len(), &mut whole);
 
@@ -199,16 +199,16 @@ fn live(log: &[Input], pace_ms: i64, lives: &[Life]) -> (Reported, Reported) {
     for &(snapshot_at, written, further) in lives {
         let mut life = restore(&state);
         let place = |part: f64| (part.min(1.0) * log.len() as f64) as usize;
-        feed_at(pace_ms, &mut life.partition, log, life.resume, place(snapshot_at), &mut told);
+        feed_at(pace_ms, &mut life.partition, log, life.resume, place(snapshot_at), &mut emitted);
         let snapshot = life.partition.snapshot();
         let written = snapshot.records.iter().take(written);
         state.extend(written.map(|record| (record.key.clone(), record.value.clone())));
         let seen = life.partition.applied();
-        feed_at(pace_ms, &mut life.partition, log, seen, place(snapshot_at + further), &mut told);
+        feed_at(pace_ms, &mut life.partition, log, seen, place(snapshot_at + further), &mut emitted);
     }
     let mut last = restore(&state);
-    feed_at(pace_ms, &mut last.partition, log, last.resume, log.len(), &mut told);
-    (whole, told)
+    feed_at(pace_ms, &mut last.partition, log, last.resume, log.len(), &mut emitted);
+    (whole, emitted)
 }
 
 proptest! {
@@ -216,26 +216,26 @@ proptest! {
 
     #[test]
     fn crashes_anywhere_change_no_byte(seed in 0_u64..1000, lives in lives()) {
-        let (whole, told) = live(&input(seed), 5_000, &lives);
+        let (whole, emitted) = live(&input(seed), 5_000, &lives);
         prop_assert!(whole.len() > 10);
-        prop_assert_eq!(told, whole);
+        prop_assert_eq!(emitted, whole);
     }
 
     #[test]
     fn crashes_in_any_week_change_no_byte(seed in 0_u64..1000, lives in lives()) {
-        let (whole, told) = live(&weeks(seed), HALF_HOUR_MS, &lives);
+        let (whole, emitted) = live(&weeks(seed), HALF_HOUR_MS, &lives);
         prop_assert!(whole.len() > 4);
-        prop_assert_eq!(told, whole);
+        prop_assert_eq!(emitted, whole);
     }
 }
 
 #[test]
 fn the_log_of_this_test_has_all_kinds_of_anomalies() {
-    let mut told = Reported::new();
-    feed(&mut Partition::new(0, Arc::default()), &input(1), Offsets::default(), input(1).len(), &mut told);
+    let mut emitted = Reported::new();
+    feed(&mut Partition::new(0, Arc::default()), &input(1), Offsets::default(), input(1).len(), &mut emitted);
     for status in [Status::Suspect, Status::Firing, Status::Cleared] {
         let name = format!(r#""status":"{status}""#);
-        assert!(told.values().any(|anomaly| anomaly.contains(&name)), "no {status}");
+        assert!(emitted.values().any(|anomaly| anomaly.contains(&name)), "no {status}");
     }
     for field in [
         r#""metric":"silence","unit":"s","severity":"sev2""#,
@@ -243,19 +243,19 @@ fn the_log_of_this_test_has_all_kinds_of_anomalies() {
         r#""metric":"cpu_percent:regression""#,
         r#""metric":"db_connections","unit":"","severity":"sev2""#,
     ] {
-        assert!(told.values().any(|anomaly| anomaly.contains(field)), "no {field}");
+        assert!(emitted.values().any(|anomaly| anomaly.contains(field)), "no {field}");
     }
-    assert!(told.values().any(|anomaly| anomaly.contains("call <*> failed")));
+    assert!(emitted.values().any(|anomaly| anomaly.contains("call <*> failed")));
     for metric in ["logs:errors", "logs:new_template", "logs:critical"] {
         for status in [Status::Firing, Status::Cleared] {
             let said = |anomaly: &&String| {
                 anomaly.contains(&format!(r#""metric":"{metric}""#))
                     && anomaly.contains(&format!(r#""status":"{status}""#))
             };
-            assert!(told.values().any(|anomaly| said(&anomaly)), "no {status} {metric}");
+            assert!(emitted.values().any(|anomaly| said(&anomaly)), "no {status} {metric}");
         }
     }
-    assert!(told.values().any(|anomaly| anomaly.contains("was deployed")));
+    assert!(emitted.values().any(|anomaly| anomaly.contains("was deployed")));
 }
 
 #[test]

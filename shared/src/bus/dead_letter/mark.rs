@@ -55,7 +55,7 @@ pub struct Disposition {
     pub because: Option<String>,
 }
 
-/// Tells whether a record of a dead-letter topic is a mark, and so no letter.
+/// Returns whether a record of a dead-letter topic is a mark, and so no letter.
 pub fn is_mark(headers: &[(String, String)]) -> bool {
     find(headers, header::MARK).is_some()
 }

@@ -135,7 +135,7 @@ impl Reader {
         Lines { reader: self, deadline: Instant::now() + silence, silence: Some(silence), ended: false }
     }
 
-    /// Tells whether the end is reached. Compaction may have removed the very last record, so a partition's end is
+    /// Returns whether the end is reached. Compaction may have removed the very last record, so a partition's end is
     /// known by position.
     fn at_end(&mut self) -> Result<bool, Error> {
         if !self.unread.is_empty() {

@@ -174,12 +174,12 @@ mod tests {
 
     #[test]
     fn what_was_taken_away_is_reported_as_zero_and_not_left_standing() {
-        let mut backlog = LagGauge::new("correlation", &TOPICS);
-        backlog.begins = Offsets::from([(FIRST, 10)]);
-        backlog.ends = Offsets::from([(FIRST, 50)]);
-        backlog.forget();
+        let mut gauge = LagGauge::new("correlation", &TOPICS);
+        gauge.begins = Offsets::from([(FIRST, 10)]);
+        gauge.ends = Offsets::from([(FIRST, 50)]);
+        gauge.forget();
         assert_eq!(
-            behind(&backlog.topics, &backlog.begins, &Offsets::new(), &backlog.ends),
+            behind(&gauge.topics, &gauge.begins, &Offsets::new(), &gauge.ends),
             BTreeMap::from([(Topic::Anomalies, 0), (Topic::RawSpans, 0)])
         );
     }

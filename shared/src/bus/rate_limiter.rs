@@ -41,13 +41,13 @@ mod tests {
 
     #[test]
     fn two_writers_together_stay_below_the_rate() {
-        let (pace, begun) = (RateLimiter::new(100.0), Instant::now());
+        let (limiter, begun) = (RateLimiter::new(100.0), Instant::now());
         let at = |seconds| begun + Duration::from_secs(seconds);
-        assert_eq!(pace.spend(300, begun), at(3));
-        assert_eq!(pace.spend(500, begun), at(8));
-        assert_eq!(pace.spend(300, at(3)), at(11), "what the second has written is not paid for yet");
-        assert_eq!(pace.spend(100, at(60)), at(61), "rest is not saved up");
-        assert_eq!(pace.spend(0, at(60)), at(60), "nothing costs nothing");
+        assert_eq!(limiter.spend(300, begun), at(3));
+        assert_eq!(limiter.spend(500, begun), at(8));
+        assert_eq!(limiter.spend(300, at(3)), at(11), "what the second has written is not paid for yet");
+        assert_eq!(limiter.spend(100, at(60)), at(61), "rest is not saved up");
+        assert_eq!(limiter.spend(0, at(60)), at(60), "nothing costs nothing");
         assert_eq!(RateLimiter::new(0.0).spend(1, begun), begun + LONGEST, "nor is there a wait without end");
     }
 }
