@@ -55,7 +55,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    telemetry::init(&config.common.log);
+    telemetry::logs(&config.common.log);
     config.warn();
     match run(&arguments, &config, &content).await {
         Ok(()) => ExitCode::SUCCESS,

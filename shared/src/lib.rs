@@ -32,5 +32,7 @@ pub mod store;
 pub mod testing;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "bus")]
+mod trace;
 
 pub use domain::{agent, audit, catalogue, finding, graph, ids, lifecycle, runbook};

@@ -60,10 +60,6 @@ where
         println!("{}", config.to_toml());
         return ExitCode::SUCCESS;
     }
-    telemetry::init(&config.common.log);
-    config.warn();
-    #[cfg(feature = "failpoints")]
-    crate::failpoint::arm();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.common.worker_threads.max(1))
         .enable_all()
@@ -75,9 +71,18 @@ where
             return ExitCode::FAILURE;
         }
     };
+    let process = process_name(name);
+    let inside = runtime.enter();
+    if let Err(error) = telemetry::init(name, &process, &config.common.log, &config.common.tracing) {
+        eprintln!("{name}: spans cannot be exported: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    drop(inside);
+    config.warn();
+    #[cfg(feature = "failpoints")]
+    crate::failpoint::arm();
     let outcome = runtime.block_on(async {
         let shutdown = CancellationToken::new();
-        let process = process_name(name);
         metrics::init(name);
         metrics::runtime::register();
         metrics::runtime::BUILD_INFO.set([env!("CARGO_PKG_VERSION")], 1.0);
@@ -94,6 +99,7 @@ where
         let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
         outcome
     });
+    telemetry::flush();
     // blocking client calls may outlive the service; nobody waits for them
     runtime.shutdown_timeout(Duration::from_millis(500));
     match outcome {

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::Instrument as _;
 
 use crate::agent::Agent;
 use crate::clock::Clock;
@@ -22,6 +23,7 @@ use crate::events::{Event, Refusal, Topic};
 use crate::failpoint::Failpoint;
 use crate::ids::EventId;
 use crate::store::{Reads, Store};
+use crate::trace;
 pub use limits::Limits;
 
 /// Pause between two tries to journal a step.
@@ -101,7 +103,8 @@ impl Context {
         if let Some(done) = self.journal.step(self.stage.name(), self.event_id, name).await? {
             return serde_json::from_value(done).map_err(Error::fatal);
         }
-        let result = work().await?;
+        let span = trace::step(name);
+        let result = work().instrument(span.clone()).await.inspect_err(|_| trace::failed(&span))?;
         Failpoint::Stepped.hit();
         let value = serde_json::to_value(&result).map_err(Error::fatal)?;
         self.record_step(name, &value).await;

@@ -135,6 +135,18 @@ pub fn client(files: Files<'_>, check: Check) -> Result<ClientConfig, Error> {
     builder.with_client_auth_cert(certificates(files.certificate)?, key).map_err(Error::Identity)
 }
 
+/// Returns the client's side of TLS for gRPC: the server's certificate and name are checked.
+#[cfg(any(feature = "otlp", feature = "qdrant"))]
+pub(crate) fn grpc(ca: &Path) -> Result<tonic::transport::ClientTlsConfig, Error> {
+    let config = tonic::transport::ClientTlsConfig::new();
+    if ca.as_os_str().is_empty() {
+        return Ok(config.with_native_roots());
+    }
+    let pem =
+        std::fs::read(ca).map_err(|error| Error::File { path: ca.to_owned(), reason: error.to_string() })?;
+    Ok(config.ca_certificate(tonic::transport::Certificate::from_pem(pem)))
+}
+
 /// Checks what [`Check`] says, by rustls' own verifier.
 #[derive(Debug)]
 struct Verifier {

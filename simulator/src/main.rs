@@ -23,7 +23,7 @@ async fn main() -> ExitCode {
         println!("{}", config.to_toml());
         return ExitCode::SUCCESS;
     }
-    telemetry::init(&config.common.log);
+    telemetry::logs(&config.common.log);
     config.warn();
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));

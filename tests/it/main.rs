@@ -8,3 +8,4 @@ mod outages;
 mod quiet;
 mod scenarios;
 mod silence;
+mod traces;

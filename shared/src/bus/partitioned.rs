@@ -22,10 +22,12 @@ use super::tracker::Ticket;
 use super::{Batches, Error, Message, Options, Producer, dead_letter};
 use crate::agent::Agent;
 use crate::error::panic_message;
-use crate::events::envelope::expect_type;
+use crate::events::envelope::{expect_type, header};
 use crate::events::{Outgoing, Topic};
 use crate::failpoint::Failpoint;
+use crate::ids::EventId;
 use crate::metrics::runtime;
+use crate::trace;
 
 /// Batches a partition's task may have waiting.
 const QUEUE: usize = 4;
@@ -225,7 +227,8 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
             return Ok(());
         }
         for message in &batch.messages {
-            let output = taken(task, message);
+            let mut output = taken(task, message);
+            self.trace(message, &mut output.publish);
             for outgoing in &output.publish {
                 let headers = outgoing.envelope.to_headers();
                 let key = Some(outgoing.key.as_str());
@@ -245,6 +248,22 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
         }
         journal.done.push(batch.ticket);
         Ok(())
+    }
+
+    /// Makes events part of the trace of the record that caused them. A record without events has no span: there are
+    /// too many.
+    fn trace(&self, message: &Message, events: &mut [Outgoing]) {
+        if events.is_empty() {
+            return;
+        }
+        let parent = header(&message.headers, "traceparent");
+        let id = EventId::of_record(message.topic.name(), message.partition, message.offset);
+        trace::handling(self.settings.stage, trace::Work::Record(message.topic), id, parent).in_scope(|| {
+            for outgoing in events {
+                outgoing.envelope.continue_trace(parent);
+                trace::published(outgoing);
+            }
+        });
     }
 
     /// Waits for every event to be acknowledged, writes the snapshot, and only then lets the offsets go. Returns how

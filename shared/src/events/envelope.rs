@@ -41,6 +41,13 @@ impl Envelope {
         }
     }
 
+    /// Makes the event part of the trace of `parent`, if that is a valid `traceparent`.
+    pub fn continue_trace(&mut self, parent: Option<&str>) {
+        if let Some(parent) = parent.filter(|parent| ids_of(parent).is_some()) {
+            self.traceparent = child_of(Some(parent), &self.subject, self.id);
+        }
+    }
+
     /// Writes the headers.
     pub fn to_headers(&self) -> Headers {
         [
@@ -85,17 +92,19 @@ pub fn expect_type(topic: Topic, headers: &[(String, String)]) -> Result<(), Ref
 /// incident share a trace.
 fn child_of(parent: Option<&str>, subject: &str, id: EventId) -> String {
     let trace = parent
-        .and_then(trace_id)
-        .map_or_else(|| derive(&["trace", subject]).simple().to_string(), str::to_owned);
+        .and_then(ids_of)
+        .map_or_else(|| derive(&["trace", subject]).simple().to_string(), |(trace, _)| trace.to_owned());
     let span = &id.0.simple().to_string()[16..];
     format!("00-{trace}-{span}-01")
 }
 
-fn trace_id(traceparent: &str) -> Option<&str> {
+/// Returns trace id and span id of a valid `traceparent`, each in hexadecimal.
+pub(crate) fn ids_of(traceparent: &str) -> Option<(&str, &str)> {
     let mut parts = traceparent.split('-');
     let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
     let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (version == "00" && trace.len() == 32 && span.len() == 16 && hex(trace) && hex(span)).then_some(trace)
+    (version == "00" && trace.len() == 32 && span.len() == 16 && hex(trace) && hex(span))
+        .then_some((trace, span))
 }
 
 #[cfg(test)]
@@ -108,5 +117,21 @@ mod tests {
         let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert!(child_of(Some(parent), "s", id).starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"));
         assert_eq!(child_of(Some("00-zz"), "s", id), child_of(None, "s", id));
+    }
+
+    #[test]
+    fn an_event_joins_the_trace_of_its_record_under_its_own_span() {
+        let fault: crate::events::Fault =
+            serde_json::from_str(include_str!("../../tests/golden/firewatch.fault.v1/full.json")).unwrap();
+        let id = EventId(derive(&["x"]));
+        let mut envelope = Envelope::of(&fault, id, "detection", Timestamp::UNIX_EPOCH, None);
+        let alone = envelope.traceparent.clone();
+        for invalid in [None, Some(""), Some("00-zz-zz-01")] {
+            envelope.continue_trace(invalid);
+            assert_eq!(envelope.traceparent, alone, "{invalid:?}");
+        }
+        envelope.continue_trace(Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+        let own = ids_of(&alone).unwrap().1;
+        assert_eq!(ids_of(&envelope.traceparent), Some(("4bf92f3577b34da6a3ce929d0e0e4736", own)));
     }
 }

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
@@ -103,15 +103,8 @@ impl QdrantIndex {
             .timeout(*timeout)
             .connect_timeout(*timeout);
         if url.starts_with("https://") {
-            let tls = ClientTlsConfig::new();
-            let tls = if ca_file.as_os_str().is_empty() {
-                tls.with_native_roots()
-            } else {
-                let pem = std::fs::read(ca_file).map_err(|error| {
-                    Error::Inconsistent(format!("qdrant_ca_file {}: {error}", ca_file.display()))
-                })?;
-                tls.ca_certificate(Certificate::from_pem(pem))
-            };
+            let tls =
+                tls::grpc(ca_file).map_err(|error| Error::Inconsistent(format!("qdrant_ca_file {error}")))?;
             endpoint = endpoint.tls_config(tls).map_err(|error| refused(&error))?;
         }
         let key = if api_key.is_empty() {

@@ -78,6 +78,38 @@ impl Default for Log {
     }
 }
 
+/// Where trace spans are sent.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tracing {
+    /// Collector that takes OTLP over gRPC, e.g. `http://127.0.0.1:4317`; empty means that no spans are recorded.
+    pub endpoint: String,
+    /// CA certificates to trust instead of the system's, PEM, for an `https://` endpoint.
+    pub ca_file: PathBuf,
+}
+
+impl Tracing {
+    fn validate(&self) -> Vec<String> {
+        let schemes = ["http://", "https://"];
+        if self.endpoint.is_empty() {
+            Vec::new()
+        } else if cfg!(not(feature = "otlp")) {
+            vec!["tracing.endpoint is set, and this build has no feature otlp".to_owned()]
+        } else if !schemes.iter().any(|scheme| self.endpoint.starts_with(scheme)) {
+            vec![format!("tracing.endpoint {:?} begins with neither http:// nor https://", self.endpoint)]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn warnings(&self) -> Option<String> {
+        let rest = self.endpoint.strip_prefix("http://")?;
+        let host = rest.split('/').next().unwrap_or_default();
+        (!redact::is_loopback(host))
+            .then(|| format!("spans are sent to {host} in plain text; set an https:// address"))
+    }
+}
+
 /// Where probes and metrics are served.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -108,6 +140,8 @@ pub struct Common {
     pub http: Http,
     /// Logs.
     pub log: Log,
+    /// Trace spans.
+    pub tracing: Tracing,
     /// Threads of the async runtime.
     pub worker_threads: usize,
 }
@@ -122,6 +156,7 @@ impl Default for Common {
             knowledge: knowledge::Options::default(),
             http: Http::default(),
             log: Log::default(),
+            tracing: Tracing::default(),
             worker_threads: 2,
         }
     }
@@ -151,7 +186,8 @@ impl fmt::Display for Problems {
 }
 
 /// Sections that are read but belong to other processes, so that one file can serve all.
-const SECTIONS: [&str; 7] = ["kafka", "postgres", "http", "log", "worker_threads", "knowledge", "simulator"];
+const SECTIONS: [&str; 8] =
+    ["kafka", "postgres", "http", "log", "tracing", "worker_threads", "knowledge", "simulator"];
 
 fn is_section(name: &str) -> bool {
     SECTIONS.contains(&name) || Agent::from_name(name).is_some()
@@ -211,6 +247,7 @@ impl<S: StageOptions> Config<S> {
         read(&merged, "knowledge", &mut common.knowledge, &mut problems);
         read(&merged, "http", &mut common.http, &mut problems);
         read(&merged, "log", &mut common.log, &mut problems);
+        read(&merged, "tracing", &mut common.tracing, &mut problems);
         read(&merged, "worker_threads", &mut common.worker_threads, &mut problems);
         read(&merged, name, &mut stage, &mut problems);
         if common.kafka.client_id.is_empty() {
@@ -218,6 +255,7 @@ impl<S: StageOptions> Config<S> {
         }
 
         problems.extend(common.kafka.validate());
+        problems.extend(common.tracing.validate());
         #[cfg(feature = "store")]
         problems.extend(common.postgres.validate());
         #[cfg(feature = "knowledge")]
@@ -234,7 +272,7 @@ impl<S: StageOptions> Config<S> {
 
     /// Returns what works but is risky, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
-        let warnings = self.common.kafka.warnings().into_iter();
+        let warnings = self.common.kafka.warnings().into_iter().chain(self.common.tracing.warnings());
         #[cfg(feature = "store")]
         let warnings = warnings.chain(self.common.postgres.warnings());
         #[cfg(feature = "knowledge")]
@@ -260,6 +298,7 @@ impl<S: StageOptions> Config<S> {
         section("knowledge", masked(&self.common.knowledge));
         section("http", masked(&self.common.http));
         section("log", masked(&self.common.log));
+        section("tracing", masked(&self.common.tracing));
         section("worker_threads", masked(&self.common.worker_threads));
         section(self.name, masked(&self.stage));
         lines.join("\n")

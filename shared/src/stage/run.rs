@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 use super::{Class, Context, Effects, Error, Limits, Stage, Timer};
 use crate::bus::{Consumer, PING, Producer, Record, dead_letter};
@@ -19,6 +20,7 @@ use crate::metrics::runtime;
 use crate::service::{Common, Deps, Readiness, wait_for};
 use crate::store::apply::{Applied, Cause};
 use crate::store::{self, Store, timers};
+use crate::trace;
 
 /// Events of different keys that are worked on side by side.
 const LANES: usize = 8;
@@ -183,12 +185,20 @@ impl<S: Stage> Runtime<S> {
         let event_id = own_id(&record.headers)
             .unwrap_or_else(|| EventId::of_record(record.topic.name(), record.partition, record.offset));
         let context = self.context(event_id, header(&record.headers, "traceparent"));
+        let what = trace::Work::Record(record.topic);
+        let span = trace::handling(S::AGENT, what, event_id, context.traceparent.as_deref());
         Failpoint::Read.hit();
+        self.tries(record, input, &context).instrument(span).await
+    }
+
+    /// Decides until the event is done, dead or no longer ours.
+    async fn tries(&self, record: Record, input: &S::Input, context: &Context) -> Result<(), Error> {
+        let event_id = context.event_id;
         let limits = self.base.limits;
         let (mut attempts, mut overdue, mut tries) = (0, 0, 0);
         loop {
             let begun = Instant::now();
-            let error = match self.once(input, &context).await {
+            let error = match self.once(input, context).await {
                 Ok(outcome) => {
                     let outcome = match outcome {
                         Applied::Committed => "handled",
@@ -214,6 +224,7 @@ impl<S: Stage> Runtime<S> {
                 Class::Reject => false,
             };
             if !again {
+                trace::failed(&Span::current());
                 self.dead_letter(record, &error.to_string(), attempts).await;
                 return Ok(());
             }
@@ -253,12 +264,18 @@ impl<S: Stage> Runtime<S> {
 
     async fn timer(self: Arc<Self>, timer: Timer) -> Result<(), Error> {
         Failpoint::Claimed.hit();
-        let context = self.context(timer.id, timer.traceparent.as_deref());
+        let parent = timer.traceparent.as_deref();
+        let context = self.context(timer.id, parent);
+        let span = trace::handling(S::AGENT, trace::Work::Timer(&timer.name), timer.id, parent);
+        self.fire(&timer, &context).instrument(span).await
+    }
+
+    async fn fire(&self, timer: &Timer, context: &Context) -> Result<(), Error> {
         let limits = self.base.limits;
         let mut lost = 0;
         let error = loop {
-            let decision = limits.bounded(self.stage.on_timer(&timer, &context));
-            let effects = match self.while_held(&timer, decision).await {
+            let decision = limits.bounded(self.stage.on_timer(timer, context));
+            let effects = match self.while_held(timer, decision).await {
                 None => return Ok(()),
                 Some(Ok(effects)) => effects,
                 Some(Err(error)) => break error,
@@ -266,7 +283,7 @@ impl<S: Stage> Runtime<S> {
             match self
                 .base
                 .store
-                .apply(S::NAME, Cause::Timer(&timer), timer.traceparent.as_deref(), &effects)
+                .apply(S::NAME, Cause::Timer(timer), timer.traceparent.as_deref(), &effects)
                 .await
             {
                 Err(store::Error::Conflict { .. }) if lost < MAX_CONFLICTS => {
@@ -285,6 +302,7 @@ impl<S: Stage> Runtime<S> {
         if error.class() == Class::Fatal {
             return Err(error);
         }
+        trace::failed(&Span::current());
         // a dependency that does not answer is no failure of the timer's own
         let own = error.class() != Class::Unavailable && self.dependencies_answer().await;
         let again = match error.class() {
@@ -297,8 +315,7 @@ impl<S: Stage> Runtime<S> {
         runtime::TIMERS.add_one([S::NAME, outcome]);
         tracing::warn!(timer = timer.name, key = timer.key, attempts = timer.attempts + 1, again, %error, "timer failed");
         // if this fails too, the lease ends and another replica takes over
-        if let Err(error) = self.base.store.return_timer(S::NAME, &timer, due, own, &error.to_string()).await
-        {
+        if let Err(error) = self.base.store.return_timer(S::NAME, timer, due, own, &error.to_string()).await {
             tracing::warn!(%error, "timer could not be returned; its lease will expire");
         }
         Ok(())

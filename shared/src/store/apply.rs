@@ -12,6 +12,7 @@ use crate::events::{Deployment, Incident, Outgoing};
 use crate::failpoint::Failpoint;
 use crate::ids::{EventId, IncidentId};
 use crate::lifecycle;
+use crate::trace;
 
 /// What became of an event's effects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +88,9 @@ impl Store {
                 return Err(Error::Conflict { scope: guard.scope.clone() });
             }
         }
+        let mut changes = Vec::new();
         for change in &effects.incidents {
-            self.change_incident(&tx, stage, traceparent, change).await?;
+            changes.extend(self.change_incident(&tx, stage, traceparent, change).await?);
         }
         for write in &effects.writes {
             write_row(&tx, write).await?;
@@ -105,16 +107,18 @@ impl Store {
         Failpoint::Written.hit();
         tx.commit().await?;
         Failpoint::Committed.hit();
+        changes.iter().chain(&effects.publish).for_each(trace::published);
         Ok(Applied::Committed)
     }
 
+    /// Changes an incident. Returns the event that says so, if the change is published.
     async fn change_incident(
         &self,
         tx: &Transaction<'_>,
         stage: &str,
         traceparent: Option<&str>,
         change: &IncidentChange,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Outgoing>, Error> {
         let id = change.incident_id;
         let before = prepared::query_opt(
             tx,
@@ -130,15 +134,14 @@ impl Store {
             after.number = next_number(tx).await?;
         }
         save_incident(tx, id, &context::without(&after), is_new).await?;
-        if let Some(topic) = change.publish {
-            context::attach(&**tx, &mut after).await?;
-            let event_id = EventId::of(topic.name(), &id.to_string(), after.revision);
-            let time = after.resolved_at.unwrap_or_else(|| latest(&after));
-            let outgoing = Outgoing::new(topic, &after, event_id, stage, time, traceparent)
-                .map_err(|error| Error::Outgoing(error.to_string()))?;
-            self.enqueue(tx, stage, &outgoing).await?;
-        }
-        Ok(())
+        let Some(topic) = change.publish else { return Ok(None) };
+        context::attach(&**tx, &mut after).await?;
+        let event_id = EventId::of(topic.name(), &id.to_string(), after.revision);
+        let time = after.resolved_at.unwrap_or_else(|| latest(&after));
+        let outgoing = Outgoing::new(topic, &after, event_id, stage, time, traceparent)
+            .map_err(|error| Error::Outgoing(error.to_string()))?;
+        self.enqueue(tx, stage, &outgoing).await?;
+        Ok(Some(outgoing))
     }
 
     async fn enqueue(&self, tx: &Transaction<'_>, stage: &str, outgoing: &Outgoing) -> Result<(), Error> {
