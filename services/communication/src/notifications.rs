@@ -181,7 +181,8 @@ pub fn failed(
     }
 }
 
-/// The pause after the `made`-th attempt: doubled each time, bounded.
+/// Returns the pause after the `made`-th attempt: doubled each time, bounded. The attempts are counted in the timer's
+/// row, so there is no iterator of delays to take the next one from.
 fn pause(options: &Options, made: u32) -> SignedDuration {
     let doubled = options.retry_initial_ms.saturating_mul(1 << (made - 1).min(30));
     SignedDuration::from_millis(doubled.min(options.retry_max_ms) as i64)
