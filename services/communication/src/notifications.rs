@@ -63,7 +63,7 @@ pub fn announce(
         let notification = Notification {
             id,
             incident_id: incident.incident_id,
-            kind: kind.name().to_owned(),
+            kind,
             channel: thread.channel.to_owned(),
             recipients,
             subject: if kind == Kind::Opened { subject } else { format!("Re: {subject}") },
@@ -213,12 +213,7 @@ fn audit(
 
 /// Returns what is sent, e.g. `notification "root cause" by email`.
 fn what(notification: &Notification) -> String {
-    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == notification.kind);
-    let words = match kind {
-        Some(kind) => kind.words(),
-        None => &notification.kind,
-    };
-    format!("{} by {}", headed(words), notification.channel)
+    format!("{} by {}", headed(notification.kind.words()), notification.channel)
 }
 
 fn headed(words: &str) -> String {

@@ -162,10 +162,10 @@ impl Stage for Communication {
         }
         let outcome = self.deliver(&notification, ctx).await?;
         let now = ctx.wall_clock();
-        let kind = notification.kind.clone();
+        let kind = notification.kind.name();
         let (effects, name) = match &outcome {
             Ok(receipt) => {
-                metrics::RECIPIENTS_REFUSED.add([&kind], receipt.refused.len() as u64);
+                metrics::RECIPIENTS_REFUSED.add([kind], receipt.refused.len() as u64);
                 tracing::info!(
                     incident = %notification.incident_id, kind, channel = notification.channel, answer = receipt.answer,
                     "notification sent"
@@ -187,7 +187,7 @@ impl Stage for Communication {
                 (effects, name)
             }
         };
-        metrics::ATTEMPTS.add_one([&kind, name]);
+        metrics::ATTEMPTS.add_one([kind, name]);
         Ok(effects)
     }
 }

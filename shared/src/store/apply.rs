@@ -293,7 +293,7 @@ async fn write_notification(tx: &Transaction<'_>, notification: &Notification) -
         &[
             &notification.id.0,
             &notification.incident_id.0,
-            &notification.kind,
+            &notification.kind.name(),
             &notification.channel,
             &Json(notification),
             &notification.created_at,

@@ -267,7 +267,7 @@ mod tests {
         let plans: Vec<_> = (1..=20).map(Plan::draw).collect();
         let reached: BTreeSet<_> =
             plans.iter().flat_map(|plan| &plan.failpoints).map(|setting| setting.failpoint).collect();
-        assert_eq!(reached, Failpoint::ALL.into_iter().collect());
+        assert_eq!(reached, Failpoint::ALL.iter().copied().collect());
         let kinds: BTreeSet<_> = plans
             .iter()
             .flat_map(|plan| &plan.injections)
