@@ -6,7 +6,7 @@ use strum::{Display, EnumString, IntoStaticStr};
 
 use crate::agent::Agent;
 use crate::events::incident::Signal;
-use crate::events::{Deployment, Severity};
+use crate::events::{Deployment, Severity, Topic};
 use crate::ids::{EventId, IncidentId};
 
 /// A result that is kept for an incident.
@@ -32,6 +32,15 @@ impl ArtifactKind {
             Self::RootCause => Agent::Investigation,
             Self::Plan => Agent::Remediation,
             Self::Postmortem => Agent::Postmortem,
+        }
+    }
+
+    /// Returns the topic on which its author publishes it.
+    pub fn topic(self) -> Topic {
+        match self {
+            Self::RootCause => Topic::RcaCompleted,
+            Self::Plan => Topic::Plans,
+            Self::Postmortem => Topic::Postmortems,
         }
     }
 
