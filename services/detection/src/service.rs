@@ -105,7 +105,7 @@ impl Service {
         let of_it = |series: &Series| series.profile().resource.as_ref() == Some(&resource);
         let alike = (0..self.series.len()).filter(|&place| of_it(&self.series[place]));
         let (limits, uses): (Vec<usize>, Vec<usize>) =
-            alike.partition(|&place| self.series[place].profile().judged == DetectionMode::Limit);
+            alike.partition(|&place| self.series[place].profile().mode == DetectionMode::Limit);
         if limits.is_empty() {
             return;
         }
