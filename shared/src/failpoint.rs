@@ -30,7 +30,7 @@ pub enum Failpoint {
     /// They are marked; the mark is not committed.
     Marked,
     /// A dead letter is acknowledged; the offset of its record is not let go.
-    Buried,
+    DeadLettered,
     /// A timer is claimed; nothing was decided.
     Claimed,
     /// Work in flight was finished because partitions are revoked; the offsets are not committed.

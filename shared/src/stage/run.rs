@@ -441,7 +441,7 @@ impl<S: Stage> Runtime<S> {
             }
             match dead_letter::send(&self.base.producer, S::AGENT, &record, reason, attempts).await {
                 Ok(()) => {
-                    Failpoint::Buried.hit();
+                    Failpoint::DeadLettered.hit();
                     record.ticket.finish();
                     return;
                 }
