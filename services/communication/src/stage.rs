@@ -108,11 +108,12 @@ impl Stage for Communication {
         let announce = |content: &NotificationContent, threads: &[Thread]| {
             notifications::announce(&directory, content, threads, now).map(counted).map_err(Error::reject)
         };
+        let mut stored = None;
         let summary = match event {
             LifecycleEvent::Opened(incident) | LifecycleEvent::Resolved(incident) => {
                 IncidentSummary::of(incident)
             }
-            _ => IncidentSummary::of(&incident(id, ctx).await?),
+            _ => IncidentSummary::of(stored.insert(incident(id, ctx).await?)),
         };
         let content = NotificationContent { incident: summary, event: event.clone() };
         let mut threads = Vec::new();
@@ -127,7 +128,10 @@ impl Stage for Communication {
         if kind != Kind::Opened && threads.iter().any(|thread| thread.subject.is_none()) {
             // topics are read side by side, so the event may come before the opening: a reply needs a first message, so the
             // thread begins with the incident as it stands
-            let incident = incident(id, ctx).await?;
+            let incident = match stored {
+                Some(incident) => incident,
+                None => incident(id, ctx).await?,
+            };
             let opening = NotificationContent {
                 incident: IncidentSummary::of(&incident),
                 event: LifecycleEvent::Opened(Box::new(incident)),
