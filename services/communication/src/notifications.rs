@@ -64,7 +64,7 @@ pub fn announce(
             id,
             incident_id: incident.incident_id,
             kind,
-            channel: thread.channel.to_owned(),
+            channel: thread.channel.into(),
             recipients,
             subject: if kind == Kind::Opened { subject } else { format!("Re: {subject}") },
             severity: incident.severity,

@@ -53,8 +53,11 @@ impl Communication {
                 return Ok(Err(Failure::Permanent(format!("stored content is unreadable: {error}"))));
             }
         };
-        let Some(channel) = self.channels.get(&notification.channel) else {
-            return Ok(Err(Failure::Permanent(format!("channel {:?} does not exist", notification.channel))));
+        let Some(channel) = self.channels.get(notification.channel.as_str()) else {
+            return Ok(Err(Failure::Permanent(format!(
+                "channel {:?} does not exist",
+                notification.channel.as_str()
+            ))));
         };
         let started = Instant::now();
         let mut failure = None;
@@ -171,7 +174,7 @@ impl Stage for Communication {
             Ok(receipt) => {
                 metrics::RECIPIENTS_REFUSED.add([kind], receipt.refused.len() as u64);
                 tracing::info!(
-                    incident = %notification.incident_id, kind, channel = notification.channel, answer = receipt.answer,
+                    incident = %notification.incident_id, kind, channel = %notification.channel, answer = receipt.answer,
                     "notification sent"
                 );
                 (notifications::sent(&notification, receipt, now), "sent")
@@ -182,10 +185,10 @@ impl Stage for Communication {
                 let (incident, channel, attempts) =
                     (notification.incident_id, &notification.channel, timer.attempts.saturating_add(1));
                 let name = if effects.again.is_some() {
-                    tracing::warn!(%incident, kind, channel, attempts, %failure, "notification failed; retry scheduled");
+                    tracing::warn!(%incident, kind, %channel, attempts, %failure, "notification failed; retry scheduled");
                     "again"
                 } else {
-                    tracing::error!(%incident, kind, channel, attempts, %failure, "notification failed; given up");
+                    tracing::error!(%incident, kind, %channel, attempts, %failure, "notification failed; given up");
                     "failed"
                 };
                 (effects, name)

@@ -294,7 +294,7 @@ async fn write_notification(tx: &Transaction<'_>, notification: &Notification) -
             &notification.id.0,
             &notification.incident_id.0,
             &notification.kind.name(),
-            &notification.channel,
+            &notification.channel.as_str(),
             &Json(notification),
             &notification.created_at,
         ],

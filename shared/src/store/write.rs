@@ -1,5 +1,7 @@
 //! Rows that stages write, as values.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr};
@@ -113,6 +115,30 @@ impl NotificationKind {
     }
 }
 
+/// Name of a channel, e.g. `email`. Communication alone knows which ones there are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ChannelName(String);
+
+impl ChannelName {
+    /// Returns it as it is stored.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for ChannelName {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl fmt::Display for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// One message to people. Its id is derived from what it announces and where it goes, so that it cannot be written twice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notification {
@@ -122,8 +148,8 @@ pub struct Notification {
     pub incident_id: IncidentId,
     /// What it announces.
     pub kind: NotificationKind,
-    /// Where it goes, e.g. `email`.
-    pub channel: String,
+    /// Where it goes.
+    pub channel: ChannelName,
     /// Addresses, in the form of the channel, which alone interprets them.
     pub recipients: Vec<String>,
     /// Subject.
