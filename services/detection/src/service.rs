@@ -304,7 +304,8 @@ impl Service {
         others
             .filter_map(|series| {
                 let (observed, expected) = series.latest(ts_ms)?;
-                Some(Sibling { metric: series.name().to_owned(), observed, expected })
+                let unit = Some(series.profile().unit.to_string()).filter(|unit| !unit.is_empty());
+                Some(Sibling { metric: series.name().to_owned(), unit, observed, expected })
             })
             .take(MAX_SIBLINGS)
             .collect()
