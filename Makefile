@@ -6,7 +6,7 @@ STACK := target/debug/stack
 DOCKER := docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1
 IN_COMPOSE := [ -e .env ] && $(DOCKER)
 # what `make logs` shows of compose: Mailhog alone logs each line of each mail
-OURS := seeder detection correlation investigation remediation communication postmortem simulator
+OURS := seeder $(shell infra/agents) simulator
 
 # `make demo` listens to DEMO_ONCE=1 (ends after one fault, with failure if anything is missing), DEMO_SCENARIO=memory-leak,
 # DEMO_REPLICAS=2 (copies of each agent) and DEMO_SEED=7.

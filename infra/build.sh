@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "${1:-}" = demo ]; then
     set -- --bins
-    for package in detection correlation investigation remediation communication postmortem cli knowledge simulator stack; do
+    for package in $(infra/agents) cli knowledge simulator stack; do
         set -- "$@" --package "$package"
     done
 fi

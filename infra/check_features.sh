@@ -9,7 +9,7 @@ for feature in $features; do
     echo "  shared with $feature" >&2
     cargo check --quiet -p shared --no-default-features --features "$feature"
 done
-for package in detection correlation investigation remediation communication postmortem; do
+for package in $(infra/agents); do
     echo "  $package alone" >&2
     cargo check --quiet -p "$package"
 done

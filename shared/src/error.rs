@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use strum::IntoStaticStr;
+
 /// What happens to the event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Class {
     /// A dependency is down or cannot do its work: try again, with backoff, however long that takes.
     Unavailable,
@@ -52,12 +55,7 @@ impl Error {
 impl Class {
     /// Returns the name that metrics and logs use.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Unavailable => "unavailable",
-            Self::Retry => "retry",
-            Self::Reject => "reject",
-            Self::Fatal => "fatal",
-        }
+        self.into()
     }
 }
 

@@ -5,8 +5,11 @@
 //! `failpoints` and the variable `FAILPOINTS` arms it, e.g. `FAILPOINTS=committed=2*off->return(1500)`: at the third
 //! time, wait 1,500 ms, then die. `docs/failpoints.md` says what happens at each.
 
-/// A place between two steps that no transaction spans.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use strum::{IntoStaticStr, VariantArray};
+
+/// A place between two steps that no transaction spans, in the order a record meets them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Failpoint {
     /// A record was read; nothing was decided.
     Read,
@@ -27,7 +30,7 @@ pub enum Failpoint {
     /// They are marked; the mark is not committed.
     Marked,
     /// A dead letter is acknowledged; the offset of its record is not let go.
-    Buried,
+    DeadLettered,
     /// A timer is claimed; nothing was decided.
     Claimed,
     /// Work in flight was finished because partitions are revoked; the offsets are not committed.
@@ -43,46 +46,12 @@ pub enum Failpoint {
 }
 
 impl Failpoint {
-    /// All gaps, in the order a record meets them.
-    pub const ALL: [Self; 16] = [
-        Self::Read,
-        Self::Decided,
-        Self::Stepped,
-        Self::Journalled,
-        Self::Written,
-        Self::Committed,
-        Self::Enqueued,
-        Self::Acknowledged,
-        Self::Marked,
-        Self::Buried,
-        Self::Claimed,
-        Self::Drained,
-        Self::Emitted,
-        Self::HalfSaved,
-        Self::Saved,
-        Self::Restored,
-    ];
+    /// All gaps.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// Returns the name by which it is armed.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Decided => "decided",
-            Self::Stepped => "stepped",
-            Self::Journalled => "journalled",
-            Self::Written => "written",
-            Self::Committed => "committed",
-            Self::Enqueued => "enqueued",
-            Self::Acknowledged => "acknowledged",
-            Self::Marked => "marked",
-            Self::Buried => "buried",
-            Self::Claimed => "claimed",
-            Self::Drained => "drained",
-            Self::Emitted => "emitted",
-            Self::HalfSaved => "half_saved",
-            Self::Saved => "saved",
-            Self::Restored => "restored",
-        }
+        self.into()
     }
 
     /// Ends the process at once, as a crash would, if this gap is armed and its turn has come.

@@ -2,8 +2,8 @@
 //!
 //! # Rooms
 //!
-//! `domain, events, text < bus, store < service < stage < replay`, and `knowledge` above `store`. A room uses only rooms to its
-//! left. [`effects`] lies between `domain` and `store`: stages return them, the store applies them.
+//! `domain, events, text < bus < effects, store < knowledge < service < stage < replay`. A room uses only rooms to its left,
+//! or beside it up to the next `<`, and the files of the root that belong to no room (`tests/it/rooms.rs`).
 
 pub mod clock;
 mod domain;
@@ -22,6 +22,8 @@ pub mod effects;
 pub mod knowledge;
 #[cfg(feature = "replay")]
 pub mod replay;
+#[cfg(feature = "rooms")]
+pub mod rooms;
 #[cfg(feature = "service")]
 pub mod service;
 #[cfg(feature = "stage")]

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{PING, Producer};
@@ -149,6 +150,11 @@ pub async fn watch_bus(producer: Producer, readiness: Readiness, shutdown: Cance
 
 /// Time after which it is logged again that a dependency is waited for, where the reason is the same.
 const REPEAT: Duration = Duration::from_secs(30);
+/// Pauses between looks at a dependency that is waited for; without an end.
+const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(100))
+    .with_max_delay(Duration::from_secs(3))
+    .without_max_times();
 
 /// Tries `attempt` until it succeeds or `shutdown`. Logs what is waited for and why: at first, whenever the reason
 /// changes, and every half a minute.
@@ -163,9 +169,8 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    let mut pause = Duration::from_millis(100);
     let mut said: Option<(String, Instant)> = None;
-    loop {
+    for delay in BACKOFF.build() {
         let outcome = tokio::select! {
             () = shutdown.cancelled() => return None,
             outcome = attempt() => outcome,
@@ -186,8 +191,8 @@ where
         }
         tokio::select! {
             () = shutdown.cancelled() => return None,
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(delay) => {}
         }
-        pause = (pause * 2).min(Duration::from_secs(3));
     }
+    None
 }

@@ -21,8 +21,8 @@ pub use crate::error::{Class, Error};
 pub use crate::events::Outgoing;
 use crate::events::{Event, Refusal, Topic};
 use crate::failpoint::Failpoint;
-use crate::ids::EventId;
-use crate::store::{Reads, Store};
+use crate::ids::{EventId, IncidentId};
+use crate::store::{ArtifactKind, Reads, Store, Write};
 use crate::trace;
 pub use limits::Limits;
 
@@ -120,6 +120,25 @@ impl Context {
             tracing::warn!(event = %self.event_id, name, %error, "step not journalled yet; retrying");
             tokio::time::sleep(JOURNAL_PAUSE).await;
         }
+    }
+
+    /// Returns the effects of a finished result: it is stored and published. The id of its event is derived from topic,
+    /// incident and revision.
+    pub fn completed<E: Event>(
+        &self,
+        kind: ArtifactKind,
+        incident_id: IncidentId,
+        revision: u32,
+        result: &E,
+        at: Timestamp,
+    ) -> Result<Effects, Error> {
+        let (topic, body) = (kind.topic(), serde_json::to_value(result).map_err(Error::reject)?);
+        let id = EventId::of(topic.name(), &incident_id.to_string(), revision);
+        Ok(Effects {
+            writes: vec![Write::Artifact { incident_id, kind, revision, body }],
+            publish: vec![self.outgoing(topic, result, id, at)?],
+            ..Effects::none()
+        })
     }
 
     /// Wraps an event for publication by this stage.

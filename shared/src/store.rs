@@ -20,8 +20,10 @@ pub mod write;
 
 pub use pool::{Options, Reads, Store};
 pub use protection::{Mode, Tls};
-pub use read::{Incidents, Neighbourhood, TimelineEntry};
-pub use write::{ArtifactKind, Attempt, Notification, NotificationState, Write};
+pub use read::{Incidents, Neighbourhood, Page, TimelineEntry};
+pub use write::{
+    ArtifactKind, Attempt, ChannelName, Notification, NotificationKind, NotificationState, Write,
+};
 
 use crate::error;
 

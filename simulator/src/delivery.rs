@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::future::join_all;
 use shared::bus::{self, Producer};
 use shared::service::Readiness;
@@ -19,8 +20,11 @@ const KAFKA: &str = "kafka";
 pub const BUFFERED_TICKS: usize = 360;
 /// How often to say that Kafka is awaited.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Shortest and longest pause before another attempt.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Pauses before another attempt; without an end.
+const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(100))
+    .with_max_delay(Duration::from_secs(5))
+    .without_max_times();
 
 /// Where records go.
 pub trait Sink: Send + Sync + 'static {
@@ -43,9 +47,8 @@ pub async fn deliver(
 ) {
     while let Some(records) = queue.recv().await {
         let mut waiting = records;
-        let mut pause = BACKOFF.0;
         let mut late = false;
-        loop {
+        for delay in BACKOFF.build() {
             let attempts = join_all(waiting.iter().map(|record| sink.send(record)));
             let outcomes = patiently(attempts, || {
                 warn!(
@@ -74,8 +77,7 @@ pub async fn deliver(
             readiness.down(KAFKA, &error.to_string());
             late = true;
             warn!(%error, records = waiting.len(), ticks_behind = queue.len(), "kafka took no records, trying again");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(BACKOFF.1);
+            tokio::time::sleep(delay).await;
         }
         readiness.up(KAFKA);
         if late {

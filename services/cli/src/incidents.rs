@@ -83,11 +83,14 @@ pub async fn run(
     let text = match command {
         arguments::Incidents::List { open, before, limit, json } => {
             let which = if open { store::Incidents::Open } else { store::Incidents::All };
-            let incidents = store
+            let store::Page { incidents, unreadable } = store
                 .reads()
                 .incidents(which, before, limit)
                 .await
                 .map_err(|error| failed(settings, &error))?;
+            if let Some(note) = list::left_out(unreadable) {
+                eprintln!("{note}");
+            }
             if json { terminal::json(&incidents, true)? } else { list::render(&cleaned(&incidents)?, screen) }
         }
         arguments::Incidents::Show { which, json } => {

@@ -6,52 +6,10 @@ use serde::{Deserialize, Serialize};
 use shared::events::incident::{Incident, Signal};
 use shared::events::{Plan, Postmortem, RootCause, Severity};
 use shared::ids::{EventId, IncidentId, derive};
+pub use shared::store::NotificationKind as Kind;
 use shared::text::sanitize;
 
 use crate::channel::Email;
-
-/// Which of the five events of an incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// The incident was opened.
-    Opened,
-    /// The cause was ranked, or is not known.
-    RootCause,
-    /// A plan was proposed.
-    Plan,
-    /// The incident was resolved.
-    Resolved,
-    /// The postmortem was written.
-    Postmortem,
-}
-
-impl Kind {
-    /// All five, in the order an incident usually takes.
-    pub const ALL: [Self; 5] = [Self::Opened, Self::RootCause, Self::Plan, Self::Resolved, Self::Postmortem];
-
-    /// Returns the name in rows, ids and headers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Opened => "opened",
-            Self::RootCause => "root_cause",
-            Self::Plan => "plan",
-            Self::Resolved => "resolved",
-            Self::Postmortem => "postmortem",
-        }
-    }
-
-    /// Returns the name for people.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Opened => "Incident opened",
-            Self::RootCause => "Root cause",
-            Self::Plan => "Remediation plan",
-            Self::Resolved => "Incident resolved",
-            Self::Postmortem => "Postmortem",
-        }
-    }
-}
 
 /// What every notification of an incident contains about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

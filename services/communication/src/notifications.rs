@@ -63,8 +63,8 @@ pub fn announce(
         let notification = Notification {
             id,
             incident_id: incident.incident_id,
-            kind: kind.name().to_owned(),
-            channel: thread.channel.to_owned(),
+            kind,
+            channel: thread.channel.into(),
             recipients,
             subject: if kind == Kind::Opened { subject } else { format!("Re: {subject}") },
             severity: incident.severity,
@@ -181,7 +181,8 @@ pub fn failed(
     }
 }
 
-/// The pause after the `made`-th attempt: doubled each time, bounded.
+/// Returns the pause after the `made`-th attempt: doubled each time, bounded. The attempts are counted in the timer's
+/// row, so there is no iterator of delays to take the next one from.
 fn pause(options: &Options, made: u32) -> SignedDuration {
     let doubled = options.retry_initial_ms.saturating_mul(1 << (made - 1).min(30));
     SignedDuration::from_millis(doubled.min(options.retry_max_ms) as i64)
@@ -212,12 +213,7 @@ fn audit(
 
 /// Returns what is sent, e.g. `notification "root cause" by email`.
 fn what(notification: &Notification) -> String {
-    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == notification.kind);
-    let words = match kind {
-        Some(kind) => kind.words(),
-        None => &notification.kind,
-    };
-    format!("{} by {}", headed(words), notification.channel)
+    format!("{} by {}", headed(notification.kind.words()), notification.channel)
 }
 
 fn headed(words: &str) -> String {

@@ -53,8 +53,11 @@ impl Communication {
                 return Ok(Err(Failure::Permanent(format!("stored content is unreadable: {error}"))));
             }
         };
-        let Some(channel) = self.channels.get(&notification.channel) else {
-            return Ok(Err(Failure::Permanent(format!("channel {:?} does not exist", notification.channel))));
+        let Some(channel) = self.channels.get(notification.channel.as_str()) else {
+            return Ok(Err(Failure::Permanent(format!(
+                "channel {:?} does not exist",
+                notification.channel.as_str()
+            ))));
         };
         let started = Instant::now();
         let mut failure = None;
@@ -108,11 +111,12 @@ impl Stage for Communication {
         let announce = |content: &NotificationContent, threads: &[Thread]| {
             notifications::announce(&directory, content, threads, now).map(counted).map_err(Error::reject)
         };
+        let mut stored = None;
         let summary = match event {
             LifecycleEvent::Opened(incident) | LifecycleEvent::Resolved(incident) => {
                 IncidentSummary::of(incident)
             }
-            _ => IncidentSummary::of(&incident(id, ctx).await?),
+            _ => IncidentSummary::of(stored.insert(incident(id, ctx).await?)),
         };
         let content = NotificationContent { incident: summary, event: event.clone() };
         let mut threads = Vec::new();
@@ -127,7 +131,10 @@ impl Stage for Communication {
         if kind != Kind::Opened && threads.iter().any(|thread| thread.subject.is_none()) {
             // topics are read side by side, so the event may come before the opening: a reply needs a first message, so the
             // thread begins with the incident as it stands
-            let incident = incident(id, ctx).await?;
+            let incident = match stored {
+                Some(incident) => incident,
+                None => incident(id, ctx).await?,
+            };
             let opening = NotificationContent {
                 incident: IncidentSummary::of(&incident),
                 event: LifecycleEvent::Opened(Box::new(incident)),
@@ -162,12 +169,12 @@ impl Stage for Communication {
         }
         let outcome = self.deliver(&notification, ctx).await?;
         let now = ctx.wall_clock();
-        let kind = notification.kind.clone();
+        let kind = notification.kind.name();
         let (effects, name) = match &outcome {
             Ok(receipt) => {
-                metrics::RECIPIENTS_REFUSED.add([&kind], receipt.refused.len() as u64);
+                metrics::RECIPIENTS_REFUSED.add([kind], receipt.refused.len() as u64);
                 tracing::info!(
-                    incident = %notification.incident_id, kind, channel = notification.channel, answer = receipt.answer,
+                    incident = %notification.incident_id, kind, channel = %notification.channel, answer = receipt.answer,
                     "notification sent"
                 );
                 (notifications::sent(&notification, receipt, now), "sent")
@@ -178,16 +185,16 @@ impl Stage for Communication {
                 let (incident, channel, attempts) =
                     (notification.incident_id, &notification.channel, timer.attempts.saturating_add(1));
                 let name = if effects.again.is_some() {
-                    tracing::warn!(%incident, kind, channel, attempts, %failure, "notification failed; retry scheduled");
+                    tracing::warn!(%incident, kind, %channel, attempts, %failure, "notification failed; retry scheduled");
                     "again"
                 } else {
-                    tracing::error!(%incident, kind, channel, attempts, %failure, "notification failed; given up");
+                    tracing::error!(%incident, kind, %channel, attempts, %failure, "notification failed; given up");
                     "failed"
                 };
                 (effects, name)
             }
         };
-        metrics::ATTEMPTS.add_one([&kind, name]);
+        metrics::ATTEMPTS.add_one([kind, name]);
         Ok(effects)
     }
 }

@@ -18,7 +18,7 @@ use catalogue::{Entry, Name};
 pub use metric::Metric;
 pub(crate) use metric::Metrics;
 
-/// Which way a series has to go to do harm.
+/// The direction in which a series has to go to be a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BadDirection {
@@ -79,8 +79,8 @@ pub struct MetricProfile {
     pub kind: Kind,
     /// Unit (UCUM where there is one), or empty.
     pub unit: Box<str>,
-    /// Which direction harms.
-    pub harm: BadDirection,
+    /// Which direction is bad.
+    pub bad_direction: BadDirection,
     /// Value that it cannot exceed, if there is one.
     pub ceiling: Option<f64>,
     /// Smallest spread, as a share of the level: 0.03 is 3 %.
@@ -90,7 +90,7 @@ pub struct MetricProfile {
     /// Whether the value only ever grows, so that its increase per second is what matters.
     pub counter: bool,
     /// How it is judged.
-    pub judged: DetectionMode,
+    pub mode: DetectionMode,
     /// What it is the limit of, or the use of without a certain ceiling, and the unit: those of one resource belong
     /// together.
     pub resource: Option<Box<str>>,
@@ -108,9 +108,9 @@ pub struct Override {
     /// Unit; wins over the unit of the samples.
     #[serde(default)]
     pub unit: Option<String>,
-    /// Which direction harms.
-    #[serde(default)]
-    pub harm: Option<BadDirection>,
+    /// Which direction is bad.
+    #[serde(default, alias = "harm")]
+    pub bad_direction: Option<BadDirection>,
     /// Value that it cannot exceed.
     #[serde(default)]
     pub ceiling: Option<f64>,
@@ -121,8 +121,8 @@ pub struct Override {
     #[serde(default)]
     pub counter: Option<bool>,
     /// How it is judged.
-    #[serde(default)]
-    pub judged: Option<DetectionMode>,
+    #[serde(default, alias = "judged")]
+    pub mode: Option<DetectionMode>,
 }
 
 impl Override {
@@ -148,7 +148,7 @@ impl MetricProfile {
             (unit, _) => catalogue::ucum(unit),
         };
         let remains = name.has(&["free", "available", "avail", "idle", "remaining", "headroom", "freeable"]);
-        let harm = correction.harm.or(entry.harm).unwrap_or(match kind {
+        let bad_direction = correction.bad_direction.or(entry.bad_direction).unwrap_or(match kind {
             Kind::Traffic | Kind::Other => BadDirection::Both,
             Kind::Certificate => BadDirection::Down,
             _ if remains => BadDirection::Down,
@@ -161,11 +161,11 @@ impl MetricProfile {
             _ => None,
         });
         let (relative_floor, absolute_floor) = floors(kind, unit);
-        let ends = harm == BadDirection::Up && ceiling.is_some()
-            || harm == BadDirection::Down && matches!(kind, Kind::Disk | Kind::Memory);
+        let ends = bad_direction == BadDirection::Up && ceiling.is_some()
+            || bad_direction == BadDirection::Down && matches!(kind, Kind::Disk | Kind::Memory);
         let fills = matches!(kind, Kind::Disk | Kind::Memory | Kind::Pool) && !counter;
-        let stated = correction.judged.or(entry.judged);
-        let judged = stated.unwrap_or(match kind {
+        let stated = correction.mode.or(entry.mode);
+        let mode = stated.unwrap_or(match kind {
             Kind::Certificate => DetectionMode::Expiry,
             Kind::Restarts => DetectionMode::Restarts,
             _ if fills && ceiling.is_none() && name.is_limit() => DetectionMode::Limit,
@@ -176,9 +176,9 @@ impl MetricProfile {
         let is_certain = correction.ceiling.is_some() || ceiling.is_some() && entry.ceiling.is_none();
         let is_use = fills
             && !is_certain
-            && (harm == BadDirection::Up || ends)
+            && (bad_direction == BadDirection::Up || ends)
             && matches!(stated, None | Some(DetectionMode::Forecast));
-        let resource = match judged {
+        let resource = match mode {
             DetectionMode::Limit => Some(name.limited()),
             _ if is_use => Some(name.used()),
             _ => None,
@@ -186,26 +186,26 @@ impl MetricProfile {
         let resource = resource
             .map(|resource| format!("{} {unit}", entry.resource.as_deref().unwrap_or(&resource)).into());
         let unit = match unit {
-            unit if !counter || !judged.is_by_normal() => unit.to_owned(),
+            unit if !counter || !mode.is_by_normal() => unit.to_owned(),
             "" => "1/s".to_owned(),
             unit => format!("{unit}/s"),
         };
         Self {
             kind,
             unit: unit.into(),
-            harm,
+            bad_direction,
             ceiling,
             relative_floor,
             absolute_floor: correction.floor.unwrap_or(absolute_floor),
             counter,
-            judged,
+            mode,
             resource,
         }
     }
 
     /// Returns whether another metric of the service may report its ceiling.
     pub(crate) fn may_be_limited(&self) -> bool {
-        self.resource.is_some() && self.judged != DetectionMode::Limit
+        self.resource.is_some() && self.mode != DetectionMode::Limit
     }
 
     /// Returns the smallest spread around `level`, in the unit of the series: max(relative_floor * |level|, absolute_floor).
@@ -234,7 +234,8 @@ pub struct Bounded<'a> {
 impl Bounded<'_> {
     /// Returns whether `value` has come within a tenth of the ceiling of what is worse the more there is.
     pub fn is_nearly_full(self, value: f64) -> bool {
-        self.profile.harm == BadDirection::Up && self.ceiling.is_some_and(|ceiling| value >= 0.9 * ceiling)
+        self.profile.bad_direction == BadDirection::Up
+            && self.ceiling.is_some_and(|ceiling| value >= 0.9 * ceiling)
     }
 }
 
@@ -281,12 +282,12 @@ mod tests {
 
     fn guess(metric: &str) -> (Kind, BadDirection) {
         let profile = MetricProfile::of(metric, "", &[]);
-        (profile.kind, profile.harm)
+        (profile.kind, profile.bad_direction)
     }
 
     #[test]
     fn names_of_three_conventions_are_understood() {
-        for (name, kind, harm) in [
+        for (name, kind, bad_direction) in [
             ("request_rate", Kind::Traffic, BadDirection::Both),
             ("error_rate", Kind::Errors, BadDirection::Up),
             ("latency_p99_ms", Kind::Latency, BadDirection::Up),
@@ -313,7 +314,7 @@ mod tests {
             ("workload", Kind::Other, BadDirection::Both),
             ("flux_capacitance", Kind::Other, BadDirection::Both),
         ] {
-            assert_eq!(guess(name), (kind, harm), "{name}");
+            assert_eq!(guess(name), (kind, bad_direction), "{name}");
         }
     }
 
@@ -328,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_metric_is_judged_as_its_name_asks() {
-        for (name, unit, judged) in [
+        for (name, unit, mode) in [
             ("disk_used_percent", "", DetectionMode::Forecast),
             ("system.filesystem.utilization", "1", DetectionMode::Forecast),
             ("node_filesystem_avail_bytes", "", DetectionMode::Forecast),
@@ -347,7 +348,7 @@ mod tests {
             ("container_memory_max_usage_bytes", "", DetectionMode::Normal),
             ("container.memory.limit_utilization", "1", DetectionMode::Forecast),
         ] {
-            assert_eq!(MetricProfile::of(name, unit, &[]).judged, judged, "{name}");
+            assert_eq!(MetricProfile::of(name, unit, &[]).mode, mode, "{name}");
         }
     }
 
@@ -377,7 +378,7 @@ mod tests {
             ("redis_maxclients", &["redis_connected_clients"]),
             ("worker_pool_limit", &["worker_pool_usage"]),
         ] {
-            assert_eq!(MetricProfile::of(limit, "", &[]).judged, DetectionMode::Limit, "{limit}");
+            assert_eq!(MetricProfile::of(limit, "", &[]).mode, DetectionMode::Limit, "{limit}");
             for name in uses {
                 assert!(MetricProfile::of(name, "", &[]).may_be_limited(), "{name}");
                 assert_eq!(resource(name), resource(limit), "{name}");
@@ -430,7 +431,21 @@ mod tests {
             ..Override::default()
         }];
         let profile = MetricProfile::of("jobs_running", "", &overrides);
-        assert_eq!((profile.kind, profile.harm, profile.ceiling), (Kind::Pool, BadDirection::Up, Some(40.0)));
+        assert_eq!(
+            (profile.kind, profile.bad_direction, profile.ceiling),
+            (Kind::Pool, BadDirection::Up, Some(40.0))
+        );
         assert_eq!(MetricProfile::of("job_running", "", &overrides).kind, Kind::Other);
+    }
+
+    #[test]
+    fn former_names_of_settings_are_accepted() {
+        let read = |text: &str| serde_json::from_str::<Override>(text).unwrap();
+        let former = read(r#"{"metric": "jobs", "harm": "down", "judged": "forecast"}"#);
+        assert_eq!(former, read(r#"{"metric": "jobs", "bad_direction": "down", "mode": "forecast"}"#));
+        assert_eq!(
+            (former.bad_direction, former.mode),
+            (Some(BadDirection::Down), Some(DetectionMode::Forecast))
+        );
     }
 }

@@ -135,7 +135,7 @@ impl Series {
         settings: &Settings,
     ) -> Result<Option<Change>, Unused> {
         let gap_ms = self.advance(ts_ms, settings)?;
-        if !self.metric.profile.judged.is_by_normal() {
+        if !self.metric.profile.mode.is_by_normal() {
             self.samples.push(ts_ms, value);
             return Ok(None);
         }

@@ -105,7 +105,7 @@ impl Service {
         let of_it = |series: &Series| series.profile().resource.as_ref() == Some(&resource);
         let alike = (0..self.series.len()).filter(|&place| of_it(&self.series[place]));
         let (limits, uses): (Vec<usize>, Vec<usize>) =
-            alike.partition(|&place| self.series[place].profile().judged == DetectionMode::Limit);
+            alike.partition(|&place| self.series[place].profile().mode == DetectionMode::Limit);
         if limits.is_empty() {
             return;
         }
@@ -304,7 +304,8 @@ impl Service {
         others
             .filter_map(|series| {
                 let (observed, expected) = series.latest(ts_ms)?;
-                Some(Sibling { metric: series.name().to_owned(), observed, expected })
+                let unit = Some(series.profile().unit.to_string()).filter(|unit| !unit.is_empty());
+                Some(Sibling { metric: series.name().to_owned(), unit, observed, expected })
             })
             .take(MAX_SIBLINGS)
             .collect()

@@ -7,11 +7,10 @@ use shared::audit::AuditAction;
 use shared::events::incident::{Incident, Signal};
 use shared::events::rca::{Candidate, Method, RootCause, Verdict};
 use shared::events::{Refusal, Topic, decode};
-use shared::ids::EventId;
 use shared::knowledge::retrieval::Retrieval;
 use shared::lifecycle::Change;
 use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage};
-use shared::store::{ArtifactKind, Write};
+use shared::store::ArtifactKind;
 
 use crate::documents::{self, Documents};
 use crate::evidence::{EvidenceLedger, EvidenceStore};
@@ -132,8 +131,6 @@ impl Stage for Investigation {
         }
         let revision = before.as_ref().map_or(1, |before| before.revision + 1);
         let result = self.investigate(incident, revision, ctx).await?;
-        let id = EventId::of(Topic::RcaCompleted.name(), &incident.incident_id.to_string(), revision);
-        let body = serde_json::to_value(&result).map_err(Error::reject)?;
         let change = |change| IncidentChange { incident_id: incident.incident_id, change, publish: None };
         let mut changes = vec![change(Change::CauseRanked)];
         if before.is_none() {
@@ -141,12 +138,6 @@ impl Stage for Investigation {
         }
         Ok(Effects {
             incidents: changes,
-            writes: vec![Write::Artifact {
-                incident_id: incident.incident_id,
-                kind: ArtifactKind::RootCause,
-                revision,
-                body,
-            }],
             audit: vec![Audit {
                 incident_id: incident.incident_id,
                 at: result.completed_at,
@@ -159,8 +150,13 @@ impl Stage for Investigation {
                     "claims_total": result.claims_total,
                 }),
             }],
-            publish: vec![ctx.outgoing(Topic::RcaCompleted, &result, id, result.completed_at)?],
-            ..Effects::none()
+            ..ctx.completed(
+                ArtifactKind::RootCause,
+                incident.incident_id,
+                revision,
+                &result,
+                result.completed_at,
+            )?
         })
     }
 }

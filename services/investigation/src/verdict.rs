@@ -1,8 +1,10 @@
 //! The verdict, what speaks against other causes, and which telemetry is missing.
 
+use jiff::Timestamp;
+use shared::events::anomaly::Sibling;
 use shared::events::incident::{Incident, Signal};
 use shared::events::rca::{Candidate, Verdict};
-use shared::text::format::{number, percent};
+use shared::text::format::{band_in_words, figure, percent};
 
 /// Confidence from which a cause is called the cause.
 const CAUSE: f64 = 0.8;
@@ -48,15 +50,7 @@ pub fn ruled_out(incident: &Incident) -> Vec<String> {
         let inside = (sibling.expected.lower..=sibling.expected.upper).contains(&sibling.observed);
         let is_member = |signal: &Signal| signal.service == first.service && signal.metric == sibling.metric;
         if inside && !incident.signals.iter().any(is_member) {
-            let sentence = format!(
-                "{} of {} was inside its band at {}: {}, expected {} to {}.",
-                sibling.metric,
-                first.service,
-                signal.observed_at.strftime("%H:%M:%S UTC"),
-                number(sibling.observed),
-                number(sibling.expected.lower),
-                number(sibling.expected.upper)
-            );
+            let sentence = was_inside(sibling, &first.service, signal.observed_at);
             // several members of one service carry the same siblings; the first word is enough to know one again
             let head = format!("{} of {} ", sibling.metric, first.service);
             if !sentences.iter().any(|known| known.starts_with(&head)) {
@@ -66,6 +60,18 @@ pub fn ruled_out(incident: &Incident) -> Vec<String> {
     }
     sentences.truncate(MAX_SENTENCES);
     sentences
+}
+
+/// Says that a series of a service lay inside its band.
+fn was_inside(sibling: &Sibling, service: &str, at: Timestamp) -> String {
+    let unit = sibling.unit.as_deref().unwrap_or_default();
+    format!(
+        "{} of {service} was inside its band at {}: {}, expected {}.",
+        sibling.metric,
+        at.strftime("%H:%M:%S UTC"),
+        figure(sibling.observed, unit),
+        band_in_words(&sibling.expected, unit)
+    )
 }
 
 /// Which telemetry would help and is not there.
@@ -90,4 +96,24 @@ pub fn missing(incident: &Incident, has_edges: bool, searched: bool) -> Vec<Stri
         sentences.push("Past incidents and runbooks could not be searched.".to_owned());
     }
     sentences
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::events::anomaly::Band;
+
+    use super::*;
+
+    #[test]
+    fn figures_of_a_sibling_have_its_unit_where_it_is_known() {
+        let said = |unit: Option<&str>| {
+            let expected = Band { lower: 18.0, center: 22.0, upper: 26.0 };
+            let metric = "cpu_percent".to_owned();
+            let sibling = Sibling { metric, unit: unit.map(str::to_owned), observed: 22.4, expected };
+            was_inside(&sibling, "payment", Timestamp::UNIX_EPOCH).replace('\u{a0}', " ")
+        };
+        let known = said(Some("%"));
+        assert!(known.contains("22.4 %") && known.contains("18 to 26 %"), "{known}");
+        assert_eq!(said(None), known.replace(" %", ""));
+    }
 }

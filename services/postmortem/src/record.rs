@@ -9,10 +9,7 @@ use shared::events::incident::{Incident, Signal};
 use shared::events::postmortem::Times;
 use shared::events::rca::Candidate;
 use shared::events::{Category, Plan, RootCause};
-use shared::store::{Notification, NotificationState, TimelineEntry};
-
-/// Kind of the notification that tells the end.
-const OF_THE_END: &str = "resolved";
+use shared::store::{Notification, NotificationKind, NotificationState, TimelineEntry};
 
 /// Everything on record about one incident that is over.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +38,7 @@ impl<'a> Record<'a> {
     /// Returns what people were told before the end. Whether they already know of the end is chance: that is written at
     /// the very same time as the postmortem.
     pub fn told(&self) -> impl Iterator<Item = &'a (Notification, NotificationState)> {
-        self.notifications.iter().filter(|(notification, _)| notification.kind != OF_THE_END)
+        self.notifications.iter().filter(|(notification, _)| notification.kind != NotificationKind::Resolved)
     }
 
     /// Returns the day the incident was over, UTC.

@@ -188,7 +188,8 @@ fn notifications(record: &Record<'_>, review: &mut Review) {
     let of = |state: NotificationState| record.told().filter(move |(_, is)| *is == state);
     let (total, failed) = (record.told().count(), of(NotificationState::Failed).count());
     if failed > 0 {
-        let kinds = of(NotificationState::Failed).map(|(notification, _)| name(&notification.kind)).collect();
+        let kinds =
+            of(NotificationState::Failed).map(|(notification, _)| name(notification.kind.name())).collect();
         review.badly.push(format!(
             "{failed} of {} did not reach its readers: {}.",
             counted(total, "notification"),

@@ -8,10 +8,10 @@ use shared::agent::Agent;
 use shared::audit::AuditAction;
 use shared::events::incident::State;
 use shared::events::{Incident, Plan, Postmortem, Refusal, RootCause, Topic, decode};
-use shared::ids::{EventId, IncidentId};
+use shared::ids::IncidentId;
 use shared::lifecycle::Change;
 use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage, Timer, TimerPayload};
-use shared::store::{ArtifactKind, Write};
+use shared::store::ArtifactKind;
 use shared::text::format::counted;
 
 use crate::document;
@@ -80,19 +80,11 @@ impl Postmortems {
         let verdict = record.cause.map_or_else(|| "none".to_owned(), |cause| cause.verdict.to_string());
         metrics::DOCUMENTS.add_one([&verdict]);
         tracing::info!(incident = %id, verdict, items = postmortem.action_items.len(), "postmortem written");
-        let event_id = EventId::of(Topic::Postmortems.name(), &id.to_string(), 1);
         let at = postmortem.generated_at;
         Ok(Effects {
             incidents: vec![IncidentChange { incident_id: id, change: Change::Closed { at }, publish: None }],
-            writes: vec![Write::Artifact {
-                incident_id: id,
-                kind: ArtifactKind::Postmortem,
-                revision: 1,
-                body: serde_json::to_value(&postmortem).map_err(Error::reject)?,
-            }],
             audit: vec![written(&postmortem)],
-            publish: vec![ctx.outgoing(Topic::Postmortems, &postmortem, event_id, at)?],
-            ..Effects::none()
+            ..ctx.completed(ArtifactKind::Postmortem, id, 1, &postmortem, at)?
         })
     }
 }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use shared::agent::Agent;
 use shared::events::{Plan, Refusal, RootCause, Topic, decode};
-use shared::ids::EventId;
 use shared::knowledge::Index;
 use shared::lifecycle::Change;
 use shared::stage::{Context, Effects, Error, IncidentChange, Key, Stage};
-use shared::store::{ArtifactKind, Write};
+use shared::store::ArtifactKind;
 
 use crate::context::PlanContext;
 use crate::lookup::{self, Found};
@@ -60,18 +59,10 @@ impl Stage for Remediation {
         let basis = if matches!(found, Found::Runbook(_)) { "runbook" } else { "triage" };
         metrics::PLANS.add_one([basis]);
         tracing::info!(incident = %id, revision = plan.revision, steps = plan.steps.len(), basis, "plan proposed");
-        let event_id = EventId::of(Topic::Plans.name(), &id.to_string(), plan.revision);
         Ok(Effects {
             incidents: vec![IncidentChange { incident_id: id, change: Change::PlanProposed, publish: None }],
-            writes: vec![Write::Artifact {
-                incident_id: id,
-                kind: ArtifactKind::Plan,
-                revision: plan.revision,
-                body: serde_json::to_value(&plan).map_err(Error::reject)?,
-            }],
             audit: vec![plan::proposed(&plan)],
-            publish: vec![ctx.outgoing(Topic::Plans, &plan, event_id, plan.created_at)?],
-            ..Effects::none()
+            ..ctx.completed(ArtifactKind::Plan, id, plan.revision, &plan, plan.created_at)?
         })
     }
 }

@@ -21,7 +21,7 @@ use super::tick::{self, Ticker};
 use super::tracker::Ticket;
 use super::{Batches, Error, Message, Options, Producer, dead_letter};
 use crate::agent::Agent;
-use crate::error::panic_message;
+use crate::error::{Class, panic_message};
 use crate::events::envelope::{expect_type, header};
 use crate::events::{Outgoing, Topic};
 use crate::failpoint::Failpoint;
@@ -58,8 +58,15 @@ pub struct Part {
 
 /// State of one partition.
 pub trait Task: Send + 'static {
-    /// Takes one record. Skips what the state already reflects. `timestamp_ms` is the record's own time.
-    fn record(&mut self, topic: Topic, offset: i64, timestamp_ms: i64, payload: &[u8]) -> Output;
+    /// Takes one record. Skips what the state already reflects. `timestamp_ms` is the record's own time. A fatal error
+    /// ends the process; after any other the record is refused.
+    fn record(
+        &mut self,
+        topic: Topic,
+        offset: i64,
+        timestamp_ms: i64,
+        payload: &[u8],
+    ) -> Result<Output, crate::error::Error>;
 
     /// Returns how long nothing must have come on `topic` for it to mean something to this partition. A record that
     /// says so ([`tick`]) is then written to the topic. Nothing is written by default.
@@ -227,7 +234,7 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
             return Ok(());
         }
         for message in &batch.messages {
-            let mut output = taken(task, message);
+            let mut output = taken(task, message)?;
             self.trace(message, &mut output.publish);
             for outgoing in &output.publish {
                 let headers = outgoing.envelope.to_headers();
@@ -323,15 +330,19 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
 
 /// Lets the task take one record. A record of another type, or one on which the task panics, is refused: what is behind
 /// it goes on. A panic may leave the one series it struck half changed; the process and all others are spared.
-fn taken<T: Task>(task: &mut T, record: &Message) -> Output {
+fn taken<T: Task>(task: &mut T, record: &Message) -> Result<Output, Error> {
     let refused = |reason: String| Output { publish: Vec::new(), refused: Some(reason) };
     if let Err(refusal) = expect_type(record.topic, &record.headers) {
-        return refused(refusal.to_string());
+        return Ok(refused(refusal.to_string()));
     }
     let timestamp_ms = record.timestamp_ms.unwrap_or(i64::MAX);
     let take = AssertUnwindSafe(|| task.record(record.topic, record.offset, timestamp_ms, &record.payload));
-    catch_unwind(take)
-        .unwrap_or_else(|panic| refused(format!("the task panicked: {}", panic_message(&*panic))))
+    match catch_unwind(take) {
+        Ok(Ok(output)) => Ok(output),
+        Ok(Err(error)) if error.class() == Class::Fatal => Err(Error::Other(error.to_string())),
+        Ok(Err(error)) => Ok(refused(error.to_string())),
+        Err(panic) => Ok(refused(format!("the task panicked: {}", panic_message(&*panic)))),
+    }
 }
 
 /// What was done since the last snapshot.

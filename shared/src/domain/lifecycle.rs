@@ -11,6 +11,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use strum::IntoStaticStr;
 
 use crate::events::Severity;
 use crate::events::incident::{BlastRadius, Challenger, Change as Trigger, Incident, Signal, State, Suspect};
@@ -48,7 +49,8 @@ pub struct Assessment {
 }
 
 /// What can happen to an incident.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Change {
     /// A first anomaly opens it.
     Opened {
@@ -84,16 +86,7 @@ pub enum Change {
 impl Change {
     /// Returns a short name for logs, metrics and errors.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Opened { .. } => "opened",
-            Self::Reassessed(_) => "reassessed",
-            Self::Announced => "announced",
-            Self::InvestigationStarted => "investigation_started",
-            Self::CauseRanked => "cause_ranked",
-            Self::PlanProposed => "plan_proposed",
-            Self::Resolved { .. } => "resolved",
-            Self::Closed { .. } => "closed",
-        }
+        self.into()
     }
 }
 

@@ -54,6 +54,9 @@ pub struct Point {
 pub struct Sibling {
     /// Metric name.
     pub metric: String,
+    /// Unit of that series; absent if unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
     /// Last value, in the unit of that series.
     pub observed: f64,
     /// Its expected band.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::{Category, Event, Refusal, named};
 use crate::ids::{IncidentId, PlanId};
@@ -21,6 +22,17 @@ pub enum Priority {
     Within1Hour,
 }
 
+impl Priority {
+    /// Returns it in words, for a heading.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Immediate => "Immediately",
+            Self::Within15Min => "Within 15 minutes",
+            Self::Within1Hour => "Within 1 hour",
+        }
+    }
+}
+
 /// Risk of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -35,8 +47,9 @@ pub enum Risk {
 
 /// A typed action. Nothing is executed yet; an executor will check the type. An absent parameter is unknown: an
 /// executor refuses the step, a person looks it up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Action {
     /// Restart instances one after another.
     Restart {
@@ -94,16 +107,7 @@ pub enum Action {
 impl Action {
     /// Returns the action's name as it stands in a runbook, e.g. `restart`.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Restart { .. } => "restart",
-            Self::Scale { .. } => "scale",
-            Self::RollbackDeployment { .. } => "rollback_deployment",
-            Self::RotateCertificate { .. } => "rotate_certificate",
-            Self::TruncateLogs { .. } => "truncate_logs",
-            Self::ClearConnections { .. } => "clear_connections",
-            Self::ToggleFlag { .. } => "toggle_flag",
-            Self::Manual => "manual",
-        }
+        self.into()
     }
 }
 

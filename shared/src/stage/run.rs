@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,11 @@ const LANES: usize = 8;
 const LANE_QUEUE: usize = 32;
 /// Decisions that may lose against another replica in a row.
 const MAX_CONFLICTS: u32 = 100;
+/// Pauses between tries of one event, of a dead letter and of the relay; without an end.
+const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(200))
+    .with_max_delay(Duration::from_secs(5))
+    .without_max_times();
 /// Longest pause between looks at outbox and timers.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -195,8 +201,8 @@ impl<S: Stage> Runtime<S> {
     async fn tries(&self, record: Record, input: &S::Input, context: &Context) -> Result<(), Error> {
         let event_id = context.event_id;
         let limits = self.base.limits;
-        let (mut attempts, mut overdue, mut tries) = (0, 0, 0);
-        loop {
+        let (mut attempts, mut overdue) = (0, 0);
+        for (tries, delay) in (1_u64..).zip(BACKOFF.build()) {
             let begun = Instant::now();
             let error = match self.once(input, context).await {
                 Ok(outcome) => {
@@ -214,7 +220,7 @@ impl<S: Stage> Runtime<S> {
                 }
                 Err(error) => error,
             };
-            (attempts, tries) = (attempts + 1, tries + 1);
+            attempts += 1;
             overdue += u32::from(begun.elapsed() >= limits.decision);
             runtime::FAILURES.add_one([S::NAME, error.class().name()]);
             let again = match error.class() {
@@ -233,10 +239,11 @@ impl<S: Stage> Runtime<S> {
                 // the event is not the cause: it waits, however long that takes
                 (attempts, overdue) = (0, 0);
             }
-            if !self.pause(backoff(tries)).await || !record.ticket.is_current() {
-                return Ok(());
+            if !self.pause(delay).await || !record.ticket.is_current() {
+                break;
             }
         }
+        Ok(())
     }
 
     async fn once(&self, input: &S::Input, context: &Context) -> Result<Applied, Error> {
@@ -379,11 +386,11 @@ impl<S: Stage> Runtime<S> {
     }
 
     async fn relay(self: Arc<Self>, stop: CancellationToken) -> Result<(), Error> {
-        let mut failures = 0;
+        let mut delays = None;
         while !stop.is_cancelled() {
             let wait = match self.base.store.relay(S::NAME, &self.base.producer).await {
                 Ok(turn) => {
-                    failures = 0;
+                    delays = None;
                     runtime::OUTBOX_PUBLISHED.add([S::NAME], turn.published as u64);
                     runtime::OUTBOX_TAKEN_OVER.add([S::NAME], turn.taken_over as u64);
                     runtime::OUTBOX_REJECTED.add([S::NAME], turn.rejected as u64);
@@ -395,13 +402,12 @@ impl<S: Stage> Runtime<S> {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "outbox relay failed; retrying");
-                    failures += 1;
-                    backoff(failures)
+                    delays.get_or_insert_with(|| BACKOFF.build()).next().unwrap_or(IDLE)
                 }
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = self.wake_relay.notified(), if failures == 0 => {}
+                () = self.wake_relay.notified(), if delays.is_none() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -446,18 +452,19 @@ impl<S: Stage> Runtime<S> {
 
     /// Sends a record to the dead-letter topic, however long Kafka takes; gives up only if it is no longer ours.
     async fn dead_letter(&self, record: Record, reason: &str, attempts: u32) {
-        let mut failures = 0;
-        while record.ticket.is_current() {
+        for delay in BACKOFF.build() {
+            if !record.ticket.is_current() {
+                return;
+            }
             match dead_letter::send(&self.base.producer, S::AGENT, &record, reason, attempts).await {
                 Ok(()) => {
-                    Failpoint::Buried.hit();
+                    Failpoint::DeadLettered.hit();
                     record.ticket.finish();
                     return;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "dead letter could not be written; retrying");
-                    failures += 1;
-                    if !self.pause(backoff(failures)).await {
+                    if !self.pause(delay).await {
                         return;
                     }
                 }
@@ -498,12 +505,8 @@ impl<S: Stage> Runtime<S> {
     }
 }
 
-/// Returns the pause before the next try: 100 ms, doubled each time, at most 5 s.
-fn backoff(attempts: u32) -> Duration {
-    Duration::from_millis(100 << attempts.min(6)).min(Duration::from_secs(5))
-}
-
-/// Returns the pause before a timer rings again: 1 s, doubled each time, at most a minute.
+/// Returns the pause before a timer rings again: 1 s, doubled each time, at most a minute. The failures are counted in
+/// the timer's row, so there is no iterator of delays to take the next one from.
 fn timer_backoff(attempts: u32) -> Duration {
     Duration::from_secs(1 << attempts.min(6)).min(Duration::from_mins(1))
 }

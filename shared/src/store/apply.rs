@@ -296,8 +296,8 @@ async fn write_notification(tx: &Transaction<'_>, notification: &Notification) -
         &[
             &notification.id.0,
             &notification.incident_id.0,
-            &notification.kind,
-            &notification.channel,
+            &notification.kind.name(),
+            &notification.channel.as_str(),
             &Json(notification),
             &notification.created_at,
         ],

@@ -62,6 +62,15 @@ pub struct Neighbourhood {
     pub past: Vec<Incident>,
 }
 
+/// A page of a list of incidents.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Incidents by descending number.
+    pub incidents: Vec<Incident>,
+    /// Rows of the page that could not be read.
+    pub unreadable: usize,
+}
+
 /// Which incidents are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Incidents {
@@ -154,19 +163,16 @@ impl Reads {
     }
 
     /// Returns incidents by descending number, at most `limit`; with `before`, those with a smaller number, so that the last
-    /// number of one page begins the next. Their signals are without samples, siblings and logs.
-    pub async fn incidents(
-        &self,
-        which: Incidents,
-        before: Option<i64>,
-        limit: i64,
-    ) -> Result<Vec<Incident>, Error> {
+    /// number of one page begins the next. Their signals are without samples, siblings and logs. Rows that cannot be read
+    /// are left out and counted.
+    pub async fn incidents(&self, which: Incidents, before: Option<i64>, limit: i64) -> Result<Page, Error> {
         let statement = "select incident_id, body from incidents \
              where (not $1 or state not in ('resolved', 'closed')) and number < $2 \
              order by number desc limit $3";
         let (open_only, before) = (which == Incidents::Open, before.unwrap_or(i64::MAX));
         let rows = self.client().await?.query(statement, &[&open_only, &before, &limit]).await?;
-        Ok(row::readable(&rows, incident))
+        let incidents = row::readable(&rows, incident);
+        Ok(Page { unreadable: rows.len() - incidents.len(), incidents })
     }
 
     /// Returns a signal with everything it carries, and the incident it belongs or belonged to.

@@ -1,16 +1,20 @@
 //! Rows that stages write, as values.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr};
 
 use crate::agent::Agent;
 use crate::events::incident::Signal;
-use crate::events::{Deployment, Severity};
+use crate::events::{Deployment, Severity, Topic};
 use crate::ids::{EventId, IncidentId};
 
 /// A result that is kept for an incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum ArtifactKind {
     /// A [`crate::events::RootCause`].
     RootCause,
@@ -33,24 +37,30 @@ impl ArtifactKind {
         }
     }
 
+    /// Returns the topic on which its author publishes it.
+    pub fn topic(self) -> Topic {
+        match self {
+            Self::RootCause => Topic::RcaCompleted,
+            Self::Plan => Topic::Plans,
+            Self::Postmortem => Topic::Postmortems,
+        }
+    }
+
     /// Returns the kind of that name in the table.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        name.parse().ok()
     }
 
     /// Returns the name in the table.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::RootCause => "root_cause",
-            Self::Plan => "plan",
-            Self::Postmortem => "postmortem",
-        }
+        self.into()
     }
 }
 
 /// Where a notification stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum NotificationState {
     /// Waits to be sent.
     Pending,
@@ -63,11 +73,69 @@ pub enum NotificationState {
 impl NotificationState {
     /// Returns the name in the table.
     pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// What a notification announces: one of five events of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Display, IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum NotificationKind {
+    /// The incident was opened.
+    Opened,
+    /// The cause was ranked, or is not known.
+    RootCause,
+    /// A plan was proposed.
+    Plan,
+    /// The incident was resolved.
+    Resolved,
+    /// The postmortem was written.
+    Postmortem,
+}
+
+impl NotificationKind {
+    /// All five, in the order an incident usually takes.
+    pub const ALL: [Self; 5] = [Self::Opened, Self::RootCause, Self::Plan, Self::Resolved, Self::Postmortem];
+
+    /// Returns the name in rows, ids and headers.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// Returns the name for people.
+    pub fn words(self) -> &'static str {
         match self {
-            Self::Pending => "pending",
-            Self::Sent => "sent",
-            Self::Failed => "failed",
+            Self::Opened => "Incident opened",
+            Self::RootCause => "Root cause",
+            Self::Plan => "Remediation plan",
+            Self::Resolved => "Incident resolved",
+            Self::Postmortem => "Postmortem",
         }
+    }
+}
+
+/// Name of a channel, e.g. `email`. Communication alone knows which ones there are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ChannelName(String);
+
+impl ChannelName {
+    /// Returns it as it is stored.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for ChannelName {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl fmt::Display for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -78,10 +146,10 @@ pub struct Notification {
     pub id: EventId,
     /// Incident.
     pub incident_id: IncidentId,
-    /// `opened`, `root_cause`, `plan`, `resolved` or `postmortem`.
-    pub kind: String,
-    /// Where it goes, e.g. `email`.
-    pub channel: String,
+    /// What it announces.
+    pub kind: NotificationKind,
+    /// Where it goes.
+    pub channel: ChannelName,
     /// Addresses, in the form of the channel, which alone interprets them.
     pub recipients: Vec<String>,
     /// Subject.

@@ -9,6 +9,7 @@ mod hostile;
 mod knowledge;
 mod poison;
 mod replay;
+mod rooms;
 mod rows;
 mod schemas;
 mod secure;

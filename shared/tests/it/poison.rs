@@ -12,6 +12,7 @@ use shared::agent::Agent;
 use shared::bus::dead_letter::header;
 use shared::bus::partitioned::{self, Output, Part, Settings, Task};
 use shared::bus::{self, Producer};
+use shared::error::Error;
 use shared::events::envelope::Headers;
 use shared::events::{Fault, MAX_PAYLOAD, Outgoing, Topic, decode};
 use shared::stage::Stage as _;
@@ -190,6 +191,9 @@ async fn while_dead_letters_cannot_be_written_the_rest_goes_on_and_nothing_is_lo
     running.await.unwrap().unwrap();
 }
 
+/// Number of a fault that a task in memory cannot go on after.
+const FATAL: u32 = 4;
+
 /// Notes the numbers of the faults of one place.
 struct Tally {
     place: String,
@@ -197,15 +201,18 @@ struct Tally {
 }
 
 impl Task for Tally {
-    fn record(&mut self, _: Topic, _: i64, _: i64, payload: &[u8]) -> Output {
+    fn record(&mut self, _: Topic, _: i64, _: i64, payload: &[u8]) -> Result<Output, Error> {
         match decode::<Fault>(payload) {
             Ok(fault) if fault.environment == self.place => {
                 assert!(fault.fault != POISON, "never thought of {}", fault.fault);
                 self.seen.note(&fault.service, fault.fault);
+                if fault.fault == FATAL {
+                    return Err(Error::fatal(std::io::Error::other("cannot go on")));
+                }
             }
             _ => {}
         }
-        Output::default()
+        Ok(Output::default())
     }
 
     fn snapshot(&mut self) -> Box<dyn Iterator<Item = Part> + Send + '_> {
@@ -216,7 +223,7 @@ impl Task for Tally {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_in_memory_survives_a_record_it_panics_on_and_one_of_another_version() {
+async fn a_task_in_memory_survives_a_record_it_panics_on_and_one_of_another_version_and_ends_by_class() {
     let place = Place::open("partitioned").await;
     let key = place.key("tally");
     let mut newer = place.record(&key, 1);
@@ -236,8 +243,7 @@ async fn a_task_in_memory_survives_a_record_it_panics_on_and_one_of_another_vers
     let make =
         move |_, _: &mut dyn Iterator<Item = Part>| Tally { place: name.clone(), seen: Arc::clone(&seen) };
     let (kafka, shutdown) = (place.bench.common.kafka.clone(), CancellationToken::new());
-    let stop = shutdown.clone();
-    let running = tokio::spawn(async move { partitioned::run(&kafka, settings, make, stop).await });
+    let running = tokio::spawn(async move { partitioned::run(&kafka, settings, make, shutdown).await });
     let done = until(Duration::from_mins(1), async || {
         let (seen, letters) = (place.seen.of(&key), place.letters(Agent::Detection, &key).await);
         if seen == [1, 3] && letters.len() == 2 { Ok(letters) } else { Err((seen, letters)) }
@@ -245,6 +251,9 @@ async fn a_task_in_memory_survives_a_record_it_panics_on_and_one_of_another_vers
     let letters = done.await.unwrap();
     assert!(letters[0].reason().contains(r#""firewatch.fault.v2""#), "{}", letters[0].reason());
     assert_eq!(letters[1].reason(), "the task panicked: never thought of 2");
-    shutdown.cancel();
-    running.await.unwrap().unwrap();
+    assert!(!running.is_finished());
+    place.send(&key, FATAL).await;
+    let ended = tokio::time::timeout(Duration::from_mins(1), running).await.unwrap().unwrap();
+    assert!(ended.is_err());
+    assert_eq!(place.letters(Agent::Detection, &key).await.len(), 2, "a fatal error refuses no record");
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use shared::agent::Agent;
 use shared::bus::partitioned::{self, Output, Part, Settings, Task};
 use shared::bus::tick::TICK;
+use shared::error::Error;
 use shared::events::Topic;
 use stack::testing::bench::{Bench, until};
 use tokio_util::sync::CancellationToken;
@@ -24,12 +25,12 @@ struct Waiting {
 }
 
 impl Task for Waiting {
-    fn record(&mut self, _: Topic, _: i64, timestamp_ms: i64, payload: &[u8]) -> Output {
+    fn record(&mut self, _: Topic, _: i64, timestamp_ms: i64, payload: &[u8]) -> Result<Output, Error> {
         self.own |= payload == self.sample;
         if self.own {
             self.told.lock().unwrap().push((timestamp_ms, payload == TICK));
         }
-        Output::default()
+        Ok(Output::default())
     }
 
     fn patience(&self, topic: Topic) -> Option<Duration> {

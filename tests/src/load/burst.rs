@@ -218,6 +218,7 @@ impl Burst {
         });
         let siblings = METRICS.iter().filter(|sibling| sibling.0 != metric).map(|sibling| Sibling {
             metric: sibling.0.to_owned(),
+            unit: Some(sibling.2.to_owned()),
             observed: 30.5,
             expected,
         });

@@ -232,7 +232,7 @@ impl Observations {
         self.read_outbox(&store).await?;
         self.read_audit(&store).await?;
         let client = testing::client(&store).await?;
-        self.incidents = store.reads().incidents(Incidents::All, None, 1_000).await?;
+        self.incidents = store.reads().incidents(Incidents::All, None, 1_000).await?.incidents;
         let members = "select anomaly_id::text, incident_id::text, environment from signals";
         self.members = client
             .query(members, &[])

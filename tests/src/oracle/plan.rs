@@ -173,7 +173,7 @@ fn failpoints(rng: &mut ChaCha8Rng) -> Vec<FailpointSetting> {
                 }
                 let failpoint = *reachable(agent).choose(rng).unwrap_or(&Failpoint::Committed);
                 let passes = match (agent, failpoint) {
-                    (_, Failpoint::Drained | Failpoint::Restored | Failpoint::Buried) => 0,
+                    (_, Failpoint::Drained | Failpoint::Restored | Failpoint::DeadLettered) => 0,
                     ("correlation", Failpoint::Claimed) => rng.random_range(0..2),
                     ("correlation", _) => rng.random_range(0..15),
                     ("detection", _) => rng.random_range(0..6),
@@ -190,13 +190,24 @@ fn failpoints(rng: &mut ChaCha8Rng) -> Vec<FailpointSetting> {
 /// Returns the failpoints that an agent can reach.
 fn reachable(agent: &str) -> Vec<Failpoint> {
     use Failpoint::{
-        Acknowledged, Buried, Claimed, Committed, Decided, Drained, Emitted, Enqueued, HalfSaved, Journalled,
-        Marked, Read, Restored, Saved, Stepped, Written,
+        Acknowledged, Claimed, Committed, DeadLettered, Decided, Drained, Emitted, Enqueued, HalfSaved,
+        Journalled, Marked, Read, Restored, Saved, Stepped, Written,
     };
     match agent {
         "detection" => vec![Emitted, HalfSaved, Saved, Restored, Drained],
         "correlation" => {
-            vec![Read, Decided, Written, Committed, Enqueued, Acknowledged, Marked, Drained, Claimed, Buried]
+            vec![
+                Read,
+                Decided,
+                Written,
+                Committed,
+                Enqueued,
+                Acknowledged,
+                Marked,
+                Drained,
+                Claimed,
+                DeadLettered,
+            ]
         }
         // publishes nothing: its effect is the mail
         "communication" => {
@@ -267,7 +278,7 @@ mod tests {
         let plans: Vec<_> = (1..=20).map(Plan::draw).collect();
         let reached: BTreeSet<_> =
             plans.iter().flat_map(|plan| &plan.failpoints).map(|setting| setting.failpoint).collect();
-        assert_eq!(reached, Failpoint::ALL.into_iter().collect());
+        assert_eq!(reached, Failpoint::ALL.iter().copied().collect());
         let kinds: BTreeSet<_> = plans
             .iter()
             .flat_map(|plan| &plan.injections)

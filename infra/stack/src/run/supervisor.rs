@@ -3,31 +3,34 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
 use crate::parts::process::{Process, describe};
 use crate::run::progress::say;
 use crate::run::text::elapsed;
 
-/// Delay before the first restart; it doubles with each further one.
-const FIRST_DELAY: Duration = Duration::from_millis(500);
-/// Longest delay before a restart.
-const MAX_DELAY: Duration = Duration::from_secs(10);
+/// Delays before restarts. A process is not restarted any more when they are used up.
+const DELAYS: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(500))
+    .with_max_delay(Duration::from_secs(10))
+    .with_max_times(MAX_ENDS - 1);
 /// A process that ran for this long counts as recovered.
 const RECOVERED_AFTER: Duration = Duration::from_mins(1);
 /// Ends in a row after which a process is not restarted any more.
-const MAX_ENDS: u32 = 10;
+const MAX_ENDS: usize = 10;
 
 /// Supervises one process.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
-    ends: u32,
+    /// None of a process that is not restarted any more.
+    delays: Option<ExponentialBackoff>,
     since: Instant,
     again: Option<Instant>,
 }
 
 impl Default for Supervisor {
     fn default() -> Self {
-        Self { ends: 0, since: Instant::now(), again: None }
+        Self { delays: Some(DELAYS.build()), since: Instant::now(), again: None }
     }
 }
 
@@ -43,33 +46,27 @@ impl Supervisor {
             process.start()?;
             return Ok(true);
         }
-        if self.ends >= MAX_ENDS {
-            return Ok(false);
-        }
+        let Some(delays) = &mut self.delays else { return Ok(false) };
         let Some(status) = process.ended()? else { return Ok(false) };
         let (name, why) = (process.name(), describe(status));
         // it has finished its work
         if status.success() {
-            self.ends = MAX_ENDS;
+            self.delays = None;
             return Ok(false);
         }
-        self.ends = if self.since.elapsed() > RECOVERED_AFTER { 1 } else { self.ends + 1 };
-        if self.ends >= MAX_ENDS {
+        if self.since.elapsed() > RECOVERED_AFTER {
+            *delays = DELAYS.build();
+        }
+        let Some(wait) = delays.next() else {
             say(&format!(
-                "{name} ended {} times in a row and is not restarted; see {}",
-                self.ends,
+                "{name} ended {MAX_ENDS} times in a row and is not restarted; see {}",
                 process.log().display()
             ));
+            self.delays = None;
             return Ok(false);
-        }
-        let wait = delay(self.ends);
+        };
         say(&format!("{name} ended with {why}; restarting in {}", elapsed(wait)));
         self.again = Some(Instant::now() + wait);
         Ok(false)
     }
-}
-
-/// Returns the delay before a restart, after `ends` ends in a row.
-fn delay(ends: u32) -> Duration {
-    FIRST_DELAY.saturating_mul(2_u32.saturating_pow(ends.saturating_sub(1))).min(MAX_DELAY)
 }

@@ -4,8 +4,17 @@ use comfy_table::ColumnConstraint;
 use shared::events::Incident;
 
 use super::{lasted, severity_tone, state_tone};
-use crate::figures::{ago, percent};
+use crate::figures::{ago, counted, percent};
 use crate::terminal::{Screen, Tone, cell, finished};
+
+/// Returns a note on the rows that could not be read, if there are any.
+pub fn left_out(unreadable: usize) -> Option<String> {
+    match unreadable {
+        0 => None,
+        1 => Some("1 incident is left out: its row cannot be read".to_owned()),
+        more => Some(format!("{} are left out: their rows cannot be read", counted(more, "incident"))),
+    }
+}
 
 /// Renders incidents as a table, in the order they are given.
 pub fn render(incidents: &[Incident], screen: &Screen) -> String {

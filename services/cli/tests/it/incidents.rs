@@ -36,6 +36,15 @@ fn a_list_of_none_says_so() {
 }
 
 #[test]
+fn rows_that_cannot_be_read_are_counted() {
+    assert_eq!(list::left_out(0), None);
+    insta::assert_snapshot!([1, 2].map(|rows| list::left_out(rows).unwrap()).join("\n"), @r"
+    1 incident is left out: its row cannot be read
+    2 incidents are left out: their rows cannot be read
+    ");
+}
+
+#[test]
 fn a_narrow_terminal_wraps_the_list_and_shows_colours() {
     let screen = Screen { colour: true, width: Some(80), ..screen() };
     let text = list::render(&listed(), &screen);

@@ -258,7 +258,8 @@ impl Story {
     /// Waits until the story has led to `count` incidents that are all as they should be, and returns them.
     async fn wait_for(&self, count: usize, is_right: impl Fn(State) -> bool) -> Result<Vec<Incident>> {
         until(PATIENCE, async || {
-            let mut found = self.bench.store.reads().incidents(Incidents::All, None, 1_000).await.unwrap();
+            let mut found =
+                self.bench.store.reads().incidents(Incidents::All, None, 1_000).await.unwrap().incidents;
             found.retain(|incident| incident.environment == self.environment);
             found.sort_by_key(|incident| incident.number);
             if found.len() == count && found.iter().all(|incident| is_right(incident.state)) {

@@ -77,7 +77,7 @@ impl Plan {
         let shown = &event.steps[..event.steps.len().min(MOST_STEPS)];
         let groups = [Priority::Immediate, Priority::Within15Min, Priority::Within1Hour]
             .map(|priority| Group {
-                title: title(priority),
+                title: priority.words(),
                 steps: shown.iter().filter(|step| step.priority == priority).map(Step::new).collect(),
             })
             .into_iter()
@@ -124,14 +124,6 @@ impl Step {
             expected: sentence(&step.expected_outcome),
             source: sanitize::one_line(&step.source, 160),
         }
-    }
-}
-
-fn title(priority: Priority) -> &'static str {
-    match priority {
-        Priority::Immediate => "Immediately",
-        Priority::Within15Min => "Within 15 minutes",
-        Priority::Within1Hour => "Within 1 hour",
     }
 }
 

@@ -70,7 +70,10 @@ fn a_channel_without_recipients_gets_nothing() {
     for (commanders, channel) in [(vec!["chat:#payments"], Chat::NAME), (vec!["a@example.com"], Email::NAME)]
     {
         let sent = notifications(&announce(&commanders, &content));
-        assert_eq!(sent.iter().map(|notification| &notification.channel).collect::<Vec<_>>(), [channel]);
+        assert_eq!(
+            sent.iter().map(|notification| notification.channel.as_str()).collect::<Vec<_>>(),
+            [channel]
+        );
     }
 }
 

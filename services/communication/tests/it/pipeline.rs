@@ -103,7 +103,7 @@ async fn whatever_happens_people_get_five_mails_in_one_thread() {
     let to = header(&messages[0], "To").unwrap();
     assert_eq!(to, "first@example.com, second@example.com");
     let posted = chat.delivered();
-    assert_eq!(posted[0].kind, Kind::Opened.name());
+    assert_eq!(posted[0].kind, Kind::Opened);
     assert!(posted.iter().all(|message| message.recipients == ["#incidents"]));
     let notifications = bench.store.reads().notifications(id).await.unwrap();
     assert!(notifications.iter().all(|(_, state)| *state == NotificationState::Sent));

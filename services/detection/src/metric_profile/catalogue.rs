@@ -36,10 +36,10 @@ pub(super) struct Entry {
     last: Vec<String>,
     pub(super) kind: Option<Kind>,
     pub(super) unit: Option<String>,
-    pub(super) harm: Option<BadDirection>,
+    pub(super) bad_direction: Option<BadDirection>,
     pub(super) ceiling: Option<f64>,
     pub(super) counter: Option<bool>,
-    pub(super) judged: Option<DetectionMode>,
+    pub(super) mode: Option<DetectionMode>,
     pub(super) resource: Option<String>,
 }
 
@@ -53,10 +53,10 @@ impl Entry {
         last: Vec::new(),
         kind: None,
         unit: None,
-        harm: None,
+        bad_direction: None,
         ceiling: None,
         counter: None,
-        judged: None,
+        mode: None,
         resource: None,
     };
 
@@ -214,7 +214,7 @@ mod tests {
     fn each_entry_can_be_reached_and_says_something() {
         assert!(ENTRIES.len() > 30);
         for entry in ENTRIES.iter() {
-            assert!(entry.kind.is_some() || entry.judged.is_some(), "{entry:?}");
+            assert!(entry.kind.is_some() || entry.mode.is_some(), "{entry:?}");
             let is_by_name = !entry.names.is_empty();
             let is_by_words = !entry.any.is_empty() || !entry.last.is_empty();
             assert!(is_by_name != is_by_words, "{entry:?}");

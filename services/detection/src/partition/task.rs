@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::bus::partitioned::{Output, Part, Task};
+use shared::error::Error;
 use shared::events::{Event as _, Outgoing, Topic};
 use shared::ids::EventId;
 
@@ -61,7 +62,13 @@ impl Assigned {
 }
 
 impl Task for Assigned {
-    fn record(&mut self, topic: Topic, offset: i64, timestamp_ms: i64, payload: &[u8]) -> Output {
+    fn record(
+        &mut self,
+        topic: Topic,
+        offset: i64,
+        timestamp_ms: i64,
+        payload: &[u8],
+    ) -> Result<Output, Error> {
         // the runtime says so of a record without a time
         let timestamp_ms = (timestamp_ms < i64::MAX).then_some(timestamp_ms);
         let at = At { offset, timestamp_ms };
@@ -70,16 +77,12 @@ impl Task for Assigned {
             Topic::RawMetrics => self.partition.metrics(payload, at),
             Topic::RawLogs => self.partition.log(payload, at),
             Topic::RawDeployments => self.partition.deployment(payload, at),
-            other => {
-                // the runtime reads the inputs of the agent only, so this is an error of the program
-                tracing::error!(topic = other.name(), offset, "refused a record of an unexpected topic");
-                let reason = format!("{} is not an input of detection", other.name());
-                return Output { publish: Vec::new(), refused: Some(reason) };
-            }
+            // the runtime reads the inputs of the agent only, so this is an error of the program
+            other => return Err(Error::fatal(anyhow::anyhow!("{other} is not an input of detection"))),
         };
         self.used.count(topic, outcome.used);
         metrics::count(topic.name(), &outcome);
-        Self::output(outcome)
+        Ok(Self::output(outcome))
     }
 
     fn patience(&self, topic: Topic) -> Option<Duration> {
@@ -99,5 +102,20 @@ impl Task for Assigned {
 
     fn saved(&mut self) {
         self.partition.saved(self.snapshot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::error::Class;
+
+    use super::*;
+
+    #[test]
+    fn a_record_of_a_topic_that_is_no_input_is_fatal() {
+        let mut task = Assigned::restore(0, Arc::new(Settings::default()), &mut std::iter::empty());
+        let error = task.record(Topic::Plans, 0, 0, b"{}").unwrap_err();
+        assert_eq!(error.class(), Class::Fatal);
+        assert!(task.record(Topic::RawMetrics, 0, 0, b"{}").is_ok());
     }
 }

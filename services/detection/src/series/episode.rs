@@ -93,7 +93,9 @@ impl Recent {
 
     /// Returns whether what should be there, for its absence harms, has gone for good.
     pub fn is_outage(&self, profile: &MetricProfile) -> bool {
-        self.gone >= OUTAGE_SAMPLES && profile.kind != Kind::Other && profile.harm.includes(Direction::Down)
+        self.gone >= OUTAGE_SAMPLES
+            && profile.kind != Kind::Other
+            && profile.bad_direction.includes(Direction::Down)
     }
 
     /// Judges the newest sample.
@@ -113,7 +115,7 @@ impl Recent {
         let agrees = reading.distance >= BAND_SPREADS && reading.shift * sign(direction) > 0.0;
         let shifted = if agrees { CONFIRM_NOVELTY * reading.shift.abs() / SHIFT_SPREADS } else { 0.0 };
         let lasting = self.lasting(direction);
-        let harms = profile.harm.includes(direction);
+        let harms = profile.bad_direction.includes(direction);
         let strongest = lasting.max(steep).max(shifted);
         let (certainty, nats) = if strongest >= CONFIRM_NOVELTY {
             (Certainty::Certain, nats(strongest))
@@ -198,7 +200,9 @@ impl Episode {
         let alert = &mut self.alert;
         match finding.certainty {
             Certainty::Normal => {}
-            Certainty::Certain if finding.may_fire && metric.profile.harm.includes(finding.direction) => {
+            Certainty::Certain
+                if finding.may_fire && metric.profile.bad_direction.includes(finding.direction) =>
+            {
                 alert.status = Status::Firing;
                 self.direction = finding.direction;
                 alert.evidence = alert.evidence.max(finding.nats);
@@ -262,7 +266,7 @@ fn grade(reading: &Reading, evidence: f64, direction: Direction, metric: Bounded
         (Kind::Traffic, Direction::Down) if level > 0.0 => 1.0 - value / level,
         _ => 0.0,
     };
-    let failing = match (metric.profile.kind, metric.ceiling, metric.profile.harm) {
+    let failing = match (metric.profile.kind, metric.ceiling, metric.profile.bad_direction) {
         (Kind::Errors, Some(ceiling), BadDirection::Down) => 1.0 - value / ceiling,
         (Kind::Errors, Some(ceiling), _) => value / ceiling,
         _ => 0.0,
@@ -270,7 +274,9 @@ fn grade(reading: &Reading, evidence: f64, direction: Direction, metric: Bounded
     let multiplied = match metric.profile.kind {
         Kind::Latency => value >= 2.0 * level,
         Kind::Errors => {
-            metric.ceiling.is_none() && metric.profile.harm == BadDirection::Up && value >= 5.0 * level
+            metric.ceiling.is_none()
+                && metric.profile.bad_direction == BadDirection::Up
+                && value >= 5.0 * level
         }
         _ => false,
     };

@@ -48,7 +48,7 @@ pub(crate) fn sentence(context: SeriesContext<'_>, change: &Change, observed_ms:
             let plural = if samples == 1 { "" } else { "s" };
             let why = reason(change, bounded);
             let caveat = match episode.alert.status {
-                Status::Suspect if !profile.harm.includes(episode.direction) => {
+                Status::Suspect if !profile.bad_direction.includes(episode.direction) => {
                     "; this direction is not harmful"
                 }
                 Status::Suspect if episode.is_certain => {

@@ -61,7 +61,7 @@ pub(crate) enum RuleOutcome {
 impl Rule {
     /// Returns the rule that a metric of that meaning begins with, if it has one.
     pub(crate) fn of(profile: &MetricProfile) -> Option<Box<Self>> {
-        Some(Box::new(match profile.judged {
+        Some(Box::new(match profile.mode {
             DetectionMode::Normal | DetectionMode::Limit | DetectionMode::Ignored => return None,
             DetectionMode::Forecast => Self::Forecast(Forecast::default()),
             DetectionMode::Expiry | DetectionMode::ExpiresAt => Self::Certificate(Certificate::default()),
@@ -74,15 +74,15 @@ impl Rule {
     /// Returns whether it is the rule for a metric of that meaning, which may have changed with the configuration.
     pub(crate) fn fits(&self, profile: &MetricProfile) -> bool {
         match self {
-            Self::Forecast(_) => profile.judged == DetectionMode::Forecast || profile.may_be_limited(),
+            Self::Forecast(_) => profile.mode == DetectionMode::Forecast || profile.may_be_limited(),
             Self::Certificate(_) => {
-                matches!(profile.judged, DetectionMode::Expiry | DetectionMode::ExpiresAt)
+                matches!(profile.mode, DetectionMode::Expiry | DetectionMode::ExpiresAt)
             }
-            Self::Restarts(RestartSource::Count(_)) => profile.judged == DetectionMode::Restarts,
-            Self::Restarts(RestartSource::StartTime(_)) => profile.judged == DetectionMode::StartTime,
-            Self::Restarts(RestartSource::Uptime { .. }) => profile.judged == DetectionMode::Uptime,
+            Self::Restarts(RestartSource::Count(_)) => profile.mode == DetectionMode::Restarts,
+            Self::Restarts(RestartSource::StartTime(_)) => profile.mode == DetectionMode::StartTime,
+            Self::Restarts(RestartSource::Uptime { .. }) => profile.mode == DetectionMode::Uptime,
             Self::Restarts(RestartSource::Counter(_)) => {
-                profile.counter && profile.judged == DetectionMode::Normal
+                profile.counter && profile.mode == DetectionMode::Normal
             }
         }
     }
@@ -104,7 +104,7 @@ impl Rule {
 
 /// Returns a time in seconds, whatever its unit; what is none passes.
 fn in_seconds(value: f64, profile: &MetricProfile) -> f64 {
-    match (profile.judged, &*profile.unit) {
+    match (profile.mode, &*profile.unit) {
         (DetectionMode::StartTime | DetectionMode::Uptime, "ms") => value / 1000.0,
         (DetectionMode::Uptime, "min") => value * 60.0,
         (DetectionMode::Uptime, "h") => value * 3600.0,

@@ -234,7 +234,7 @@ fn round_ms(series: &[Series]) -> u64 {
 /// Returns how far a series lies to the side that harms, if that is known: its level must be able to follow the day.
 fn harmful(series: &Series, at_ms: i64, settings: &Settings) -> Option<f64> {
     let shift = series.shift(at_ms, settings)?;
-    let harms = match series.profile().harm {
+    let harms = match series.profile().bad_direction {
         BadDirection::Up => shift > 0.0,
         BadDirection::Down => shift < 0.0,
         BadDirection::Both => true,
@@ -266,12 +266,12 @@ fn profile() -> MetricProfile {
     MetricProfile {
         kind: Kind::Other,
         unit: "".into(),
-        harm: BadDirection::Up,
+        bad_direction: BadDirection::Up,
         ceiling: None,
         relative_floor: 0.0,
         absolute_floor: 0.5,
         counter: false,
-        judged: DetectionMode::Normal,
+        mode: DetectionMode::Normal,
         resource: None,
     }
 }

@@ -253,7 +253,7 @@ impl Comparison {
             certainty,
             nats: nats(difference.errors).min(certainty.limit()),
             severity: Severity::Sev3,
-            direction: if series.profile().harm == BadDirection::Down {
+            direction: if series.profile().bad_direction == BadDirection::Down {
                 Direction::Down
             } else {
                 Direction::Up
@@ -287,7 +287,11 @@ impl Comparison {
     /// Returns how much worse a mean is than before, in the unit of the series.
     fn worsened(&self, series: &Series, mean: f64, rise: f64) -> f64 {
         let change = mean - self.mean;
-        if series.profile().harm == BadDirection::Down { -change } else { change - rise * self.mean.abs() }
+        if series.profile().bad_direction == BadDirection::Down {
+            -change
+        } else {
+            change - rise * self.mean.abs()
+        }
     }
 
     fn difference(&self, series: &Series, rise: f64) -> Difference {

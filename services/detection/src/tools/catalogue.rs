@@ -18,15 +18,16 @@ pub fn run(args: &Args, overrides: &[Override], mut out: impl Write) -> io::Resu
     if args.names.is_empty() {
         return out.write_all(TABLE.as_bytes());
     }
-    writeln!(out, "{:<44} {:<12} {:<8} {:<6} {:<8} judged", "metric", "kind", "unit", "harm", "ceiling")?;
+    let [metric, kind, unit, bad, ceiling] = ["metric", "kind", "unit", "bad_direction", "ceiling"];
+    writeln!(out, "{metric:<44} {kind:<12} {unit:<8} {bad:<13} {ceiling:<8} mode")?;
     for name in &args.names {
         let (metric, unit) = name.split_once('=').unwrap_or((name, ""));
         let profile = MetricProfile::of(metric, unit, overrides);
         let ceiling = profile.ceiling.map_or("-".to_owned(), |ceiling| ceiling.to_string());
         let unit = if profile.unit.is_empty() { "-" } else { &*profile.unit };
-        let (kind, harm, judged) = (label(profile.kind), label(profile.harm), label(profile.judged));
-        let counter = if profile.counter && profile.judged.is_by_normal() { ", by its increase" } else { "" };
-        writeln!(out, "{metric:<44} {kind:<12} {unit:<8} {harm:<6} {ceiling:<8} {judged}{counter}")?;
+        let (kind, bad, mode) = (label(profile.kind), label(profile.bad_direction), label(profile.mode));
+        let counter = if profile.counter && profile.mode.is_by_normal() { ", by its increase" } else { "" };
+        writeln!(out, "{metric:<44} {kind:<12} {unit:<8} {bad:<13} {ceiling:<8} {mode}{counter}")?;
     }
     Ok(())
 }
@@ -49,11 +50,11 @@ mod tests {
         let mut out = Vec::new();
         run(&Args { names: names.to_vec() }, &[], &mut out).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r"
-        metric                                       kind         unit     harm   ceiling  judged
-        disk_used_percent                            disk         %        up     100      forecast
-        http_requests_total                          traffic      1/s      both   -        normal, by its increase
-        flux                                         other        By       both   -        normal
-        up                                           errors       1        down   1        normal
+        metric                                       kind         unit     bad_direction ceiling  mode
+        disk_used_percent                            disk         %        up            100      forecast
+        http_requests_total                          traffic      1/s      both          -        normal, by its increase
+        flux                                         other        By       both          -        normal
+        up                                           errors       1        down          1        normal
         ");
     }
 }

@@ -3,7 +3,7 @@
 use jiff::civil::date;
 use postmortem::{actions, document};
 use shared::events::{Category, Severity};
-use shared::store::NotificationState;
+use shared::store::{NotificationKind, NotificationState};
 
 use crate::scenario::{after, exhausted_connections, unknown_cause};
 
@@ -79,7 +79,7 @@ fn it_is_the_same_however_soon_people_are_told_that_it_is_over() {
     let before = document::write(&scenario.record());
     for state in [NotificationState::Pending, NotificationState::Sent, NotificationState::Failed] {
         let mut resolved = scenario.notifications[0].0.clone();
-        resolved.kind = "resolved".to_owned();
+        resolved.kind = NotificationKind::Resolved;
         scenario.notifications.truncate(3);
         scenario.notifications.push((resolved, state));
         assert_eq!(document::write(&scenario.record()), before, "{state:?}");

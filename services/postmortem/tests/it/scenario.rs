@@ -12,7 +12,7 @@ use shared::events::rca::{Candidate, Claim, Evidence, Method, Reference, Source,
 use shared::events::remediation::{Action, Escalation, Priority, Risk, Step};
 use shared::events::{Category, Kind, Plan, RootCause, Severity};
 use shared::ids::{AnomalyId, EventId, IncidentId, PlanId, derive};
-use shared::store::{Notification, NotificationState, TimelineEntry};
+use shared::store::{Notification, NotificationKind, NotificationState, TimelineEntry};
 
 /// Owns what a [`Record`] borrows.
 pub(crate) struct Scenario {
@@ -202,7 +202,7 @@ pub(crate) fn exhausted_connections() -> Scenario {
     let cause = root_cause(&incident);
     let plan = plan(&incident);
     let trail = trail(&plan);
-    let notifications = ["opened", "root_cause", "plan"]
+    let notifications = [NotificationKind::Opened, NotificationKind::RootCause, NotificationKind::Plan]
         .map(|kind| (notification(id, kind), NotificationState::Sent))
         .to_vec();
     let catalogue = Catalogue::new([
@@ -260,11 +260,11 @@ fn trail(plan: &Plan) -> Vec<TimelineEntry> {
     ]
 }
 
-fn notification(incident_id: IncidentId, kind: &str) -> Notification {
+fn notification(incident_id: IncidentId, kind: NotificationKind) -> Notification {
     Notification {
-        id: EventId(derive(&["notification", kind])),
+        id: EventId(derive(&["notification", kind.name()])),
         incident_id,
-        kind: kind.into(),
+        kind,
         channel: "email".into(),
         recipients: vec!["oncall-payments@shop.example".into()],
         subject: "[SEV2] payment: the connection pool is running out".into(),

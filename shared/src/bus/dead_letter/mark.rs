@@ -1,8 +1,7 @@
 //! What people decide about dead letters: send the record again, or let it be. Each decision is on record.
 
-use std::fmt;
-
 use jiff::Timestamp;
+use strum::{Display, IntoStaticStr};
 
 use super::header;
 use crate::bus::reader::Line;
@@ -16,7 +15,8 @@ const NAME: usize = 100;
 const BECAUSE: usize = 300;
 
 /// What was decided about a letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Display, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Decision {
     /// The record was published again.
     Redriven,
@@ -27,16 +27,7 @@ pub enum Decision {
 impl Decision {
     /// Returns its name, as it is written and shown.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Redriven => "redriven",
-            Self::Discarded => "discarded",
-        }
-    }
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.into()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The plan: steps by urgency, each with its risk and the way back.
 
 use shared::events::Plan;
-use shared::events::remediation::{Priority, Risk, Step};
+use shared::events::remediation::{Risk, Step};
 
 use super::page::Page;
 use crate::figures::counted;
@@ -16,7 +16,7 @@ pub(super) fn render(page: &mut Page<'_>, plan: Option<&Plan>) {
     page.heading("Plan", &format!("{}, revision {}", counted(plan.steps.len(), "step"), plan.revision));
     page.text("  ", &plan.summary);
     for urgency in plan.steps.chunk_by(|a, b| a.priority == b.priority) {
-        page.line(&format!("  {}", page.strong(words(urgency[0].priority))));
+        page.line(&format!("  {}", page.strong(urgency[0].priority.words())));
         for step in urgency {
             one(page, step);
         }
@@ -32,14 +32,6 @@ pub(super) fn render(page: &mut Page<'_>, plan: Option<&Plan>) {
             escalation.note,
         ),
     );
-}
-
-fn words(priority: Priority) -> &'static str {
-    match priority {
-        Priority::Immediate => "Immediately",
-        Priority::Within15Min => "Within 15 minutes",
-        Priority::Within1Hour => "Within 1 hour",
-    }
 }
 
 fn one(page: &mut Page<'_>, step: &Step) {

@@ -43,7 +43,7 @@ pub fn compose(
     for recipient in &notification.recipients {
         builder = builder.to(recipient.parse()?);
     }
-    if notification.kind != Kind::Opened.name() {
+    if notification.kind != Kind::Opened {
         let opened = bracketed(&message_id(notification.incident_id, Kind::Opened, domain));
         builder = builder.in_reply_to(opened.clone()).references(opened);
     }
@@ -52,7 +52,7 @@ pub fn compose(
         ("Auto-Submitted", "auto-generated".to_owned()),
         ("List-Id", format!("Firewatch incidents <incidents.{domain}>")),
         ("X-Firewatch-Incident", notification.incident_id.to_string()),
-        ("X-Firewatch-Kind", sanitize::one_line(&notification.kind, 32)),
+        ("X-Firewatch-Kind", notification.kind.to_string()),
     ] {
         message
             .headers_mut()

@@ -66,14 +66,14 @@ impl Detector for Certificate {
 
     fn observe(&mut self, observation: &Observation<'_>) -> Option<Report> {
         let &Observation { service, metric, bounded, ts_ms, value, .. } = observation;
-        let MetricProfile { unit, judged, .. } = bounded.profile;
-        let due = self.judge(ts_ms, value, unit, *judged, observation.settings)?;
+        let MetricProfile { unit, mode, .. } = bounded.profile;
+        let due = self.judge(ts_ms, value, unit, *mode, observation.settings)?;
         let subject =
             Subject { metric: metric.into(), kind: Kind::Certificate, unit: UNIT.into(), detector: DETECTOR };
         Some(
             Report::new(subject, &due.revision, due.verdict, ts_ms)
                 .every(observation.interval_ms.round() as u64)
-                .points(days_left(observation.samples.points(), unit, *judged))
+                .points(days_left(observation.samples.points(), unit, *mode))
                 .explained(due.sentence(service, metric, ts_ms)),
         )
     }
@@ -87,10 +87,10 @@ impl Certificate {
         ts_ms: i64,
         value: f64,
         unit: &str,
-        judged: DetectionMode,
+        mode: DetectionMode,
         settings: &Settings,
     ) -> Option<Due> {
-        let end_ms = end(ts_ms, value, unit, judged)?;
+        let end_ms = end(ts_ms, value, unit, mode)?;
         if self.ends.len() == SOONEST_OF_SAMPLES {
             self.ends.pop_front();
         }
@@ -159,17 +159,17 @@ impl Due {
 }
 
 /// Returns kept samples as days left.
-fn days_left(points: impl Iterator<Item = Point>, unit: &str, judged: DetectionMode) -> Vec<Point> {
+fn days_left(points: impl Iterator<Item = Point>, unit: &str, mode: DetectionMode) -> Vec<Point> {
     points
         .filter_map(|Point { ts_ms, value }| {
-            let left = end(ts_ms, value, unit, judged)?.saturating_sub(ts_ms);
+            let left = end(ts_ms, value, unit, mode)?.saturating_sub(ts_ms);
             Some(Point { ts_ms, value: left as f64 / DAY_MS })
         })
         .collect()
 }
 
 /// Returns the time at which a certificate ends, milliseconds; nothing for a value that is no time.
-fn end(ts_ms: i64, value: f64, unit: &str, judged: DetectionMode) -> Option<i64> {
+fn end(ts_ms: i64, value: f64, unit: &str, mode: DetectionMode) -> Option<i64> {
     let unit_days = match unit {
         "d" => 1.0,
         "h" => 1.0 / 24.0,
@@ -178,7 +178,7 @@ fn end(ts_ms: i64, value: f64, unit: &str, judged: DetectionMode) -> Option<i64>
         _ => 1000.0 / DAY_MS,
     };
     let is_unix = value * unit_days * DAY_MS / 1000.0 >= MIN_UNIX_S;
-    if judged == DetectionMode::ExpiresAt && !is_unix {
+    if mode == DetectionMode::ExpiresAt && !is_unix {
         return None;
     }
     let days = (value * unit_days).clamp(-MAX_DAYS, MAX_DAYS);
@@ -200,12 +200,12 @@ mod tests {
     fn watch(
         samples: impl IntoIterator<Item = (i64, f64)>,
         unit: &str,
-        judged: DetectionMode,
+        mode: DetectionMode,
     ) -> Vec<(i64, Revision)> {
         let (settings, mut certificate) = (Settings::default(), Certificate::default());
         let mut revisions = Vec::new();
         for (ts_ms, value) in samples {
-            let due = certificate.judge(ts_ms, value, unit, judged, &settings);
+            let due = certificate.judge(ts_ms, value, unit, mode, &settings);
             revisions.extend(due.map(|due| ((ts_ms - NOW_MS) / DAY, due.revision)));
         }
         revisions
@@ -235,14 +235,14 @@ mod tests {
 
     #[test]
     fn seconds_days_and_times_say_the_same() {
-        for (value, unit, judged) in [
+        for (value, unit, mode) in [
             (10.0 * 86_400.0, "s", DetectionMode::Expiry),
             (10.0, "d", DetectionMode::Expiry),
             (240.0, "h", DetectionMode::Expiry),
             (NOW_MS as f64 / 1000.0 + 864_000.0, "s", DetectionMode::Expiry),
             (NOW_MS as f64 + 864e6, "ms", DetectionMode::ExpiresAt),
         ] {
-            let revisions = watch([(NOW_MS, value)], unit, judged);
+            let revisions = watch([(NOW_MS, value)], unit, mode);
             assert_eq!(revisions[0].1.alert.severity, Severity::Sev3, "{value} {unit}");
         }
     }

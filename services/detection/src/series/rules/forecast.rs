@@ -135,7 +135,7 @@ impl Forecast {
     /// Takes the next sample of a series that has samples every `interval_ms`.
     fn judge(&mut self, ts_ms: i64, value: f64, bounded: Bounded<'_>, interval_ms: f64) -> Option<Due> {
         // inside, more is worse, and 0 is the end where what is free runs out
-        let (sign, end) = match bounded.profile.harm {
+        let (sign, end) = match bounded.profile.bad_direction {
             BadDirection::Down => (-1.0, Some(0.0)),
             _ => (1.0, bounded.ceiling),
         };
@@ -299,7 +299,7 @@ impl Due {
         let profile = bounded.profile;
         let figure = |value: f64| shared::text::format::figure(value, &profile.unit).replace('\u{a0}', " ");
         let observed = figure(self.verdict.observed);
-        let full = if profile.harm == BadDirection::Down { "empty" } else { "full" };
+        let full = if profile.bad_direction == BadDirection::Down { "empty" } else { "full" };
         if self.revision.alert.status == Status::Cleared {
             return format!(
                 "{metric} of {service} is {observed} and no longer forecast to be {full}; it was since {}",
@@ -311,14 +311,20 @@ impl Due {
         };
         // a share says its ceiling itself
         let of = match bounded.ceiling {
-            Some(ceiling) if profile.harm != BadDirection::Down && !matches!(&*profile.unit, "%" | "1") => {
+            Some(ceiling)
+                if profile.bad_direction != BadDirection::Down && !matches!(&*profile.unit, "%" | "1") =>
+            {
                 format!(" of {}", figure(ceiling))
             }
             _ => String::new(),
         };
-        let (goes, extreme) =
-            if profile.harm == BadDirection::Down { ("falling", "lowest") } else { ("rising", "highest") };
-        let usual = figure(if profile.harm == BadDirection::Down { -found.high } else { found.high });
+        let (goes, extreme) = if profile.bad_direction == BadDirection::Down {
+            ("falling", "lowest")
+        } else {
+            ("rising", "highest")
+        };
+        let usual =
+            figure(if profile.bad_direction == BadDirection::Down { -found.high } else { found.high });
         format!(
             "{metric} of {service} is {observed}{of}, {goes} {}/h for {}: {full} in {}; before, its {extreme} level was {usual}",
             figure(found.line.slope * HOUR_MS),
