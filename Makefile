@@ -16,6 +16,8 @@ REPLICAS ?= 1
 # Seeds for `make oracle`, each about a minute.
 SEEDS ?= 20
 FIRST_SEED ?= 1
+# How long `make fuzz` searches.
+SECONDS ?= 30
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -97,7 +99,7 @@ oracle-mutants: failpoints ## Breaks one guarantee at a time; succeeds if the or
 	@target/oracle/debug/oracle --mutants --seeds 10 --first-seed $(FIRST_SEED) --out target/mutants
 
 .PHONY: check
-check: ## Checks format, lints, dependencies and documentation
+check: ## Checks format, lints, dependencies, documentation and, for 30 s, parsers
 	@infra/install.sh --check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
@@ -108,6 +110,11 @@ check: ## Checks format, lints, dependencies and documentation
 	infra/check_features.sh
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --quiet
 	infra/compose/check_dashboards.py
+	tests/fuzz/run $(SECONDS)
+
+.PHONY: fuzz
+fuzz: install ## Searches for inputs that break a parser (SECONDS=30); found ones stay in target/fuzz/found
+	@tests/fuzz/run $(SECONDS)
 
 .PHONY: load
 load: build ## Lets a minute's burst fall on all agents: loss, lag, memory, recovery; figures also in target/load/summary.json

@@ -149,8 +149,8 @@ impl Reader {
     }
 }
 
-/// Reads a record that may be written in any way JSON allows.
-fn read<'a>(payload: &'a [u8], mut take: impl FnMut(&Sample<'a>)) -> Result<(), Refusal> {
+/// Reads a record that may be written in any way JSON allows, by serde_json alone. [`Reader`] reads it alike.
+pub fn read<'a>(payload: &'a [u8], mut take: impl FnMut(&Sample<'a>)) -> Result<(), Refusal> {
     if payload.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[') {
         let sample: Sample<'a> = serde_json::from_slice(payload)?;
         sample.validate().map_err(Refusal::Invalid)?;

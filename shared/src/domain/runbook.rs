@@ -146,6 +146,9 @@ pub enum Error {
     /// Nothing says how.
     #[error("{0}: no text says how to do it")]
     NoText(String),
+    /// A code fence without an end: every step below it would be code.
+    #[error("{0}: a code fence is not closed")]
+    OpenFence(String),
 }
 
 /// Returns how soon the steps of a section are due; nothing where the section holds none.
@@ -276,7 +279,7 @@ impl<'a, const N: usize> Fields<'a, N> {
         for line in &lines[start..start + length] {
             fields.add(line)?;
         }
-        let text = reflow(&lines[start + length..]);
+        let text = reflow(&lines[start + length..]).ok_or_else(|| Error::OpenFence(place.to_owned()))?;
         if text.is_empty() {
             return Err(Error::NoText(place.to_owned()));
         }
@@ -311,8 +314,8 @@ impl<'a, const N: usize> Fields<'a, N> {
     }
 }
 
-/// Joins the wrapped lines of each paragraph; list items and code keep their lines.
-fn reflow(lines: &[&str]) -> String {
+/// Joins the wrapped lines of each paragraph; list items and code keep their lines. `None` where code does not end.
+fn reflow(lines: &[&str]) -> Option<String> {
     let mut text = String::new();
     let mut fenced = false;
     let mut joins = false;
@@ -330,7 +333,7 @@ fn reflow(lines: &[&str]) -> String {
         fenced ^= fence;
         joins = !fence && !fenced;
     }
-    text
+    (!fenced).then_some(text)
 }
 
 #[cfg(test)]
@@ -400,6 +403,15 @@ delete pod POD`.
         let steps = steps("Immediate actions", &text, "order").unwrap();
         assert_eq!(steps.len(), 1);
         assert!(steps[0].detail.ends_with("```sh\n### not a step\n```"), "{}", steps[0].detail);
+    }
+
+    #[test]
+    fn code_that_does_not_end_is_refused_and_hides_no_step() {
+        let title = "Restart {service} one by one";
+        let text = format!("{RESTART}\n```sh\nkubectl get pods\n\n{RESTART}");
+        assert_eq!(steps("Immediate actions", &text, "order"), Err(Error::OpenFence(title.into())));
+        let text = "- After: 15 minutes\n- To: platform on-call\n\n```\nkubectl get pods\n";
+        assert_eq!(escalation(text), Err(Error::OpenFence(ESCALATION.into())));
     }
 
     #[test]

@@ -1,0 +1,5 @@
+#![doc = include_str!("../README.md")]
+
+pub mod events;
+pub mod runbooks;
+pub mod samples;
