@@ -8,8 +8,8 @@ use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt};
 use super::config::{Log, LogFormat, Tracing};
 
 /// What libraries say at a level of ours: librdkafka repeats every broker it cannot reach, refinery every look at the
-/// schema. Our own lines say it once, with what follows from it.
-const QUIET: &str = "librdkafka=off,refinery_core=warn,tokio_postgres=warn";
+/// schema, the exporter every try. Our own lines say it once, with what follows from it.
+const QUIET: &str = "librdkafka=off,refinery_core=warn,tokio_postgres=warn,opentelemetry_otlp=off";
 
 /// Starts logging to standard error. A second call changes nothing.
 pub fn logs(log: &Log) {
