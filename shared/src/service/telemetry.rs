@@ -28,7 +28,7 @@ pub fn init(name: &'static str, process: &str, log: &Log, tracing: &Tracing) -> 
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // spans are exported and not written: a line has the fields that it needs
-    let lines = lines.with_filter(filter).with_filter(filter_fn(|of| of.is_event()));
+    let lines = lines.with_filter(filter).with_filter(filter_fn(|of| !of.is_span()));
     let lines = tracing_subscriber::registry().with(lines);
     // a second call, as in tests, finds a subscriber installed
     #[cfg(feature = "otlp")]
