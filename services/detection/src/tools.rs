@@ -3,5 +3,6 @@
 pub mod catalogue;
 pub mod command;
 mod input;
+pub mod lines;
 pub mod replay;
 pub mod tune;

@@ -7,6 +7,9 @@
 mod budgets;
 mod cases;
 #[allow(dead_code, unreachable_pub, reason = "the tests use more of it")]
+#[path = "../../tests/it/corpus.rs"]
+mod corpus;
+#[allow(dead_code, unreachable_pub, reason = "the tests use more of it")]
 #[path = "../../tests/it/decoys.rs"]
 mod decoys;
 #[allow(dead_code, unreachable_pub, reason = "the tests use more of it")]
@@ -14,6 +17,7 @@ mod decoys;
 mod fire;
 mod kit;
 mod later;
+mod logs;
 mod naive;
 mod noises;
 mod page;

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use crate::{budgets, cases, kit, later, scenarios, seeds, weeks};
+use crate::{budgets, cases, kit, later, logs, scenarios, seeds, weeks};
 
 /// Runs everything, or a tenth of it, and writes it down.
 pub(crate) fn write(quick: bool) -> Result<()> {
@@ -16,6 +16,7 @@ pub(crate) fn write(quick: bool) -> Result<()> {
     let others = seeds::score(days, others, &mut page);
     let later = later::score(quick, &mut page);
     let budgets = budgets::score(days, &mut page);
+    let logs = logs::score(&mut page);
     let summary = json!({
         "nab_dev": nab,
         "scenarios": scenarios,
@@ -30,6 +31,7 @@ pub(crate) fn write(quick: bool) -> Result<()> {
         "healthy_deployments": weeks.deployments,
         "healthy_week_by_week": later,
         "false_episodes_a_day_by_budget": budgets,
+        "logs": logs,
     });
     std::fs::create_dir_all("target/score")?;
     std::fs::write("target/score/summary.json", serde_json::to_vec_pretty(&summary)?)?;

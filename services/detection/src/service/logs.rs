@@ -9,13 +9,16 @@ mod channel;
 mod clock;
 mod critical;
 mod explain;
+mod habit;
 mod line;
 mod rate;
+mod reader;
 mod template;
 
 use serde::{Deserialize, Serialize};
 use shared::clock::from_ms;
-use shared::events::anomaly::LogTemplate;
+use shared::events::Severity;
+use shared::events::anomaly::{LogTemplate, Status};
 use shared::events::raw::Level;
 
 use crate::alert::certainty::Certainty;
@@ -25,7 +28,10 @@ pub(crate) use clock::LogClock;
 pub(crate) use critical::Phrases;
 use explain::CriticalMatch;
 pub(crate) use explain::LogContext;
+use habit::{Habits, Moment};
+use line::Statement;
 use rate::{Lesson, Rate, Score};
+pub(crate) use reader::LineReader;
 use template::{Line, Template};
 
 /// Templates that an anomaly carries.
@@ -43,26 +49,6 @@ const KNOWN_ALONE_S: f64 = 9000.0;
 const MAX_SILENCE_S: f64 = 600.0;
 /// Time after which a new template is known, milliseconds.
 const NEW_MS: i64 = 3_600_000;
-/// Windows with critical lines, of about the last day, that make them a habit.
-const HABIT_WINDOWS: f64 = 5.0;
-const HABIT_MEMORY_MS: f64 = 86_400_000.0;
-
-/// How often a service has said what is critical.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-struct Habit {
-    /// Windows with critical lines, exponentially forgotten, as of the last of them.
-    windows: f64,
-    since_ms: i64,
-    last_ms: i64,
-}
-
-impl Habit {
-    fn windows_at(&self, now_ms: i64) -> f64 {
-        let passed = now_ms.saturating_sub(self.last_ms).max(0) as f64;
-        self.windows * (-passed / HABIT_MEMORY_MS).exp()
-    }
-}
-
 /// The log of one service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LogModel {
@@ -75,7 +61,11 @@ pub(crate) struct LogModel {
     all: Rate,
     /// In the order of [`ChannelKind::ALL`].
     channels: [Channel; 4],
-    habit: Habit,
+    habits: Habits,
+    /// Whether the last critical line was one that the service always writes.
+    is_habit: bool,
+    /// Whether the last record belonged to a stack trace that is written in several records.
+    in_trace: bool,
 }
 
 /// A line that a service has written.
@@ -119,14 +109,21 @@ impl LogModel {
             before_ms: 0,
             all: Rate::default(),
             channels: std::array::from_fn(|_| Channel::default()),
-            habit: Habit::default(),
+            habits: Habits::default(),
+            is_habit: false,
+            in_trace: false,
         }
     }
 
     /// Takes a line. Returns the report of the alert that it begins or goes on with, if it is due.
     fn take(&mut self, line: NewLine<'_>, now_ms: i64, context: &LogContext<'_>) -> Option<Report> {
         let NewLine { level, message, ts_ms } = line;
-        let text = line::clean(message);
+        self.in_trace = line::is_frame(message, self.in_trace);
+        if self.in_trace {
+            self.all.count();
+            return None;
+        }
+        let Statement { level, text } = line::read(level, message);
         if text.is_empty() {
             return None;
         }
@@ -135,17 +132,23 @@ impl LogModel {
         let line = Line { level, text: &text, shape: &shape, ts_ms };
         let place = template::enter(&mut self.templates, line, now_ms, is_known, &self.all);
         self.all.count();
-        let hit = context.phrases.find(level, &text).filter(|_| !self.is_habit(now_ms, context));
+        let hit = context.phrases.find(level, &text).filter(|hit| {
+            // what loses data is no habit for having been there first
+            let is_known = is_known || hit.severity == Severity::Sev2;
+            !self.is_usual(place, is_known, now_ms, context)
+        });
         let kind = if hit.is_some() { ChannelKind::Critical } else { self.templates[place].channel() };
         let at = self.window(now_ms, context);
         let channel = &mut self.channels[kind as usize];
         channel.count(level, now_ms);
         let was_open = channel.alert.is_some();
         let revision = if let Some(hit) = hit {
-            let certainty = if level >= Level::Warn { Certainty::Certain } else { Certainty::Noticed };
+            // what is said in the first minutes may be what this service always says
+            let is_certain = level >= Level::Warn && (is_known || hit.severity == Severity::Sev2);
+            let certainty = if is_certain { Certainty::Certain } else { Certainty::Noticed };
             channel.raise_critical(hit.severity, certainty, &at)
         } else if is_known {
-            let mut score = channel.total.score(at.seconds, kind.bar());
+            let mut score = channel.score(kind, &at);
             if kind != ChannelKind::New {
                 score = score.or(self.templates[place].rate.score(at.seconds, kind.bar()));
             }
@@ -163,6 +166,17 @@ impl LogModel {
             self.length_ms = end_ms.saturating_sub(self.start_ms);
         }
         report
+    }
+
+    /// Counts a critical line. Returns whether the service always writes it. Not while it is certain that something is
+    /// broken: such an alert is accepted first.
+    fn is_usual(&mut self, place: usize, is_known: bool, now_ms: i64, context: &LogContext<'_>) -> bool {
+        let template = self.templates[place].id;
+        let (window_ms, accept_after_ms) = (self.start_ms, context.accept_after_ms);
+        let is_habit = self.habits.take(template, Moment { now_ms, window_ms, is_known, accept_after_ms });
+        let alert = self.channels[ChannelKind::Critical as usize].alert.as_ref();
+        self.is_habit = is_habit && alert.is_none_or(|alert| alert.status != Status::Firing);
+        self.is_habit
     }
 
     /// Returns when an open alert has to be looked at, if there is one.
@@ -201,10 +215,11 @@ impl LogModel {
         let scores = ChannelKind::ALL.map(|kind| self.score(kind, at.seconds));
         let next_ms = self.next_length();
         let empty = (now_ms.saturating_sub(end_ms) / next_ms).clamp(0, i64::from(u32::MAX)) as u32;
-        self.remember_habit();
         let mut reports = Vec::new();
         let mut lessons = [Lesson::Learn; 4];
         for (kind, score) in ChannelKind::ALL.into_iter().zip(scores) {
+            let is_habit = kind == ChannelKind::Critical && self.is_habit;
+            let at = Window { accept_after_ms: if is_habit { 0 } else { at.accept_after_ms }, ..at };
             let (revision, lesson) = self.channels[kind as usize].close(kind, score, empty, &at);
             lessons[kind as usize] = lesson;
             if let Some(revision) = revision {
@@ -276,24 +291,6 @@ impl LogModel {
             .sum::<f64>();
         let aimed = AIM_LINES * self.length_ms as f64 / complaints.max(0.1);
         aimed.clamp(MIN_WINDOW_MS as f64, MAX_WINDOW_MS as f64) as i64
-    }
-
-    /// Counts the open window if something critical was said in it.
-    fn remember_habit(&mut self) {
-        if self.channels[ChannelKind::Critical as usize].total.now == 0 {
-            return;
-        }
-        let remembered = self.habit.windows_at(self.start_ms);
-        let since_ms = if remembered < 0.5 { self.start_ms } else { self.habit.since_ms };
-        self.habit = Habit { windows: remembered + 1.0, since_ms, last_ms: self.start_ms };
-    }
-
-    /// Returns whether critical lines are what this service always writes. Not while an alert on them is open: they are
-    /// accepted first.
-    fn is_habit(&self, now_ms: i64, context: &LogContext<'_>) -> bool {
-        self.channels[ChannelKind::Critical as usize].alert.is_none()
-            && self.habit.windows_at(now_ms) >= HABIT_WINDOWS
-            && now_ms.saturating_sub(self.habit.since_ms) >= context.accept_after_ms
     }
 
     fn is_known(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::series;
 pub(crate) const OFFSETS: Section = Section::new("offsets", 1);
 /// Environment and name. A record without them is not read.
 const SERVICE: Section = Section::new("service", 1);
-const LOGS: Section = Section::new("logs", 1);
+const LOGS: Section = Section::new("logs", 2);
 const DEPLOYMENT: Section = Section::new("deployment", 1);
 const SILENCE: Section = Section::new("silence", 1);
 const JOINT: Section = Section::new("joint", 1);

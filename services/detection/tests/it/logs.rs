@@ -18,18 +18,18 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 /// One partition, and what it has told.
-struct Log {
+pub(crate) struct Log {
     partition: Partition,
     offset: i64,
-    told: Vec<Anomaly>,
+    pub(crate) told: Vec<Anomaly>,
 }
 
 impl Log {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { partition: Partition::new(0, Arc::default()), offset: 0, told: Vec::new() }
     }
 
-    fn write(&mut self, service: &str, level: &str, message: &str, ms: i64) {
+    pub(crate) fn write(&mut self, service: &str, level: &str, message: &str, ms: i64) {
         let line = serde_json::json!({
             "service": service, "level": level, "message": message, "ts_ms": START_MS + ms,
         });
@@ -57,7 +57,7 @@ impl Log {
     }
 
     /// Returns metric, status and time (milliseconds since the start) of all revisions that changed the status.
-    fn turns(&self) -> Vec<(&str, Status, i64)> {
+    pub(crate) fn turns(&self) -> Vec<(&str, Status, i64)> {
         let mut turns: Vec<(&str, Status, i64)> = Vec::new();
         for one in &self.told {
             let last = turns.iter().rev().find(|(metric, ..)| *metric == one.metric);
@@ -68,7 +68,7 @@ impl Log {
         turns
     }
 
-    fn fired(&self) -> Vec<&str> {
+    pub(crate) fn fired(&self) -> Vec<&str> {
         let turns = self.turns().into_iter();
         turns.filter(|(_, status, _)| *status == Status::Firing).map(|(metric, ..)| metric).collect()
     }
@@ -104,7 +104,7 @@ const COMPLAINTS: [(&str, &str, &[&str]); 4] = [
     ("logs:errors", "ERROR", &["profile 7 not written: conflict"; 3]),
     ("logs:new_template", "ERROR", &["column store_id does not exist", "unhandled exception in GetProfile"]),
     ("logs:volume", "INFO", &["session 7 renewed in 9 ms"; 20]),
-    ("logs:critical", "ERROR", &["allocation stalled for 90 ms, close to running out of memory"]),
+    ("logs:critical", "ERROR", &["allocation of 90 MiB failed: out of memory"]),
 ];
 
 /// Returns when alerts of a metric began and cleared, seconds.
@@ -317,12 +317,40 @@ fn critical_lines_that_are_a_habit_fire_nothing_more() {
     let mut log = Log::new();
     for minute in 0..600 {
         log.usual(minute * MINUTE_MS, minute * MINUTE_MS + 20 * SECOND_MS);
-        if minute % 5 == 0 {
+        if minute >= 20 && minute % 5 == 0 {
             log.write("user", "ERROR", "FATAL: password authentication failed", minute * MINUTE_MS);
         }
     }
     let late = log.turns().iter().filter(|(.., at)| *at > 2 * HOUR_MS).count();
     assert!(!log.fired().is_empty() && late == 0, "{:?}", log.turns());
+    log.write("user", "ERROR", "panic: runtime error: index out of range", 600 * MINUTE_MS);
+    assert_eq!(log.told.last().unwrap().status, Status::Firing, "another kind is no habit");
+}
+
+#[test]
+fn what_a_service_says_from_its_first_line_on_is_a_habit_and_never_fires() {
+    for (every, length) in [(30, 5), (60, 1), (300, 5), (1800, 20)] {
+        let mut log = Log::new();
+        for second in (0..3 * 3600).step_by(length) {
+            let ms = second as i64 * SECOND_MS;
+            log.write("user", "INFO", &format!("request {second} served in {} ms", second % 70), ms);
+            if second % every == 0 {
+                log.write("user", "ERROR", "FATAL:  role \"root\" does not exist", ms + 2);
+            }
+        }
+        assert_eq!(log.fired(), [""; 0], "every {every} s");
+        assert_eq!(log.told.last().unwrap().status, Status::Cleared);
+        // what comes for the first time fires all the same
+        log.write("user", "ERROR", "panic: runtime error: index out of range", 3 * HOUR_MS);
+        assert_eq!(log.told.last().unwrap().status, Status::Firing);
+    }
+}
+
+#[test]
+fn what_loses_data_fires_from_the_first_line_on() {
+    let mut log = Log::new();
+    log.write("user", "ERROR", "write /data/7: no space left on device", 0);
+    assert_eq!(log.fired(), ["logs:critical"]);
 }
 
 #[test]

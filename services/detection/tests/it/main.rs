@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
+mod corpus;
 mod decoys;
 mod fire;
 mod found;
 mod hostile;
 mod joint;
+mod log_forms;
 mod logs;
 mod quiet;
 mod reference;

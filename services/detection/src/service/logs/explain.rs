@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::channel::{ChannelKind, End, LogRevision, Window};
 use super::critical::Phrases;
-use super::template::{Template, shortened};
+use super::line::shortened;
+use super::template::Template;
 use super::{LogModel, MIN_WINDOW_MS};
 use crate::alert::format::{after_deployment, duration, quantity, range, time};
 use crate::alert::{Report, Revision, Subject, Verdict};
@@ -165,6 +166,9 @@ fn ended(
         (End::Quiet, _) => format!(
             "{service} logs {what} at the usual rate again; they began at {since}, {lasted} ago, {count} in total"
         ),
+        (End::Accepted, ChannelKind::Critical) => format!(
+            "{service} has logged {what} since {since} ({lasted}), {count} in total, which is accepted as its new normal"
+        ),
         (End::Accepted, _) => format!(
             "{service} has logged {what} since {since} ({lasted}), now {rate}, which is accepted as its new normal"
         ),
@@ -192,7 +196,5 @@ fn what(kind: ChannelKind) -> &'static str {
 }
 
 fn quoted(text: &str) -> String {
-    let begin = shortened(text, QUOTED_BYTES);
-    let more = if begin.len() < text.len() { "..." } else { "" };
-    format!("\"{begin}{more}\"")
+    format!("\"{}\"", shortened(text, QUOTED_BYTES))
 }
