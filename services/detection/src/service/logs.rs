@@ -148,7 +148,7 @@ impl LogModel {
             let certainty = if is_certain { Certainty::Certain } else { Certainty::Noticed };
             channel.raise_critical(hit.severity, certainty, &at)
         } else if is_known {
-            let mut score = channel.score(kind, &at);
+            let mut score = channel.total.score(at.seconds, kind.bar());
             if kind != ChannelKind::New {
                 score = score.or(self.templates[place].rate.score(at.seconds, kind.bar()));
             }

@@ -221,18 +221,6 @@ fn a_new_complaint_is_found_in_every_form_as_soon_as_in_plain_text() {
 }
 
 #[test]
-fn a_trace_that_is_written_in_several_records_is_its_exception() {
-    let plain =
-        fires_after(&["user {} is gone".into()], &["order {} was not paid by its user".into()], "not paid");
-    for of in [java, python, go, dotnet, node] {
-        let records = |exception: &str| of(exception).lines().map(str::to_owned).collect::<Vec<_>>();
-        let known = records("ValueError: balance of user {} is negative");
-        let new = records("OperationalError: could not connect to the payment database, attempt {}");
-        assert_eq!(fires_after(&known, &new, "could not connect"), plain, "{}", known[0]);
-    }
-}
-
-#[test]
 fn a_known_complaint_with_other_numbers_names_and_places_is_no_new_one() {
     for (known, again) in [
         (
@@ -284,12 +272,4 @@ fn one_line_of_the_corpus_fires_at_once_if_it_is_critical_and_is_nothing_otherwi
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-#[test]
-fn a_new_complaint_is_found_beside_one_that_comes_ten_times_as_often() {
-    let often = vec!["user {} has no balance left".to_owned(); 10];
-    let after =
-        fires_after(&often, &["order {} was not paid: provider rejected the signature".into()], "not paid");
-    assert!(after.is_some_and(|after| after <= 60), "{after:?}");
 }

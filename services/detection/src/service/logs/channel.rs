@@ -5,15 +5,12 @@ use shared::events::Severity;
 use shared::events::anomaly::{Band, Direction, Point, Status};
 use shared::events::raw::Level;
 
-use super::MAX_WINDOW_MS;
 use super::calm::{MOMENT_MS, Pauses};
 use super::rate::{Bar, Lesson, Rate, Score};
 use crate::alert::certainty::{Certainty, MAX_EVIDENCE_NATS};
 use crate::alert::{Alert, Verdict};
 use crate::series::buffer::Buffer;
 
-/// Lines of new templates that are a surge.
-const SURGE_LINES: usize = 3;
 /// Quiet windows after which lines come as usual, however little says so.
 const CALM_WINDOWS: u32 = 3;
 /// Evidence that lines come as usual again, nats.
@@ -60,7 +57,7 @@ impl ChannelKind {
             Self::Errors => Bar { nats: 12.0, lines: 5, overdispersion: 2.0 },
             Self::Volume => Bar { nats: 12.0, lines: 30, overdispersion: 2.0 },
             // that they are new is evidence already
-            Self::New | Self::Critical => Bar { nats: 5.0, lines: SURGE_LINES as u32, overdispersion: 1.0 },
+            Self::New | Self::Critical => Bar { nats: 5.0, lines: 3, overdispersion: 1.0 },
         }
     }
 }
@@ -149,8 +146,6 @@ pub(super) struct Channel {
     moments: u32,
     moment_ms: i64,
     moment_lines: u32,
-    /// Times of the last lines, the last one first, milliseconds.
-    last_ms: [i64; SURGE_LINES],
     run: Run,
     pauses: Pauses,
 }
@@ -162,8 +157,6 @@ impl Channel {
             self.first_ms = now_ms;
         }
         self.total.count();
-        self.last_ms.rotate_right(1);
-        self.last_ms[0] = now_ms;
         self.errors = self.errors.saturating_add(u32::from(level >= Level::Error));
         if now_ms.saturating_sub(self.moment_ms) >= MOMENT_MS {
             (self.moment_ms, self.moment_lines) = (now_ms, 0);
@@ -171,17 +164,6 @@ impl Channel {
         self.moment_lines = self.moment_lines.saturating_add(1);
         let many = self.total.many(MOMENT_MS as f64 / 1000.0);
         self.moments = self.moments.saturating_add(u32::from(self.moment_lines == many));
-    }
-
-    /// Scores the open window; before an alert on new templates also the last minute, as windows that known complaints
-    /// make short hold too few lines of a new one.
-    pub(super) fn score(&self, kind: ChannelKind, at: &Window) -> Score {
-        let score = self.total.score(at.seconds, kind.bar());
-        let since_ms = at.now_ms.saturating_sub(MAX_WINDOW_MS);
-        if kind != ChannelKind::New || self.alert.is_some() || self.last_ms.iter().any(|ms| *ms < since_ms) {
-            return score;
-        }
-        score.or(self.total.score_of(SURGE_LINES as u32, MAX_WINDOW_MS as f64 / 1000.0, kind.bar()))
     }
 
     /// Judges the open window after a line.

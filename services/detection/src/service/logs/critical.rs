@@ -50,7 +50,7 @@ pub(crate) struct Hit<'a> {
 /// The phrases to look for.
 #[derive(Debug)]
 pub(crate) struct Phrases {
-    phrases: Vec<Phrase>,
+    known: Vec<Phrase>,
     /// For each first letter of a phrase, A to Z in any case, the lengths of first words, one bit each.
     lengths: [u64; 26],
     /// Whether a first word begins with none of these letters.
@@ -85,7 +85,7 @@ impl Phrases {
                 None => has_others = true,
             }
         }
-        Self { phrases, lengths, has_others }
+        Self { known: phrases, lengths, has_others }
     }
 
     /// Returns the worst that a line says: phrases as whole words, in any case, that state a fact about its service.
@@ -99,7 +99,7 @@ impl Phrases {
             return worst;
         }
         let words = &words::split(line)[..];
-        let phrases = self.phrases.iter().enumerate().filter(|(place, _)| held >> place & 1 == 1);
+        let phrases = self.known.iter().enumerate().filter(|(place, _)| held >> place & 1 == 1);
         let hits = phrases.flat_map(|(_, phrase)| {
             (0..words.len()).filter_map(move |at| Some((phrase, at, phrase.length_at(&words[at..])?)))
         });
@@ -123,7 +123,7 @@ impl Phrases {
             if !may_be {
                 continue;
             }
-            for (place, phrase) in self.phrases.iter().enumerate() {
+            for (place, phrase) in self.known.iter().enumerate() {
                 let mut after = rest.clone();
                 let mut others = phrase.words[1..].iter();
                 let is_held = same(&phrase.words[0], run)

@@ -167,11 +167,10 @@ fn level(value: Value<'_>) -> Option<Level> {
         Ok(5 | 6 | 30) => Some(Level::Info),
         Ok(_) => Some(Level::Debug),
         Err(_) => match value.raw {
-            "F" => Some(Level::Fatal),
+            "F" | "panic" | "PANIC" => Some(Level::Fatal),
             "E" => Some(Level::Error),
             "W" => Some(Level::Warn),
             "I" => Some(Level::Info),
-            "panic" | "PANIC" => Some(Level::Fatal),
             word => level_of(word),
         },
     }
