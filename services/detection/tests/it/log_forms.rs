@@ -83,6 +83,7 @@ fn node(error: &str) -> String {
 }
 
 /// A known complaint, a new one, and what of the new one has to be shown.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn forms() -> Vec<(&'static str, String, String, &'static str)> {
     let said = ("user {} has no balance left", "order {} was not paid: provider rejected the signature");
     let wrap = |form: &str| (form.replace('%', said.0), form.replace('%', said.1));

@@ -332,7 +332,7 @@ fn what_a_service_says_from_its_first_line_on_is_a_habit_and_never_fires() {
     for (every, length) in [(30, 5), (60, 1), (300, 5), (1800, 20)] {
         let mut log = Log::new();
         for second in (0..3 * 3600).step_by(length) {
-            let ms = second as i64 * SECOND_MS;
+            let ms = i64::from(second) * SECOND_MS;
             log.write("user", "INFO", &format!("request {second} served in {} ms", second % 70), ms);
             if second % every == 0 {
                 log.write("user", "ERROR", "FATAL:  role \"root\" does not exist", ms + 2);
