@@ -15,3 +15,4 @@ mod secure;
 mod stage;
 mod store;
 mod ticks;
+mod topics;
