@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares the dashboards with the code: a panel asks only for metrics that exist, and every metric is on a panel.
+"""Compares dashboards and alerts with the code: they ask only for metrics that exist, and every metric is on a panel.
 
 Metric names are literals in the files called metrics.rs and in the folder shared/src/metrics, and in the simulator's
 telemetry.rs. All begin with `firewatch_`, those of the simulator with `simulator_`.
@@ -54,6 +54,17 @@ def panels(dashboard):
         yield from panel.get("panels", [])
 
 
+def alerts():
+    """Names and expressions of the alerts. A line each: this needs no YAML parser."""
+    name = None
+    for line in (ROOT / "infra/compose/alerts.yml").read_text().splitlines():
+        key, _, value = line.strip().removeprefix("- ").partition(": ")
+        if key == "alert":
+            name = value
+        elif key == "expr":
+            yield name, value
+
+
 def main():
     code, shop = names_in_code(), names_of_the_shop()
     shown, problems = set(), []
@@ -65,6 +76,9 @@ def main():
                     shown.add(known)
                     if known not in code:
                         problems.append(f"{file.name}, {panel['title']!r}: no code has {name}")
+    for alert, expression in alerts():
+        unknown = names_in(expression) - BUILT_IN - code
+        problems += [f"alert {alert}: no code has {name}" for name in sorted(unknown)]
     problems += [f"no dashboard shows {name}" for name in sorted(code - shown)]
     problems += [f"{name} has another prefix" for name in sorted(code) if not NAME.fullmatch(f'"{name}"')]
     for problem in problems:

@@ -8,8 +8,10 @@ mod lag_gauge;
 pub mod link;
 pub mod partitioned;
 pub mod producer;
+mod progress;
 mod rate_limiter;
 pub mod security;
+mod shape;
 pub mod tick;
 pub mod tracker;
 
@@ -50,6 +52,8 @@ pub struct Options {
     pub delivery_timeout_ms: u32,
     /// Records read ahead of what is handled.
     pub read_ahead: usize,
+    /// Seconds for which records may wait, or partitions may be missing, before `/readyz` reports it.
+    pub stall_after_s: u32,
     /// Further librdkafka properties, e.g. `client.rack`; they win over the above.
     pub properties: BTreeMap<String, String>,
     /// What is known of the connection; shared with clones.
@@ -68,6 +72,7 @@ impl Default for Options {
             drain_timeout_ms: 6_000,
             delivery_timeout_ms: 30_000,
             read_ahead: 512,
+            stall_after_s: 60,
             properties: BTreeMap::new(),
             link: Link::default(),
         }
@@ -89,6 +94,9 @@ impl Options {
         }
         if self.read_ahead == 0 {
             problems.push("kafka.read_ahead is 0".to_owned());
+        }
+        if self.stall_after_s == 0 {
+            problems.push("kafka.stall_after_s is 0".to_owned());
         }
         problems.extend(self.tls.validate());
         problems.extend(self.sasl.validate());

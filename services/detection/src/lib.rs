@@ -29,7 +29,7 @@ use anyhow::Result;
 use shared::agent::Agent;
 use shared::bus::{PING, Producer, partitioned};
 use shared::events::Topic;
-use shared::service::{Config, Deps, wait_for};
+use shared::service::{Config, Deps, Readiness, wait_for};
 use tokio_util::sync::CancellationToken;
 
 pub use config::Settings;
@@ -38,16 +38,26 @@ pub use service::outcome::{At, Outcome};
 pub use service::state::Offsets;
 pub use tools::command::Command;
 
-/// Runs the stage until `shutdown`.
+/// Runs the service until `shutdown`.
 pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
-    partition::metrics::register();
     let kafka = config.common.kafka;
     let producer = Producer::connect(&kafka)?;
     if wait_for("kafka", &deps.readiness, &shutdown, || producer.answers(PING)).await.is_none() {
         return Ok(());
     }
     tokio::spawn(shared::service::watch_bus(producer.clone(), deps.readiness.clone(), shutdown.clone()));
-    let settings = Arc::new(config.stage);
+    detect(&kafka, config.stage, &deps.readiness, shutdown).await
+}
+
+/// Detects until `shutdown`, and reports to `readiness` whether it can.
+pub async fn detect(
+    kafka: &shared::bus::Options,
+    settings: Settings,
+    readiness: &Readiness,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    partition::metrics::register();
+    let settings = Arc::new(settings);
     let stage = partitioned::Settings {
         stage: Agent::Detection,
         topics: Agent::Detection.inputs().to_vec(),
@@ -55,18 +65,9 @@ pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationTok
         snapshot_every: Duration::from_secs(u64::from(settings.snapshot_every_s)),
         snapshot_rate: settings.snapshot_mib_s * f64::from(1 << 20),
     };
-    loop {
-        let settings = Arc::clone(&settings);
-        let make = move |number, parts: &mut dyn Iterator<Item = partitioned::Part>| {
-            partition::task::Assigned::restore(number, Arc::clone(&settings), parts)
-        };
-        let Err(error) = partitioned::run(&kafka, stage.clone(), make, shutdown.clone()).await else {
-            return Ok(());
-        };
-        // what was not acknowledged is not in any snapshot either: it is read and scored again
-        tracing::warn!(%error, "beginning again from the last snapshot");
-        if wait_for("kafka", &deps.readiness, &shutdown, || producer.answers(PING)).await.is_none() {
-            return Ok(());
-        }
-    }
+    let make = move |number, parts: &mut dyn Iterator<Item = partitioned::Part>| {
+        partition::task::Assigned::restore(number, Arc::clone(&settings), parts)
+    };
+    partitioned::run(kafka, stage, readiness, make, shutdown).await?;
+    Ok(())
 }

@@ -3,6 +3,7 @@
 //! Nothing here knows Kafka or the wall clock. What a partition decides follows from its records alone, so that the
 //! same log yields the same anomalies, also with a restart anywhere in between.
 
+mod inquiries;
 mod log_records;
 pub mod metrics;
 mod state;
@@ -11,7 +12,7 @@ pub mod task;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use shared::events::{Deployment, Refusal, decode};
+use shared::events::{Deployment, Refusal, Topic, decode};
 
 use crate::config::Settings;
 use crate::metric_profile::Metrics;
@@ -53,6 +54,10 @@ pub struct Partition {
     sample_rate: SampleRate,
     threshold: FiringThreshold,
     applied: Offsets,
+    /// Counts how often the log of an input began anew.
+    log: u32,
+    /// Whether there are other partitions to be asked before a service counts as silent.
+    asks: bool,
     /// Counts the records that were taken in.
     version: u64,
     /// Version of the last snapshot that was saved.
@@ -80,6 +85,8 @@ impl Partition {
             sample_rate: SampleRate::default(),
             threshold: FiringThreshold::default(),
             applied: Offsets::default(),
+            log: 0,
+            asks: false,
             version: 0,
             saved: 0,
         }
@@ -131,6 +138,17 @@ impl Partition {
         self.applied
     }
 
+    /// Notes that the log of an input begins anew, with offsets that were taken before.
+    pub fn begin_anew(&mut self, topic: Topic) {
+        self.version += 1;
+        self.log += 1;
+        self.applied.forget(topic);
+        let log = self.log;
+        for service in self.services.iter_mut().filter(|service| service.log < log) {
+            service.restored.forget(topic);
+        }
+    }
+
     /// Returns how many series there are.
     pub fn series(&self) -> usize {
         self.series
@@ -143,7 +161,7 @@ impl Partition {
 
     /// Returns how long nothing must have come for it to mean something, milliseconds; nothing if it never would.
     pub fn patience_ms(&self) -> Option<i64> {
-        let due = self.services.iter().map(|service| service.reporting.due(&self.settings));
+        let due = self.services.iter().map(|service| service.silence_due(&self.settings));
         let remaining_ms = due.fold(Due::NEVER, Due::min).remaining_ms(self.clock.now())?;
         // one more, for it has to be past
         Some(remaining_ms.saturating_add(1).min(self.clock.leap_ms()))
@@ -160,6 +178,7 @@ impl Partition {
         }
         service.version = self.version;
         // the service reports, also where there is no room for one more of its series
+        service.inquiry = None;
         let event = silence::Event::Sample { ts_ms: sample.ts_ms, now };
         service.observe_silence(event, &self.settings, outcome);
         self.due = self.due.min(service.reporting.due(&self.settings));
@@ -196,23 +215,6 @@ impl Partition {
         self.series += 1;
         let metric = self.names.get(&sample.metric, sample.unit(), &self.settings.metrics);
         Ok(service.add(Series::new(metric)))
-    }
-
-    /// Judges the services that have not reported, once one may have been silent for too long.
-    fn judge_silences(&mut self, at: At, outcome: &mut Outcome) {
-        let now = self.clock.now();
-        if !self.due.is_past(now) {
-            return;
-        }
-        self.due = Due::NEVER;
-        for service in &mut self.services {
-            if at.offset > service.restored.metrics
-                && service.observe_silence(silence::Event::Time { now }, &self.settings, outcome)
-            {
-                service.version = self.version;
-            }
-            self.due = self.due.min(service.reporting.due(&self.settings));
-        }
     }
 
     /// Takes a deployment, or the retirement of a service.
@@ -267,6 +269,11 @@ impl Partition {
             return Err(Reason::SeriesLimit);
         }
         Ok(self.enter(Service::new(environment, name, self.version)))
+    }
+
+    fn find(&mut self, environment: &str, name: &str) -> Option<usize> {
+        let services = &self.services;
+        self.index.find((environment, name), |slot| services[slot].is(environment, name))
     }
 
     fn adopt(&mut self, service: Service) {

@@ -1,6 +1,7 @@
 //! A service as one partition sees it: its series, and what is known beside them.
 
 pub mod clock;
+pub mod inquiry;
 pub mod joint;
 pub(crate) mod logs;
 pub(crate) mod name_index;
@@ -22,12 +23,14 @@ use crate::series::explain;
 use crate::series::rules::restarts::{Restarted, Restarts};
 use crate::series::rules::{self, RuleOutcome};
 use crate::series::{Change, Series, Unused};
+use clock::Moment;
+use inquiry::Inquiry;
 use joint::Joint;
 use logs::LogModel;
 use name_index::NameIndex;
 use outcome::Outcome;
 use regression::{Deployed, Rollout};
-use silence::ReportingCadence;
+use silence::{Due, ReportingCadence};
 use state::Offsets;
 
 /// Name and version of the detector, as anomalies carry it.
@@ -58,11 +61,15 @@ pub(crate) struct Service {
     pub(crate) logs: Option<Box<LogModel>>,
     pub(crate) deployed: Option<Deployed>,
     pub(crate) reporting: ReportingCadence,
+    /// What was last asked of the other partitions about it, since it stopped reporting here.
+    pub(crate) inquiry: Option<Box<Inquiry>>,
     joint: Option<Box<Joint>>,
     pub(crate) rollout: Option<Box<Rollout>>,
     restarts: Option<Box<Restarts>>,
     /// What the snapshot it was restored from already reflects.
     pub(crate) restored: Offsets,
+    /// Of which logs these offsets are: counts how often one began anew.
+    pub(crate) log: u32,
     /// Version of the partition at its last change.
     pub(crate) version: u64,
 }
@@ -78,10 +85,12 @@ impl Service {
             logs: None,
             deployed: None,
             reporting: ReportingCadence::default(),
+            inquiry: None,
             joint: None,
             rollout: None,
             restarts: None,
             restored: Offsets::default(),
+            log: 0,
             version,
         }
     }
@@ -168,6 +177,34 @@ impl Service {
         let is_reported = report.is_some();
         self.publish(report, outcome);
         is_reported
+    }
+
+    /// Returns whether its silence may be judged without another question: it is not due, all partitions have answered, or
+    /// the service is given up anyway.
+    pub(crate) fn may_judge(&self, now: Moment, settings: &Settings) -> bool {
+        let is_due = self.reporting.due(settings).is_past(now);
+        !is_due && self.inquiry.is_none() || self.reporting.is_given_up(now, settings)
+    }
+
+    /// Returns whether the other partitions have to be asked about it now.
+    pub(crate) fn must_ask(&self, now: Moment, settings: &Settings) -> bool {
+        match &self.inquiry {
+            None => true,
+            Some(_) => self.silence_due(settings).is_past(now),
+        }
+    }
+
+    /// Returns until when nothing can be said of its silence, nor asked.
+    pub(crate) fn silence_due(&self, settings: &Settings) -> Due {
+        let due = self.reporting.due(settings);
+        let Some(inquiry) = self.inquiry.as_ref().filter(|_| due != Due::NEVER) else { return due };
+        let after = |ms| self.reporting.due_after(inquiry.at, ms);
+        match (inquiry.is_complete(), self.reporting.has_fired()) {
+            (false, false) => after(inquiry::RETRY_MS),
+            (true, false) => due.max(after(inquiry::LEAST_MS)),
+            (false, true) => due.min(after(inquiry::RETRY_MS)),
+            (true, true) => due.min(after(inquiry::REVIEW_MS)),
+        }
     }
 
     /// Adds the anomalies of reports, each with what is known beside it.

@@ -1,37 +1,36 @@
 //! The consumer: a thread of its own polls, hands records out through a bounded queue, pauses while the queue is
 //! full, stores offsets of finished records only, and drains before partitions are given away.
 
-use std::collections::{BTreeSet, VecDeque};
+mod polling;
+
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
-use tokio::sync::mpsc::{self, error::TrySendError};
+use rdkafka::types::RDKafkaRespErr as Response;
+use tokio::sync::mpsc;
 
 use super::lag_gauge::LagGauge;
-use super::tracker::{Ticket, Tracker};
+use super::progress::{Progress, Stalled};
+use super::shape::Shape;
+use super::tracker::{Place, Ticket, Tracker};
 use super::{Error, Options, link};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
 use crate::failpoint::Failpoint;
 use crate::metrics::runtime;
+use polling::{Batcher, poll};
 
 /// Records that one batch holds at most.
 const BATCH: usize = 256;
-/// Bytes of payload from which on a batch takes no further record.
-const BATCH_BYTES: usize = 256 * 1024;
-/// How long a full queue is waited for before fetching is paused: a pause throws away what was fetched ahead. Polling
-/// stands still meanwhile, so it is far below any timeout of the group.
-const STALL: Duration = Duration::from_millis(500);
-/// Time between two looks at a full queue.
-const LOOK: Duration = Duration::from_millis(1);
 
 /// What was read.
 #[derive(Debug)]
@@ -94,6 +93,7 @@ struct Shared {
     stop: AtomicBool,
     stopped: AtomicBool,
     assigned: AtomicU64,
+    progress: Progress,
     drain_timeout: Duration,
     epoch: tokio::sync::watch::Sender<u64>,
     assignment: tokio::sync::watch::Sender<Assignment>,
@@ -110,6 +110,8 @@ pub struct Assignment {
 
 struct Context {
     shared: Arc<Shared>,
+    /// Where equal partition numbers of all topics go to one member.
+    shape: Option<Shape>,
     link: link::Context,
 }
 
@@ -127,9 +129,41 @@ impl ClientContext for Context {
     fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
         self.link.generate_oauth_token(config)
     }
+
+    fn stats(&self, statistics: Statistics) {
+        self.shared.progress.statistics(&statistics);
+    }
 }
 
 impl ConsumerContext for Context {
+    // assigns eagerly, as the strategy `range` wants it
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, what: Response, partitions: &mut TopicPartitionList) {
+        let outcome = match what {
+            Response::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                let own = self.shape.as_ref().map(|shape| shape.complete(partitions));
+                let own = own.as_ref().unwrap_or(partitions);
+                self.pre_rebalance(consumer, &Rebalance::Assign(own));
+                let outcome = consumer.assign(own);
+                self.post_rebalance(consumer, &Rebalance::Assign(own));
+                outcome
+            }
+            Response::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                self.pre_rebalance(consumer, &Rebalance::Revoke(partitions));
+                let outcome = consumer.unassign();
+                self.post_rebalance(consumer, &Rebalance::Revoke(partitions));
+                outcome
+            }
+            error => {
+                let outcome = consumer.unassign();
+                self.post_rebalance(consumer, &Rebalance::Error(KafkaError::Rebalance(error.into())));
+                outcome
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "an assignment could not be taken over");
+        }
+    }
+
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(partitions) = rebalance {
             self.shared.drain(consumer, partitions.count(), consumer.assignment_lost());
@@ -144,13 +178,17 @@ impl ConsumerContext for Context {
                     tracing::warn!(%error, "partitions could not be resumed");
                 }
                 self.shared.assigned.store(partitions.count() as u64, Ordering::SeqCst);
+                self.shared.progress.assigned();
                 self.shared.assignment.send_replace(Assignment {
                     epoch: self.shared.tracker.epoch(),
                     partitions: partitions.elements().iter().map(TopicPartitionListElem::partition).collect(),
                 });
                 tracing::info!(partitions = partitions.count(), "partitions assigned");
             }
-            Rebalance::Revoke(_) => self.shared.assigned.store(0, Ordering::SeqCst),
+            Rebalance::Revoke(_) => {
+                self.shared.assigned.store(0, Ordering::SeqCst);
+                self.shared.progress.unassigned();
+            }
             Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
         }
     }
@@ -201,10 +239,22 @@ fn store_progress(consumer: &BaseConsumer<Context>, tracker: &Tracker) {
     }
 }
 
+/// Commits an offset that lies before what was committed: the client itself only ever commits later ones.
+fn commit_again(consumer: &BaseConsumer<Context>, (topic, partition): Place, offset: i64) {
+    let mut offsets = TopicPartitionList::with_capacity(1);
+    let outcome = offsets
+        .add_partition_offset(topic.name(), partition, Offset::Offset(offset))
+        .and_then(|()| consumer.store_offsets(&offsets))
+        .and_then(|()| consumer.commit(&offsets, CommitMode::Async));
+    if let Err(error) = outcome {
+        tracing::warn!(%error, topic = topic.name(), partition, "the new beginning could not be committed");
+    }
+}
+
 impl Consumer {
     /// Joins `group` and reads `topics` from where the group stands, or from the beginning.
     pub fn join(options: &Options, group: &str, topics: &[Topic]) -> Result<Self, Error> {
-        Batches::of(1, options, group, topics).map(Self)
+        Batches::of(1, options, group, topics, None).map(Self)
     }
 
     /// Returns the next record; none once the consumer has been stopped.
@@ -225,12 +275,24 @@ impl Consumer {
 }
 
 impl Batches {
-    /// Joins `group` and reads `topics` from where the group stands, or from the beginning.
-    pub fn join(options: &Options, group: &str, topics: &[Topic]) -> Result<Self, Error> {
-        Self::of(BATCH, options, group, topics)
+    /// Joins `group` and reads `topics` from where the group stands, or from the beginning. Partitions of one number go
+    /// to one member, also where the topics have different numbers of them.
+    pub(super) fn join(
+        options: &Options,
+        group: &str,
+        topics: &[Topic],
+        shape: Shape,
+    ) -> Result<Self, Error> {
+        Self::of(BATCH, options, group, topics, Some(shape))
     }
 
-    fn of(most: usize, options: &Options, group: &str, topics: &[Topic]) -> Result<Self, Error> {
+    fn of(
+        most: usize,
+        options: &Options,
+        group: &str,
+        topics: &[Topic],
+        shape: Option<Shape>,
+    ) -> Result<Self, Error> {
         let (epoch, _) = tokio::sync::watch::channel(0);
         let drain_timeout = Duration::from_millis(u64::from(options.drain_timeout_ms));
         let shared = Arc::new(Shared {
@@ -238,6 +300,7 @@ impl Batches {
             stop: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             assigned: AtomicU64::new(0),
+            progress: Progress::new(Duration::from_secs(u64::from(options.stall_after_s))),
             drain_timeout,
             epoch,
             assignment: tokio::sync::watch::Sender::default(),
@@ -246,6 +309,8 @@ impl Batches {
         config
             .set("group.id", group)
             .set("auto.offset.reset", "earliest")
+            .set("isolation.level", "read_committed")
+            .set("statistics.interval.ms", "2000")
             .set("enable.auto.commit", "true")
             .set("auto.commit.interval.ms", "500")
             .set("enable.auto.offset.store", "false")
@@ -260,6 +325,7 @@ impl Batches {
             .set("allow.auto.create.topics", "false");
         let consumer: BaseConsumer<Context> = options.finish(config).create_with_context(Context {
             shared: Arc::clone(&shared),
+            shape,
             link: link::Context::new(options),
         })?;
         let names: Vec<&str> = topics.iter().map(|topic| topic.name()).collect();
@@ -272,8 +338,8 @@ impl Batches {
                 let topics = topics.to_vec();
                 let lag = LagGauge::new(group, &topics);
                 move || {
-                    let batcher =
-                        Batcher { sender, tracker: Arc::clone(&shared.tracker), topics, most, open: None };
+                    let tracker = Arc::clone(&shared.tracker);
+                    let batcher = Batcher::new(sender, tracker, topics, most);
                     poll(consumer, &shared, batcher, lag);
                 }
             })
@@ -329,6 +395,11 @@ impl Handle {
         self.0.tracker.in_flight()
     }
 
+    /// Returns whether the member makes progress, and what keeps it from that.
+    pub fn progress(&self) -> Result<(), Stalled> {
+        self.0.progress.report()
+    }
+
     /// Returns a watch that changes when the assignment is about to be given back.
     pub fn revocations(&self) -> tokio::sync::watch::Receiver<u64> {
         self.0.epoch.subscribe()
@@ -338,158 +409,4 @@ impl Handle {
     pub fn assignments(&self) -> tokio::sync::watch::Receiver<Assignment> {
         self.0.assignment.subscribe()
     }
-}
-
-/// Where what was read is made into batches and handed out.
-struct Batcher {
-    sender: mpsc::Sender<Batch>,
-    tracker: Arc<Tracker>,
-    topics: Vec<Topic>,
-    /// Records of a batch.
-    most: usize,
-    /// The batch that is being filled, and bytes of its payloads.
-    open: Option<(Batch, usize)>,
-}
-
-impl Batcher {
-    /// Takes a record in. Returns the batch that is full with it or that it does not belong to.
-    fn take(&mut self, message: &BorrowedMessage<'_>) -> Option<Batch> {
-        let known = self.open.as_ref().map(|(batch, _)| batch.ticket.place().0);
-        let is_known = |topic: &Topic| topic.name() == message.topic();
-        let topic = known.filter(is_known).or_else(|| self.topics.iter().copied().find(is_known))?;
-        let place = (topic, message.partition());
-        let bytes = message.payload_len();
-        let goes_on = self.open.as_mut().is_some_and(|(batch, before)| {
-            batch.ticket.place() == place
-                && *before + bytes <= BATCH_BYTES
-                && batch.ticket.extend(message.offset())
-        });
-        let full = if goes_on { None } else { self.close() };
-        let (batch, before) = self.open.get_or_insert_with(|| {
-            let ticket = self.tracker.issue(place, message.offset());
-            (Batch { messages: Vec::with_capacity(self.most.min(BATCH)), ticket }, 0)
-        });
-        batch.messages.push(own(message, topic));
-        *before += bytes;
-        if full.is_none() && batch.messages.len() >= self.most { self.close() } else { full }
-    }
-
-    /// Returns the batch that is being filled.
-    fn close(&mut self) -> Option<Batch> {
-        self.open.take().map(|(batch, _)| batch)
-    }
-}
-
-fn poll(consumer: BaseConsumer<Context>, shared: &Shared, mut batcher: Batcher, mut lag: LagGauge) {
-    // what was already fetched when the queue filled up; bounded by the client's own fetch buffer
-    let mut waiting: VecDeque<Batch> = VecDeque::new();
-    let mut paused = false;
-    let link = consumer.context().link.options().link.clone();
-    while !shared.stop.load(Ordering::SeqCst) && !batcher.sender.is_closed() {
-        hand_out(&mut waiting, &batcher.sender);
-        if !waiting.is_empty() && !paused {
-            wait_for_room(&mut waiting, &batcher.sender, &shared.stop);
-            paused = !waiting.is_empty() && set_paused(&consumer, true);
-        }
-        // not at the first free slot: each pause throws away what was fetched ahead
-        if paused && waiting.is_empty() && batcher.sender.capacity() > batcher.sender.max_capacity() / 2 {
-            paused = !set_paused(&consumer, false);
-        }
-        // a full queue pauses fetching, but polling goes on: it is what keeps us in the group
-        let wait = match (&batcher.open, waiting.is_empty()) {
-            // a batch is what lies ready: nobody waits for it to become full
-            (Some(_), _) => Duration::ZERO,
-            (None, true) => Duration::from_millis(50),
-            (None, false) => Duration::from_millis(2),
-        };
-        let ready = match consumer.poll(wait) {
-            None => batcher.close(),
-            Some(Err(error)) => {
-                match error {
-                    KafkaError::MessageConsumption(
-                        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
-                    ) => link.other("a topic does not exist yet", "it is waited for"),
-                    // the context has been told of it, with the reason
-                    KafkaError::MessageConsumption(_) => tracing::debug!(%error, "poll failed"),
-                    error => link.other(&error.to_string(), "poll failed; the client tries again"),
-                }
-                batcher.close()
-            }
-            Some(Ok(message)) => {
-                link.answered();
-                match batcher.take(&message) {
-                    None => continue,
-                    ready => ready,
-                }
-            }
-        };
-        waiting.extend(ready);
-        hand_out(&mut waiting, &batcher.sender);
-        store_progress(&consumer, &shared.tracker);
-        lag.show(&consumer, &shared.tracker);
-    }
-    drop((waiting, batcher));
-    shared.drain(&consumer, shared.assigned.load(Ordering::SeqCst) as usize, consumer.assignment_lost());
-    lag.forget();
-    consumer.unsubscribe();
-    // leaving the group needs a last poll; closing the client has been seen to hang, so nobody waits for it
-    let _ = consumer.poll(Duration::from_millis(100));
-    shared.stopped.store(true, Ordering::SeqCst);
-    drop(consumer);
-}
-
-/// Hands out what waits, as far as the queue has room.
-fn hand_out(waiting: &mut VecDeque<Batch>, sender: &mpsc::Sender<Batch>) {
-    while let Some(batch) = waiting.pop_front() {
-        match sender.try_send(batch) {
-            Err(TrySendError::Full(batch)) if batch.ticket.is_current() => {
-                waiting.push_front(batch);
-                break;
-            }
-            // handed over, or no longer ours
-            Ok(()) | Err(_) => {}
-        }
-    }
-}
-
-/// Waits a moment for the queue to take what waits.
-fn wait_for_room(waiting: &mut VecDeque<Batch>, sender: &mpsc::Sender<Batch>, stop: &AtomicBool) {
-    let end = Instant::now() + STALL;
-    while !waiting.is_empty() && Instant::now() < end && !stop.load(Ordering::SeqCst) {
-        std::thread::sleep(LOOK);
-        hand_out(waiting, sender);
-    }
-}
-
-fn own(message: &BorrowedMessage<'_>, topic: Topic) -> Message {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        headers
-            .iter()
-            .take(32)
-            .filter_map(|header| {
-                let value = std::str::from_utf8(header.value?).ok()?;
-                Some((header.key.to_owned(), value.to_owned()))
-            })
-            .collect()
-    });
-    Message {
-        topic,
-        partition: message.partition(),
-        offset: message.offset(),
-        timestamp_ms: message.timestamp().to_millis(),
-        key: message.key().map(<[u8]>::to_vec),
-        headers,
-        payload: message.payload().map(<[u8]>::to_vec).unwrap_or_default(),
-    }
-}
-
-/// Pauses or resumes what is assigned; returns whether that was done.
-fn set_paused(consumer: &BaseConsumer<Context>, paused: bool) -> bool {
-    let outcome = consumer.assignment().and_then(|partitions| {
-        if paused { consumer.pause(&partitions) } else { consumer.resume(&partitions) }
-    });
-    if let Err(error) = &outcome {
-        tracing::warn!(%error, paused, "pause or resume failed");
-    }
-    outcome.is_ok()
 }

@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::progress::{Progress, Waits, missing, waiting};
 use super::tracker::{Place, Standing, Tracker};
 use crate::events::Topic;
 use crate::metrics::runtime;
@@ -33,6 +34,12 @@ pub(super) struct LagGauge {
     /// Where the group stood when a partition came to us; until its first record is read, nothing else tells.
     begins: Offsets,
     ends: Offsets,
+    /// Up to where what retention removed unread was counted.
+    counted: Offsets,
+    waits: Waits,
+    /// Topics that were not there when that was last asked for.
+    missing: Vec<Topic>,
+    asked: Option<Instant>,
 }
 
 impl LagGauge {
@@ -44,11 +51,21 @@ impl LagGauge {
             assignment: 0,
             begins: Offsets::new(),
             ends: Offsets::new(),
+            counted: Offsets::new(),
+            waits: Waits::default(),
+            missing: Vec::new(),
+            asked: None,
         }
     }
 
-    /// Brings the gauge up to date, if it is time. Partitions that were taken away count no more.
-    pub(super) fn show<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>, tracker: &Tracker) {
+    /// Brings the gauge up to date, if it is time, and notes what makes no progress. Partitions that were taken away
+    /// count no more.
+    pub(super) fn show<C: ConsumerContext>(
+        &mut self,
+        consumer: &BaseConsumer<C>,
+        tracker: &Tracker,
+        progress: &Progress,
+    ) {
         if Instant::now() < self.due {
             return;
         }
@@ -57,25 +74,45 @@ impl LagGauge {
             self.assignment = standing.assignment;
             self.begins.clear();
             self.ends.clear();
+            self.counted.clear();
         }
-        let answer = self.ask(consumer, &standing);
+        let answer = self.ask(consumer, &standing, progress);
         self.due = Instant::now() + if answer.is_ok() { EVERY } else { UNANSWERED };
         if let Err(error) = answer {
             tracing::debug!(%error, "end offsets could not be read");
         }
-        self.set(&standing.safe);
+        let behind = self.behind(&standing, progress);
+        self.set(&behind);
+        let late = self.late(&behind, &standing, progress.patience());
+        let missing = self.missing.iter().map(|topic| missing(*topic));
+        progress.note(missing.chain(late).collect());
+    }
+
+    /// Notes that the log of a partition has begun anew.
+    pub(super) fn began_anew(&mut self, (topic, partition): Place, offset: i64, expected: i64) {
+        runtime::LOGS_BEGUN_ANEW.add_one([&self.group, topic.name()]);
+        self.counted.remove(&(topic, partition));
+        tracing::warn!(
+            topic = topic.name(),
+            partition,
+            offset,
+            expected,
+            "the log of a partition begins anew; the topic was made again or has lost its end"
+        );
     }
 
     /// Sets the gauge to zero: none of the partitions are ours any more.
     pub(super) fn forget(&mut self) {
         self.ends.clear();
         self.set(&Offsets::new());
+        self.stalled(&BTreeMap::new());
     }
 
     fn ask<C: ConsumerContext>(
         &mut self,
         consumer: &BaseConsumer<C>,
         standing: &Standing,
+        progress: &Progress,
     ) -> KafkaResult<()> {
         let assigned: Vec<Place> = consumer
             .assignment()?
@@ -86,44 +123,120 @@ impl LagGauge {
                 Some((*topic, place.partition()))
             })
             .collect();
+        self.ends.retain(|place, _| assigned.contains(place));
+        self.waits.retain(|place| assigned.contains(place));
+        self.look_for_topics(consumer, &assigned)?;
+        if assigned.is_empty() {
+            return Ok(());
+        }
+        let begins = at(consumer, &assigned, Offset::Beginning)?;
         let unread: Vec<Place> = assigned
             .iter()
             .copied()
-            .filter(|place| !standing.safe.contains_key(place) && !self.begins.contains_key(place))
+            .filter(|place| !standing.places.contains_key(place) && !self.begins.contains_key(place))
             .collect();
         if !unread.is_empty() {
-            let mut begins = at(consumer, &unread, Offset::Beginning)?;
             let committed =
                 known(&consumer.committed_offsets(listed(&unread, Offset::Invalid)?, PATIENCE)?, &unread);
-            for (place, committed) in committed {
-                // retention may have removed what came after the commit
-                begins.entry(place).and_modify(|begin| *begin = committed.max(*begin));
+            for place in unread {
+                let begin = begins.get(&place).copied().unwrap_or_default();
+                self.begins.insert(place, committed.get(&place).copied().unwrap_or(begin));
             }
-            self.begins.extend(begins);
         }
-        if !assigned.is_empty() {
-            self.ends.extend(at(consumer, &assigned, Offset::End)?);
+        for (place, begin) in begins {
+            let stands = standing.places.get(&place).map(|standing| standing.next);
+            let stands = stands.or_else(|| self.begins.get(&place).copied()).unwrap_or(begin);
+            self.count_lost(place, stands.max(progress.reached(place).unwrap_or(stands)), begin);
+            // retention may have removed what came after the commit
+            self.begins.entry(place).and_modify(|known| *known = begin.max(*known));
         }
-        self.ends.retain(|place, _| assigned.contains(place));
+        self.ends.extend(at(consumer, &assigned, Offset::End)?);
         Ok(())
     }
 
-    fn set(&self, safe: &Offsets) {
-        for (topic, records) in behind(&self.topics, &self.begins, safe, &self.ends) {
+    /// Looks whether the topics are there of which nothing is ours.
+    fn look_for_topics<C: ConsumerContext>(
+        &mut self,
+        consumer: &BaseConsumer<C>,
+        assigned: &[Place],
+    ) -> KafkaResult<()> {
+        if self.asked.is_some_and(|asked| asked.elapsed() < UNANSWERED) {
+            return Ok(());
+        }
+        self.missing.clear();
+        for topic in &self.topics {
+            if assigned.iter().any(|(of, _)| of == topic) {
+                continue;
+            }
+            let metadata = consumer.fetch_metadata(Some(topic.name()), PATIENCE)?;
+            if metadata.topics().first().is_none_or(|found| found.partitions().is_empty()) {
+                self.missing.push(*topic);
+            }
+        }
+        self.asked = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Counts what was removed before it was read: at most so many records, for offsets have holes.
+    fn count_lost(&mut self, place: Place, stands: i64, begin: i64) {
+        let from = self.counted.get(&place).map_or(stands, |counted| stands.max(*counted));
+        if begin <= from {
+            return;
+        }
+        self.counted.insert(place, begin);
+        let ((topic, partition), records) = (place, begin - from);
+        runtime::RECORDS_LOST.add([&self.group, topic.name()], records.unsigned_abs());
+        tracing::warn!(
+            topic = topic.name(),
+            partition,
+            records,
+            from,
+            "records were removed from a topic before they were read; raise its retention"
+        );
+    }
+
+    /// Returns the records of each partition between what may be committed and its end. Where all that was handed out is
+    /// done with, what the client has passed over counts as read.
+    fn behind(&self, standing: &Standing, progress: &Progress) -> Offsets {
+        let of = |(place, end): (&Place, &i64)| {
+            let known = standing.places.get(place);
+            let stands = known.map(|known| known.safe).or_else(|| self.begins.get(place).copied())?;
+            let is_done = known.is_none_or(|known| known.safe == known.next);
+            let passed = progress.reached(*place).filter(|_| is_done).unwrap_or(stands);
+            Some((*place, (end - stands.max(passed)).max(0)))
+        };
+        self.ends.iter().filter_map(of).collect()
+    }
+
+    /// Returns a sentence for each partition whose records wait for longer than `patience`.
+    fn late(&mut self, behind: &Offsets, standing: &Standing, patience: Duration) -> Vec<String> {
+        let (mut late, mut longest) = (Vec::new(), BTreeMap::new());
+        for (place, records) in behind {
+            let (end, known) = (self.ends[place], standing.places.get(place));
+            let waited = self.waits.observe(*place, *records, end, known, Instant::now());
+            let Some(waited) = waited.filter(|waited| *waited > patience) else { continue };
+            let of_topic: &mut Duration = longest.entry(place.0).or_default();
+            *of_topic = waited.max(*of_topic);
+            late.push(waiting(*place, *records, waited));
+        }
+        self.stalled(&longest);
+        late
+    }
+
+    fn stalled(&self, longest: &BTreeMap<Topic, Duration>) {
+        for topic in &self.topics {
+            let seconds = longest.get(topic).map_or(0.0, Duration::as_secs_f64);
+            runtime::STALLED_SECONDS.set([&self.group, topic.name()], seconds);
+        }
+    }
+
+    fn set(&self, behind: &Offsets) {
+        for topic in &self.topics {
+            let of_topic = behind.iter().filter(|((of, _), _)| of == topic);
+            let records: i64 = of_topic.map(|(_, records)| records).sum();
             runtime::CONSUMER_LAG.set([&self.group, topic.name()], records as f64);
         }
     }
-}
-
-/// Returns, for each topic, the records between what may be committed and the ends.
-fn behind(topics: &[Topic], begins: &Offsets, safe: &Offsets, ends: &Offsets) -> BTreeMap<Topic, i64> {
-    let mut behind: BTreeMap<Topic, i64> = topics.iter().map(|topic| (*topic, 0)).collect();
-    for (place, end) in ends {
-        if let Some(stands) = safe.get(place).or_else(|| begins.get(place)) {
-            *behind.entry(place.0).or_default() += (end - stands).max(0);
-        }
-    }
-    behind
 }
 
 /// Asks for the first or for the next offset of partitions: both are names of a time to the broker.
@@ -155,38 +268,32 @@ fn known(list: &TopicPartitionList, places: &[Place]) -> Offsets {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tracker::PlaceStanding;
     use super::*;
 
     const TOPICS: [Topic; 2] = [Topic::Anomalies, Topic::RawSpans];
     const FIRST: Place = (Topic::Anomalies, 0);
     const SECOND: Place = (Topic::Anomalies, 1);
 
-    #[test]
-    fn a_partition_that_was_not_read_yet_counts_from_where_the_group_stood() {
-        let (begins, ends) =
-            (Offsets::from([(FIRST, 10), (SECOND, 90)]), Offsets::from([(FIRST, 50), (SECOND, 100)]));
-        let safe = Offsets::from([(FIRST, 45)]);
-        assert_eq!(
-            behind(&TOPICS, &begins, &safe, &ends),
-            BTreeMap::from([(Topic::Anomalies, 5 + 10), (Topic::RawSpans, 0)])
-        );
+    fn standing(place: Place, safe: i64, next: i64) -> Standing {
+        let one = PlaceStanding { safe, next, waiting: 0, moved: Instant::now() };
+        Standing { assignment: 0, places: BTreeMap::from([(place, one)]) }
     }
 
     #[test]
-    fn what_was_taken_away_is_reported_as_zero_and_not_left_standing() {
+    fn a_partition_that_was_not_read_yet_counts_from_where_the_group_stood() {
         let mut gauge = LagGauge::new("correlation", &TOPICS);
-        gauge.begins = Offsets::from([(FIRST, 10)]);
-        gauge.ends = Offsets::from([(FIRST, 50)]);
-        gauge.forget();
-        assert_eq!(
-            behind(&gauge.topics, &gauge.begins, &Offsets::new(), &gauge.ends),
-            BTreeMap::from([(Topic::Anomalies, 0), (Topic::RawSpans, 0)])
-        );
+        gauge.begins = Offsets::from([(FIRST, 10), (SECOND, 90)]);
+        gauge.ends = Offsets::from([(FIRST, 50), (SECOND, 100)]);
+        let behind = gauge.behind(&standing(FIRST, 45, 45), &Progress::new(Duration::ZERO));
+        assert_eq!(behind, Offsets::from([(FIRST, 5), (SECOND, 10)]));
     }
 
     #[test]
     fn an_end_that_is_older_than_our_progress_is_no_negative_lag() {
-        let (safe, ends) = (Offsets::from([(FIRST, 60)]), Offsets::from([(FIRST, 50)]));
-        assert_eq!(behind(&TOPICS, &Offsets::new(), &safe, &ends)[&Topic::Anomalies], 0);
+        let mut gauge = LagGauge::new("correlation", &TOPICS);
+        gauge.ends = Offsets::from([(FIRST, 50)]);
+        let behind = gauge.behind(&standing(FIRST, 60, 60), &Progress::new(Duration::ZERO));
+        assert_eq!(behind, Offsets::from([(FIRST, 0)]));
     }
 }

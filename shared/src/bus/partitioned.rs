@@ -3,46 +3,49 @@
 //! The group's offset is committed only up to what the last snapshot reflects, and only after the snapshot and every
 //! event before it are acknowledged. A crash between the two leaves parts of the state ahead of the offset: each part
 //! holds the offsets it reflects, and its task skips what it already holds.
+//!
+//! Topics change under a stage: they get more partitions, or are made again. The stage then begins again from its last
+//! snapshot, with the new shape. Where it cannot, it stands still and `/readyz` names topic and remedy.
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod failures;
+mod notices;
+mod session;
+
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::consumer::{Assignment, Batch};
-use super::inspect::reader::{From, Reader};
-use super::rate_limiter::RateLimiter;
-use super::tick::{self, Ticker};
-use super::tracker::Ticket;
-use super::{Batches, Error, Message, Options, Producer, dead_letter};
+use super::admin::Admin;
+use super::shape::{Obstacle, Shape};
+use super::{Error, Options};
 use crate::agent::Agent;
-use crate::error::{Class, panic_message};
-use crate::events::envelope::{expect_type, header};
 use crate::events::{Outgoing, Topic};
-use crate::failpoint::Failpoint;
-use crate::ids::EventId;
 use crate::metrics::runtime;
-use crate::trace;
+use failures::Failures;
+pub use notices::{Notice, To};
+use session::{End, Session};
 
-/// Batches a partition's task may have waiting.
-const QUEUE: usize = 4;
-/// Batches after which a snapshot is written in any case: their offsets wait for it.
-const UNSAVED: usize = 50_000;
-/// Events on their way from which on their acknowledgements are waited for.
-const UNACKNOWLEDGED: usize = 10_000;
-/// Longest wait for one more record of the state, when it is restored.
-const SILENCE: Duration = Duration::from_secs(30);
+/// Name of the work on partitions among the dependencies of `/readyz`.
+const PARTITIONS: &str = "partitions";
+/// Name of its progress.
+const PROGRESS: &str = "progress";
+/// Pause before Kafka is asked again that did not answer.
+const UNANSWERED: Duration = Duration::from_secs(1);
+
+/// Where a stage reports whether it can work.
+pub trait Health: Send + Sync {
+    /// Notes that something works, or why not.
+    fn note(&self, what: &'static str, outcome: Result<(), String>);
+}
 
 /// What a task makes of one record.
 #[derive(Debug, Default)]
 pub struct Output {
     /// Events to publish, in order.
     pub publish: Vec<Outgoing>,
+    /// What the tasks of other partitions are to know.
+    pub notices: Vec<Notice>,
     /// Why the record, or a part of it, is refused; it then goes to the dead-letter topic.
     pub refused: Option<String>,
 }
@@ -68,11 +71,36 @@ pub trait Task: Send + 'static {
         payload: &[u8],
     ) -> Result<Output, crate::error::Error>;
 
+    /// Takes a notice of the task of another partition, or its own one to all. `partitions` is how many were addressed,
+    /// where it went to all. Nothing follows from it by default.
+    fn notice(
+        &mut self,
+        topic: Topic,
+        offset: i64,
+        timestamp_ms: i64,
+        body: &str,
+        partitions: Option<i32>,
+    ) -> Output {
+        let _ = (topic, offset, timestamp_ms, body, partitions);
+        Output::default()
+    }
+
     /// Returns how long nothing must have come on `topic` for it to mean something to this partition. A record that
-    /// says so ([`tick`]) is then written to the topic. Nothing is written by default.
+    /// says so ([`tick`](super::tick)) is then written to the topic. Nothing is written by default.
     fn patience(&self, topic: Topic) -> Option<Duration> {
         let _ = topic;
         None
+    }
+
+    /// Returns the offset of the last record of `topic` that the state reflects.
+    fn applied(&self, topic: Topic) -> Option<i64> {
+        let _ = topic;
+        None
+    }
+
+    /// Notes that the log of `topic` begins anew: its next records have offsets that were taken before.
+    fn begin_anew(&mut self, topic: Topic) {
+        let _ = topic;
     }
 
     /// Returns the parts that have changed since the last snapshot that was [`Task::saved`], each with the offsets it
@@ -88,7 +116,7 @@ pub trait Task: Send + 'static {
 pub struct Settings {
     /// Consumer group, dead-letter topic and metric label.
     pub stage: Agent,
-    /// Input topics; equal partition numbers go to one task.
+    /// Input topics; equal partition numbers go to one task. The group shares the partitions of the first one.
     pub topics: Vec<Topic>,
     /// Compacted topic of the state.
     pub state: Topic,
@@ -101,262 +129,66 @@ pub struct Settings {
 
 /// Reads until `shutdown`. For each assigned partition `make` is given the records of its state, in the order of the
 /// log (compaction may have left several of one key), and returns its task. It may block.
+///
+/// After a failure it begins again from the last snapshot, after pauses that grow; what it cannot do is reported to
+/// `health` meanwhile.
 pub async fn run<T: Task>(
     options: &Options,
     settings: Settings,
+    health: &impl Health,
     make: impl Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 'static,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let producer = Producer::connect(options)?;
-    let mut consumer = Batches::join(options, settings.stage.name(), &settings.topics)?;
-    let (revocations, mut assignments) = (consumer.handle().revocations(), consumer.handle().assignments());
-    let shared = Arc::new(Shared {
-        options: options.clone(),
-        limiter: RateLimiter::new(settings.snapshot_rate),
-        settings,
-        producer: producer.clone(),
-        make,
-    });
-    let mut tasks: BTreeMap<i32, (u64, mpsc::Sender<Batch>)> = BTreeMap::new();
-    let mut running = JoinSet::new();
-    let failure = loop {
-        let begin = |tasks: &mut BTreeMap<_, _>, running: &mut JoinSet<_>, partition, epoch| {
-            let (sender, batches) = mpsc::channel(QUEUE);
-            tasks.insert(partition, (epoch, sender));
-            running.spawn(Arc::clone(&shared).work(partition, batches, revocations.clone(), epoch));
-        };
-        let batch = tokio::select! {
-            () = shutdown.cancelled() => break None,
-            // also what nothing comes of has a task: time may pass for what it has seen before
-            Ok(()) = assignments.changed() => {
-                let Assignment { epoch, partitions } = assignments.borrow_and_update().clone();
-                for partition in partitions {
-                    if tasks.get(&partition).is_none_or(|(of, _)| *of != epoch) {
-                        begin(&mut tasks, &mut running, partition, epoch);
-                    }
-                }
-                continue;
-            }
-            Some(ended) = running.join_next() => match ended {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => break Some(error),
-                Err(panic) => break Some(Error::Other(format!("a partition's task panicked: {panic}"))),
-            },
-            batch = consumer.next() => match batch {
-                Some(batch) => batch,
-                None => break None,
-            },
-        };
-        if !batch.ticket.is_current() {
-            continue;
-        }
-        let (epoch, (_, partition)) = (batch.ticket.epoch(), batch.ticket.place());
-        if tasks.get(&partition).is_none_or(|(of, sender)| *of != epoch || sender.is_closed()) {
-            begin(&mut tasks, &mut running, partition, epoch);
-        }
-        // a task that has ended hands its records back by dropping them: they are read again after the rebalance
+    let admin = Admin::new(options).map_err(|error| Error::Other(error.to_string()))?;
+    let (mut obstacles, mut failures) = (Failures::default(), Failures::default());
+    let make = Arc::new(make);
+    let rest = async |pause| {
         tokio::select! {
-            () = shutdown.cancelled() => break None,
-            _ = tasks[&partition].1.send(batch) => {}
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
         }
     };
-    tasks.clear();
-    consumer.leave().await;
-    running.shutdown().await;
-    let closing = producer.clone();
-    let _ = tokio::task::spawn_blocking(move || closing.flush(Duration::from_secs(2))).await;
-    failure.map_or(Ok(()), Err)
-}
-
-/// What the tasks of all partitions share.
-struct Shared<M> {
-    options: Options,
-    settings: Settings,
-    producer: Producer,
-    limiter: RateLimiter,
-    make: M,
-}
-
-impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 'static> Shared<M> {
-    async fn work(
-        self: Arc<Self>,
-        partition: i32,
-        mut batches: mpsc::Receiver<Batch>,
-        mut revocations: watch::Receiver<u64>,
-        epoch: u64,
-    ) -> Result<(), Error> {
-        let restoring = Arc::clone(&self);
-        let restored = tokio::task::spawn_blocking(move || restoring.restore(partition)).await;
-        let mut task = restored.map_err(|error| Error::Other(error.to_string()))??;
-        Failpoint::Restored.hit();
-        let mut journal = Journal { done: Vec::new(), pending: Vec::new() };
-        let due = tokio::time::sleep(self.settings.snapshot_every);
-        tokio::pin!(due);
-        let (mut ticker, mut looks) = (Ticker::new(&self.settings.topics), tokio::time::interval(tick::LOOK));
-        loop {
-            let revoked = *revocations.borrow_and_update() > epoch;
-            if revoked {
-                break;
+    while !shutdown.is_cancelled() {
+        let shape = match Shape::prepare(&admin, &settings.topics, settings.state).await {
+            Ok(shape) => shape,
+            Err(obstacle) => {
+                let reason = obstacle.to_string();
+                health.note(PARTITIONS, Err(reason.clone()));
+                // an outage has its own line, and no cause that would last
+                let is_outage = matches!(obstacle, Obstacle::Kafka(_));
+                rest(if is_outage { UNANSWERED } else { obstacles.note(reason) }).await;
+                continue;
             }
-            let is_due = tokio::select! {
-                biased;
-                _ = revocations.changed() => continue,
-                () = &mut due => true,
-                _ = looks.tick() => {
-                    for topic in ticker.due(|topic| task.patience(topic)) {
-                        let (place, headers) = (Some(partition), Vec::new());
-                        let tick = self.producer.enqueue_at(topic, place, None, &headers, tick::TICK).await?;
-                        journal.pending.push(tick);
-                    }
-                    continue;
+        };
+        obstacles = Failures::default();
+        if let Some(counts) = shape.uneven() {
+            tracing::warn!(
+                counts,
+                "inputs have different numbers of partitions; give all the same or findings lack their logs and deployments"
+            );
+        }
+        if !failures.stand_still() {
+            health.note(PARTITIONS, Ok(()));
+        }
+        let begun = Instant::now();
+        let session = Session { options, settings: &settings, health, admin: &admin, shutdown: &shutdown };
+        match session.run(shape, Arc::clone(&make), begun).await {
+            Ok(End::Shutdown) => break,
+            Ok(End::Reshaped(counts)) => {
+                tracing::warn!(counts, "topics have another number of partitions; all are taken over anew");
+                failures = Failures::default();
+            }
+            Err(error) => {
+                // what was not acknowledged is not in any snapshot either: it is read and scored again
+                runtime::RESTARTS.add_one([settings.stage.name()]);
+                failures.forget_after(begun.elapsed());
+                let pause = failures.note(error.to_string());
+                if failures.stand_still() {
+                    health.note(PARTITIONS, Err(error.to_string()));
                 }
-                batch = batches.recv() => match batch {
-                    None => break,
-                    Some(batch) => {
-                        ticker.observe(batch.ticket.place().0);
-                        self.take(&mut task, &mut journal, batch).await?;
-                        journal.done.len() >= UNSAVED
-                    }
-                },
-            };
-            if is_due {
-                let bytes = self.settle(&mut journal, partition, &mut task).await?;
-                let now = Instant::now();
-                due.as_mut().reset(self.limiter.spend(bytes, now).max(now + self.settings.snapshot_every));
+                rest(pause).await;
             }
         }
-        self.settle(&mut journal, partition, &mut task).await.map(|_| ())
     }
-
-    /// Lets the task take a batch, and hands what follows to the client.
-    async fn take(&self, task: &mut T, journal: &mut Journal, mut batch: Batch) -> Result<(), Error> {
-        if !batch.ticket.start() {
-            return Ok(());
-        }
-        for message in &batch.messages {
-            let mut output = taken(task, message)?;
-            self.trace(message, &mut output.publish);
-            for outgoing in &output.publish {
-                let headers = outgoing.envelope.to_headers();
-                let key = Some(outgoing.key.as_str());
-                journal
-                    .pending
-                    .push(self.producer.enqueue(outgoing.topic, key, &headers, &outgoing.payload).await?);
-            }
-            if let Some(reason) = output.refused {
-                let stage = self.settings.stage;
-                let letter = dead_letter::enqueue(&self.producer, stage, message, &reason, 1).await?;
-                journal.pending.push(letter);
-                dead_letter::count(stage, message, 1);
-            }
-            if journal.pending.len() >= UNACKNOWLEDGED {
-                journal.acknowledged().await?;
-            }
-        }
-        journal.done.push(batch.ticket);
-        Ok(())
-    }
-
-    /// Makes events part of the trace of the record that caused them. A record without events has no span: there are
-    /// too many.
-    fn trace(&self, message: &Message, events: &mut [Outgoing]) {
-        if events.is_empty() {
-            return;
-        }
-        let parent = header(&message.headers, "traceparent");
-        let id = EventId::of_record(message.topic.name(), message.partition, message.offset);
-        trace::handling(self.settings.stage, trace::Work::Record(message.topic), id, parent).in_scope(|| {
-            for outgoing in events {
-                outgoing.envelope.continue_trace(parent);
-                trace::published(outgoing);
-            }
-        });
-    }
-
-    /// Waits for every event to be acknowledged, writes the snapshot, and only then lets the offsets go. Returns how
-    /// many bytes it has.
-    async fn settle(&self, journal: &mut Journal, partition: i32, task: &mut T) -> Result<usize, Error> {
-        journal.acknowledged().await?;
-        Failpoint::Emitted.hit();
-        // a partition that was lost, not given back, has another owner: its state is no longer ours to write
-        journal.done.retain(Ticket::is_ours);
-        if journal.done.is_empty() {
-            return Ok(0);
-        }
-        let (mut writes, mut bytes) = (Vec::new(), 0);
-        for part in task.snapshot() {
-            bytes += part.payload.len();
-            let key = Some(part.key.as_str());
-            let (state, headers) = (self.settings.state, Vec::new());
-            writes
-                .push(self.producer.enqueue_at(state, Some(partition), key, &headers, &part.payload).await?);
-            Failpoint::HalfSaved.hit();
-        }
-        for write in writes {
-            write.acknowledged().await?;
-        }
-        Failpoint::Saved.hit();
-        task.saved();
-        for ticket in journal.done.drain(..) {
-            ticket.finish();
-        }
-        let stage = self.settings.stage;
-        runtime::SNAPSHOTS.add_one([stage.name()]);
-        runtime::SNAPSHOT_BYTES.add([stage.name()], bytes as u64);
-        Ok(bytes)
-    }
-
-    /// Makes the task of a partition from its state. Blocking.
-    fn restore(&self, partition: i32) -> Result<T, Error> {
-        let open = Duration::from_secs(10);
-        let reader =
-            Reader::open(&self.options, self.settings.state, Some(partition), From::Beginning, open)?;
-        let (mut records, mut failure) = (0_u64, None);
-        let mut parts = reader
-            .lines(SILENCE)
-            .map_while(|line| line.map_err(|error| failure = Some(error)).ok())
-            .filter_map(|line| Some(Part { key: line.key?, payload: line.payload? }))
-            .inspect(|_| records += 1);
-        let task = (self.make)(partition, &mut parts);
-        // what the task has not asked for may still hide a failure
-        parts.for_each(drop);
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        tracing::info!(partition, records, "state restored");
-        Ok(task)
-    }
-}
-
-/// Lets the task take one record. A record of another type, or one on which the task panics, is refused: what is behind
-/// it goes on. A panic may leave the one series it struck half changed; the process and all others are spared.
-fn taken<T: Task>(task: &mut T, record: &Message) -> Result<Output, Error> {
-    let refused = |reason: String| Output { publish: Vec::new(), refused: Some(reason) };
-    if let Err(refusal) = expect_type(record.topic, &record.headers) {
-        return Ok(refused(refusal.to_string()));
-    }
-    let timestamp_ms = record.timestamp_ms.unwrap_or(i64::MAX);
-    let take = AssertUnwindSafe(|| task.record(record.topic, record.offset, timestamp_ms, &record.payload));
-    match catch_unwind(take) {
-        Ok(Ok(output)) => Ok(output),
-        Ok(Err(error)) if error.class() == Class::Fatal => Err(Error::Other(error.to_string())),
-        Ok(Err(error)) => Ok(refused(error.to_string())),
-        Err(panic) => Ok(refused(format!("the task panicked: {}", panic_message(&*panic)))),
-    }
-}
-
-/// What was done since the last snapshot.
-struct Journal {
-    done: Vec<Ticket>,
-    pending: Vec<super::Pending>,
-}
-
-impl Journal {
-    /// Waits for every event to be acknowledged.
-    async fn acknowledged(&mut self) -> Result<(), Error> {
-        for pending in self.pending.drain(..) {
-            pending.acknowledged().await?;
-        }
-        Ok(())
-    }
+    Ok(())
 }

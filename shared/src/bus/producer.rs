@@ -7,7 +7,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 
 use super::link::Context;
-use super::{Error, Link, Options};
+use super::{Error, Link, Options, PING};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
 
@@ -49,6 +49,8 @@ impl Producer {
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
+            // partitions that are added are written to soon
+            .set("topic.metadata.refresh.interval.ms", "10000")
             .set("message.timeout.ms", options.delivery_timeout_ms.to_string())
             .set("linger.ms", "1")
             .set("compression.type", "zstd")
@@ -113,6 +115,20 @@ impl Producer {
                 }
                 Err((error, _)) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Returns how many partitions a topic has now.
+    pub async fn partitions(&self, topic: Topic) -> Result<i32, Error> {
+        let inner = self.inner.clone();
+        let ask = move || inner.client().fetch_metadata(Some(topic.name()), PING);
+        match tokio::task::spawn_blocking(ask).await {
+            Ok(Ok(metadata)) => {
+                let count = metadata.topics().first().map_or(0, |found| found.partitions().len());
+                i32::try_from(count).map_err(|error| Error::Other(error.to_string()))
+            }
+            Ok(Err(error)) => Err(self.options.failed(error)),
+            Err(_) => Err(Error::Closed),
         }
     }
 

@@ -19,11 +19,23 @@ struct Partition {
     active: usize,
     /// What was last given to the client to commit.
     stored: i64,
+    /// Counts how often its log began anew; a ticket of an earlier log counts for nothing.
+    log: u64,
+    /// Records that were handed out and not worked on yet.
+    waiting: usize,
+    /// When something of it last went on.
+    moved: Option<Instant>,
 }
 
 impl Partition {
     fn safe(&self) -> i64 {
         self.unfinished.first_key_value().map_or(self.next, |(first, _)| *first)
+    }
+
+    fn hand_out(&mut self, offset: i64) {
+        self.next = self.next.max(offset + 1);
+        self.waiting += 1;
+        self.moved = Some(Instant::now());
     }
 }
 
@@ -41,8 +53,21 @@ struct State {
 pub struct Standing {
     /// Counts assignments.
     pub assignment: u64,
-    /// What may be committed, of the partitions that something was read from.
-    pub safe: BTreeMap<Place, i64>,
+    /// Of the partitions that something was read from.
+    pub places: BTreeMap<Place, PlaceStanding>,
+}
+
+/// How far one partition has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlaceStanding {
+    /// What may be committed.
+    pub safe: i64,
+    /// One past the highest offset handed out.
+    pub next: i64,
+    /// Records that were handed out and not worked on yet.
+    pub waiting: usize,
+    /// When something of it last went on.
+    pub moved: Instant,
 }
 
 /// Shared by the polling thread and the workers.
@@ -60,12 +85,26 @@ pub struct Ticket {
     first: i64,
     epoch: u64,
     assignment: u64,
+    log: u64,
     started: bool,
+    /// Records of it that were not worked on yet.
+    waiting: usize,
 }
 
 impl Tracker {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that `offset` is read next. Returns the offset that was expected at least, where it lies before: the topic
+    /// was made again, or its end was lost. What was read before counts for nothing then.
+    pub fn went_back(&self, place: Place, offset: i64) -> Option<i64> {
+        let mut state = self.lock();
+        let partition = state.partitions.get_mut(&place).filter(|partition| offset < partition.next)?;
+        let before = std::mem::take(partition);
+        // work that was started still ends, and is waited for
+        *partition = Partition { active: before.active, log: before.log + 1, ..Partition::default() };
+        Some(before.next)
     }
 
     /// Hands out a ticket for a record that was read.
@@ -74,7 +113,8 @@ impl Tracker {
         let (epoch, assignment) = (state.epoch, state.assignment);
         let partition = state.partitions.entry(place).or_default();
         partition.unfinished.insert(offset, 1);
-        partition.next = partition.next.max(offset + 1);
+        partition.hand_out(offset);
+        let log = partition.log;
         drop(state);
         Ticket {
             tracker: std::sync::Arc::clone(self),
@@ -82,7 +122,9 @@ impl Tracker {
             first: offset,
             epoch,
             assignment,
+            log,
             started: false,
+            waiting: 1,
         }
     }
 
@@ -137,8 +179,16 @@ impl Tracker {
     /// Returns how far the present assignment has come.
     pub fn standing(&self) -> Standing {
         let state = self.lock();
-        let safe = state.partitions.iter().map(|(place, partition)| (*place, partition.safe())).collect();
-        Standing { assignment: state.assignment, safe }
+        let places = state.partitions.iter().filter_map(|(place, partition)| {
+            let standing = PlaceStanding {
+                safe: partition.safe(),
+                next: partition.next,
+                waiting: partition.waiting,
+                moved: partition.moved?,
+            };
+            Some((*place, standing))
+        });
+        Standing { assignment: state.assignment, places: places.collect() }
     }
 
     /// Returns the number of records that were read and are not finished.
@@ -157,9 +207,14 @@ impl Ticket {
             return false;
         }
         let Some(partition) = state.partitions.get_mut(&self.place) else { return false };
+        // an offset that was read before is of a log that begins anew
+        if partition.log != self.log || offset < partition.next {
+            return false;
+        }
         let Some(records) = partition.unfinished.get_mut(&self.first) else { return false };
         *records += 1;
-        partition.next = partition.next.max(offset + 1);
+        partition.hand_out(offset);
+        self.waiting += 1;
         true
     }
 
@@ -179,9 +234,28 @@ impl Ticket {
             && let Some(partition) = state.partitions.get_mut(&self.place)
         {
             partition.active += 1;
+            partition.moved = Some(Instant::now());
             self.started = true;
         }
         self.started
+    }
+
+    /// Notes that its records were worked on, and only wait for what lets their offsets go.
+    pub fn worked(&mut self) {
+        let mut state = self.tracker.lock();
+        if let Some(partition) = self.partition(&mut state) {
+            partition.waiting = partition.waiting.saturating_sub(self.waiting);
+            partition.moved = Some(Instant::now());
+        }
+        drop(state);
+        self.waiting = 0;
+    }
+
+    /// Returns what is known of its partition; none if that was taken away, or its log began anew.
+    fn partition<'a>(&self, state: &'a mut State) -> Option<&'a mut Partition> {
+        let is_ours = state.assignment == self.assignment;
+        let partition = state.partitions.get_mut(&self.place).filter(|_| is_ours);
+        partition.filter(|partition| partition.log == self.log)
     }
 
     /// Returns whether work on it may still begin.
@@ -200,11 +274,10 @@ impl Ticket {
     }
 
     /// Ends the work: the record need not be read again.
-    pub fn finish(self) {
+    pub fn finish(mut self) {
+        self.worked();
         let mut state = self.tracker.lock();
-        if state.assignment == self.assignment
-            && let Some(partition) = state.partitions.get_mut(&self.place)
-        {
+        if let Some(partition) = self.partition(&mut state) {
             partition.unfinished.remove(&self.first);
         }
     }
@@ -258,6 +331,36 @@ mod tests {
         ticket.finish();
         assert_eq!(tracker.progress(), [(PLACE, 16)]);
         assert_eq!(tracker.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_log_that_begins_anew_is_committed_from_its_beginning() {
+        let tracker = Arc::new(Tracker::default());
+        let mut old = tracker.issue(PLACE, 500);
+        assert!(old.start());
+        assert_eq!(tracker.went_back(PLACE, 501), None, "offsets may leave holes, and begin anywhere");
+        assert_eq!(tracker.went_back(PLACE, 3), Some(501));
+        let new = tracker.issue(PLACE, 3);
+        assert!(!old.extend(4), "4 is of another log");
+        old.finish();
+        assert_eq!(tracker.progress(), [(PLACE, 3)]);
+        assert_eq!(tracker.standing().places[&PLACE].waiting, 1);
+        new.finish();
+        assert_eq!(tracker.progress(), [(PLACE, 4)]);
+        assert!(tracker.drain(Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn records_that_only_wait_for_a_snapshot_are_no_waiting_work() {
+        let tracker = Arc::new(Tracker::default());
+        let mut ticket = tracker.issue(PLACE, 10);
+        assert!(ticket.extend(11) && ticket.start());
+        let waiting = || tracker.standing().places[&PLACE].waiting;
+        assert_eq!(waiting(), 2);
+        ticket.worked();
+        assert_eq!((waiting(), tracker.in_flight()), (0, 2));
+        ticket.finish();
+        assert_eq!((waiting(), tracker.in_flight()), (0, 0));
     }
 
     #[test]

@@ -78,6 +78,32 @@ pub static CONSUMER_LAG: Gauge<2> = LazyLock::new(|| {
     let help = "Records of the assigned partitions that are not done with.";
     GaugeFamily::new("firewatch_consumer_lag", help, ["stage", "topic"])
 });
+/// Seconds for which nothing was handled although records wait.
+pub static STALLED_SECONDS: Gauge<2> = LazyLock::new(|| {
+    let help =
+        "Time for which records have waited and none was handled, seconds; 0 below kafka.stall_after_s.";
+    GaugeFamily::new("firewatch_stalled_seconds", help, ["stage", "topic"])
+});
+/// Records that were removed before they were read.
+pub static RECORDS_LOST: Counter<2> = LazyLock::new(|| {
+    let help = "Offsets that a topic no longer held when they were to be read; an upper bound of records.";
+    CounterFamily::new("firewatch_records_lost_total", help, ["stage", "topic"])
+});
+/// Partitions whose log began anew.
+pub static LOGS_BEGUN_ANEW: Counter<2> = LazyLock::new(|| {
+    let help = "Partitions whose offsets went back: the topic was made again or has lost its end.";
+    CounterFamily::new("firewatch_logs_begun_anew_total", help, ["stage", "topic"])
+});
+/// Records without a key, of topics whose key is the service.
+pub static UNKEYED: Counter<2> = LazyLock::new(|| {
+    let help = "Records without a key, of topics that are keyed by service.";
+    CounterFamily::new("firewatch_unkeyed_total", help, ["stage", "topic"])
+});
+/// Failures after which a partitioned stage began again.
+pub static RESTARTS: Counter<1> = LazyLock::new(|| {
+    let help = "Failures after which a stage began again from its last snapshot.";
+    CounterFamily::new("firewatch_stage_restarts_total", help, ["stage"])
+});
 /// Revoked partitions whose work in flight was finished.
 pub static DRAINS: Counter<1> = LazyLock::new(|| {
     let help = "Drains of revoked partitions, by whether the work in flight was finished in time.";
@@ -104,6 +130,11 @@ pub fn register() {
     for counter in [&DRAINS, &SNAPSHOTS, &SNAPSHOT_BYTES, &UNREADABLE_ROWS] {
         LazyLock::force(counter);
     }
+    LazyLock::force(&RESTARTS);
+    for counter in [&RECORDS_LOST, &LOGS_BEGUN_ANEW, &UNKEYED] {
+        LazyLock::force(counter);
+    }
+    LazyLock::force(&STALLED_SECONDS);
     for counter in [&EVENTS, &FAILURES, &TIMERS] {
         LazyLock::force(counter);
     }

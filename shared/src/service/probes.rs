@@ -1,4 +1,5 @@
-//! `/healthz` (the process is alive), `/readyz` (its dependencies answer, with reasons) and `/metrics`.
+//! `/healthz` (the process is alive), `/readyz` (its dependencies answer and it makes progress, with reasons) and
+//! `/metrics`.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -13,9 +14,10 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::bus::partitioned::Health;
 use crate::metrics::runtime;
 
-/// What is known of each dependency: up, or why not.
+/// What is known of each dependency, and of the work of the stage itself: up, or why not.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, Option<String>>>>);
 
@@ -30,7 +32,7 @@ impl Readiness {
         self.set(dependency, Some(reason.chars().take(300).collect()));
     }
 
-    /// Records whether a dependency answered, and why not.
+    /// Records whether a dependency answered, or a part of the stage works, and why not.
     pub fn record<T, E: Display>(&self, dependency: &'static str, outcome: &Result<T, E>) {
         match outcome {
             Ok(_) => self.up(dependency),
@@ -56,6 +58,12 @@ impl Readiness {
             })
             .collect();
         (ready, if lines.is_empty() { "starting".to_owned() } else { lines.join("\n") } + "\n")
+    }
+}
+
+impl Health for Readiness {
+    fn note(&self, what: &'static str, outcome: Result<(), String>) {
+        self.record(what, &outcome);
     }
 }
 

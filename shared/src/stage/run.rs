@@ -423,6 +423,7 @@ impl<S: Stage> Runtime<S> {
         let mut turn: u64 = 0;
         while !stop.is_cancelled() {
             self.dependencies_answer().await;
+            self.base.readiness.record("progress", &watch.progress());
             runtime::ASSIGNED_PARTITIONS.set([S::NAME], watch.assigned() as f64);
             runtime::IN_FLIGHT.set([S::NAME], watch.in_flight() as f64);
             if let Ok(depth) = self.base.store.outbox_depth(S::NAME).await {

@@ -16,3 +16,4 @@ mod secure;
 mod stage;
 mod store;
 mod ticks;
+mod topics;

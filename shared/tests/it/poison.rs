@@ -15,6 +15,7 @@ use shared::bus::{self, Producer};
 use shared::error::Error;
 use shared::events::envelope::Headers;
 use shared::events::{Fault, MAX_PAYLOAD, Outgoing, Topic, decode};
+use shared::service::Readiness;
 use shared::stage::Stage as _;
 use stack::testing::bench::until;
 use tokio_util::sync::CancellationToken;
@@ -243,7 +244,11 @@ async fn a_task_in_memory_survives_a_record_it_panics_on_and_one_of_another_vers
     let make =
         move |_, _: &mut dyn Iterator<Item = Part>| Tally { place: name.clone(), seen: Arc::clone(&seen) };
     let (kafka, shutdown) = (place.bench.common.kafka.clone(), CancellationToken::new());
-    let running = tokio::spawn(async move { partitioned::run(&kafka, settings, make, shutdown).await });
+    let stop = shutdown.clone();
+    let running =
+        tokio::spawn(
+            async move { partitioned::run(&kafka, settings, &Readiness::default(), make, stop).await },
+        );
     let done = until(Duration::from_mins(1), async || {
         let (seen, letters) = (place.seen.of(&key), place.letters(Agent::Detection, &key).await);
         if seen == [1, 3] && letters.len() == 2 { Ok(letters) } else { Err((seen, letters)) }

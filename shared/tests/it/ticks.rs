@@ -8,6 +8,7 @@ use shared::bus::partitioned::{self, Output, Part, Settings, Task};
 use shared::bus::tick::TICK;
 use shared::error::Error;
 use shared::events::Topic;
+use shared::service::Readiness;
 use stack::testing::bench::{Bench, until};
 use tokio_util::sync::CancellationToken;
 
@@ -67,7 +68,10 @@ async fn a_partition_that_misses_somebody_is_told_that_time_has_passed_and_no_ot
     };
     let (kafka, shutdown) = (bench.common.kafka.clone(), CancellationToken::new());
     let stop = shutdown.clone();
-    let running = tokio::spawn(async move { partitioned::run(&kafka, settings, make, stop).await });
+    let running =
+        tokio::spawn(
+            async move { partitioned::run(&kafka, settings, &Readiness::default(), make, stop).await },
+        );
     let done = until(Duration::from_mins(1), async || {
         let told = told.lock().unwrap().clone();
         if told.len() >= 3 { Ok(told) } else { Err(told) }

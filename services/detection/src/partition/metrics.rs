@@ -27,6 +27,11 @@ static REFUSED: Counter<2> = LazyLock::new(|| {
 static ANOMALIES: Counter<1> = LazyLock::new(|| {
     CounterFamily::new("firewatch_detection_anomalies_total", "Revisions of anomalies published.", ["status"])
 });
+/// Services that report in another partition.
+static ELSEWHERE: Counter<1> = LazyLock::new(|| {
+    let help = "Services that stopped reporting in a partition and were found in another one.";
+    CounterFamily::new("firewatch_detection_elsewhere_total", help, ["topic"])
+});
 /// Series in memory.
 static SERIES: Gauge<1> =
     LazyLock::new(|| GaugeFamily::new("firewatch_detection_series", "Series in memory.", ["partition"]));
@@ -38,7 +43,7 @@ static EVENT_LAG: Gauge<1> = LazyLock::new(|| {
 
 /// Registers all of them, so that they are known before they are first counted.
 pub fn register() {
-    for counter in [&USED, &ANOMALIES] {
+    for counter in [&USED, &ANOMALIES, &ELSEWHERE] {
         LazyLock::force(counter);
     }
     for counter in [&DROPPED, &REFUSED] {
@@ -71,6 +76,9 @@ impl Used {
 pub fn count(topic: &'static str, outcome: &Outcome) {
     for (reason, count) in outcome.dropped.iter() {
         DROPPED.add([topic, reason.as_str()], u64::from(count));
+    }
+    if !outcome.elsewhere.is_empty() {
+        ELSEWHERE.add([topic], outcome.elsewhere.len() as u64);
     }
     if let Some(refusal) = &outcome.refused {
         REFUSED.add_one([topic, refusal.reason()]);

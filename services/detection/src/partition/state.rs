@@ -14,7 +14,7 @@ use crate::sections::{Section, Sections, Writer};
 use crate::service::Service;
 use crate::service::clock::PartitionClock;
 use crate::service::silence::ReportingCadence;
-use crate::service::state::{OFFSETS, Offsets};
+use crate::service::state::{LOG, OFFSETS, Offsets};
 
 /// The clock that samples and ticks move.
 const CLOCK: Section = Section::new("clock", 1);
@@ -74,7 +74,7 @@ impl Partition {
     ) -> Restored {
         let mut refused = Vec::new();
         // most of what the log holds is older than what is taken: only that is kept, and read in full
-        let mut newest: BTreeMap<String, (Offsets, V)> = BTreeMap::new();
+        let mut newest: BTreeMap<String, (Reflected, V)> = BTreeMap::new();
         let own = number.to_string();
         let mut keeps_time = true;
         for (key, value) in records {
@@ -84,9 +84,9 @@ impl Partition {
             }
             match applied(value.as_ref()) {
                 // an owner that was paused and woke up may have written its older state last
-                Ok(applied) => {
-                    if newest.get(key).is_none_or(|(known, _)| applied.metrics >= known.metrics) {
-                        newest.insert(key.to_owned(), (applied, value));
+                Ok(reflected) => {
+                    if newest.get(key).is_none_or(|(known, _)| !reflected.is_before(known)) {
+                        newest.insert(key.to_owned(), (reflected, value));
                     }
                 }
                 Err(reason) => {
@@ -96,8 +96,8 @@ impl Partition {
             }
         }
         let mut partition = Self::new(number, settings);
-        if let Some((applied, record)) = newest.remove(&own) {
-            partition.applied = applied;
+        if let Some((reflected, record)) = newest.remove(&own) {
+            (partition.applied, partition.log) = (reflected.offsets, reflected.log);
             keeps_time = partition.go_on(&own, record.as_ref(), &mut refused);
         }
         for (key, (_, record)) in newest {
@@ -107,6 +107,10 @@ impl Partition {
                     if !keeps_time {
                         // its pauses were measured on a clock that has begun anew
                         service.reporting = ReportingCadence::default();
+                    }
+                    if service.log < partition.log {
+                        // a snapshot of the partition is younger than the service, and reflects all of it
+                        service.restored = Offsets::default();
                     }
                     partition.adopt(service);
                 }
@@ -149,7 +153,7 @@ impl Partition {
         let services = services.map(|service| Record {
             key: format!("{}/{}/{}", self.number, service.environment, service.name),
             // a service may still be ahead of the partition
-            value: service.record(self.applied.max(service.restored)),
+            value: service.record(self.applied.max(service.restored), self.log.max(service.log)),
         });
         let own = (self.version > self.saved)
             .then(|| Record { key: self.number.to_string(), value: self.own_record() });
@@ -159,6 +163,7 @@ impl Partition {
     fn own_record(&self) -> Vec<u8> {
         let mut sections = Writer::default();
         sections.put(OFFSETS, &self.applied);
+        sections.put_some(LOG, Some(&self.log).filter(|log| **log > 0));
         sections.put(CLOCK, &ClockState { newest_ms: self.newest_ms, clock: self.clock });
         sections.put(LOG_CLOCK, &self.log_clock);
         sections.put(SAMPLE_RATE, &self.sample_rate);
@@ -177,11 +182,25 @@ impl Partition {
     }
 }
 
+/// How far a record goes.
+struct Reflected {
+    /// Counts how often the log of an input began anew.
+    log: u32,
+    offsets: Offsets,
+}
+
+impl Reflected {
+    fn is_before(&self, other: &Self) -> bool {
+        (self.log, self.offsets.metrics) < (other.log, other.offsets.metrics)
+    }
+}
+
 /// Reads which offsets a record reflects.
-fn applied(record: &[u8]) -> Result<Offsets, String> {
+fn applied(record: &[u8]) -> Result<Reflected, String> {
     let mut sections = Sections::parse(record)?;
-    sections.get(OFFSETS).ok_or_else(|| match sections.into_refused().pop() {
-        Some(reason) => reason,
-        None => "the offsets are missing".to_owned(),
-    })
+    let log = sections.get(LOG).unwrap_or_default();
+    match sections.get(OFFSETS) {
+        Some(offsets) => Ok(Reflected { log, offsets }),
+        None => Err(sections.into_refused().pop().unwrap_or_else(|| "the offsets are missing".to_owned())),
+    }
 }

@@ -13,6 +13,9 @@ use crate::config::Settings;
 use crate::partition::metrics;
 use crate::partition::{At, Outcome, Partition};
 
+/// Time after which it is logged again that services report in other partitions, milliseconds.
+const REMIND_MS: i64 = 600_000;
+
 /// One partition and how far the snapshot goes that is on its way.
 pub struct Assigned {
     number: i32,
@@ -21,6 +24,8 @@ pub struct Assigned {
     used: metrics::Used,
     /// Time of the last record that had one, milliseconds.
     newest_record_ms: Option<i64>,
+    /// Time of a record from which on it is logged again that services report in other partitions, milliseconds.
+    remind_ms: i64,
 }
 
 impl Assigned {
@@ -33,11 +38,40 @@ impl Assigned {
         }
         Self {
             number,
-            partition: restored.partition,
+            partition: restored.partition.among_others(),
             snapshot: Version::default(),
             used: metrics::Used::default(),
             newest_record_ms: None,
+            remind_ms: i64::MIN,
         }
+    }
+
+    /// Returns where a record lies, and notes its time.
+    fn at(&mut self, offset: i64, timestamp_ms: i64) -> At {
+        // the runtime says so of a record without a time
+        let timestamp_ms = (timestamp_ms < i64::MAX).then_some(timestamp_ms);
+        self.newest_record_ms = timestamp_ms.or(self.newest_record_ms);
+        At { offset, timestamp_ms }
+    }
+
+    /// Counts what came of a record of `topic`, and returns what is to be published of it.
+    fn conclude(&mut self, topic: Topic, outcome: Outcome) -> Output {
+        self.used.count(topic, outcome.used);
+        metrics::count(topic.name(), &outcome);
+        let now_ms = self.newest_record_ms.unwrap_or_default();
+        if let Some((service, reports_in)) = outcome.elsewhere.first()
+            && now_ms >= self.remind_ms
+        {
+            self.remind_ms = now_ms.saturating_add(REMIND_MS);
+            tracing::warn!(
+                service,
+                topic = topic.name(),
+                partition = self.number,
+                reports_in,
+                "a service reports in another partition and is learned anew there; if that goes on key its records by service"
+            );
+        }
+        Self::output(outcome)
     }
 
     /// Returns what is to be published of an outcome. An anomaly that breaks the contract is counted, and logged, as
@@ -57,7 +91,8 @@ impl Assigned {
                 }
             }
         }
-        Output { publish, refused: outcome.refused.map(|refusal| refusal.to_string()) }
+        let refused = outcome.refused.map(|refusal| refusal.to_string());
+        Output { publish, notices: outcome.notices, refused }
     }
 }
 
@@ -69,10 +104,7 @@ impl Task for Assigned {
         timestamp_ms: i64,
         payload: &[u8],
     ) -> Result<Output, Error> {
-        // the runtime says so of a record without a time
-        let timestamp_ms = (timestamp_ms < i64::MAX).then_some(timestamp_ms);
-        let at = At { offset, timestamp_ms };
-        self.newest_record_ms = timestamp_ms.or(self.newest_record_ms);
+        let at = self.at(offset, timestamp_ms);
         let outcome = match topic {
             Topic::RawMetrics => self.partition.metrics(payload, at),
             Topic::RawLogs => self.partition.log(payload, at),
@@ -80,9 +112,31 @@ impl Task for Assigned {
             // the runtime reads the inputs of the agent only, so this is an error of the program
             other => return Err(Error::fatal(anyhow::anyhow!("{other} is not an input of detection"))),
         };
-        self.used.count(topic, outcome.used);
-        metrics::count(topic.name(), &outcome);
-        Ok(Self::output(outcome))
+        Ok(self.conclude(topic, outcome))
+    }
+
+    fn notice(
+        &mut self,
+        topic: Topic,
+        offset: i64,
+        timestamp_ms: i64,
+        body: &str,
+        partitions: Option<i32>,
+    ) -> Output {
+        if topic != Topic::RawMetrics {
+            return Output::default();
+        }
+        let at = self.at(offset, timestamp_ms);
+        let outcome = self.partition.notice(body, partitions, at);
+        self.conclude(topic, outcome)
+    }
+
+    fn applied(&self, topic: Topic) -> Option<i64> {
+        self.partition.applied().of(topic)
+    }
+
+    fn begin_anew(&mut self, topic: Topic) {
+        self.partition.begin_anew(topic);
     }
 
     fn patience(&self, topic: Topic) -> Option<Duration> {

@@ -1,5 +1,6 @@
 //! What comes of one record, and where it lies.
 
+use shared::bus::partitioned::Notice;
 use shared::events::{Anomaly, Refusal};
 use shared::ids::AnomalyId;
 
@@ -99,6 +100,10 @@ pub struct Outcome {
     pub dropped: Dropped,
     /// Samples or lines that were used.
     pub used: u32,
+    /// What other partitions are asked, or answered.
+    pub notices: Vec<Notice>,
+    /// Services that have stopped reporting here because they report in another partition, with its number.
+    pub elsewhere: Vec<(String, i32)>,
 }
 
 impl Outcome {

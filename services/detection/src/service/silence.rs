@@ -13,6 +13,7 @@ use crate::alert::format::{duration, time};
 use crate::alert::{Alert, Detector, Report, Revision, Subject, Verdict};
 use crate::config::Settings;
 use crate::service::clock::Moment;
+use crate::service::inquiry::Sign;
 
 /// Name of what is watched.
 const METRIC: &str = "silence";
@@ -100,6 +101,15 @@ impl Due {
         }
     }
 
+    /// Returns the later one.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            passed_ms: self.passed_ms.max(other.passed_ms),
+            ticked_ms: self.ticked_ms.max(other.ticked_ms),
+        }
+    }
+
     /// Returns whether it is past.
     pub fn is_past(self, now: Moment) -> bool {
         now.passed_ms > self.passed_ms || now.ticked_ms > self.ticked_ms
@@ -139,9 +149,16 @@ pub enum Event<'a> {
         /// Where the clock of the partition stands.
         now: Moment,
     },
+    /// It reports in another partition.
+    Elsewhere {
+        /// Event time of its newest sample there, milliseconds.
+        ts_ms: i64,
+        /// Number of that partition.
+        partition: i32,
+    },
     /// It was taken out of operation.
     Retired {
-        /// Version that was retired.
+        /// Version that was retired; empty where it is not known.
         version: &'a str,
         /// Event time, milliseconds.
         ts_ms: i64,
@@ -156,6 +173,7 @@ impl Detector for ReportingCadence {
         match event {
             Event::Sample { ts_ms, now } => self.report_again(service, ts_ms, now, settings),
             Event::Time { now } => self.judge(service, now, settings),
+            Event::Elsewhere { ts_ms, partition } => self.leave(service, ts_ms, partition, settings),
             Event::Retired { version, ts_ms } => self.retire(service, version, ts_ms, settings),
         }
     }
@@ -194,7 +212,7 @@ impl ReportingCadence {
         let ticked = now.ticked_ms - self.last.ticked_ms;
         self.last = now;
         let is_long = pause as f64 > forgiven;
-        let has_fired = self.alert.as_ref().is_some_and(|alert| alert.severity > Severity::Sev4);
+        let has_fired = self.has_fired();
         self.regular = if is_long { 0 } else { self.regular.saturating_add(1) };
         if is_long && has_fired {
             // a silence is no pause; only what has come three times is a habit
@@ -227,14 +245,58 @@ impl ReportingCadence {
         let verdict = Verdict::over(Direction::Up, 0.0, self.expected(self.forgiven_ms(settings)));
         let revision = Alert::follow(&mut self.alert, &verdict, self.last_ms);
         let report = revision.map(|revision| {
+            let space = if version.is_empty() { "" } else { " " };
             let explanation = format!(
-                "{service} {version} was retired at {}; no further reports are expected",
+                "{service}{space}{version} was retired at {}; no further reports are expected",
                 time(ts_ms, ts_ms)
             );
             self.report(revision, verdict, ts_ms, explanation)
         });
         *self = Self { retired_ms: Some(ts_ms), ..Self::default() };
         report
+    }
+
+    /// Notes that the service reports in another partition: here it is not expected any more, and its rhythm is learned
+    /// anew if it comes back. Returns the report that ends an open alert.
+    fn leave(&mut self, service: &str, ts_ms: i64, partition: i32, settings: &Settings) -> Option<Report> {
+        let verdict = Verdict::over(Direction::Up, 0.0, self.expected(self.forgiven_ms(settings)));
+        let revision = Alert::follow(&mut self.alert, &verdict, self.last_ms);
+        let report = revision.map(|revision| {
+            let explanation = format!(
+                "{service} reports in partition {partition} of raw.metrics, last at {}; \
+                 it is not expected in its former partition any more",
+                time(ts_ms, ts_ms)
+            );
+            self.report(revision, verdict, ts_ms, explanation)
+        });
+        *self = Self::default();
+        report
+    }
+
+    /// Returns what speaks against a silence that another partition measures from `ts_ms` on: a newer sample, or that the
+    /// service is not late here. The hosts of one service need not agree on the time.
+    pub fn sign_after(&self, ts_ms: i64, now: Moment, settings: &Settings) -> Option<Sign> {
+        if let Some(retired_ms) = self.retired_ms.filter(|retired_ms| *retired_ms >= ts_ms) {
+            return Some(Sign::Retired(retired_ms));
+        }
+        let is_late = (now.passed_ms - self.last.passed_ms) as f64 > self.forgiven_ms(settings);
+        let reports = self.last_ms > ts_ms || self.last_ms > i64::MIN && !is_late;
+        reports.then_some(Sign::Reported(self.last_ms))
+    }
+
+    /// Returns the event time of its newest sample, milliseconds.
+    pub fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
+
+    /// Returns whether an alert of it fires.
+    pub(crate) fn has_fired(&self) -> bool {
+        self.alert.as_ref().is_some_and(|alert| alert.severity > Severity::Sev4)
+    }
+
+    /// Returns whether it has been silent for so long that it is given up.
+    pub(crate) fn is_given_up(&self, now: Moment, settings: &Settings) -> bool {
+        self.alert.is_some() && self.silent_ms(now) > self.gone_ms(settings)
     }
 
     /// Judges a service that has not reported. Returns the report that is due, if one is. A service that has been silent
@@ -297,10 +359,15 @@ impl ReportingCadence {
             Some(alert) if alert.severity == Severity::Sev4 => (CONFIRM_FACTOR * forgiven) as i64,
             Some(_) => self.gone_ms(settings),
         };
+        self.due_after(self.last, after)
+    }
+
+    /// Returns when so much time has passed after a moment, milliseconds, on the clock that counts for the service.
+    pub(crate) fn due_after(&self, moment: Moment, after_ms: i64) -> Due {
         if self.company >= COMPANY_SHARE {
-            Due { passed_ms: self.last.passed_ms.saturating_add(after), ..Due::NEVER }
+            Due { passed_ms: moment.passed_ms.saturating_add(after_ms), ..Due::NEVER }
         } else {
-            Due { ticked_ms: self.last.ticked_ms.saturating_add(after), ..Due::NEVER }
+            Due { ticked_ms: moment.ticked_ms.saturating_add(after_ms), ..Due::NEVER }
         }
     }
 

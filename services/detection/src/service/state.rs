@@ -1,6 +1,7 @@
 //! What a snapshot holds of one service: the offsets that it reflects, its names, and a section for each detector.
 
 use serde::{Deserialize, Serialize};
+use shared::events::Topic;
 
 use super::Service;
 use crate::config::Settings;
@@ -15,6 +16,10 @@ const SERVICE: Section = Section::new("service", 1);
 const LOGS: Section = Section::new("logs", 2);
 const DEPLOYMENT: Section = Section::new("deployment", 1);
 const SILENCE: Section = Section::new("silence", 1);
+/// A question about its silence that is under way.
+const INQUIRY: Section = Section::new("inquiry", 1);
+/// How often the log of an input began anew.
+pub(crate) const LOG: Section = Section::new("log", 1);
 const JOINT: Section = Section::new("joint", 1);
 const REGRESSION: Section = Section::new("regression", 1);
 const RESTARTS: Section = Section::new("restarts", 1);
@@ -37,6 +42,26 @@ impl Default for Offsets {
 }
 
 impl Offsets {
+    /// Returns the one of an input; none of another topic.
+    pub(crate) fn of(&self, topic: Topic) -> Option<i64> {
+        match topic {
+            Topic::RawMetrics => Some(self.metrics),
+            Topic::RawLogs => Some(self.logs),
+            Topic::RawDeployments => Some(self.deployments),
+            _ => None,
+        }
+    }
+
+    /// Forgets the one of an input: its offsets begin anew.
+    pub(crate) fn forget(&mut self, topic: Topic) {
+        match topic {
+            Topic::RawMetrics => self.metrics = -1,
+            Topic::RawLogs => self.logs = -1,
+            Topic::RawDeployments => self.deployments = -1,
+            _ => {}
+        }
+    }
+
     /// Returns the later one of each topic.
     pub(crate) fn max(self, other: Self) -> Self {
         Self {
@@ -48,13 +73,15 @@ impl Offsets {
 }
 
 impl Service {
-    /// Returns the record that holds it and reflects these offsets.
-    pub(crate) fn record(&self, applied: Offsets) -> Vec<u8> {
+    /// Returns the record that holds it and reflects these offsets of these logs.
+    pub(crate) fn record(&self, applied: Offsets, log: u32) -> Vec<u8> {
         let mut sections = Writer::default();
         sections.put(OFFSETS, &applied);
+        sections.put_some(LOG, Some(&log).filter(|log| **log > 0));
         sections.put(SERVICE, &(&self.environment, &self.name));
         series::state::write(&self.series, &mut sections);
         sections.put(SILENCE, &self.reporting);
+        sections.put_some(INQUIRY, self.inquiry.as_deref());
         sections.put_some(LOGS, self.logs.as_deref());
         sections.put_some(DEPLOYMENT, self.deployed.as_ref());
         sections.put_some(JOINT, self.joint.as_deref());
@@ -73,8 +100,10 @@ impl Service {
         let restored = sections.get(OFFSETS).ok_or("the offsets cannot be read")?;
         let (environment, name): (Box<str>, Box<str>) =
             sections.get(SERVICE).ok_or("the name of the service cannot be read")?;
-        let mut service = Self { restored, ..Self::new(&environment, &name, 0) };
+        let log = sections.get(LOG).unwrap_or_default();
+        let mut service = Self { restored, log, ..Self::new(&environment, &name, 0) };
         service.reporting = sections.get(SILENCE).unwrap_or_default();
+        service.inquiry = sections.get(INQUIRY);
         service.logs = sections.get(LOGS);
         service.deployed = sections.get(DEPLOYMENT);
         service.joint = sections.get(JOINT);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
@@ -36,7 +36,7 @@ pub enum Error {
     )]
     Token(String),
     /// The broker refused one topic.
-    #[error("creating topic {topic}: {reason}")]
+    #[error("topic {topic} was refused: {reason}")]
     Refused {
         /// Which.
         topic: String,
@@ -121,6 +121,48 @@ impl Admin {
         Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), partitions(topic))).collect())
     }
 
+    /// Returns the partitions of each of `topics` that is there.
+    pub async fn counts(&self, topics: &[Topic]) -> Result<BTreeMap<Topic, i32>, Error> {
+        let (observer, topics) = (Arc::clone(&self.observer), topics.to_vec());
+        let ask = move || {
+            let mut counts = BTreeMap::new();
+            for topic in topics {
+                let metadata = observer
+                    .fetch_metadata(Some(topic.name()), REQUEST)
+                    .map_err(|error| observer::failed(&observer, error))?;
+                let partitions = metadata.topics().first().map_or(0, |found| found.partitions().len());
+                if partitions > 0 {
+                    counts.insert(topic, i32::try_from(partitions).unwrap_or(i32::MAX));
+                }
+            }
+            observer.context().options().link.answered();
+            Ok(counts)
+        };
+        tokio::task::spawn_blocking(ask).await.map_err(|_| Error::Abandoned)?
+    }
+
+    /// Gives a topic more partitions and waits until each has its leader. Only for topics whose records are written to
+    /// partitions of the writer's choice: of any other it would move keys.
+    pub async fn widen(&self, topic: Topic, partitions: i32) -> Result<(), Error> {
+        if self.mechanism == Mechanism::OauthBearer {
+            return Err(Error::Token(topic.to_string()));
+        }
+        let wanted = usize::try_from(partitions).unwrap_or_default();
+        let options = AdminOptions::new().request_timeout(Some(SETTLE)).operation_timeout(Some(SETTLE));
+        let more = [NewPartitions::new(topic.name(), wanted)];
+        for result in self.client.create_partitions(&more, &options).await? {
+            match result {
+                Ok(_) => {}
+                // another replica was faster
+                Err((_, RDKafkaErrorCode::InvalidPartitions))
+                    if self.counts(&[topic]).await?.get(&topic).is_some_and(|found| *found >= partitions) => {
+                }
+                Err((topic, reason)) => return Err(Error::Refused { topic, reason }),
+            }
+        }
+        self.led(&[(topic, wanted)]).await
+    }
+
     /// Creates those of `topics` that are missing and waits until each has its leaders. Safe to repeat, and when
     /// several do it at once. The replication factor is the broker's own default.
     pub async fn provision(&self, topics: &[Topic]) -> Result<Provisioned, Error> {
@@ -167,15 +209,19 @@ impl Admin {
     }
 
     async fn settle(&self, topics: &[Topic]) -> Result<(), Error> {
+        let wanted: Vec<_> = topics.iter().map(|topic| (*topic, topic.partitions() as usize)).collect();
+        self.led(&wanted).await
+    }
+
+    /// Waits until topics have so many partitions with a leader.
+    async fn led(&self, wanted: &[(Topic, usize)]) -> Result<(), Error> {
         let started = Instant::now();
         loop {
             let found = self.topics(REQUEST).await?;
-            let waiting: Vec<_> = topics
+            let waiting: Vec<_> = wanted
                 .iter()
-                .filter(|topic| {
-                    found.get(topic.name()).is_none_or(|found| found.led < topic.partitions() as usize)
-                })
-                .map(|topic| topic.name().to_owned())
+                .filter(|(topic, wanted)| found.get(topic.name()).is_none_or(|found| found.led < *wanted))
+                .map(|(topic, _)| topic.name().to_owned())
                 .collect();
             if waiting.is_empty() {
                 return Ok(());

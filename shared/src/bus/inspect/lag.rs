@@ -46,6 +46,17 @@ pub fn extents(options: &Options, topics: &[Topic], deadline: Duration) -> Resul
     Ok(extents)
 }
 
+/// Returns the offset of the next record of a partition to come.
+pub(in crate::bus) fn end(
+    options: &Options,
+    topic: Topic,
+    partition: i32,
+    deadline: Duration,
+) -> Result<i64, Error> {
+    let held = held(&observer(options, READER)?, topic, Some(partition), deadline)?;
+    Ok(held.first().map_or(0, |range| range.end))
+}
+
 /// Returns what the partitions of a topic hold, or one of them; nothing where the topic is not on the broker.
 pub(super) fn held(
     consumer: &Observer,
