@@ -3,16 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 mod decoys;
+mod feed;
 mod fire;
 mod found;
 mod hostile;
+mod intake;
 mod joint;
 mod logs;
+mod meaning;
 mod quiet;
 mod reference;
 mod regression;
 mod replay;
 mod restart;
+mod room;
 mod rooms;
 mod rules;
 mod season;
