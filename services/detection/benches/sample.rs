@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use detection::metric_profile::Metric;
-use detection::sample::{Reader, Sample};
+use detection::sample::{Element, Reader};
 use detection::series::Series;
 use detection::series::alarm_budget::FiringThreshold;
 use detection::{At, Partition, Settings};
@@ -45,9 +45,7 @@ fn sample(c: &mut Criterion) {
     group.bench_function("parse", |b| {
         b.iter(|| {
             for (_, payload) in &day {
-                let take = |sample: &Sample<'_>| {
-                    black_box(sample.value);
-                };
+                let take = |element: Element<'_>| drop(black_box(element));
                 reader.read(payload, take).expect("good samples");
             }
         });
@@ -55,7 +53,8 @@ fn sample(c: &mut Criterion) {
 
     let mut values = Vec::new();
     for (ts_ms, payload) in before.iter().chain(&day) {
-        let take = |sample: &Sample<'_>| {
+        let take = |element: Element<'_>| {
+            let Element::Sample(sample) = element else { return };
             let is_it = sample.service == "payment" && sample.metric == METRIC;
             values.extend(is_it.then_some((*ts_ms, sample.value)));
         };

@@ -8,15 +8,18 @@
 
 mod catalogue;
 mod metric;
+mod role;
+pub(crate) mod units;
 
 use serde::{Deserialize, Serialize};
-use shared::events::Kind;
 use shared::events::anomaly::Direction;
+use shared::events::{Kind, Severity};
 
 pub(crate) use catalogue::TABLE;
 use catalogue::{Entry, Name};
 pub use metric::Metric;
 pub(crate) use metric::Metrics;
+pub use role::{Pace, Role};
 
 /// The direction in which a series has to go to be a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +97,10 @@ pub struct MetricProfile {
     /// What it is the limit of, or the use of without a certain ceiling, and the unit: those of one resource belong
     /// together.
     pub resource: Option<Box<str>>,
+    /// What it is beside the requests and the instances of its service.
+    pub role: Role,
+    /// What a value counts, if it counts something.
+    pub pace: Pace,
 }
 
 /// Corrects the guess for some metrics. What is absent stays as guessed.
@@ -126,7 +133,7 @@ pub struct Override {
 }
 
 impl Override {
-    fn covers(&self, metric: &str) -> bool {
+    pub(crate) fn covers(&self, metric: &str) -> bool {
         self.metric.strip_suffix('*').map_or(self.metric == metric, |start| metric.starts_with(start))
     }
 }
@@ -149,6 +156,7 @@ impl MetricProfile {
         };
         let remains = name.has(&["free", "available", "avail", "idle", "remaining", "headroom", "freeable"]);
         let bad_direction = correction.bad_direction.or(entry.bad_direction).unwrap_or(match kind {
+            Kind::Other if role::is_hit_share(&name) => BadDirection::Down,
             Kind::Traffic | Kind::Other => BadDirection::Both,
             Kind::Certificate => BadDirection::Down,
             _ if remains => BadDirection::Down,
@@ -185,6 +193,11 @@ impl MetricProfile {
         };
         let resource = resource
             .map(|resource| format!("{} {unit}", entry.resource.as_deref().unwrap_or(&resource)).into());
+        let role = match correction.ceiling.or(entry.ceiling) {
+            None => Role::of(&name, kind, unit, counter),
+            Some(_) => Role::None,
+        };
+        let pace = Pace::of(&name, unit, counter);
         let unit = match unit {
             unit if !counter || !mode.is_by_normal() => unit.to_owned(),
             "" => "1/s".to_owned(),
@@ -200,6 +213,8 @@ impl MetricProfile {
             counter,
             mode,
             resource,
+            role,
+            pace,
         }
     }
 
@@ -229,6 +244,8 @@ pub struct Bounded<'a> {
     pub profile: &'a MetricProfile,
     /// Value that it cannot exceed now, if one is known.
     pub ceiling: Option<f64>,
+    /// How bad a deviation may be at most.
+    pub most: Severity,
 }
 
 impl Bounded<'_> {
@@ -241,7 +258,7 @@ impl Bounded<'_> {
 
 impl<'a> From<&'a MetricProfile> for Bounded<'a> {
     fn from(profile: &'a MetricProfile) -> Self {
-        Self { profile, ceiling: profile.ceiling }
+        Self { profile, ceiling: profile.ceiling, most: Severity::Sev1 }
     }
 }
 
@@ -254,7 +271,7 @@ fn floors(kind: Kind, unit: &str) -> (f64, f64) {
     };
     match kind {
         Kind::Latency | Kind::Certificate => (0.03, milliseconds(1.0, unit)),
-        Kind::Errors => (0.03, 0.2 * scale),
+        Kind::Errors => (0.03, if scale > 0.0 { 0.2 * scale } else { 0.001 }),
         Kind::Cpu => (0.03, 1.0 * scale),
         Kind::Memory | Kind::Disk => (0.005, 0.5 * scale),
         Kind::Pool => (0.02, 1.0),

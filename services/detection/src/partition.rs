@@ -6,18 +6,21 @@
 mod inquiries;
 mod log_records;
 pub mod metrics;
+mod series_of;
+mod source_clock;
 mod state;
 pub mod task;
+mod unusable;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use shared::events::raw::event_time;
 use shared::events::{Deployment, Refusal, Topic, decode};
 
 use crate::config::Settings;
 use crate::metric_profile::Metrics;
-use crate::sample::{self, Sample};
-use crate::series::Series;
+use crate::sample::{self, Element, Sample};
 use crate::series::alarm_budget::{FiringThreshold, SampleRate};
 use crate::service::clock::{Moment, PartitionClock};
 use crate::service::logs::{LogClock, Phrases};
@@ -28,6 +31,7 @@ use crate::service::regression::{Deployed, Rollout};
 use crate::service::silence::{self, Due};
 use crate::service::state::Offsets;
 use crate::service::{Routed, Service};
+use source_clock::SourceClocks;
 pub use state::{Record, Restored, Snapshot, Version};
 
 /// All series of one input partition.
@@ -45,6 +49,7 @@ pub struct Partition {
     series: usize,
     newest_ms: Option<i64>,
     clock: PartitionClock,
+    source_clocks: SourceClocks,
     /// No service has fallen silent, or been given up, before then.
     due: Due,
     log_clock: LogClock,
@@ -79,6 +84,7 @@ impl Partition {
             series: 0,
             newest_ms: None,
             clock: PartitionClock::default(),
+            source_clocks: SourceClocks::default(),
             due: Due::NOW,
             log_clock: LogClock::default(),
             log_alerts: BTreeSet::new(),
@@ -100,9 +106,12 @@ impl Partition {
             self.clock.tick(at.stamp_ms());
         }
         let mut reader = std::mem::take(&mut self.reader);
-        let read = reader.read(payload, |sample| match self.sample(sample, at, &mut outcome) {
-            Ok(()) => outcome.used += 1,
-            Err(reason) => outcome.dropped.count(reason),
+        let read = reader.read(payload, |element| match element {
+            Element::Sample(sample) => match self.sample(sample, at, &mut outcome) {
+                Ok(()) => outcome.used += 1,
+                Err(reason) => self.dropped(sample, reason, at, &mut outcome),
+            },
+            Element::Refused(source, fault) => self.refused(source, fault, at, &mut outcome),
         });
         self.reader = reader;
         outcome.refused = read.err();
@@ -122,6 +131,7 @@ impl Partition {
         if let Err(reason) = sample::named("service", &record.service)
             .and_then(|()| sample::named("version", &record.version))
             .and_then(|()| sample::named("environment", &record.environment))
+            .and_then(|()| event_time(record.ts_ms).map_err(|error| error.to_string()))
         {
             return Outcome::refusing(Refusal::Invalid(reason));
         }
@@ -154,6 +164,11 @@ impl Partition {
         self.series
     }
 
+    /// Returns the services whose clocks are, or have been, ahead, and by how many milliseconds.
+    pub fn clocks_ahead(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.source_clocks.iter()
+    }
+
     /// Returns the newest event time of any sample, milliseconds.
     pub fn newest_ms(&self) -> Option<i64> {
         self.newest_ms
@@ -170,51 +185,44 @@ impl Partition {
     /// Takes one sample and adds the anomalies that are due. In this order: the clock, the way to its service and series,
     /// and what the service makes of it.
     fn sample(&mut self, sample: &Sample<'_>, at: At, outcome: &mut Outcome) -> Result<(), Reason> {
-        let now = self.advance_clock(sample.ts_ms, at)?;
-        let slot = self.service(sample.environment(), &sample.service)?;
+        if self.is_ahead(sample.ts_ms, at) {
+            return Err(Reason::Ahead);
+        }
+        let (environment, stamp_ms) = (sample.environment(), at.stamp_ms());
+        let ahead_ms = self.source_clocks.ahead_ms(environment, &sample.service, sample.ts_ms, stamp_ms);
+        let ts_ms = sample.ts_ms.saturating_sub(ahead_ms);
+        let now = self.advance_clock(ts_ms, at);
+        let told_ms = self.source_clocks.last_ahead_ms(environment, &sample.service).min(ahead_ms);
+        let slot = self.service(environment, &sample.service)?;
         let service = &mut self.services[slot];
         if at.offset <= service.restored.metrics {
             return Ok(());
         }
-        service.version = self.version;
+        (service.version, service.ahead_ms) = (self.version, told_ms);
         // the service reports, also where there is no room for one more of its series
         service.inquiry = None;
-        let event = silence::Event::Sample { ts_ms: sample.ts_ms, now };
+        let event = silence::Event::Sample { ts_ms, now };
         service.observe_silence(event, &self.settings, outcome);
         self.due = self.due.min(service.reporting.due(&self.settings));
-        let place = self.series_of(slot, sample)?;
-        let routed = Routed { place, ts_ms: sample.ts_ms, value: sample.value };
-        Ok(self.services[slot].sample(routed, &self.threshold, &self.settings, outcome)?)
+        if sample.is_missing() {
+            return Err(Reason::Missing);
+        }
+        let (place, factor) = self.series_of(slot, sample, (ts_ms, at.offset), outcome)?;
+        let service = &mut self.services[slot];
+        service.observe_intake(ts_ms, None, outcome);
+        let routed = Routed { place, ts_ms, value: factor * sample.value };
+        Ok(service.sample(routed, &self.threshold, &self.settings, outcome)?)
     }
 
     /// Moves the clock on by a sample, and returns where it stands.
-    fn advance_clock(&mut self, ts_ms: i64, at: At) -> Result<Moment, Reason> {
-        if self.is_ahead(ts_ms, at) {
-            return Err(Reason::Ahead);
-        }
+    fn advance_clock(&mut self, ts_ms: i64, at: At) -> Moment {
         self.newest_ms = self.newest_ms.max(Some(ts_ms));
         self.clock.sample(ts_ms, at.stamp_ms());
         // also what a service has seen already: the count follows from the records alone
         if self.sample_rate.count(ts_ms) {
             self.recompute_threshold();
         }
-        Ok(self.clock.now())
-    }
-
-    /// Returns the place of a sample's series in its service, which is begun if it is new.
-    fn series_of(&mut self, slot: usize, sample: &Sample<'_>) -> Result<usize, Reason> {
-        let service = &mut self.services[slot];
-        if let Some(place) = service.find(&sample.metric) {
-            return Ok(place);
-        }
-        if self.series >= self.settings.max_series
-            || service.series.len() >= self.settings.max_series_per_service
-        {
-            return Err(Reason::SeriesLimit);
-        }
-        self.series += 1;
-        let metric = self.names.get(&sample.metric, sample.unit(), &self.settings.metrics);
-        Ok(service.add(Series::new(metric)))
+        self.clock.now()
     }
 
     /// Takes a deployment, or the retirement of a service.

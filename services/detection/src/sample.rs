@@ -1,28 +1,33 @@
 //! Samples as they lie in a record: borrowed from its payload wherever JSON allows it.
 
 mod fast_json;
+mod lenient;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::de::{Deserializer, Error, Visitor};
+use serde::{Deserialize, de::IgnoredAny};
+use shared::events::raw::{NoEventTime, TimeUnit, event_time, whole};
 use shared::events::{MAX_PAYLOAD, Refusal};
 
 use fast_json::Plain;
+pub use lenient::Source;
+use lenient::{elements, without_bare_words};
 
 /// Largest magnitude that is accepted; beyond it sums could overflow.
 const MAX_MAGNITUDE: f64 = 1e30;
 
-/// The year 2000. An earlier time is a clock that was never set, or seconds taken for milliseconds; as the first sample
-/// of a series it would be taken for its normal.
-const EARLIEST_MS: i64 = 946_684_800_000;
 /// Longest name, bytes.
 const MAX_NAME_BYTES: usize = 256;
 /// Length from which a record is no tick, bytes.
 const MAX_TICK_BYTES: usize = 16;
 /// Reasons that are spelled out for one record.
 const MAX_REASONS: usize = 5;
+/// Words for a value that is no finite number, besides `null`: bare or in quotes, with a sign or without. Writers that
+/// follow ECMAScript, Python, Go, Java or Prometheus use them.
+const NO_NUMBERS: [&str; 7] = ["NaN", "nan", "NAN", "Infinity", "Inf", "inf", "INF"];
 
 /// One sample. The fields and their rules are those of [`shared::events::MetricSample`].
 #[derive(Debug, Deserialize)]
@@ -33,9 +38,11 @@ pub struct Sample<'a> {
     /// Metric name.
     #[serde(borrow)]
     pub metric: Cow<'a, str>,
-    /// Value.
+    /// Value; not a number where it is missing.
+    #[serde(deserialize_with = "number")]
     pub value: f64,
     /// Event time, milliseconds since the Unix epoch.
+    #[serde(deserialize_with = "whole")]
     pub ts_ms: i64,
     #[serde(borrow, default)]
     environment: Option<Text<'a>>,
@@ -71,24 +78,115 @@ impl<'a> Sample<'a> {
         self.unit.as_ref().map_or("", |text| &text.0)
     }
 
-    fn validate(&self) -> Result<(), String> {
+    /// Returns whether it says that there is no value.
+    pub fn is_missing(&self) -> bool {
+        self.value.is_nan()
+    }
+
+    fn validate(&self) -> Result<(), Fault> {
         for (field, name) in
             [("service", &*self.service), ("metric", &*self.metric), ("environment", self.environment())]
         {
             named(field, name)?;
         }
         if self.unit().len() > MAX_NAME_BYTES {
-            return Err(format!("unit is longer than {MAX_NAME_BYTES} bytes"));
+            return Err(format!("unit is longer than {MAX_NAME_BYTES} bytes").into());
         }
-        // infinities cannot be written in JSON, and serde_json refuses 1e999
+        // serde_json refuses 1e999
         if self.value.abs() > MAX_MAGNITUDE {
-            return Err(format!("value is beyond {MAX_MAGNITUDE:e}"));
+            return Err(format!("value is beyond {MAX_MAGNITUDE:e}").into());
         }
-        if self.ts_ms < EARLIEST_MS {
-            return Err("ts_ms is before the year 2000; it counts milliseconds since 1970".to_owned());
-        }
-        Ok(())
+        event_time(self.ts_ms).map_err(Fault::from)
     }
+}
+
+/// Why an element is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Unit of its time, if that is what is wrong.
+    pub time_unit: Option<TimeUnit>,
+    is_malformed: bool,
+    reason: String,
+}
+
+impl From<String> for Fault {
+    fn from(reason: String) -> Self {
+        Self { time_unit: None, is_malformed: false, reason }
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        if fault.is_malformed {
+            Self::Malformed(serde_json::Error::custom(fault.reason))
+        } else {
+            Self::Invalid(fault.reason)
+        }
+    }
+}
+
+impl From<NoEventTime> for Fault {
+    fn from(error: NoEventTime) -> Self {
+        let time_unit = match error {
+            NoEventTime::Unit(unit) => Some(unit),
+            NoEventTime::Other => None,
+        };
+        Self { time_unit, ..error.to_string().into() }
+    }
+}
+
+impl From<serde_json::Error> for Fault {
+    fn from(error: serde_json::Error) -> Self {
+        Self { is_malformed: true, ..error.to_string().into() }
+    }
+}
+
+/// One element of a record, as it is handed on.
+#[derive(Debug)]
+pub enum Element<'a> {
+    /// A sample that keeps the rules. Its value may be missing.
+    Sample(&'a Sample<'a>),
+    /// One that is refused, and who sent it, where that can be read.
+    Refused(Option<Source<'a>>, &'a Fault),
+}
+
+/// Reads a number, or one of the ways to write that there is none.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    struct Number;
+
+    impl Visitor<'_> for Number {
+        type Value = f64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number")
+        }
+
+        fn visit_f64<E: Error>(self, number: f64) -> Result<f64, E> {
+            Ok(number)
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<f64, E> {
+            Ok(number as f64)
+        }
+
+        fn visit_u64<E: Error>(self, number: u64) -> Result<f64, E> {
+            Ok(number as f64)
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<f64, E> {
+            Ok(f64::NAN)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<f64, E> {
+            if NO_NUMBERS.contains(&text.trim_start_matches(['+', '-'])) {
+                Ok(f64::NAN)
+            } else {
+                Err(E::invalid_type(serde::de::Unexpected::Str(text), &self))
+            }
+        }
+    }
+
+    deserializer.deserialize_any(Number)
 }
 
 /// Refuses names that are empty, too long or not fit to be shown.
@@ -125,11 +223,14 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads a record, which holds one sample or an array of them, and hands each good sample to `take`.
+    /// Reads a record, which holds one sample or an array of them, and hands each element to `take`.
     ///
     /// If some elements of an array are bad, the good ones are used and the record is refused once, with the reasons.
-    pub fn read<'a>(&mut self, payload: &'a [u8], mut take: impl FnMut(&Sample<'a>)) -> Result<(), Refusal> {
-        sized(payload)?;
+    pub fn read(&mut self, payload: &[u8], mut take: impl FnMut(Element<'_>)) -> Result<(), Refusal> {
+        if let Err(refusal) = sized(payload) {
+            take(Element::Refused(Source::find(payload), &refusal.to_string().into()));
+            return Err(refusal);
+        }
         self.plain.clear();
         let text = str::from_utf8(payload).ok();
         let Some(text) = text.filter(|text| fast_json::read(text, &mut self.plain).is_some()) else {
@@ -139,35 +240,54 @@ impl Reader {
         let mut refused = Reasons::default();
         for (index, plain) in self.plain.iter().enumerate() {
             let sample = Sample::of(text, plain);
-            match sample.validate() {
-                Ok(()) => take(&sample),
-                Err(reason) if is_array => refused.add(index, &reason),
-                Err(reason) => return Err(Refusal::Invalid(reason)),
+            let Err(fault) = sample.validate() else {
+                take(Element::Sample(&sample));
+                continue;
+            };
+            let source = Source::of(&sample.service, sample.environment());
+            take(Element::Refused(source, &fault));
+            if !is_array {
+                return Err(fault.into());
             }
+            refused.add(index, &fault.reason);
         }
         refused.result(self.plain.len())
     }
 }
 
 /// Reads a record that may be written in any way JSON allows, by serde_json alone. [`Reader`] reads it alike.
-pub fn read<'a>(payload: &'a [u8], mut take: impl FnMut(&Sample<'a>)) -> Result<(), Refusal> {
+pub fn read(payload: &[u8], mut take: impl FnMut(Element<'_>)) -> Result<(), Refusal> {
     if payload.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[') {
-        let sample: Sample<'a> = serde_json::from_slice(payload)?;
-        sample.validate().map_err(Refusal::Invalid)?;
-        take(&sample);
-        return Ok(());
+        return element(payload, &mut take).map_err(Refusal::from);
     }
+    // one that is bad must not spoil the others, whatever is wrong with it
+    let Some(elements) = elements(payload) else {
+        let error = serde_json::from_slice::<IgnoredAny>(payload).err();
+        let refusal =
+            error.map_or_else(|| Refusal::Invalid("the array does not end".to_owned()), Refusal::Malformed);
+        take(Element::Refused(Source::find(payload), &refusal.to_string().into()));
+        return Err(refusal);
+    };
     let mut refused = Reasons::default();
-    // one that is bad must not spoil the others
-    let elements: Vec<&'a RawValue> = serde_json::from_slice(payload)?;
-    for (index, element) in elements.iter().enumerate() {
-        let sample = serde_json::from_str::<Sample<'a>>(element.get()).map_err(|error| error.to_string());
-        match sample.and_then(|sample| sample.validate().map(|()| sample)) {
-            Ok(sample) => take(&sample),
-            Err(reason) => refused.add(index, &reason),
+    for (index, one) in elements.iter().enumerate() {
+        if let Err(fault) = element(one, &mut take) {
+            refused.add(index, &fault.reason);
         }
     }
     refused.result(elements.len())
+}
+
+/// Reads one element and hands it to `take`. Returns why it is refused, if it is.
+fn element(text: &[u8], take: &mut impl FnMut(Element<'_>)) -> Result<(), Fault> {
+    let mut used = |sample: Sample<'_>| sample.validate().map(|()| take(Element::Sample(&sample)));
+    let read = match serde_json::from_slice(text) {
+        Ok(sample) => used(sample),
+        Err(error) => match without_bare_words(text) {
+            Some(text) => serde_json::from_slice(&text).map_err(Fault::from).and_then(used),
+            None => Err(error.into()),
+        },
+    };
+    read.inspect_err(|fault| take(Element::Refused(Source::find(text), fault)))
 }
 
 /// What was wrong with the elements of one record.
@@ -201,8 +321,26 @@ mod tests {
 
     fn values(payload: &str) -> (Vec<f64>, Result<(), String>) {
         let mut values = Vec::new();
-        let result = Reader::default().read(payload.as_bytes(), |sample| values.push(sample.value));
+        let result = Reader::default().read(payload.as_bytes(), |element| {
+            if let Element::Sample(sample) = element {
+                values.push(sample.value);
+            }
+        });
         (values, result.map_err(|refusal| refusal.to_string()))
+    }
+
+    /// Returns who sent each element that is refused, and the unit of its time if that is why.
+    fn refused(payload: &str) -> Vec<(String, Option<TimeUnit>)> {
+        let mut refused = Vec::new();
+        let result = Reader::default().read(payload.as_bytes(), |element| {
+            if let Element::Refused(source, fault) = element {
+                let name = source
+                    .map_or(String::new(), |source| format!("{}/{}", source.environment, source.service));
+                refused.push((name, fault.time_unit));
+            }
+        });
+        assert_eq!(result.is_err(), !refused.is_empty());
+        refused
     }
 
     fn one(value: &str) -> String {
@@ -220,7 +358,8 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused() {
-        for value in ["NaN", "\"NaN\"", "null", "1e999", "-1e999", "1e101", "true", "[1]"] {
+        for value in ["1e999", "-1e999", "1e101", "true", "[1]", "\"1\"", "\"n/a\"", "1.2.3", "None", "", "-"]
+        {
             let (used, result) = values(&one(value));
             assert!(used.is_empty() && result.is_err(), "{value} passed");
         }
@@ -228,11 +367,56 @@ mod tests {
 
     #[test]
     fn good_elements_of_an_array_are_used_and_the_bad_ones_named() {
-        let payload = format!(r#"[{},{{"service":"user"}},{},{}]"#, one("1"), one("null"), one("4"));
-        let (used, result) = values(&payload);
-        assert_eq!(used, [1.0, 4.0]);
-        let reason = result.unwrap_err();
-        assert!(reason.contains("2 of 4 samples refused: [1] missing field `metric`"), "{reason}");
+        for bad in ["\"none\"", "1.2.3", "undefined", "\"a\\\"],[{\"", "1e999", "{}", "[[]]"] {
+            let payload = format!(r#"[{},{{"service":"user"}},{},{}]"#, one("1"), one(bad), one("4"));
+            let (used, result) = values(&payload);
+            assert_eq!(used, [1.0, 4.0], "{bad}");
+            let reason = result.unwrap_err();
+            assert!(reason.contains("2 of 4 samples refused: [1] missing field `metric`"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_said_to_be_missing_is_no_fault() {
+        for word in ["null", "NaN", "nan", "Infinity", "-Infinity", "+Inf", "inf", "\"NaN\"", "\"-Inf\""] {
+            for named in [one(word), one(word).replace("user", "us\\u0065r")] {
+                let (used, result) = values(&format!("[{},{named}]", one("1")));
+                assert!(result.is_ok() && used[0] == 1.0 && used[1].is_nan(), "{named}");
+            }
+        }
+        // what is inside a string is text
+        assert_eq!(values(&one("NaN").replace("user", "a: NaN, b")).1, Ok(()));
+        assert!(values(&one("NaNs")).1.is_err() && values(&one("xNaN")).1.is_err());
+    }
+
+    #[test]
+    fn a_time_is_whole_in_any_spelling_and_its_unit_is_named_otherwise() {
+        for time in ["1750000000000.0", "1750000000000.000", "1.75e12"] {
+            assert_eq!(values(&one("1").replace("1750000000000", time)), (vec![1.0], Ok(())), "{time}");
+        }
+        for (time, unit) in [
+            ("1750000000", TimeUnit::Seconds),
+            ("1750000000.25", TimeUnit::Seconds),
+            ("1750000000000000", TimeUnit::Microseconds),
+            ("1750000000000000000", TimeUnit::Nanoseconds),
+            ("1.75e18", TimeUnit::Nanoseconds),
+        ] {
+            let payload = one("1").replace("1750000000000", time);
+            assert_eq!(refused(&payload), [("production/user".to_owned(), Some(unit))], "{time}");
+            let reason = values(&payload).1.unwrap_err();
+            assert!(reason.contains(unit.name()), "{reason}");
+        }
+    }
+
+    #[test]
+    fn who_sent_what_is_refused_is_read_where_it_can_be() {
+        let sent_by =
+            |payload: &str| refused(payload).into_iter().map(|(source, _)| source).collect::<Vec<_>>();
+        assert_eq!(sent_by(&one("\"x\"")), ["production/user"]);
+        assert_eq!(sent_by(r#"{"service": "cart" , "environment":"test", "value": 1.2.3"#), ["test/cart"]);
+        assert_eq!(sent_by(&format!("[{},{}]", one("1"), one("[")).replace("[,", "[")), ["production/user"]);
+        assert_eq!(sent_by("{\"metric\":\"m\"}"), [""]);
+        assert_eq!(sent_by(r#"{"service":7}"#), [""]);
     }
 
     #[test]
@@ -244,6 +428,9 @@ mod tests {
         assert!(values(&one("1").replace("user", &long)).1.is_err());
         assert!(values(&one("1").replace("user", "us\\u0007er")).1.is_err());
         assert!(Reader::default().read(&vec![b' '; MAX_PAYLOAD + 1], |_| ()).is_err());
+        for broken in [&b"[{]"[..], b"[}", b"[\"", b"[\xff,1]", b"{\"service\":\"\xff\"}", b"[,,,]"] {
+            assert!(Reader::default().read(broken, |_| ()).is_err());
+        }
         let deep = "[".repeat(100_000);
         assert!(values(&deep).1.is_err());
     }

@@ -3,6 +3,7 @@
 pub mod alarm_budget;
 pub mod baseline;
 pub(crate) mod buffer;
+pub(crate) mod counter;
 pub mod episode;
 pub(crate) mod explain;
 pub mod history;
@@ -10,6 +11,7 @@ mod limit;
 mod ramp;
 pub(crate) mod rules;
 pub(crate) mod state;
+pub(crate) mod weight;
 
 use std::sync::Arc;
 
@@ -24,10 +26,11 @@ use crate::series::baseline::{Baseline, Reading};
 use crate::series::buffer::Buffer;
 use crate::series::episode::{CONFIRM_NOVELTY, Episode, Finding, Recent, Transition};
 use crate::series::history::{HistoryModel, HistoryScore};
-use crate::series::rules::restarts::RestartSource;
 use crate::series::rules::{Observation, Rule, RuleOutcome};
 use crate::stats::robust::median;
+use counter::Habit;
 use limit::Limit;
+use weight::Weight;
 
 /// Distance from which a sample may turn out to have been an episode's first, in spreads.
 const RUN_SPREADS: f64 = 2.0;
@@ -87,8 +90,10 @@ pub struct Series {
     /// Usual distance between samples, milliseconds; 0 before the second.
     interval_ms: f64,
     intervals: u32,
-    /// Value of a counter's last sample.
+    /// Value of the last sample of a counter, or of what may be one.
     counted: Option<f64>,
+    /// Whether its values are those of a counter.
+    habit: Habit,
     samples: Buffer,
     baseline: Baseline,
     history: HistoryModel,
@@ -98,6 +103,10 @@ pub struct Series {
     episode: Option<Box<Episode>>,
     rule: Option<Box<Rule>>,
     limit: Option<Box<Limit>>,
+    /// What the sample that it is about to take amounts to. Follows from the service.
+    pub(crate) weight: Weight,
+    /// Place of the series that counts the requests of which it is a share, and among how many it was looked for.
+    pub(crate) requests: Option<(usize, Option<usize>)>,
 }
 
 impl Series {
@@ -110,6 +119,7 @@ impl Series {
             interval_ms: 0.0,
             intervals: 0,
             counted: None,
+            habit: Habit::default(),
             samples: Buffer::new(),
             baseline: Baseline::default(),
             history: HistoryModel::default(),
@@ -117,12 +127,24 @@ impl Series {
             run: 0,
             episode: None,
             limit: None,
+            weight: Weight::default(),
+            requests: None,
         }
     }
 
     /// Returns the name of the metric.
     pub fn name(&self) -> &str {
         &self.metric.name
+    }
+
+    /// Returns the unit with which it was sent at first.
+    pub(crate) fn unit_as_sent(&self) -> &str {
+        &self.metric.unit
+    }
+
+    /// Returns the unit of its samples, as far as it is known.
+    pub(crate) fn sample_unit(&self) -> &str {
+        self.metric.sample_unit()
     }
 
     /// Takes the next sample. Returns the revision that is due, if one is, or why the sample was not used.
@@ -139,7 +161,7 @@ impl Series {
             self.samples.push(ts_ms, value);
             return Ok(None);
         }
-        let Some(value) = self.increase(value, gap_ms) else { return Ok(None) };
+        let Some(value) = self.increase(value, gap_ms, settings) else { return Ok(None) };
         self.samples.push(ts_ms, value);
         let history = self.history.observe(ts_ms, value, self.interval_ms);
         if !self.baseline.is_founded() {
@@ -187,6 +209,7 @@ impl Series {
         history: HistoryScore,
         settings: &Settings,
     ) -> Option<Change> {
+        let finding = self.weighed(reading, finding);
         let was_certain = episode.is_certain;
         let expected = self.baseline.band(self.bounded());
         let mut transition =
@@ -313,6 +336,18 @@ impl Series {
         self.interval_ms.round() as u64
     }
 
+    /// Returns the last value and the band in which it was expected, however long ago that was.
+    pub(crate) fn last_expected(&self) -> Option<(f64, Band)> {
+        self.latest(self.last_ms)
+    }
+
+    /// Ends the episode the series is in, for it does not report any more.
+    pub(crate) fn give_up(&mut self) -> Option<Box<Episode>> {
+        let mut episode = self.episode.take()?;
+        episode.end(Transition::Recovered);
+        Some(episode)
+    }
+
     /// Returns the status of the episode the series is in, if it is in one.
     pub fn status(&self) -> Option<Status> {
         self.episode.as_ref().map(|episode| episode.alert.status)
@@ -341,19 +376,6 @@ impl Series {
         self.interval_ms +=
             (limited - self.interval_ms) / f64::from(self.intervals).min(CADENCE_MEMORY_SAMPLES);
         Ok(gap)
-    }
-
-    /// Turns a counter into its increase per second; other values pass. Nothing comes of a counter's first value and
-    /// of one that is smaller than before, which is a restart.
-    fn increase(&mut self, value: f64, gap_ms: f64) -> Option<f64> {
-        if !self.metric.profile.counter {
-            return Some(value);
-        }
-        let before = self.counted.replace(value)?;
-        if value < before && self.rule.is_none() {
-            self.rule = Some(Box::new(Rule::Restarts(RestartSource::counter(before))));
-        }
-        (value >= before).then(|| (value - before) / (gap_ms / 1000.0))
     }
 
     fn found(&mut self) {

@@ -1,30 +1,36 @@
 //! A service as one partition sees it: its series, and what is known beside them.
 
 pub mod clock;
+mod consequence;
 pub mod inquiry;
+pub mod intake;
 pub mod joint;
 pub(crate) mod logs;
 pub(crate) mod name_index;
 pub mod outcome;
 pub mod regression;
+mod room;
 pub mod silence;
 pub mod state;
 
 use shared::clock::from_ms;
+use shared::events::Kind;
 use shared::events::anomaly::{Anomaly, Context, LogTemplate, Sibling};
 use shared::ids::AnomalyId;
 
 use crate::alert::certainty::Certainty;
+use crate::alert::format::duration;
 use crate::alert::{Detector as _, Report, Revision, Subject, Verdict};
 use crate::config::Settings;
 use crate::metric_profile::DetectionMode;
 use crate::series::alarm_budget::FiringThreshold;
 use crate::series::explain;
-use crate::series::rules::restarts::{Restarted, Restarts};
+use crate::series::rules::restarts::{Reported, Restarted, Restarts};
 use crate::series::rules::{self, RuleOutcome};
 use crate::series::{Change, Series, Unused};
 use clock::Moment;
 use inquiry::Inquiry;
+use intake::{Arrival, Cause, Intake};
 use joint::Joint;
 use logs::LogModel;
 use name_index::NameIndex;
@@ -66,6 +72,10 @@ pub(crate) struct Service {
     joint: Option<Box<Joint>>,
     pub(crate) rollout: Option<Box<Rollout>>,
     restarts: Option<Box<Restarts>>,
+    /// Nothing while all of its samples can be used.
+    intake: Option<Box<Intake>>,
+    /// By how much its clock is ahead, milliseconds; its times are corrected by it.
+    pub(crate) ahead_ms: i64,
     /// What the snapshot it was restored from already reflects.
     pub(crate) restored: Offsets,
     /// Of which logs these offsets are: counts how often one began anew.
@@ -89,6 +99,8 @@ impl Service {
             joint: None,
             rollout: None,
             restarts: None,
+            intake: None,
+            ahead_ms: 0,
             restored: Offsets::default(),
             log: 0,
             version,
@@ -155,6 +167,7 @@ impl Service {
         // round is judged, and reported with what was known then, before the sample is taken
         let joint = self.judge_round(place, ts_ms, settings);
         self.publish(joint, outcome);
+        self.series[place].weight = self.weigh(place, ts_ms, value);
         let change = self.series[place].observe(ts_ms, value, threshold, settings)?;
         let episode = change.map(|change| self.report(place, &change, ts_ms));
         let regression = self.compare(place, settings);
@@ -205,6 +218,19 @@ impl Service {
             (false, true) => due.min(after(inquiry::RETRY_MS)),
             (true, true) => due.min(after(inquiry::REVIEW_MS)),
         }
+    }
+
+    /// Notes that a sample came at a time, milliseconds, and why it cannot be used, if it cannot.
+    pub(crate) fn observe_intake(&mut self, ts_ms: i64, cause: Option<Cause>, outcome: &mut Outcome) {
+        if let Some(cause) = cause {
+            self.intake.get_or_insert_with(|| Box::new(Intake::new(cause, ts_ms)));
+        }
+        let Some(intake) = &mut self.intake else { return };
+        let report = intake.observe(Arrival { service: &self.name, ts_ms, cause });
+        if intake.is_over(ts_ms) {
+            self.intake = None;
+        }
+        self.publish(report, outcome);
     }
 
     /// Adds the anomalies of reports, each with what is known beside it.
@@ -264,12 +290,25 @@ impl Service {
             None => {}
             Some(RuleOutcome::Report(due)) => report = Some(*due),
             Some(RuleOutcome::Restarts(count)) => {
-                restarted = Some((place, count, self.series[place].interval_ms()));
+                let is_counted = self.series[place].profile().judged == DetectionMode::Restarts;
+                let interval_ms = self.series[place].interval_ms();
+                restarted = Some(Reported { place, restarts: count, interval_ms, is_counted });
                 self.restarts.get_or_insert_default();
             }
         }
+        if self.restarts.is_none() {
+            return [report, None];
+        }
+        let is_hurt = self.is_hurt(None);
         let Some(restarts) = &mut self.restarts else { return [report, None] };
-        let restart_loop = restarts.observe(Restarted { service: &self.name, ts_ms, by: restarted });
+        let deployed = self.deployed.as_ref();
+        let restart_loop = restarts.observe(Restarted {
+            service: &self.name,
+            ts_ms,
+            by: restarted,
+            is_hurt,
+            deployed: deployed.map(|deployed| (&*deployed.version, deployed.ts_ms)),
+        });
         if restarts.is_over() {
             self.restarts = None;
         }
@@ -286,6 +325,7 @@ impl Service {
             metric: series.name(),
             bounded: series.bounded(),
             deployed: self.deployed.as_ref().map(|deployed| (&*deployed.version, deployed.ts_ms)),
+            hold: series.weight.hold,
         };
         let subject = Subject {
             metric: series.name().into(),
@@ -312,6 +352,13 @@ impl Service {
         let Report { subject, alert, verdict, at_ms, .. } = report;
         let siblings = self.siblings(&subject.metric, at_ms);
         let id = AnomalyId::of_episode(&self.environment, &self.name, &subject.metric, alert.started_ms);
+        // lines come from another topic, and their times are their own
+        let clock = if self.ahead_ms > 0 && subject.kind != Kind::Logs {
+            let ahead = duration(self.ahead_ms);
+            format!("; the clock of {} is {ahead} ahead, and its times are corrected", self.name)
+        } else {
+            String::new()
+        };
         Anomaly {
             anomaly_id: id,
             revision: alert.revision,
@@ -330,7 +377,7 @@ impl Service {
             observed_at: from_ms(at_ms),
             interval_ms: report.interval_ms,
             detector: subject.detector.to_owned(),
-            explanation: report.explanation,
+            explanation: report.explanation + &clock,
             context: Context { samples: report.points, siblings, logs: self.recent_logs(at_ms) },
         }
     }

@@ -1,11 +1,105 @@
 //! The raw topics, written by anyone: no envelope needed, the record's place in the log is its id.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
+use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::{Event, Refusal, default_environment, finite, named};
+
+/// Event times that are accepted, milliseconds: the years 2000 to 2099. The same years in another unit of time lie far
+/// outside.
+const TIMES_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
+/// Largest whole number up to which a double holds all.
+const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
+
+/// A unit of time that is mistaken for milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TimeUnit {
+    /// Seconds.
+    Seconds,
+    /// Microseconds.
+    Microseconds,
+    /// Nanoseconds.
+    Nanoseconds,
+}
+
+impl TimeUnit {
+    /// Returns its name in the plural, as it stands in sentences and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Seconds => "seconds",
+            Self::Microseconds => "microseconds",
+            Self::Nanoseconds => "nanoseconds",
+        }
+    }
+
+    /// Returns the unit in which a number is a time of this century, if it is not milliseconds.
+    fn of(number: i64) -> Option<Self> {
+        let is_in = |count: i64, per_second: i64| {
+            (TIMES_MS.start / 1000..TIMES_MS.end / 1000).contains(&count.div_euclid(per_second))
+        };
+        [(Self::Seconds, 1), (Self::Microseconds, 1_000_000), (Self::Nanoseconds, 1_000_000_000)]
+            .into_iter()
+            .find_map(|(unit, per_second)| is_in(number, per_second).then_some(unit))
+    }
+}
+
+/// Why a number is no event time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoEventTime {
+    /// It is one in another unit.
+    #[error("ts_ms is in {}; it must be in milliseconds since 1970", .0.name())]
+    Unit(TimeUnit),
+    /// It is none in any unit.
+    #[error("ts_ms is not between the years 2000 and 2100; it must be in milliseconds since 1970")]
+    Other,
+}
+
+/// Checks that an event time is one: a clock that was never set and another unit of time are refused, for the first
+/// sample of a series would be taken for its normal.
+pub fn event_time(ts_ms: i64) -> Result<(), NoEventTime> {
+    if TIMES_MS.contains(&ts_ms) {
+        return Ok(());
+    }
+    Err(TimeUnit::of(ts_ms).map_or(NoEventTime::Other, NoEventTime::Unit))
+}
+
+/// Reads a whole number, also one that is written as `1748822400000.0` or `1.7488224e12`: for JSON Schema both are
+/// integers. A fraction passes where the number is a time in another unit, so that [`event_time`] can name the unit.
+pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    struct Whole;
+
+    impl Visitor<'_> for Whole {
+        type Value = i64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number")
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<i64, E> {
+            Ok(number)
+        }
+
+        fn visit_u64<E: Error>(self, number: u64) -> Result<i64, E> {
+            i64::try_from(number).map_err(|_| E::custom(format!("{number} is too large")))
+        }
+
+        fn visit_f64<E: Error>(self, number: f64) -> Result<i64, E> {
+            let whole = number.trunc() as i64;
+            let is_whole = number.total_cmp(&number.trunc()).is_eq() && number.abs() <= MAX_WHOLE;
+            if is_whole || TimeUnit::of(whole).is_some() {
+                Ok(whole)
+            } else {
+                Err(E::custom(format!("{number} is not a whole number")))
+            }
+        }
+    }
+
+    deserializer.deserialize_i64(Whole)
+}
 
 /// One sample of one series (`raw.metrics`). A record holds one object or an array of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +111,7 @@ pub struct MetricSample {
     /// Value, finite, in `unit`.
     pub value: f64,
     /// Event time, milliseconds since the Unix epoch.
+    #[serde(deserialize_with = "whole")]
     pub ts_ms: i64,
     /// Environment; `production` where it is absent.
     #[serde(default = "default_environment")]
@@ -78,6 +173,7 @@ pub struct LogRecord {
     /// The line.
     pub message: String,
     /// Event time, milliseconds since the Unix epoch.
+    #[serde(deserialize_with = "whole")]
     pub ts_ms: i64,
     /// Environment; `production` where it is absent.
     #[serde(default = "default_environment")]
@@ -111,6 +207,7 @@ pub struct Deployment {
     /// Version that was rolled out.
     pub version: String,
     /// Event time, milliseconds since the Unix epoch.
+    #[serde(deserialize_with = "whole")]
     pub ts_ms: i64,
     /// Environment; `production` where it is absent.
     #[serde(default = "default_environment")]
@@ -189,6 +286,7 @@ pub struct Span {
     /// Name of the operation.
     pub operation: String,
     /// Start, milliseconds since the Unix epoch.
+    #[serde(deserialize_with = "whole")]
     pub ts_ms: i64,
     /// Duration, milliseconds.
     pub duration_ms: f64,
@@ -212,5 +310,41 @@ impl Event for Span {
         named("span_id", &self.span_id)?;
         named("environment", &self.environment)?;
         finite("duration_ms", self.duration_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::decode;
+
+    #[test]
+    fn a_whole_number_is_taken_however_it_is_written() {
+        let read = |time: &str| {
+            let payload = format!(r#"{{"service":"user","version":"1","ts_ms":{time}}}"#);
+            decode::<Deployment>(payload.as_bytes()).map(|record| record.ts_ms).ok()
+        };
+        for time in ["1748822400000", "1748822400000.0", "1748822400000.000", "1.7488224e12", "17488224E5"] {
+            assert_eq!(read(time), Some(1_748_822_400_000), "{time}");
+        }
+        for time in ["1748822400000.5", "\"1748822400000\"", "null", "1e300", "99999999999999999999"] {
+            assert_eq!(read(time), None, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_time_in_another_unit_is_named() {
+        let now_ms = 1_748_822_400_000;
+        assert_eq!(event_time(now_ms), Ok(()));
+        for (time, unit) in [
+            (now_ms / 1000, TimeUnit::Seconds),
+            (now_ms * 1000, TimeUnit::Microseconds),
+            (now_ms * 1_000_000, TimeUnit::Nanoseconds),
+        ] {
+            assert_eq!(event_time(time), Err(NoEventTime::Unit(unit)));
+        }
+        for time in [i64::MIN, -1, 0, 1, i64::MAX] {
+            assert_eq!(event_time(time), Err(NoEventTime::Other), "{time}");
+        }
     }
 }

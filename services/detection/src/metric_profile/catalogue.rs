@@ -97,6 +97,11 @@ impl Name {
         self.words.iter().any(|word| any.iter().any(|one| one.as_ref() == word))
     }
 
+    /// Returns each two words in a row.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.words.windows(2).map(|pair| (pair[0].as_str(), pair[1].as_str()))
+    }
+
     /// Returns whether it names how much there may be at most, and not the most that there was.
     pub(super) fn is_limit(&self) -> bool {
         self.has(&LIMIT_WORDS) && self.used() == self.joined

@@ -28,6 +28,24 @@ impl Metric {
     }
 }
 
+impl Metric {
+    /// Returns the same metric as a counter, or as what is none: what its values show wins over what its name says.
+    pub(crate) fn counted(&self, counter: bool, overrides: &[Override]) -> Arc<Self> {
+        let correction = overrides.iter().find(|one| one.covers(&self.name)).cloned().unwrap_or_default();
+        let shown = Override { metric: self.name.to_string(), counter: Some(counter), ..correction };
+        Self::new(&self.name, &self.unit, &[shown])
+    }
+
+    /// Returns the unit of its samples, as far as it is known.
+    pub(crate) fn sample_unit(&self) -> &str {
+        match &*self.unit {
+            "" if self.profile.counter => self.profile.unit.trim_end_matches("1/s").trim_end_matches("/s"),
+            "" => &self.profile.unit,
+            unit => unit,
+        }
+    }
+}
+
 // under one configuration, the rest follows from name and unit
 impl PartialEq for Metric {
     fn eq(&self, other: &Self) -> bool {
@@ -43,18 +61,29 @@ impl Hash for Metric {
     }
 }
 
+/// Least number of metrics among which unused ones are looked for.
+const MIN_TIDY: usize = 1024;
+
 /// The metrics of a partition.
 #[derive(Debug, Default)]
-pub(crate) struct Metrics(HashSet<Arc<Metric>>);
+pub(crate) struct Metrics {
+    known: HashSet<Arc<Metric>>,
+    /// How many there may be before those are looked for that no series has any more.
+    tidy_at: usize,
+}
 
 impl Metrics {
     /// Returns a metric; the same one each time.
     pub(crate) fn get(&mut self, name: &str, unit: &str, overrides: &[Override]) -> Arc<Metric> {
         let metric = Metric::new(name, unit, overrides);
-        if let Some(known) = self.0.get(&metric) {
+        if let Some(known) = self.known.get(&metric) {
             return Arc::clone(known);
         }
-        self.0.insert(Arc::clone(&metric));
+        if self.known.len() >= self.tidy_at {
+            self.known.retain(|known| Arc::strong_count(known) > 1);
+            self.tidy_at = MIN_TIDY.max(2 * self.known.len());
+        }
+        self.known.insert(Arc::clone(&metric));
         metric
     }
 }

@@ -1,8 +1,9 @@
 //! What a partition makes of `raw.logs`: lines, and time that passes.
 
+use shared::events::raw::event_time;
 use shared::events::{LogRecord, Refusal, decode};
 
-use super::{At, Outcome, Partition};
+use super::{At, Outcome, Partition, source_clock};
 use crate::alert::Detector as _;
 use crate::sample;
 use crate::service::Service;
@@ -24,6 +25,7 @@ impl Partition {
             };
             if let Err(reason) = sample::named("service", &record.service)
                 .and_then(|()| sample::named("environment", &record.environment))
+                .and_then(|()| event_time(record.ts_ms).map_err(|error| error.to_string()))
             {
                 return Outcome::refusing(Refusal::Invalid(reason));
             }
@@ -43,10 +45,11 @@ impl Partition {
     }
 
     fn line(&mut self, record: &LogRecord, at: At, outcome: &mut Outcome) -> Result<(), Reason> {
-        let now_ms = self.log_clock.take(record.ts_ms, at.stamp_ms(), &self.settings)?;
+        let ts_ms = source_clock::not_after(record.ts_ms, at.stamp_ms());
+        let now_ms = self.log_clock.take(ts_ms, at.stamp_ms(), &self.settings)?;
         let slot = self.service(&record.environment, &record.service)?;
         if at.offset > self.services[slot].restored.logs {
-            let line = NewLine { level: record.level, message: &record.message, ts_ms: record.ts_ms };
+            let line = NewLine { level: record.level, message: &record.message, ts_ms };
             self.observe_log(slot, Some(line), now_ms, outcome);
         }
         Ok(())

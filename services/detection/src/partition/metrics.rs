@@ -1,6 +1,7 @@
 //! Metrics of detection, besides those every agent has.
 
-use std::sync::LazyLock;
+use std::collections::BTreeSet;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use prometheus::IntCounter;
 use shared::agent::Agent;
@@ -8,6 +9,11 @@ use shared::events::{Anomaly, Topic};
 use shared::metrics::{Counter, CounterFamily, Gauge, GaugeFamily};
 
 use crate::partition::{Outcome, Partition};
+use crate::service::outcome::Unusable;
+
+/// Services that have a label of their own; the others share one.
+const MAX_SERVICE_LABELS: usize = 200;
+const OTHER_SERVICES: &str = "(others)";
 
 /// Samples and lines that were used.
 static USED: Counter<1> = LazyLock::new(|| {
@@ -23,6 +29,19 @@ static REFUSED: Counter<2> = LazyLock::new(|| {
     let help = "Records sent to the dead-letter topic, by reason.";
     CounterFamily::new("firewatch_detection_refused_total", help, ["topic", "reason"])
 });
+/// Samples that could not be used, by the service that sent them.
+static UNUSABLE: Counter<2> = LazyLock::new(|| {
+    let help =
+        "Samples that could not be used, by service and cause: refused, far ahead, or of too many series.";
+    CounterFamily::new("firewatch_detection_unusable_samples_total", help, ["service", "cause"])
+});
+/// Services whose clocks are ahead.
+static CLOCK_AHEAD: Gauge<1> = LazyLock::new(|| {
+    let help = "By how much the clock of a service is ahead of the times of its records, seconds.";
+    GaugeFamily::new("firewatch_detection_clock_ahead_seconds", help, ["service"])
+});
+/// Services that are named in labels.
+static NAMED: Mutex<BTreeSet<Box<str>>> = Mutex::new(BTreeSet::new());
 /// Revisions that were published.
 static ANOMALIES: Counter<1> = LazyLock::new(|| {
     CounterFamily::new("firewatch_detection_anomalies_total", "Revisions of anomalies published.", ["status"])
@@ -46,10 +65,10 @@ pub fn register() {
     for counter in [&USED, &ANOMALIES, &ELSEWHERE] {
         LazyLock::force(counter);
     }
-    for counter in [&DROPPED, &REFUSED] {
+    for counter in [&DROPPED, &REFUSED, &UNUSABLE] {
         LazyLock::force(counter);
     }
-    for gauge in [&SERIES, &EVENT_LAG] {
+    for gauge in [&SERIES, &EVENT_LAG, &CLOCK_AHEAD] {
         LazyLock::force(gauge);
     }
 }
@@ -83,6 +102,32 @@ pub fn count(topic: &'static str, outcome: &Outcome) {
     if let Some(refusal) = &outcome.refused {
         REFUSED.add_one([topic, refusal.reason()]);
     }
+    outcome.unusable.iter().for_each(count_unusable);
+}
+
+/// Counts samples that could not be used, and logs it each time their number has doubled.
+fn count_unusable(unusable: &Unusable) {
+    let Unusable { service, cause, samples } = unusable;
+    let counter = UNUSABLE.with([&label(service), cause.as_str()]);
+    let before = counter.get();
+    counter.inc_by(*samples);
+    let total = before + samples;
+    if before == 0 || total.ilog2() > before.ilog2() {
+        tracing::warn!(%service, cause = cause.as_str(), total, "samples of a service cannot be used");
+    }
+}
+
+/// Returns the label of a service: its name, unless too many have one already.
+fn label(service: &str) -> Box<str> {
+    let mut named = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
+    if named.contains(service) {
+        return service.into();
+    }
+    if named.len() >= MAX_SERVICE_LABELS {
+        return OTHER_SERVICES.into();
+    }
+    named.insert(service.into());
+    service.into()
 }
 
 /// Counts a revision that is published.
@@ -99,6 +144,9 @@ pub fn count_invalid() {
 pub fn show(number: i32, partition: &Partition, now_ms: Option<i64>) {
     let number = number.to_string();
     SERIES.set([&number], partition.series() as f64);
+    for (service, ahead_ms) in partition.clocks_ahead() {
+        CLOCK_AHEAD.set([&label(service)], ahead_ms as f64 / 1000.0);
+    }
     if let (Some(now_ms), Some(newest_ms)) = (now_ms, partition.newest_ms()) {
         let lag = now_ms.saturating_sub(newest_ms).max(0) as f64 / 1000.0;
         EVENT_LAG.set([&number], lag);

@@ -20,6 +20,8 @@ use crate::service::state::{LOG, OFFSETS, Offsets};
 const CLOCK: Section = Section::new("clock", 1);
 /// The clock that log lines and their ticks move.
 const LOG_CLOCK: Section = Section::new("log_clock", 1);
+/// Clocks of sources that are ahead.
+const SOURCE_CLOCKS: Section = Section::new("source_clocks", 1);
 /// How many samples come.
 const SAMPLE_RATE: Section = Section::new("sample_rate", 1);
 
@@ -112,6 +114,8 @@ impl Partition {
                         // a snapshot of the partition is younger than the service, and reflects all of it
                         service.restored = Offsets::default();
                     }
+                    service.ahead_ms =
+                        partition.source_clocks.last_ahead_ms(&service.environment, &service.name);
                     partition.adopt(service);
                 }
                 Err(reason) => refused.push(format!("{key}: {reason}")),
@@ -136,6 +140,7 @@ impl Partition {
             (self.newest_ms, self.clock) = (state.newest_ms, state.clock);
         }
         self.log_clock = sections.get(LOG_CLOCK).unwrap_or_default();
+        self.source_clocks = sections.get(SOURCE_CLOCKS).unwrap_or_default();
         self.sample_rate = sections.get(SAMPLE_RATE).unwrap_or_default();
         refused.extend(sections.into_refused().into_iter().map(|reason| format!("{key}: {reason}")));
         keeps_time
@@ -167,6 +172,7 @@ impl Partition {
         sections.put(CLOCK, &ClockState { newest_ms: self.newest_ms, clock: self.clock });
         sections.put(LOG_CLOCK, &self.log_clock);
         sections.put(SAMPLE_RATE, &self.sample_rate);
+        sections.put(SOURCE_CLOCKS, &self.source_clocks);
         sections.finish()
     }
 

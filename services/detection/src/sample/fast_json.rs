@@ -1,7 +1,8 @@
 //! Samples as nearly all of them are written: an object, or an array of them, of plain strings and numbers.
 //!
 //! Reads them in one pass and allocates nothing. Whatever is written otherwise (escapes, a field twice, deeper nesting, a
-//! time with a fraction, or no JSON at all) is left to serde_json, which alone decides what it means or what is wrong.
+//! time with a fraction, a value that is missing, or no JSON at all) is left to serde_json, which alone decides what it
+//! means or what is wrong.
 
 use std::ops::Range;
 
@@ -166,6 +167,11 @@ impl Cursor<'_> {
         let mut ts_ms = 0;
         let (first, digits) = (self.peek(), self.digits(&mut ts_ms)?);
         let is_plain = digits <= DIGITS && (first != Some(b'0') || digits == 1);
+        // whole milliseconds, as programs write them that have no whole numbers
+        if is_plain && ts_ms <= WHOLE && self.is_next(b'.') {
+            let mut fraction = 0;
+            self.digits(&mut fraction).filter(|&digits| digits <= DIGITS && fraction == 0)?;
+        }
         (is_plain && !matches!(self.peek(), Some(b'.' | b'e' | b'E'))).then_some(ts_ms as i64)
     }
 
@@ -269,6 +275,7 @@ mod tests {
         assert_eq!(agrees(PLAIN).unwrap().len(), 1);
         assert_eq!(agrees(&format!(" [ {PLAIN} , {PLAIN}\n] ")).unwrap().len(), 2);
         assert_eq!(agrees("[]").unwrap().len(), 0);
+        assert_eq!(agrees(&PLAIN.replace("0000,", "0000.00,")).unwrap()[0].ts_ms, 1_750_000_000_000);
         for (from, to) in [
             ("\"m\"", r#""a\u0062""#),
             ("\"m\"", "7"),
@@ -280,6 +287,8 @@ mod tests {
             ("-0.125", "NaN"),
             ("-0.125", "\"1\""),
             ("1750000000000", "1.5"),
+            ("1750000000000", "1750000000000."),
+            ("1750000000000", "1750000000000.000000000000000000001"),
             ("1750000000000", "-1"),
             ("1750000000000", "1e3"),
             ("1750000000000", "99999999999999999999"),

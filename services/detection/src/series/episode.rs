@@ -280,7 +280,7 @@ fn grade(reading: &Reading, evidence: f64, direction: Direction, metric: Bounded
         }
         _ => false,
     };
-    if failing >= 0.25 || lost >= 0.95 {
+    let severity = if failing >= 0.25 || lost >= 0.95 {
         Severity::Sev1
     } else if (evidence >= 3.0 && (failing >= 0.05 || lost >= 0.5 || multiplied))
         || metric.is_nearly_full(value)
@@ -288,5 +288,6 @@ fn grade(reading: &Reading, evidence: f64, direction: Direction, metric: Bounded
         Severity::Sev2
     } else {
         Severity::Sev3
-    }
+    };
+    severity.min(metric.most)
 }

@@ -1,13 +1,15 @@
 //! One sentence per anomaly: what was seen, what was expected, since when, why it counts.
 
 use shared::events::Kind;
-use shared::events::anomaly::{Direction, Status};
+use shared::events::anomaly::{Band, Direction, Status};
+use shared::text::format::{percent, side};
 
 use crate::alert::format::{after_deployment, duration, expectation, quantity, range, time};
-use crate::metric_profile::Bounded;
+use crate::metric_profile::{Bounded, Role};
 use crate::series::Change;
 use crate::series::baseline::NOTICED_SPREADS;
 use crate::series::episode::{CALM_SAMPLES, Transition};
+use crate::series::weight::Hold;
 
 /// What the sentence is about.
 #[derive(Debug, Clone, Copy)]
@@ -20,11 +22,13 @@ pub(crate) struct SeriesContext<'a> {
     pub(crate) bounded: Bounded<'a>,
     /// Version and time of the service's last deployment.
     pub(crate) deployed: Option<(&'a str, i64)>,
+    /// Why it does not fire though it is certain, if that is so.
+    pub(crate) hold: Option<Hold>,
 }
 
 /// Returns the sentence.
 pub(crate) fn sentence(context: SeriesContext<'_>, change: &Change, observed_ms: i64) -> String {
-    let SeriesContext { service, metric, bounded, deployed } = context;
+    let SeriesContext { service, metric, bounded, deployed, hold } = context;
     let profile = bounded.profile;
     let episode = &change.episode;
     let observed = quantity(change.observed, &profile.unit);
@@ -35,9 +39,13 @@ pub(crate) fn sentence(context: SeriesContext<'_>, change: &Change, observed_ms:
         Transition::Recovered => {
             let lasted = duration(observed_ms.saturating_sub(episode.alert.started_ms));
             let worst = quantity(episode.worst, &profile.unit);
+            let inside = match side(change.observed, &change.expected, &profile.unit) {
+                None => "inside",
+                Some(_) => "close to",
+            };
             format!(
-                "{metric} of {service} is back at {observed}, inside {expected} for {CALM_SAMPLES} samples; it left that \
-                 range at {since}, {lasted} ago, and its worst value was {worst}"
+                "{metric} of {service} is back at {observed}, {inside} {expected} for {CALM_SAMPLES} samples; it left \
+                 that range at {since}, {lasted} ago, and its worst value was {worst}"
             )
         }
         Transition::Accepted => format!(
@@ -49,13 +57,14 @@ pub(crate) fn sentence(context: SeriesContext<'_>, change: &Change, observed_ms:
             let why = reason(change, bounded);
             let caveat = match episode.alert.status {
                 Status::Suspect if !profile.bad_direction.includes(episode.direction) => {
-                    "; this direction is not harmful"
+                    "; this direction is not harmful".to_owned()
                 }
-                Status::Suspect if episode.is_certain => {
-                    "; certain for this series, but above the false alarm budget of the fleet"
-                }
-                Status::Suspect => "; not yet certain",
-                _ => "",
+                Status::Suspect if episode.is_certain => hold.map_or_else(
+                    || "; certain for this series, but above the false alarm budget of the fleet".to_owned(),
+                    Hold::sentence,
+                ),
+                Status::Suspect => "; not yet certain".to_owned(),
+                _ => consequence(change, bounded),
             };
             let deployment = after_deployment(deployed, episode.alert.started_ms);
             let expectation = expectation(change.observed, &change.expected, &profile.unit);
@@ -64,6 +73,29 @@ pub(crate) fn sentence(context: SeriesContext<'_>, change: &Change, observed_ms:
                  sample{plural}): {why}{caveat}{deployment}"
             )
         }
+    }
+}
+
+/// Says what a deviation that fires comes to: for users, or for the room that is left. Nothing where that is not known.
+fn consequence(change: &Change, bounded: Bounded<'_>) -> String {
+    let (value, Band { center, .. }) = (change.observed, change.expected);
+    let direction = change.episode.direction;
+    match (bounded.profile.kind, bounded.ceiling) {
+        (Kind::Errors, Some(ceiling)) if bounded.profile.role == Role::Share => {
+            let share = if direction == Direction::Down { 1.0 - value / ceiling } else { value / ceiling };
+            format!("; {} of all requests fail", percent(share)).replace('\u{a0}', " ")
+        }
+        (Kind::Errors, _) if direction == Direction::Up => "; requests fail".to_owned(),
+        (Kind::Latency, _) if value > center => "; users wait longer".to_owned(),
+        (Kind::Traffic, _) if direction == Direction::Down => "; requests are missing".to_owned(),
+        (Kind::Lag, _) => "; what waits is served late".to_owned(),
+        (Kind::Cpu | Kind::Memory | Kind::Disk | Kind::Pool, Some(ceiling))
+            if direction == Direction::Up && center < ceiling && !bounded.is_nearly_full(value) =>
+        {
+            let used = percent((value - center) / (ceiling - center));
+            format!("; {used} of the room that was left is used up").replace('\u{a0}', " ")
+        }
+        _ => String::new(),
     }
 }
 

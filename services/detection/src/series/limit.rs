@@ -29,6 +29,13 @@ impl Series {
         }
     }
 
+    /// Notes that there is no series any more at a place that may have reported its limit.
+    pub(crate) fn is_limited_no_more_by(&mut self, place: usize) {
+        if let Some(limit) = self.limit.as_mut().filter(|limit| limit.reported_by == Some(place)) {
+            **limit = Limit { reported_by: None, ceiling: None };
+        }
+    }
+
     /// Forecasts when its limit is reached, unless it has another rule.
     pub(crate) fn forecast(&mut self) {
         self.rule.get_or_insert_with(|| Box::new(Rule::Forecast(Forecast::default())));
@@ -48,10 +55,9 @@ impl Series {
 
     /// Returns what its metric means, with the ceiling that holds at the moment.
     pub(crate) fn bounded(&self) -> Bounded<'_> {
-        match &self.limit {
-            Some(limit) => Bounded { profile: self.profile(), ceiling: limit.ceiling },
-            None => self.profile().into(),
-        }
+        let profile = self.profile();
+        let ceiling = self.limit.as_ref().map_or(profile.ceiling, |limit| limit.ceiling);
+        Bounded { profile, ceiling, most: self.weight.most }
     }
 
     /// Returns the value at which it stands, unless it has changed within its last samples or has stopped reporting.

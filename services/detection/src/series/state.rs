@@ -27,6 +27,8 @@ const LIMITS: Section = Section::new("limits", 1);
 const FORECASTS: Section = Section::new("forecasts", 1);
 const CERTIFICATES: Section = Section::new("certificates", 1);
 const RESTART_SOURCES: Section = Section::new("restart_sources", 1);
+/// What their values have shown of counters and of what is none.
+const HABITS: Section = Section::new("habits", 1);
 
 /// When the samples of one series come.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,6 +53,7 @@ pub(crate) fn write(series: &[Series], sections: &mut Writer) {
     dense(series, sections, BASELINE, |one| &one.baseline);
     dense(series, sections, HISTORY, |one| &one.history);
     dense(series, sections, DEVIATIONS, |one| (&one.recent, one.run));
+    sparse(series, sections, HABITS, Series::habit);
     sparse(series, sections, EPISODES, |one| one.episode.as_deref());
     sparse(series, sections, LIMITS, |one| one.limit.as_ref().map(|limit| limit.ceiling));
     sparse(series, sections, FORECASTS, |one| match one.rule.as_deref() {
@@ -77,6 +80,7 @@ pub(crate) fn read(
     let names: Vec<(Box<str>, Box<str>)> = sections.get(SERIES)?;
     let metrics = names.iter().map(|(name, unit)| metrics.get(name, unit, &settings.metrics));
     let mut series: Vec<Series> = metrics.map(Series::new).collect();
+    some(&mut series, sections, HABITS, |one, habit| one.resume_habit(habit, settings));
     each(&mut series, sections, CADENCE, |one, cadence: Cadence| {
         (one.last_ms, one.counted) = (cadence.last_ms, cadence.counted);
         (one.interval_ms, one.intervals) = (cadence.interval_ms, cadence.intervals);

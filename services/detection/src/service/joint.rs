@@ -12,7 +12,7 @@ use crate::alert::certainty::{Certainty, nats};
 use crate::alert::format::{duration, time};
 use crate::alert::{Alert, Detector, Report, Revision, Subject, Verdict};
 use crate::config::Settings;
-use crate::metric_profile::{BadDirection, DetectionMode, MetricProfile};
+use crate::metric_profile::{BadDirection, DetectionMode, MetricProfile, Pace, Role};
 use crate::series::Series;
 use crate::series::baseline::Baseline;
 
@@ -273,6 +273,8 @@ fn profile() -> MetricProfile {
         counter: false,
         mode: DetectionMode::Normal,
         resource: None,
+        role: Role::None,
+        pace: Pace::Sample,
     }
 }
 

@@ -27,6 +27,22 @@ impl NameIndex {
         Some(place)
     }
 
+    /// Gives a place another name. `name_at` returns the new name of that place, and the names of all others.
+    pub(crate) fn rename<'n>(
+        &mut self,
+        place: usize,
+        before: (&str, &str),
+        name_at: impl Fn(usize) -> (&'n str, &'n str),
+    ) {
+        let Self { hasher, places, .. } = self;
+        let is_it = |known: &u32| *known as usize == place;
+        if let Ok(entry) = places.find_entry(hasher.hash_one(before), is_it) {
+            _ = entry.remove();
+        }
+        let hash = hasher.hash_one(name_at(place));
+        places.insert_unique(hash, place as u32, |&place| hasher.hash_one(name_at(place as usize)));
+    }
+
     /// Adds the next place, under a name that was not found. `name_at` returns the name of a place that is known.
     pub(crate) fn push<'n>(&mut self, name: (&str, &str), name_at: impl Fn(usize) -> (&'n str, &'n str)) {
         let hash = self.hasher.hash_one(name);
@@ -57,5 +73,11 @@ mod tests {
             }
         }
         assert_eq!(index.find(("e0", "n1"), |at| name_at(at) == ("e0", "n1")), None);
+
+        let renamed = |place: usize| if place == 500 { ("e9", "other") } else { name_at(place) };
+        index.rename(500, name_at(500), renamed);
+        assert_eq!(index.find(("e9", "other"), |at| renamed(at) == ("e9", "other")), Some(500));
+        assert_eq!(index.find(name_at(500), |at| renamed(at) == name_at(500)), None);
+        assert_eq!(index.find(name_at(501), |at| renamed(at) == name_at(501)), Some(501));
     }
 }

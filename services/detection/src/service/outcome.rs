@@ -5,6 +5,7 @@ use shared::events::{Anomaly, Refusal};
 use shared::ids::AnomalyId;
 
 use crate::series::Unused;
+use crate::service::intake::Cause;
 
 /// Where a record lies in its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +38,14 @@ pub enum Reason {
     Ahead,
     /// One series more than the partition or the service may have.
     SeriesLimit,
+    /// It says itself that there is no value: `null`, `NaN`, an infinity.
+    Missing,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 5] =
-        [Self::Duplicate, Self::OutOfOrder, Self::Late, Self::Ahead, Self::SeriesLimit];
+    pub const ALL: [Self; 6] =
+        [Self::Duplicate, Self::OutOfOrder, Self::Late, Self::Ahead, Self::SeriesLimit, Self::Missing];
 
     /// Returns the name for metrics.
     pub fn as_str(self) -> &'static str {
@@ -52,6 +55,7 @@ impl Reason {
             Self::Late => "late",
             Self::Ahead => "ahead",
             Self::SeriesLimit => "series_limit",
+            Self::Missing => "missing",
         }
     }
 }
@@ -98,12 +102,25 @@ pub struct Outcome {
     pub refused: Option<Refusal>,
     /// What was left out without being wrong.
     pub dropped: Dropped,
+    /// Samples that could not be used, by service and cause.
+    pub unusable: Vec<Unusable>,
     /// Samples or lines that were used.
     pub used: u32,
     /// What other partitions are asked, or answered.
     pub notices: Vec<Notice>,
     /// Services that have stopped reporting here because they report in another partition, with its number.
     pub elsewhere: Vec<(String, i32)>,
+}
+
+/// Samples of one service that could not be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// Service.
+    pub service: Box<str>,
+    /// Why.
+    pub cause: Cause,
+    /// How many.
+    pub samples: u64,
 }
 
 impl Outcome {
@@ -115,6 +132,15 @@ impl Outcome {
     /// Notes that the episode of a revision was found abnormal for certain.
     pub(crate) fn decide(&mut self, id: AnomalyId) {
         self.decided.push(id);
+    }
+
+    /// Counts a sample of a service that could not be used.
+    pub(crate) fn count_unusable(&mut self, service: &str, cause: Cause) {
+        // those of one record are most often of one kind
+        match self.unusable.last_mut().filter(|last| *last.service == *service && last.cause == cause) {
+            Some(last) => last.samples += 1,
+            None => self.unusable.push(Unusable { service: service.into(), cause, samples: 1 }),
+        }
     }
 
     pub(crate) fn refusing(refusal: Refusal) -> Self {

@@ -147,6 +147,11 @@ impl Rollout {
         (!compared.is_empty()).then(|| Box::new(Self { compared }))
     }
 
+    /// Forgets the series at a place of the service, where another one is from now on.
+    pub(crate) fn forget(&mut self, place: usize) {
+        self.compared.retain(|one| one.place as usize != place);
+    }
+
     /// Returns whether nothing is left to compare.
     pub fn is_over(&self) -> bool {
         self.compared.is_empty()

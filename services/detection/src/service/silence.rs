@@ -348,6 +348,11 @@ impl ReportingCadence {
         report
     }
 
+    /// Returns the usual pause between its reports, milliseconds, once it is known.
+    pub fn usual_ms(&self) -> Option<i64> {
+        (self.pauses >= WARM_UP_PAUSES).then_some(self.usual_ms.round() as i64).filter(|&usual| usual > 0)
+    }
+
     /// Returns until when `judge` has nothing to say.
     pub fn due(&self, settings: &Settings) -> Due {
         if self.pauses < WARM_UP_PAUSES {

@@ -22,7 +22,9 @@ const INQUIRY: Section = Section::new("inquiry", 1);
 pub(crate) const LOG: Section = Section::new("log", 1);
 const JOINT: Section = Section::new("joint", 1);
 const REGRESSION: Section = Section::new("regression", 1);
-const RESTARTS: Section = Section::new("restarts", 1);
+const RESTARTS: Section = Section::new("restarts", 2);
+/// Samples that cannot be used.
+const INTAKE: Section = Section::new("intake", 1);
 
 /// The last record of each input topic that has been taken in; -1 before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +89,7 @@ impl Service {
         sections.put_some(JOINT, self.joint.as_deref());
         sections.put_some(REGRESSION, self.rollout.as_deref());
         sections.put_some(RESTARTS, self.restarts.as_deref());
+        sections.put_some(INTAKE, self.intake.as_deref());
         sections.finish()
     }
 
@@ -107,6 +110,7 @@ impl Service {
         service.logs = sections.get(LOGS);
         service.deployed = sections.get(DEPLOYMENT);
         service.joint = sections.get(JOINT);
+        service.intake = sections.get(INTAKE);
         if let Some(series) = series::state::read(&mut sections, metrics, settings) {
             // these know the series by their places
             service.rollout = sections.get(REGRESSION);

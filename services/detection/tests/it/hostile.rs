@@ -37,20 +37,22 @@ fn times_out_of_order_are_dropped_by_reason() {
         (START_MS - 1, Some(Reason::OutOfOrder)),
         (START_MS - HOUR_MS - 1, Some(Reason::Late)),
         (946_684_800_000, Some(Reason::Late)),
-        (i64::MAX, Some(Reason::Ahead)),
+        (START_MS + 24 * HOUR_MS, Some(Reason::Ahead)),
         (START_MS + 300_001, Some(Reason::Ahead)),
-        (START_MS + 300_000, None),
-        // the others have moved on, though the record's time has not
-        (START_MS + 600_000, None),
+        // its clock is ahead: it is of the time of its record
+        (START_MS + 300_000, Some(Reason::Duplicate)),
+        (START_MS + 10_000, None),
     ] {
         assert_eq!(dropped(&mut partition, ts_ms), reason, "{ts_ms}");
     }
 }
 
 #[test]
-fn seconds_taken_for_milliseconds_are_refused() {
+fn times_that_are_not_in_milliseconds_are_refused() {
     let mut partition = Partition::new(0, Arc::default());
-    for ts_ms in [i64::MIN, -5, 0, START_MS / 1000] {
+    for ts_ms in
+        [i64::MIN, -5, 0, START_MS / 1000, START_MS * 1000, START_MS.saturating_mul(1_000_000), i64::MAX]
+    {
         let outcome = partition.metrics(&sample("user", "m", 9e9, ts_ms), at(0));
         assert_eq!(outcome.refused.unwrap().reason(), "invalid", "{ts_ms}");
     }
@@ -97,8 +99,9 @@ fn junk_between_samples_changes_nothing() {
     let mut firing = 0;
     for i in 0..200 {
         let value = 100.0 + (i % 5) as f64 + if i >= 150 { 500.0 } else { 0.0 };
-        let payload = sample("user", "latency_p99_ms", value, START_MS + i * 1000);
-        let outcome = partition.metrics(&payload, at(2 * i));
+        let ts_ms = START_MS + i * 1000;
+        let payload = sample("user", "latency_p99_ms", value, ts_ms);
+        let outcome = partition.metrics(&payload, At { offset: 2 * i, timestamp_ms: Some(ts_ms) });
         firing += outcome.anomalies.iter().filter(|anomaly| anomaly.status == Status::Firing).count().min(1);
         let outcome = partition.metrics(junk[i as usize % junk.len()], at(2 * i + 1));
         assert!(outcome.refused.is_some() && outcome.used == 0);

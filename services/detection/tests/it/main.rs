@@ -4,19 +4,23 @@
 
 mod corpus;
 mod decoys;
+mod feed;
 mod fire;
 mod found;
 mod hostile;
 mod inquiries;
+mod intake;
 mod joint;
 mod kafka;
 mod log_forms;
 mod logs;
+mod meaning;
 mod quiet;
 mod reference;
 mod regression;
 mod replay;
 mod restart;
+mod room;
 mod rooms;
 mod rules;
 mod season;

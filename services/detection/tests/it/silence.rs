@@ -102,7 +102,7 @@ fn a_clock_that_is_ahead_makes_nobody_look_silent() {
     }
     // one wild sample of a
     ward.hear("a", 1790 + 299, 1795);
-    ward.report(&["b", "fast"], 1800, 1900);
+    ward.report(&["a", "b", "fast"], 1800, 1900);
     assert_eq!(ward.told(), []);
 }
 

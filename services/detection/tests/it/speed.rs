@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use detection::sample::Reader;
+use detection::sample::{Element, Reader};
 use detection::{At, Partition};
 use shared::events::{MetricSample, decode};
 
@@ -54,7 +54,8 @@ fn golden_samples_are_read_as_the_shared_type_reads_them() {
         let expected: MetricSample = decode(&payload).unwrap();
         for payload in [payload.clone(), [b"[", payload.as_slice(), b"]"].concat()] {
             let mut samples = Vec::new();
-            let result = Reader::default().read(&payload, |sample| {
+            let result = Reader::default().read(&payload, |element| {
+                let Element::Sample(sample) = element else { return };
                 samples.push((
                     sample.service.to_string(),
                     sample.metric.to_string(),

@@ -10,7 +10,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use detection::{At, Partition, Settings};
-use shared::events::anomaly::Anomaly;
+use proptest::prelude::*;
+use shared::events::Kind;
+use shared::events::anomaly::{Anomaly, Band, Direction, Status};
 use shared::events::fault::Scenario;
 use shared::finding::Finding;
 use simulator::noise::Noise;
@@ -22,12 +24,13 @@ use crate::fire::watch;
 type Holds = fn(f64, f64, f64) -> bool;
 
 /// What sentences say of a band before they name it, and where the value has to lie then.
-const CLAIMS: [(&str, Holds); 6] = [
+const CLAIMS: [(&str, Holds); 7] = [
     ("above its band of ", |value, _, upper| value > upper),
     ("above the expected ", |value, _, upper| value > upper),
     ("below its band of ", |value, lower, _| value < lower),
     ("below the expected ", |value, lower, _| value < lower),
     ("inside its band of ", |value, lower, upper| (lower..=upper).contains(&value)),
+    (", inside ", |value, lower, upper| (lower..=upper).contains(&value)),
     ("expected ", |value, lower, upper| !(lower..=upper).contains(&value)),
 ];
 
@@ -39,10 +42,8 @@ const CLAIMS: [(&str, Holds); 6] = [
 pub(crate) fn check(anomalies: &[Anomaly]) {
     for anomaly in anomalies {
         let finding = Finding::from(anomaly);
-        let with_predicate =
-            format!("it is {}, {}", finding.observed(), finding.predicate().trim_start_matches("is "));
-        let with_expectation = format!("it is {}, {}", finding.observed(), finding.expectation());
-        for text in [&anomaly.explanation, &finding.sentence(), &with_predicate, &with_expectation] {
+        let texts = [said_of(&finding), vec![anomaly.explanation.clone()]].concat();
+        for text in texts {
             let text = text.replace('\u{a0}', " ");
             if let Err(why) = claims(&text) {
                 panic!("{why}: {text:?} of {} revision {}", anomaly.metric, anomaly.revision);
@@ -52,13 +53,23 @@ pub(crate) fn check(anomalies: &[Anomaly]) {
     }
 }
 
+/// Returns what every printer says of a finding.
+fn said_of(finding: &Finding<'_>) -> Vec<String> {
+    let with_predicate =
+        format!("it is {}, {}", finding.observed(), finding.predicate().trim_start_matches("is "));
+    let with_expectation = format!("it is {}, {}", finding.observed(), finding.expectation());
+    vec![finding.sentence(), with_predicate, with_expectation]
+}
+
 /// Returns how many claims about a band a text makes, or which of them is not true of its own numbers.
 fn claims(text: &str) -> Result<usize, String> {
     let mut found = 0;
     for (claim, holds) in CLAIMS {
         let Some(at) = text.find(claim) else { continue };
-        // `the expected` is a claim of its own
-        if claim == "expected " && text[..at].ends_with("the ") {
+        // these are claims of their own
+        if claim == "expected " && text[..at].ends_with("the ")
+            || claim == ", inside " && text[at..].starts_with(", inside its band of ")
+        {
             continue;
         }
         let after = &text[at + claim.len()..];
@@ -71,7 +82,10 @@ fn claims(text: &str) -> Result<usize, String> {
             None => (first * size(rest), first * size(rest)),
         };
         let before = &text[..at];
-        let begin = [" is ", ": "].iter().filter_map(|sign| Some(before.rfind(sign)? + sign.len())).max();
+        let begin = [" is ", " is back at ", ": "]
+            .iter()
+            .filter_map(|sign| Some(before.rfind(sign)? + sign.len()))
+            .max();
         let (value, rest) =
             begin.and_then(|begin| figure(&before[begin..])).ok_or("no value before its band")?;
         let value = value * size(rest);
@@ -140,6 +154,46 @@ fn a_sentence_that_contradicts_its_numbers_is_noticed() {
         ("before, 3 was expected", Some(0)),
     ] {
         assert_eq!(claims(text).ok(), expected, "{text}");
+    }
+}
+
+/// Draws figures of all sizes, and many that lie close to the edges of a band at the precision of print.
+fn figures() -> impl Strategy<Value = (f64, f64, f64)> {
+    let size = prop_oneof![-6_i32..13, Just(0)];
+    (size, -100_i32..1000, 0_i32..1000, -3_i32..1004, prop_oneof![Just(1.0), 0.9..1.1_f64]).prop_map(
+        |(size, lower, width, at, factor)| {
+            let scale = 10_f64.powi(size) / 100.0;
+            let (lower, width) = (f64::from(lower) * scale, f64::from(width) * scale);
+            (lower, lower + width, (lower + width * f64::from(at) / 1000.0) * factor)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_the_figures_what_is_said_of_them_is_true(
+        (lower, upper, observed) in figures(),
+        unit in prop::sample::select(&["", "ms", "s", "%", "By", "1", "d", "1/s", "{line}/min"][..]),
+        is_log in any::<bool>(),
+        is_up in any::<bool>(),
+        status in prop::sample::select(&[Status::Suspect, Status::Firing, Status::Cleared][..]),
+    ) {
+        let finding = Finding {
+            service: "user",
+            metric: if is_log { "logs:errors" } else { "m" },
+            unit,
+            kind: if is_log { Kind::Logs } else { Kind::Other },
+            status,
+            direction: if is_up { Direction::Up } else { Direction::Down },
+            observed,
+            expected: Band { lower, center: f64::midpoint(lower, upper), upper },
+        };
+        for text in said_of(&finding) {
+            let text = text.replace('\u{a0}', " ");
+            prop_assert!(claims(&text).is_ok(), "{:?}: {}", claims(&text), text);
+        }
     }
 }
 

@@ -128,6 +128,8 @@ impl Counter {
 pub(crate) struct Restarts {
     /// Place of the series that reported each, and when, in milliseconds.
     reported: Vec<(u16, i64)>,
+    /// Places of the series that count restarts, and do not only show that something began anew.
+    counting: Vec<u16>,
     newest_ms: i64,
     interval_ms: i64,
     alert: Option<Box<Alert>>,
@@ -140,28 +142,55 @@ pub(crate) struct Restarted<'a> {
     pub(crate) service: &'a str,
     /// Time of the sample, milliseconds.
     pub(crate) ts_ms: i64,
-    /// Place of the series in its service, how often the service was restarted since its sample before, and the usual
-    /// distance between its samples, milliseconds; nothing where it reports no restart.
-    pub(crate) by: Option<(usize, usize, u64)>,
+    /// What its series reports; nothing where that is no restart.
+    pub(crate) by: Option<Reported>,
+    /// Whether users notice something else; nothing where that is not known.
+    pub(crate) is_hurt: Option<bool>,
+    /// Version and time of the last deployment.
+    pub(crate) deployed: Option<(&'a str, i64)>,
+}
+
+/// Restarts as one series reports them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reported {
+    /// Place of the series in its service.
+    pub(crate) place: usize,
+    /// How often the service was restarted since its sample before.
+    pub(crate) restarts: usize,
+    /// Usual distance between its samples, milliseconds.
+    pub(crate) interval_ms: u64,
+    /// Whether it counts restarts.
+    pub(crate) is_counted: bool,
+}
+
+/// Why restarts that are many enough are no loop.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Excuse<'a> {
+    /// Users notice nothing: another instance may have been started each time.
+    Unnoticed,
+    /// They began with a deployment.
+    Deployed(&'a str),
 }
 
 impl Detector for Restarts {
     type Input<'a> = Restarted<'a>;
     type Reports = Option<Report>;
 
-    fn observe(&mut self, Restarted { service, ts_ms, by }: Restarted<'_>) -> Option<Report> {
-        if let Some((place, restarts, interval_ms)) = by {
-            self.add(place, ts_ms, restarts, interval_ms);
+    fn observe(&mut self, restarted: Restarted<'_>) -> Option<Report> {
+        let Restarted { service, ts_ms, by, .. } = restarted;
+        if let Some(reported) = by {
+            self.add(reported, ts_ms);
         }
         self.newest_ms = self.newest_ms.max(ts_ms);
         let window_ms = WINDOW_MS.max(self.interval_ms.saturating_mul(WINDOW_INTERVALS));
-        let points = self.within(window_ms);
-        let verdict = verdict(points.len());
+        let (points, is_counted) = self.within(window_ms);
+        let excuse = self.excuse(&restarted, points.len(), is_counted, window_ms);
+        let verdict = verdict(points.len(), excuse.is_some());
         let began_ms = points.first().map_or(ts_ms, |point| point.ts_ms);
         let revision = Alert::follow(&mut self.alert, &verdict, began_ms)?;
         let subject =
             Subject { metric: METRIC.into(), kind: Kind::Restarts, unit: "".into(), detector: DETECTOR };
-        let explanation = sentence(service, &revision.alert, points.len(), window_ms, self.newest_ms);
+        let explanation = sentence(service, &revision.alert, points.len(), excuse, window_ms, self.newest_ms);
         Some(
             Report::new(subject, &revision, verdict, self.newest_ms)
                 .every(self.interval_ms.unsigned_abs())
@@ -172,8 +201,28 @@ impl Detector for Restarts {
 }
 
 impl Restarts {
-    /// Notes that the series at `place` has reported restarts.
-    fn add(&mut self, place: usize, ts_ms: i64, restarts: usize, interval_ms: u64) {
+    /// Returns why so many restarts are no loop, if there is a reason: start times and counters that begin anew may be of
+    /// one instance after the other.
+    fn excuse<'a>(
+        &self,
+        restarted: &Restarted<'a>,
+        count: usize,
+        is_counted: bool,
+        window_ms: i64,
+    ) -> Option<Excuse<'a>> {
+        if restarted.is_hurt == Some(true) || is_counted && count >= BAD_LOOP_RESTARTS {
+            return None;
+        }
+        let begins_ms = self.newest_ms.saturating_sub(window_ms);
+        let deployed = restarted.deployed.filter(|&(_, ts_ms)| ts_ms >= begins_ms && !is_counted);
+        match deployed {
+            Some((version, _)) => Some(Excuse::Deployed(version)),
+            None => restarted.is_hurt.map(|_| Excuse::Unnoticed),
+        }
+    }
+
+    /// Notes that a series has reported restarts.
+    fn add(&mut self, Reported { place, restarts, interval_ms, is_counted }: Reported, ts_ms: i64) {
         let Ok(place) = u16::try_from(place) else { return };
         let of_it = self.reported.iter().filter(|(other, _)| *other == place).count();
         let mut places: Vec<u16> = self.reported.iter().map(|(place, _)| *place).collect();
@@ -182,6 +231,9 @@ impl Restarts {
         // all series of a service report the same restarts: some of them are enough
         if of_it == 0 && places.len() >= MAX_SERIES {
             return;
+        }
+        if is_counted && !self.counting.contains(&place) {
+            self.counting.push(place);
         }
         self.interval_ms = self.interval_ms.max(i64::try_from(interval_ms).unwrap_or(i64::MAX));
         let mut surplus = (of_it + restarts).saturating_sub(MAX_RESTARTS_PER_SERIES);
@@ -194,18 +246,26 @@ impl Restarts {
     }
 
     /// Returns the restarts within the window up to now, counted through. Restarts that several series report are the
-    /// same ones, so the series that reports most counts.
-    fn within(&mut self, window_ms: i64) -> Vec<Point> {
+    /// same ones, so the series that reports most counts. And whether that one counts restarts.
+    fn within(&mut self, window_ms: i64) -> (Vec<Point>, bool) {
         let begins_ms = self.newest_ms.saturating_sub(window_ms);
         self.reported.retain(|&(_, at_ms)| at_ms > begins_ms);
+        self.counting.retain(|place| self.reported.iter().any(|(other, _)| other == place));
         let of = |place: u16| self.reported.iter().filter(move |(other, _)| *other == place);
         let most =
             self.reported.iter().map(|&(place, _)| place).max_by_key(|&place| (of(place).count(), place));
-        most.into_iter()
+        let points = most
+            .into_iter()
             .flat_map(of)
             .zip(1_u32..)
             .map(|(&(_, ts_ms), count)| Point { ts_ms, value: f64::from(count) })
-            .collect()
+            .collect();
+        (points, most.is_some_and(|place| self.counting.contains(&place)))
+    }
+
+    /// Forgets the series at a place of the service, where another one is from now on.
+    pub(crate) fn forget(&mut self, place: usize) {
+        self.reported.retain(|&(other, _)| usize::from(other) != place);
     }
 
     /// Returns whether there is nothing left to wait for.
@@ -215,14 +275,17 @@ impl Restarts {
 }
 
 /// Returns what so many restarts within the window amount to.
-fn verdict(count: usize) -> Verdict {
+fn verdict(count: usize, is_excused: bool) -> Verdict {
+    let certainty = match count {
+        0 => Certainty::Normal,
+        LOOP_RESTARTS.. if !is_excused => Certainty::Certain,
+        _ => Certainty::Noticed,
+    };
     Verdict {
-        certainty: match count {
-            0 => Certainty::Normal,
-            1..LOOP_RESTARTS => Certainty::Noticed,
-            _ => Certainty::Certain,
-        },
-        nats: count.checked_sub(1).map_or(0.0, |count| NATS[count.min(NATS.len() - 1)]),
+        certainty,
+        nats: count
+            .checked_sub(1)
+            .map_or(0.0, |count| NATS[count.min(NATS.len() - 1)].min(certainty.limit())),
         severity: if count >= BAD_LOOP_RESTARTS { Severity::Sev2 } else { Severity::Sev3 },
         direction: Direction::Up,
         observed: count as f64,
@@ -231,7 +294,14 @@ fn verdict(count: usize) -> Verdict {
 }
 
 /// Explains in one sentence what so many restarts come to.
-fn sentence(service: &str, alert: &Alert, count: usize, window_ms: i64, at_ms: i64) -> String {
+fn sentence(
+    service: &str,
+    alert: &Alert,
+    count: usize,
+    excuse: Option<Excuse<'_>>,
+    window_ms: i64,
+    at_ms: i64,
+) -> String {
     let window = format::duration(window_ms);
     let since = format::time(alert.started_ms, at_ms);
     match (alert.status, count) {
@@ -239,6 +309,13 @@ fn sentence(service: &str, alert: &Alert, count: usize, window_ms: i64, at_ms: i
             format!("{service} has not restarted for {window}; its restarts began at {since}")
         }
         (Status::Suspect, 1) => format!("{service} restarted at {since}; one restart is not a loop"),
+        (Status::Suspect, LOOP_RESTARTS..) => {
+            let why = match excuse {
+                Some(Excuse::Deployed(version)) => format!("version {version} was deployed"),
+                _ => "its requests are served as usual".to_owned(),
+            };
+            format!("{service} or instances of it restarted {count} times since {since}; {why}")
+        }
         (Status::Suspect, count) => {
             format!(
                 "{service} restarted {count} times since {since}; {LOOP_RESTARTS} restarts within {window} are a loop"
@@ -290,16 +367,20 @@ mod tests {
 
     #[test]
     fn the_memory_of_a_loop_is_bounded_and_several_series_tell_of_the_same_restarts() {
+        let reported = |place, restarts| Reported { place, restarts, interval_ms: 10_000, is_counted: true };
         let mut loops = Restarts::default();
         for i in 0..1000 {
             for place in 0..40 {
-                loops.add(place, i * 1000, 3, 10_000);
+                loops.add(reported(place, 3), i * 1000);
             }
         }
         assert_eq!(loops.reported.len(), MAX_RESTARTS_PER_SERIES * MAX_SERIES);
         let mut planned = Restarts::default();
-        (0..40).for_each(|place| planned.add(place, 1000, 1, 10_000));
-        let mut at = |ts_ms| planned.observe(Restarted { service: "user", ts_ms, by: None }).unwrap();
+        (0..40).for_each(|place| planned.add(reported(place, 1), 1000));
+        let mut at = |ts_ms| {
+            let nothing = Restarted { service: "user", ts_ms, by: None, is_hurt: None, deployed: None };
+            planned.observe(nothing).unwrap()
+        };
         assert_eq!(at(1000).verdict.certainty, Certainty::Noticed);
         assert_eq!(at(1000 + WINDOW_MS).alert.status, Status::Cleared);
         assert!(planned.is_over());

@@ -1,0 +1,97 @@
+//! Room for new series: those that are dead make it, the one that was updated longest ago first.
+
+use shared::events::anomaly::Direction;
+
+use super::outcome::Outcome;
+use super::{DETECTOR, Service};
+use crate::alert::format::time;
+use crate::alert::{Report, Revision, Subject, Verdict};
+use crate::series::Series;
+
+/// Time without a sample after which a series is dead, milliseconds and in intervals.
+const DEAD_MS: i64 = 600_000;
+const DEAD_INTERVALS: i64 = 30;
+/// The same while half of the room or more is left over.
+const LONG_DEAD_MS: i64 = 21_600_000;
+
+impl Service {
+    /// Returns the place of the series that makes room for a new one at a time (milliseconds), if one does. While there is
+    /// room for half as many again, only one does that has not reported for long.
+    pub(crate) fn dead(&self, now_ms: i64, has_room: bool) -> Option<usize> {
+        let is_dead = |series: &Series| {
+            let silent_ms = now_ms.saturating_sub(series.last_ms());
+            let own_ms = DEAD_INTERVALS.saturating_mul(series.interval_ms() as i64);
+            silent_ms > own_ms.max(if has_room { LONG_DEAD_MS } else { DEAD_MS })
+        };
+        (0..self.series.len())
+            .filter(|&place| is_dead(&self.series[place]))
+            .min_by_key(|&place| self.series[place].last_ms())
+    }
+
+    /// Returns when the last sample of any of its series was, if all of them are dead.
+    pub(crate) fn dead_since_ms(&self, now_ms: i64) -> Option<i64> {
+        let newest_ms = self.series.iter().map(Series::last_ms).max()?;
+        let slowest_ms = self.series.iter().map(|series| series.interval_ms() as i64).max()?;
+        let is_dead =
+            now_ms.saturating_sub(newest_ms) > DEAD_MS.max(DEAD_INTERVALS.saturating_mul(slowest_ms));
+        is_dead.then_some(newest_ms)
+    }
+
+    /// Puts a new series into the place of a dead one.
+    pub(crate) fn replace(&mut self, place: usize, series: Series, now_ms: i64, outcome: &mut Outcome) {
+        let ended = self.give_up(place, now_ms);
+        self.publish(ended, outcome);
+        let before = std::mem::replace(&mut self.series[place], series);
+        let known = &self.series;
+        self.by_metric.rename(place, ("", before.name()), |place| ("", known[place].name()));
+        if let Some(rollout) = &mut self.rollout {
+            rollout.forget(place);
+        }
+        if let Some(restarts) = &mut self.restarts {
+            restarts.forget(place);
+        }
+        for series in &mut self.series {
+            series.is_limited_no_more_by(place);
+            series.requests = None;
+        }
+        if self.series[place].is_forecast() && !self.may_forecast() {
+            self.series[place].drop_rule();
+        }
+        self.pair(place);
+    }
+
+    /// Gives up all series, which are dead. Returns how many there were.
+    pub(crate) fn give_up_all(&mut self, now_ms: i64, outcome: &mut Outcome) -> usize {
+        for place in 0..self.series.len() {
+            let ended = self.give_up(place, now_ms);
+            self.publish(ended, outcome);
+        }
+        (self.joint, self.rollout, self.restarts) = (None, None, None);
+        self.by_metric = super::NameIndex::default();
+        std::mem::take(&mut self.series).len()
+    }
+
+    /// Ends the episode of a dead series, if it is in one.
+    fn give_up(&mut self, place: usize, now_ms: i64) -> Option<Report> {
+        let episode = self.series[place].give_up()?;
+        let series = &self.series[place];
+        let (value, expected) = series.last_expected()?;
+        let profile = series.profile();
+        let subject = Subject {
+            metric: series.name().into(),
+            kind: profile.kind,
+            unit: profile.unit.clone(),
+            detector: DETECTOR,
+        };
+        let verdict =
+            Verdict { direction: episode.direction, ..Verdict::over(Direction::Up, value, expected) };
+        let since = time(series.last_ms(), now_ms);
+        let explanation = format!(
+            "{} of {} has not reported since {since}; it is not watched any more",
+            series.name(),
+            self.name
+        );
+        let revision = Revision { alert: episode.alert, is_decision: false };
+        Some(Report::new(subject, &revision, verdict, now_ms).explained(explanation))
+    }
+}
