@@ -135,7 +135,7 @@ fn by_room(series: &Series, value: f64) -> Option<Weight> {
     if bounded.is_nearly_full(value) {
         return None;
     }
-    let room = match (bounded.profile.harm, bounded.ceiling) {
+    let room = match (bounded.profile.bad_direction, bounded.ceiling) {
         (BadDirection::Up, Some(ceiling)) if ceiling > center => ceiling - center,
         _ => center.abs(),
     };
