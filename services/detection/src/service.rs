@@ -290,7 +290,7 @@ impl Service {
             None => {}
             Some(RuleOutcome::Report(due)) => report = Some(*due),
             Some(RuleOutcome::Restarts(count)) => {
-                let is_counted = self.series[place].profile().judged == DetectionMode::Restarts;
+                let is_counted = self.series[place].profile().mode == DetectionMode::Restarts;
                 let interval_ms = self.series[place].interval_ms();
                 restarted = Some(Reported { place, restarts: count, interval_ms, is_counted });
                 self.restarts.get_or_insert_default();

@@ -13,6 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use shared::agent::Agent;
 use shared::bus::partitioned::{self, Output, Part, Settings, Task};
 use shared::bus::{self, Producer, lag};
+use shared::error::Error;
 use shared::events::Topic;
 use shared::metrics;
 use shared::service::Readiness;
@@ -162,7 +163,7 @@ struct Remembering {
 }
 
 impl Task for Remembering {
-    fn record(&mut self, topic: Topic, offset: i64, _: i64, payload: &[u8]) -> Output {
+    fn record(&mut self, topic: Topic, offset: i64, _: i64, payload: &[u8]) -> Result<Output, Error> {
         while self.memory.is_held.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -172,7 +173,7 @@ impl Task for Remembering {
             let value = String::from_utf8_lossy(payload).into_owned();
             self.memory.taken.lock().unwrap().push((self.partition, value));
         }
-        Output::default()
+        Ok(Output::default())
     }
 
     fn applied(&self, topic: Topic) -> Option<i64> {
