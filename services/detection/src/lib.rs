@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use shared::agent::Agent;
-use shared::bus::{PING, Producer, partitioned};
+use shared::bus::{self, PING, Producer, partitioned};
 use shared::events::Topic;
 use shared::service::{Config, Deps, wait_for};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +63,9 @@ pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationTok
         let Err(error) = partitioned::run(&kafka, stage.clone(), make, shutdown.clone()).await else {
             return Ok(());
         };
+        if matches!(error, bus::Error::Fatal(_)) {
+            return Err(error.into());
+        }
         // what was not acknowledged is not in any snapshot either: it is read and scored again
         tracing::warn!(%error, "beginning again from the last snapshot");
         if wait_for("kafka", &deps.readiness, &shutdown, || producer.answers(PING)).await.is_none() {
