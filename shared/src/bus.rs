@@ -167,6 +167,9 @@ pub enum Error {
     /// The client was dropped while a record was on its way.
     #[error("kafka client was closed")]
     Closed,
+    /// A task cannot go on, and trying again would not help.
+    #[error("{0}")]
+    Fatal(String),
     /// Something else that has no error of its own.
     #[error("kafka: {0}")]
     Other(String),
@@ -174,6 +177,6 @@ pub enum Error {
 
 impl From<Error> for crate::error::Error {
     fn from(error: Error) -> Self {
-        Self::unavailable(error)
+        if matches!(error, Error::Fatal(_)) { Self::fatal(error) } else { Self::unavailable(error) }
     }
 }

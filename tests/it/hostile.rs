@@ -8,6 +8,7 @@ use shared::bus::dead_letter::is_mark;
 use shared::bus::reader::{From, Reader};
 use shared::bus::{self, Producer};
 use shared::events::Topic;
+use shared::events::fault::Scenario;
 use stack::observe::missing::Missing;
 use stack::observe::run_summary::RunObservation;
 use tests::Pipeline;
@@ -36,13 +37,7 @@ async fn invalid_records_change_no_incident() -> Result<()> {
     ];
     let dropped: [&[u8]; 1] =
         [br#"{"service":"payment","metric":"latency_p99_ms","value":9e9,"ts_ms":9999999999999}"#];
-    pipeline.simulate(&[
-        "--interval=400ms",
-        "--first-fault-after=45",
-        "--once",
-        "--scenario=latency-spike",
-        "--seed=5",
-    ])?;
+    pipeline.simulate_fault(Scenario::LatencySpike, &["--seed=5"])?;
     for payload in refused.iter().chain(&dropped) {
         producer.send(Topic::RawMetrics, Some("payment"), &Vec::new(), payload).await?;
     }

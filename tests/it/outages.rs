@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use shared::events::fault::Scenario;
 use stack::observe::missing::Missing;
 use stack::observe::run_summary::RunObservation;
 use stack::testing::bench::until;
@@ -14,9 +15,10 @@ const DEADLINE: Duration = Duration::from_mins(4);
 /// Time after completion in which a sixth mail or a second incident would still be found.
 const SETTLED: Duration = Duration::from_secs(5);
 
-/// A short fault, at an interval that leaves time for a restart.
-const FAULT: [&str; 6] =
-    ["--interval=400ms", "--first-fault-after=45", "--once", "--scenario", "error-spike", "--seed=3"];
+/// Starts the same short fault each time.
+fn simulate(pipeline: &Pipeline) -> Result<()> {
+    pipeline.simulate_fault(Scenario::ErrorSpike, &["--seed=3"])
+}
 
 /// Returns what is missing apart from mails.
 fn missing_without_mails(observation: &RunObservation) -> Vec<Missing> {
@@ -37,7 +39,7 @@ fn reports_down(answer: &str, dependency: &str) -> bool {
 async fn while_the_mail_server_is_down_the_incident_proceeds_and_the_mails_follow() -> Result<()> {
     let mut pipeline = Pipeline::start(1).await?;
     pipeline.stack.mail().process().stop().await?;
-    pipeline.simulate(&FAULT)?;
+    simulate(&pipeline)?;
     pipeline.wait_for(DEADLINE, Duration::ZERO, missing_without_mails).await?;
     ensure!(
         pipeline.observation.missing().len() > missing_without_mails(&pipeline.observation).len(),
@@ -51,7 +53,7 @@ async fn while_the_mail_server_is_down_the_incident_proceeds_and_the_mails_follo
 #[tokio::test]
 async fn a_restart_of_kafka_and_of_postgresql_in_the_middle_loses_and_repeats_nothing() -> Result<()> {
     let mut pipeline = Pipeline::start(1).await?;
-    pipeline.simulate(&FAULT)?;
+    simulate(&pipeline)?;
     let opened = |observation: &RunObservation| match observation.incident() {
         Some(_) => Vec::new(),
         None => vec![Missing::Incident],

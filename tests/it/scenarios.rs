@@ -14,16 +14,7 @@ const DEADLINE: Duration = Duration::from_mins(3);
 
 async fn one_incident_five_mails(scenario: Scenario, copies: u32) -> Result<()> {
     let mut pipeline = Pipeline::start(copies).await?;
-    let scenario = scenario.to_string();
-    pipeline.simulate(&[
-        "--interval",
-        "400ms",
-        "--first-fault-after",
-        "45",
-        "--once",
-        "--scenario",
-        &scenario,
-    ])?;
+    pipeline.simulate_fault(scenario, &[])?;
     pipeline.wait_for(DEADLINE, SETTLED, RunObservation::missing).await?;
     pipeline.stack.stop().await
 }

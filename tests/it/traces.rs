@@ -12,6 +12,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use shared::events::fault::Scenario;
 use stack::Options;
 use stack::observe::run_summary::RunObservation;
 use tests::Pipeline;
@@ -108,15 +109,7 @@ async fn one_trace_from_the_record_to_the_mail() -> Result<()> {
     let mut options = Options::throw_away()?;
     options.settings.insert("FIREWATCH_TRACING__ENDPOINT".to_owned(), collector.start().await?);
     let mut pipeline = Pipeline::start_with(options, 1).await?;
-    pipeline.simulate(&[
-        "--interval",
-        "400ms",
-        "--first-fault-after",
-        "45",
-        "--once",
-        "--scenario",
-        "latency-spike",
-    ])?;
+    pipeline.simulate_fault(Scenario::LatencySpike, &[])?;
     pipeline.wait_for(DEADLINE, SETTLED, RunObservation::missing).await?;
     let begun = Instant::now();
     loop {

@@ -10,6 +10,7 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use shared::events::fault::Scenario;
 use stack::observe::event_feed::{self, Event};
 use stack::observe::run_summary::RunObservation;
 use stack::{Options, Program, Stack};
@@ -58,6 +59,13 @@ impl Pipeline {
     pub fn simulate(&self, arguments: &[&str]) -> Result<()> {
         self.stack.spawn(&Program::new("simulator").with(arguments.iter().copied()))?;
         Ok(())
+    }
+
+    /// Starts the simulator for one fault, early and at an interval that leaves time for a restart.
+    pub fn simulate_fault(&self, scenario: Scenario, further: &[&str]) -> Result<()> {
+        let scenario = format!("--scenario={scenario}");
+        let fault = ["--interval=400ms", "--first-fault-after=45", "--once", &scenario];
+        self.simulate(&[&fault, further].concat())
     }
 
     /// Receives events until `missing` returns nothing, and has returned nothing for `settled`. Fails after `deadline`

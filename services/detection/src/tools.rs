@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod command;
 mod input;
-pub mod lines;
 pub mod replay;
 pub mod tune;
+
+pub use crate::service::logs::{LineReader, Reading};

@@ -131,7 +131,7 @@ pub struct Settings {
 /// log (compaction may have left several of one key), and returns its task. It may block.
 ///
 /// After a failure it begins again from the last snapshot, after pauses that grow; what it cannot do is reported to
-/// `health` meanwhile.
+/// `health` meanwhile. A fatal error of a task is returned.
 pub async fn run<T: Task>(
     options: &Options,
     settings: Settings,
@@ -178,6 +178,7 @@ pub async fn run<T: Task>(
                 tracing::warn!(counts, "topics have another number of partitions; all are taken over anew");
                 failures = Failures::default();
             }
+            Err(error @ Error::Fatal(_)) => return Err(error),
             Err(error) => {
                 // what was not acknowledged is not in any snapshot either: it is read and scored again
                 runtime::RESTARTS.add_one([settings.stage.name()]);

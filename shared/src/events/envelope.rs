@@ -71,10 +71,14 @@ pub fn header<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'h str
     headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
-/// Returns the id of a record's envelope, if it has one. Others are known by their place in the log:
-/// [`EventId::of_record`].
+/// Returns the id of a record's envelope, if it has one.
 pub fn own_id(headers: &[(String, String)]) -> Option<EventId> {
     header(headers, "ce_id")?.parse().ok()
+}
+
+/// Returns the id of a record: its envelope's, or one by its place in the log.
+pub fn id_of(headers: &[(String, String)], topic: Topic, partition: i32, offset: i64) -> EventId {
+    own_id(headers).unwrap_or_else(|| EventId::of_record(topic.name(), partition, offset))
 }
 
 /// Checks that a record's type, if it names one, is what its topic carries. A reader knows one version of each type:

@@ -13,9 +13,8 @@ use crate::agent::Agent;
 use crate::bus::reader::{Line, Reader};
 use crate::bus::{self, dead_letter, window};
 use crate::clock::from_ms;
-use crate::events::envelope::{header, own_id};
+use crate::events::envelope::{header, id_of};
 use crate::events::{Incident, Topic, decode};
-use crate::ids::EventId;
 use crate::store::row;
 
 /// Longest wait for one answer of the broker.
@@ -225,13 +224,8 @@ impl Log<'_> {
             lines.iter().map(|line| from_ms(line.timestamp_ms.unwrap_or_default())).collect();
         let partitions: Vec<i32> = lines.iter().map(|line| line.partition).collect();
         let offsets: Vec<i64> = lines.iter().map(|line| line.offset).collect();
-        let ids: Vec<Uuid> = lines
-            .iter()
-            .map(|line| {
-                let of_place = || EventId::of_record(topic.name(), line.partition, line.offset);
-                own_id(&line.headers).unwrap_or_else(of_place).0
-            })
-            .collect();
+        let ids: Vec<Uuid> =
+            lines.iter().map(|line| id_of(&line.headers, topic, line.partition, line.offset).0).collect();
         let kinds = column(|line| header(&line.headers, "ce_type"));
         let parents = column(|line| header(&line.headers, "traceparent"));
         let payloads: Vec<Option<&[u8]>> = lines.iter().map(|line| line.payload.as_deref()).collect();

@@ -14,7 +14,7 @@ use super::{Class, Context, Effects, Error, Limits, Stage, Timer};
 use crate::bus::{Consumer, PING, Producer, Record, dead_letter};
 use crate::clock::Clock;
 use crate::events::Refusal;
-use crate::events::envelope::{expect_type, header, own_id};
+use crate::events::envelope::{expect_type, header, id_of};
 use crate::failpoint::Failpoint;
 use crate::ids::EventId;
 use crate::metrics::runtime;
@@ -188,8 +188,7 @@ impl<S: Stage> Runtime<S> {
 
     /// Handles one event until it is done, dead or no longer ours.
     async fn work(&self, record: Record, input: &S::Input) -> Result<(), Error> {
-        let event_id = own_id(&record.headers)
-            .unwrap_or_else(|| EventId::of_record(record.topic.name(), record.partition, record.offset));
+        let event_id = id_of(&record.headers, record.topic, record.partition, record.offset);
         let context = self.context(event_id, header(&record.headers, "traceparent"));
         let what = trace::Work::Record(record.topic);
         let span = trace::handling(S::AGENT, what, event_id, context.traceparent.as_deref());

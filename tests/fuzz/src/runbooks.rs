@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use shared::events::remediation::Risk;
 use shared::runbook::{ACTIONS, ESCALATION, RunbookStep, escalation, priority, steps};
 
 /// A name that is put into the texts, and one that is not.
@@ -42,14 +41,10 @@ fn section(name: &str, text: &str) -> usize {
 
 /// Writes a step as a runbook has it.
 fn write(step: &RunbookStep) -> String {
-    let risk = match step.risk {
-        Risk::Low => "low",
-        Risk::Medium => "medium",
-        Risk::High => "high",
-    };
+    let risk = step.risk.to_string();
     let fields = [
         ("Action", step.action.name()),
-        ("Risk", risk),
+        ("Risk", &risk),
         ("Rollback", &step.rollback),
         ("Owner", &step.owner),
         ("Expected", &step.expected_outcome),

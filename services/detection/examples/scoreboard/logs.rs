@@ -1,10 +1,10 @@
-//! Lines of logs: critical ones told from others, and templates, beside plain ways to do both.
+//! Lines of logs: how well critical ones and templates are recognised, beside plain ways to do both.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use detection::config::LogOptions;
-use detection::tools::lines::LineReader;
+use detection::tools::LineReader;
 use serde_json::{Value, json};
 use shared::events::raw::Level;
 

@@ -2,7 +2,7 @@
 //!
 //! Decided from `raw.logs` alone: time is the partition's [`LogClock`], so that neither the other topics nor a service that
 //! has fallen silent matter. Lines are counted in windows of 10 s to a minute, shorter where more warnings and errors
-//! come. Each line belongs to one watch, so that one cause raises one alert.
+//! come. Each line belongs to one channel, so that one cause raises one alert.
 
 mod calm;
 mod channel;
@@ -31,7 +31,7 @@ pub(crate) use explain::LogContext;
 use habit::{Habits, Moment};
 use line::Statement;
 use rate::{Lesson, Rate, Score};
-pub(crate) use reader::LineReader;
+pub use reader::{LineReader, Reading};
 use template::{Line, Template};
 
 /// Templates that an anomaly carries.
@@ -49,6 +49,7 @@ const KNOWN_ALONE_S: f64 = 9000.0;
 const MAX_SILENCE_S: f64 = 600.0;
 /// Time after which a new template is known, milliseconds.
 const NEW_MS: i64 = 3_600_000;
+
 /// The log of one service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LogModel {
@@ -254,7 +255,7 @@ impl LogModel {
             (new.alert.is_some(), lessons[ChannelKind::New as usize] == Lesson::Adopt);
         for kind in ChannelKind::ALL {
             let lesson = match (kind, lessons[kind as usize]) {
-                // the templates stop being new: it is their watch that learns them
+                // the templates stop being new: another channel learns them
                 (ChannelKind::New, Lesson::Adopt) => Lesson::Forget,
                 (_, lesson) => lesson,
             };

@@ -5,7 +5,7 @@
 //! has neither. `{n}` and its like stand for what varies, `\n`, `\t` and `\e` for what they stand for elsewhere.
 
 use detection::config::LogOptions;
-use detection::tools::lines::{LineReader, Reading};
+use detection::tools::{LineReader, Reading};
 use shared::events::raw::Level;
 
 /// Lines that are made of each row.

@@ -241,7 +241,7 @@ fn a_known_complaint_with_other_numbers_names_and_places_is_no_new_one() {
     }
 }
 
-/// Lets a service write as usual for half an hour, then one line, then as usual again. Returns what was told.
+/// Lets a service write as usual for half an hour, then one line, then as usual again. Returns the turns of its alerts.
 fn told_of(level: &str, line: &str) -> Vec<(String, Status)> {
     let mut log = Log::new();
     for second in (0..2400).step_by(10) {

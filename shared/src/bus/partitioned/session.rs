@@ -22,10 +22,9 @@ use super::super::{Error, Message, Options, Pending, Producer, dead_letter, lag}
 use super::failures::STEADY;
 use super::{Health, Output, PARTITIONS, PROGRESS, Part, Settings, Task, notices};
 use crate::error::{Class, panic_message};
-use crate::events::envelope::{expect_type, header};
+use crate::events::envelope::{expect_type, header, id_of};
 use crate::events::{Outgoing, Topic};
 use crate::failpoint::Failpoint;
-use crate::ids::EventId;
 use crate::metrics::runtime;
 use crate::trace;
 
@@ -281,7 +280,7 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
             return;
         }
         let parent = header(&message.headers, "traceparent");
-        let id = EventId::of_record(message.topic.name(), message.partition, message.offset);
+        let id = id_of(&message.headers, message.topic, message.partition, message.offset);
         trace::handling(self.settings.stage, trace::Work::Record(message.topic), id, parent).in_scope(|| {
             for outgoing in events {
                 outgoing.envelope.continue_trace(parent);
@@ -382,7 +381,8 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
 }
 
 /// Lets the task take one record. A record of another type, or one on which the task panics, is refused: what is behind
-/// it goes on. A panic may leave the one series it struck half changed; the process and all others are spared.
+/// it goes on. A panic may leave the one series it struck half changed; the process and all others are spared. A fatal
+/// error is an error of the program, which reading the record again would only repeat.
 fn taken<T: Task>(task: &mut T, record: &Message) -> Result<Output, Error> {
     let refused = |reason: String| Output { refused: Some(reason), ..Output::default() };
     if let Err(refusal) = expect_type(record.topic, &record.headers) {
@@ -397,7 +397,7 @@ fn taken<T: Task>(task: &mut T, record: &Message) -> Result<Output, Error> {
     });
     match catch_unwind(take) {
         Ok(Ok(output)) => Ok(output),
-        Ok(Err(error)) if error.class() == Class::Fatal => Err(Error::Other(error.to_string())),
+        Ok(Err(error)) if error.class() == Class::Fatal => Err(Error::Fatal(error.to_string())),
         Ok(Err(error)) => Ok(refused(error.to_string())),
         Err(panic) => Ok(refused(format!("the task panicked: {}", panic_message(&*panic)))),
     }
@@ -419,5 +419,45 @@ impl Journal {
             pending.acknowledged().await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error;
+
+    /// A task whose every record ends alike.
+    struct Ending(fn() -> Result<Output, error::Error>);
+
+    impl Task for Ending {
+        fn record(&mut self, _: Topic, _: i64, _: i64, _: &[u8]) -> Result<Output, error::Error> {
+            self.0()
+        }
+
+        fn snapshot(&mut self) -> Box<dyn Iterator<Item = Part> + Send + '_> {
+            Box::new(std::iter::empty())
+        }
+
+        fn saved(&mut self) {}
+    }
+
+    #[test]
+    fn a_fatal_error_ends_the_task_and_any_other_refuses_the_record() {
+        let record = Message {
+            topic: Topic::RawMetrics,
+            partition: 0,
+            offset: 7,
+            timestamp_ms: Some(0),
+            key: None,
+            headers: Vec::new(),
+            payload: Vec::new(),
+        };
+        let fatal = taken(&mut Ending(|| Err(error::Error::fatal(anyhow::anyhow!("no input")))), &record);
+        assert_eq!(error::Error::from(fatal.unwrap_err()).class(), Class::Fatal);
+        let reject = taken(&mut Ending(|| Err(error::Error::reject(anyhow::anyhow!("no number")))), &record);
+        assert!(reject.unwrap().refused.is_some());
+        assert!(taken(&mut Ending(|| panic!("a slip")), &record).unwrap().refused.is_some());
+        assert!(taken(&mut Ending(|| Ok(Output::default())), &record).unwrap().refused.is_none());
     }
 }

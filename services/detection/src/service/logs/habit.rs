@@ -70,9 +70,9 @@ impl Habits {
         let kind = &mut self.0[place];
         let away_ms = at.now_ms.saturating_sub(kind.last_ms);
         kind.is_of_old = kind.is_of_old && away_ms < at.accept_after_ms;
-        let is_habit = kind.windows_at(at.now_ms) >= HABIT_WINDOWS
-            && at.now_ms.saturating_sub(kind.since_ms) >= at.accept_after_ms;
         let windows = kind.windows_at(at.now_ms);
+        let is_habit =
+            windows >= HABIT_WINDOWS && at.now_ms.saturating_sub(kind.since_ms) >= at.accept_after_ms;
         kind.windows = windows + f64::from(u8::from(kind.window_ms != at.window_ms));
         (kind.window_ms, kind.last_ms) = (at.window_ms, at.now_ms);
         at.is_known && kind.is_of_old || is_habit

@@ -151,7 +151,7 @@ fn clean(text: &str) -> String {
     line
 }
 
-/// Returns a text in so many bytes: all of it, or its begin and, as what tells lines apart often stands there, its end.
+/// Returns a text in so many bytes: all of it, or its begin and its end, in which lines of one beginning often differ.
 pub(super) fn shortened(text: &str, bytes: usize) -> Cow<'_, str> {
     if text.len() <= bytes {
         return Cow::Borrowed(text);

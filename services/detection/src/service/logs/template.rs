@@ -76,7 +76,7 @@ pub(super) struct Line<'a> {
 }
 
 impl Template {
-    /// Returns which watch its lines belong to.
+    /// Returns which channel its lines belong to.
     pub(super) fn channel(&self) -> ChannelKind {
         match (self.level >= Level::Warn, self.is_new) {
             (false, _) => ChannelKind::Volume,

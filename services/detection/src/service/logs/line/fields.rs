@@ -21,7 +21,7 @@ enum Class {
     Message,
     /// What went wrong.
     Error,
-    /// Tells errors apart.
+    /// Distinguishes errors: a status, a number, a name.
     Code,
     /// Is a code where it is a field of an error.
     CodeOfError,
