@@ -29,6 +29,8 @@ use crate::failpoint::Failpoint;
 use crate::metrics::runtime;
 use polling::{Batcher, poll};
 
+/// Longest wait for the offsets that the group has committed; an assignment waits for it.
+const COMMITTED: Duration = Duration::from_secs(1);
 /// Records that one batch holds at most.
 const BATCH: usize = 256;
 
@@ -178,7 +180,13 @@ impl ConsumerContext for Context {
                     tracing::warn!(%error, "partitions could not be resumed");
                 }
                 self.shared.assigned.store(partitions.count() as u64, Ordering::SeqCst);
-                self.shared.progress.assigned();
+                // nothing of it was read yet: where retention has removed more than that, records are lost
+                let committed =
+                    consumer.committed_offsets(partitions.clone(), COMMITTED).unwrap_or_else(|error| {
+                        tracing::debug!(%error, "committed offsets could not be read");
+                        TopicPartitionList::new()
+                    });
+                self.shared.progress.assigned(&committed);
                 self.shared.assignment.send_replace(Assignment {
                     epoch: self.shared.tracker.epoch(),
                     partitions: partitions.elements().iter().map(TopicPartitionListElem::partition).collect(),

@@ -144,6 +144,9 @@ impl LagGauge {
             }
         }
         for (place, begin) in begins {
+            if let Some(committed) = progress.take_committed(place) {
+                self.count_lost(place, committed, begin);
+            }
             let stands = standing.places.get(&place).map(|standing| standing.next);
             let stands = stands.or_else(|| self.begins.get(&place).copied()).unwrap_or(begin);
             self.count_lost(place, stands.max(progress.reached(place).unwrap_or(stands)), begin);

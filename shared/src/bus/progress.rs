@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::tracker::{Place, PlaceStanding};
 use crate::events::Topic;
@@ -42,6 +43,8 @@ struct State {
     reasons: Vec<String>,
     /// Ends that were reached with nothing left to hand out, by name of the topic.
     reached: BTreeMap<(String, i32), i64>,
+    /// Where the group stood when a partition came to us, until somebody has asked for it.
+    committed: BTreeMap<(String, i32), i64>,
     /// Records behind which an open transaction lies: the end of what may be read, and since when it has been there.
     held: BTreeMap<(String, i32), (i64, Instant)>,
 }
@@ -54,6 +57,7 @@ impl Progress {
             unassigned: Some(now),
             reasons: Vec::new(),
             reached: BTreeMap::new(),
+            committed: BTreeMap::new(),
             held: BTreeMap::new(),
         };
         Self { patience, state: Mutex::new(state) }
@@ -68,10 +72,16 @@ impl Progress {
         self.patience
     }
 
-    /// Notes that partitions were assigned, if only none.
-    pub(super) fn assigned(&self) {
+    /// Notes that partitions were assigned, if only none, and where the group stands in them.
+    pub(super) fn assigned(&self, committed: &TopicPartitionList) {
         let mut state = self.lock();
         state.unassigned = None;
+        state.committed.clear();
+        for one in committed.elements() {
+            if let Offset::Offset(offset) = one.offset() {
+                state.committed.insert((one.topic().to_owned(), one.partition()), offset);
+            }
+        }
         state.reached.clear();
         state.held.clear();
     }
@@ -107,6 +117,11 @@ impl Progress {
                 }
             }
         }
+    }
+
+    /// Returns, once, where the group stood when the partition came to us.
+    pub(super) fn take_committed(&self, (topic, partition): Place) -> Option<i64> {
+        self.lock().committed.remove(&(topic.name().to_owned(), partition))
     }
 
     /// Returns the end of a partition that was reached, if one was.

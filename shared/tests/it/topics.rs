@@ -133,6 +133,12 @@ async fn transactions_and_removed_records_leave_no_lag() {
     let stage = Stage::start(&ground);
     stage.takes_last("later 19").await;
     assert!(!stage.taken().contains("later 0"));
+    let lost = || gauge("firewatch_records_lost_total", Agent::Postmortem, topic);
+    let seen = until(PATIENCE, async || match lost() {
+        Some(lost) if (5.0..=15.0).contains(&lost) => Ok(()),
+        other => Err(other),
+    });
+    seen.await.unwrap();
     stage.is_ready().await;
     stage.stop().await;
 }
