@@ -113,7 +113,7 @@ mod tests {
             "store/apply.rs",
             "store/outbox.rs",
             "bus/consumer.rs",
-            "bus/partitioned.rs",
+            "bus/partitioned/session.rs",
         ] {
             code += &std::fs::read_to_string(root.join("src").join(file)).unwrap();
         }

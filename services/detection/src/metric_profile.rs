@@ -154,14 +154,8 @@ impl MetricProfile {
             ("", None) => catalogue::unit_of(&name, kind),
             (unit, _) => catalogue::ucum(unit),
         };
-        let remains = name.has(&["free", "available", "avail", "idle", "remaining", "headroom", "freeable"]);
-        let bad_direction = correction.bad_direction.or(entry.bad_direction).unwrap_or(match kind {
-            Kind::Other if role::is_hit_share(&name) => BadDirection::Down,
-            Kind::Traffic | Kind::Other => BadDirection::Both,
-            Kind::Certificate => BadDirection::Down,
-            _ if remains => BadDirection::Down,
-            _ => BadDirection::Up,
-        });
+        let bad_direction =
+            correction.bad_direction.or(entry.bad_direction).unwrap_or_else(|| bad_direction(kind, &name));
         let share = name.has(&["ratio", "utilization", "utilisation", "fraction"]);
         let ceiling = correction.ceiling.or(entry.ceiling).or(match unit {
             "%" => Some(100.0),
@@ -259,6 +253,18 @@ impl Bounded<'_> {
 impl<'a> From<&'a MetricProfile> for Bounded<'a> {
     fn from(profile: &'a MetricProfile) -> Self {
         Self { profile, ceiling: profile.ceiling, most: Severity::Sev1 }
+    }
+}
+
+/// Returns which way a metric of that kind and name has to go to do harm.
+fn bad_direction(kind: Kind, name: &Name) -> BadDirection {
+    let remains = name.has(&["free", "available", "avail", "idle", "remaining", "headroom", "freeable"]);
+    match kind {
+        Kind::Other if role::is_hit_share(name) => BadDirection::Down,
+        Kind::Traffic | Kind::Other => BadDirection::Both,
+        Kind::Certificate => BadDirection::Down,
+        _ if remains => BadDirection::Down,
+        _ => BadDirection::Up,
     }
 }
 

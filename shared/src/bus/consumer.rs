@@ -181,8 +181,9 @@ impl ConsumerContext for Context {
                 }
                 self.shared.assigned.store(partitions.count() as u64, Ordering::SeqCst);
                 // nothing of it was read yet: where retention has removed more than that, records are lost
-                let committed =
-                    consumer.committed_offsets(partitions.clone(), COMMITTED).unwrap_or_else(|error| {
+                let committed = consumer
+                    .committed_offsets(TopicPartitionList::clone(partitions), COMMITTED)
+                    .unwrap_or_else(|error| {
                         tracing::debug!(%error, "committed offsets could not be read");
                         TopicPartitionList::new()
                     });

@@ -62,7 +62,7 @@ fn size(unit: &str) -> Option<(Dimension, f64)> {
     let is_it = |name: &&str| unit.eq_ignore_ascii_case(name);
     UNITS
         .iter()
-        .find(|(names, ..)| names.iter().any(|name| is_it(&name)))
+        .find(|(names, ..)| names.iter().any(|name| is_it(name)))
         .map(|&(_, dimension, size)| (dimension, size))
 }
 

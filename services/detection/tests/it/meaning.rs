@@ -155,7 +155,7 @@ fn a_counter_of_errors_that_is_born_loud_is_found_and_one_that_is_born_low_does_
                 }
                 rows
             });
-            assert_eq!(!feed.of(metric).is_empty(), true, "{metric} {each_s}");
+            assert!(!feed.of(metric).is_empty(), "{metric} {each_s}");
             assert_eq!(!feed.fired().is_empty(), fires, "{metric} {each_s}: {}", feed.lines());
         }
     }

@@ -77,9 +77,9 @@ fn claims(text: &str) -> Result<usize, String> {
         let (lower, upper) = match rest.strip_prefix(" to ").and_then(figure) {
             Some((upper, rest)) => {
                 let size = size(rest);
-                (first * size, upper * size)
+                (exact(first * size), exact(upper * size))
             }
-            None => (first * size(rest), first * size(rest)),
+            None => (exact(first * size(rest)), exact(first * size(rest))),
         };
         let before = &text[..at];
         let begin = [" is ", " is back at ", ": "]
@@ -88,7 +88,7 @@ fn claims(text: &str) -> Result<usize, String> {
             .max();
         let (value, rest) =
             begin.and_then(|begin| figure(&before[begin..])).ok_or("no value before its band")?;
-        let value = value * size(rest);
+        let value = exact(value * size(rest));
         if !holds(value, lower, upper) {
             return Err(format!("{value} is not {claim}{lower} to {upper}"));
         }
@@ -120,6 +120,11 @@ fn figure(text: &str) -> Option<(f64, &str)> {
     Some((sign * value, &digits[end..]))
 }
 
+/// Takes from a product of a printed figure and a unit what floating point has added.
+fn exact(product: f64) -> f64 {
+    format!("{product:.9e}").parse().unwrap()
+}
+
 /// Returns how large the unit is with which a text begins, among those of its kind.
 fn size(text: &str) -> f64 {
     let word: String = text.trim_start().chars().take_while(|letter| letter.is_alphabetic()).collect();
@@ -147,6 +152,7 @@ fn a_sentence_that_contradicts_its_numbers_is_noticed() {
         ("latency of user is 1.2 s, above its band of 20 to 1,300 ms", None),
         ("latency of user is 1.2 s, above its band of 20 to 30 ms", Some(1)),
         ("latency of user is 1.2 s, inside its band of 20 to 30 ms", None),
+        ("latency of user is −350 ms, inside its band of −0.35 to 1 s", Some(1)),
         ("cert of user is 12 days, below the expected 30 days", Some(1)),
         ("cert of user is −3 days, below the expected 12 h", Some(1)),
         ("user writes warnings and errors: 60 lines a minute, expected 0 to 9.9 lines a minute", Some(1)),
