@@ -51,8 +51,9 @@ pub(crate) fn sentence(context: SeriesContext<'_>, change: &Change, observed_ms:
                 Status::Suspect if !profile.harm.includes(episode.direction) => {
                     "; this direction is not harmful"
                 }
+                Status::Suspect if change.is_known => "; it has done the same at this time before",
                 Status::Suspect if episode.is_certain => {
-                    "; certain for this series, but above the false alarm budget of the fleet"
+                    "; certain for this series, but not far enough to fire"
                 }
                 Status::Suspect => "; not yet certain",
                 _ => "",
