@@ -81,14 +81,17 @@ impl Budget {
         self.since_hot = self.since_hot.saturating_add(1);
         self.penalty *= 0.5_f32.powf(1.0 / PENALTY_HALF_LIFE_SAMPLES);
         let both = self.rarity_part(claim).powi(POWER) + record_part.powi(POWER);
-        let is_hot = both >= 1.0 || self.since_record < RECORD_COUNTS_SAMPLES;
+        let hard = crate::knob("KHARD", 0.0) > 0.0;
+        let is_hot = !hard && both >= 1.0
+            || hard && self.rarity_part(claim) >= 1.0
+            || self.since_record < RECORD_COUNTS_SAMPLES;
         let is_rested = ts_ms.saturating_sub(self.hot_ms) > REST_MS && self.since_hot > REST_SAMPLES;
         if is_hot {
             (self.hot_ms, self.since_hot) = (ts_ms, 0);
         }
         let is_restless = is_record && claim.cadence_log10 > RESTLESS_CADENCE_LOG10;
         if is_hot && is_rested {
-            self.penalty += PENALTY_LOG10;
+            self.penalty += crate::knob("KPEN", f64::from(PENALTY_LOG10)) as f32;
         }
         is_hot && is_rested || is_restless
     }
@@ -97,13 +100,14 @@ impl Budget {
     fn rarity_part(&self, claim: Claim) -> f64 {
         let Claim { rarity, effect, sum, .. } = claim;
         let cadence_log10 = claim.cadence_log10.clamp(0.0, 2.0);
-        let mut rare = RARITY_LOG10 + RARITY_PER_CADENCE * cadence_log10;
+        let mut rare = crate::knob("KRAR", RARITY_LOG10) + RARITY_PER_CADENCE * cadence_log10;
         if cadence_log10 > 0.0 {
             rare = rare.min(claim.max_score - RARITY_BELOW_MAX).max(RARITY_LOG10);
         }
         rare *= 1.0 + INEXPERIENCE_SAMPLES / (f64::from(claim.seen) + 1.0);
         let wander = claim.autocorrelation_inflation.max(1.0);
-        let least_effect = MIN_EFFECT * (1.0 + EFFECT_PER_CADENCE * cadence_log10 * wander);
+        let least_effect =
+            crate::knob("KEFF", MIN_EFFECT) * (1.0 + EFFECT_PER_CADENCE * cadence_log10 * wander);
         let least_sum = MIN_SUM * (1.0 + SUM_PER_CADENCE * cadence_log10);
         rarity.max(0.0) / (rare + f64::from(self.penalty))
             * (effect / least_effect).min(1.0)
