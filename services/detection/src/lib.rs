@@ -70,13 +70,3 @@ pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationTok
         }
     }
 }
-
-/// x
-pub fn knob(name: &'static str, default: f64) -> f64 {
-    thread_local! {static C: std::cell::RefCell<std::collections::HashMap<&'static str, f64>> = Default::default();}
-    C.with(|c| {
-        *c.borrow_mut()
-            .entry(name)
-            .or_insert_with(|| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default))
-    })
-}

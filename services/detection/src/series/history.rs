@@ -191,8 +191,8 @@ impl HistoryModel {
         }
         let cadence_log10 = if index > 0 { (FIVE_MINUTES_MS / interval_ms.max(1000.0)).log10() } else { 0.0 };
         let residual = self.season.residual(ts_ms, value);
-        let (record_part, record) =
-            self.records.take(Seen { value, before: self.before, residual, index, cadence_log10, limit });
+        let record =
+            self.records.broken(Seen { value, before: self.before, residual, index, cadence_log10, limit });
         let is_new = ts_ms.saturating_sub(self.first_ms) < FIRST_WEEK_MS;
         let is_seasonal = record.is_some_and(|record| record.is_seasonal);
         let record =
@@ -206,7 +206,6 @@ impl HistoryModel {
                 effect: f64::from(self.effect),
                 autocorrelation_inflation: f64::from(self.wander) / INDEPENDENT_WANDER_SPREADS,
                 is_record: record.is_some(),
-                record_part,
                 sum: f64::from(self.largest_sum),
                 seen: index,
                 ts_ms,

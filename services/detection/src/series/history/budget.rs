@@ -18,8 +18,6 @@ const EFFECT_PER_CADENCE: f64 = 2.2;
 /// ordinary scores is none.
 const MIN_SUM: f64 = 7.5;
 const SUM_PER_CADENCE: f64 = 0.6;
-/// Power to which rarity and record are added as parts of what each of them needs alone: two weak reasons make one.
-const POWER: i32 = 4;
 /// Rarity that an alarm adds to what the next one needs, and samples after which half of that is forgotten.
 const PENALTY_LOG10: f32 = 0.5;
 const PENALTY_HALF_LIFE_SAMPLES: f32 = 300.0;
@@ -64,8 +62,6 @@ pub(super) struct Claim {
     pub(super) sum: f64,
     /// Usual size of a mean over that of independent samples.
     pub(super) autocorrelation_inflation: f64,
-    /// How far the sample goes as a part of what breaks a record, and whether it breaks one.
-    pub(super) record_part: f64,
     pub(super) is_record: bool,
     /// Decimal logarithm of how much shorter than five minutes the interval is.
     pub(super) cadence_log10: f64,
@@ -76,22 +72,18 @@ pub(super) struct Claim {
 impl Budget {
     /// Returns whether an alarm is due.
     pub(super) fn spend(&mut self, claim: Claim) -> bool {
-        let Claim { ts_ms, is_record, record_part, .. } = claim;
+        let Claim { ts_ms, is_record, .. } = claim;
         self.since_record = if is_record { 0 } else { self.since_record.saturating_add(1) };
         self.since_hot = self.since_hot.saturating_add(1);
         self.penalty *= 0.5_f32.powf(1.0 / PENALTY_HALF_LIFE_SAMPLES);
-        let both = self.rarity_part(claim).powi(POWER) + record_part.powi(POWER);
-        let hard = crate::knob("KHARD", 0.0) > 0.0;
-        let is_hot = !hard && both >= 1.0
-            || hard && self.rarity_part(claim) >= 1.0
-            || self.since_record < RECORD_COUNTS_SAMPLES;
+        let is_hot = self.rarity_part(claim) >= 1.0 || self.since_record < RECORD_COUNTS_SAMPLES;
         let is_rested = ts_ms.saturating_sub(self.hot_ms) > REST_MS && self.since_hot > REST_SAMPLES;
         if is_hot {
             (self.hot_ms, self.since_hot) = (ts_ms, 0);
         }
         let is_restless = is_record && claim.cadence_log10 > RESTLESS_CADENCE_LOG10;
         if is_hot && is_rested {
-            self.penalty += crate::knob("KPEN", f64::from(PENALTY_LOG10)) as f32;
+            self.penalty += PENALTY_LOG10;
         }
         is_hot && is_rested || is_restless
     }
@@ -100,14 +92,13 @@ impl Budget {
     fn rarity_part(&self, claim: Claim) -> f64 {
         let Claim { rarity, effect, sum, .. } = claim;
         let cadence_log10 = claim.cadence_log10.clamp(0.0, 2.0);
-        let mut rare = crate::knob("KRAR", RARITY_LOG10) + RARITY_PER_CADENCE * cadence_log10;
+        let mut rare = RARITY_LOG10 + RARITY_PER_CADENCE * cadence_log10;
         if cadence_log10 > 0.0 {
             rare = rare.min(claim.max_score - RARITY_BELOW_MAX).max(RARITY_LOG10);
         }
         rare *= 1.0 + INEXPERIENCE_SAMPLES / (f64::from(claim.seen) + 1.0);
         let wander = claim.autocorrelation_inflation.max(1.0);
-        let least_effect =
-            crate::knob("KEFF", MIN_EFFECT) * (1.0 + EFFECT_PER_CADENCE * cadence_log10 * wander);
+        let least_effect = MIN_EFFECT * (1.0 + EFFECT_PER_CADENCE * cadence_log10 * wander);
         let least_sum = MIN_SUM * (1.0 + SUM_PER_CADENCE * cadence_log10);
         rarity.max(0.0) / (rare + f64::from(self.penalty))
             * (effect / least_effect).min(1.0)

@@ -117,9 +117,8 @@ pub(super) struct Broken {
 }
 
 impl Records {
-    /// Returns how far a sample goes as a part of what breaks a record, and which record it breaks at the beginning of an
-    /// episode.
-    pub(super) fn take(&mut self, seen: Seen) -> (f64, Option<Broken>) {
+    /// Returns the record that a sample breaks at the beginning of an episode; nothing if it breaks none.
+    pub(super) fn broken(&mut self, seen: Seen) -> Option<Broken> {
         let Seen { value, index, .. } = seen;
         if index == 0 {
             *self = Self {
@@ -150,7 +149,7 @@ impl Records {
                     .max(RECORD_MARGIN_FACTOR * f64::from(self.marks[measure].far))
         });
         self.tokens = (self.tokens + 1.0 / TOKEN_EVERY_SAMPLES).min(MAX_TOKENS);
-        let (mut part, mut beyond) = (0.0, None);
+        let mut beyond = None;
         if index < WARM_UP_SAMPLES {
             if index > SETTLED_SAMPLES {
                 for (record, measure) in self.marks.iter_mut().zip(measures) {
@@ -159,9 +158,6 @@ impl Records {
             }
         } else {
             let broken = measures.iter().zip(bars).any(|(measure, bar)| *measure >= bar);
-            if !self.inside {
-                part = measures.iter().zip(bars).map(|(measure, bar)| measure / bar).fold(0.0, f64::max);
-            }
             if broken && !self.inside {
                 beyond = self.enter(measures, bars, strictness).then(|| {
                     let beyond: [f64; MEASURES] =
@@ -181,7 +177,7 @@ impl Records {
             self.marks.iter_mut().for_each(|record| record.far *= decay);
         }
         self.learn(seen, deviation, spread, floor);
-        (part, beyond)
+        beyond
     }
 
     /// Returns how far the sample, the means of 4 and 16 and the seasonal residual lie, in their own spreads.
