@@ -1,10 +1,13 @@
 //! Settings of detection, under `[detection]` or `FIREWATCH_DETECTION__...`.
 
+mod zone;
+
 use serde::{Deserialize, Serialize};
 use shared::events::Topic;
 use shared::service::StageOptions;
 
 use crate::metric_profile::Override;
+pub use zone::Zone;
 
 /// Budgets that can be configured, false alarms a week.
 pub(crate) const BUDGETS_A_WEEK: std::ops::RangeInclusive<f64> = 1e-3..=1e6;
@@ -52,6 +55,8 @@ pub struct Settings {
     pub certificate_urgent_days: u32,
     /// False alarms a week that all series of all partitions together may raise.
     pub false_alarms_a_week: f64,
+    /// Zone of the clock by which days, weeks and months are told, for example `Europe/Berlin`.
+    pub time_zone: Zone,
     /// Partitions among which all series are spread, as evenly as keys fall.
     pub partitions: u32,
     /// Corrections of what metrics mean.
@@ -80,6 +85,7 @@ impl Default for Settings {
             certificate_days: 14,
             certificate_urgent_days: 3,
             false_alarms_a_week: 1.0,
+            time_zone: Zone::default(),
             partitions: Topic::RawMetrics.partitions().unsigned_abs(),
             metrics: Vec::new(),
             logs: LogOptions::default(),

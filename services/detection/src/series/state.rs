@@ -17,10 +17,14 @@ use crate::sections::{Section, Sections, Writer};
 const SERIES: Section = Section::new("series", 1);
 const CADENCE: Section = Section::new("cadence", 1);
 const SAMPLES: Section = Section::new("samples", 1);
-const BASELINE: Section = Section::new("baseline", 1);
-const HISTORY: Section = Section::new("history", 1);
+const BASELINE: Section = Section::new("baseline", 2);
+const HISTORY: Section = Section::new("history", 2);
+/// What each series does at its time, where it does.
+const RECURRENCES: Section = Section::new("recurrences", 1);
+/// How often each series is zero.
+const ZEROS: Section = Section::new("zeros", 1);
 /// The last deviations of each series.
-const DEVIATIONS: Section = Section::new("deviations", 1);
+const DEVIATIONS: Section = Section::new("deviations", 2);
 const EPISODES: Section = Section::new("episodes", 1);
 /// Ceilings that other series report.
 const LIMITS: Section = Section::new("limits", 1);
@@ -51,8 +55,10 @@ pub(crate) fn write(series: &[Series], sections: &mut Writer) {
     });
     dense(series, sections, SAMPLES, |one| &one.samples);
     dense(series, sections, BASELINE, |one| &one.baseline);
-    dense(series, sections, HISTORY, |one| &one.history);
-    dense(series, sections, DEVIATIONS, |one| (&one.recent, one.run));
+    dense(series, sections, HISTORY, |one| &one.memory);
+    dense(series, sections, ZEROS, |one| &one.sparse);
+    sparse(series, sections, RECURRENCES, |one| one.recurrence.as_deref());
+    dense(series, sections, DEVIATIONS, |one| (&one.recent, one.run, one.is_known));
     sparse(series, sections, HABITS, Series::habit);
     sparse(series, sections, EPISODES, |one| one.episode.as_deref());
     sparse(series, sections, LIMITS, |one| one.limit.as_ref().map(|limit| limit.ceiling));
@@ -87,8 +93,12 @@ pub(crate) fn read(
     });
     each(&mut series, sections, SAMPLES, |one, samples| one.samples = samples);
     each(&mut series, sections, BASELINE, |one, baseline| one.baseline = baseline);
-    each(&mut series, sections, HISTORY, |one, history| one.history = history);
-    each(&mut series, sections, DEVIATIONS, |one, deviations| (one.recent, one.run) = deviations);
+    each(&mut series, sections, HISTORY, |one, memory| one.memory = memory);
+    each(&mut series, sections, ZEROS, |one, zeros| one.sparse = zeros);
+    some(&mut series, sections, RECURRENCES, |one, recurrence| one.recurrence = Some(Box::new(recurrence)));
+    each(&mut series, sections, DEVIATIONS, |one, deviations| {
+        (one.recent, one.run, one.is_known) = deviations;
+    });
     some(&mut series, sections, EPISODES, |one, episode| one.episode = Some(Box::new(episode)));
     some(&mut series, sections, LIMITS, |one, ceiling| {
         if one.profile().may_be_limited() {
