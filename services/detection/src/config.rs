@@ -182,6 +182,13 @@ impl StageOptions for Settings {
         for correction in &self.metrics {
             let ceiling = correction.ceiling.is_none_or(|value| value.is_finite() && value > 0.0);
             let floor = correction.floor.is_none_or(|value| value.is_finite() && value >= 0.0);
+            let objective = correction.objective.is_none_or(f64::is_finite);
+            let sensitivity = correction.sensitivity.is_none_or(|value| (0.1..=10.0).contains(&value));
+            require(objective, &format!("metrics: the objective of {} must be a number", correction.metric));
+            require(
+                sensitivity,
+                &format!("metrics: the sensitivity of {} must be between 0.1 and 10", correction.metric),
+            );
             require(!correction.metric.is_empty(), "metrics: an entry names no metric");
             require(ceiling, &format!("metrics: the ceiling of {} must be above 0", correction.metric));
             require(floor, &format!("metrics: the floor of {} must not be negative", correction.metric));

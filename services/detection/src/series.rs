@@ -24,6 +24,7 @@ use shared::events::Severity;
 use shared::events::anomaly::{Band, Direction, Point, Status};
 
 use crate::alert::certainty::{Certainty, NOISE_SPREADS};
+use crate::alert::{Detector as _, Report};
 use crate::config::{BUFFER_SAMPLES, Settings};
 use crate::metric_profile::{Metric, MetricProfile};
 use crate::series::alarm_budget::FiringThreshold;
@@ -31,6 +32,7 @@ use crate::series::baseline::{Baseline, Reading};
 use crate::series::buffer::Buffer;
 use crate::series::episode::{CONFIRM_NOVELTY, Episode, Finding, Recent, Transition};
 use crate::series::history::HistoryScore;
+use crate::series::rules::objective::{Achieved, Objective};
 use crate::series::rules::{Observation, Rule, RuleOutcome};
 use crate::stats::robust::median;
 use crate::stats::sparse::Sparse;
@@ -118,6 +120,8 @@ pub struct Series {
     episode: Option<Box<Episode>>,
     rule: Option<Box<Rule>>,
     limit: Option<Box<Limit>>,
+    /// Nothing where it has none.
+    objective: Option<Box<Objective>>,
     /// What the sample that it is about to take amounts to. Follows from the service.
     pub(crate) weight: Weight,
     /// Place of the series that counts the requests of which it is a share, and among how many it was looked for.
@@ -128,7 +132,8 @@ impl Series {
     /// Begins a series; it has seen nothing yet.
     pub fn new(metric: Arc<Metric>) -> Self {
         Self {
-            rule: Rule::of(&metric.profile),
+            rule: Rule::of(&metric.profile).filter(|_| !metric.profile.silent),
+            objective: metric.profile.objective.filter(|_| !metric.profile.silent).map(|_| Box::default()),
             metric,
             last_ms: i64::MIN,
             interval_ms: 0.0,
@@ -321,6 +326,14 @@ impl Series {
         });
         self.rule = Some(rule);
         outcome
+    }
+
+    /// Judges the sample that was just taken by the objective of the series, if it has one.
+    pub(crate) fn judge_by_objective(&mut self, service: &str) -> Option<Report> {
+        let mut objective = self.objective.take()?;
+        let report = objective.observe(Achieved { service, series: self });
+        self.objective = Some(objective);
+        report
     }
 
     /// Returns whether it is forecast when the series will be full.

@@ -179,13 +179,15 @@ impl Service {
         self.publish(joint, outcome);
         self.series[place].weight = self.weigh(place, ts_ms, value);
         let recurred = self.series[place].recurs();
-        let change = self.series[place].observe(ts_ms, value, threshold, settings)?;
+        let threshold = threshold.for_sensitivity(self.series[place].profile().sensitivity);
+        let change = self.series[place].observe(ts_ms, value, &threshold, settings)?;
         if !recurred && self.series[place].recurs() {
             self.limit_recurrences(place);
         }
         let episode = change.map(|change| self.report(place, &change, ts_ms));
         let regression = self.compare(place, settings);
-        self.publish([episode, regression].into_iter().flatten(), outcome);
+        let objective = self.series[place].judge_by_objective(&self.name);
+        self.publish([episode, regression, objective].into_iter().flatten(), outcome);
         // from here on by the ceiling that holds with this sample
         self.follow_limit(place, ts_ms, value, settings);
         let rules = self.judge_by_rules(sample, settings);

@@ -82,6 +82,12 @@ impl FiringThreshold {
         }
     }
 
+    /// Returns what is demanded of a series whose bars are divided by a factor.
+    #[must_use]
+    pub fn for_sensitivity(self, sensitivity: f64) -> Self {
+        Self { strictness: self.strictness / sensitivity, record: self.record / sensitivity }
+    }
+
     /// Returns whether what the series' own past says is enough to fire: a record, for any healthy noise is rare once a
     /// week.
     pub fn is_met_by(&self, score: &HistoryScore) -> bool {

@@ -31,6 +31,8 @@ const LIMITS: Section = Section::new("limits", 1);
 const FORECASTS: Section = Section::new("forecasts", 1);
 const CERTIFICATES: Section = Section::new("certificates", 1);
 const RESTART_SOURCES: Section = Section::new("restart_sources", 1);
+/// Objectives that are missed.
+const OBJECTIVES: Section = Section::new("objectives", 1);
 /// What their values have shown of counters and of what is none.
 const HABITS: Section = Section::new("habits", 1);
 
@@ -59,6 +61,7 @@ pub(crate) fn write(series: &[Series], sections: &mut Writer) {
     dense(series, sections, ZEROS, |one| &one.sparse);
     sparse(series, sections, RECURRENCES, |one| one.recurrence.as_deref());
     dense(series, sections, DEVIATIONS, |one| (&one.recent, one.run, one.is_known));
+    sparse(series, sections, OBJECTIVES, |one| one.objective.as_deref().filter(|one| one.is_open()));
     sparse(series, sections, HABITS, Series::habit);
     sparse(series, sections, EPISODES, |one| one.episode.as_deref());
     sparse(series, sections, LIMITS, |one| one.limit.as_ref().map(|limit| limit.ceiling));
@@ -80,13 +83,14 @@ pub(crate) fn write(series: &[Series], sections: &mut Writer) {
 /// read.
 pub(crate) fn read(
     sections: &mut Sections<'_>,
+    service: &str,
     metrics: &mut Metrics,
     settings: &Settings,
 ) -> Option<Vec<Series>> {
     let names: Vec<(Box<str>, Box<str>)> = sections.get(SERIES)?;
-    let metrics = names.iter().map(|(name, unit)| metrics.get(name, unit, &settings.metrics));
+    let metrics = names.iter().map(|(name, unit)| metrics.get(service, name, unit, &settings.metrics));
     let mut series: Vec<Series> = metrics.map(Series::new).collect();
-    some(&mut series, sections, HABITS, |one, habit| one.resume_habit(habit, settings));
+    some(&mut series, sections, HABITS, |one, habit| one.resume_habit(habit));
     each(&mut series, sections, CADENCE, |one, cadence: Cadence| {
         (one.last_ms, one.counted) = (cadence.last_ms, cadence.counted);
         (one.interval_ms, one.intervals) = (cadence.interval_ms, cadence.intervals);
@@ -103,6 +107,11 @@ pub(crate) fn read(
     some(&mut series, sections, LIMITS, |one, ceiling| {
         if one.profile().may_be_limited() {
             one.limit = Some(Box::new(Limit { reported_by: None, ceiling }));
+        }
+    });
+    some(&mut series, sections, OBJECTIVES, |one, objective| {
+        if one.profile().objective.is_some() {
+            one.objective = Some(Box::new(objective));
         }
     });
     some(&mut series, sections, FORECASTS, |one, forecast| one.resume(Rule::Forecast(forecast)));

@@ -275,6 +275,9 @@ fn profile() -> MetricProfile {
         resource: None,
         role: Role::None,
         pace: Pace::Sample,
+        objective: None,
+        silent: false,
+        sensitivity: 1.0,
     }
 }
 
