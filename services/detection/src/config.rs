@@ -1,10 +1,13 @@
 //! Settings of detection, under `[detection]` or `FIREWATCH_DETECTION__...`.
 
+mod zone;
+
 use serde::{Deserialize, Serialize};
 use shared::events::Topic;
 use shared::service::StageOptions;
 
 use crate::metric_profile::Override;
+pub use zone::Zone;
 
 /// Budgets that can be configured, false alarms a week.
 pub(crate) const BUDGETS_A_WEEK: std::ops::RangeInclusive<f64> = 1e-3..=1e6;
@@ -52,6 +55,8 @@ pub struct Settings {
     pub certificate_urgent_days: u32,
     /// False alarms a week that all series of all partitions together may raise.
     pub false_alarms_a_week: f64,
+    /// Zone of the clock by which days, weeks and months are told, for example `Europe/Berlin`.
+    pub time_zone: Zone,
     /// Partitions among which all series are spread, as evenly as keys fall.
     pub partitions: u32,
     /// Corrections of what metrics mean.
@@ -80,6 +85,7 @@ impl Default for Settings {
             certificate_days: 14,
             certificate_urgent_days: 3,
             false_alarms_a_week: 1.0,
+            time_zone: Zone::default(),
             partitions: Topic::RawMetrics.partitions().unsigned_abs(),
             metrics: Vec::new(),
             logs: LogOptions::default(),
@@ -176,6 +182,13 @@ impl StageOptions for Settings {
         for correction in &self.metrics {
             let ceiling = correction.ceiling.is_none_or(|value| value.is_finite() && value > 0.0);
             let floor = correction.floor.is_none_or(|value| value.is_finite() && value >= 0.0);
+            let objective = correction.objective.is_none_or(f64::is_finite);
+            let sensitivity = correction.sensitivity.is_none_or(|value| (0.1..=10.0).contains(&value));
+            require(objective, &format!("metrics: the objective of {} must be a number", correction.metric));
+            require(
+                sensitivity,
+                &format!("metrics: the sensitivity of {} must be between 0.1 and 10", correction.metric),
+            );
             require(!correction.metric.is_empty(), "metrics: an entry names no metric");
             require(ceiling, &format!("metrics: the ceiling of {} must be above 0", correction.metric));
             require(floor, &format!("metrics: the floor of {} must not be negative", correction.metric));

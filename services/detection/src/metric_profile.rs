@@ -21,6 +21,9 @@ pub use metric::Metric;
 pub(crate) use metric::Metrics;
 pub use role::{Pace, Role};
 
+/// Share of a disk from which on it is full.
+const FULL_SHARE: f64 = 0.95;
+
 /// The direction in which a series has to go to be a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -101,6 +104,12 @@ pub struct MetricProfile {
     pub role: Role,
     /// What a value counts, if it counts something.
     pub pace: Pace,
+    /// Value beyond which it is bad from the first sample on, to the side that harms.
+    pub objective: Option<f64>,
+    /// Whether it never fires.
+    pub silent: bool,
+    /// What the bars that it has to reach to fire are divided by.
+    pub sensitivity: f64,
 }
 
 /// Corrects the guess for some metrics. What is absent stays as guessed.
@@ -109,6 +118,9 @@ pub struct MetricProfile {
 pub struct Override {
     /// Metric name; a `*` at the end stands for any rest.
     pub metric: String,
+    /// Service, in the same way; all of them if absent.
+    #[serde(default)]
+    pub service: Option<String>,
     /// What it measures.
     #[serde(default)]
     pub kind: Option<Kind>,
@@ -130,12 +142,31 @@ pub struct Override {
     /// How it is judged.
     #[serde(default, alias = "judged")]
     pub mode: Option<DetectionMode>,
+    /// Value beyond which it is bad from the first sample on: an objective of the service.
+    #[serde(default)]
+    pub objective: Option<f64>,
+    /// Whether it never fires, but is suspected at most.
+    #[serde(default)]
+    pub silent: Option<bool>,
+    /// What the bars that it has to reach to fire are divided by (0.1 to 10).
+    #[serde(default)]
+    pub sensitivity: Option<f64>,
 }
 
 impl Override {
     pub(crate) fn covers(&self, metric: &str) -> bool {
-        self.metric.strip_suffix('*').map_or(self.metric == metric, |start| metric.starts_with(start))
+        fits(&self.metric, metric)
     }
+
+    /// Returns whether it is about the metrics of a service.
+    pub(crate) fn is_for(&self, service: &str) -> bool {
+        self.service.as_ref().is_none_or(|pattern| fits(pattern, service))
+    }
+}
+
+/// Returns whether a name is the one of a pattern, or begins like one that ends in a `*`.
+fn fits(pattern: &str, name: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start))
 }
 
 impl MetricProfile {
@@ -163,6 +194,7 @@ impl MetricProfile {
             _ => None,
         });
         let (relative_floor, absolute_floor) = floors(kind, unit);
+        let objective = correction.objective.or(full(kind, bad_direction, unit, ceiling));
         let ends = bad_direction == BadDirection::Up && ceiling.is_some()
             || bad_direction == BadDirection::Down && matches!(kind, Kind::Disk | Kind::Memory);
         let fills = matches!(kind, Kind::Disk | Kind::Memory | Kind::Pool) && !counter;
@@ -209,6 +241,9 @@ impl MetricProfile {
             resource,
             role,
             pace,
+            objective,
+            silent: correction.silent.unwrap_or(false),
+            sensitivity: correction.sensitivity.unwrap_or(1.0),
         }
     }
 
@@ -265,6 +300,15 @@ fn bad_direction(kind: Kind, name: &Name) -> BadDirection {
         Kind::Certificate => BadDirection::Down,
         _ if remains => BadDirection::Down,
         _ => BadDirection::Up,
+    }
+}
+
+/// Returns the value from which on a disk is full, whatever is usual for it.
+fn full(kind: Kind, bad_direction: BadDirection, unit: &str, ceiling: Option<f64>) -> Option<f64> {
+    match (kind, bad_direction, unit, ceiling) {
+        (Kind::Disk, BadDirection::Up, "%" | "1", Some(ceiling)) => Some(FULL_SHARE * ceiling),
+        (Kind::Disk, BadDirection::Down, "%", _) => Some(100.0 * (1.0 - FULL_SHARE)),
+        _ => None,
     }
 }
 

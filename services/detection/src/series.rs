@@ -1,6 +1,7 @@
 //! One series: its last samples, its cadence, its baseline and the episode it may be in.
 
 pub mod alarm_budget;
+pub mod bars;
 pub mod baseline;
 pub(crate) mod buffer;
 pub(crate) mod counter;
@@ -8,28 +9,37 @@ pub mod episode;
 pub(crate) mod explain;
 pub mod history;
 mod limit;
+mod pause;
 mod ramp;
+mod recurrence;
 pub(crate) mod rules;
+mod slow;
 pub(crate) mod state;
 pub(crate) mod weight;
+mod zeros;
 
 use std::sync::Arc;
 
 use shared::events::Severity;
 use shared::events::anomaly::{Band, Direction, Point, Status};
 
-use crate::alert::certainty::Certainty;
+use crate::alert::certainty::{Certainty, NOISE_SPREADS};
+use crate::alert::{Detector as _, Report};
 use crate::config::{BUFFER_SAMPLES, Settings};
 use crate::metric_profile::{Metric, MetricProfile};
 use crate::series::alarm_budget::FiringThreshold;
 use crate::series::baseline::{Baseline, Reading};
 use crate::series::buffer::Buffer;
 use crate::series::episode::{CONFIRM_NOVELTY, Episode, Finding, Recent, Transition};
-use crate::series::history::{HistoryModel, HistoryScore};
+use crate::series::history::HistoryScore;
+use crate::series::rules::objective::{Achieved, Objective};
 use crate::series::rules::{Observation, Rule, RuleOutcome};
 use crate::stats::robust::median;
+use crate::stats::sparse::Sparse;
 use counter::Habit;
 use limit::Limit;
+use recurrence::{Recurrence, Timed};
+use slow::LongMemory;
 use weight::Weight;
 
 /// Distance from which a sample may turn out to have been an episode's first, in spreads.
@@ -70,6 +80,8 @@ pub struct Change {
     pub transition: Transition,
     /// Whether the series was found abnormal for certain with this sample: for the first time in the episode, or anew.
     pub is_decision: bool,
+    /// Whether the series has done the same at this time before.
+    pub is_known: bool,
     /// What the series' own past says of the last samples.
     pub history: HistoryScore,
     /// The episode as it stands.
@@ -96,13 +108,20 @@ pub struct Series {
     habit: Habit,
     samples: Buffer,
     baseline: Baseline,
-    history: HistoryModel,
+    memory: LongMemory,
+    sparse: Sparse,
+    /// Nothing before the first deviation that is certain.
+    recurrence: Option<Box<Recurrence>>,
+    /// Whether the last sample is one that the series has shown at its time before.
+    is_known: bool,
     recent: Recent,
     /// Samples in a row that lie to one side, positive above.
     run: i32,
     episode: Option<Box<Episode>>,
     rule: Option<Box<Rule>>,
     limit: Option<Box<Limit>>,
+    /// Nothing where it has none.
+    objective: Option<Box<Objective>>,
     /// What the sample that it is about to take amounts to. Follows from the service.
     pub(crate) weight: Weight,
     /// Place of the series that counts the requests of which it is a share, and among how many it was looked for.
@@ -113,7 +132,8 @@ impl Series {
     /// Begins a series; it has seen nothing yet.
     pub fn new(metric: Arc<Metric>) -> Self {
         Self {
-            rule: Rule::of(&metric.profile),
+            rule: Rule::of(&metric.profile).filter(|_| !metric.profile.silent),
+            objective: metric.profile.objective.filter(|_| !metric.profile.silent).map(|_| Box::default()),
             metric,
             last_ms: i64::MIN,
             interval_ms: 0.0,
@@ -122,7 +142,10 @@ impl Series {
             habit: Habit::default(),
             samples: Buffer::new(),
             baseline: Baseline::default(),
-            history: HistoryModel::default(),
+            memory: LongMemory::default(),
+            sparse: Sparse::default(),
+            recurrence: None,
+            is_known: false,
             recent: Recent::default(),
             run: 0,
             episode: None,
@@ -162,16 +185,30 @@ impl Series {
             return Ok(None);
         }
         let Some(value) = self.increase(value, gap_ms, settings) else { return Ok(None) };
+        self.choose_memory(settings);
         self.samples.push(ts_ms, value);
-        let history = self.history.observe(ts_ms, value, self.interval_ms);
+        let local_ms = settings.time_zone.local_ms(ts_ms);
+        let sparse = self.sparse_distance(value);
+        let history = match &mut self.memory {
+            LongMemory::Ranks(history) => {
+                let limit = sparse.unwrap_or(f64::INFINITY);
+                history.observe_within(local_ms, value, self.interval_ms, limit)
+            }
+            LongMemory::Bars(bars) => {
+                let score = bars.observe(local_ms, value, self.interval_ms);
+                return Ok(self.observe_slow(value, &score, threshold, settings));
+            }
+        };
         if !self.baseline.is_founded() {
             if self.samples.len() >= settings.warm_up as usize {
                 self.found();
             }
             return Ok(None);
         }
-        let reading = self.baseline.read(value, &self.metric.profile);
-        let finding = self.judge(&reading, &history, threshold, settings);
+        let reading = self.baseline.read(value, sparse, &self.metric.profile);
+        let finding = self.judge(local_ms, &reading, &history, threshold, settings);
+        let finding = self.learn_day(local_ms, &reading, finding);
+        self.is_known = finding.is_known;
         let Some(episode) = self.episode.take().or_else(|| self.begin(finding, value)) else {
             self.baseline.learn(&reading, &self.metric.profile, f64::from(settings.memory));
             return Ok(None);
@@ -182,6 +219,7 @@ impl Series {
     /// Judges a reading by the last ones before it and by the series' own past.
     fn judge(
         &mut self,
+        local_ms: i64,
         reading: &Reading,
         history: &HistoryScore,
         threshold: &FiringThreshold,
@@ -193,11 +231,21 @@ impl Series {
         // of a young series that the level cannot follow, only what comes at once: the first day climbs slowly
         let is_sudden = self.run.abs() <= SUDDEN_SAMPLES && reading.novelty >= CONFIRM_NOVELTY;
         let is_proof = self.is_local(settings)
-            || is_sudden && !self.history.is_complete(self.last_ms)
+            || is_sudden && !self.is_past_complete()
             || self.recent.is_outage(&self.metric.profile);
         let local = if is_proof { local } else { local.noticed() };
         let was_certain = self.episode.as_ref().is_some_and(|episode| episode.is_certain);
-        local.or_alarm(history, was_certain, threshold)
+        let is_known = self.recurrence.as_ref().is_some_and(|recurrence| {
+            !history.is_seasonal && recurrence.explains(Timed::new(local_ms, reading))
+        });
+        if !is_known {
+            return local.or_alarm(history, was_certain, threshold);
+        }
+        // what comes at its time is at most a suspicion
+        let finding = local.noticed();
+        let finding =
+            if self.is_local(settings) { finding } else { finding.or_alarm(history, was_certain, threshold) };
+        Finding { may_fire: false, is_known: true, ..finding }
     }
 
     /// Goes on with an episode, and returns its revision if one is due.
@@ -212,9 +260,11 @@ impl Series {
         let finding = self.weighed(reading, finding);
         let was_certain = episode.is_certain;
         let expected = self.baseline.band(self.bounded());
-        let mut transition =
-            episode.take(reading, finding, &self.recent, self.bounded(), settings.refresh_every);
-        if transition != Some(Transition::Recovered) && self.is_the_new_normal(&episode, settings) {
+        let is_over = episode.calms(reading, &self.recent);
+        let mut transition = episode.take(reading, finding, is_over, self.bounded(), settings.refresh_every);
+        if transition != Some(Transition::Recovered)
+            && self.is_the_new_normal(&episode, finding.is_known, settings)
+        {
             transition = Some(episode.end(Transition::Accepted));
         }
         if episode.has_fired() {
@@ -235,6 +285,7 @@ impl Series {
         let change = transition.map(|transition| Change {
             transition,
             is_decision,
+            is_known: finding.is_known,
             history,
             episode: Episode::clone(&episode),
             observed: reading.value,
@@ -277,6 +328,14 @@ impl Series {
         outcome
     }
 
+    /// Judges the sample that was just taken by the objective of the series, if it has one.
+    pub(crate) fn judge_by_objective(&mut self, service: &str) -> Option<Report> {
+        let mut objective = self.objective.take()?;
+        let report = objective.observe(Achieved { service, series: self });
+        self.objective = Some(objective);
+        report
+    }
+
     /// Returns whether it is forecast when the series will be full.
     pub fn is_forecast(&self) -> bool {
         matches!(self.rule.as_deref(), Some(Rule::Forecast(_)))
@@ -297,17 +356,24 @@ impl Series {
     pub fn latest(&self, at_ms: i64) -> Option<(f64, Band)> {
         let Point { ts_ms, value } = self.samples.newest()?;
         let fresh = at_ms.saturating_sub(ts_ms) as f64 <= GAP_INTERVALS * self.interval_ms;
-        (self.baseline.is_founded() && fresh).then(|| (value, self.baseline.band(self.bounded())))
+        let expected = match &self.memory {
+            LongMemory::Bars(bars) => bars.expected(ts_ms, value),
+            LongMemory::Ranks(_) => self.baseline.band(self.bounded()),
+        };
+        (self.baseline.is_founded() && fresh).then_some((value, expected))
     }
 
     /// Returns how far the last few samples lie from the level, in spreads of their mean; nothing if that cannot be
-    /// told: there is no recent sample, no baseline yet, or one that cannot follow the day.
+    /// told: there is no recent sample, no baseline yet, or one that cannot follow the day. What comes at its time is no
+    /// shift.
     pub fn shift(&self, at_ms: i64, settings: &Settings) -> Option<f64> {
         let age = at_ms.saturating_sub(self.last_ms) as f64;
         let is_told = self.baseline.is_founded()
             && age <= FRESH_INTERVALS * self.interval_ms
             && self.is_local(settings);
-        is_told.then(|| self.baseline.shift())
+        let shift = self.baseline.shift();
+        let is_known = self.is_known && shift.abs() > NOISE_SPREADS;
+        is_told.then_some(if is_known { 0.0 } else { shift })
     }
 
     /// Returns the spread, and how much the likeness of neighbours adds to the variance of a mean; nothing before there
@@ -369,6 +435,7 @@ impl Series {
         let gap = gap as f64;
         if self.intervals > 1 && gap > GAP_INTERVALS * self.interval_ms {
             self.settle();
+            self.doubt(ts_ms, gap, settings);
         }
         self.intervals = self.intervals.saturating_add(1);
         // one long pause must not be taken for the cadence
@@ -376,6 +443,14 @@ impl Series {
         self.interval_ms +=
             (limited - self.interval_ms) / f64::from(self.intervals).min(CADENCE_MEMORY_SAMPLES);
         Ok(gap)
+    }
+
+    /// Returns whether the past of the series is to be relied on alone.
+    fn is_past_complete(&self) -> bool {
+        match &self.memory {
+            LongMemory::Ranks(history) => history.is_complete(self.last_ms),
+            LongMemory::Bars(_) => true,
+        }
     }
 
     fn found(&mut self) {
@@ -422,8 +497,17 @@ impl Series {
     }
 
     /// Returns whether the episode has lasted so long, at so steady a level, that this is how the series is now. What is
-    /// severe is given [`PATIENCE_FACTOR`] times as long.
-    fn is_the_new_normal(&self, episode: &Episode, settings: &Settings) -> bool {
+    /// severe is given [`PATIENCE_FACTOR`] times as long, and what is known of this time (`is_known`) less.
+    fn is_the_new_normal(&self, episode: &Episode, is_known: bool, settings: &Settings) -> bool {
+        if is_known
+            && !episode.has_fired()
+            && episode.samples.is_multiple_of(BUFFER_SAMPLES as u32)
+            && self.last_ms.saturating_sub(episode.alert.started_ms) > recurrence::LONG_MS
+            && self.is_steady()
+        {
+            // it comes at its time, and what breaks while it lasts is to be found
+            return true;
+        }
         let patience = if episode.alert.severity >= Severity::Sev2 { PATIENCE_FACTOR } else { 1 };
         episode.samples.is_multiple_of(BUFFER_SAMPLES as u32)
             && episode.samples >= settings.accept_after.saturating_mul(patience)

@@ -42,6 +42,9 @@ use state::Offsets;
 /// Name and version of the detector, as anomalies carry it.
 const DETECTOR: &str = "baseline/2";
 
+/// Series of one service that remember what they do at their time: its state has to fit into one record.
+const MAX_RECURRENCES: usize = 64;
+
 /// Siblings that an anomaly carries.
 const MAX_SIBLINGS: usize = 20;
 
@@ -144,6 +147,13 @@ impl Service {
         self.series.iter().filter(|series| series.is_forecast()).count() < rules::MAX_FORECASTS
     }
 
+    /// Lets a series not begin to remember what it does at its time where too many of the service do.
+    fn limit_recurrences(&mut self, place: usize) {
+        if self.series.iter().filter(|series| series.recurs()).count() > MAX_RECURRENCES {
+            self.series[place].forget_recurrence();
+        }
+    }
+
     pub(crate) fn is(&self, environment: &str, name: &str) -> bool {
         *self.name == *name && *self.environment == *environment
     }
@@ -168,10 +178,16 @@ impl Service {
         let joint = self.judge_round(place, ts_ms, settings);
         self.publish(joint, outcome);
         self.series[place].weight = self.weigh(place, ts_ms, value);
-        let change = self.series[place].observe(ts_ms, value, threshold, settings)?;
+        let recurred = self.series[place].recurs();
+        let threshold = threshold.for_sensitivity(self.series[place].profile().sensitivity);
+        let change = self.series[place].observe(ts_ms, value, &threshold, settings)?;
+        if !recurred && self.series[place].recurs() {
+            self.limit_recurrences(place);
+        }
         let episode = change.map(|change| self.report(place, &change, ts_ms));
         let regression = self.compare(place, settings);
-        self.publish([episode, regression].into_iter().flatten(), outcome);
+        let objective = self.series[place].judge_by_objective(&self.name);
+        self.publish([episode, regression, objective].into_iter().flatten(), outcome);
         // from here on by the ceiling that holds with this sample
         self.follow_limit(place, ts_ms, value, settings);
         let rules = self.judge_by_rules(sample, settings);

@@ -12,6 +12,7 @@ mod corpus;
 #[allow(dead_code, unreachable_pub, reason = "the tests use more of it")]
 #[path = "../../tests/it/decoys.rs"]
 mod decoys;
+mod families;
 #[allow(dead_code, unreachable_pub, reason = "the tests use more of it")]
 #[path = "../../tests/it/fire.rs"]
 mod fire;
@@ -29,5 +30,8 @@ mod shop;
 mod weeks;
 
 fn main() -> anyhow::Result<()> {
-    page::write(std::env::args().any(|argument| argument == "quick"))
+    page::write(
+        std::env::args().any(|argument| argument == "quick"),
+        std::env::args().any(|argument| argument == "families"),
+    )
 }

@@ -3,13 +3,20 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use crate::{budgets, cases, kit, later, logs, scenarios, seeds, weeks};
+use crate::{budgets, cases, families, kit, later, logs, scenarios, seeds, weeks};
 
-/// Runs everything, or a tenth of it, and writes it down.
-pub(crate) fn write(quick: bool) -> Result<()> {
+/// Runs everything, or a tenth of it, and writes it down; the families alone are only printed.
+pub(crate) fn write(quick: bool, families_only: bool) -> Result<()> {
+    if families_only {
+        let mut page = String::new();
+        families::score(quick, &mut page);
+        print!("{page}");
+        return Ok(());
+    }
     let (runs, days, others) = if quick { (20, 3, 1) } else { (200, 7, 10) };
     let mut page = "# Detection scoreboard\n\nWritten by `make score`; what was tried to get here is in `detection.md`.\n".to_owned();
     let nab = kit::score(&mut page)?;
+    let families = families::score(quick, &mut page);
     let scenarios = scenarios::score(runs, &mut page);
     let cases = cases::score(&mut page);
     let weeks = weeks::score(days, &mut page);
@@ -19,6 +26,7 @@ pub(crate) fn write(quick: bool) -> Result<()> {
     let logs = logs::score(&mut page);
     let summary = json!({
         "nab_dev": nab,
+        "families": families,
         "scenarios": scenarios,
         "single_cases": cases.samples,
         "silence_seconds": cases.seconds,

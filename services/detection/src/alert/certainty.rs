@@ -1,7 +1,7 @@
 //! How sure it is that something is not as it always was, and how much evidence that makes.
 
 /// Distance below which noise explains everything, in spreads.
-const NOISE_SPREADS: f64 = 3.0;
+pub(crate) const NOISE_SPREADS: f64 = 3.0;
 /// Most evidence of one series, nats.
 pub(crate) const MAX_EVIDENCE_NATS: f64 = 6.0;
 /// Most evidence of a deviation that has not lasted, or whose direction is not harmful, nats.

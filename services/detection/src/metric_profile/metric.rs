@@ -15,6 +15,8 @@ pub struct Metric {
     pub(crate) unit: Box<str>,
     /// What it means.
     pub profile: MetricProfile,
+    /// What the configuration says of it.
+    correction: Option<Box<Override>>,
 }
 
 impl Metric {
@@ -24,16 +26,22 @@ impl Metric {
             name: name.into(),
             unit: unit.into(),
             profile: MetricProfile::of(name, unit, overrides),
+            correction: overrides.iter().find(|one| one.covers(name)).cloned().map(Box::new),
         })
     }
 }
 
 impl Metric {
     /// Returns the same metric as a counter, or as what is none: what its values show wins over what its name says.
-    pub(crate) fn counted(&self, counter: bool, overrides: &[Override]) -> Arc<Self> {
-        let correction = overrides.iter().find(|one| one.covers(&self.name)).cloned().unwrap_or_default();
+    pub(crate) fn counted(&self, counter: bool) -> Arc<Self> {
+        let correction = self.correction.as_deref().cloned().unwrap_or_default();
         let shown = Override { metric: self.name.to_string(), counter: Some(counter), ..correction };
         Self::new(&self.name, &self.unit, &[shown])
+    }
+
+    /// Returns whether the configuration says whether it is a counter.
+    pub(crate) fn is_configured_counter(&self) -> bool {
+        self.correction.as_ref().is_some_and(|correction| correction.counter.is_some())
     }
 
     /// Returns the unit of its samples, as far as it is known.
@@ -73,8 +81,25 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Returns a metric; the same one each time.
-    pub(crate) fn get(&mut self, name: &str, unit: &str, overrides: &[Override]) -> Arc<Metric> {
+    /// Returns a metric of a service; the same one each time, unless the configuration names the service.
+    pub(crate) fn get(
+        &mut self,
+        service: &str,
+        name: &str,
+        unit: &str,
+        overrides: &[Override],
+    ) -> Arc<Metric> {
+        let own = overrides.iter().find(|one| one.covers(name) && one.is_for(service));
+        if let Some(own) = own.filter(|own| own.service.is_some()) {
+            return Metric::new(name, unit, std::slice::from_ref(own));
+        }
+        let common: Vec<Override>;
+        let overrides = if overrides.iter().any(|one| one.service.is_some()) {
+            common = overrides.iter().filter(|one| one.service.is_none()).cloned().collect();
+            &common
+        } else {
+            overrides
+        };
         let metric = Metric::new(name, unit, overrides);
         if let Some(known) = self.known.get(&metric) {
             return Arc::clone(known);

@@ -18,10 +18,6 @@ const RECORD_BASE_SAMPLES_A_WEEK: f64 = 4e4;
 const RECORD_TAIL_EXPONENT: f64 = 12.0;
 /// Most that the bars of the local baseline are raised: beyond it, little but outages would fire.
 const MAX_FACTOR: f64 = 2.5;
-/// Samples that one false alarm spans by the series' own past, whose scores are means of eight.
-const CLUSTER_SAMPLES: f64 = 8.0;
-/// Largest rarity (decimal logarithm) that a past of some thousand samples can show.
-const MAX_RARITY_LOG10: f64 = 4.5;
 const HOUR_MS: i64 = 3_600_000;
 const HOURS_A_WEEK: f64 = 168.0;
 
@@ -63,8 +59,6 @@ impl SampleRate {
 pub struct FiringThreshold {
     /// What the bars of the local baseline are multiplied by, 1 or more.
     pub strictness: f64,
-    /// Rarity that the series' own past has to show, decimal logarithm.
-    pub rarity: f64,
     /// How many times as far as the bar for one sample in five minutes a record has to go, 1 or more.
     pub record: f64,
 }
@@ -72,7 +66,7 @@ pub struct FiringThreshold {
 impl Default for FiringThreshold {
     /// Demands nothing more.
     fn default() -> Self {
-        Self { strictness: 1.0, rarity: 0.0, record: 1.0 }
+        Self { strictness: 1.0, record: 1.0 }
     }
 }
 
@@ -85,12 +79,18 @@ impl FiringThreshold {
             record: (chances / RECORD_BASE_SAMPLES_A_WEEK)
                 .powf(1.0 / RECORD_TAIL_EXPONENT)
                 .clamp(1.0, MAX_FACTOR),
-            rarity: (chances / CLUSTER_SAMPLES).log10().clamp(0.0, MAX_RARITY_LOG10),
         }
     }
 
-    /// Returns whether what the series' own past says is enough to fire.
+    /// Returns what is demanded of a series whose bars are divided by a factor.
+    #[must_use]
+    pub fn for_sensitivity(self, sensitivity: f64) -> Self {
+        Self { strictness: self.strictness / sensitivity, record: self.record / sensitivity }
+    }
+
+    /// Returns whether what the series' own past says is enough to fire: a record, for any healthy noise is rare once a
+    /// week.
     pub fn is_met_by(&self, score: &HistoryScore) -> bool {
-        score.rarity >= self.rarity || score.record.is_some_and(|beyond| beyond >= self.record)
+        score.record.is_some_and(|beyond| beyond >= self.record)
     }
 }

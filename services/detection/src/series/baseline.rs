@@ -50,6 +50,12 @@ pub const LEARN_DELAY_SAMPLES: usize = 8;
 const STIFFNESS_FACTOR: f64 = 4.0;
 /// Allowance for few samples: a spread learned from n samples counts as (1 + this / n) times as large.
 const INEXPERIENCE_SAMPLES: f64 = 8.0;
+/// How many times as far a sample of a series that is zero most of the time counts: five of eight that are not zero are
+/// lasting.
+const SPARSE_FACTOR: f64 = 4.0 / 3.0;
+/// Part of the doubt that a sample leaves, and the spreads below which it is over.
+const DOUBT_KEPT_SHARE: f64 = 0.8;
+const LEAST_DOUBT_SPREADS: f64 = 0.25;
 
 /// What one sample says about its series.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,7 +66,9 @@ pub struct Reading {
     pub level: f64,
     /// Side of the level on which it lies.
     pub direction: Direction,
-    /// Distance from the level, in spreads of that side.
+    /// One spread of that side, in the unit of the series.
+    pub spread: f64,
+    /// Distance from the level, in spreads of that side; only what is beyond the doubt after a pause.
     pub distance: f64,
     /// The same, measured by how far the series' own noise reaches: [`NOTICED_SPREADS`] is where noise ends.
     pub novelty: f64,
@@ -74,6 +82,25 @@ pub struct Reading {
     lost: f64,
     /// Whether next to nothing is left, which has never been so before.
     pub is_gone: bool,
+}
+
+impl Reading {
+    /// Returns the reading of a sample that something else than a baseline has scored.
+    pub(crate) fn scored(value: f64, level: f64, direction: Direction, distance: f64, novelty: f64) -> Self {
+        Self {
+            value,
+            level,
+            direction,
+            spread: 0.0,
+            distance,
+            novelty,
+            steepness: 0.0,
+            ramp: 0.0,
+            shift: 0.0,
+            lost: 0.0,
+            is_gone: false,
+        }
+    }
 }
 
 /// The normal of one series.
@@ -95,6 +122,9 @@ pub struct Baseline {
     lost: NoiseEnvelope,
     /// Samples in the block of the reaches.
     in_block: u32,
+    /// How far the level may have moved in a pause, in the unit of the series, and the samples since.
+    doubt: f64,
+    since_pause: u32,
     /// Samples that wait to be learned, as deviations from the level of their time, each with the ramp that it made.
     pending: [(f32, f32); LEARN_DELAY_SAMPLES],
     waiting: u8,
@@ -150,6 +180,8 @@ impl Baseline {
             reach_down: NoiseEnvelope::default(),
             lost: NoiseEnvelope::default(),
             in_block: 0,
+            doubt: 0.0,
+            since_pause: 0,
             pending: [(0.0, 0.0); LEARN_DELAY_SAMPLES],
             waiting: 0,
         };
@@ -158,8 +190,9 @@ impl Baseline {
         }
     }
 
-    /// Judges a sample, and takes it into the ramp and the short mean (only there).
-    pub fn read(&mut self, value: f64, profile: &MetricProfile) -> Reading {
+    /// Judges a sample, and takes it into the ramp and the short mean (only there). `sparse` is how far it lies beyond
+    /// what a series usually is that is zero most of the time, in spreads; nothing for other series.
+    pub fn read(&mut self, value: f64, sparse: Option<f64>, profile: &MetricProfile) -> Reading {
         let (down, up) = self.spreads(profile);
         let deviation = value - self.level;
         let (direction, spread, reach) = if deviation >= 0.0 {
@@ -167,8 +200,9 @@ impl Baseline {
         } else {
             (Direction::Down, down, self.reach_down)
         };
-        let distance = deviation.abs() / spread;
-        let signed = deviation / spread;
+        let distance = ((deviation.abs() - self.doubt).max(0.0) / spread)
+            .min(sparse.map_or(f64::INFINITY, |sparse| SPARSE_FACTOR * sparse));
+        let signed = distance.copysign(deviation);
         let ramp = self.ramp.push(signed);
         let lost = self.lost(value);
         self.mean += (MEAN_RATE
@@ -178,6 +212,7 @@ impl Baseline {
             value,
             level: self.level,
             direction,
+            spread,
             distance,
             novelty: distance * NOTICED_SPREADS / bar(reach),
             steepness: self.ramp.steepness(ramp),
@@ -208,6 +243,9 @@ impl Baseline {
     /// remembers.
     pub fn learn(&mut self, reading: &Reading, profile: &MetricProfile, memory: f64) {
         self.remember(reading.direction, reading.distance, reading.ramp, reading.lost);
+        if self.doubt > 0.0 {
+            return self.relearn(reading.value, profile);
+        }
         let Some((deviation, ramp)) = self.wait((reading.value - reading.level) as f32, reading.ramp as f32)
         else {
             return;
@@ -233,6 +271,29 @@ impl Baseline {
         let size = f64::from(self.mean).abs().min(MEAN_GROWTH_FACTOR * usual.max(MEAN_SPREAD));
         self.usual_mean = (usual + rate * (size - usual)) as f32;
         self.seen = self.seen.saturating_add(1);
+    }
+
+    /// Notes a pause in which the level may have moved by so much, in the unit of the series.
+    pub fn doubt(&mut self, moved: f64) {
+        self.doubt = self.doubt.max(moved);
+        self.since_pause = 0;
+        self.waiting = 0;
+    }
+
+    /// Learns the level anew from a sample after a pause. The spreads and how far noise reaches stay as they were.
+    fn relearn(&mut self, value: f64, profile: &MetricProfile) {
+        self.since_pause = self.since_pause.saturating_add(1);
+        let (down, up) = self.spreads(profile);
+        let limit = |spread: f64| self.doubt + LEVEL_LIMIT_SPREADS * spread;
+        let deviation = (value - self.level).clamp(-limit(down), limit(up));
+        let (doubt, spread) = (self.doubt.powi(2), up.min(down).powi(2));
+        // what is hardly in doubt hardly moves
+        let rate = (doubt / (doubt + spread)).min(1.0 / (f64::from(self.since_pause) + 1.0));
+        self.level += rate * deviation;
+        self.doubt *= DOUBT_KEPT_SHARE;
+        if self.doubt < LEAST_DOUBT_SPREADS * up.min(down) {
+            self.doubt = 0.0;
+        }
     }
 
     /// Leaves out the samples that wait to be learned: they were the onset of something that is not normal.
@@ -295,14 +356,19 @@ impl Baseline {
         self.mean = 0.0;
     }
 
+    /// Returns the level.
+    pub fn level(&self) -> f64 {
+        self.level
+    }
+
     /// Returns the band in which samples are expected.
     pub fn band(&self, metric: Bounded<'_>) -> Band {
         let (down, up) = self.spreads(metric.profile);
-        let mut lower = self.level - BAND_SPREADS * down;
+        let mut lower = self.level - self.doubt - BAND_SPREADS * down;
         if self.level >= 0.0 && metric.profile.kind != Kind::Other {
             lower = lower.max(0.0);
         }
-        let mut upper = self.level + BAND_SPREADS * up;
+        let mut upper = self.level + self.doubt + BAND_SPREADS * up;
         if let Some(ceiling) = metric.ceiling.filter(|ceiling| *ceiling >= self.level) {
             upper = upper.min(ceiling);
         }

@@ -108,8 +108,8 @@ impl Series {
         let before = self.counted.replace(value)?;
         match self.habit.step(before, value) {
             Step::Rise(by) => Some(by / (gap_ms / 1000.0)),
-            Step::Gauge if !self.is_configured(settings) => {
-                self.turn(Shown::Gauge, settings);
+            Step::Gauge if !self.metric.is_configured_counter() => {
+                self.turn(Shown::Gauge);
                 Some(value)
             }
             Step::Reset | Step::Gauge => {
@@ -157,9 +157,9 @@ impl Series {
     }
 
     /// Goes on with what its values have shown before.
-    pub(super) fn resume_habit(&mut self, habit: Habit, settings: &Settings) {
-        if habit.shown != Shown::AsNamed && !self.is_configured(settings) {
-            self.turn(habit.shown, settings);
+    pub(super) fn resume_habit(&mut self, habit: Habit) {
+        if habit.shown != Shown::AsNamed && !self.metric.is_configured_counter() {
+            self.turn(habit.shown);
         }
         self.habit = habit;
     }
@@ -184,20 +184,15 @@ impl Series {
         self.habit.rise(value - before);
         let enough = GROWING_SHARE * f64::from(settings.warm_up);
         let counts = self.intervals + 1 == settings.warm_up && f64::from(self.habit.rises) >= enough;
-        if counts && !self.is_configured(settings) {
-            self.turn(Shown::Counter, settings);
+        if counts && !self.metric.is_configured_counter() {
+            self.turn(Shown::Counter);
         }
         self.metric.profile.counter
     }
 
-    /// Returns whether the configuration says what it is.
-    fn is_configured(&self, settings: &Settings) -> bool {
-        settings.metrics.iter().any(|one| one.counter.is_some() && one.covers(self.name()))
-    }
-
     /// Begins anew as a counter, or as what is none.
-    fn turn(&mut self, shown: Shown, settings: &Settings) {
-        let metric = self.metric.counted(shown == Shown::Counter, &settings.metrics);
+    fn turn(&mut self, shown: Shown) {
+        let metric = self.metric.counted(shown == Shown::Counter);
         *self = Self {
             last_ms: self.last_ms,
             interval_ms: self.interval_ms,

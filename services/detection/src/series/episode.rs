@@ -13,6 +13,8 @@ use crate::series::history::HistoryScore;
 
 /// Novelty of two out of three samples that makes an episode fire.
 pub(crate) const CONFIRM_NOVELTY: f64 = 8.0;
+/// Part of what makes an episode certain that is noticed.
+pub(crate) const NOTICED_SHARE: f64 = NOTICED_SPREADS / CONFIRM_NOVELTY;
 /// Distance from which on a sample may be the newest of a ramp, in spreads.
 const RAMP_SPREADS: f64 = 2.0;
 /// Shift of the short mean that does so as well.
@@ -38,6 +40,8 @@ pub struct Finding {
     pub direction: Direction,
     /// Whether it may fire: it is certain, and within the fleet's budget of false alarms.
     pub may_fire: bool,
+    /// Whether the series has done the same at this time before.
+    pub is_known: bool,
 }
 
 impl Finding {
@@ -56,7 +60,7 @@ impl Finding {
             return self;
         }
         let nats = self.nats.max(score.nats());
-        Self { certainty: Certainty::Certain, nats, direction: score.direction, may_fire }
+        Self { certainty: Certainty::Certain, nats, direction: score.direction, may_fire, is_known: false }
     }
 }
 
@@ -107,6 +111,7 @@ impl Recent {
                 nats: MAX_EVIDENCE_NATS,
                 direction,
                 may_fire: true,
+                is_known: false,
             };
         }
         // a ramp counts only while the sample itself is still out there, on the same side
@@ -125,7 +130,8 @@ impl Recent {
             // a drop of what should be low is reported only where it lasts
             (Certainty::Normal, 0.0)
         };
-        Finding { certainty, nats, direction, may_fire: strongest >= CONFIRM_NOVELTY * threshold.strictness }
+        let may_fire = strongest >= CONFIRM_NOVELTY * threshold.strictness;
+        Finding { certainty, nats, direction, may_fire, is_known: false }
     }
 }
 
@@ -185,13 +191,19 @@ impl Episode {
         }
     }
 
-    /// Takes the next sample. Returns why a revision is due, if one is.
+    /// Counts whether the next sample is calm. Returns whether the episode is over with it.
+    pub fn calms(&mut self, reading: &Reading, recent: &Recent) -> bool {
+        self.calm = if reading.distance < BAND_SPREADS { self.calm.saturating_add(1) } else { 0 };
+        self.calm >= CALM_SAMPLES && recent.is_centred()
+    }
+
+    /// Takes the next sample, with which the episode `is_over` or goes on. Returns why a revision is due, if one is.
     /// `refresh` is after how many samples a firing episode is reported again though nothing else has changed.
     pub fn take(
         &mut self,
         reading: &Reading,
         finding: Finding,
-        recent: &Recent,
+        is_over: bool,
         metric: Bounded<'_>,
         refresh: u32,
     ) -> Option<Transition> {
@@ -218,8 +230,7 @@ impl Episode {
         if alert.status == Status::Firing {
             alert.severity = alert.severity.max(grade(reading, alert.evidence, self.direction, metric));
         }
-        self.calm = if reading.distance < BAND_SPREADS { self.calm.saturating_add(1) } else { 0 };
-        if self.calm >= CALM_SAMPLES && recent.is_centred() {
+        if is_over {
             return Some(self.end(Transition::Recovered));
         }
         // a sample inside the band refreshes nothing: the episode is about to clear

@@ -59,6 +59,7 @@ pub(crate) fn sentence(context: SeriesContext<'_>, change: &Change, observed_ms:
                 Status::Suspect if !profile.bad_direction.includes(episode.direction) => {
                     "; this direction is not harmful".to_owned()
                 }
+                Status::Suspect if change.is_known => "; it has done the same at this time before".to_owned(),
                 Status::Suspect if episode.is_certain => hold.map_or_else(
                     || "; certain for this series, but above the false alarm budget of the fleet".to_owned(),
                     Hold::sentence,

@@ -6,7 +6,7 @@
 //! distribution is. Beside it stand its records. Where the formulae come from, and what else was tried, is in
 //! `docs/detection.md`.
 
-mod array;
+pub(in crate::series) mod array;
 mod budget;
 mod hours;
 mod rank;
@@ -94,6 +94,9 @@ pub struct HistoryModel {
     /// Largest effect of the last eight samples, as in [`HistoryScore::effect`], and the samples since.
     effect: f32,
     effect_age: u8,
+    /// The same of the sum of the rarities.
+    largest_sum: f32,
+    largest_sum_age: u8,
     /// Usual distance of the mean of sixteen from the level, in spreads.
     wander: f32,
     records: Records,
@@ -111,6 +114,8 @@ pub struct HistoryScore {
     pub direction: Direction,
     /// How many times as far as the bar for one sample in five minutes it goes, if it breaks a record.
     pub record: Option<f64>,
+    /// Whether that is a record of what is usual at this time of the day and the week.
+    pub is_seasonal: bool,
     /// Whether all this is worth an alarm now.
     pub is_alarm: bool,
 }
@@ -145,14 +150,40 @@ fn floor(level: f64) -> f64 {
     FLOOR_SHARE * level.abs() + 1e-9
 }
 
+/// Keeps the largest of the last samples, which is `age` samples old.
+fn latch(largest: &mut f32, age: &mut u8, newest: f64) {
+    let newest = newest as f32;
+    if newest >= *largest || *age >= EFFECT_SAMPLES {
+        (*largest, *age) = (newest, 0);
+    } else {
+        *age += 1;
+    }
+}
+
 /// Returns the weight of the sample that is the `count`th.
 fn rate(count: f64) -> f64 {
     (1.0 / count).max(1.0 / MEMORY_SAMPLES)
 }
 
 impl HistoryModel {
-    /// Judges the next sample and learns it. `interval_ms` is the usual distance between samples, or 0.
+    /// Judges the next sample and learns it. `interval_ms` is the usual distance between samples, or 0; the day is that of
+    /// `ts_ms`.
     pub fn observe(&mut self, ts_ms: i64, value: f64, interval_ms: f64) -> HistoryScore {
+        self.observe_within(ts_ms, value, interval_ms, f64::INFINITY)
+    }
+
+    /// Notes a pause: where the level of the last hours lies says little about what comes next.
+    pub fn pause(&mut self) {
+        self.records.pause();
+    }
+
+    /// Returns how far the mean of the half hour of one time lies from that of another; nothing unless both are known.
+    pub fn moves(&self, from_ms: i64, to_ms: i64) -> Option<f64> {
+        self.season.moves(from_ms, to_ms)
+    }
+
+    /// The same where no deviation counts for more than `limit` spreads.
+    pub fn observe_within(&mut self, ts_ms: i64, value: f64, interval_ms: f64, limit: f64) -> HistoryScore {
         let index = self.seen;
         if index == 0 {
             (self.level, self.before, self.mean_of_4, self.mean_of_16) = (value, value, value, value);
@@ -160,25 +191,31 @@ impl HistoryModel {
         }
         let cadence_log10 = if index > 0 { (FIVE_MINUTES_MS / interval_ms.max(1000.0)).log10() } else { 0.0 };
         let residual = self.season.residual(ts_ms, value);
-        let record = self.records.broken(Seen { value, before: self.before, residual, index, cadence_log10 });
+        let record =
+            self.records.broken(Seen { value, before: self.before, residual, index, cadence_log10, limit });
         let is_new = ts_ms.saturating_sub(self.first_ms) < FIRST_WEEK_MS;
-        let record = record.map(|beyond| if is_new { beyond / FIRST_WEEK_FACTOR } else { beyond });
+        let is_seasonal = record.is_some_and(|record| record.is_seasonal);
+        let record =
+            record.map(|record| if is_new { record.beyond / FIRST_WEEK_FACTOR } else { record.beyond });
         let measured = self.measure(ts_ms, value, residual);
         let rarity = self.rank(measured.scores);
-        self.latch(measured.effect);
+        latch(&mut self.effect, &mut self.effect_age, measured.effect);
         let is_alarm = self.has_grown(ts_ms)
             && self.budget.spend(Claim {
                 rarity,
                 effect: f64::from(self.effect),
                 autocorrelation_inflation: f64::from(self.wander) / INDEPENDENT_WANDER_SPREADS,
                 is_record: record.is_some(),
+                sum: f64::from(self.largest_sum),
+                seen: index,
+                ts_ms,
                 cadence_log10,
                 max_score: self.past.count().log10(),
             });
         self.learn(value, &measured);
         self.seen = self.seen.saturating_add(1);
         let direction = if measured.lies_below { Direction::Down } else { Direction::Up };
-        HistoryScore { rarity, effect: f64::from(self.effect), direction, record, is_alarm }
+        HistoryScore { rarity, effect: f64::from(self.effect), direction, record, is_seasonal, is_alarm }
     }
 
     /// Returns whether enough of the past is known at a time to raise alarms.
@@ -251,6 +288,7 @@ impl HistoryModel {
                 sum += rarity * rarity.sqrt();
             }
         }
+        latch(&mut self.largest_sum, &mut self.largest_sum_age, sum);
         let mean_sum = f64::from(self.mean_sum);
         self.mean_sum = (mean_sum + (sum - mean_sum) / (f64::from(self.seen) + 1.0).min(8.0)) as f32;
         let [newest, mean] = &mut self.sums;
@@ -261,16 +299,6 @@ impl HistoryModel {
             self.sums.iter_mut().for_each(Ranks::halve);
         }
         if self.seen >= SUMMED_SAMPLES { rarity } else { 0.0 }
-    }
-
-    /// Keeps the largest effect of the last samples.
-    fn latch(&mut self, effect: f64) {
-        let effect = effect as f32;
-        if effect >= self.effect || self.effect_age >= EFFECT_SAMPLES {
-            (self.effect, self.effect_age) = (effect, 0);
-        } else {
-            self.effect_age += 1;
-        }
     }
 
     fn learn(&mut self, value: f64, measured: &Measured) {

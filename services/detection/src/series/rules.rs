@@ -4,6 +4,7 @@
 
 pub(crate) mod certificate;
 pub(crate) mod forecast;
+pub(crate) mod objective;
 pub(crate) mod restarts;
 
 use crate::alert::{Detector as _, Report};

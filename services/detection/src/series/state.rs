@@ -17,16 +17,22 @@ use crate::sections::{Section, Sections, Writer};
 const SERIES: Section = Section::new("series", 1);
 const CADENCE: Section = Section::new("cadence", 1);
 const SAMPLES: Section = Section::new("samples", 1);
-const BASELINE: Section = Section::new("baseline", 1);
-const HISTORY: Section = Section::new("history", 1);
+const BASELINE: Section = Section::new("baseline", 2);
+const HISTORY: Section = Section::new("history", 2);
+/// What each series does at its time, where it does.
+const RECURRENCES: Section = Section::new("recurrences", 1);
+/// How often each series is zero.
+const ZEROS: Section = Section::new("zeros", 1);
 /// The last deviations of each series.
-const DEVIATIONS: Section = Section::new("deviations", 1);
+const DEVIATIONS: Section = Section::new("deviations", 2);
 const EPISODES: Section = Section::new("episodes", 1);
 /// Ceilings that other series report.
 const LIMITS: Section = Section::new("limits", 1);
 const FORECASTS: Section = Section::new("forecasts", 1);
 const CERTIFICATES: Section = Section::new("certificates", 1);
 const RESTART_SOURCES: Section = Section::new("restart_sources", 1);
+/// Objectives that are missed.
+const OBJECTIVES: Section = Section::new("objectives", 1);
 /// What their values have shown of counters and of what is none.
 const HABITS: Section = Section::new("habits", 1);
 
@@ -51,8 +57,11 @@ pub(crate) fn write(series: &[Series], sections: &mut Writer) {
     });
     dense(series, sections, SAMPLES, |one| &one.samples);
     dense(series, sections, BASELINE, |one| &one.baseline);
-    dense(series, sections, HISTORY, |one| &one.history);
-    dense(series, sections, DEVIATIONS, |one| (&one.recent, one.run));
+    dense(series, sections, HISTORY, |one| &one.memory);
+    dense(series, sections, ZEROS, |one| &one.sparse);
+    sparse(series, sections, RECURRENCES, |one| one.recurrence.as_deref());
+    dense(series, sections, DEVIATIONS, |one| (&one.recent, one.run, one.is_known));
+    sparse(series, sections, OBJECTIVES, |one| one.objective.as_deref().filter(|one| one.is_open()));
     sparse(series, sections, HABITS, Series::habit);
     sparse(series, sections, EPISODES, |one| one.episode.as_deref());
     sparse(series, sections, LIMITS, |one| one.limit.as_ref().map(|limit| limit.ceiling));
@@ -74,25 +83,35 @@ pub(crate) fn write(series: &[Series], sections: &mut Writer) {
 /// read.
 pub(crate) fn read(
     sections: &mut Sections<'_>,
+    service: &str,
     metrics: &mut Metrics,
     settings: &Settings,
 ) -> Option<Vec<Series>> {
     let names: Vec<(Box<str>, Box<str>)> = sections.get(SERIES)?;
-    let metrics = names.iter().map(|(name, unit)| metrics.get(name, unit, &settings.metrics));
+    let metrics = names.iter().map(|(name, unit)| metrics.get(service, name, unit, &settings.metrics));
     let mut series: Vec<Series> = metrics.map(Series::new).collect();
-    some(&mut series, sections, HABITS, |one, habit| one.resume_habit(habit, settings));
+    some(&mut series, sections, HABITS, |one, habit| one.resume_habit(habit));
     each(&mut series, sections, CADENCE, |one, cadence: Cadence| {
         (one.last_ms, one.counted) = (cadence.last_ms, cadence.counted);
         (one.interval_ms, one.intervals) = (cadence.interval_ms, cadence.intervals);
     });
     each(&mut series, sections, SAMPLES, |one, samples| one.samples = samples);
     each(&mut series, sections, BASELINE, |one, baseline| one.baseline = baseline);
-    each(&mut series, sections, HISTORY, |one, history| one.history = history);
-    each(&mut series, sections, DEVIATIONS, |one, deviations| (one.recent, one.run) = deviations);
+    each(&mut series, sections, HISTORY, |one, memory| one.memory = memory);
+    each(&mut series, sections, ZEROS, |one, zeros| one.sparse = zeros);
+    some(&mut series, sections, RECURRENCES, |one, recurrence| one.recurrence = Some(Box::new(recurrence)));
+    each(&mut series, sections, DEVIATIONS, |one, deviations| {
+        (one.recent, one.run, one.is_known) = deviations;
+    });
     some(&mut series, sections, EPISODES, |one, episode| one.episode = Some(Box::new(episode)));
     some(&mut series, sections, LIMITS, |one, ceiling| {
         if one.profile().may_be_limited() {
             one.limit = Some(Box::new(Limit { reported_by: None, ceiling }));
+        }
+    });
+    some(&mut series, sections, OBJECTIVES, |one, objective| {
+        if one.profile().objective.is_some() {
+            one.objective = Some(Box::new(objective));
         }
     });
     some(&mut series, sections, FORECASTS, |one, forecast| one.resume(Rule::Forecast(forecast)));

@@ -31,6 +31,8 @@ pub(crate) enum Hold {
     PerInstance,
     /// The level has changed by a factor between units.
     Rescaled(f64),
+    /// The configuration says that it never fires.
+    Silenced,
     /// Little of what is left was used up, or little of the requests fail.
     NoConsequence,
 }
@@ -79,6 +81,7 @@ impl Hold {
                 let part = if times.is_empty() { "times" } else { "th" };
                 format!("; {} {part} of its level may be a change of unit", quantity(factor, ""))
             }
+            Self::Silenced => "; the configuration says that it never fires".to_owned(),
             Self::NoConsequence => "; too little to have a consequence".to_owned(),
         }
     }

@@ -41,6 +41,9 @@ impl Service {
         let Some(value) = series.as_judged(ts_ms, value).filter(|&value| series.departs(value)) else {
             return Weight::default();
         };
+        if series.profile().silent {
+            return Weight::held(Hold::Silenced);
+        }
         let is_hurt = self.is_hurt(Some(place)) == Some(true);
         let weight = match series.profile().kind {
             Kind::Errors => self.by_counts(place, Point { ts_ms, value }),

@@ -143,7 +143,7 @@ impl Joint {
             return None;
         }
         let profile = profile();
-        let reading = self.baseline.read(score, &profile);
+        let reading = self.baseline.read(score, None, &profile);
         let is_novel =
             reading.direction == Direction::Up && reading.novelty >= NOTICED_NOVELTY && parts >= MIN_SERIES;
         if !is_novel {
@@ -275,6 +275,9 @@ fn profile() -> MetricProfile {
         resource: None,
         role: Role::None,
         pace: Pace::Sample,
+        objective: None,
+        silent: false,
+        sensitivity: 1.0,
     }
 }
 

@@ -111,7 +111,7 @@ impl Service {
         service.deployed = sections.get(DEPLOYMENT);
         service.joint = sections.get(JOINT);
         service.intake = sections.get(INTAKE);
-        if let Some(series) = series::state::read(&mut sections, metrics, settings) {
+        if let Some(series) = series::state::read(&mut sections, &name, metrics, settings) {
             // these know the series by their places
             service.rollout = sections.get(REGRESSION);
             service.restarts = sections.get(RESTARTS);

@@ -1,5 +1,6 @@
 //! `detection replay`: the same code over a file, for backtesting and benchmarks.
 
+use std::collections::HashMap;
 use std::io::{self, BufRead, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,7 +61,7 @@ pub struct Summary {
     pub series: usize,
 }
 
-/// One decision: an episode has begun, started firing or cleared.
+/// One decision: an episode has begun, has changed its status, or is certain.
 #[derive(Debug, Serialize)]
 struct Decision<'a> {
     ts_ms: i64,
@@ -104,6 +105,7 @@ pub fn replay(
     // a file is all there is, however many partitions its topic had
     let mut partition = Partition::new(0, Arc::new(Settings { partitions: 1, ..settings }));
     let mut summary = Summary::default();
+    let mut statuses = HashMap::new();
     let mut progress = Progress::new();
     input::each_line(lines, |offset, line| {
         // a file has no wall clock: its own times are taken as they are
@@ -117,7 +119,9 @@ pub fn replay(
             }
         }
         for anomaly in &outcome.anomalies {
-            let Some(decision) = Decision::of(anomaly, &outcome.decided, args.explain) else { continue };
+            let Some(decision) = Decision::of(anomaly, &outcome.decided, &mut statuses, args.explain) else {
+                continue;
+            };
             summary.decisions += u64::from(decision.score);
             decision.write(&mut out, args.format).context("writing")?;
         }
@@ -134,11 +138,21 @@ pub fn replay(
 }
 
 impl<'a> Decision<'a> {
-    /// Returns the decision that a revision stands for; none if it only repeats one.
-    fn of(anomaly: &'a Anomaly, decided: &[AnomalyId], explain: bool) -> Option<Self> {
+    /// Returns the decision that a revision stands for; none if it only repeats one. `statuses` are those of the
+    /// episodes that are open.
+    fn of(
+        anomaly: &'a Anomaly,
+        decided: &[AnomalyId],
+        statuses: &mut HashMap<AnomalyId, Status>,
+        explain: bool,
+    ) -> Option<Self> {
         let is_decided = decided.contains(&anomaly.anomaly_id);
         let score = u8::from(is_decided && anomaly.status != Status::Cleared);
-        let is_news = is_decided || anomaly.revision == 1 || anomaly.status == Status::Cleared;
+        let before = match anomaly.status {
+            Status::Cleared => statuses.remove(&anomaly.anomaly_id),
+            status => statuses.insert(anomaly.anomaly_id, status),
+        };
+        let is_news = is_decided || before != Some(anomaly.status);
         is_news.then(|| Self {
             ts_ms: anomaly.observed_at.as_millisecond(),
             service: &anomaly.service,

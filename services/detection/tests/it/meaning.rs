@@ -1,6 +1,8 @@
 //! What a series is, and what its deviations mean, beside others of its service.
 
 use shared::events::Severity;
+use detection::Settings;
+use detection::metric_profile::Override;
 use shared::events::anomaly::{Direction, Status};
 
 use crate::feed::{Feed, Row, healthy, row};
@@ -295,4 +297,34 @@ fn what_uses_up_little_of_the_room_is_a_suspicion() {
         assert_eq!(feed.fired().contains(&("db", metric)), fires, "{metric} {more}: {}", feed.lines());
         assert!(!feed.of(metric).is_empty(), "{metric} {more}");
     }
+}
+
+#[test]
+fn an_objective_is_missed_from_the_first_samples_on_and_only_in_its_service() {
+    let objective = Override {
+        metric: "latency_p99_*".into(),
+        service: Some("pay*".into()),
+        objective: Some(500.0),
+        ..Override::default()
+    };
+    let silent = Override { metric: "error_rate".into(), silent: Some(true), ..Override::default() };
+    let settings = Settings { partitions: 1, metrics: vec![objective, silent], ..Settings::default() };
+    let mut feed = Feed::with(settings, 10_000);
+    feed.rounds(80, |round, _| {
+        let latency = if round < 40 { 900.0 } else { 300.0 };
+        let errors = if (40..60).contains(&round) { 60.0 } else { 0.5 };
+        vec![
+            row("payment", "latency_p99_ms", latency),
+            row("payment", "error_rate", errors).in_unit("%"),
+            row("order", "latency_p99_ms", 900.0),
+        ]
+    });
+    let told: Vec<_> = feed.of("latency_p99_ms:objective").iter().map(|one| one.status).collect();
+    assert_eq!(told, [Status::Suspect, Status::Firing, Status::Cleared], "{}", feed.lines());
+    assert!(feed.told.iter().all(|one| one.service == "payment"), "{}", feed.lines());
+    assert_eq!(feed.fired(), [("payment", "latency_p99_ms:objective")], "{}", feed.lines());
+
+    let mut full = Feed::new(60_000);
+    full.rounds(20, |_, _| vec![row("db", "disk_used_percent", 97.0), row("db", "disk_b_used_percent", 80.0)]);
+    assert_eq!(full.fired(), [("db", "disk_used_percent:objective")], "{}", full.lines());
 }

@@ -1,7 +1,9 @@
 //! The evidence agrees with the research code it was written after, sample by sample.
 //!
-//! `tests/reference/make.py` writes what that code says about three generated series to `expected.json`.
+//! `tests/reference/make.py` writes what that code says about three generated series to `expected.json`, and
+//! `make_bars.py` what the code for slow series says about four to `bars.json`.
 
+use detection::series::bars::Bars;
 use detection::series::history::HistoryModel;
 use serde::Deserialize;
 
@@ -15,13 +17,23 @@ struct Expected {
     interval: u32,
     seed: u64,
     every: usize,
-    alarms: Vec<usize>,
     records: Vec<usize>,
     rarity: Vec<f64>,
     effect: Vec<f64>,
 }
 
-/// Returns the values of a generated series: the twin of `series` in `make.py`.
+#[derive(Deserialize)]
+struct ExpectedBars {
+    shape: String,
+    rows: u32,
+    interval: u32,
+    seed: u64,
+    every: usize,
+    alarms: Vec<usize>,
+    score: Vec<f64>,
+}
+
+/// Returns the values of a generated series: the twin of `series` in `make.py` and `make_bars.py`.
 fn values(shape: &str, rows: u32, interval: u32, mut seed: u64) -> Vec<f64> {
     let mut draw = || {
         // Lehmer's generator, modulus 2^31 - 1, multiplier 48271
@@ -51,6 +63,9 @@ fn values(shape: &str, rows: u32, interval: u32, mut seed: u64) -> Vec<f64> {
         if i % 1700 == 1234 {
             value += 400.0;
         }
+        if shape == "sparse" && noise < 1.0 && i % 1700 != 1234 {
+            value = 0.0;
+        }
         value
     };
     (0..rows).map(value).collect()
@@ -61,14 +76,13 @@ fn each_sample_is_judged_as_by_the_research_code() {
     let expected: Vec<Expected> = serde_json::from_str(include_str!("../reference/expected.json")).unwrap();
     for series in expected {
         let mut evidence = HistoryModel::default();
-        let (mut alarms, mut records) = (Vec::new(), Vec::new());
+        let mut records = Vec::new();
         for (i, value) in
             values(&series.shape, series.rows, series.interval, series.seed).into_iter().enumerate()
         {
             let interval_ms = i64::from(series.interval) * 1000;
             let score =
                 evidence.observe(1_750_000_000_000 + i as i64 * interval_ms, value, interval_ms as f64);
-            alarms.extend(score.is_alarm.then_some(i));
             records.extend(score.record.is_some().then_some(i));
             if i % series.every == 0 {
                 let place = i / series.every;
@@ -85,6 +99,32 @@ fn each_sample_is_judged_as_by_the_research_code() {
             }
         }
         assert_eq!(records, series.records, "{}: records", series.shape);
+    }
+}
+
+#[test]
+fn each_sample_of_a_slow_series_is_judged_as_by_the_research_code() {
+    let expected: Vec<ExpectedBars> = serde_json::from_str(include_str!("../reference/bars.json")).unwrap();
+    for series in expected {
+        let mut bars = Bars::default();
+        let mut alarms = Vec::new();
+        for (i, value) in
+            values(&series.shape, series.rows, series.interval, series.seed).into_iter().enumerate()
+        {
+            let interval_ms = i64::from(series.interval) * 1000;
+            let score = bars.observe(1_750_000_000_000 + i as i64 * interval_ms, value, interval_ms as f64);
+            alarms.extend(score.is_alarm.then_some(i));
+            if i % series.every == 0 {
+                let theirs = series.score[i / series.every];
+                // means are kept in single precision
+                assert!(
+                    (score.score - theirs).abs() <= 10.0 * TOLERANCE * theirs.max(1.0),
+                    "{} row {i}: {} instead of {theirs}",
+                    series.shape,
+                    score.score
+                );
+            }
+        }
         assert_eq!(alarms, series.alarms, "{}: alarms", series.shape);
     }
 }

@@ -1,10 +1,12 @@
 //! `detection replay` and `detection tune` over a small file.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-use detection::Settings;
 use detection::tools::replay::{Args, Format, Summary, replay};
 use detection::tools::tune::tune;
+use detection::{At, Partition, Settings};
 use simulator::{Options, Shop};
 
 use crate::shop::{Noise, START_MS, Source};
@@ -66,6 +68,38 @@ fn a_week_of_the_shop() -> String {
     let ticks = (0..2016).map(|i| shop.tick(START_MS + i * 300_000).metrics);
     let lines = ticks.map(|metrics| serde_json::to_string(&metrics).unwrap() + "\n");
     lines.chain(["not a sample\n".to_owned()]).collect()
+}
+
+#[test]
+fn each_change_of_status_is_one_line() {
+    let file = a_week_of_the_shop();
+    let args = Args { file: "-".into(), format: Format::Jsonl, explain: false };
+    let mut out = Vec::new();
+    replay(file.as_bytes(), &mut out, &args, Settings::default()).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    let told: HashSet<(i64, String, String, String)> = out
+        .lines()
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let text = |field: &str| line[field].as_str().unwrap().to_owned();
+            (line["ts_ms"].as_i64().unwrap(), text("service"), text("metric"), text("status"))
+        })
+        .collect();
+    let mut partition = Partition::new(0, Arc::new(Settings { partitions: 1, ..Settings::default() }));
+    let (mut statuses, mut changes) = (HashMap::new(), 0);
+    for (line, offset) in file.lines().zip(0..) {
+        let outcome = partition.metrics(line.as_bytes(), At { offset, timestamp_ms: None });
+        for anomaly in &outcome.anomalies {
+            if statuses.insert(anomaly.anomaly_id, anomaly.status) == Some(anomaly.status) {
+                continue;
+            }
+            changes += 1;
+            let (at_ms, status) = (anomaly.observed_at.as_millisecond(), anomaly.status.to_string());
+            let line = (at_ms, anomaly.service.clone(), anomaly.metric.clone(), status);
+            assert!(told.contains(&line), "{line:?}");
+        }
+    }
+    assert!(changes > 20, "{changes}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 """make.py LAB_DIR > expected.json: what the research code (numpy, numba) says about three generated series.
 
-The series are made of integers and the four operations alone, so that `reference.rs` makes the same ones bit for bit."""
+The series are made of integers and the four operations alone, so that `reference.rs` makes the same ones bit for bit. When rarity and records make an alarm is the service's own rule."""
 import json, math, pathlib, shutil, sys, tempfile
 
 import numpy as np
@@ -36,7 +36,6 @@ MASK = union.MASKL.copy()
 MASK[8] = True
 
 SCORES = {"spread16", "season", "hourctx"}
-REST, RARE, GROWN = 60.0, 2.1, 2 * 86400.0
 RECORDS = {"zm": 8.0}
 EVERY = 40
 
@@ -84,14 +83,9 @@ def main():
         # and a record is forgotten by the clock where more than a sample comes in five minutes
         haste = max(math.log10(300.0 / interval), 0.0)
         records = detector.detect(t, x, detector.params(hl=10000.0 * 10.0**haste, **RECORDS), MASK)[0]
-        young = t - t[0] < GROWN
-        s = setting
-        alarms = union.merge(t, np.where(young, 0.0, rarity), effect, np.where(young, 0, records), RARE, union.BONUS,
-                             union.LATCH, REST,
-                             s["boost"], s["half"], s["gate"], s["kgate"], s["kth"], s["capw"], s["wmax"])
         out.append({
             "shape": shape, "rows": rows, "interval": interval, "seed": seed, "every": EVERY,
-            "alarms": np.flatnonzero(alarms).tolist(), "records": np.flatnonzero(records).tolist(),
+            "records": np.flatnonzero(records).tolist(),
             "rarity": [round(float(v), 5) for v in rarity[::EVERY]],
             "effect": [round(float(v), 5) for v in effect[::EVERY]],
         })

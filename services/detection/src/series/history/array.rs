@@ -3,14 +3,14 @@
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
 
-pub(super) fn serialize<S: Serializer, T: Serialize, const N: usize>(
+pub(in crate::series) fn serialize<S: Serializer, T: Serialize, const N: usize>(
     array: &[T; N],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     array.as_slice().serialize(serializer)
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>, T: DeserializeOwned, const N: usize>(
+pub(in crate::series) fn deserialize<'de, D: Deserializer<'de>, T: DeserializeOwned, const N: usize>(
     deserializer: D,
 ) -> Result<[T; N], D::Error> {
     let elements: Vec<T> = Deserialize::deserialize(deserializer)?;

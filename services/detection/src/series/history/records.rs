@@ -21,6 +21,12 @@ const MIN_DEVIATION_SPREADS: [f64; MEASURES] = [8.0, 8.0, 8.0, 7.0, 9.0];
 const MEASURES: usize = 5;
 /// Index of the mean of sixteen, which bursts hardly move.
 const MEAN_OF_SIXTEEN: usize = 2;
+/// Index from which on the measures know the season.
+const SEASONAL: usize = 3;
+/// Samples after a pause until the level is known again.
+const PAUSE_SAMPLES: u8 = 16;
+/// Part of the way that the mean of sixteen has gone by then, 1 - (15/16)^16.
+const PAUSE_SHARE: f64 = 0.644;
 /// Spread of a mean over that of one sample: of the exponentially weighted mean of 4, 16 and 8.
 const MEAN_SPREADS: [f64; 3] = [0.378, 0.18, 0.36];
 /// How far above its record a deviation has to be.
@@ -81,6 +87,8 @@ pub(super) struct Records {
     inside: bool,
     calm: u8,
     inside_for: u8,
+    /// Samples until the level is known again after a pause.
+    paused: u8,
 }
 
 /// A sample as the records see it.
@@ -95,12 +103,22 @@ pub(super) struct Seen {
     pub(super) index: u32,
     /// Decimal logarithm of how much shorter than five minutes the interval is.
     pub(super) cadence_log10: f64,
+    /// Most that a deviation counts, in spreads.
+    pub(super) limit: f64,
+}
+
+/// A record that is broken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Broken {
+    /// How many times as far as the bar for one sample in five minutes it goes.
+    pub(super) beyond: f64,
+    /// Whether it is one of the residuals from the season.
+    pub(super) is_seasonal: bool,
 }
 
 impl Records {
-    /// Returns how many times as far as the bar for one sample in five minutes a sample goes that breaks a record at the
-    /// beginning of an episode; nothing if it breaks none.
-    pub(super) fn broken(&mut self, seen: Seen) -> Option<f64> {
+    /// Returns the record that a sample breaks at the beginning of an episode; nothing if it breaks none.
+    pub(super) fn broken(&mut self, seen: Seen) -> Option<Broken> {
         let Seen { value, index, .. } = seen;
         if index == 0 {
             *self = Self {
@@ -116,7 +134,8 @@ impl Records {
         let floor = floor(self.level);
         let spread = (self.size * TO_SPREAD).max(floor);
         let deviation = value - self.level;
-        let measures = self.measure(seen, deviation, spread, floor);
+        let measures = self.measure(seen, deviation, spread, floor).map(|measure| measure.min(seen.limit));
+        let measures = self.doubted(measures);
         // people accept a number of false alarms a day, not a sample: what is judged more often has to be rarer
         let strictness = (1.0 + 0.35 * seen.cadence_log10).clamp(0.7, 1.6);
         let bars: [f64; MEASURES] = std::array::from_fn(|measure| {
@@ -141,11 +160,12 @@ impl Records {
             let broken = measures.iter().zip(bars).any(|(measure, bar)| *measure >= bar);
             if broken && !self.inside {
                 beyond = self.enter(measures, bars, strictness).then(|| {
-                    measures
-                        .iter()
-                        .zip(bars)
-                        .map(|(measure, bar)| strictness * measure / bar)
-                        .fold(0.0, f64::max)
+                    let beyond: [f64; MEASURES] =
+                        std::array::from_fn(|measure| strictness * measures[measure] / bars[measure]);
+                    Broken {
+                        beyond: beyond.into_iter().fold(0.0, f64::max),
+                        is_seasonal: (SEASONAL..MEASURES).any(|measure| measures[measure] >= bars[measure]),
+                    }
                 });
             }
             self.go_on(deviation, spread);
@@ -187,6 +207,29 @@ impl Records {
             season,
             sample,
         ]
+    }
+
+    /// Notes a pause.
+    pub(super) fn pause(&mut self) {
+        self.paused = PAUSE_SAMPLES;
+        self.inside = false;
+        (self.mean_of_4, self.mean_of_16, self.plain_mean_of_16) = (self.level, self.level, self.level);
+        self.season.settle();
+    }
+
+    /// Leaves out what is measured from the level while that is not known after a pause.
+    fn doubted(&mut self, mut measures: [f64; MEASURES]) -> [f64; MEASURES] {
+        if self.paused > 0 {
+            measures[..SEASONAL].fill(0.0);
+            self.paused -= 1;
+            if self.paused == 0 {
+                // the mean of sixteen has come as far as the level is away
+                self.level += (self.plain_mean_of_16 - self.level) / PAUSE_SHARE;
+                self.fast_level = self.level;
+                (self.mean_of_4, self.mean_of_16) = (self.level, self.level);
+            }
+        }
+        measures
     }
 
     /// Begins an episode: the broken records grow. Returns whether it may be reported.

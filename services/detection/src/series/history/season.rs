@@ -98,6 +98,15 @@ impl Season {
         residual
     }
 
+    /// Returns how far the mean of the half hour of one time lies from that of another; nothing unless both are known.
+    pub(super) fn moves(&self, from_ms: i64, to_ms: i64) -> Option<f64> {
+        let mean = |ts_ms: i64| {
+            let slot = slot(ts_ms.div_euclid(SLOT_MS).clamp(0, i64::from(u32::MAX)) as u32);
+            (self.visits(slot) >= KNOWN_VISITS).then(|| f64::from(self.means[slot]))
+        };
+        Some(mean(to_ms)? - mean(from_ms)?)
+    }
+
     /// Ends a visit: its mean goes into the mean of its half hour, and into what its hour of the week adds.
     fn fold(&mut self) {
         if self.samples > 0 {

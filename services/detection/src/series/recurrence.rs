@@ -1,0 +1,116 @@
+//! What a series does again and again at its time: a job each hour, a backup each night, a rise each morning.
+//!
+//! A deviation that is no larger than what was seen twice before at the same time is no news, however far it is from the
+//! last hours. Begun with the first deviation that is certain; most series never need it.
+
+mod day;
+mod hour;
+
+use serde::{Deserialize, Serialize};
+use shared::events::anomaly::Direction;
+
+use super::Series;
+use super::baseline::Reading;
+use super::episode::{CONFIRM_NOVELTY, Finding};
+use crate::alert::certainty::{Certainty, nats};
+use day::{DayEnvelope, MonthEnvelope};
+use hour::HourEnvelope;
+
+/// How much farther than before a deviation may go.
+const MARGIN_FACTOR: f64 = 1.25;
+
+/// Time after which an episode belongs to the day and not to the hour, milliseconds.
+pub(super) const LONG_MS: i64 = 30 * 60_000;
+
+/// What a series has shown at each time.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Recurrence {
+    day: DayEnvelope,
+    month: Option<Box<MonthEnvelope>>,
+    hour: HourEnvelope,
+}
+
+/// A sample as it is compared with other days.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timed {
+    /// Local time, milliseconds.
+    pub(super) local_ms: i64,
+    pub(super) value: f64,
+    /// Level of the series in the last hours, and one spread of it.
+    pub(super) level: f64,
+    pub(super) spread: f64,
+}
+
+impl Timed {
+    /// Returns a sample as the local baseline has read it.
+    pub(super) fn new(local_ms: i64, reading: &Reading) -> Self {
+        let &Reading { value, level, spread, .. } = reading;
+        Self { local_ms, value, level, spread }
+    }
+}
+
+impl Recurrence {
+    /// Returns whether the series has deviated as far as this, at this time, at least twice before.
+    pub(super) fn explains(&self, sample: Timed) -> bool {
+        let Timed { local_ms, value, level, spread } = sample;
+        let deviation = value - level;
+        let is_within = |farthest: f64| {
+            let allowed = MARGIN_FACTOR * farthest;
+            if deviation >= 0.0 {
+                deviation <= allowed.max(0.0) + spread
+            } else {
+                deviation >= allowed.min(0.0) - spread
+            }
+        };
+        let is_up = deviation >= 0.0;
+        is_within(self.day.farthest(local_ms, is_up, level))
+            || is_within(self.hour.farthest(local_ms, is_up))
+            || self.month.as_ref().is_some_and(|month| is_within(month.farthest(local_ms, is_up, level)))
+    }
+
+    /// Learns a sample. What an episode of more than half an hour shows (`is_long`) belongs to the day and not to the
+    /// hour. Returns whether what comes each hour has not come.
+    pub(super) fn learn(&mut self, sample: Timed, is_long: bool) -> bool {
+        let Timed { local_ms, value, level, spread } = sample;
+        self.day.learn(local_ms, value);
+        if day::is_first_of_month(local_ms) {
+            self.month.get_or_insert_default().learn(local_ms, value);
+        }
+        self.hour.learn(local_ms, value - level, spread, is_long)
+    }
+}
+
+impl Series {
+    /// Learns what the series shows at this time of the day, once it has deviated for certain. Returns the finding, or
+    /// that what comes each hour is missing.
+    pub(super) fn learn_day(&mut self, local_ms: i64, reading: &Reading, finding: Finding) -> Finding {
+        if finding.certainty == Certainty::Certain {
+            self.recurrence.get_or_insert_default();
+        }
+        let Some(recurrence) = &mut self.recurrence else { return finding };
+        let is_long = self
+            .episode
+            .as_ref()
+            .is_some_and(|episode| self.last_ms.saturating_sub(episode.alert.started_ms) > LONG_MS);
+        if !recurrence.learn(Timed::new(local_ms, reading), is_long) {
+            return finding;
+        }
+        Finding {
+            certainty: Certainty::Certain,
+            nats: finding.nats.max(nats(CONFIRM_NOVELTY)),
+            direction: Direction::Down,
+            may_fire: true,
+            is_known: false,
+        }
+    }
+
+    /// Returns whether it remembers what it does at its time.
+    pub(crate) fn recurs(&self) -> bool {
+        self.recurrence.is_some()
+    }
+
+    /// Forgets that.
+    pub(crate) fn forget_recurrence(&mut self) {
+        self.recurrence = None;
+    }
+}

@@ -1,0 +1,102 @@
+//! Objectives: values beyond which a series is bad whatever is usual for it, and from its first sample on.
+
+use serde::{Deserialize, Serialize};
+use shared::events::Severity;
+use shared::events::anomaly::{Band, Direction, Point, Status};
+
+use crate::alert::certainty::Certainty;
+use crate::alert::format::{quantity, time};
+use crate::alert::{Alert, Detector, Report, Subject, Verdict};
+use crate::metric_profile::BadDirection;
+use crate::series::Series;
+
+/// Name and version of the rule.
+const DETECTOR: &str = "objective/1";
+/// Samples of which so many have to be beyond it, and in a row inside after which it is met again.
+const OF_SAMPLES: u8 = 3;
+const CONFIRM_SAMPLES: u32 = 2;
+const CALM_SAMPLES: u8 = 3;
+
+/// How one series keeps to its objective.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Objective {
+    /// Which of the last samples were beyond it, the newest lowest.
+    missed: u8,
+    /// Samples in a row inside.
+    met: u8,
+    alert: Option<Box<Alert>>,
+}
+
+/// A series that has just taken a sample.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Achieved<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) series: &'a Series,
+}
+
+impl Detector for Objective {
+    type Input<'a> = Achieved<'a>;
+    type Reports = Option<Report>;
+
+    fn observe(&mut self, Achieved { service, series }: Achieved<'_>) -> Option<Report> {
+        let profile = series.profile();
+        let objective = profile.objective?;
+        let Point { ts_ms, value } = series.newest().filter(|newest| newest.ts_ms == series.last_ms())?;
+        let (direction, is_missed, expected) = if profile.bad_direction == BadDirection::Down {
+            let upper = profile.ceiling.unwrap_or(objective).max(objective);
+            (Direction::Down, value < objective, Band { lower: objective, center: upper, upper })
+        } else {
+            (Direction::Up, value > objective, Band { lower: 0.0, center: 0.0, upper: objective })
+        };
+        self.missed = (self.missed << 1 | u8::from(is_missed)) & ((1 << OF_SAMPLES) - 1);
+        self.met = if is_missed { 0 } else { self.met.saturating_add(1) };
+        let certainty = match (is_missed, self.missed.count_ones() >= CONFIRM_SAMPLES) {
+            _ if self.met >= CALM_SAMPLES => Certainty::Normal,
+            (true, true) => Certainty::Certain,
+            (true, false) => Certainty::Noticed,
+            (false, _) => return None,
+        };
+        let verdict = Verdict {
+            certainty,
+            nats: if certainty == Certainty::Normal { 0.0 } else { certainty.limit() },
+            severity: Severity::Sev2,
+            direction,
+            observed: value,
+            expected,
+        };
+        let revision = Alert::follow(&mut self.alert, &verdict, ts_ms)?;
+        let subject = Subject {
+            metric: format!("{}:objective", series.name()).into(),
+            kind: profile.kind,
+            unit: profile.unit.clone(),
+            detector: DETECTOR,
+        };
+        let (observed, bar) = (quantity(value, &profile.unit), quantity(objective, &profile.unit));
+        let (name, since) = (series.name(), time(revision.alert.started_ms, ts_ms));
+        let side = if direction == Direction::Up { "above" } else { "below" };
+        let explanation = match revision.alert.status {
+            Status::Cleared => {
+                format!("{name} of {service} is {observed} again; it was {side} its objective of {bar} since {since}")
+            }
+            Status::Suspect => {
+                format!("{name} of {service} is {observed}, {side} its objective of {bar}; not yet certain")
+            }
+            Status::Firing => {
+                format!("{name} of {service} is {observed}, {side} its objective of {bar}, since {since}")
+            }
+        };
+        Some(
+            Report::new(subject, &revision, verdict, ts_ms)
+                .every(series.interval_ms())
+                .points(series.points().collect())
+                .explained(explanation),
+        )
+    }
+}
+
+impl Objective {
+    /// Returns whether there is something to remember.
+    pub(crate) fn is_open(&self) -> bool {
+        self.alert.is_some() || self.missed > 0
+    }
+}
