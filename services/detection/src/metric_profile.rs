@@ -224,11 +224,7 @@ impl MetricProfile {
             Some(_) => Role::None,
         };
         let pace = Pace::of(&name, unit, counter);
-        let unit = match unit {
-            unit if !counter || !mode.is_by_normal() => unit.to_owned(),
-            "" => "1/s".to_owned(),
-            unit => format!("{unit}/s"),
-        };
+        let unit = if counter && mode.is_by_normal() { per_second(unit) } else { unit.to_owned() };
         Self {
             kind,
             unit: unit.into(),
@@ -289,6 +285,11 @@ impl<'a> From<&'a MetricProfile> for Bounded<'a> {
     fn from(profile: &'a MetricProfile) -> Self {
         Self { profile, ceiling: profile.ceiling, most: Severity::Sev1 }
     }
+}
+
+/// Returns the unit of the increase of a counter.
+fn per_second(unit: &str) -> String {
+    if unit.is_empty() { "1/s".to_owned() } else { format!("{unit}/s") }
 }
 
 /// Returns which way a metric of that kind and name has to go to do harm.

@@ -194,15 +194,12 @@ impl Life {
         self.usual += rate * (value - self.usual);
         self.before = value;
         let (from_ms, lasts_ms) = self.fault_ms();
-        match self.fault.filter(|_| (from_ms..from_ms + lasts_ms).contains(&at_ms)) {
-            Some(kind) => {
-                let part = (at_ms - from_ms) as f64 / lasts_ms as f64;
-                (at_ms, self.break_it(kind, value, part, index))
-            }
-            None => {
-                self.frozen = value;
-                (at_ms, value)
-            }
+        if let Some(kind) = self.fault.filter(|_| (from_ms..from_ms + lasts_ms).contains(&at_ms)) {
+            let part = (at_ms - from_ms) as f64 / lasts_ms as f64;
+            (at_ms, self.break_it(kind, value, part, index))
+        } else {
+            self.frozen = value;
+            (at_ms, value)
         }
     }
 

@@ -60,10 +60,7 @@ fn known(unit: &str) -> Option<(Dimension, bool, f64)> {
 
 fn size(unit: &str) -> Option<(Dimension, f64)> {
     let is_it = |name: &&str| unit.eq_ignore_ascii_case(name);
-    UNITS
-        .iter()
-        .find(|(names, ..)| names.iter().any(|name| is_it(name)))
-        .map(|&(_, dimension, size)| (dimension, size))
+    UNITS.iter().find(|(names, ..)| names.iter().any(&is_it)).map(|&(_, dimension, size)| (dimension, size))
 }
 
 #[cfg(test)]

@@ -53,7 +53,8 @@ impl Partition {
         outcome: &mut Outcome,
     ) -> Result<usize, Reason> {
         let settings = Arc::clone(&self.settings);
-        let mut series = Series::new(self.names.get(&self.services[slot].name, name, unit, &settings.metrics));
+        let mut series =
+            Series::new(self.names.get(&self.services[slot].name, name, unit, &settings.metrics));
         if let Some(usual_ms) = self.services[slot].reporting.usual_ms() {
             series.begin_late(ts_ms, usual_ms);
         }

@@ -90,7 +90,7 @@ pub(crate) fn read(
     let names: Vec<(Box<str>, Box<str>)> = sections.get(SERIES)?;
     let metrics = names.iter().map(|(name, unit)| metrics.get(service, name, unit, &settings.metrics));
     let mut series: Vec<Series> = metrics.map(Series::new).collect();
-    some(&mut series, sections, HABITS, |one, habit| one.resume_habit(habit));
+    some(&mut series, sections, HABITS, super::Series::resume_habit);
     each(&mut series, sections, CADENCE, |one, cadence: Cadence| {
         (one.last_ms, one.counted) = (cadence.last_ms, cadence.counted);
         (one.interval_ms, one.intervals) = (cadence.interval_ms, cadence.intervals);

@@ -59,7 +59,9 @@ fn explain(service: &str, metric: &str, overrides: &[Override], mut out: impl Wr
     ];
     for (name, value, is_configured) in rows {
         let why = match own {
-            Some(at) if is_configured => format!("entry {} of detection.metrics ({})", at + 1, correction.metric),
+            Some(at) if is_configured => {
+                format!("entry {} of detection.metrics ({})", at + 1, correction.metric)
+            }
             _ => "name, unit and catalogue".to_owned(),
         };
         let value = if value.is_empty() { "none" } else { &value };

@@ -1,8 +1,8 @@
 //! What a series is, and what its deviations mean, beside others of its service.
 
-use shared::events::Severity;
 use detection::Settings;
 use detection::metric_profile::Override;
+use shared::events::Severity;
 use shared::events::anomaly::{Direction, Status};
 
 use crate::feed::{Feed, Row, healthy, row};
@@ -325,6 +325,8 @@ fn an_objective_is_missed_from_the_first_samples_on_and_only_in_its_service() {
     assert_eq!(feed.fired(), [("payment", "latency_p99_ms:objective")], "{}", feed.lines());
 
     let mut full = Feed::new(60_000);
-    full.rounds(20, |_, _| vec![row("db", "disk_used_percent", 97.0), row("db", "disk_b_used_percent", 80.0)]);
+    full.rounds(20, |_, _| {
+        vec![row("db", "disk_used_percent", 97.0), row("db", "disk_b_used_percent", 80.0)]
+    });
     assert_eq!(full.fired(), [("db", "disk_used_percent:objective")], "{}", full.lines());
 }

@@ -77,7 +77,7 @@ fn a_series_that_is_mostly_zero_is_judged_by_its_counts() {
         match hour {
             1500..1508 if burst => 2.0,
             1800 if burst => 60.0,
-            _ if mixed % 20 == 0 => 1.0 + (mixed / 20 % 3) as f64,
+            _ if mixed.is_multiple_of(20) => 1.0 + (mixed / 20 % 3) as f64,
             _ => 0.0,
         }
     };

@@ -108,12 +108,12 @@ impl Extremes {
     }
 
     /// Returns how many days were seen, at most two.
-    fn days(&self) -> usize {
+    fn days(self) -> usize {
         self.largest.iter().filter(|one| !one.value().is_nan()).count()
     }
 
     /// Returns what was reached twice on one side; nothing where it was seen less often.
-    fn twice(&self, is_up: bool) -> Option<f64> {
+    fn twice(self, is_up: bool) -> Option<f64> {
         let [_, second] = if is_up { self.largest } else { self.smallest };
         Some(second.value()).filter(|value| !value.is_nan())
     }

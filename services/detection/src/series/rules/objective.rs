@@ -76,7 +76,9 @@ impl Detector for Objective {
         let side = if direction == Direction::Up { "above" } else { "below" };
         let explanation = match revision.alert.status {
             Status::Cleared => {
-                format!("{name} of {service} is {observed} again; it was {side} its objective of {bar} since {since}")
+                format!(
+                    "{name} of {service} is {observed} again; it was {side} its objective of {bar} since {since}"
+                )
             }
             Status::Suspect => {
                 format!("{name} of {service} is {observed}, {side} its objective of {bar}; not yet certain")
