@@ -260,7 +260,7 @@ impl Series {
         let finding = self.weighed(reading, finding);
         let was_certain = episode.is_certain;
         let expected = self.baseline.band(self.bounded());
-        let is_over = episode.calms(reading, &self.recent);
+        let is_over = episode.calms(reading, &self.recent) && finding.certainty < Certainty::Certain;
         let mut transition = episode.take(reading, finding, is_over, self.bounded(), settings.refresh_every);
         if transition != Some(Transition::Recovered)
             && self.is_the_new_normal(&episode, finding.is_known, settings)
@@ -357,7 +357,7 @@ impl Series {
         let Point { ts_ms, value } = self.samples.newest()?;
         let fresh = at_ms.saturating_sub(ts_ms) as f64 <= GAP_INTERVALS * self.interval_ms;
         let expected = match &self.memory {
-            LongMemory::Bars(bars) => bars.expected(ts_ms, value),
+            LongMemory::Bars(bars) => bars.expected(value),
             LongMemory::Ranks(_) => self.baseline.band(self.bounded()),
         };
         (self.baseline.is_founded() && fresh).then_some((value, expected))

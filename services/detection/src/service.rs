@@ -43,7 +43,7 @@ use state::Offsets;
 const DETECTOR: &str = "baseline/2";
 
 /// Series of one service that remember what they do at their time: its state has to fit into one record.
-const MAX_RECURRENCES: usize = 64;
+const MAX_RECURRENCES: usize = 32;
 
 /// Siblings that an anomaly carries.
 const MAX_SIBLINGS: usize = 20;

@@ -187,7 +187,7 @@ impl ConsumerContext for Context {
                         tracing::debug!(%error, "committed offsets could not be read");
                         TopicPartitionList::new()
                     });
-                self.shared.progress.assigned(&committed);
+                self.shared.progress.assigned(partitions, &committed);
                 self.shared.assignment.send_replace(Assignment {
                     epoch: self.shared.tracker.epoch(),
                     partitions: partitions.elements().iter().map(TopicPartitionListElem::partition).collect(),

@@ -92,6 +92,7 @@ impl LagGauge {
     pub(super) fn began_anew(&mut self, (topic, partition): Place, offset: i64, expected: i64) {
         runtime::LOGS_BEGUN_ANEW.add_one([&self.group, topic.name()]);
         self.counted.remove(&(topic, partition));
+        self.begins.remove(&(topic, partition));
         tracing::warn!(
             topic = topic.name(),
             partition,

@@ -148,6 +148,8 @@ pub async fn run<T: Task>(
             () = tokio::time::sleep(pause) => {}
         }
     };
+    let timeout = session::SILENCE.max(Duration::from_millis(options.delivery_timeout_ms.into()));
+    let steady = failures::steady(timeout);
     while !shutdown.is_cancelled() {
         let shape = match Shape::prepare(&admin, &settings.topics, settings.state).await {
             Ok(shape) => shape,
@@ -171,7 +173,8 @@ pub async fn run<T: Task>(
             health.note(PARTITIONS, Ok(()));
         }
         let begun = Instant::now();
-        let session = Session { options, settings: &settings, health, admin: &admin, shutdown: &shutdown };
+        let session =
+            Session { options, settings: &settings, health, admin: &admin, shutdown: &shutdown, steady };
         match session.run(shape, Arc::clone(&make), begun).await {
             Ok(End::Shutdown) => break,
             Ok(End::Reshaped(counts)) => {
@@ -182,7 +185,7 @@ pub async fn run<T: Task>(
             Err(error) => {
                 // what was not acknowledged is not in any snapshot either: it is read and scored again
                 runtime::RESTARTS.add_one([settings.stage.name()]);
-                failures.forget_after(begun.elapsed());
+                failures.forget_after(begun.elapsed(), steady);
                 let pause = failures.note(error.to_string());
                 if failures.stand_still() {
                     health.note(PARTITIONS, Err(error.to_string()));

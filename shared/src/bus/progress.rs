@@ -1,6 +1,6 @@
 //! Whether a member of a group makes progress, for `/readyz`: Kafka may answer while nothing is handled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,6 +40,8 @@ struct State {
     looked: Instant,
     /// Since when no partitions are assigned. A member without partitions of its own has an assignment, an empty one.
     unassigned: Option<Instant>,
+    /// Partitions that are ours: the client goes on telling of others.
+    ours: BTreeSet<(String, i32)>,
     reasons: Vec<String>,
     /// Ends that were reached with nothing left to hand out, by name of the topic.
     reached: BTreeMap<(String, i32), i64>,
@@ -55,6 +57,7 @@ impl Progress {
         let state = State {
             looked: now,
             unassigned: Some(now),
+            ours: BTreeSet::new(),
             reasons: Vec::new(),
             reached: BTreeMap::new(),
             committed: BTreeMap::new(),
@@ -73,9 +76,11 @@ impl Progress {
     }
 
     /// Notes that partitions were assigned, if only none, and where the group stands in them.
-    pub(super) fn assigned(&self, committed: &TopicPartitionList) {
+    pub(super) fn assigned(&self, partitions: &TopicPartitionList, committed: &TopicPartitionList) {
         let mut state = self.lock();
         state.unassigned = None;
+        state.ours =
+            partitions.elements().iter().map(|one| (one.topic().to_owned(), one.partition())).collect();
         state.committed.clear();
         for one in committed.elements() {
             if let Offset::Offset(offset) = one.offset() {
@@ -91,6 +96,8 @@ impl Progress {
         let mut state = self.lock();
         state.unassigned.get_or_insert_with(Instant::now);
         state.reasons.clear();
+        state.ours.clear();
+        state.held.clear();
     }
 
     /// Notes what the polling thread sees.
@@ -107,6 +114,9 @@ impl Progress {
         for topic in statistics.topics.values() {
             for partition in topic.partitions.values().filter(|one| one.partition >= 0) {
                 let place = (topic.topic.clone(), partition.partition);
+                if !state.ours.contains(&place) {
+                    continue;
+                }
                 if partition.ls_offset < 0 || partition.hi_offset <= partition.ls_offset {
                     state.held.remove(&place);
                 } else if state.held.get(&place).is_none_or(|(end, _)| *end != partition.ls_offset) {
@@ -117,6 +127,14 @@ impl Progress {
                 }
             }
         }
+    }
+
+    /// Forgets what was known of a log that was made again.
+    pub(super) fn began_anew(&self, (topic, partition): Place) {
+        let place = (topic.name().to_owned(), partition);
+        let mut state = self.lock();
+        state.reached.remove(&place);
+        state.held.remove(&place);
     }
 
     /// Returns, once, where the group stood when the partition came to us.

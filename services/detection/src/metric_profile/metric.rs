@@ -36,7 +36,7 @@ impl Metric {
     pub(crate) fn counted(&self, counter: bool) -> Arc<Self> {
         let correction = self.correction.as_deref().cloned().unwrap_or_default();
         let shown = Override { metric: self.name.to_string(), counter: Some(counter), ..correction };
-        Self::new(&self.name, &self.unit, &[shown])
+        Arc::new(Self { profile: MetricProfile::of(&self.name, &self.unit, &[shown]), ..self.clone() })
     }
 
     /// Returns whether the configuration says whether it is a counter.

@@ -168,8 +168,10 @@ impl Partition {
         let service = &mut self.services[slot];
         service.version = self.version;
         if let Some(inquiry) = &mut service.inquiry {
+            // an answer may come twice
+            let was_complete = inquiry.is_complete();
             change(inquiry);
-            if inquiry.is_complete() {
+            if !was_complete && inquiry.is_complete() {
                 service.observe_silence(silence::Event::Time { now }, &self.settings, outcome);
             }
         }

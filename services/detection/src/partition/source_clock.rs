@@ -80,7 +80,14 @@ impl SourceClock {
         *self.service == *service && *self.environment == *environment
     }
 
+    /// Takes in how far ahead a sample is, and returns what is to be taken from its time. A sample of the present is of
+    /// another host of the service, whose clock is right.
     fn follow(&mut self, distance_ms: i64) -> i64 {
+        let ahead_ms = self.learn(distance_ms);
+        if distance_ms <= SLACK_MS { 0 } else { ahead_ms }
+    }
+
+    fn learn(&mut self, distance_ms: i64) -> i64 {
         if distance_ms > self.ahead_ms.saturating_add(SLACK_MS) {
             (self.farther, self.nearer) = (self.farther + 1, 0);
             if self.farther >= AHEAD_SAMPLES {

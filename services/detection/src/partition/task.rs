@@ -46,6 +46,12 @@ impl Assigned {
         }
     }
 
+    /// Returns whether the state reflects a record already: it was read again after a crash between a snapshot and the
+    /// commit of its offsets.
+    fn reflects(&self, topic: Topic, offset: i64) -> bool {
+        self.partition.applied().of(topic).is_some_and(|applied| offset <= applied)
+    }
+
     /// Returns where a record lies, and notes its time.
     fn at(&mut self, offset: i64, timestamp_ms: i64) -> At {
         // the runtime says so of a record without a time
@@ -104,6 +110,9 @@ impl Task for Assigned {
         timestamp_ms: i64,
         payload: &[u8],
     ) -> Result<Output, Error> {
+        if self.reflects(topic, offset) {
+            return Ok(Output::default());
+        }
         let at = self.at(offset, timestamp_ms);
         let outcome = match topic {
             Topic::RawMetrics => self.partition.metrics(payload, at),
@@ -123,7 +132,7 @@ impl Task for Assigned {
         body: &str,
         partitions: Option<i32>,
     ) -> Output {
-        if topic != Topic::RawMetrics {
+        if topic != Topic::RawMetrics || self.reflects(topic, offset) {
             return Output::default();
         }
         let at = self.at(offset, timestamp_ms);

@@ -47,9 +47,10 @@ const BAND_SCALES: f64 = 3.5;
 /// What is usual for one slow series.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bars {
-    /// Samples so far, and the event time of the first one, milliseconds.
+    /// Samples so far, and the local times of the first and the last one, milliseconds.
     seen: u32,
     first_ms: i64,
+    last_ms: i64,
     /// Exponential mean of the samples, and their mean absolute deviation from it, in the unit of the series.
     level: f64,
     size: f64,
@@ -92,6 +93,7 @@ impl Bars {
     /// Judges the next sample and learns it. `interval_ms` is the usual distance between samples; the day is that of
     /// `ts_ms`.
     pub fn observe(&mut self, ts_ms: i64, value: f64, interval_ms: f64) -> BarScore {
+        self.last_ms = ts_ms;
         if self.seen == 0 {
             (self.level, self.first_ms) = (value, ts_ms);
             self.sparse = Sparse::begin(value);
@@ -176,9 +178,9 @@ impl Bars {
     }
 
     /// Returns where a sample is expected that has just been taken.
-    pub(crate) fn expected(&self, ts_ms: i64, value: f64) -> Band {
-        let usual = self.profile.nearest(ts_ms, value, self.level);
-        let own = self.profile.own_scale(ts_ms, self.squares[1]);
+    pub(crate) fn expected(&self, value: f64) -> Band {
+        let usual = self.profile.nearest(self.last_ms, value, self.level);
+        let own = self.profile.own_scale(self.last_ms, self.squares[1]);
         self.band(usual, self.sparse.is_sparse(self.seen), own, FLOOR_SHARE * self.level.abs() + 1e-9)
     }
 

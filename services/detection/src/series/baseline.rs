@@ -218,7 +218,9 @@ impl Baseline {
             steepness: self.ramp.steepness(ramp),
             shift: self.shift(),
             lost,
-            is_gone: lost >= OUTAGE_SHARE && self.lost.far() < NEVER_OUTAGE_SHARE,
+            is_gone: lost >= OUTAGE_SHARE
+                && self.lost.far() < NEVER_OUTAGE_SHARE
+                && self.level >= BAND_SPREADS * profile.absolute_floor,
             ramp,
         }
     }

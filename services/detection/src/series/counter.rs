@@ -24,6 +24,8 @@ const MANY_FALLS: u16 = 8;
 /// Part of the first samples that have to be larger than the one before them, with none smaller, in what is a counter by
 /// its values.
 const GROWING_SHARE: f64 = 0.8;
+/// Samples after which one that began late is like any other.
+const LATE_SAMPLES: u32 = 60;
 /// Where counters begin again that have reached their end: 32 and 64 bits.
 const ENDS: [f64; 2] = [4_294_967_296.0, 18_446_744_073_709_551_616.0];
 /// Usual increases within which an end has to be passed.
@@ -76,7 +78,7 @@ impl Habit {
         }
         self.falls = self.falls.saturating_add(1);
         let is_little = -change <= LITTLE_RISES * usual && value > BEGUN_RISES * usual;
-        self.little_falls += u8::from(is_little);
+        self.little_falls = self.little_falls.saturating_add(u8::from(is_little));
         let are_many = self.falls >= MANY_FALLS && self.falls.saturating_mul(2) >= self.rises;
         if self.little_falls >= LITTLE_FALLS || are_many { Step::Gauge } else { Step::Reset }
     }
@@ -151,9 +153,9 @@ impl Series {
             .map(|before| (value - before) / seconds)
     }
 
-    /// Returns whether it began later than its service.
+    /// Returns whether it began later than its service, a while ago at most.
     pub(crate) fn is_late(&self) -> bool {
-        self.habit.is_late
+        self.habit.is_late && self.intervals < LATE_SAMPLES
     }
 
     /// Goes on with what its values have shown before.

@@ -6,9 +6,10 @@ use crate::config::Settings;
 
 /// A pause from which on the level of the last hours says little about what comes next, milliseconds.
 const PAUSE_MS: f64 = 15.0 * 60_000.0;
-/// Time in which a day whose curve is not known may move by as much as the level, milliseconds; and how much farther than
-/// usual one may move whose curve is known.
+/// Time in which a day whose curve is not known may move by as much as the level, milliseconds; the farthest that it may
+/// move, in levels; and how much farther than usual one may move whose curve is known.
 const DAY_MOVES_MS: f64 = 6.0 * 3_600_000.0;
+const DAY_MOVES_LEVELS: f64 = 2.0;
 const DAY_MARGIN_FACTOR: f64 = 1.5;
 
 impl Series {
@@ -20,7 +21,7 @@ impl Series {
         if gap_ms >= PAUSE_MS {
             history.pause();
         }
-        let unknown = self.baseline.level().abs() * (gap_ms / DAY_MOVES_MS).min(1.0);
+        let unknown = self.baseline.level().abs() * (gap_ms / DAY_MOVES_MS).min(DAY_MOVES_LEVELS);
         self.baseline.doubt(unknown.max(DAY_MARGIN_FACTOR * known));
     }
 }

@@ -18,6 +18,8 @@ use hour::HourEnvelope;
 
 /// How much farther than before a deviation may go.
 const MARGIN_FACTOR: f64 = 1.25;
+/// Spreads below which what does not come is not missed.
+const JOB_SPREADS: f64 = 8.0;
 
 /// Time after which an episode belongs to the day and not to the hour, milliseconds.
 pub(super) const LONG_MS: i64 = 30 * 60_000;
@@ -54,14 +56,7 @@ impl Recurrence {
     pub(super) fn explains(&self, sample: Timed) -> bool {
         let Timed { local_ms, value, level, spread } = sample;
         let deviation = value - level;
-        let is_within = |farthest: f64| {
-            let allowed = MARGIN_FACTOR * farthest;
-            if deviation >= 0.0 {
-                deviation <= allowed.max(0.0) + spread
-            } else {
-                deviation >= allowed.min(0.0) - spread
-            }
-        };
+        let is_within = |farthest| is_within(deviation, spread, farthest);
         let is_up = deviation >= 0.0;
         is_within(self.day.farthest(local_ms, is_up, level))
             || is_within(self.hour.farthest(local_ms, is_up))
@@ -69,20 +64,34 @@ impl Recurrence {
     }
 
     /// Learns a sample. What an episode of more than half an hour shows (`is_long`) belongs to the day and not to the
-    /// hour. Returns whether what comes each hour has not come.
+    /// hour. Returns whether what comes each hour, or on each such day, has not come.
     pub(super) fn learn(&mut self, sample: Timed, is_long: bool) -> bool {
         let Timed { local_ms, value, level, spread } = sample;
-        self.day.learn(local_ms, value);
+        // what comes each hour must not hide what comes at another minute of a half hour
+        let is_hourly = self.hour.is_job_known()
+            && is_within(value - level, spread, self.hour.farthest(local_ms, value >= level));
+        let usual = if is_hourly { value.clamp(level - spread, level + spread) } else { value };
+        let is_day_missed = self.day.learn(local_ms, usual, JOB_SPREADS * spread);
         if day::is_first_of_month(local_ms) {
-            self.month.get_or_insert_default().learn(local_ms, value);
+            self.month.get_or_insert_default().learn(local_ms, usual);
         }
-        self.hour.learn(local_ms, value - level, spread, is_long)
+        self.hour.learn(local_ms, value - level, JOB_SPREADS * spread, is_long) || is_day_missed
+    }
+}
+
+/// Returns whether a deviation goes no farther than the farthest that is known of its side, with some margin.
+fn is_within(deviation: f64, spread: f64, farthest: f64) -> bool {
+    let allowed = MARGIN_FACTOR * farthest;
+    if deviation >= 0.0 {
+        deviation <= allowed.max(0.0) + spread
+    } else {
+        deviation >= allowed.min(0.0) - spread
     }
 }
 
 impl Series {
     /// Learns what the series shows at this time of the day, once it has deviated for certain. Returns the finding, or
-    /// that what comes each hour is missing.
+    /// that what usually comes is missing.
     pub(super) fn learn_day(&mut self, local_ms: i64, reading: &Reading, finding: Finding) -> Finding {
         if finding.certainty == Certainty::Certain {
             self.recurrence.get_or_insert_default();

@@ -58,6 +58,11 @@ impl Series {
         }
     }
 
+    /// Returns whether it is judged by its bars.
+    pub(super) fn is_slow(&self) -> bool {
+        matches!(self.memory, LongMemory::Bars(_))
+    }
+
     /// Returns the samples that are kept, by the clock of the zone.
     fn known(&self, settings: &Settings) -> impl Iterator<Item = (i64, f64)> {
         self.samples.points().map(|point| (settings.time_zone.local_ms(point.ts_ms), point.value))

@@ -76,11 +76,14 @@ impl Hold {
             Self::PerInstance => {
                 "; it is a figure for each instance, and errors and latency are as usual".to_owned()
             }
-            Self::Rescaled(factor) => {
-                let (times, factor) = if factor < 1.0 { ("a", 1.0 / factor) } else { ("", factor) };
-                let part = if times.is_empty() { "times" } else { "th" };
-                format!("; {} {part} of its level may be a change of unit", quantity(factor, ""))
-            }
+            Self::Rescaled(factor) if factor < 1.0 => format!(
+                "; its level was {} times as high, which may be a change of unit",
+                quantity(1.0 / factor, "")
+            ),
+            Self::Rescaled(factor) => format!(
+                "; its level is {} times as high as before, which may be a change of unit",
+                quantity(factor, "")
+            ),
             Self::Silenced => "; the configuration says that it never fires".to_owned(),
             Self::NoConsequence => "; too little to have a consequence".to_owned(),
         }
@@ -90,8 +93,12 @@ impl Hold {
 impl Series {
     /// Returns whether a sample lies so far out that it has to be weighed, or an episode is open.
     pub(crate) fn departs(&self, value: f64) -> bool {
-        if self.episode.is_some() || !self.baseline.is_founded() {
-            return self.episode.is_some();
+        // of a slow series the baseline says little
+        if self.episode.is_some() || self.is_slow() {
+            return true;
+        }
+        if !self.baseline.is_founded() {
+            return false;
         }
         let band = self.baseline.band(self.bounded());
         let edge = if value > band.center { band.upper } else { band.lower };

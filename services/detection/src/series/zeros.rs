@@ -16,8 +16,11 @@ impl Series {
         }
         let is_sparse = self.sparse.is_sparse(seen) && self.sparse.is_known();
         let distance = is_sparse.then(|| self.sparse.distance(value));
-        let rate = (1.0 / (f64::from(seen) + 1.0)).max(1.0 / SPARSE_MEMORY_SAMPLES);
-        self.sparse.learn(value, rate, SPARSE_MEMORY_SAMPLES);
+        // an outage is no habit, however long it lasts
+        if !self.episode.as_ref().is_some_and(|episode| episode.has_fired()) {
+            let rate = (1.0 / (f64::from(seen) + 1.0)).max(1.0 / SPARSE_MEMORY_SAMPLES);
+            self.sparse.learn(value, rate, SPARSE_MEMORY_SAMPLES);
+        }
         distance
     }
 }

@@ -38,12 +38,12 @@ impl Service {
     /// Returns what a sample amounts to that its series is about to take.
     pub(super) fn weigh(&mut self, place: usize, ts_ms: i64, value: f64) -> Weight {
         let series = &self.series[place];
-        let Some(value) = series.as_judged(ts_ms, value).filter(|&value| series.departs(value)) else {
-            return Weight::default();
-        };
         if series.profile().silent {
             return Weight::held(Hold::Silenced);
         }
+        let Some(value) = series.as_judged(ts_ms, value).filter(|&value| series.departs(value)) else {
+            return Weight::default();
+        };
         let is_hurt = self.is_hurt(Some(place)) == Some(true);
         let weight = match series.profile().kind {
             Kind::Errors => self.by_counts(place, Point { ts_ms, value }),

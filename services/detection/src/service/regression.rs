@@ -174,7 +174,7 @@ impl Comparison {
             profile.kind,
             Kind::Latency | Kind::Errors | Kind::Cpu | Kind::Memory | Kind::Pool | Kind::Lag | Kind::Traffic
         );
-        if !is_compared || series.status() == Some(Status::Firing) {
+        if !is_compared || profile.silent || series.status() == Some(Status::Firing) {
             return None;
         }
         let (spread_before, likeness) = series.scatter()?;

@@ -18,6 +18,9 @@ impl Service {
     /// Returns the place of the series that makes room for a new one at a time (milliseconds), if one does. While there is
     /// room for half as many again, only one does that has not reported for long.
     pub(crate) fn dead(&self, now_ms: i64, has_room: bool) -> Option<usize> {
+        // after a pause of the service all series have been silent: with room left, the last one that reported counts
+        let newest_ms = self.series.iter().map(Series::last_ms).max()?;
+        let now_ms = if has_room { newest_ms } else { now_ms };
         let is_dead = |series: &Series| {
             let silent_ms = now_ms.saturating_sub(series.last_ms());
             let own_ms = DEAD_INTERVALS.saturating_mul(series.interval_ms() as i64);

@@ -93,7 +93,7 @@ fn the_better_direction_is_a_suspicion_at_most() {
 
 #[test]
 fn a_smaller_budget_fires_less_and_forgets_nothing() {
-    let week = |budget| quiet_within(budget, Noise::Sluggish(0.9), 300_000, 7 * 288, 1);
+    let week = |budget| quiet_within(budget, Noise::Bursty, 10_000, 2 * 8640, 1);
     let (small, large) = (week(0.1), week(100.0));
     assert!(small.firing <= 2 && large.firing >= 5, "{small:?} {large:?}");
     assert_eq!(small.suspects, large.suspects, "what may not fire is suspected");

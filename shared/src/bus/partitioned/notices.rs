@@ -4,7 +4,7 @@
 //! A notice is a tick with a header. To everything else that reads the topic it is an array without samples.
 
 use super::super::tick::TICK;
-use super::super::{Error, Message, Pending, Producer};
+use super::super::{Error, Message, Producer};
 use crate::events::Topic;
 use crate::events::envelope::{Headers, header};
 
@@ -42,8 +42,9 @@ pub(super) fn of(record: &Message) -> Option<(&str, Option<i32>)> {
     Some((body, header(&record.headers, PARTITIONS).and_then(|count| count.parse().ok())))
 }
 
-/// Hands a notice to the client. What cannot be written is lost: whoever asks, asks again.
-pub(super) async fn write(producer: &Producer, notice: &Notice) -> Vec<Pending> {
+/// Hands a notice to the client, and does not wait for it to be acknowledged: a partition that cannot be written to must
+/// not stop the others. What is not written is lost, and is asked again.
+pub(super) async fn write(producer: &Producer, notice: &Notice) {
     let written = match notice.to {
         To::One(partition) => enqueue(producer, notice, [partition], Vec::new()).await,
         To::All => match producer.partitions(notice.topic).await {
@@ -53,10 +54,9 @@ pub(super) async fn write(producer: &Producer, notice: &Notice) -> Vec<Pending> 
             Err(error) => Err(error),
         },
     };
-    written.unwrap_or_else(|error| {
+    if let Err(error) = written {
         tracing::debug!(%error, topic = notice.topic.name(), "a notice was not written");
-        Vec::new()
-    })
+    }
 }
 
 async fn enqueue(
@@ -64,11 +64,10 @@ async fn enqueue(
     notice: &Notice,
     partitions: impl IntoIterator<Item = i32>,
     mut headers: Headers,
-) -> Result<Vec<Pending>, Error> {
+) -> Result<(), Error> {
     headers.push((BODY.to_owned(), notice.body.clone()));
-    let mut pending = Vec::new();
     for partition in partitions {
-        pending.push(producer.enqueue_at(notice.topic, Some(partition), None, &headers, TICK).await?);
+        producer.enqueue_at(notice.topic, Some(partition), None, &headers, TICK).await?;
     }
-    Ok(pending)
+    Ok(())
 }

@@ -19,7 +19,6 @@ use super::super::shape::Shape;
 use super::super::tick::{self, Ticker};
 use super::super::tracker::Ticket;
 use super::super::{Error, Message, Options, Pending, Producer, dead_letter, lag};
-use super::failures::STEADY;
 use super::{Health, Output, PARTITIONS, PROGRESS, Part, Settings, Task, notices};
 use crate::error::{Class, panic_message};
 use crate::events::envelope::{expect_type, header, id_of};
@@ -35,7 +34,7 @@ const UNSAVED: usize = 50_000;
 /// Events on their way from which on their acknowledgements are waited for.
 const UNACKNOWLEDGED: usize = 10_000;
 /// Longest wait for one more record of the state, when it is restored.
-const SILENCE: Duration = Duration::from_secs(30);
+pub(super) const SILENCE: Duration = Duration::from_secs(30);
 /// Longest wait for one answer about offsets.
 const REQUEST: Duration = Duration::from_secs(10);
 /// Time between two reports to `/readyz`.
@@ -58,6 +57,8 @@ pub(super) struct Session<'a, H> {
     pub(super) health: &'a H,
     pub(super) admin: &'a Admin,
     pub(super) shutdown: &'a CancellationToken,
+    /// Time after which it counts as running.
+    pub(super) steady: Duration,
 }
 
 /// The tasks of the assigned partitions.
@@ -125,7 +126,7 @@ impl<H: Health> Session<'_, H> {
             self.health.note(PROGRESS, handle.progress().map_err(|stalled| stalled.to_string()));
             runtime::ASSIGNED_PARTITIONS.set([stage], handle.assigned() as f64);
             runtime::IN_FLIGHT.set([stage], handle.in_flight() as f64);
-            if begun.elapsed() >= STEADY {
+            if begun.elapsed() >= self.steady {
                 self.health.note(PARTITIONS, Ok(()));
             }
         }
@@ -208,8 +209,8 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
                 _ = looks.tick() => {
                     for topic in ticker.due(|topic| task.patience(topic)) {
                         let (place, headers) = (Some(partition), Vec::new());
-                        let tick = self.producer.enqueue_at(topic, place, None, &headers, tick::TICK).await?;
-                        journal.pending.push(tick);
+                        // not waited for: one that is lost is due again
+                        self.producer.enqueue_at(topic, place, None, &headers, tick::TICK).await?;
                     }
                     continue;
                 }
@@ -249,7 +250,7 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
             let mut output = taken(task, message)?;
             self.trace(message, &mut output.publish);
             for notice in &output.notices {
-                journal.pending.extend(notices::write(&self.producer, notice).await);
+                notices::write(&self.producer, notice).await;
             }
             for outgoing in &output.publish {
                 let headers = outgoing.envelope.to_headers();

@@ -8,6 +8,8 @@ const HALF_HOURS: usize = 48;
 const HALF_HOUR_MS: i64 = 1_800_000;
 const HOURS: usize = 168;
 const HOUR_MS: i64 = 3_600_000;
+/// Largest square that is kept: it has to remain a number.
+const MAX_SQUARE: f64 = 1e37;
 /// Least weight of a visit in the mean of its half hour, and of its hour of the week.
 const DAY_RATE: f64 = 0.15;
 const WEEK_RATE: f64 = 0.3;
@@ -120,8 +122,8 @@ impl Profile {
         if visits > 0 {
             let square = f64::from(self.squares[place]);
             let rate = (1.0 / f64::from(visits)).max(DAY_RATE);
-            self.squares[place] =
-                (square + rate * (visit.squares / f64::from(visit.samples) - square)) as f32;
+            let square = square + rate * (visit.squares / f64::from(visit.samples) - square);
+            self.squares[place] = square.min(MAX_SQUARE) as f32;
         }
     }
 }

@@ -18,6 +18,9 @@ const JITTER_MS: i64 = 6 * 60_000;
 /// Part by which an extreme comes nearer with each day that does not reach it: what came once a week is still known.
 const FORGET_SHARE: f64 = 1.0 / 128.0;
 
+/// Half hours after which a rise that does not come is missed: a week, so that each kind of day was seen twice.
+const SURE_HALF_HOURS: u32 = 7 * HALF_HOURS as u32;
+
 /// The two largest and the two smallest values of one part of the day, each of another day.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Extremes {
@@ -40,6 +43,10 @@ pub(super) struct DayEnvelope {
     #[serde(with = "array")]
     bins: [Extremes; DAY_BINS],
     visit: Option<Visit>,
+    /// Half hours that were seen.
+    half_hours: u32,
+    /// Whether the rise of the day has not come so far.
+    is_missed: bool,
 }
 
 /// What first days of a month have shown, by the hour.
@@ -51,7 +58,7 @@ pub(super) struct MonthEnvelope {
 
 impl Default for DayEnvelope {
     fn default() -> Self {
-        Self { bins: [Extremes::default(); DAY_BINS], visit: None }
+        Self { bins: [Extremes::default(); DAY_BINS], visit: None, half_hours: 0, is_missed: false }
     }
 }
 
@@ -66,10 +73,22 @@ impl DayEnvelope {
         })
     }
 
-    pub(super) fn learn(&mut self, local_ms: i64, value: f64) {
-        if let Some(ended) = Visit::take(&mut self.visit, local_ms.div_euclid(HALF_HOUR_MS), value) {
-            self.bins[day_bin(ended.number)].learn(ended, FORGET_SHARE);
+    /// Learns a value. Returns whether what comes on each such day at this time has not come: all values of the half hour
+    /// before lay below what it has shown so far, by at least `least`, and so does this one.
+    pub(super) fn learn(&mut self, local_ms: i64, value: f64, least: f64) -> bool {
+        let half_hour = local_ms.div_euclid(HALF_HOUR_MS);
+        let is_below =
+            |bin: &Extremes, value: f64| bin.twice(false).is_some_and(|smallest| value < smallest - least);
+        if let Some(ended) = Visit::take(&mut self.visit, half_hour, value) {
+            let bin = &mut self.bins[day_bin(ended.number)];
+            self.is_missed = self.half_hours >= SURE_HALF_HOURS
+                && half_hour == ended.number + 1
+                && is_below(bin, ended.largest);
+            bin.learn(ended, FORGET_SHARE);
+            self.half_hours = self.half_hours.saturating_add(1);
         }
+        self.is_missed &= is_below(&self.bins[day_bin(half_hour)], value);
+        self.is_missed
     }
 }
 

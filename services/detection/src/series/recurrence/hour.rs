@@ -14,12 +14,14 @@ const JITTER_MINUTES: i64 = 2;
 const OUTWARD_RATE: f64 = 0.25;
 const INWARD_RATE: f64 = 0.05;
 
-/// Minutes by which a job may come earlier or later before it is missed, and hours in a row in which it has to have come.
+/// Minutes by which a job may come earlier or later before it is missed, and hours in a row in which it has to have come
+/// before.
 const LATE_MINUTES: i64 = 5;
 const SURE_HOURS: u8 = 24;
-/// Part of its usual deviation that is enough to have come, and the spreads below which it is none.
+/// Hours in a row after which it is known.
+const KNOWN_HOURS: u8 = 4;
+/// Part of its usual deviation that is enough to have come.
 const CAME_SHARE: f64 = 0.5;
-const JOB_SPREADS: f64 = 8.0;
 
 /// What goes farthest in each hour: whether it comes each hour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -72,9 +74,9 @@ impl HourEnvelope {
         if is_up { near.fold(0.0, f64::max) } else { near.fold(0.0, f64::min) }
     }
 
-    /// Learns a deviation, where one spread is `spread`; what belongs to a long episode (`is_long`) is passed over. Returns
-    /// whether what comes each hour has not come.
-    pub(super) fn learn(&mut self, local_ms: i64, deviation: f64, spread: f64, is_long: bool) -> bool {
+    /// Learns a deviation; what belongs to a long episode (`is_long`) is passed over. Returns whether what comes each hour
+    /// and goes at least as far as `least` has not come.
+    pub(super) fn learn(&mut self, local_ms: i64, deviation: f64, least: f64, is_long: bool) -> bool {
         let minute = local_ms.div_euclid(MINUTE_MS);
         let mut is_missed = false;
         if minute != self.minute {
@@ -89,7 +91,7 @@ impl HourEnvelope {
             }
             (self.minute, self.largest, self.smallest) = (minute, deviation, deviation);
             self.counts = true;
-            is_missed = self.miss(minute, spread);
+            is_missed = self.miss(minute, least);
         }
         let job = &mut self.job;
         let is_about = (minute - job.due).abs() <= LATE_MINUTES;
@@ -100,13 +102,18 @@ impl HourEnvelope {
         is_missed
     }
 
+    /// Returns whether something has come each hour for long enough to be taken for a job.
+    pub(super) fn is_job_known(&self) -> bool {
+        self.job.hours >= KNOWN_HOURS
+    }
+
     /// Returns whether the job of each hour is missed with this minute, and looks for the next one.
-    fn miss(&mut self, minute: i64, spread: f64) -> bool {
+    fn miss(&mut self, minute: i64, least: f64) -> bool {
         let Job { due, expected, came, hours } = self.job;
         if minute <= due + LATE_MINUTES {
             return false;
         }
-        let is_job = expected >= JOB_SPREADS * spread;
+        let is_job = expected >= least;
         // after a pause nobody knows
         let is_watched = minute <= due + MINUTES as i64;
         let largest = (0..MINUTES).max_by(|&a, &b| self.above[a].value().total_cmp(&self.above[b].value()));
