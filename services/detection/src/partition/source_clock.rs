@@ -60,7 +60,7 @@ impl SourceClocks {
                 farthest_ms: 0,
             });
         }
-        // one sample may be wild: it is taken to be of the time of its record
+        // one sample may be an outlier: it is taken to be of the time of its record
         distance_ms
     }
 

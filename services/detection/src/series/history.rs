@@ -68,7 +68,7 @@ const FIVE_MINUTES_MS: f64 = 300_000.0;
 pub struct HistoryModel {
     /// Samples so far.
     seen: u32,
-    /// Event time of the first sample, milliseconds.
+    /// Local time of the first sample, milliseconds.
     first_ms: i64,
     /// Exponential mean of the samples, in the unit of the series; its weight is max(1/n, 1/3000).
     level: f64,

@@ -1,6 +1,6 @@
 //! What a series does again and again at its time: a job each hour, a backup each night, a rise each morning.
 //!
-//! A deviation that is no larger than what was seen twice before at the same time is no news, however far it is from the
+//! A deviation that is no larger than what was seen twice before at the same time is expected, however far it is from the
 //! last hours. Begun with the first deviation that is certain; most series never need it.
 
 mod day;

@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::series::alarm_budget::FiringThreshold;
 
 /// Usual interval from which on a series is slow, and below which it is no more, milliseconds: more than a quarter of an
-/// hour, and not to and fro where samples come each quarter of an hour.
+/// hour, and no alternating where samples come each quarter of an hour.
 const SLOW_MS: f64 = 16.0 * 60_000.0;
 const FAST_MS: f64 = 12.0 * 60_000.0;
 /// Intervals that have to be known.

@@ -43,12 +43,9 @@ fn a_share_of_a_handful_of_requests_is_a_suspicion_at_most() {
                 let share = Row { unit, ..row("backoffice", metric, scale * share) };
                 vec![row("backoffice", "request_rate", (count / 60.0 * 1e6).round() / 1e6), share]
             });
-            let fired: Vec<&str> = feed
-                .of(metric)
-                .iter()
-                .filter(|one| one.status == Status::Firing)
-                .map(|one| one.explanation.as_str())
-                .collect();
+            // nor are minutes without a request an outage
+            let firing = feed.told.iter().filter(|one| one.status == Status::Firing);
+            let fired: Vec<&str> = firing.map(|one| one.explanation.as_str()).collect();
             assert!(fired.is_empty(), "{metric} {unit:?} {mean}: {fired:#?}");
         }
     }
@@ -329,4 +326,34 @@ fn an_objective_is_missed_from_the_first_samples_on_and_only_in_its_service() {
         vec![row("db", "disk_used_percent", 97.0), row("db", "disk_b_used_percent", 80.0)]
     });
     assert_eq!(full.fired(), [("db", "disk_used_percent:objective")], "{}", full.lines());
+}
+
+#[test]
+fn a_counter_of_errors_that_was_late_is_like_any_other_a_while_later() {
+    let (mut feed, mut errors) = (Feed::new(10_000), 0.0);
+    feed.rounds(1080, |round, noise| {
+        if round >= 360 {
+            errors += if round >= 900 { 5000.0 } else { 2.0 } * (1.0 + 0.1 * noise.draw());
+        }
+        let cpu = row("worker", "cpu_percent", 24.0 + noise.draw());
+        if round >= 360 {
+            vec![cpu, row("worker", "job_errors_total", f64::round(errors))]
+        } else {
+            vec![cpu]
+        }
+    });
+    assert_eq!(feed.fired(), [("worker", "job_errors_total")], "{}", feed.lines());
+}
+
+#[test]
+fn what_grows_at_first_and_falls_later_is_no_counter() {
+    let mut feed = Feed::new(10_000);
+    feed.rounds(1080, |round, noise| {
+        let level = if round < 60 { 20.0 + 2.0 * round as f64 } else { 140.0 + 6.0 * noise.draw() };
+        let mut rows = healthy("order", 200.0, noise);
+        rows.push(row("order", "orders_open", if round < 1000 { level } else { 8.0 * level }.round()));
+        rows
+    });
+    assert_eq!(feed.fired(), [("order", "orders_open")], "{}", feed.lines());
+    assert_eq!(feed.of("orders_open").last().unwrap().unit, "", "it is judged by its values");
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Coarse levels of a series.
 const LEVELS: usize = 8;
-/// Two-hour bins of a day (UTC).
+/// Two-hour bins of a day (local time).
 const BINS: usize = 12;
 const BIN_MS: i64 = 7_200_000;
 /// Samples of a bin that are needed, and after which it forgets half.

@@ -7,7 +7,7 @@ use super::array;
 use super::usual::{self, TRIAL_RESIDUALS};
 use super::week::Week;
 
-/// Half hours of a day (UTC), and bytes that count two of them each.
+/// Half hours of a day (local time), and bytes that count two of them each.
 const SLOTS: usize = 48;
 const PAIRS: usize = SLOTS / 2;
 const SLOT_MS: i64 = 1_800_000;
@@ -20,7 +20,7 @@ const VISIT_LIMIT_RESIDUALS: f64 = 8.0;
 /// The mean of each half hour of the day, and how well it explains the series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Season {
-    /// Mean of each half hour of the day (UTC), in the unit of the series.
+    /// Mean of each half hour of the day (local time), in the unit of the series.
     #[serde(with = "array")]
     means: [f32; SLOTS],
     /// Visits of each half hour, at most 9, two in a byte: that of the even one in the low bits.

@@ -25,7 +25,7 @@ const TRIAL_SAMPLES: u16 = 84;
 /// The hours of the week. Small, for each series has one: what an hour adds is kept in steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Week {
-    /// What each hour of the week (from Thursday 0:00 UTC, as the epoch) adds to the day, in steps.
+    /// What each hour of the week (from Thursday 0:00 local time, as the epoch) adds to the day, in steps.
     #[serde(with = "array")]
     added: [i8; HOURS],
     /// One step, in the unit of the series.

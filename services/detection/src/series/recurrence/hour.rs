@@ -114,7 +114,7 @@ impl HourEnvelope {
             return false;
         }
         let is_job = expected >= least;
-        // after a pause nobody knows
+        // after a pause it cannot be told
         let is_watched = minute <= due + MINUTES as i64;
         let largest = (0..MINUTES).max_by(|&a, &b| self.above[a].value().total_cmp(&self.above[b].value()));
         let bin = largest.unwrap_or(0) as i64;

@@ -31,7 +31,7 @@ const NATS: [f64; 5] = [1.0, 2.0, 4.0, 5.0, 6.0];
 
 /// Samples among which the largest has to be passed: several instances may report under one name by turns.
 const LARGEST_OF_SAMPLES: usize = 4;
-/// Seconds by which the start of a process has to be later: it is computed from the age of the machine, and shakes.
+/// Seconds by which the start of a process has to be later: it is computed from the age of the machine, and varies by a few.
 const START_JITTER_S: f64 = 2.0;
 /// Seconds by which the age of a process may be rounded up.
 const UPTIME_JITTER_S: f64 = 1.0;
