@@ -58,6 +58,8 @@ pub struct Partition {
     phrases: Arc<Phrases>,
     sample_rate: SampleRate,
     threshold: FiringThreshold,
+    /// Partitions among which all series are spread.
+    partitions: u32,
     applied: Offsets,
     /// Counts how often the log of an input began anew.
     log: u32,
@@ -74,6 +76,7 @@ impl Partition {
     pub fn new(number: i32, settings: Arc<Settings>) -> Self {
         Self {
             number,
+            partitions: settings.partitions,
             phrases: Arc::new(Phrases::new(&settings.logs)),
             settings,
             services: Vec::new(),
@@ -250,9 +253,17 @@ impl Partition {
         Ok(())
     }
 
+    /// Notes among how many partitions all series are spread.
+    pub fn spread_among(&mut self, partitions: u32) {
+        if self.partitions != partitions {
+            self.partitions = partitions;
+            self.recompute_threshold();
+        }
+    }
+
     /// Works out what a series has to show that is to fire.
     fn recompute_threshold(&mut self) {
-        let chances = self.sample_rate.a_week() * f64::from(self.settings.partitions);
+        let chances = self.sample_rate.a_week() * f64::from(self.partitions);
         self.threshold = FiringThreshold::of(chances, self.settings.false_alarms_a_week);
     }
 

@@ -92,6 +92,11 @@ pub trait Task: Send + 'static {
         None
     }
 
+    /// Notes how many partitions the first input has, before the first record.
+    fn spread_among(&mut self, partitions: i32) {
+        let _ = partitions;
+    }
+
     /// Returns the offset of the last record of `topic` that the state reflects.
     fn applied(&self, topic: Topic) -> Option<i64> {
         let _ = topic;

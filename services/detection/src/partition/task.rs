@@ -140,6 +140,10 @@ impl Task for Assigned {
         self.conclude(topic, outcome)
     }
 
+    fn spread_among(&mut self, partitions: i32) {
+        self.partition.spread_among(partitions.max(1).unsigned_abs());
+    }
+
     fn applied(&self, topic: Topic) -> Option<i64> {
         self.partition.applied().of(topic)
     }

@@ -7,6 +7,7 @@ use super::{DETECTOR, Service};
 use crate::alert::format::time;
 use crate::alert::{Report, Revision, Subject, Verdict};
 use crate::series::Series;
+use crate::series::rules::MAX_FORECASTS;
 
 /// Time without a sample after which a series is dead, milliseconds and in intervals.
 const DEAD_MS: i64 = 600_000;
@@ -57,10 +58,18 @@ impl Service {
             series.is_limited_no_more_by(place);
             series.requests = None;
         }
-        if self.series[place].is_forecast() && !self.may_forecast() {
+        // it counts itself
+        let forecasts = self.series.iter().filter(|series| series.is_forecast()).count();
+        if self.series[place].is_forecast() && forecasts > MAX_FORECASTS {
             self.series[place].drop_rule();
         }
         self.pair(place);
+        // one of two limits may be gone, so that the other one counts
+        let resource = before.profile().resource.as_ref();
+        let alike = self.series.iter().position(|series| series.profile().resource.as_ref() == resource);
+        if let Some(place) = alike.filter(|_| resource.is_some()) {
+            self.pair(place);
+        }
     }
 
     /// Gives up all series, which are dead. Returns how many there were.

@@ -353,6 +353,9 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
             return Err(error);
         }
         tracing::info!(partition, records, "state restored");
+        if let Some(first) = self.settings.topics.first() {
+            task.spread_among(self.shape.partitions(*first));
+        }
         self.compare(partition, &mut task)?;
         Ok(task)
     }
