@@ -3,6 +3,7 @@
 pub mod content;
 pub mod incident;
 mod problem;
+pub mod publish;
 pub mod runbook;
 pub mod seed;
 mod service;

@@ -1,4 +1,4 @@
-//! Indexes the content directory, says what it did and ends.
+//! Indexes the content directory, publishes the service catalogue, says what it did and ends.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use knowledge::{Content, seed};
+use knowledge::{Content, publish, seed};
+use shared::bus::{PING, Producer};
 use shared::knowledge::{Error, catalogue};
 use shared::service::config::NoOptions;
 use shared::service::{Cli, Config, Readiness, telemetry, wait_for};
 use shared::store::Store;
 use tokio_util::sync::CancellationToken;
 
-/// Checks the content and makes the index and the service catalogue equal to it.
+/// Checks the content and makes the index, the service catalogue and its topic equal to it.
 #[derive(Parser)]
 #[command(name = "seeder", version)]
 struct Arguments {
@@ -28,7 +29,7 @@ struct Arguments {
     /// Removes everything first and embeds it again, as after a change of the model.
     #[arg(long)]
     rebuild: bool,
-    /// Longest wait for PostgreSQL and for the index, seconds.
+    /// Longest wait for PostgreSQL, for the index and for Kafka, seconds.
     #[arg(long, default_value_t = 60)]
     wait: u64,
 }
@@ -94,6 +95,12 @@ async fn run(arguments: &Arguments, config: &Config<NoOptions>, content: &Conten
         "{} services unchanged, {} written, {} removed",
         change.unchanged, change.written, change.removed
     );
+    let kafka = &config.common.kafka;
+    let producer = Producer::connect(kafka)?;
+    answers("kafka", wait, || producer.answers(PING)).await?;
+    let published =
+        publish::publish(kafka, &content.catalogue, wait).await.context("publishing the catalogue")?;
+    println!("{} services published, {} withdrawn", published.stated, published.withdrawn);
     Ok(())
 }
 

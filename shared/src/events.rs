@@ -4,6 +4,7 @@
 //! are not finite are refused ([`decode`]), and the record goes to the dead-letter topic with the reason.
 
 pub mod anomaly;
+pub mod catalogue_service;
 pub mod envelope;
 pub mod fault;
 pub mod incident;
@@ -20,6 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use anomaly::Anomaly;
+pub use catalogue_service::CatalogueService;
 pub use envelope::Envelope;
 pub use fault::Fault;
 pub use incident::Incident;

@@ -54,9 +54,12 @@ pub(crate) fn failed(settings: &Settings, error: &bus::Error) -> CliError {
 /// Returns what the key of a topic's records is.
 fn key_of(topic: Topic) -> &'static str {
     match topic {
-        Topic::RawMetrics | Topic::RawLogs | Topic::RawDeployments | Topic::Anomalies | Topic::SimFaults => {
-            "service"
-        }
+        Topic::RawMetrics
+        | Topic::RawLogs
+        | Topic::RawDeployments
+        | Topic::CatalogueServices
+        | Topic::Anomalies
+        | Topic::SimFaults => "service",
         Topic::RawSpans => "trace",
         Topic::IncidentsOpened
         | Topic::IncidentsUpdated

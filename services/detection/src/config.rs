@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use shared::events::Topic;
 use shared::service::StageOptions;
 
-use crate::metric_profile::Override;
+use crate::metric_profile::{Override, fits};
 pub use zone::Zone;
 
 /// Budgets that can be configured, false alarms a week.
@@ -59,6 +59,8 @@ pub struct Settings {
     pub time_zone: Zone,
     /// Partitions among which all series are spread, as evenly as keys fall.
     pub partitions: u32,
+    /// Environments in which the objectives of the service catalogue hold; a `*` at the end stands for any rest.
+    pub catalogue_environments: Vec<String>,
     /// Corrections of what metrics mean.
     pub metrics: Vec<Override>,
     /// What counts as a critical log line.
@@ -87,6 +89,7 @@ impl Default for Settings {
             false_alarms_a_week: 1.0,
             time_zone: Zone::default(),
             partitions: Topic::RawMetrics.partitions().unsigned_abs(),
+            catalogue_environments: vec!["*".to_owned()],
             metrics: Vec::new(),
             logs: LogOptions::default(),
         }
@@ -94,6 +97,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Returns whether the objectives of the service catalogue hold in an environment.
+    pub(crate) fn heeds_catalogue(&self, environment: &str) -> bool {
+        self.catalogue_environments.iter().any(|pattern| fits(pattern, environment))
+    }
+
     pub(crate) fn accept_after_ms(&self) -> i64 {
         i64::from(self.accept_after_s) * 1000
     }

@@ -104,6 +104,8 @@ pub struct MetricProfile {
     pub role: Role,
     /// What a value counts, if it counts something.
     pub pace: Pace,
+    /// Whether it is of the requests that the service answers, so that an objective of the service is about it.
+    pub of_requests: bool,
     /// Value beyond which it is bad from the first sample on, to the side that harms.
     pub objective: Option<f64>,
     /// Whether it never fires.
@@ -165,7 +167,7 @@ impl Override {
 }
 
 /// Returns whether a name is the one of a pattern, or begins like one that ends in a `*`.
-fn fits(pattern: &str, name: &str) -> bool {
+pub(crate) fn fits(pattern: &str, name: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start))
 }
 
@@ -224,6 +226,7 @@ impl MetricProfile {
             Some(_) => Role::None,
         };
         let pace = Pace::of(&name, unit, counter);
+        let of_requests = role::is_of_requests(&name, kind);
         let unit = if counter && mode.is_by_normal() { per_second(unit) } else { unit.to_owned() };
         Self {
             kind,
@@ -237,6 +240,7 @@ impl MetricProfile {
             resource,
             role,
             pace,
+            of_requests,
             objective,
             silent: correction.silent.unwrap_or(false),
             sensitivity: correction.sensitivity.unwrap_or(1.0),

@@ -3,6 +3,7 @@
 //! Nothing here knows Kafka or the wall clock. What a partition decides follows from its records alone, so that the
 //! same log yields the same anomalies, also with a restart anywhere in between.
 
+mod catalogue;
 mod inquiries;
 mod log_records;
 pub mod metrics;
@@ -31,6 +32,7 @@ use crate::service::regression::{Deployed, Rollout};
 use crate::service::silence::{self, Due};
 use crate::service::state::Offsets;
 use crate::service::{Routed, Service};
+use catalogue::Catalogue;
 use source_clock::SourceClocks;
 pub use state::{Record, Restored, Snapshot, Version};
 
@@ -60,6 +62,7 @@ pub struct Partition {
     threshold: FiringThreshold,
     /// Partitions among which all series are spread.
     partitions: u32,
+    catalogue: Catalogue,
     applied: Offsets,
     /// Counts how often the log of an input began anew.
     log: u32,
@@ -93,6 +96,7 @@ impl Partition {
             log_alerts: BTreeSet::new(),
             sample_rate: SampleRate::default(),
             threshold: FiringThreshold::default(),
+            catalogue: Catalogue::default(),
             applied: Offsets::default(),
             log: 0,
             asks: false,
@@ -154,6 +158,9 @@ impl Partition {
     /// Notes that the log of an input begins anew, with offsets that were taken before.
     pub fn begin_anew(&mut self, topic: Topic) {
         self.version += 1;
+        if topic == Topic::CatalogueServices {
+            return self.forget_catalogue();
+        }
         self.log += 1;
         self.applied.forget(topic);
         let log = self.log;
@@ -308,6 +315,7 @@ impl Partition {
         let name = (&*service.environment, &*service.name);
         self.index.push(name, |slot| (&services[slot].environment, &services[slot].name));
         self.services.push(service);
+        self.state(slot);
         slot
     }
 }

@@ -33,6 +33,7 @@ use crate::series::buffer::Buffer;
 use crate::series::episode::{CONFIRM_NOVELTY, Episode, Finding, Recent, Transition};
 use crate::series::history::HistoryScore;
 use crate::series::rules::objective::{Achieved, Objective};
+use crate::series::rules::slo::{Kept, Requests, Slo, Stated};
 use crate::series::rules::{Observation, Rule, RuleOutcome};
 use crate::stats::robust::median;
 use crate::stats::sparse::Sparse;
@@ -122,6 +123,8 @@ pub struct Series {
     limit: Option<Box<Limit>>,
     /// Nothing where it has none.
     objective: Option<Box<Objective>>,
+    /// Nothing where the service catalogue states nothing about it.
+    slo: Option<Box<Slo>>,
     /// What the sample that it is about to take amounts to. Follows from the service.
     pub(crate) weight: Weight,
     /// Place of the series that counts the requests of which it is a share, and among how many it was looked for.
@@ -133,6 +136,7 @@ impl Series {
     pub fn new(metric: Arc<Metric>) -> Self {
         Self {
             rule: Rule::of(&metric.profile).filter(|_| !metric.profile.silent),
+            slo: None,
             objective: metric.profile.objective.filter(|_| !metric.profile.silent).map(|_| Box::default()),
             metric,
             last_ms: i64::MIN,
@@ -336,6 +340,24 @@ impl Series {
         report
     }
 
+    /// Notes what the service catalogue states of its service.
+    pub(crate) fn state(&mut self, stated: Option<Stated>) {
+        self.slo = Slo::restate(self.slo.take(), &self.metric.profile, stated);
+    }
+
+    /// Returns whether the service catalogue states something about it.
+    pub(crate) fn has_slo(&self) -> bool {
+        self.slo.is_some()
+    }
+
+    /// Judges the sample that was just taken by what the service catalogue states.
+    pub(crate) fn judge_by_slo(&mut self, service: &str, requests: Option<Requests>) -> Option<Report> {
+        let mut slo = self.slo.take()?;
+        let report = slo.observe(Kept { service, series: self, requests });
+        self.slo = Some(slo).filter(|slo| slo.is_needed());
+        report
+    }
+
     /// Returns whether it is forecast when the series will be full.
     pub fn is_forecast(&self) -> bool {
         matches!(self.rule.as_deref(), Some(Rule::Forecast(_)))
@@ -380,6 +402,11 @@ impl Series {
     /// is a baseline.
     pub fn scatter(&self) -> Option<(f64, f64)> {
         self.baseline.is_founded().then(|| self.baseline.scatter(&self.metric.profile))
+    }
+
+    /// Returns time (milliseconds) and value of the newest sample, as it is judged, with the digits that its storage adds.
+    pub(crate) fn last_sample(&self) -> Option<(i64, f64)> {
+        self.samples.last()
     }
 
     /// Returns the newest sample, as it is judged.

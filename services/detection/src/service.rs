@@ -11,6 +11,7 @@ pub mod outcome;
 pub mod regression;
 mod room;
 pub mod silence;
+mod slo;
 pub mod state;
 
 use shared::clock::from_ms;
@@ -26,6 +27,7 @@ use crate::metric_profile::DetectionMode;
 use crate::series::alarm_budget::FiringThreshold;
 use crate::series::explain;
 use crate::series::rules::restarts::{Reported, Restarted, Restarts};
+use crate::series::rules::slo::Stated;
 use crate::series::rules::{self, RuleOutcome};
 use crate::series::{Change, Series, Unused};
 use clock::Moment;
@@ -77,6 +79,8 @@ pub(crate) struct Service {
     restarts: Option<Box<Restarts>>,
     /// Nothing while all of its samples can be used.
     intake: Option<Box<Intake>>,
+    /// What the catalogue states of it.
+    stated: Option<Stated>,
     /// By how much its clock is ahead, milliseconds; its times are corrected by it.
     pub(crate) ahead_ms: i64,
     /// What the snapshot it was restored from already reflects.
@@ -103,6 +107,7 @@ impl Service {
             rollout: None,
             restarts: None,
             intake: None,
+            stated: None,
             ahead_ms: 0,
             restored: Offsets::default(),
             log: 0,
@@ -111,6 +116,9 @@ impl Service {
     }
 
     pub(crate) fn add(&mut self, mut series: Series) -> usize {
+        if self.stated.is_some() {
+            series.state(self.stated);
+        }
         if series.is_forecast() && !self.may_forecast() {
             series.drop_rule();
         }
@@ -187,7 +195,8 @@ impl Service {
         let episode = change.map(|change| self.report(place, &change, ts_ms));
         let regression = self.compare(place, settings);
         let objective = self.series[place].judge_by_objective(&self.name);
-        self.publish([episode, regression, objective].into_iter().flatten(), outcome);
+        let slo = self.judge_by_slo(place);
+        self.publish([episode, regression, objective, slo].into_iter().flatten(), outcome);
         // from here on by the ceiling that holds with this sample
         self.follow_limit(place, ts_ms, value, settings);
         let rules = self.judge_by_rules(sample, settings);

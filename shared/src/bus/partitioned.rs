@@ -71,6 +71,19 @@ pub trait Task: Send + 'static {
         payload: &[u8],
     ) -> Result<Output, crate::error::Error>;
 
+    /// Takes the removal of `key` from a compacted topic: a record without a payload. Without an own implementation it is
+    /// a record like any other.
+    fn removed(
+        &mut self,
+        topic: Topic,
+        offset: i64,
+        timestamp_ms: i64,
+        key: &[u8],
+    ) -> Result<Output, crate::error::Error> {
+        let _ = key;
+        self.record(topic, offset, timestamp_ms, &[])
+    }
+
     /// Takes a notice of the task of another partition, or its own one to all. `partitions` is how many were addressed,
     /// where it went to all. Nothing follows from it by default.
     fn notice(
@@ -133,7 +146,8 @@ pub struct Settings {
 }
 
 /// Reads until `shutdown`. For each assigned partition `make` is given the records of its state, in the order of the
-/// log (compaction may have left several of one key), and returns its task. It may block.
+/// log (compaction may have left several of one key), and returns its task. It may block. A compacted input of which the
+/// task then reflects nothing is read to its end before anything else: its records may lie before the group's offset.
 ///
 /// After a failure it begins again from the last snapshot, after pauses that grow; what it cannot do is reported to
 /// `health` meanwhile. A fatal error of a task is returned.

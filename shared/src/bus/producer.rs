@@ -103,6 +103,15 @@ impl Producer {
         if let Some(partition) = partition {
             record = record.partition(partition);
         }
+        self.hand_over(record).await
+    }
+
+    /// Removes a key from a partition of a compacted topic: writes a record of it without a payload.
+    pub async fn remove(&self, topic: Topic, partition: i32, key: &str) -> Result<Pending, Error> {
+        self.hand_over(FutureRecord::<str, [u8]>::to(topic.name()).partition(partition).key(key)).await
+    }
+
+    async fn hand_over(&self, mut record: FutureRecord<'_, str, [u8]>) -> Result<Pending, Error> {
         loop {
             match self.inner.send_result(record) {
                 Ok(delivery) => {

@@ -56,7 +56,9 @@ impl Agent {
     /// Returns the topics it reads.
     pub const fn inputs(self) -> &'static [Topic] {
         match self {
-            Self::Detection => &[Topic::RawMetrics, Topic::RawLogs, Topic::RawDeployments],
+            Self::Detection => {
+                &[Topic::RawMetrics, Topic::RawLogs, Topic::RawDeployments, Topic::CatalogueServices]
+            }
             Self::Correlation => &[Topic::Anomalies, Topic::RawDeployments, Topic::RawSpans],
             Self::Investigation => &[Topic::IncidentsOpened, Topic::IncidentsUpdated],
             Self::Remediation => &[Topic::RcaCompleted],

@@ -4,8 +4,8 @@ use schemars::{JsonSchema, Schema, schema_for};
 
 use super::remediation::ActionResult;
 use super::{
-    Anomaly, Deployment, Event, Fault, Incident, LogRecord, MetricSample, Plan, Postmortem, RootCause, Span,
-    Topic,
+    Anomaly, CatalogueService, Deployment, Event, Fault, Incident, LogRecord, MetricSample, Plan, Postmortem,
+    RootCause, Span, Topic,
 };
 
 /// Returns (file stem, schema) of every event type.
@@ -18,6 +18,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         of::<LogRecord>(),
         of::<Deployment>(),
         of::<Span>(),
+        of::<CatalogueService>(),
         of::<Anomaly>(),
         of::<Incident>(),
         of::<RootCause>(),
@@ -35,6 +36,7 @@ pub fn type_of(topic: Topic) -> Option<&'static str> {
         Topic::RawLogs => LogRecord::TYPE,
         Topic::RawDeployments => Deployment::TYPE,
         Topic::RawSpans => Span::TYPE,
+        Topic::CatalogueServices => CatalogueService::TYPE,
         Topic::Anomalies => Anomaly::TYPE,
         Topic::IncidentsOpened | Topic::IncidentsUpdated | Topic::IncidentsResolved => Incident::TYPE,
         Topic::RcaCompleted => RootCause::TYPE,

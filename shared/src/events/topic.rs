@@ -24,6 +24,8 @@ pub enum Topic {
     RawDeployments,
     /// Spans, keyed by trace.
     RawSpans,
+    /// What the service catalogue states of each service, keyed by service.
+    CatalogueServices,
     /// Anomalies, keyed by service.
     Anomalies,
     /// Announced incidents, keyed by incident.
@@ -56,6 +58,7 @@ impl Topic {
             Self::RawLogs,
             Self::RawDeployments,
             Self::RawSpans,
+            Self::CatalogueServices,
             Self::Anomalies,
             Self::IncidentsOpened,
             Self::IncidentsUpdated,
@@ -83,6 +86,7 @@ impl Topic {
             Self::RawLogs => "raw.logs",
             Self::RawDeployments => "raw.deployments",
             Self::RawSpans => "raw.spans",
+            Self::CatalogueServices => "catalogue.services",
             Self::Anomalies => "anomalies.detected",
             Self::IncidentsOpened => "incidents.opened",
             Self::IncidentsUpdated => "incidents.updated",
@@ -114,7 +118,7 @@ impl Topic {
     /// Returns how the topic forgets. Nothing is correct only because of it.
     pub fn retention(self) -> Retention {
         match self {
-            Self::DetectionState => Retention::Compacted,
+            Self::DetectionState | Self::CatalogueServices => Retention::Compacted,
             Self::RawMetrics | Self::RawLogs | Self::RawSpans => Retention::Hours(48),
             _ => Retention::Hours(24 * 14),
         }

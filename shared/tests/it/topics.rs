@@ -105,6 +105,40 @@ async fn a_topic_that_is_made_again_is_read_from_its_beginning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_compacted_input_is_read_again_where_the_state_was_lost() {
+    let inputs = [Topic::Anomalies, Topic::CatalogueServices];
+    let ground = Ground::open(Agent::Communication, &inputs, Topic::SimFaults).await;
+    for topic in [Topic::Anomalies, Topic::CatalogueServices, Topic::SimFaults] {
+        ground.create(topic, 1).await;
+    }
+    let stage = Stage::start(&ground);
+    for (topic, value) in [
+        (Topic::CatalogueServices, "stated"),
+        (Topic::CatalogueServices, ""),
+        (Topic::Anomalies, "read once"),
+    ] {
+        ground.write(topic, 0, value).await;
+    }
+    stage.takes(&["stated", "", "read once"]).await;
+    ground.is_committed(Topic::CatalogueServices, 2).await;
+    ground.is_committed(Topic::Anomalies, 1).await;
+    stage.is_ready().await;
+    stage.stop().await;
+    // the state is there: nothing is read again
+    let stage = Stage::start(&ground);
+    ground.write(Topic::Anomalies, 0, "next").await;
+    stage.takes(&["next"]).await;
+    ground.is_committed(Topic::Anomalies, 2).await;
+    stage.stop().await;
+    ground.delete(Topic::SimFaults).await;
+    ground.create(Topic::SimFaults, 1).await;
+    let stage = Stage::start(&ground);
+    stage.takes(&["stated", ""]).await;
+    stage.is_ready().await;
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn transactions_and_removed_records_leave_no_lag() {
     let topic = Topic::IncidentsResolved;
     let ground = Ground::open(Agent::Postmortem, &[topic], Topic::Postmortems).await;

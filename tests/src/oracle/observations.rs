@@ -175,8 +175,10 @@ impl Observations {
         };
         (self.records, self.behind) = tokio::task::spawn_blocking(read).await??;
         self.faults = self.events(Topic::SimFaults).collect();
-        self.undisturbed = undisturbed(&self.records[&Topic::RawMetrics], Partition::metrics);
-        self.undisturbed.extend(undisturbed(&self.records[&Topic::RawLogs], Partition::log));
+        let catalogue = &self.records[&Topic::CatalogueServices];
+        let mut anomalies = undisturbed(&self.records[&Topic::RawMetrics], catalogue, Partition::metrics);
+        anomalies.extend(undisturbed(&self.records[&Topic::RawLogs], catalogue, Partition::log));
+        self.undisturbed = anomalies;
         Ok(())
     }
 
@@ -278,17 +280,26 @@ impl Observations {
 }
 
 /// Runs detection over a topic once more, partition by partition, in one process. Anomalies of samples depend on samples
-/// alone, those of log lines on log lines.
-fn undisturbed(records: &[Line], take: fn(&mut Partition, &[u8], At) -> Outcome) -> Vec<Anomaly> {
+/// and on the catalogue, which was there before them, those of log lines on log lines.
+fn undisturbed(
+    records: &[Line],
+    catalogue: &[Line],
+    take: fn(&mut Partition, &[u8], At) -> Outcome,
+) -> Vec<Anomaly> {
     // the setting of a throw-away stack: a shop that has ended raises no silence
     let settings = Arc::new(Settings { silence_after_s: 3600, ..Settings::default() });
     let mut partitions: BTreeMap<i32, Partition> = BTreeMap::new();
     let mut anomalies = Vec::new();
+    let at = |line: &Line| At { offset: line.offset, timestamp_ms: line.timestamp_ms };
     for line in records {
-        let partition = partitions
-            .entry(line.partition)
-            .or_insert_with(|| Partition::new(line.partition, Arc::clone(&settings)));
-        let at = At { offset: line.offset, timestamp_ms: line.timestamp_ms };
+        let partition = partitions.entry(line.partition).or_insert_with(|| {
+            let mut partition = Partition::new(line.partition, Arc::clone(&settings));
+            for stated in catalogue.iter().filter(|stated| stated.partition == line.partition) {
+                partition.catalogue(stated.payload.as_deref().unwrap_or_default(), at(stated));
+            }
+            partition
+        });
+        let at = at(line);
         anomalies.extend(take(partition, line.payload.as_deref().unwrap_or_default(), at).anomalies);
     }
     anomalies

@@ -15,7 +15,7 @@ use shared::events::fault::{Fault, Phase};
 use shared::events::raw::{Deployment, Level, LogRecord, MetricSample, Span, SpanStatus};
 use shared::events::rca::Verdict;
 use shared::events::remediation::ActionResult;
-use shared::events::{Event, Incident, MAX_PAYLOAD, Plan, Postmortem, RootCause, Topic};
+use shared::events::{CatalogueService, Event, Incident, MAX_PAYLOAD, Plan, Postmortem, RootCause, Topic};
 use shared::text::format::{count, number};
 
 use crate::figures::{counted, duration, evidence, expectation, moment, percent, quantity};
@@ -105,6 +105,7 @@ fn tell(topic: Topic, payload: &[u8], screen: &Screen) -> Option<Told> {
         Topic::RawLogs => log(&read(payload)?, screen),
         Topic::RawDeployments => deployment(&read(payload)?, screen),
         Topic::RawSpans => span(&read(payload)?, screen),
+        Topic::CatalogueServices => catalogue_service(&read(payload)?, screen),
         Topic::Anomalies => anomaly(&read(payload)?, screen),
         Topic::IncidentsOpened | Topic::IncidentsUpdated | Topic::IncidentsResolved => {
             incident(&read(payload)?, screen)
@@ -177,6 +178,17 @@ fn deployment(deployment: &Deployment, screen: &Screen) -> Told {
         let _ = write!(text, ": {description}");
     }
     Told::at(from_ms(deployment.ts_ms), text)
+}
+
+fn catalogue_service(stated: &CatalogueService, screen: &Screen) -> Told {
+    let mut text = screen.paint(Tone::Strong, &stated.service);
+    if let Some(slo) = stated.slo {
+        let _ = write!(text, "  {slo} % available");
+    }
+    if let Some(ms) = stated.latency_slo_ms {
+        let _ = write!(text, "  p99 below {}", quantity(ms, "ms"));
+    }
+    Told { at: None, text }
 }
 
 fn span(span: &Span, screen: &Screen) -> Told {

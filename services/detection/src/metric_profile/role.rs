@@ -45,6 +45,61 @@ const INSTANCES: [&str; 16] = [
     "container",
 ];
 
+/// Words for what a service does itself, or asks of others: not the requests that it answers.
+const NOT_ANSWERED: [&str; 44] = [
+    "client",
+    "outbound",
+    "egress",
+    "upstream",
+    "downstream",
+    "dependency",
+    "external",
+    "db",
+    "database",
+    "sql",
+    "jdbc",
+    "query",
+    "queries",
+    "redis",
+    "cache",
+    "kafka",
+    "consumer",
+    "producer",
+    "broker",
+    "queue",
+    "message",
+    "messages",
+    "disk",
+    "io",
+    "fsync",
+    "commit",
+    "dns",
+    "tcp",
+    "tls",
+    "handshake",
+    "network",
+    "connect",
+    "gc",
+    "pause",
+    "job",
+    "jobs",
+    "batch",
+    "cron",
+    "backup",
+    "probe",
+    "retry",
+    "retries",
+    "4xx",
+    "pool",
+];
+/// Words for the time that an answer takes.
+const ANSWER_TIMES: [&str; 14] = [
+    "latency", "response", "request", "requests", "http", "server", "rpc", "grpc", "api", "p50", "p75",
+    "p90", "p95", "p99",
+];
+/// Words for what lies beyond the 99th percentile.
+const EXTREMES: [&str; 6] = ["max", "maximum", "worst", "p999", "p9999", "p100"];
+
 /// What a metric is beside others of its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -103,6 +158,15 @@ impl Pace {
         } else {
             Self::Sample
         }
+    }
+}
+
+/// Returns whether a latency or failures are those of the requests that a service answers.
+pub(super) fn is_of_requests(name: &Name, kind: Kind) -> bool {
+    match kind {
+        Kind::Latency => name.has(&ANSWER_TIMES) && !name.has(&NOT_ANSWERED) && !name.has(&EXTREMES),
+        Kind::Errors => !name.has(&NOT_ANSWERED),
+        _ => false,
     }
 }
 

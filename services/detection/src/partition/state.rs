@@ -1,4 +1,4 @@
-//! What is written to `detection.state`: one record per service, then one for the partition.
+//! What is written to `detection.state`: one record per service, one for the catalogue, then one for the partition.
 //!
 //! The record of a service says up to which input offsets it reflects; the record of the partition, written last, says
 //! from where to read again. So a crash between the two only means that some services skip what they have already seen.
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Partition;
+use super::catalogue::Catalogue;
 use crate::config::Settings;
 use crate::sections::{Section, Sections, Writer};
 use crate::service::Service;
@@ -28,7 +29,7 @@ const SAMPLE_RATE: Section = Section::new("sample_rate", 1);
 /// A record for `detection.state`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// `PARTITION/ENVIRONMENT/SERVICE`, or `PARTITION` for the partition itself.
+    /// `PARTITION/ENVIRONMENT/SERVICE`, `PARTITION/catalogue`, or `PARTITION` for the partition itself.
     pub key: String,
     /// Sections of state: see [`sections`](crate::sections).
     pub value: Vec<u8>,
@@ -98,6 +99,16 @@ impl Partition {
             }
         }
         let mut partition = Self::new(number, settings);
+        // before the services, which are judged by it
+        newest.retain(|key, (_, record)| {
+            let is_it = Catalogue::is_key(number, key);
+            if is_it {
+                let (catalogue, reasons) = Catalogue::restore(record.as_ref());
+                refused.extend(reasons.into_iter().map(|reason| format!("{key}: {reason}")));
+                partition.catalogue = catalogue;
+            }
+            !is_it
+        });
         if let Some((reflected, record)) = newest.remove(&own) {
             (partition.applied, partition.log) = (reflected.offsets, reflected.log);
             keeps_time = partition.go_on(&own, record.as_ref(), &mut refused);
@@ -162,7 +173,7 @@ impl Partition {
         });
         let own = (self.version > self.saved)
             .then(|| Record { key: self.number.to_string(), value: self.own_record() });
-        services.chain(own)
+        services.chain(self.catalogue.changed(self.number, self.saved, &self.applied)).chain(own)
     }
 
     fn own_record(&self) -> Vec<u8> {

@@ -118,9 +118,20 @@ impl Task for Assigned {
             Topic::RawMetrics => self.partition.metrics(payload, at),
             Topic::RawLogs => self.partition.log(payload, at),
             Topic::RawDeployments => self.partition.deployment(payload, at),
+            Topic::CatalogueServices => self.partition.catalogue(payload, at),
             // the runtime reads the inputs of the agent only, so this is an error of the program
             other => return Err(Error::fatal(anyhow::anyhow!("{other} is not an input of detection"))),
         };
+        Ok(self.conclude(topic, outcome))
+    }
+
+    fn removed(&mut self, topic: Topic, offset: i64, timestamp_ms: i64, key: &[u8]) -> Result<Output, Error> {
+        if topic != Topic::CatalogueServices {
+            return self.record(topic, offset, timestamp_ms, &[]);
+        }
+        let at = self.at(offset, timestamp_ms);
+        let service = std::str::from_utf8(key).map_err(Error::reject)?;
+        let outcome = self.partition.withdrawn(service, at);
         Ok(self.conclude(topic, outcome))
     }
 
@@ -145,7 +156,10 @@ impl Task for Assigned {
     }
 
     fn applied(&self, topic: Topic) -> Option<i64> {
-        self.partition.applied().of(topic)
+        match topic {
+            Topic::CatalogueServices => Some(self.partition.catalogue_applied()),
+            other => self.partition.applied().of(other),
+        }
     }
 
     fn begin_anew(&mut self, topic: Topic) {

@@ -73,6 +73,11 @@ impl Buffer {
         (self.samples.len() >= STANDING_SAMPLES && stands).then(|| f64::from(first))
     }
 
+    /// Returns time and value of the newest sample, without a look at its digits.
+    pub(crate) fn last(&self) -> Option<(i64, f64)> {
+        self.samples.back().map(|&(_, value)| (self.newest_ms, f64::from(value)))
+    }
+
     /// Returns the newest sample.
     pub(crate) fn newest(&self) -> Option<Point> {
         self.samples.back().map(|&(_, value)| Point { ts_ms: self.newest_ms, value: digits(value) })

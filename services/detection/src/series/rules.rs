@@ -6,6 +6,7 @@ pub(crate) mod certificate;
 pub(crate) mod forecast;
 pub(crate) mod objective;
 pub(crate) mod restarts;
+pub(crate) mod slo;
 
 use crate::alert::{Detector as _, Report};
 use crate::config::Settings;

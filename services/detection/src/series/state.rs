@@ -33,6 +33,8 @@ const CERTIFICATES: Section = Section::new("certificates", 1);
 const RESTART_SOURCES: Section = Section::new("restart_sources", 1);
 /// Objectives that are missed.
 const OBJECTIVES: Section = Section::new("objectives", 1);
+/// How they keep to what the service catalogue states.
+const SLOS: Section = Section::new("slos", 1);
 /// What their values have shown of counters and of what is none.
 const HABITS: Section = Section::new("habits", 1);
 
@@ -62,6 +64,7 @@ pub(crate) fn write(series: &[Series], sections: &mut Writer) {
     sparse(series, sections, RECURRENCES, |one| one.recurrence.as_deref());
     dense(series, sections, DEVIATIONS, |one| (&one.recent, one.run, one.is_known));
     sparse(series, sections, OBJECTIVES, |one| one.objective.as_deref().filter(|one| one.is_open()));
+    sparse(series, sections, SLOS, |one| one.slo.as_deref().filter(|one| one.is_open()));
     sparse(series, sections, HABITS, Series::habit);
     sparse(series, sections, EPISODES, |one| one.episode.as_deref());
     sparse(series, sections, LIMITS, |one| one.limit.as_ref().map(|limit| limit.ceiling));
@@ -114,6 +117,8 @@ pub(crate) fn read(
             one.objective = Some(Box::new(objective));
         }
     });
+    // what is stated is told to them later; what is not any more ends then
+    some(&mut series, sections, SLOS, |one, slo| one.slo = Some(Box::new(slo)));
     some(&mut series, sections, FORECASTS, |one, forecast| one.resume(Rule::Forecast(forecast)));
     some(&mut series, sections, CERTIFICATES, |one, certificate| one.resume(Rule::Certificate(certificate)));
     some(&mut series, sections, RESTART_SOURCES, |one, source| one.resume(Rule::Restarts(source)));

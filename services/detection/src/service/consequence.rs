@@ -92,7 +92,7 @@ impl Service {
 
     /// Returns the place of the series that counts the requests of which some fail at a place. It is looked for once for
     /// each series that is new.
-    fn requests_of(&mut self, place: usize) -> Option<usize> {
+    pub(super) fn requests_of(&mut self, place: usize) -> Option<usize> {
         let count = self.series.len();
         if let Some((_, known)) = self.series[place].requests.filter(|&(of, _)| of == count) {
             return known;

@@ -264,6 +264,7 @@ fn is_symptom(part: &Contributor<'_>) -> bool {
 /// What the score means: nothing by itself, and more of it is worse.
 fn profile() -> MetricProfile {
     MetricProfile {
+        of_requests: false,
         kind: Kind::Other,
         unit: "".into(),
         bad_direction: BadDirection::Up,

@@ -46,6 +46,7 @@ impl Service {
         let ended = self.give_up(place, now_ms);
         self.publish(ended, outcome);
         let before = std::mem::replace(&mut self.series[place], series);
+        self.series[place].state(self.stated);
         let known = &self.series;
         self.by_metric.rename(place, ("", before.name()), |place| ("", known[place].name()));
         if let Some(rollout) = &mut self.rollout {

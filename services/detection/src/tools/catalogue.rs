@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::metric_profile::{MetricProfile, Override, TABLE};
+use crate::series::rules::slo;
 
 /// Arguments of `detection catalogue`.
 #[derive(Debug, Clone, clap::Args)]
@@ -62,6 +63,12 @@ fn explain(service: &str, metric: &str, overrides: &[Override], mut out: impl Wr
             Some(at) if is_configured => {
                 format!("entry {} of detection.metrics ({})", at + 1, correction.metric)
             }
+            _ if name == "objective" => match slo::field_of(&profile) {
+                Some(field) => {
+                    format!("unless the service catalogue states {field} (topic catalogue.services)")
+                }
+                None => "name, unit and catalogue".to_owned(),
+            },
             _ => "name, unit and catalogue".to_owned(),
         };
         let value = if value.is_empty() { "none" } else { &value };
@@ -112,5 +119,15 @@ mod tests {
         let mut out = Vec::new();
         run(&Args { names }, &overrides, &mut out).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap());
+
+        let names = ["explain", "user", "latency_p99_ms"].map(String::from).to_vec();
+        let mut stated = Vec::new();
+        run(&Args { names }, &overrides, &mut stated).unwrap();
+        let stated = String::from_utf8(stated).unwrap();
+        let objective = stated.lines().find(|line| line.starts_with("objective")).unwrap();
+        insta::assert_snapshot!(
+            objective,
+            @"objective     none         unless the service catalogue states latency_slo_ms (topic catalogue.services)"
+        );
     }
 }

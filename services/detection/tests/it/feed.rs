@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use detection::partition::Record;
 use detection::service::outcome::Unusable;
 use detection::{At, Partition, Settings};
 use shared::events::anomaly::{Anomaly, Status};
@@ -50,6 +51,8 @@ pub(crate) struct Feed {
     pub(crate) refused: Vec<String>,
     pub(crate) unusable: Vec<Unusable>,
     offset: i64,
+    /// What was written to `detection.state`.
+    state: Vec<Record>,
 }
 
 impl Feed {
@@ -69,6 +72,7 @@ impl Feed {
             refused: Vec::new(),
             unusable: Vec::new(),
             offset: 0,
+            state: Vec::new(),
         }
     }
 
@@ -98,6 +102,22 @@ impl Feed {
         self.unusable.extend(outcome.unusable);
     }
 
+    /// Gives one record of the service catalogue.
+    pub(crate) fn catalogue(&mut self, payload: &str) {
+        self.offset += 1;
+        let at = At { offset: self.offset, timestamp_ms: Some(self.now_ms) };
+        let outcome = self.partition.catalogue(payload.as_bytes(), at);
+        assert!(outcome.anomalies.is_empty());
+        self.refused.extend(outcome.refused.map(|refusal| refusal.to_string()));
+    }
+
+    /// Takes a service out of the service catalogue.
+    pub(crate) fn withdraw(&mut self, service: &str) {
+        self.offset += 1;
+        let at = At { offset: self.offset, timestamp_ms: Some(self.now_ms) };
+        assert_eq!(self.partition.withdrawn(service, at).used, 1);
+    }
+
     /// Returns what was reported of a metric.
     pub(crate) fn of(&self, metric: &str) -> Vec<&Anomaly> {
         self.told.iter().filter(|one| one.metric == metric).collect()
@@ -123,10 +143,10 @@ impl Feed {
         self.told.iter().map(line).collect()
     }
 
-    /// Goes on from its own snapshot.
+    /// Goes on from its own snapshots.
     pub(crate) fn restart(&mut self) {
-        let snapshot = self.partition.snapshot();
-        let records = snapshot.records.iter().map(|record| (record.key.as_str(), record.value.as_slice()));
+        self.state.extend(self.partition.snapshot().records);
+        let records = self.state.iter().map(|record| (record.key.as_str(), record.value.as_slice()));
         let settings = Settings { partitions: 1, ..Settings::default() };
         let restored = Partition::restore(0, Arc::new(settings), records);
         assert!(restored.refused.is_empty(), "{:?}", restored.refused);

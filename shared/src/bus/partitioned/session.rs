@@ -22,6 +22,7 @@ use super::super::{Error, Message, Options, Pending, Producer, dead_letter, lag}
 use super::{Health, Output, PARTITIONS, PROGRESS, Part, Settings, Task, notices};
 use crate::error::{Class, panic_message};
 use crate::events::envelope::{expect_type, header, id_of};
+use crate::events::topic::Retention;
 use crate::events::{Outgoing, Topic};
 use crate::failpoint::Failpoint;
 use crate::metrics::runtime;
@@ -357,7 +358,34 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
             task.spread_among(self.shape.partitions(*first));
         }
         self.compare(partition, &mut task)?;
+        self.catch_up(partition, &mut task)?;
         Ok(task)
+    }
+
+    /// Gives a task what compacted inputs hold of which it reflects nothing: the group may have read them before the state
+    /// was lost. What follows from the records is published when the group reads them. Blocking.
+    fn catch_up(&self, partition: i32, task: &mut T) -> Result<(), Error> {
+        for topic in self.settings.topics.iter().copied() {
+            let is_new = topic.retention() == Retention::Compacted && task.applied(topic) == Some(-1);
+            if !is_new || partition >= self.shape.partitions(topic) {
+                continue;
+            }
+            let reader = Reader::open(&self.options, topic, Some(partition), From::Beginning, REQUEST)?;
+            for line in reader.lines(SILENCE) {
+                let line = line?;
+                let message = Message {
+                    topic,
+                    partition: line.partition,
+                    offset: line.offset,
+                    timestamp_ms: line.timestamp_ms,
+                    key: line.key.map(String::into_bytes),
+                    headers: line.headers,
+                    payload: line.payload.unwrap_or_default(),
+                };
+                taken(task, &message)?;
+            }
+        }
+        Ok(())
     }
 
     /// Compares what the state reflects with the logs: one that ends before has begun anew. Blocking.
@@ -397,7 +425,10 @@ fn taken<T: Task>(task: &mut T, record: &Message) -> Result<Output, Error> {
         Some((body, partitions)) => {
             Ok(task.notice(record.topic, record.offset, timestamp_ms, body, partitions))
         }
-        None => task.record(record.topic, record.offset, timestamp_ms, &record.payload),
+        None => match record.key.as_deref().filter(|_| is_removal(record)) {
+            Some(key) => task.removed(record.topic, record.offset, timestamp_ms, key),
+            None => task.record(record.topic, record.offset, timestamp_ms, &record.payload),
+        },
     });
     match catch_unwind(take) {
         Ok(Ok(output)) => Ok(output),
@@ -405,6 +436,11 @@ fn taken<T: Task>(task: &mut T, record: &Message) -> Result<Output, Error> {
         Ok(Err(error)) => Ok(refused(error.to_string())),
         Err(panic) => Ok(refused(format!("the task panicked: {}", panic_message(&*panic)))),
     }
+}
+
+/// Returns whether a record removes its key from a compacted topic.
+fn is_removal(record: &Message) -> bool {
+    record.payload.is_empty() && record.topic.retention() == Retention::Compacted
 }
 
 /// What was done since the last snapshot.

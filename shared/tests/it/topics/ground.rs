@@ -177,7 +177,7 @@ impl Task for Remembering {
     }
 
     fn applied(&self, topic: Topic) -> Option<i64> {
-        self.applied.get(topic.name()).copied()
+        self.applied.get(topic.name()).copied().or(Some(-1))
     }
 
     fn begin_anew(&mut self, topic: Topic) {
