@@ -1,13 +1,16 @@
 //! Makes the topic `catalogue.services` state what the catalogue does, for stages that read no database.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::bus::reader::{From, Reader};
 use shared::bus::{Error, Options, Pending, Producer};
 use shared::catalogue::Catalogue;
 use shared::error;
 use shared::events::{CatalogueService, Event as _, Topic, encode};
+
+/// Pause before what the topic holds is read once more.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// What publishing has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,7 +37,15 @@ pub async fn publish(
         let reason = format!("topic {topic} is not there; create what is missing with `stack topics`");
         return Err(Error::Other(reason).into());
     }
-    let stated = stated(options, deadline).await?;
+    let begun = Instant::now();
+    let stated = loop {
+        match stated(options, deadline).await {
+            Ok(stated) => break stated,
+            // a topic that was just made has no leader for a moment
+            Err(_) if begun.elapsed() < deadline => tokio::time::sleep(PAUSE).await,
+            Err(error) => return Err(error.into()),
+        }
+    };
     let mut writes: Vec<Pending> = Vec::new();
     let mut published = Published::default();
     for service in catalogue.services() {

@@ -116,12 +116,21 @@ async fn the_catalogue_reaches_detection_and_is_known_after_a_restart() {
     assert_eq!((order.slo, order.latency_slo_ms), (Some(99.9), Some(700.0)));
 
     let running = Running::start(&kafka);
-    slow(&kafka, "user", start_ms + 100_000).await;
     slow(&kafka, "order", start_ms).await;
     fires(&kafka, &running, "order").await;
+    // what is not stated any more clears with a sample after that is read
+    let mut round = 0;
+    until(PATIENCE, async || {
+        round += 1;
+        slow(&kafka, "user", start_ms + 50_000 * round).await;
+        let told = held(&kafka, Topic::Anomalies).await;
+        match decode::<Anomaly>(told["user"].as_deref().unwrap()).unwrap() {
+            user if user.status == Status::Cleared => Ok(()),
+            user => Err(user.explanation),
+        }
+    })
+    .await
+    .unwrap();
     running.stop().await;
-    let told = held(&kafka, Topic::Anomalies).await;
-    let user: Anomaly = decode(told["user"].as_deref().unwrap()).unwrap();
-    assert!(user.observed_at.as_millisecond() < start_ms + 100_000, "the objective of `user` was withdrawn");
     assert!(held(&kafka, Agent::Detection.dead_letters()).await.is_empty());
 }
