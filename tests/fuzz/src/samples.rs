@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use detection::sample::{self, Reader, Sample};
+use detection::sample::{self, Element, Reader};
 use detection::{At, Outcome, Partition};
 use shared::events::{Refusal, encode};
 
 /// Time of the records, milliseconds: near the one of the golden messages, so that their samples are in time.
 const STAMP_MS: i64 = 1_772_359_210_000;
 
-/// One sample, with its value to the last bit.
-type Row = (String, String, String, String, u64, i64);
+/// One sample, with its value to the last bit, or why an element is refused.
+#[derive(Debug, PartialEq, Eq)]
+enum Row {
+    Sample([String; 4], u64, i64),
+    Refused(String),
+}
 
 /// Checks what detection makes of a record. Returns how many samples, lines and deployments were used.
 ///
@@ -30,15 +34,19 @@ pub fn check(payload: &[u8]) -> u32 {
         .sum()
 }
 
-/// Returns the samples that a reader hands over, and the refusal.
-fn rows<'a>(
-    read: impl FnOnce(&mut dyn FnMut(&Sample<'a>)) -> Result<(), Refusal>,
+/// Returns what a reader hands over, and the refusal.
+fn rows(
+    read: impl FnOnce(&mut dyn FnMut(Element<'_>)) -> Result<(), Refusal>,
 ) -> (Vec<Row>, Result<(), String>) {
     let mut rows = Vec::new();
-    let result = read(&mut |sample: &Sample<'a>| {
-        let names = [&*sample.service, &*sample.metric, sample.environment(), sample.unit()];
-        let [service, metric, environment, unit] = names.map(str::to_owned);
-        rows.push((service, metric, environment, unit, sample.value.to_bits(), sample.ts_ms));
+    let result = read(&mut |element: Element<'_>| {
+        rows.push(match element {
+            Element::Sample(sample) => {
+                let names = [&*sample.service, &*sample.metric, sample.environment(), sample.unit()];
+                Row::Sample(names.map(str::to_owned), sample.value.to_bits(), sample.ts_ms)
+            }
+            Element::Refused(source, fault) => Row::Refused(format!("{source:?} {fault:?}")),
+        });
     });
     (rows, result.map_err(|refusal| format!("{}: {refusal}", refusal.reason())))
 }
