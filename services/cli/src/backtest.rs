@@ -51,15 +51,22 @@ fn name(case_dir: &Path) -> String {
 
 fn incidents(arguments: &Incidents, screen: &Screen) -> Result<(), CliError> {
     let topology = arguments.topology.as_deref().map(read_topology).transpose()?;
+    let deployments =
+        arguments.deployments.as_deref().map(folder::deployments).transpose().map_err(failed)?;
+    let deployments = deployments.unwrap_or_default();
     let begun = Instant::now();
     let mut found = Vec::new();
     let mut progress = Progress::new();
     let mut closed = None;
+    let options = incidents::Options {
+        topology,
+        deployments,
+        warm_up_rows: usize::from(arguments.warm_up_rows),
+        row_ms: i64::from(arguments.row_seconds) * 1_000,
+    };
     let summary = incidents::run(
         open(&arguments.file)?,
-        topology,
-        usize::from(arguments.warm_up_rows),
-        i64::from(arguments.row_seconds) * 1_000,
+        options,
         |incident| match arguments.format {
             Format::Jsonl => print_line(&incident).map_err(|error| {
                 closed = Some(error);

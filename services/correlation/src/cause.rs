@@ -56,6 +56,15 @@ pub struct Alert {
     pub metric: Option<String>,
 }
 
+/// A change of a service that was rolled out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployed {
+    /// Event time.
+    pub ts_ms: i64,
+    /// Service.
+    pub service: String,
+}
+
 /// All that is known when a cause is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Case {
@@ -71,6 +80,8 @@ pub struct Case {
     pub alert_row: usize,
     /// Spans and log counts by the minute, from just before the alert on.
     pub evidence: Vec<Evidence>,
+    /// Changes that were rolled out before anyone asked.
+    pub deployments: Vec<Deployed>,
 }
 
 impl Series {

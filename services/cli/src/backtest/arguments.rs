@@ -27,7 +27,7 @@ pub enum Format {
 #[derive(Debug, Clone, Args)]
 pub struct Cause {
     /// Folders with metrics.jsonl, topology.json, alert.json and, if there are any, evidence.jsonl (spans and log counts by
-    /// the minute).
+    /// the minute) and deployments.jsonl.
     #[arg(value_name = "CASE_DIR", required = true)]
     pub case_dirs: Vec<PathBuf>,
     /// File of spans and log counts from before, as evidence.jsonl; rows that began less than a minute before the alert are
@@ -52,6 +52,9 @@ pub struct Incidents {
     /// JSON file with `services` and `edges` ([caller, callee]); without it each service stands alone.
     #[arg(long, value_name = "FILE")]
     pub topology: Option<PathBuf>,
+    /// File with one change as JSON a line (ts_ms, service); a fresh one supports a fault of the service's code.
+    #[arg(long, value_name = "FILE")]
+    pub deployments: Option<PathBuf>,
     /// Rows to learn from before anything is judged.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(10..=10_000))]
     pub warm_up_rows: u16,

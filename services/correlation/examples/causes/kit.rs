@@ -62,6 +62,14 @@ impl Kit {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// Writes the cases of a part with invented changes, and returns where.
+    pub(crate) fn with_changes(&self, part: &str, seed: &str) -> Result<PathBuf> {
+        let folders = self.out.join("changes");
+        let changes = [Path::new("--changes"), Path::new(seed)];
+        self.python(&["cases.py", "expand"], &[&self.part(part), &folders, changes[0], changes[1]])?;
+        Ok(folders)
+    }
+
     /// Returns the cases of a part in the kit's order.
     pub(crate) fn known(&self, part: &str) -> Result<Vec<Known>> {
         let truths = json_lines(&self.part(part).join("truth.jsonl"))?;

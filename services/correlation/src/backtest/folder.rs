@@ -1,4 +1,5 @@
-//! One case as a folder holds it: `metrics.jsonl`, `topology.json`, `alert.json` and, if there are any, `evidence.jsonl`.
+//! One case as a folder holds it: `metrics.jsonl`, `topology.json`, `alert.json` and, if there are any, `evidence.jsonl`
+//! and `deployments.jsonl`.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -6,17 +7,20 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use serde::Deserialize;
+use shared::events::Deployment;
 
 use super::table::Samples;
 use super::{Sample, lines, topology};
 use crate::cause::family::Family;
 use crate::cause::normal::JUST_BEFORE_ROWS;
-use crate::cause::{Alert, Case, Evidence, Minutes, Series};
+use crate::cause::{Alert, Case, Deployed, Evidence, Minutes, Series};
 
 /// Most rows of spans and log counts of a file.
 const MAX_EVIDENCE: usize = 1_000_000;
 /// Spans and log counts are history if their minute begins at least this long before the alert.
 const HISTORY_MS: i64 = 60_000;
+/// Most changes of a file.
+const MAX_DEPLOYMENTS: usize = 100_000;
 /// Most that is read of a file that is one document, bytes.
 const MAX_DOCUMENT: u64 = 16 << 20;
 
@@ -55,7 +59,11 @@ pub fn read(folder: &Path, reading: Reading) -> anyhow::Result<Case> {
         let window = values.split_off(begin);
         Series { family: Family::of(&metric), service, metric, base: values, window }
     });
+    let path = folder.join("deployments.jsonl");
+    let mut deployments = if path.exists() { self::deployments(&path)? } else { Vec::new() };
+    deployments.retain(|deployed| deployed.ts_ms <= alert.ts_ms);
     Ok(Case {
+        deployments,
         services: topology.services,
         edges: topology.edges,
         alert: Alert { ts_ms: alert.ts_ms, service: alert.service, metric: alert.metric },
@@ -90,6 +98,29 @@ pub fn evidence(path: &Path) -> anyhow::Result<Option<Vec<Evidence>>> {
     })
     .with_context(|| shown(path))?;
     Ok(Some(rows))
+}
+
+#[derive(Debug, Deserialize)]
+struct DeploymentRow {
+    ts_ms: i64,
+    service: String,
+    #[serde(default)]
+    change_type: String,
+}
+
+/// Reads changes that were rolled out; services that were taken out of operation are left out.
+pub fn deployments(path: &Path) -> anyhow::Result<Vec<Deployed>> {
+    let mut deployments = Vec::new();
+    lines::each(open(path)?, |row: Result<DeploymentRow, _>| {
+        let DeploymentRow { ts_ms, service, change_type } = row?;
+        anyhow::ensure!(deployments.len() < MAX_DEPLOYMENTS, "more than {MAX_DEPLOYMENTS} rows");
+        if !change_type.eq_ignore_ascii_case(Deployment::RETIRE) {
+            deployments.push(Deployed { ts_ms, service });
+        }
+        Ok(())
+    })
+    .with_context(|| shown(path))?;
+    Ok(deployments)
 }
 
 fn document<T>(path: &Path, parse: impl FnOnce(&str) -> anyhow::Result<T>) -> anyhow::Result<T> {

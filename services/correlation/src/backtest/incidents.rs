@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use shared::events::Category;
 
 use super::{MAX_SERIES, MAX_SERVICES, Sample, lines};
-use crate::cause::incidents::{Change, Opened, Row, Stream, Topology};
+use crate::cause::Deployed;
+use crate::cause::incidents::{Change, End, Opened, Row, Stream, Topology, WARM_UP_ROWS};
 
 /// Shortest row, ms: samples of the same minute are one row.
 pub const ROW_MS: i64 = 60_000;
@@ -91,18 +92,36 @@ struct Rows {
     summary: Summary,
 }
 
+/// What a stream is run with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Services and calls; without, each service that reports stands alone.
+    pub topology: Option<Topology>,
+    /// Changes that were rolled out.
+    pub deployments: Vec<Deployed>,
+    /// Rows to learn from before anything is judged.
+    pub warm_up_rows: usize,
+    /// Length of a row, ms.
+    pub row_ms: i64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { topology: None, deployments: Vec::new(), warm_up_rows: WARM_UP_ROWS, row_ms: ROW_MS }
+    }
+}
+
 /// Runs a stream of samples, in the order of their times, and gives each incident to `opened` when it opens.
 pub fn run(
     samples: impl BufRead,
-    topology: Option<Topology>,
-    warm_up: usize,
-    row_ms: i64,
+    options: Options,
     mut opened: impl FnMut(Incident) -> anyhow::Result<()>,
     mut progress: impl FnMut(&Summary),
 ) -> anyhow::Result<Summary> {
+    let Options { topology, deployments, warm_up_rows, row_ms } = options;
     let mut rows = Rows {
         is_given: topology.is_some(),
-        stream: Stream::new(topology.unwrap_or_default(), warm_up),
+        stream: Stream::new(topology.unwrap_or_default(), warm_up_rows).with_deployments(deployments),
         places: HashMap::new(),
         row_ms: row_ms.max(1),
         current: None,
@@ -190,7 +209,7 @@ impl Rows {
                 Some(opened.into())
             }
             Change::Closed(end) => {
-                self.summary.absorbed += u64::from(end == crate::cause::incidents::End::Absorbed);
+                self.summary.absorbed += u64::from(end == End::Absorbed);
                 None
             }
         }

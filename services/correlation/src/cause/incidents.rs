@@ -10,7 +10,7 @@ use super::family::Family;
 use super::minutes::Minutes;
 use super::normal::JUST_BEFORE_ROWS;
 use super::ranking::{self, Suspect};
-use super::{Alert, Case, Series, probability};
+use super::{Alert, Case, Deployed, Series, probability};
 
 /// Evidence, summed over consecutive rows, that opens an incident, nats.
 pub const OPEN_NATS: f64 = 2.5;
@@ -108,6 +108,7 @@ impl Default for State {
 pub struct Stream {
     topology: Topology,
     series: Vec<(String, String, Family)>,
+    deployments: Vec<Deployed>,
     warm_up: u64,
     seen: u64,
     /// Normal rows, oldest first.
@@ -123,12 +124,20 @@ impl Stream {
         Self {
             topology,
             series: Vec::new(),
+            deployments: Vec::new(),
             warm_up: warm_up as u64,
             seen: 0,
             calm: VecDeque::new(),
             last: VecDeque::new(),
             state: State::default(),
         }
+    }
+
+    /// Sets the changes that were rolled out; each counts from its own time on.
+    #[must_use]
+    pub fn with_deployments(mut self, deployments: Vec<Deployed>) -> Self {
+        self.deployments = deployments;
+        self
     }
 
     /// Adds a service that may be the cause.
@@ -249,7 +258,10 @@ impl Stream {
             }
         });
         let ts_ms = self.last.front().map_or(0, |(ts_ms, _)| *ts_ms);
+        let now_ms = self.last.back().map_or(0, |(ts_ms, _)| *ts_ms);
+        let known = self.deployments.iter().filter(|deployed| deployed.ts_ms <= now_ms);
         let case = Case {
+            deployments: known.cloned().collect(),
             services: self.topology.services.clone(),
             edges: self.topology.edges.clone(),
             alert: Alert { ts_ms, ..Alert::default() },

@@ -30,6 +30,14 @@ const SAME_CALLS: f64 = 0.5;
 const LATENCY_WEIGHT: f64 = 0.7;
 /// Weight of time without resource use as a fault of the code: it is as likely the network's.
 const SLOW_CODE_WEIGHT: f64 = 0.6;
+/// Odds of a fault in a change that was rolled out just now, against any other time, less one; and the minutes in which
+/// they fall by a factor of e.
+const FRESH_ODDS: f64 = 9.0;
+const FRESH_MS: f64 = 600_000.0;
+/// Age from which on a change is no trigger, ms.
+const MAX_AGE_MS: i64 = 3_600_000;
+/// What a change adds from which on it is named as the cause, nats.
+const NAMED_NATS: f64 = 0.5;
 /// Score of each robust deviation of the worst observation, to break ties, and most deviations that count.
 const TIE_NATS: f64 = 0.01;
 const MAX_TIE_DEVIATIONS: f64 = 30.0;
@@ -87,7 +95,7 @@ pub fn rank(case: &Case, history: &Minutes) -> Vec<Suspect> {
     let callers = FromCallers::of(&observed);
     let services: BTreeSet<Id> = case.services.iter().filter_map(|name| names.id(name)).collect();
     let mut suspects: Vec<Suspect> =
-        services.into_iter().map(|service| suspect(service, &observed, &callers, &names)).collect();
+        services.into_iter().map(|service| suspect(service, &observed, &callers, &names, case)).collect();
     suspects.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.service.cmp(&b.service)));
     suspects
 }
@@ -123,9 +131,24 @@ fn handed_down(kinds: &[&Vec<f64>], callees: &[BTreeSet<Id>]) -> Vec<f64> {
     strongest
 }
 
-fn suspect(service: Id, observed: &Observations, callers: &FromCallers, names: &Names) -> Suspect {
+fn suspect(
+    service: Id,
+    observed: &Observations,
+    callers: &FromCallers,
+    names: &Names,
+    case: &Case,
+) -> Suspect {
     let inbound = Inbound::of(service, observed);
     let mut hypotheses = hypotheses(service, observed, callers, inbound);
+    let prior = prior(names.name(service), case);
+    for code in hypotheses.iter_mut().filter(|hypothesis| hypothesis.category == Category::Code) {
+        // a change alone is no evidence: it at most doubles what there is
+        let added = prior.min(code.nats.max(0.0));
+        code.nats += added;
+        if added > NAMED_NATS {
+            code.category = Category::Deployment;
+        }
+    }
     // a tie goes to the earlier category
     hypotheses.sort_by(|a, b| b.nats.total_cmp(&a.nats));
     let tie_break = TIE_NATS * observed.worst[service].min(MAX_TIE_DEVIATIONS);
@@ -135,6 +158,16 @@ fn suspect(service: Id, observed: &Observations, callers: &FromCallers, names: &
         hypotheses,
         delay_ms: inbound.delay_ms,
         is_affected: observed.is_affected(service),
+    }
+}
+
+/// Returns the prior evidence that the last change of a service caused the alert, nats: `ln(1 + 9 exp(-age / 10 min))`.
+fn prior(service: &str, case: &Case) -> f64 {
+    let own = case.deployments.iter().filter(|deployed| deployed.service == service);
+    let ages = own.map(|deployed| case.alert.ts_ms.saturating_sub(deployed.ts_ms).max(0));
+    match ages.min() {
+        Some(age) if age <= MAX_AGE_MS => (FRESH_ODDS * (-(age as f64) / FRESH_MS).exp()).ln_1p(),
+        _ => 0.0,
     }
 }
 

@@ -2,7 +2,10 @@
 
 use correlation::backtest::{self, incidents};
 use correlation::cause::family::Family;
-use correlation::cause::{Alert, Case, Evidence, LogCount, Minutes, Series, SpanTotal, blame, ranking};
+use correlation::cause::{
+    Alert, Case, Deployed, Evidence, LogCount, Minutes, Series, SpanTotal, blame, ranking,
+};
+use shared::events::Category;
 
 const ODD: [f64; 8] =
     [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e300, -1e300, f64::MIN_POSITIVE];
@@ -55,6 +58,7 @@ fn odd_case() -> Case {
         series: all,
         alert_row: 3,
         evidence,
+        deployments: vec![Deployed { ts_ms: i64::MAX, service: "a".into() }],
     }
 }
 
@@ -109,7 +113,7 @@ not a sample
 {"ts_ms":0,"service":"a","metric":"cpu","value":3.0}
 {"ts_ms":9223372036854775807,"service":"b","metric":"cpu","value":3.0}
 {"ts_ms":-9223372036854775808,"service":"b","metric":"cpu","value":3.0}"#;
-    let summary = incidents::run(text.as_bytes(), None, 10, incidents::ROW_MS, |_| Ok(()), |_| {}).unwrap();
+    let summary = incidents::run(text.as_bytes(), incidents::Options::default(), |_| Ok(()), |_| {}).unwrap();
     assert_eq!(
         (summary.used, summary.refused, summary.unusable, summary.late, summary.rows, summary.series),
         (3, 1, 2, 2, 3, 2)
@@ -125,4 +129,38 @@ fn a_topology_is_read_bare_or_within_a_sheet_and_is_bounded() {
     assert!(backtest::topology("[]").is_err());
     let many = vec!["a"; backtest::MAX_SERVICES + 1];
     assert!(backtest::topology(&serde_json::json!({"services": many, "edges": []}).to_string()).is_err());
+}
+
+#[test]
+fn a_fresh_change_supports_a_fault_of_the_code_and_is_no_evidence_alone() {
+    let base: Vec<f64> = (0..60).map(|i| 50.0 + f64::from(i * 7 % 11)).collect();
+    let mut window = base[..3].to_vec();
+    window.extend([90.0; 3]);
+    let mut case = Case {
+        services: vec!["slow".into(), "calm".into()],
+        alert: Alert { ts_ms: 7_200_000, service: "slow".into(), metric: None },
+        series: vec![
+            series("slow", "latency_p95_ms", base.clone(), window),
+            series("calm", "latency_p95_ms", base.clone(), base[..6].to_vec()),
+        ],
+        alert_row: 3,
+        ..Case::default()
+    };
+    let nats = |case: &Case, service: &str| {
+        let suspects = ranking::rank(case, &Minutes::default());
+        let suspect = suspects.iter().find(|suspect| suspect.service == service).unwrap();
+        (suspect.nats(), suspect.category())
+    };
+    let (before, category) = nats(&case, "slow");
+    assert!(before > 0.5 && category == Category::Code, "{before} {category}");
+    for (age_ms, service, is_named) in
+        [(60_000, "slow", true), (3_000_000, "slow", false), (4_000_000, "slow", false)]
+    {
+        case.deployments = vec![Deployed { ts_ms: case.alert.ts_ms - age_ms, service: service.into() }];
+        let (after, category) = nats(&case, "slow");
+        assert!(after >= before && after <= 2.0 * before, "{age_ms} ms ago: {after} after {before}");
+        assert_eq!(category == Category::Deployment, is_named, "{age_ms} ms ago: {after} after {before}");
+    }
+    case.deployments = vec![Deployed { ts_ms: case.alert.ts_ms, service: "calm".into() }];
+    assert_eq!(nats(&case, "calm").0, 0.0);
 }

@@ -116,6 +116,7 @@ impl<T> Given<T> {
             series: series.collect(),
             alert_row: self.alert_row,
             evidence: self.evidence.clone(),
+            deployments: Vec::new(),
         }
     }
 }
