@@ -58,6 +58,12 @@ pub enum Command {
     },
     /// Runs a window of the past through a stage once more and tells what would differ.
     Replay(crate::replay::arguments::Replay),
+    /// Tries Firewatch on files of the past; needs neither Kafka nor PostgreSQL.
+    Backtest {
+        /// What to try.
+        #[command(subcommand)]
+        command: crate::backtest::arguments::Backtest,
+    },
 }
 
 /// What can be done with incidents.

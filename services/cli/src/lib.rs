@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod arguments;
+pub mod backtest;
 pub mod dlq;
 pub mod failure;
 pub mod figures;
@@ -45,14 +46,15 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), CliError> {
-    let settings = Settings::load(arguments.config.as_deref())?;
+    let file = arguments.config.as_deref();
+    // a backtest reads no settings: it works wherever there are files
+    let settings = || Settings::load(file);
     let screen = Screen::of_stdout(&SystemClock);
     match arguments.command {
-        Command::Incidents { command } => incidents::run(command, &settings, &screen).await,
-        Command::Topics { command } => topics::run(command, settings, screen).await,
-        Command::Replay(request) => {
-            replay::run(request, arguments.config.as_deref(), &settings, &screen).await
-        }
-        Command::Dlq { command } => dlq::run(command, settings, screen).await,
+        Command::Incidents { command } => incidents::run(command, &settings()?, &screen).await,
+        Command::Topics { command } => topics::run(command, settings()?, screen).await,
+        Command::Replay(request) => replay::run(request, file, &settings()?, &screen).await,
+        Command::Dlq { command } => dlq::run(command, settings()?, screen).await,
+        Command::Backtest { command } => backtest::run(&command, &screen),
     }
 }

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod assessment;
+pub mod backtest;
+pub mod cause;
 pub mod edges;
 pub mod grouping;
 pub mod hypotheses;

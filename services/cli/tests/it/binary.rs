@@ -39,6 +39,8 @@ fn help_tells_all() {
     insta::assert_snapshot!(help(&["dlq", "show", "--help"]));
     insta::assert_snapshot!(help(&["dlq", "redrive", "--help"]));
     insta::assert_snapshot!(help(&["dlq", "discard", "--help"]));
+    insta::assert_snapshot!(help(&["backtest", "cause", "--help"]));
+    insta::assert_snapshot!(help(&["backtest", "incidents", "--help"]));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod causes;
+mod hostile;
+mod reference;
 mod shop;
 
 use correlation::grouping::{Grouping, decide};
