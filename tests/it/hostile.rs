@@ -22,7 +22,7 @@ async fn invalid_records_change_no_incident() -> Result<()> {
         r#"{{"service":"payment","metric":"m","value":1,"ts_ms":1,"labels":{{"x":"{}"}}}}"#,
         "y".repeat(900_000)
     );
-    let refused: [&[u8]; 10] = [
+    let refused: [&[u8]; 11] = [
         b"",
         b"\xff\xfe\x00",
         b"{",
@@ -33,10 +33,13 @@ async fn invalid_records_change_no_incident() -> Result<()> {
         br#"{"service":"payment","metric":"latency_p99_ms","value":9e9,"ts_ms":-5}"#,
         // seconds instead of milliseconds
         br#"{"service":"payment","metric":"latency_p99_ms","value":9e9,"ts_ms":1750000000}"#,
+        // the year 2286
+        br#"{"service":"payment","metric":"latency_p99_ms","value":9e9,"ts_ms":9999999999999}"#,
         huge.as_bytes(),
     ];
+    // the year 2096, far ahead of all others
     let dropped: [&[u8]; 1] =
-        [br#"{"service":"payment","metric":"latency_p99_ms","value":9e9,"ts_ms":9999999999999}"#];
+        [br#"{"service":"payment","metric":"latency_p99_ms","value":9e9,"ts_ms":4000000000000}"#];
     pipeline.simulate_fault(Scenario::LatencySpike, &["--seed=5"])?;
     for payload in refused.iter().chain(&dropped) {
         producer.send(Topic::RawMetrics, Some("payment"), &Vec::new(), payload).await?;

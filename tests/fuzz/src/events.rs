@@ -8,8 +8,8 @@ use shared::events::envelope::{Envelope, Headers, expect_type, header, own_id};
 use shared::events::remediation::ActionResult;
 use shared::events::schema::type_of;
 use shared::events::{
-    Anomaly, Deployment, Event, Fault, Incident, LogRecord, MetricSample, Plan, Postmortem, RootCause, Span,
-    Topic, decode, encode,
+    Anomaly, CatalogueService, Deployment, Event, Fault, Incident, LogRecord, MetricSample, Plan, Postmortem,
+    RootCause, Span, Topic, decode, encode,
 };
 use shared::ids::{EventId, derive};
 
@@ -29,6 +29,7 @@ pub fn check(input: &[u8]) -> usize {
         payload::<ActionResult>,
         payload::<Postmortem>,
         payload::<Fault>,
+        payload::<CatalogueService>,
     ];
     payloads.into_iter().filter(|read| read(input)).count() + usize::from(headers(input))
 }
