@@ -8,7 +8,7 @@ mod lag_gauge;
 pub mod link;
 pub mod partitioned;
 pub mod producer;
-mod progress;
+pub(crate) mod progress;
 mod rate_limiter;
 pub mod security;
 mod shape;
@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::Metadata;
 use serde::{Deserialize, Serialize};
 
 use crate::text::redact::is_loopback;
@@ -179,4 +180,10 @@ impl From<Error> for crate::error::Error {
     fn from(error: Error) -> Self {
         if matches!(error, Error::Fatal(_)) { Self::fatal(error) } else { Self::unavailable(error) }
     }
+}
+
+/// Returns how many partitions the topic has that metadata were asked for; none where it is not on the broker.
+fn partitions_in(metadata: &Metadata) -> i32 {
+    let partitions = metadata.topics().first().map_or(0, |found| found.partitions().len());
+    i32::try_from(partitions).unwrap_or(i32::MAX)
 }

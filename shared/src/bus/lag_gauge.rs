@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::partitions_in;
 use super::progress::{Progress, Waits, missing, waiting};
 use super::tracker::{Place, Standing, Tracker};
 use crate::events::Topic;
@@ -173,7 +174,7 @@ impl LagGauge {
                 continue;
             }
             let metadata = consumer.fetch_metadata(Some(topic.name()), PATIENCE)?;
-            if metadata.topics().first().is_none_or(|found| found.partitions().is_empty()) {
+            if partitions_in(&metadata) == 0 {
                 self.missing.push(*topic);
             }
         }

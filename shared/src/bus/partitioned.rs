@@ -28,8 +28,6 @@ use session::{End, Session};
 
 /// Name of the work on partitions among the dependencies of `/readyz`.
 const PARTITIONS: &str = "partitions";
-/// Name of its progress.
-const PROGRESS: &str = "progress";
 /// Pause before Kafka is asked again that did not answer.
 const UNANSWERED: Duration = Duration::from_secs(1);
 

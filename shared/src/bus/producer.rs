@@ -7,7 +7,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 
 use super::link::Context;
-use super::{Error, Link, Options, PING};
+use super::{Error, Link, Options, PING, partitions_in};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
 
@@ -132,10 +132,7 @@ impl Producer {
         let inner = self.inner.clone();
         let ask = move || inner.client().fetch_metadata(Some(topic.name()), PING);
         match tokio::task::spawn_blocking(ask).await {
-            Ok(Ok(metadata)) => {
-                let count = metadata.topics().first().map_or(0, |found| found.partitions().len());
-                i32::try_from(count).map_err(|error| Error::Other(error.to_string()))
-            }
+            Ok(Ok(metadata)) => Ok(partitions_in(&metadata)),
             Ok(Err(error)) => Err(self.options.failed(error)),
             Err(_) => Err(Error::Closed),
         }

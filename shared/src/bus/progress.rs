@@ -11,6 +11,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::tracker::{Place, PlaceStanding};
 use crate::events::Topic;
 
+/// Name of a stage's progress among the dependencies of `/readyz`.
+pub(crate) const PROGRESS: &str = "progress";
 /// Reasons that are named; the rest is counted.
 const NAMED: usize = 3;
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
 use super::{Class, Context, Effects, Error, Limits, Stage, Timer};
+use crate::bus::progress::PROGRESS;
 use crate::bus::{Consumer, PING, Producer, Record, dead_letter};
 use crate::clock::Clock;
 use crate::events::Refusal;
@@ -422,7 +423,7 @@ impl<S: Stage> Runtime<S> {
         let mut turn: u64 = 0;
         while !stop.is_cancelled() {
             self.dependencies_answer().await;
-            self.base.readiness.record("progress", &watch.progress());
+            self.base.readiness.record(PROGRESS, &watch.progress());
             runtime::ASSIGNED_PARTITIONS.set([S::NAME], watch.assigned() as f64);
             runtime::IN_FLIGHT.set([S::NAME], watch.in_flight() as f64);
             if let Ok(depth) = self.base.store.outbox_depth(S::NAME).await {

@@ -13,7 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::observer::{self, Observer, READER};
 use crate::bus::link::Context;
-use crate::bus::{Mechanism, Options};
+use crate::bus::{Mechanism, Options, partitions_in};
 use crate::events::topic::{Retention, Topic};
 
 /// Longest wait for one answer of the broker. Without it librdkafka waits a minute for a broker that is not there.
@@ -130,9 +130,9 @@ impl Admin {
                 let metadata = observer
                     .fetch_metadata(Some(topic.name()), REQUEST)
                     .map_err(|error| observer::failed(&observer, error))?;
-                let partitions = metadata.topics().first().map_or(0, |found| found.partitions().len());
+                let partitions = partitions_in(&metadata);
                 if partitions > 0 {
-                    counts.insert(topic, i32::try_from(partitions).unwrap_or(i32::MAX));
+                    counts.insert(topic, partitions);
                 }
             }
             observer.context().options().link.answered();

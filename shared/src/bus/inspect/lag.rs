@@ -46,15 +46,19 @@ pub fn extents(options: &Options, topics: &[Topic], deadline: Duration) -> Resul
     Ok(extents)
 }
 
-/// Returns the offset of the next record of a partition to come.
-pub(in crate::bus) fn end(
+/// Returns the offset of the next record to come of the partition of that number of each topic.
+pub(in crate::bus) fn ends(
     options: &Options,
-    topic: Topic,
+    topics: impl IntoIterator<Item = Topic>,
     partition: i32,
     deadline: Duration,
-) -> Result<i64, Error> {
-    let held = held(&observer(options, READER)?, topic, Some(partition), deadline)?;
-    Ok(held.first().map_or(0, |range| range.end))
+) -> Result<BTreeMap<Topic, i64>, Error> {
+    let consumer = observer(options, READER)?;
+    let end = |topic| {
+        let held = held(&consumer, topic, Some(partition), deadline)?;
+        Ok((topic, held.first().map_or(0, |range| range.end)))
+    };
+    topics.into_iter().map(end).collect()
 }
 
 /// Returns what the partitions of a topic hold, or one of them; nothing where the topic is not on the broker.

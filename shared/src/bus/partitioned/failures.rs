@@ -2,10 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-/// First pause; each further one is twice as long.
-const FIRST: Duration = Duration::from_millis(250);
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+
 /// Longest pause.
 const LONGEST: Duration = Duration::from_mins(1);
+/// Pauses between tries; without an end.
+const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(250))
+    .with_max_delay(LONGEST)
+    .without_max_times();
 /// Failures in a row after which the stage counts as standing still.
 const STANDS_STILL: u32 = 4;
 /// A stage that has run for so many times its longest timeout has not failed in a row.
@@ -19,17 +24,23 @@ pub(super) fn steady(timeout: Duration) -> Duration {
 }
 
 /// Failures in a row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Failures {
     count: u32,
+    pauses: ExponentialBackoff,
     logged: Option<(String, Instant)>,
+}
+
+impl Default for Failures {
+    fn default() -> Self {
+        Self { count: 0, pauses: BACKOFF.build(), logged: None }
+    }
 }
 
 impl Failures {
     /// Notes a failure, logs its reason where that is another one, and returns the pause before the next try.
     pub(super) fn note(&mut self, reason: String) -> Duration {
         self.count = self.count.saturating_add(1);
-        let pause = FIRST.saturating_mul(1 << (self.count - 1).min(16)).min(LONGEST);
         let is_known =
             self.logged.as_ref().is_some_and(|(before, at)| *before == reason && at.elapsed() < REPEAT);
         if !is_known {
@@ -39,13 +50,13 @@ impl Failures {
             );
             self.logged = Some((reason, Instant::now()));
         }
-        pause
+        self.pauses.next().unwrap_or(LONGEST)
     }
 
     /// Forgets the failures before a run that was long enough to be `steady`.
     pub(super) fn forget_after(&mut self, ran: Duration, steady: Duration) {
         if ran >= steady {
-            self.count = 0;
+            (self.count, self.pauses) = (0, BACKOFF.build());
         }
     }
 

@@ -38,7 +38,7 @@ pub(super) fn of(record: &Message) -> Option<(&str, Option<i32>)> {
     if record.headers.is_empty() || record.payload != TICK {
         return None;
     }
-    let body = record.headers.iter().find(|(name, _)| name == BODY).map(|(_, body)| body.as_str())?;
+    let body = header(&record.headers, BODY)?;
     Some((body, header(&record.headers, PARTITIONS).and_then(|count| count.parse().ok())))
 }
 

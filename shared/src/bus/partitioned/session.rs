@@ -14,12 +14,13 @@ use tokio_util::sync::CancellationToken;
 use super::super::admin::Admin;
 use super::super::consumer::{Assignment, Batch, Batches, Handle};
 use super::super::inspect::reader::{From, Reader};
+use super::super::progress::PROGRESS;
 use super::super::rate_limiter::RateLimiter;
 use super::super::shape::Shape;
 use super::super::tick::{self, Ticker};
 use super::super::tracker::Ticket;
 use super::super::{Error, Message, Options, Pending, Producer, dead_letter, lag};
-use super::{Health, Output, PARTITIONS, PROGRESS, Part, Settings, Task, notices};
+use super::{Health, Output, PARTITIONS, Part, Settings, Task, notices};
 use crate::error::{Class, panic_message};
 use crate::events::envelope::{expect_type, header, id_of};
 use crate::events::topic::Retention;
@@ -390,12 +391,17 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
 
     /// Compares what the state reflects with the logs: one that ends before has begun anew. Blocking.
     fn compare(&self, partition: i32, task: &mut T) -> Result<(), Error> {
-        for topic in self.settings.topics.iter().copied() {
-            let Some(applied) = task.applied(topic).filter(|_| partition < self.shape.partitions(topic))
-            else {
-                continue;
-            };
-            let end = lag::end(&self.options, topic, partition, REQUEST)?;
+        let topics = self.settings.topics.iter().copied();
+        let read: BTreeMap<Topic, i64> = topics
+            .filter(|topic| partition < self.shape.partitions(*topic))
+            .filter_map(|topic| Some((topic, task.applied(topic).filter(|applied| *applied >= 0)?)))
+            .collect();
+        if read.is_empty() {
+            return Ok(());
+        }
+        let ends = lag::ends(&self.options, read.keys().copied(), partition, REQUEST)?;
+        for (topic, end) in ends {
+            let applied = read[&topic];
             if end <= applied {
                 runtime::LOGS_BEGUN_ANEW.add_one([self.settings.stage.name(), topic.name()]);
                 tracing::warn!(
