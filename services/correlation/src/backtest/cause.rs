@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use shared::events::Category;
 
-use crate::cause::normal::nats;
 use crate::cause::{Case, Minutes, Suspect, blame, probability, ranking};
 
 /// Probability from which on the first suspect is called the cause. On development data it was right in more than 80 % of
@@ -11,8 +10,6 @@ use crate::cause::{Case, Minutes, Suspect, blame, probability, ranking};
 pub const CAUSE_PROBABILITY: f64 = 0.8;
 /// Probability below which nothing is named.
 pub const VISIBLE_PROBABILITY: f64 = 0.3;
-/// Evidence of a service's own deviation from which on its blame is taken in full, nats.
-const SURE_NATS: f64 = 3.0;
 
 /// How services were ranked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +112,7 @@ fn blamed(blame: &blame::Blame, suspects: &[Suspect]) -> Vec<Ranked> {
             category: suspect.map_or(Category::Unknown, Suspect::category),
             metric: Some(blame.metric.clone()),
             score: blamed.score,
-            probability: blamed.blame * (nats(blamed.deviations) / SURE_NATS).min(1.0),
+            probability: blamed.probability(),
             category_probability: suspect
                 .map_or(0.0, |suspect| probability::of_category(&suspect.hypotheses)),
         }

@@ -24,7 +24,7 @@ const LEAST_BLAME: f64 = 0.001;
 const MAX_PATH: usize = 64;
 /// Score of the full evidence of a service's own deviation, to break ties.
 const TIE_SCORE: f64 = 0.02;
-/// Evidence of the first service from which on a blame is taken in full, nats.
+/// Evidence of a service's own deviation from which on its blame is taken in full, nats.
 const SURE_NATS: f64 = 3.0;
 
 /// A service and its share of the blame.
@@ -42,12 +42,19 @@ pub struct Blamed {
     pub extra: f64,
 }
 
+impl Blamed {
+    /// Returns the probability that it is the cause: its blame, less where it hardly deviates itself.
+    pub fn probability(&self) -> f64 {
+        self.blame * (nats(self.deviations) / SURE_NATS).min(1.0)
+    }
+}
+
 /// A ranking by blame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Blame {
     /// Metric whose excess was handed down.
     pub metric: String,
-    /// Probability of the first service: its blame, less where it hardly deviates itself.
+    /// Probability of the first service.
     pub confidence: f64,
     /// Services, best first.
     pub services: Vec<Blamed>,
@@ -236,6 +243,6 @@ pub fn rank(case: &Case) -> Option<Blame> {
         .collect();
     services.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.service.cmp(&b.service)));
     let first = services.first()?;
-    let confidence = first.blame * (nats(first.deviations) / SURE_NATS).min(1.0);
+    let confidence = first.probability();
     Some(Blame { metric: metric.to_owned(), confidence, services })
 }
