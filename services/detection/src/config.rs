@@ -55,7 +55,7 @@ pub struct Settings {
     pub certificate_urgent_days: u32,
     /// False alarms a week that all series of all partitions together may raise.
     pub false_alarms_a_week: f64,
-    /// Zone of the clock by which days, weeks and months are told, for example `Europe/Berlin`.
+    /// Zone in which days, weeks and months begin, for example `Europe/Berlin`.
     pub time_zone: Zone,
     /// Partitions among which all series are spread, as evenly as keys fall.
     pub partitions: u32,

@@ -1,6 +1,6 @@
 //! What a metric measures, by its name.
 
-/// What a metric measures, as far as ranking causes tells metrics apart.
+/// What a metric measures, as far as ranking causes distinguishes metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     /// Of the host, not of the service.

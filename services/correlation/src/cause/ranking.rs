@@ -26,7 +26,7 @@ const EXPLAINED_BREAK: f64 = 0.8;
 const LEAST_BREAK_SHARE: f64 = 0.5;
 /// Share of broken invariants that are the same calls as new error lines.
 const SAME_CALLS: f64 = 0.5;
-/// Weight of latency where no span tells self time.
+/// Weight of latency where no span states self time.
 const LATENCY_WEIGHT: f64 = 0.7;
 /// Weight of time without resource use as a fault of the code: it is as likely the network's.
 const SLOW_CODE_WEIGHT: f64 = 0.6;

@@ -1,4 +1,4 @@
-//! The zone of the clock by which days are told.
+//! The zone in which days begin.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

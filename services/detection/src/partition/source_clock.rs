@@ -1,9 +1,9 @@
 //! Clocks of sources that are ahead.
 //!
 //! Nothing can be measured after its record was written, so an event time that lies behind the time of its own record
-//! says that the clock of its source is ahead, and by how much. A clock that is behind cannot be told from a source that
-//! reports late, and is taken as it is. Corrected are clocks that are ahead by no more than `ahead_s`: what is farther
-//! ahead is dropped.
+//! says that the clock of its source is ahead, and by how much. A clock that is behind cannot be distinguished from a
+//! source that reports late, and is taken as it is. Corrected are clocks that are ahead by no more than `ahead_s`: what
+//! is farther ahead is dropped.
 
 use serde::{Deserialize, Serialize};
 
