@@ -285,9 +285,7 @@ impl Partition {
         if self.services.get(self.last).is_some_and(|service| service.is(environment, name)) {
             return Ok(self.last);
         }
-        let services = &self.services;
-        if let Some(slot) = self.index.find((environment, name), |slot| services[slot].is(environment, name))
-        {
+        if let Some(slot) = self.find(environment, name) {
             self.last = slot;
             return Ok(slot);
         }

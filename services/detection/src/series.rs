@@ -12,6 +12,7 @@ mod limit;
 mod pause;
 mod ramp;
 mod recurrence;
+mod rest;
 pub(crate) mod rules;
 mod slow;
 pub(crate) mod state;
@@ -385,9 +386,9 @@ impl Series {
         (self.baseline.is_founded() && fresh).then_some((value, expected))
     }
 
-    /// Returns how far the last few samples lie from the level, in spreads of their mean; nothing if that cannot be
-    /// told: there is no recent sample, no baseline yet, or one that cannot follow the day. What comes at its time is no
-    /// shift.
+    /// Returns how far the last few samples lie from the level, in spreads of their mean; nothing if that is
+    /// unknown: there is no recent sample, no baseline yet, or one that cannot follow the day. What comes at its time is
+    /// no shift.
     pub fn shift(&self, at_ms: i64, settings: &Settings) -> Option<f64> {
         let age = at_ms.saturating_sub(self.last_ms) as f64;
         let is_told = self.baseline.is_founded()

@@ -23,6 +23,11 @@ impl Certainty {
     pub fn limit(self) -> f64 {
         if self == Self::Certain { MAX_EVIDENCE_NATS } else { MAX_SUSPECT_NATS }
     }
+
+    /// Returns the evidence that a rule without a measure of its own states, nats: the most, but nothing of noise.
+    pub(crate) fn stated_nats(self) -> f64 {
+        if self == Self::Normal { 0.0 } else { self.limit() }
+    }
 }
 
 /// Returns the evidence of a deviation of `z` spreads: nothing below 3, then 1 + 1.5 ln(z / 3), at most 6.

@@ -2,7 +2,7 @@
 
 use shared::clock::from_ms;
 use shared::events::anomaly::Band;
-use shared::text::format::{band_in_words, figure, side};
+use shared::text::format::{self, band_in_words, figure, side};
 
 /// A deployment that is this close before an episode is mentioned, milliseconds.
 const RECENT_DEPLOYMENT_MS: i64 = 3_600_000;
@@ -10,6 +10,11 @@ const RECENT_DEPLOYMENT_MS: i64 = 3_600_000;
 /// Writes a value with its unit.
 pub(crate) fn quantity(value: f64, unit: &str) -> String {
     figure(value, unit).replace('\u{a0}', " ")
+}
+
+/// Writes a share in percent.
+pub(crate) fn percent(share: f64) -> String {
+    format::percent(share).replace('\u{a0}', " ")
 }
 
 /// Writes a band with its unit.

@@ -90,17 +90,10 @@ impl Metrics {
         overrides: &[Override],
     ) -> Arc<Metric> {
         let own = overrides.iter().find(|one| one.covers(name) && one.is_for(service));
-        if let Some(own) = own.filter(|own| own.service.is_some()) {
-            return Metric::new(name, unit, std::slice::from_ref(own));
+        let metric = Metric::new(name, unit, own.map_or(&[], std::slice::from_ref));
+        if own.is_some_and(|own| own.service.is_some()) {
+            return metric;
         }
-        let common: Vec<Override>;
-        let overrides = if overrides.iter().any(|one| one.service.is_some()) {
-            common = overrides.iter().filter(|one| one.service.is_none()).cloned().collect();
-            &common
-        } else {
-            overrides
-        };
-        let metric = Metric::new(name, unit, overrides);
         if let Some(known) = self.known.get(&metric) {
             return Arc::clone(known);
         }

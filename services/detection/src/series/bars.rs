@@ -10,6 +10,7 @@ mod profile;
 use serde::{Deserialize, Serialize};
 use shared::events::anomaly::{Band, Direction};
 
+use super::rest;
 use crate::stats::robust::TO_SPREAD;
 use crate::stats::sparse::Sparse;
 use profile::Profile;
@@ -24,9 +25,9 @@ const LEVEL_LIMIT_SPREADS: f64 = 2.0;
 const SETTLED_SAMPLES: u32 = 20;
 /// Farthest that a residual counts in its scale, in scales: outliers raise the bar, and none of them by much.
 const SCALE_LIMIT_SCALES: f64 = 10.0;
-/// Samples before any distance is told, and the allowance for few of them: a scale learned from n samples counts as
+/// Samples before any distance is measured, and the allowance for few of them: a scale learned from n samples counts as
 /// (1 + this / n) times as large.
-const UNTOLD_SAMPLES: u32 = 10;
+const UNMEASURED_SAMPLES: u32 = 10;
 const INEXPERIENCE_SAMPLES: f64 = 25.0;
 /// Where the mean of the distances from the level and from what is near ends to be usual, and the distance of the mean
 /// of the last four.
@@ -38,9 +39,6 @@ const HOUR_S: f64 = 3600.0;
 /// Age and samples before the first alarm.
 const YOUNG_MS: i64 = 86_400_000;
 const YOUNG_SAMPLES: u32 = 24;
-/// Rest after the last sample beyond the bars, in time and in samples: one alarm an episode.
-const REST_MS: i64 = 4 * 3_600_000;
-const REST_SAMPLES: u32 = 3;
 /// Half width of the expected band, in scales.
 const BAND_SCALES: f64 = 3.5;
 
@@ -149,7 +147,7 @@ impl Bars {
         for (place, residual) in residuals.into_iter().enumerate() {
             let square = &mut self.squares[place];
             let scale = (square.sqrt() * if place > 0 { own } else { 1.0 }).max(floor);
-            if self.seen > UNTOLD_SAMPLES {
+            if self.seen > UNMEASURED_SAMPLES {
                 distances[place] = residual.abs() / scale / inexperience;
             }
             let counts = if self.seen > SETTLED_SAMPLES && *square > 0.0 {
@@ -168,9 +166,8 @@ impl Bars {
     /// Returns whether the last sample beyond the bars was long enough ago, before this one.
     fn rest(&mut self, ts_ms: i64, is_hot: bool) -> bool {
         self.since_hot = self.since_hot.saturating_add(1);
-        let is_rested = self
-            .hot_ms
-            .is_none_or(|hot_ms| ts_ms.saturating_sub(hot_ms) > REST_MS && self.since_hot > REST_SAMPLES);
+        let is_rested =
+            self.hot_ms.is_none_or(|hot_ms| rest::is_over(ts_ms.saturating_sub(hot_ms), self.since_hot));
         if is_hot {
             (self.hot_ms, self.since_hot) = (Some(ts_ms), 0);
         }

@@ -2,9 +2,9 @@
 
 use shared::events::Kind;
 use shared::events::anomaly::{Band, Direction, Status};
-use shared::text::format::{percent, side};
+use shared::text::format::side;
 
-use crate::alert::format::{after_deployment, duration, expectation, quantity, range, time};
+use crate::alert::format::{after_deployment, duration, expectation, percent, quantity, range, time};
 use crate::metric_profile::{Bounded, Role};
 use crate::series::Change;
 use crate::series::baseline::NOTICED_SPREADS;
@@ -84,7 +84,7 @@ fn consequence(change: &Change, bounded: Bounded<'_>) -> String {
     match (bounded.profile.kind, bounded.ceiling) {
         (Kind::Errors, Some(ceiling)) if bounded.profile.role == Role::Share => {
             let share = if direction == Direction::Down { 1.0 - value / ceiling } else { value / ceiling };
-            format!("; {} of all requests fail", percent(share)).replace('\u{a0}', " ")
+            format!("; {} of all requests fail", percent(share))
         }
         (Kind::Errors, _) if direction == Direction::Up => "; requests fail".to_owned(),
         (Kind::Latency, _) if value > center => "; users wait longer".to_owned(),
@@ -94,7 +94,7 @@ fn consequence(change: &Change, bounded: Bounded<'_>) -> String {
             if direction == Direction::Up && center < ceiling && !bounded.is_nearly_full(value) =>
         {
             let used = percent((value - center) / (ceiling - center));
-            format!("; {used} of the room that was left is used up").replace('\u{a0}', " ")
+            format!("; {used} of the room that was left is used up")
         }
         _ => String::new(),
     }

@@ -1,11 +1,14 @@
 //! What a deviation of one series means, given what else the service reports: requests, instances, room that is left.
 
+use std::ops::Add;
+
 use shared::events::anomaly::{Band, Point};
 use shared::events::{Kind, Severity};
 
 use super::Service;
 use crate::metric_profile::{BadDirection, Role};
 use crate::series::Series;
+use crate::series::rules::slo::Requests;
 use crate::series::weight::{Hold, Weight};
 
 /// Failures from which on something fires, and from which on it may be worse than SEV3.
@@ -26,13 +29,6 @@ const MIN_LATE_SHARE: f64 = 0.05;
 const MIN_USED_SHARE: f64 = 0.1;
 /// How far the product of a figure for each instance and the number of instances may move.
 const SAME_TOTAL: std::ops::RangeInclusive<f64> = 0.85..=1.15;
-
-/// Failures among the requests of one sample.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Count {
-    failed: f64,
-    of: f64,
-}
 
 impl Service {
     /// Returns what a sample amounts to that its series is about to take.
@@ -146,7 +142,7 @@ fn by_room(series: &Series, value: f64) -> Option<Weight> {
 }
 
 /// Returns the failures and requests of the last samples, newest first; none where the two do not belong together.
-fn counts(errors: &Series, requests: &Series, newest: Point) -> Vec<Count> {
+fn counts(errors: &Series, requests: &Series, newest: Point) -> Vec<Requests> {
     let interval_ms = errors.interval_ms() as i64;
     let seconds = interval_ms as f64 / 1000.0;
     let mut shares: Vec<Point> = errors.points().collect();
@@ -169,7 +165,7 @@ fn counts(errors: &Series, requests: &Series, newest: Point) -> Vec<Count> {
             Role::Rate => share.value * seconds,
             _ => of * errors.profile().failing(share.value, is_percent),
         };
-        counts.push(Count { failed: failed.clamp(0.0, of), of });
+        counts.push(Requests { failed: failed.clamp(0.0, of), of });
     }
     // where a share of so few requests is less than one request, it is a share of others
     let failing = counts.iter().filter(|count| count.failed > 0.0);
@@ -180,21 +176,20 @@ fn counts(errors: &Series, requests: &Series, newest: Point) -> Vec<Count> {
 }
 
 /// Returns the failures of the last samples of a rate, newest first, where nothing counts the requests.
-fn rates(errors: &Series, newest: Point) -> Vec<Count> {
+fn rates(errors: &Series, newest: Point) -> Vec<Requests> {
     let seconds = errors.interval_ms() as f64 / 1000.0;
     let mut rates: Vec<Point> = errors.points().collect();
     rates.push(newest);
-    rates.iter().rev().map(|point| Count { failed: (point.value * seconds).max(0.0), of: 0.0 }).collect()
+    rates.iter().rev().map(|point| Requests { failed: (point.value * seconds).max(0.0), of: 0.0 }).collect()
 }
 
 /// Weighs counts, newest first: over the window in which they say most, against what was before it.
-fn weight(counts: &[Count], least_share: f64) -> Option<Weight> {
-    let add = |a: Count, b: &Count| Count { failed: a.failed + b.failed, of: a.of + b.of };
-    let all = counts.iter().fold(Count::default(), add);
-    let (mut window, mut most, mut strongest) = (Count::default(), Count::default(), f64::NEG_INFINITY);
+fn weight(counts: &[Requests], least_share: f64) -> Option<Weight> {
+    let all = counts.iter().copied().fold(Requests::default(), Add::add);
+    let (mut window, mut most, mut strongest) = (Requests::default(), Requests::default(), f64::NEG_INFINITY);
     for count in counts.iter().take(WINDOW_SAMPLES) {
-        window = add(window, count);
-        let before = Count { failed: all.failed - window.failed, of: all.of - window.of };
+        window = window + *count;
+        let before = Requests { failed: all.failed - window.failed, of: all.of - window.of };
         let nats = if all.of > 0.0 { likelihood(window, before) } else { CONFIRM_NATS };
         let is_confirmed = window.failed >= CONFIRM_FAILURES && nats >= CONFIRM_NATS;
         if is_confirmed && window.of > 0.0 && window.failed < least_share * window.of {
@@ -208,12 +203,12 @@ fn weight(counts: &[Count], least_share: f64) -> Option<Weight> {
             (strongest, most) = (nats, window);
         }
     }
-    let Count { failed, of } = most;
+    let Requests { failed, of } = most;
     (!counts.is_empty()).then(|| Weight::held(Hold::FewRequests { failed, of }))
 }
 
 /// Returns the binomial log-likelihood ratio of a share of failures against the one before, nats; nothing below 0.
-fn likelihood(now: Count, before: Count) -> f64 {
+fn likelihood(now: Requests, before: Requests) -> f64 {
     if now.of <= 0.0 {
         return 0.0;
     }
@@ -232,15 +227,15 @@ mod tests {
     use super::*;
 
     /// Returns counts of minutes in which so many failed of so many, newest first, after an hour without failures.
-    fn after_calm(minutes: &[(f64, f64)], usual: f64) -> Vec<Count> {
-        let newest = minutes.iter().map(|&(failed, of)| Count { failed, of });
-        newest.chain([Count { failed: 0.0, of: usual }; 40]).collect()
+    fn after_calm(minutes: &[(f64, f64)], usual: f64) -> Vec<Requests> {
+        let newest = minutes.iter().map(|&(failed, of)| Requests { failed, of });
+        newest.chain([Requests { failed: 0.0, of: usual }; 40]).collect()
     }
 
     #[test]
     fn a_handful_proves_nothing_and_hundreds_prove_it_at_once() {
-        let weight = |counts: &[Count]| weight(counts, MIN_FAILING_SHARE);
-        let held = |counts: &[Count]| weight(counts).unwrap().hold.is_some();
+        let weight = |counts: &[Requests]| weight(counts, MIN_FAILING_SHARE);
+        let held = |counts: &[Requests]| weight(counts).unwrap().hold.is_some();
         assert!(held(&after_calm(&[(1.0, 2.0), (1.0, 2.0)], 2.0)));
         assert!(held(&after_calm(&[(2.0, 2.0)], 2.0)));
         assert!(held(&after_calm(&[(1.0, 1.0), (0.0, 1.0), (1.0, 3.0)], 0.4)));

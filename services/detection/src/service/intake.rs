@@ -163,7 +163,7 @@ impl Intake {
         };
         Some(Verdict {
             certainty,
-            nats: if certainty == Certainty::Normal { 0.0 } else { certainty.limit() },
+            nats: certainty.stated_nats(),
             severity: Severity::Sev3,
             direction: Direction::Up,
             observed: f64::from(self.unusable),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::series::history::array;
+use crate::stats::half_bytes::{add_one, count};
 
 const HALF_HOURS: usize = 48;
 const HALF_HOUR_MS: i64 = 1_800_000;
@@ -106,7 +107,7 @@ impl Profile {
             let mean = f64::from(self.week[place]);
             let rate = (1.0 / (f64::from(visits) + 1.0)).max(WEEK_RATE);
             self.week[place] = (mean + rate * (visit.mean() - mean)) as f32;
-            visited(&mut self.week_visits, place);
+            add_one(&mut self.week_visits, place, MAX_VISITS);
         }
         self.hour.take(value, 0.0);
     }
@@ -118,7 +119,7 @@ impl Profile {
         let limit = if visits >= KNOWN_VISITS { VISIT_LIMIT_SPREADS * spread } else { f64::INFINITY };
         let rate = (1.0 / (f64::from(visits) + 1.0)).max(DAY_RATE);
         self.day[place] = (mean + rate * (visit.mean() - mean).clamp(-limit, limit)) as f32;
-        visited(&mut self.day_visits, place);
+        add_one(&mut self.day_visits, place, MAX_VISITS);
         if visits > 0 {
             let square = f64::from(self.squares[place]);
             let rate = (1.0 / f64::from(visits)).max(DAY_RATE);
@@ -155,17 +156,4 @@ fn half_hour(ts_ms: i64) -> usize {
 
 fn hour(ts_ms: i64) -> usize {
     ts_ms.div_euclid(HOUR_MS).rem_euclid(HOURS as i64) as usize
-}
-
-/// Returns one of the counts that are kept two in a byte, that of the even place in the low bits.
-fn count(counts: &[u8], place: usize) -> u8 {
-    let pair = counts[place / 2];
-    if place.is_multiple_of(2) { pair & 15 } else { pair >> 4 }
-}
-
-/// Counts one visit more.
-fn visited(counts: &mut [u8], place: usize) {
-    if count(counts, place) < MAX_VISITS {
-        counts[place / 2] += if place.is_multiple_of(2) { 1 } else { 16 };
-    }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::series::rest;
+
 /// Rarity (decimal logarithm) that an alarm needs, and how much more of it for each tenth of five minutes' interval: what
 /// is judged more often has to be rarer, for people accept a number of false alarms a day.
 const RARITY_LOG10: f64 = 2.1;
@@ -21,9 +23,6 @@ const SUM_PER_CADENCE: f64 = 0.6;
 /// Rarity that an alarm adds to what the next one needs, and samples after which half of that is forgotten.
 const PENALTY_LOG10: f32 = 0.5;
 const PENALTY_HALF_LIFE_SAMPLES: f32 = 300.0;
-/// Rest after the last sample that was worth an alarm, in time and in samples: one alarm an episode, however long.
-const REST_MS: i64 = 4 * 3_600_000;
-const REST_SAMPLES: u32 = 3;
 /// Samples for which a broken record counts.
 const RECORD_COUNTS_SAMPLES: u32 = 10;
 /// How much shorter than five minutes (decimal logarithm) the interval is from which on a broken record is reported
@@ -77,7 +76,7 @@ impl Budget {
         self.since_hot = self.since_hot.saturating_add(1);
         self.penalty *= 0.5_f32.powf(1.0 / PENALTY_HALF_LIFE_SAMPLES);
         let is_hot = self.rarity_part(claim) >= 1.0 || self.since_record < RECORD_COUNTS_SAMPLES;
-        let is_rested = ts_ms.saturating_sub(self.hot_ms) > REST_MS && self.since_hot > REST_SAMPLES;
+        let is_rested = rest::is_over(ts_ms.saturating_sub(self.hot_ms), self.since_hot);
         if is_hot {
             (self.hot_ms, self.since_hot) = (ts_ms, 0);
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::array;
 use super::usual::{self, TRIAL_RESIDUALS};
 use super::week::Week;
+use crate::stats::half_bytes;
 
 /// Half hours of a day (local time), and bytes that count two of them each.
 const SLOTS: usize = 48;
@@ -119,17 +120,14 @@ impl Season {
                 week.learn(self.half, above);
             }
             self.means[slot] = (mean + above / (f64::from(visits) + 1.0)) as f32;
-            if visits < MAX_VISITS {
-                self.visits[slot / 2] += if slot.is_multiple_of(2) { 1 } else { 16 };
-            }
+            half_bytes::add_one(&mut self.visits, slot, MAX_VISITS);
         }
         self.sum = 0.0;
         self.samples = 0;
     }
 
     fn visits(&self, slot: usize) -> u8 {
-        let pair = self.visits[slot / 2];
-        if slot.is_multiple_of(2) { pair & 15 } else { pair >> 4 }
+        half_bytes::count(&self.visits, slot)
     }
 }
 

@@ -58,7 +58,7 @@ impl Detector for Objective {
         };
         let verdict = Verdict {
             certainty,
-            nats: if certainty == Certainty::Normal { 0.0 } else { certainty.limit() },
+            nats: certainty.stated_nats(),
             severity: Severity::Sev2,
             direction,
             observed: value,

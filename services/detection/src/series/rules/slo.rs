@@ -4,6 +4,8 @@
 //! The catalogue is written for people: its figures are what is aimed at, not what is worth waking somebody for. So a
 //! figure that is missed for a moment, or by a few requests, is no finding.
 
+use std::ops::Add;
+
 use serde::{Deserialize, Serialize};
 use shared::events::anomaly::{Band, Direction, Point, Status};
 use shared::events::{CatalogueService, Kind, Severity};
@@ -95,11 +97,19 @@ pub(crate) fn field_of(profile: &MetricProfile) -> Option<&'static str> {
     }
 }
 
-/// Requests of one sample.
+/// Requests, and how many of them have failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Requests {
     pub(crate) failed: f64,
     pub(crate) of: f64,
+}
+
+impl Add for Requests {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { failed: self.failed + other.failed, of: self.of + other.of }
+    }
 }
 
 impl Requests {
@@ -110,7 +120,7 @@ impl Requests {
     /// Forgets exponentially what lies `ms` back, and adds what is new.
     fn fade(&mut self, ms: f64, window_ms: f64, new: Self) {
         let kept = (-ms / window_ms).exp();
-        *self = Self { failed: kept * self.failed + new.failed, of: kept * self.of + new.of };
+        *self = Self { failed: kept * self.failed, of: kept * self.of } + new;
     }
 }
 
@@ -214,7 +224,7 @@ impl Slo {
         let severe = newest.value >= SEVERE_FACTOR * limit;
         let verdict = Verdict {
             certainty,
-            nats: nats_of(certainty),
+            nats: certainty.stated_nats(),
             severity: if severe { Severity::Sev2 } else { Severity::Sev3 },
             direction: Direction::Up,
             observed: newest.value,
@@ -263,7 +273,7 @@ impl Slo {
         let last_ms = burn.reach_ms();
         let verdict = Verdict {
             certainty,
-            nats: nats_of(certainty),
+            nats: certainty.stated_nats(),
             severity: if severe { Severity::Sev2 } else { Severity::Sev3 },
             direction: Direction::Up,
             observed: 100.0 * observed,
@@ -306,8 +316,8 @@ impl Slo {
         self.alert.is_some() || series.status() != Some(Status::Firing)
     }
 
-    /// Follows the alert, and returns its revision if one is due. `sentence` is told whether it is over, and since when it
-    /// has lasted.
+    /// Follows the alert, and returns its revision if one is due. `sentence` takes whether it is over, and since when
+    /// it has lasted.
     fn report(
         &mut self,
         verdict: &Verdict,
@@ -338,10 +348,6 @@ impl Slo {
     }
 }
 
-fn nats_of(certainty: Certainty) -> f64 {
-    if certainty == Certainty::Normal { 0.0 } else { certainty.limit() }
-}
-
 /// Returns the last samples of a share of failures, in percent; of failures by time, none.
 fn failures(series: &Series) -> Vec<Point> {
     let profile = series.profile();
@@ -353,7 +359,7 @@ fn failures(series: &Series) -> Vec<Point> {
 }
 
 /// Returns the part of the requests that fail. A share without a unit is read as percent, of which it then is less: what
-/// cannot be told must not page.
+/// is ambiguous must not page.
 pub(crate) fn failing(profile: &MetricProfile, share: f64) -> f64 {
     profile.failing(share, &*profile.unit != "1")
 }
@@ -369,9 +375,8 @@ impl Burn {
         let ms = ts_ms.saturating_sub(self.last_ms) as f64;
         self.last_ms = ts_ms;
         self.long.fade(ms, LONG_MS, new);
-        let (began_ms, short) = &mut self.short;
-        *short = Requests { failed: short.failed + new.failed, of: short.of + new.of };
-        let (began_ms, short) = (*began_ms, *short);
+        let (began_ms, short) = (self.short.0, self.short.1 + new);
+        self.short.1 = short;
         if ts_ms.saturating_sub(began_ms) < SHORT_MS || bar * short.of < 1.0 {
             return None;
         }
