@@ -119,6 +119,8 @@ pub enum Category {
     Certificate,
     /// A surge or drop of traffic.
     Traffic,
+    /// The service is not there: it stopped reporting, or restarts again and again.
+    Down,
     /// Not visible in this telemetry.
     Unknown,
 }
@@ -138,6 +140,7 @@ impl Category {
             Self::Disk => "a full disk",
             Self::Certificate => "an expiring certificate",
             Self::Traffic => "a change of traffic",
+            Self::Down => "a service that is down",
             Self::Unknown => "an unknown cause",
         }
     }

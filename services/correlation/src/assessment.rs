@@ -105,6 +105,7 @@ pub(crate) fn explains(category: Category, kind: Kind) -> bool {
                 Category::Code | Category::Deployment,
                 Kind::Errors | Kind::Silence | Kind::Restarts | Kind::Logs
             )
+            | (Category::Down, Kind::Silence | Kind::Restarts)
             | (Category::Dependency | Category::Network, Kind::Latency)
     )
 }

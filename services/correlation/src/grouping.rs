@@ -6,15 +6,15 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use shared::events::Incident;
 use shared::events::anomaly::{Anomaly, Status};
-use shared::events::incident::Signal;
-use shared::graph::Graph;
+use shared::events::incident::{Link, Relation, Signal};
 use shared::ids::{AnomalyId, IncidentId};
 use shared::lifecycle::Assessment;
 use shared::store::Neighbourhood;
 use shared::text::sanitize;
 
 use crate::assessment::{assess, surroundings};
-use crate::hypotheses;
+use crate::explanation::{Root, share_a_change};
+use crate::hypotheses::{self, WEAK_NATS};
 use crate::options::Options;
 
 /// How long before the first known symptom of an incident its cause may have shown, in samples of the cause.
@@ -41,6 +41,17 @@ pub enum Grouping {
         assessment: Assessment,
         /// Loose signals that join with it.
         adopted: Vec<Signal>,
+        /// The last incident that was over shortly before, on the same call path.
+        follows: Option<Link>,
+    },
+    /// The fault of an incident that is over has come back soon after.
+    Reopen {
+        /// The incident as it stands.
+        incident: Box<Incident>,
+        /// Assessment with what has come back.
+        assessment: Assessment,
+        /// Loose signals that join with it.
+        adopted: Vec<Signal>,
     },
     /// It belongs to an open incident.
     Join {
@@ -52,7 +63,18 @@ pub enum Grouping {
         is_new: bool,
         /// When the last member cleared, if all have.
         all_clear: Option<Timestamp>,
+        /// Other open incidents that turn out to be of the same fault, and their members, which join as well.
+        absorbed: Vec<Absorbed>,
     },
+}
+
+/// An open incident that ends in another one of the same fault.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Absorbed {
+    /// The incident as it stands.
+    pub incident: Incident,
+    /// Its members.
+    pub members: Vec<Signal>,
 }
 
 /// A decision on one anomaly.
@@ -78,40 +100,26 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
         return Decision { signal, over: None, grouping: Grouping::Stale };
     }
     let belonged = known.and_then(|(_, incident)| *incident);
+    let own = neighbourhood.signals.iter().map(|(signal, _)| signal).chain([&signal]);
+    let root = Root::new(&anomaly.service, None, own, &neighbourhood.graph);
     let mut over = None;
-    let related = related(&anomaly.service, &neighbourhood.graph);
-    let home = belonged.filter(|id| is_open(*id, neighbourhood)).or_else(|| {
-        for incident in neighbourhood.incidents.iter().filter(|incident| near(incident, anomaly, &related)) {
-            // all members were clear for longer than the hold when this began: that one is over, whatever the clock says
-            match all_clear(&members(incident.incident_id, neighbourhood)) {
-                Some((at, hold)) if anomaly.started_at > at + options.hold(hold) => {
-                    over = over.or(Some((incident.incident_id, at)));
-                }
-                _ => return Some(incident.incident_id),
-            }
-        }
-        None
-    });
-    if let Some(incident) =
-        home.and_then(|id| neighbourhood.incidents.iter().find(|incident| incident.incident_id == id))
-    {
-        let mut group = members(incident.incident_id, neighbourhood);
-        let is_new = !group.iter().any(|member| member.anomaly_id == anomaly.anomaly_id);
-        group.retain(|member| member.anomaly_id != anomaly.anomaly_id);
-        group.push(signal.clone());
-        let all_clear = all_clear(&group).map(|(at, _)| at);
-        let assessment = assess(group, neighbourhood, Some(incident), anomaly.observed_at, options);
-        return Decision {
-            signal,
-            over,
-            grouping: Grouping::Join { incident: Box::new(incident.clone()), assessment, is_new, all_clear },
-        };
+    let mut homes = homes(&signal, &root, neighbourhood, options, &mut over);
+    let belongs_to = belonged.and_then(|id| neighbourhood.incidents.iter().find(|one| one.incident_id == id));
+    if let Some(incident) = belongs_to {
+        homes.home = Some(incident);
+        homes.caused.retain(|other| other.incident_id != incident.incident_id);
+    }
+    if let Some(incident) = homes.home {
+        let grouping = join(&signal, incident, &homes.caused, neighbourhood, options);
+        return Decision { signal, over, grouping };
     }
     if anomaly.status == Status::Cleared {
         return Decision { signal, over, grouping: Grouping::Unassigned };
     }
-    if let Some(incident) =
-        neighbourhood.past.iter().find(|past| was_open(past, anomaly, belonged, &related, options))
+    if let Some(incident) = neighbourhood
+        .past
+        .iter()
+        .find(|past| was_open(past, &signal, belonged, &root, neighbourhood, options))
     {
         return Decision {
             signal,
@@ -119,44 +127,202 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
             grouping: Grouping::LateJoin { incident: Box::new(incident.clone()) },
         };
     }
-    let adopted = loose(anomaly, neighbourhood, &related);
+    let adopted = loose(&signal, neighbourhood, &root, options);
     let mut group = adopted.clone();
     group.push(signal.clone());
     let together = group.len() > 1
         && hypotheses::rank(&group, surroundings(neighbourhood, options))
             .first()
             .is_some_and(|suspect| suspect.score >= options.open_nats);
-    let grouping = if anomaly.status == Status::Firing || together {
-        Grouping::Open {
-            // an episode that outlives its incident opens another one
-            incident: match belonged {
-                None => IncidentId::opened_by(anomaly.anomaly_id),
-                Some(past) => IncidentId::reopened_by(past, anomaly.anomaly_id, anomaly.revision),
-            },
-            assessment: assess(group, neighbourhood, None, anomaly.observed_at, options),
+    if anomaly.status != Status::Firing && !together {
+        return Decision { signal, over, grouping: Grouping::Unassigned };
+    }
+    if let Some(incident) = come_back(&signal, neighbourhood, options) {
+        let mut group = members(incident.incident_id, neighbourhood);
+        group.extend(incident.signals.iter().cloned());
+        group.retain(|member| member.anomaly_id != signal.anomaly_id);
+        group.extend(adopted.iter().cloned());
+        group.push(signal.clone());
+        once(&mut group);
+        let grouping = Grouping::Reopen {
+            incident: Box::new(incident.clone()),
+            assessment: assess(group, neighbourhood, Some(incident), anomaly.observed_at, options),
             adopted,
-        }
-    } else {
-        Grouping::Unassigned
+        };
+        return Decision { signal, over, grouping };
+    }
+    let grouping = Grouping::Open {
+        // an episode that outlives its incident opens another one
+        incident: match belonged {
+            None => IncidentId::opened_by(anomaly.anomaly_id),
+            Some(past) => IncidentId::reopened_by(past, anomaly.anomaly_id, anomaly.revision),
+        },
+        assessment: assess(group, neighbourhood, None, anomaly.observed_at, options),
+        adopted,
+        follows: follows(&signal, &root, neighbourhood, options),
     };
     Decision { signal, over, grouping }
+}
+
+/// Keeps the last of each member.
+fn once(group: &mut Vec<Signal>) {
+    let mut known = BTreeSet::new();
+    group.reverse();
+    group.retain(|member| known.insert(member.anomaly_id));
+    group.reverse();
+}
+
+/// Returns the incident that is over and whose fault has come back with `signal`: the same series of the service that was
+/// suspected, soon after.
+fn come_back<'a>(
+    signal: &Signal,
+    neighbourhood: &'a Neighbourhood,
+    options: &Options,
+) -> Option<&'a Incident> {
+    neighbourhood.past.iter().find(|past| {
+        let was_suspected = past.suspect().is_some_and(|suspect| suspect.service == signal.service);
+        let same_series = |member: &Signal| {
+            member.service == signal.service && member.metric == signal.metric && member.evidence > WEAK_NATS
+        };
+        past.merged_into().is_none()
+            && was_suspected
+            && past.signals.iter().any(same_series)
+            && past.resolved_at.is_some_and(|at| {
+                let gap = signal.started_at.duration_since(at);
+                gap >= SignedDuration::ZERO && gap <= options.flap_window(past.reopened)
+            })
+    })
+}
+
+/// Returns the last incident that was over shortly before on the same call path.
+fn follows(
+    signal: &Signal,
+    root: &Root<'_>,
+    neighbourhood: &Neighbourhood,
+    options: &Options,
+) -> Option<Link> {
+    let soon = |past: &&Incident| {
+        past.merged_into().is_none()
+            && near(past, root)
+            && past.resolved_at.is_some_and(|at| {
+                let gap = signal.started_at.duration_since(at);
+                gap >= SignedDuration::ZERO && gap <= options.flap_window(0)
+            })
+    };
+    neighbourhood.past.iter().find(soon).map(|past| Link {
+        incident_id: past.incident_id,
+        number: past.number,
+        relation: Relation::Follows,
+    })
+}
+
+/// Open incidents that an anomaly may belong to.
+struct Homes<'a> {
+    /// The one it joins.
+    home: Option<&'a Incident>,
+    /// Others that a fault of its service explains as well.
+    caused: Vec<&'a Incident>,
+}
+
+/// Returns where an anomaly belongs: to the incident whose first suspect explains it (of several, the one whose
+/// suspect showed its first symptom first), or else to those that a fault of its own service explains.
+fn homes<'a>(
+    signal: &Signal,
+    root: &Root<'_>,
+    neighbourhood: &'a Neighbourhood,
+    options: &Options,
+    over: &mut Option<(IncidentId, Timestamp)>,
+) -> Homes<'a> {
+    let mut explained: Option<(Timestamp, &str, &Incident)> = None;
+    let mut caused = Vec::new();
+    for incident in &neighbourhood.incidents {
+        let members = members(incident.incident_id, neighbourhood);
+        let by_suspect = explains(incident, &members, signal, neighbourhood);
+        let by_root = !members.is_empty() && near(incident, root) && root.explains_all(&members);
+        if !by_suspect && !by_root {
+            continue;
+        }
+        // all members were clear for longer than the hold when this began: that one is over, whatever the clock says
+        if let Some((at, hold)) = all_clear(&members)
+            && signal.started_at > at + options.hold_of(incident, hold)
+        {
+            *over = over.or(Some((incident.incident_id, at)));
+            continue;
+        }
+        if by_suspect {
+            let suspect = incident.suspect().map_or("", |suspect| &suspect.service);
+            let onset = hypotheses::onset(&members, suspect).unwrap_or(incident.started_at);
+            if explained.is_none_or(|(first, name, _)| (onset, suspect) < (first, name)) {
+                explained = Some((onset, suspect, incident));
+            }
+        }
+        if by_root {
+            caused.push(incident);
+        }
+    }
+    // incidents are listed in the order of their numbers
+    let home = explained.map(|(_, _, incident)| incident).or_else(|| caused.first().copied());
+    caused.retain(|other| home.is_some_and(|home| home.incident_id != other.incident_id));
+    Homes { home, caused }
+}
+
+/// Whether the first suspect of an incident explains a signal.
+fn explains(incident: &Incident, members: &[Signal], signal: &Signal, neighbourhood: &Neighbourhood) -> bool {
+    incident.suspect().is_some_and(|suspect| {
+        let root = Root::new(&suspect.service, Some(suspect.category), members, &neighbourhood.graph);
+        root.explains(signal) || share_a_change(&suspect.service, &signal.service, &neighbourhood.deployments)
+    })
+}
+
+/// Whether a fault of `root` could have reached a service of the incident.
+fn near(incident: &Incident, root: &Root<'_>) -> bool {
+    incident.affected_services.iter().any(|service| root.reaches(service))
+}
+
+fn join(
+    signal: &Signal,
+    incident: &Incident,
+    caused: &[&Incident],
+    neighbourhood: &Neighbourhood,
+    options: &Options,
+) -> Grouping {
+    let mut group = members(incident.incident_id, neighbourhood);
+    let is_new = !group.iter().any(|member| member.anomaly_id == signal.anomaly_id);
+    group.retain(|member| member.anomaly_id != signal.anomaly_id);
+    group.push(signal.clone());
+    let absorbed: Vec<Absorbed> = caused
+        .iter()
+        .map(|other| Absorbed {
+            incident: (*other).clone(),
+            members: members(other.incident_id, neighbourhood),
+        })
+        .collect();
+    group.extend(absorbed.iter().flat_map(|other| other.members.iter().cloned()));
+    let all_clear = all_clear(&group).map(|(at, _)| at);
+    let assessment = assess(group, neighbourhood, Some(incident), signal.observed_at, options);
+    Grouping::Join { incident: Box::new(incident.clone()), assessment, is_new, all_clear, absorbed }
 }
 
 /// Returns whether an anomaly that was read only now would have belonged to an incident, had it been read in the order of
 /// event time: the partitions of a topic do not wait for each other.
 fn was_open(
     past: &Incident,
-    anomaly: &Anomaly,
+    signal: &Signal,
     belonged: Option<IncidentId>,
-    related: &BTreeSet<String>,
+    root: &Root<'_>,
+    neighbourhood: &Neighbourhood,
     options: &Options,
 ) -> bool {
-    let own = belonged == Some(past.incident_id) || (belonged.is_none() && near(past, anomaly, related));
+    let is_of_it = || {
+        explains(past, &past.signals, signal, neighbourhood)
+            || (near(past, root) && root.explains_all(&past.signals))
+    };
+    let own = belonged == Some(past.incident_id) || (belonged.is_none() && is_of_it());
     let hold = past.signals.iter().map(|signal| signal.interval_ms).max().unwrap_or(0);
     let until = past.resolved_at.map(|at| at + options.hold(hold));
     // the cause may be what is read late, and a cause shows before its symptoms
-    let since = past.started_at - lead(anomaly.interval_ms);
-    own && anomaly.observed_at >= since && until.is_some_and(|until| anomaly.observed_at <= until)
+    let since = past.started_at - lead(signal.interval_ms);
+    own && signal.observed_at >= since && until.is_some_and(|until| signal.observed_at <= until)
 }
 
 fn is_open(id: IncidentId, neighbourhood: &Neighbourhood) -> bool {
@@ -188,35 +354,32 @@ fn lead(interval_ms: u64) -> SignedDuration {
     SignedDuration::from_millis((interval_ms as f64 * LEAD_INTERVALS) as i64).min(LONGEST_LEAD)
 }
 
-/// Returns whether an anomaly could be of the same fault: a member's own service, or on a call path with the first
-/// suspect.
-fn near(incident: &Incident, anomaly: &Anomaly, related: &BTreeSet<String>) -> bool {
-    incident.affected_services.contains(&anomaly.service)
-        || incident.suspect().is_some_and(|suspect| related.contains(&suspect.service))
-}
-
-/// Returns the services at which a fault of `service` could show, or whose fault could show there: see
-/// [`Graph::related`].
-fn related(service: &str, graph: &Graph) -> BTreeSet<String> {
-    let mut related = graph.ancestors(service);
-    related.extend(graph.descendants(service));
-    related.insert(service.to_owned());
-    related
-}
-
-/// Returns abnormal signals of no open incident that could be of the same fault.
-fn loose(anomaly: &Anomaly, neighbourhood: &Neighbourhood, related: &BTreeSet<String>) -> Vec<Signal> {
-    neighbourhood
+/// Returns abnormal signals of no open incident that are of the same fault: those that the best hypothesis over all of
+/// them explains, if it explains `signal` too, or else those that a fault of its own service explains.
+fn loose(signal: &Signal, neighbourhood: &Neighbourhood, root: &Root<'_>, options: &Options) -> Vec<Signal> {
+    let mut related: Vec<Signal> = neighbourhood
         .signals
         .iter()
-        .filter(|(signal, incident)| {
+        .filter(|(other, incident)| {
             incident.is_none_or(|id| !is_open(id, neighbourhood))
-                && signal.anomaly_id != anomaly.anomaly_id
-                && signal.status != Status::Cleared
-                && related.contains(&signal.service)
+                && other.anomaly_id != signal.anomaly_id
+                && other.status != Status::Cleared
+                && root.reaches(&other.service)
         })
-        .map(|(signal, _)| signal.clone())
-        .collect()
+        .map(|(other, _)| other.clone())
+        .collect();
+    if related.is_empty() {
+        return related;
+    }
+    let mut group = related.clone();
+    group.push(signal.clone());
+    let best = hypotheses::rank(&group, surroundings(neighbourhood, options)).into_iter().next();
+    let best = best
+        .as_ref()
+        .map(|suspect| Root::new(&suspect.service, Some(suspect.category), &group, &neighbourhood.graph));
+    let best = best.filter(|best| best.explains(signal));
+    related.retain(|other| best.as_ref().unwrap_or(root).explains(other));
+    related
 }
 
 /// Tells what readers of `incidents.updated` would care about: who is suspected, how bad it is, who belongs to it, and

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
+use shared::events::Incident;
 use shared::service::StageOptions;
 
 use crate::log_terms::LogTerms;
@@ -23,6 +24,9 @@ pub struct Options {
     pub resolve_hold_intervals: f64,
     /// Most of that, milliseconds.
     pub resolve_hold_max_ms: u64,
+    /// How long after its incident was resolved a fault that comes back opens it again instead of another one, and how long
+    /// all members of an incident that was opened again must stay cleared, milliseconds. Doubles with each time.
+    pub flap_hold_ms: u64,
     /// Summed evidence, in nats, at which weak signals of several series open an incident together.
     pub open_nats: f64,
     /// Lead, in nats, that another hypothesis must have over the suspect that was announced before it replaces it.
@@ -49,6 +53,7 @@ impl Default for Options {
             group_wait_max_ms: 15_000,
             resolve_hold_intervals: 3.0,
             resolve_hold_max_ms: 900_000,
+            flap_hold_ms: 600_000,
             open_nats: 6.0,
             cause_lead_nats: 1.5,
             cause_hold_intervals: 5.0,
@@ -66,6 +71,22 @@ impl Options {
     pub fn hold(&self, interval_ms: u64) -> SignedDuration {
         let hold_ms = (interval_ms as f64 * self.resolve_hold_intervals).min(self.resolve_hold_max_ms as f64);
         SignedDuration::from_millis(hold_ms as i64)
+    }
+}
+
+impl Options {
+    /// Returns how long all members of an incident must stay cleared that was opened again `reopened` times.
+    pub fn hold_of(&self, incident: &Incident, interval_ms: u64) -> SignedDuration {
+        match incident.reopened {
+            0 => self.hold(interval_ms),
+            times => self.hold(interval_ms).max(self.flap_window(times - 1)),
+        }
+    }
+
+    /// Returns how long after it was resolved the fault of an incident that was opened again `reopened` times opens it once more.
+    pub fn flap_window(&self, reopened: u32) -> SignedDuration {
+        let doubled = self.flap_hold_ms.saturating_mul(1 << reopened.min(16));
+        SignedDuration::from_millis(doubled.min(LONGEST_HOLD_MS) as i64)
     }
 }
 
@@ -88,6 +109,9 @@ impl StageOptions for Options {
         }
         if self.cause_hold_max_ms > LONGEST_HOLD_MS {
             problems.push(format!("cause_hold_max_ms {} is more than a day", self.cause_hold_max_ms));
+        }
+        if self.flap_hold_ms > LONGEST_HOLD_MS {
+            problems.push(format!("flap_hold_ms {} is more than a day", self.flap_hold_ms));
         }
         if self.group_wait_min_ms > self.group_wait_max_ms {
             problems.push("group_wait_min_ms is above group_wait_max_ms".to_owned());

@@ -9,7 +9,7 @@ use serde_json::json;
 use shared::agent::Agent;
 use shared::audit::AuditAction;
 use shared::clock::from_ms;
-use shared::events::incident::{Challenger, Incident, State};
+use shared::events::incident::{Challenger, Incident, Link, Relation, State};
 use shared::events::{Anomaly, Deployment, Refusal, Topic};
 use shared::ids::IncidentId;
 use shared::lifecycle::{Assessment, Change};
@@ -19,7 +19,7 @@ use shared::text::format::counted;
 
 use crate::assessment::assess;
 use crate::edges::Edges;
-use crate::grouping::{self, Decision, Grouping};
+use crate::grouping::{self, Absorbed, Decision, Grouping};
 use crate::input::Input;
 use crate::metrics;
 use crate::options::Options;
@@ -62,6 +62,9 @@ impl TimerPayload for Reconsider {
     const NAME: &'static str = "reconsider";
 }
 
+/// Times that an incident was opened again after which the wait for the fault to come back grows no more.
+const MOST_FLAPS: u32 = 5;
+
 /// A record from further in the future than this is refused.
 const FUTURE: SignedDuration = SignedDuration::from_hours(1);
 
@@ -96,8 +99,8 @@ impl Correlation {
             neighbourhood.signals.retain(|(signal, _)| signal.anomaly_id != anomaly.anomaly_id);
             neighbourhood.signals.push(known);
         }
-        let hold = self.options.hold(anomaly.interval_ms);
-        neighbourhood.past = ctx.store.past(&anomaly.environment, anomaly.observed_at - hold * 2).await?;
+        let hold = (self.options.hold(anomaly.interval_ms) * 2).max(self.options.flap_window(MOST_FLAPS));
+        neighbourhood.past = ctx.store.past(&anomaly.environment, anomaly.observed_at - hold).await?;
         let decision = grouping::decide(anomaly, &neighbourhood, &self.options);
         let mut effects = self.effects(anomaly, decision, &neighbourhood, ctx.wall_clock())?;
         effects.guard = Some(Guard { scope: anomaly.environment.clone(), version: neighbourhood.version });
@@ -131,7 +134,7 @@ impl Correlation {
                 effects.audit.extend((!known).then(|| late_line(&incident, anomaly)));
                 effects.writes.push(keep(signal, Some(incident.incident_id)));
             }
-            Grouping::Open { incident, assessment, adopted } => {
+            Grouping::Open { incident, assessment, adopted, follows } => {
                 let wait = (anomaly.interval_ms as f64 * self.options.group_wait_intervals) as u64;
                 let wait = wait.clamp(self.options.group_wait_min_ms, self.options.group_wait_max_ms);
                 effects.audit.push(opened(incident, anomaly, &assessment));
@@ -144,6 +147,7 @@ impl Correlation {
                     },
                     publish: None,
                 });
+                effects.incidents.extend(follows.map(|link| linked(incident, link)));
                 effects.writes.push(keep(signal, Some(incident)));
                 effects.writes.extend(adopted.into_iter().map(|signal| keep(signal, Some(incident))));
                 // published by `on_timer`, see ADR 5
@@ -154,7 +158,18 @@ impl Correlation {
                     &Settle { incident_id: incident, environment: anomaly.environment.clone() },
                 )?);
             }
-            Grouping::Join { incident, assessment, is_new, all_clear } => {
+            Grouping::Reopen { incident, assessment, adopted } => {
+                let id = incident.incident_id;
+                effects.audit.push(reopened(&incident, anomaly));
+                effects.incidents.push(IncidentChange {
+                    incident_id: id,
+                    change: Change::Reopened(Box::new(assessment)),
+                    publish: Some(Topic::IncidentsOpened),
+                });
+                effects.writes.push(keep(signal, Some(id)));
+                effects.writes.extend(adopted.into_iter().map(|signal| keep(signal, Some(id))));
+            }
+            Grouping::Join { incident, assessment, is_new, all_clear, absorbed } => {
                 let id = incident.incident_id;
                 let announced = incident.state != State::Detecting;
                 let news = grouping::is_news(&incident, &assessment, anomaly.anomaly_id);
@@ -166,7 +181,7 @@ impl Correlation {
                         id.to_string(),
                         // seeded by what set it: another member may clear at the very same time
                         &[&anomaly.anomaly_id.to_string(), &anomaly.revision.to_string()],
-                        now + self.options.hold(hold),
+                        now + self.options.hold_of(&incident, hold),
                         &Resolve { incident_id: id, environment: anomaly.environment.clone(), cleared_at },
                     )?);
                 }
@@ -177,6 +192,9 @@ impl Correlation {
                     publish: (announced && news).then_some(Topic::IncidentsUpdated),
                 });
                 effects.writes.push(keep(signal, Some(id)));
+                for other in absorbed {
+                    merge(&incident, other, anomaly.observed_at, &mut effects);
+                }
             }
         }
         Ok(effects)
@@ -362,6 +380,62 @@ fn resolve(incident: &Incident, at: Timestamp, effects: &mut Effects) {
         change: Change::Resolved { at },
         publish: Some(Topic::IncidentsResolved),
     });
+}
+
+fn linked(incident_id: IncidentId, link: Link) -> IncidentChange {
+    IncidentChange { incident_id, change: Change::Linked(link), publish: None }
+}
+
+/// Ends an incident in another one of the same fault, with a line in each.
+fn merge(into: &Incident, absorbed: Absorbed, at: Timestamp, effects: &mut Effects) {
+    let Absorbed { incident, members } = absorbed;
+    let line = |incident: &Incident, other: &Incident, summary: String| Audit {
+        incident_id: incident.incident_id,
+        at,
+        action: AuditAction::Merged,
+        summary,
+        detail: json!({ "incident_id": other.incident_id, "number": other.number }),
+    };
+    effects.audit.push(line(
+        &incident,
+        into,
+        format!("Merged into incident #{}: both are of the same fault.", into.number),
+    ));
+    effects.audit.push(line(
+        into,
+        &incident,
+        format!("Incident #{} was merged into this one: both are of the same fault.", incident.number),
+    ));
+    let (id, number) = (incident.incident_id, incident.number);
+    effects
+        .incidents
+        .push(linked(into.incident_id, Link { incident_id: id, number, relation: Relation::Absorbed }));
+    effects.incidents.push(IncidentChange {
+        incident_id: id,
+        change: Change::Merged { into: into.incident_id, number: into.number, at },
+        publish: (incident.state != State::Detecting).then_some(Topic::IncidentsResolved),
+    });
+    effects.writes.extend(members.into_iter().map(|signal| Write::Signal {
+        environment: incident.environment.clone(),
+        signal: Box::new(signal),
+        incident_id: Some(into.incident_id),
+    }));
+}
+
+fn reopened(incident: &Incident, anomaly: &Anomaly) -> Audit {
+    let times = incident.reopened + 1;
+    let after = incident.resolved_at.map_or(0, |at| anomaly.started_at.duration_since(at).as_secs().max(0));
+    Audit {
+        incident_id: incident.incident_id,
+        at: anomaly.observed_at,
+        action: AuditAction::Reopened,
+        summary: format!(
+            "Opened again, {after} s after it was resolved ({}): {}.",
+            counted(times as usize, "time"),
+            anomaly.explanation
+        ),
+        detail: json!({ "anomaly_id": anomaly.anomaly_id, "times": times, "after_s": after }),
+    }
 }
 
 fn opened(incident_id: IncidentId, anomaly: &Anomaly, assessment: &Assessment) -> Audit {

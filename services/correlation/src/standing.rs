@@ -9,6 +9,11 @@ use crate::assessment::explains;
 use crate::hypotheses::{self, Surroundings};
 use crate::options::Options;
 
+/// Samples for which what began after the recovery must last before it counts.
+const LASTS: i32 = 10;
+/// Longest time between two samples that is reckoned with.
+const LONGEST_INTERVAL_MS: u64 = 86_400_000;
+
 /// The hypotheses in the order in which they stand.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
@@ -38,7 +43,7 @@ pub fn rank(
     let leader = all.first().filter(|leader| {
         !hypotheses::is_same(leader, announced)
             && leader.score - score(announced) >= options.cause_lead_nats
-            && !is_recovering(members, announced, leader)
+            && !is_recovering(members, announced, leader, at)
     });
     let challenger = leader.map(|leader| Challenger {
         service: leader.service.clone(),
@@ -50,14 +55,14 @@ pub fn rank(
             .map_or(at, |known| known.since),
     });
     if challenger.as_ref().is_some_and(|challenger| at >= challenger.since + hold(members, options)) {
-        return Standing { suspects: hypotheses::best(&all, leader), challenger: None };
+        return Standing { suspects: hypotheses::best(&all), challenger: None };
     }
-    let mut suspects = hypotheses::best(&all, Some(announced));
-    match suspects.iter().position(|suspect| hypotheses::is_same(suspect, announced)) {
-        Some(place) => suspects[..=place].rotate_right(1),
-        // its members are no longer among those that are looked at
-        None => suspects.insert(0, announced.clone()),
+    if recovery(members, &announced.service).is_some() {
+        return Standing { suspects: incident.suspects.clone(), challenger };
     }
+    let first = all.iter().find(|suspect| hypotheses::is_same(suspect, announced)).unwrap_or(announced);
+    let mut suspects = vec![first.clone()];
+    suspects.extend(hypotheses::best(&all).into_iter().filter(|one| !hypotheses::is_same(one, announced)));
     suspects.truncate(hypotheses::MAX_SUSPECTS);
     Standing { suspects, challenger }
 }
@@ -70,11 +75,29 @@ pub fn hold(members: &[Signal], options: &Options) -> SignedDuration {
     SignedDuration::from_millis(hold_ms as i64)
 }
 
-/// Whether what speaks for `leader` comes from the way back to normal: nothing fires any more at its service, or it is
-/// the announced service, and the signal that the announced category is about has cleared there.
-fn is_recovering(members: &[Signal], announced: &Suspect, leader: &Suspect) -> bool {
+/// Returns when the recovery of a service began: when the last of its firing members cleared. None while one fires, or if none
+/// ever fired.
+fn recovery(members: &[Signal], service: &str) -> Option<Timestamp> {
+    let mut own = members
+        .iter()
+        .filter(|member| member.service == service && member.evidence > hypotheses::WEAK_NATS)
+        .peekable();
+    own.peek()?;
+    own.map(|member| member.cleared_at).collect::<Option<Vec<Timestamp>>>()?.into_iter().max()
+}
+
+/// Whether what speaks for `leader` comes from the way back to normal: nothing that began before the recovery, or that
+/// has lasted since, fires at its service; or it is the announced service, and the signal that the announced category is
+/// about has cleared there.
+fn is_recovering(members: &[Signal], announced: &Suspect, leader: &Suspect, at: Timestamp) -> bool {
     let fires = |member: &Signal| member.status == Status::Firing;
-    let leader_fires = members.iter().any(|member| member.service == leader.service && fires(member));
+    let recovery = recovery(members, &announced.service);
+    let counts = |member: &Signal| {
+        let lasts = SignedDuration::from_millis(member.interval_ms.min(LONGEST_INTERVAL_MS) as i64) * LASTS;
+        recovery.is_none_or(|since| member.started_at <= since || at >= member.started_at + lasts)
+    };
+    let leader_fires =
+        members.iter().any(|member| member.service == leader.service && fires(member) && counts(member));
     let mut own = members
         .iter()
         .filter(|member| member.service == announced.service && explains(announced.category, member.kind))

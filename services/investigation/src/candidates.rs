@@ -77,6 +77,7 @@ fn sentence(incident: &Incident, suspect: &Suspect) -> String {
             }
         }
         Category::Code => format!("{service} fails by itself: a fault in its code or configuration."),
+        Category::Down => format!("{service} is down: it stopped reporting or restarts again and again."),
         Category::Unknown => "The cause is not visible in this telemetry.".to_owned(),
     }
 }

@@ -20,6 +20,10 @@ pub enum AuditAction {
     SuspectChanged,
     /// An incident is over.
     Resolved,
+    /// Two incidents turned out to be of the same fault, and one ended in the other.
+    Merged,
+    /// The fault of an incident that was over came back.
+    Reopened,
     /// Causes were ranked.
     CauseRanked,
     /// A plan was proposed.

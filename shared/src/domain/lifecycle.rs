@@ -5,7 +5,8 @@
 //!      \____________\______________\________________\______________________/
 //! ```
 //!
-//! An incident may resolve from any open state. Knowledge that arrives late (a cause or a plan after the fault is
+//! An incident may resolve from any open state, and close from any of them where it is merged into another one. A fault that
+//! comes back opens its incident again, as one that was announced. Knowledge that arrives late (a cause or a plan after the fault is
 //! over) is recorded and moves nothing.
 
 use std::collections::BTreeSet;
@@ -14,7 +15,9 @@ use jiff::Timestamp;
 use strum::IntoStaticStr;
 
 use crate::events::Severity;
-use crate::events::incident::{BlastRadius, Challenger, Change as Trigger, Incident, Signal, State, Suspect};
+use crate::events::incident::{
+    BlastRadius, Challenger, Change as Trigger, Incident, Link, Relation, Signal, State, Suspect,
+};
 use crate::ids::IncidentId;
 
 /// Most members an incident carries; further ones are listed by id.
@@ -28,6 +31,9 @@ pub const MAX_SERVICES: usize = 400;
 pub const MAX_FULL_SIGNALS: usize = 12;
 /// Most context of one incident, bytes of JSON: with all else that an incident holds it stays below the largest payload.
 pub const MAX_CONTEXT: usize = 160 * 1024;
+
+/// Most links to other incidents that an incident carries.
+pub const MAX_LINKS: usize = 20;
 
 /// What correlation holds to be true of an incident, recomputed as a whole whenever a member changes.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +84,19 @@ pub enum Change {
     },
     /// The postmortem is written.
     Closed {
+        /// Event time.
+        at: Timestamp,
+    },
+    /// The fault came back.
+    Reopened(Box<Assessment>),
+    /// Another incident belongs to this one.
+    Linked(Link),
+    /// It turned out to be of the same fault as another incident, in which it ends.
+    Merged {
+        /// The other incident.
+        into: IncidentId,
+        /// Its number.
+        number: i64,
         /// Event time.
         at: Timestamp,
     },
@@ -143,10 +162,34 @@ pub fn apply(
             incident.closed_at = Some(at);
             Closed
         }
+        (Resolved | Closed, Change::Reopened(assessment)) if incident.merged_into().is_none() => {
+            (incident.resolved_at, incident.closed_at) = (None, None);
+            incident.reopened += 1;
+            reassess(&mut incident, *assessment);
+            Correlating
+        }
+        (state, Change::Linked(link)) => {
+            link_to(&mut incident, link);
+            state
+        }
+        (state, Change::Merged { into, number, at }) if state.is_open() => {
+            // it says where it ended, whatever else it was linked to
+            incident.links.truncate(MAX_LINKS - 1);
+            link_to(&mut incident, Link { incident_id: into, number, relation: Relation::MergedInto });
+            incident.resolved_at = Some(at.max(incident.started_at));
+            incident.closed_at = incident.resolved_at;
+            Closed
+        }
         _ => return Err(illegal),
     };
     incident.revision += 1;
     Ok(incident)
+}
+
+fn link_to(incident: &mut Incident, link: Link) {
+    if incident.links.len() < MAX_LINKS && !incident.links.contains(&link) {
+        incident.links.push(link);
+    }
 }
 
 fn opened(id: IncidentId, environment: String, at: Timestamp, assessment: Assessment) -> Incident {
@@ -169,6 +212,8 @@ fn opened(id: IncidentId, environment: String, at: Timestamp, assessment: Assess
         opened_at: at,
         resolved_at: None,
         closed_at: None,
+        reopened: 0,
+        links: Vec::new(),
     };
     reassess(&mut incident, assessment);
     incident
@@ -309,6 +354,43 @@ pub(crate) mod tests {
         ])
         .unwrap();
         assert_eq!(incident.state, State::Resolved);
+    }
+
+    #[test]
+    fn a_fault_that_comes_back_opens_its_incident_again() {
+        let back = Change::Reopened(Box::new(assessment()));
+        for over in [vec![], vec![Change::Closed { at: from_ms(9_000) }]] {
+            let mut changes =
+                vec![opened_change(), Change::Announced, Change::Resolved { at: from_ms(9_000) }];
+            changes.extend(over);
+            changes.push(back.clone());
+            let incident = walk(changes).unwrap();
+            assert_eq!((incident.state, incident.reopened), (State::Correlating, 1));
+            assert_eq!((incident.resolved_at, incident.closed_at), (None, None));
+        }
+        assert!(walk([opened_change(), back]).is_err(), "it is still open");
+    }
+
+    #[test]
+    fn what_was_merged_says_where_it_ended_and_stays_there() {
+        let other = IncidentId(derive(&["other"]));
+        let merged = Change::Merged { into: other, number: 7, at: from_ms(5_000) };
+        let incident = walk([opened_change(), Change::Announced, merged.clone()]).unwrap();
+        assert_eq!(incident.state, State::Closed);
+        assert_eq!(incident.merged_into().map(|link| (link.incident_id, link.number)), Some((other, 7)));
+        let back = Change::Reopened(Box::new(assessment()));
+        assert!(walk([opened_change(), merged.clone(), back]).is_err());
+        assert!(walk([opened_change(), merged.clone(), merged]).is_err());
+    }
+
+    #[test]
+    fn links_are_bounded() {
+        let links = (0..50).map(|number| {
+            let incident_id = IncidentId(derive(&[&number.to_string()]));
+            Change::Linked(Link { incident_id, number, relation: Relation::Absorbed })
+        });
+        let incident = walk(std::iter::once(opened_change()).chain(links)).unwrap();
+        assert_eq!(incident.links.len(), MAX_LINKS);
     }
 
     #[test]

@@ -44,9 +44,12 @@ pub struct Suspect {
     pub category: Category,
     /// Explained evidence minus expected evidence that is absent, nats.
     pub score: f64,
-    /// Share of `exp(score)` among all hypotheses, including "not visible"; 0 to 1.
+    /// Probability of this service and this kind of cause among all hypotheses, including "not visible"; 0 to 1.
     pub posterior: f64,
-    /// One sentence for each term of the score, strongest first.
+    /// Probability of the service, whatever the kind of cause; 0 to 1. Absent in records of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_posterior: Option<f64>,
+    /// One sentence for each observation that speaks for it, strongest first.
     #[serde(default)]
     pub reasons: Vec<String>,
 }
@@ -173,6 +176,29 @@ pub struct Change {
     pub known_risks: Vec<String>,
 }
 
+/// How an incident and another one belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Relation {
+    /// This one ended in the other: both turned out to be of the same fault.
+    MergedInto,
+    /// The other one ended in this one.
+    Absorbed,
+    /// This one opened soon after the other one was over, on the same call path.
+    Follows,
+}
+
+/// Another incident that belongs to this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Link {
+    /// The other incident.
+    pub incident_id: IncidentId,
+    /// Its number.
+    pub number: i64,
+    /// How they belong together.
+    pub relation: Relation,
+}
+
 /// Services that call the first suspect, directly or indirectly.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BlastRadius {
@@ -225,9 +251,25 @@ pub struct Incident {
     /// When the incident was closed; null until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
+    /// How often the fault came back after the incident was resolved, and opened it again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reopened: u32,
+    /// Other incidents that belong to this one (at most 20, the first ones).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Incident {
+    /// Returns the incident that this one was merged into, if it was.
+    pub fn merged_into(&self) -> Option<&Link> {
+        self.links.iter().find(|link| link.relation == Relation::MergedInto)
+    }
+
     /// Returns the first suspect's service, if any stands out.
     pub fn suspect(&self) -> Option<&Suspect> {
         self.suspects.first()
@@ -245,6 +287,8 @@ impl Event for Incident {
         named("environment", &self.environment)?;
         for suspect in &self.suspects {
             finite("score", suspect.score)?;
+            finite("posterior", suspect.posterior)?;
+            finite("service_posterior", suspect.service_posterior.unwrap_or_default())?;
         }
         Ok(())
     }

@@ -105,31 +105,56 @@ impl Shop {
         self.change(&Change::Resolved { at: at(tick) });
     }
 
+    fn adopt(&mut self, adopted: &[Signal], incident: IncidentId) {
+        for (signal, of) in &mut self.signals {
+            if adopted.iter().any(|joined| joined.anomaly_id == signal.anomaly_id) {
+                *of = Some(incident);
+            }
+        }
+    }
+
     pub(crate) fn take(&mut self, anomaly: &Anomaly) {
         let decision = decide(anomaly, &self.neighbourhood(), &Options::default());
         let home = match decision.grouping {
             Grouping::Stale => return,
             Grouping::Unassigned => None,
             Grouping::LateJoin { incident } => Some(incident.incident_id),
-            Grouping::Open { incident, assessment, adopted } => {
+            Grouping::Reopen { incident, assessment, adopted } => {
+                let id = incident.incident_id;
+                let place = self.incidents.iter().position(|known| known.incident_id == id).unwrap();
+                let change = Change::Reopened(Box::new(assessment));
+                self.incidents[place] = lifecycle::apply(Some(*incident), id, change).unwrap();
+                self.adopt(&adopted, id);
+                Some(id)
+            }
+            Grouping::Open { incident, assessment, adopted, follows } => {
                 let change = Change::Opened {
                     environment: anomaly.environment.clone(),
                     at: anomaly.observed_at,
                     assessment: Box::new(assessment),
                 };
-                self.incidents.push(lifecycle::apply(None, incident, change).unwrap());
-                for (signal, of) in &mut self.signals {
-                    if adopted.iter().any(|joined| joined.anomaly_id == signal.anomaly_id) {
-                        *of = Some(incident);
-                    }
+                let mut opened = lifecycle::apply(None, incident, change).unwrap();
+                opened.number = self.incidents.len() as i64 + 1;
+                if let Some(link) = follows {
+                    opened = lifecycle::apply(Some(opened), incident, Change::Linked(link)).unwrap();
                 }
+                self.incidents.push(opened);
+                self.adopt(&adopted, incident);
                 Some(incident)
             }
-            Grouping::Join { incident, assessment, .. } => {
+            Grouping::Join { incident, assessment, absorbed, .. } => {
                 let id = incident.incident_id;
                 let place = self.incidents.iter().position(|known| known.incident_id == id).unwrap();
                 let change = Change::Reassessed(Box::new(assessment));
                 self.incidents[place] = lifecycle::apply(Some(*incident), id, change).unwrap();
+                for other in absorbed {
+                    self.adopt(&other.members, id);
+                    let other = other.incident.incident_id;
+                    let place = self.incidents.iter().position(|known| known.incident_id == other).unwrap();
+                    let merged = Change::Merged { into: id, number: 0, at: anomaly.observed_at };
+                    let before = self.incidents[place].clone();
+                    self.incidents[place] = lifecycle::apply(Some(before), other, merged).unwrap();
+                }
                 Some(id)
             }
         };

@@ -1,0 +1,114 @@
+//! Whether a fault of one service explains what is seen at another.
+//!
+//! Latency, errors, log lines and other symptoms travel from a service to its callers, traffic from callers to callees. What
+//! fills up inside a service, or stops there, is explained by nothing elsewhere: it is a fault of its own. A pool or a
+//! lag of a caller is explained only if it followed the latency or the errors of the service that it waits for.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use shared::clock::from_ms;
+use shared::events::anomaly::Direction;
+use shared::events::incident::Signal;
+use shared::events::{Category, Deployment, Kind};
+use shared::graph::Graph;
+
+use crate::hypotheses::WEAK_NATS;
+
+/// Longest time between two samples that is reckoned with, milliseconds.
+const LONGEST_INTERVAL_MS: u64 = 86_400_000;
+/// Deployments of one commit within this time are one change.
+const ONE_CHANGE: SignedDuration = SignedDuration::from_mins(30);
+
+/// A service that may be at fault, with all that a fault there could reach.
+#[derive(Debug, Clone)]
+pub struct Root<'a> {
+    /// Service.
+    pub service: &'a str,
+    /// Kind of cause, where it is known.
+    pub category: Option<Category>,
+    /// When its latency or its errors left their band, if they did.
+    pub slow_since: Option<Timestamp>,
+    callers: BTreeSet<String>,
+    callees: BTreeSet<String>,
+}
+
+impl<'a> Root<'a> {
+    /// Describes a service as the root of a fault, from what is seen there.
+    pub fn new<'b>(
+        service: &'a str,
+        category: Option<Category>,
+        signals: impl IntoIterator<Item = &'b Signal>,
+        graph: &Graph,
+    ) -> Self {
+        let slow_since = signals
+            .into_iter()
+            .filter(|signal| signal.service == service && is_slow(signal))
+            .map(|signal| signal.started_at)
+            .min();
+        Self {
+            service,
+            category,
+            slow_since,
+            callers: graph.ancestors(service),
+            callees: graph.descendants(service),
+        }
+    }
+
+    /// Whether a fault here could show at `service` at all.
+    pub fn reaches(&self, service: &str) -> bool {
+        service == self.service || self.callers.contains(service) || self.callees.contains(service)
+    }
+
+    /// Whether a fault here explains `signal`.
+    pub fn explains(&self, signal: &Signal) -> bool {
+        if signal.service == self.service {
+            return true;
+        }
+        if self.callers.contains(&signal.service) {
+            return match signal.kind {
+                Kind::Latency | Kind::Errors | Kind::Logs | Kind::Traffic | Kind::Other => true,
+                Kind::Cpu => signal.direction == Direction::Down,
+                Kind::Pool | Kind::Lag => self.slow_since.is_some_and(|since| {
+                    let interval = signal.interval_ms.min(LONGEST_INTERVAL_MS) as i64;
+                    signal.started_at >= since + SignedDuration::from_millis(interval)
+                }),
+                Kind::Memory | Kind::Disk | Kind::Certificate | Kind::Silence | Kind::Restarts => false,
+            };
+        }
+        self.callees.contains(&signal.service)
+            && (signal.kind == Kind::Traffic
+                || (self.category == Some(Category::Traffic)
+                    && matches!(
+                        signal.kind,
+                        Kind::Latency | Kind::Errors | Kind::Cpu | Kind::Pool | Kind::Lag
+                    )))
+    }
+
+    /// Whether a fault here explains all that is certain in `members`.
+    pub fn explains_all<'b>(&self, members: impl IntoIterator<Item = &'b Signal>) -> bool {
+        members.into_iter().all(|member| member.evidence <= WEAK_NATS || self.explains(member))
+    }
+}
+
+fn is_slow(signal: &Signal) -> bool {
+    matches!(signal.kind, Kind::Latency | Kind::Errors) && signal.direction == Direction::Up
+}
+
+/// Whether one change reached both services: the same commit, rolled out to both at nearly the same time.
+pub fn share_a_change(one: &str, other: &str, deployments: &[Deployment]) -> bool {
+    let theirs = commits(other, deployments);
+    commits(one, deployments).iter().any(|(sha, at)| {
+        theirs.iter().any(|(known, then)| known == sha && at.duration_since(*then).abs() <= ONE_CHANGE)
+    })
+}
+
+/// Returns the commits that were rolled out to a service, with their times.
+fn commits<'a>(service: &str, deployments: &'a [Deployment]) -> Vec<(&'a str, Timestamp)> {
+    deployments
+        .iter()
+        .filter(|change| change.service == service)
+        .filter_map(|change| Some((change.git_sha.as_deref()?, from_ms(change.ts_ms))))
+        .filter(|(sha, _)| !sha.is_empty())
+        .collect()
+}

@@ -1,0 +1,280 @@
+//! The hypotheses of one service, each added up.
+
+use shared::clock::from_ms;
+use shared::events::incident::Suspect;
+use shared::events::{Category, Deployment, Kind};
+
+use super::evidence::Evidence;
+
+/// Share of what callers show that speaks for the callee.
+const FROM_CALLERS: f64 = 0.3;
+/// Evidence that a hypothesis demands of what it is about, nats.
+const DEMANDED: f64 = 3.0;
+/// Share of absent demanded evidence that is paid.
+const PRICE: f64 = 0.6;
+/// Prior odds of a change that was just rolled out against a fault of the code by itself, and the time constant with
+/// which they fall, seconds.
+const CHANGE_ODDS: f64 = 9.0;
+const CHANGE_AGES_S: f64 = 600.0;
+/// Worth of the first symptom of all, nats.
+const FIRST: f64 = 0.5;
+
+/// A hypothesis being added up.
+struct Tally {
+    category: Category,
+    score: f64,
+    reasons: Vec<(f64, String)>,
+}
+
+impl Tally {
+    fn new(category: Category) -> Self {
+        Self { category, score: 0.0, reasons: Vec::new() }
+    }
+
+    fn add(&mut self, nats: f64, reason: impl FnOnce() -> String) {
+        if nats.abs() >= 0.05 {
+            self.score += nats;
+            self.reasons.push((nats, reason()));
+        }
+    }
+
+    /// Takes a share of what is demanded and was not seen.
+    fn demand(&mut self, seen: f64, reason: impl FnOnce() -> String) {
+        self.add(-PRICE * (DEMANDED - seen).max(0.0), reason);
+    }
+}
+
+/// Returns the hypotheses of a service that anything speaks for, without probabilities. `change` is its last change before
+/// its first symptom.
+pub(super) fn of_service(
+    evidence: &Evidence<'_>,
+    service: &str,
+    change: Option<&Deployment>,
+) -> Vec<Suspect> {
+    let tallies = [
+        resource(evidence, service, Kind::Cpu, Category::Cpu),
+        resource(evidence, service, Kind::Memory, Category::Memory),
+        resource(evidence, service, Kind::Pool, Category::Pool),
+        resource(evidence, service, Kind::Lag, Category::Lag),
+        resource(evidence, service, Kind::Disk, Category::Disk),
+        resource(evidence, service, Kind::Certificate, Category::Certificate),
+        network(evidence, service),
+        traffic(evidence, service),
+        dependency(evidence, service),
+        down(evidence, service),
+        code(evidence, service),
+        change.and_then(|change| deployment(evidence, service, change)),
+    ];
+    let callers = evidence.ancestors(service);
+    let latency = evidence.callers(&callers, Kind::Latency);
+    let errors = evidence.callers(&callers, Kind::Errors);
+    let is_first = evidence.is_first(service);
+    let finish = |mut tally: Tally| {
+        if tally.category != Category::Network {
+            tally.add(FROM_CALLERS * latency, || {
+                format!("latency of callers of {service} is elevated as well")
+            });
+            tally.add(FROM_CALLERS * errors, || format!("requests of callers of {service} fail as well"));
+        }
+        if is_first {
+            tally.add(FIRST, || format!("{service} showed the first symptom"));
+        }
+        tally.reasons.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        Suspect {
+            service: service.to_owned(),
+            category: tally.category,
+            score: tally.score,
+            posterior: 0.0,
+            service_posterior: None,
+            reasons: tally
+                .reasons
+                .into_iter()
+                .filter(|(nats, _)| *nats > 0.0)
+                .map(|(_, reason)| reason)
+                .collect(),
+        }
+    };
+    tallies.into_iter().flatten().map(finish).collect()
+}
+
+/// A resource of the service itself has run out; its latency and errors follow from that. Log lines that name the
+/// resource speak for it, with no more weight than the resource itself where that is measured.
+fn resource(evidence: &Evidence<'_>, service: &str, kind: Kind, category: Category) -> Option<Tally> {
+    let nats = evidence.of(service, kind) * evidence.before_symptoms(service, kind);
+    let logs = evidence.named(service, category);
+    if nats <= 0.0 && logs <= 0.0 {
+        return None;
+    }
+    let mut tally = Tally::new(category);
+    tally.add(nats, || format!("{} of {service} is outside its band", word(kind)));
+    tally.add(if nats > 0.0 { logs.min(nats) } else { logs }, || {
+        format!("log lines of {service} name {}", category.words())
+    });
+    tally.demand(nats.max(logs), || format!("{} of {service} is hardly outside its band", word(kind)));
+    symptoms(evidence, service, &mut tally);
+    if category == Category::Memory {
+        tally.add(0.7 * evidence.of(service, Kind::Restarts), || {
+            format!("{service} restarts, consistent with this cause")
+        });
+    }
+    Some(tally)
+}
+
+/// Latency and errors that follow from a cause in the service itself.
+fn symptoms(evidence: &Evidence<'_>, service: &str, tally: &mut Tally) {
+    tally.add(0.7 * evidence.own(service, Kind::Latency), || {
+        format!("latency of {service} is elevated, consistent with this cause")
+    });
+    tally.add(0.7 * evidence.own(service, Kind::Errors), || {
+        format!("requests of {service} fail, consistent with this cause")
+    });
+}
+
+/// Calls are slow or lost on their way into the service: several callers suffer beyond what their other callees
+/// explain, and the service itself does not; or its log lines name the network.
+fn network(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
+    let logs = evidence.named(service, Category::Network);
+    let callers = evidence.on_the_way(service);
+    let itself = evidence.of(service, Kind::Latency).max(evidence.of(service, Kind::Errors));
+    let (suffer, calm): (Vec<f64>, Vec<f64>) = callers.iter().partition(|nats| **nats > 0.0);
+    let inbound = if suffer.len() > 1 && itself <= 0.0 { suffer.iter().sum::<f64>().min(6.0) } else { 0.0 };
+    if logs <= 0.0 && inbound <= 0.0 {
+        return None;
+    }
+    let mut tally = Tally::new(Category::Network);
+    tally.add(logs, || format!("log lines of {service} name {}", Category::Network.words()));
+    tally.add(inbound, || format!("several callers of {service} suffer, and {service} itself does not"));
+    if inbound > 0.0 {
+        tally.add(-PRICE * DEMANDED * calm.len() as f64, || {
+            format!("other callers of {service} do not suffer")
+        });
+    }
+    tally.demand(logs.max(inbound), || format!("little speaks for the way into {service}"));
+    if logs > 0.0 {
+        symptoms(evidence, service, &mut tally);
+    }
+    Some(tally)
+}
+
+/// More or fewer requests arrive than usual, beyond what callers explain.
+fn traffic(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
+    let nats = evidence.own(service, Kind::Traffic);
+    (nats > 0.0).then(|| {
+        let mut tally = Tally::new(Category::Traffic);
+        // a change of traffic is as often the effect as the cause
+        tally.add(0.5 * nats, || format!("traffic of {service} is outside its band"));
+        tally.add(evidence.named(service, Category::Traffic).min(nats), || {
+            format!("log lines of {service} name {}", Category::Traffic.words())
+        });
+        if evidence.surges(service) {
+            tally.add(0.5 * evidence.own(service, Kind::Latency), || {
+                format!("latency of {service} is elevated, consistent with this cause")
+            });
+        }
+        tally
+    })
+}
+
+/// The service is slow and nothing of its own explains it: something below it that is not watched. Log lines that name
+/// a dependency say so too, unless a dependency that is watched shows something itself.
+fn dependency(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
+    let nats = evidence.own(service, Kind::Latency);
+    let logs = evidence.named(service, Category::Dependency);
+    let logs = if evidence.callee_suffers(service) { 0.0 } else { logs };
+    (nats > 0.0 || logs > 0.0).then(|| {
+        let mut tally = Tally::new(Category::Dependency);
+        tally.add(0.9 * nats, || format!("latency of {service} is elevated beyond what its callees explain"));
+        let errors = if logs > 0.0 { 0.7 } else { 0.3 };
+        tally.add(errors * evidence.own(service, Kind::Errors), || {
+            format!("requests of {service} fail beyond what its callees explain")
+        });
+        tally.add(logs, || format!("log lines of {service} name {}", Category::Dependency.words()));
+        tally.demand(logs.max(nats), || format!("no log line of {service} names a dependency"));
+        tally
+    })
+}
+
+/// The service is not there: it stopped reporting, or it restarts again and again.
+fn down(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
+    let (silence, restarts) = (evidence.of(service, Kind::Silence), evidence.of(service, Kind::Restarts));
+    (silence > 0.0 || restarts > 0.0).then(|| {
+        let mut tally = Tally::new(Category::Down);
+        tally.add(silence, || format!("{service} stopped reporting"));
+        tally.add(restarts, || format!("{service} restarts again and again"));
+        tally.demand(silence.max(restarts), || format!("{service} may only have been restarted"));
+        symptoms(evidence, service, &mut tally);
+        tally
+    })
+}
+
+/// The service fails by its own code or configuration.
+fn code(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
+    let mut tally = Tally::new(Category::Code);
+    let told = own_fault(evidence, service, &mut tally);
+    if tally.score <= 0.0 {
+        return None;
+    }
+    tally.demand(told, || format!("requests of {service} do not fail"));
+    Some(tally)
+}
+
+/// The last change of the service is bad: what speaks for its code, and that the change is fresh.
+fn deployment(evidence: &Evidence<'_>, service: &str, change: &Deployment) -> Option<Tally> {
+    let mut tally = Tally::new(Category::Deployment);
+    let told = own_fault(evidence, service, &mut tally);
+    tally.add(0.5 * evidence.of(service, Kind::Restarts), || format!("{service} restarts"));
+    tally.add(0.5 * evidence.of(service, Kind::Silence), || format!("{service} stopped reporting"));
+    if tally.score <= 0.0 {
+        return None;
+    }
+    let slow = evidence.own(service, Kind::Latency);
+    tally.demand(told.max(slow), || format!("{service} is neither slow nor does it fail"));
+    let age = evidence.onset(service)?.duration_since(from_ms(change.ts_ms)).as_secs_f64();
+    let odds = CHANGE_ODDS.ln() - age / CHANGE_AGES_S;
+    tally.add(odds, || format!("{service} {} was rolled out {} before", change.version, ago(age)));
+    Some(tally)
+}
+
+/// Adds what a fault of the service's own code shows, and returns what says so by itself: failures and unusual lines.
+fn own_fault(evidence: &Evidence<'_>, service: &str, tally: &mut Tally) -> f64 {
+    let errors = evidence.own(service, Kind::Errors);
+    let latency = evidence.own(service, Kind::Latency);
+    let lines = evidence.of(service, Kind::Logs);
+    let named = evidence.named(service, Category::Code);
+    let other = evidence.of(service, Kind::Other);
+    tally.add(errors, || format!("requests of {service} fail beyond what its callees explain"));
+    tally.add(0.6 * latency, || format!("latency of {service} is elevated beyond what its callees explain"));
+    tally.add(if errors > 0.0 { named.min(errors) } else { named }, || {
+        format!("log lines of {service} name {}", Category::Code.words())
+    });
+    tally.add(if errors > 0.0 { 0.3 * lines } else { lines }, || {
+        format!("{service} writes unusual log lines")
+    });
+    if errors <= 0.0 && latency <= 0.0 {
+        tally.add(other, || format!("{service} has a metric outside its band"));
+    }
+    errors.max(named).max(lines).max(other)
+}
+
+fn ago(seconds: f64) -> String {
+    if seconds < 90.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) }
+}
+
+/// Returns a kind in words.
+pub fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Latency => "latency",
+        Kind::Errors => "error rate",
+        Kind::Cpu => "CPU use",
+        Kind::Memory => "memory use",
+        Kind::Pool => "pool use",
+        Kind::Lag => "consumer lag",
+        Kind::Disk => "disk use",
+        Kind::Traffic => "traffic",
+        Kind::Certificate => "certificate life",
+        Kind::Silence => "silence",
+        Kind::Restarts => "restarts",
+        Kind::Logs => "log lines",
+        Kind::Other => "a metric",
+    }
+}
