@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use correlation::grouping::{self, Grouping};
+use correlation::grouping::{self, Absorbed, Grouping};
 use correlation::{Options, standing};
 use detection::{At, Outcome, Partition, Settings};
 use jiff::{SignedDuration, Timestamp};
@@ -160,28 +160,44 @@ impl Correlation {
             Grouping::Stale => return Ok(()),
             Grouping::Unassigned => None,
             Grouping::LateJoin { incident } => Some(incident.incident_id),
-            Grouping::Open { incident, assessment, adopted } => {
+            Grouping::Reopen { incident, assessment, adopted } => {
+                let id = incident.incident_id;
+                self.change(id, Change::Reopened(Box::new(assessment)), anomaly.observed_at)?;
+                self.adopt(&adopted, id);
+                Some(id)
+            }
+            Grouping::Open { incident, assessment, adopted, .. } => {
                 let opened = Change::Opened {
                     environment: anomaly.environment.clone(),
                     at: anomaly.observed_at,
                     assessment: Box::new(assessment),
                 };
                 self.incidents.insert(incident, lifecycle::apply(None, incident, opened)?);
-                for (signal, of) in &mut self.signals {
-                    if adopted.iter().any(|joined| joined.anomaly_id == signal.anomaly_id) {
-                        *of = Some(incident);
-                    }
-                }
+                self.adopt(&adopted, incident);
                 Some(incident)
             }
-            Grouping::Join { incident, assessment, .. } => {
-                self.reassess(incident.incident_id, assessment, anomaly.observed_at)?;
-                Some(incident.incident_id)
+            Grouping::Join { incident, assessment, absorbed, .. } => {
+                let into = incident.incident_id;
+                self.reassess(into, assessment, anomaly.observed_at)?;
+                for Absorbed { incident: other, members } in absorbed {
+                    self.adopt(&members, into);
+                    let at = anomaly.observed_at;
+                    self.change(other.incident_id, Change::Merged { into, number: incident.number, at }, at)?;
+                }
+                Some(into)
             }
         };
         self.signals.retain(|(known, _)| known.anomaly_id != decision.signal.anomaly_id);
         self.signals.push((decision.signal, home));
         Ok(())
+    }
+
+    fn adopt(&mut self, adopted: &[Signal], incident: IncidentId) {
+        for (signal, of) in &mut self.signals {
+            if adopted.iter().any(|joined| joined.anomaly_id == signal.anomaly_id) {
+                *of = Some(incident);
+            }
+        }
     }
 
     /// Fires the timers that are due at `now`.
@@ -196,7 +212,7 @@ impl Correlation {
                 self.change(id, Change::Announced, now)?;
             }
             let hold = standing::hold(&members, &self.options);
-            if let Some(since) = incident.challenger.map(|one| one.since).filter(|since| now >= *since + hold)
+            if let Some(since) = incident.challenger.as_ref().map(|one| one.since).filter(|since| now >= *since + hold)
             {
                 let neighbourhood = self.neighbourhood();
                 let incident = self.incidents.get(&id).context("the incident is missing")?;
@@ -210,7 +226,7 @@ impl Correlation {
                 self.reassess(id, assessment, now)?;
             }
             if let Some((at, hold)) = grouping::all_clear(&members)
-                && now >= at + self.options.hold(hold)
+                && now >= at + self.options.hold_of(&incident, hold)
             {
                 self.change(id, Change::Resolved { at }, now)?;
             }

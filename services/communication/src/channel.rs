@@ -102,7 +102,7 @@ pub trait Channel: Send + Sync + 'static {
 
     /// Returns what the channel stores with a notification for its own use, e.g. the Message-ID of a mail. The names must
     /// differ from those of [`Notification`]'s fields.
-    fn envelope(&self, _incident: IncidentId, _kind: Kind) -> Map<String, Value> {
+    fn envelope(&self, _incident: IncidentId, _kind: Kind, _occurrence: u32) -> Map<String, Value> {
         Map::new()
     }
 

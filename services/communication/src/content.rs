@@ -122,6 +122,19 @@ impl LifecycleEvent {
         }
     }
 
+    /// Returns how often the incident had been opened again. An opening or an end of each time is an event of its own.
+    pub fn occurrence(&self) -> u32 {
+        match self {
+            Self::Opened(incident) | Self::Resolved(incident) => incident.reopened,
+            Self::RootCause(_) | Self::Plan(_) | Self::Postmortem(_) => 0,
+        }
+    }
+
+    /// Returns whether it begins the thread of its incident.
+    pub fn is_first(&self) -> bool {
+        self.kind() == Kind::Opened && self.occurrence() == 0
+    }
+
     /// Returns the revision of the record it carries.
     pub fn revision(&self) -> u32 {
         match self {
@@ -160,10 +173,18 @@ impl AddressClass {
     }
 }
 
-/// Returns the id of the one notification of that kind for an incident on a channel.
-pub fn notification_id(incident: IncidentId, kind: Kind, channel: &str, class: AddressClass) -> EventId {
+/// Returns the id of the one notification of that kind and occurrence for an incident on a channel.
+pub fn notification_id(
+    incident: IncidentId,
+    kind: Kind,
+    occurrence: u32,
+    channel: &str,
+    class: AddressClass,
+) -> EventId {
     let incident = incident.to_string();
+    let occurrence = (occurrence > 0).then(|| format!("reopened-{occurrence}"));
     let mut parts = vec!["notification", incident.as_str(), kind.name()];
+    parts.extend(occurrence.as_deref());
     parts.extend(qualifier(channel, class));
     EventId(derive(&parts))
 }
@@ -185,7 +206,7 @@ mod tests {
     #[test]
     fn ids_of_mails_are_those_on_record() {
         let incident: IncidentId = serde_json::from_str("\"755c6444-0bae-5593-a637-7d2e66f1aff0\"").unwrap();
-        let id = |kind| notification_id(incident, kind, "email", AddressClass::All).to_string();
+        let id = |kind| notification_id(incident, kind, 0, "email", AddressClass::All).to_string();
         assert_eq!(
             Kind::ALL.map(id),
             [
@@ -199,17 +220,20 @@ mod tests {
     }
 
     #[test]
-    fn another_channel_has_other_ids() {
+    fn another_channel_or_occurrence_has_other_ids() {
         let incident: IncidentId = serde_json::from_str("\"755c6444-0bae-5593-a637-7d2e66f1aff0\"").unwrap();
         let mut ids: Vec<String> = ["email", "chat", "pager"]
             .iter()
             .flat_map(|channel| {
-                Kind::ALL.map(|kind| notification_id(incident, kind, channel, AddressClass::All))
+                [0, 1].into_iter().flat_map(move |occurrence| {
+                    Kind::ALL
+                        .map(|kind| notification_id(incident, kind, occurrence, channel, AddressClass::All))
+                })
             })
             .map(|id| id.to_string())
             .collect();
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!(ids.len(), 3 * Kind::ALL.len());
+        assert_eq!(ids.len(), 2 * 3 * Kind::ALL.len());
     }
 }

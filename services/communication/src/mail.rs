@@ -13,7 +13,7 @@ use shared::events::incident::{BlastRadius, Change};
 use shared::text::{format, sanitize};
 
 use crate::chart::{self, Picture};
-use crate::content::{Kind, NotificationContent};
+use crate::content::{Kind, LifecycleEvent, NotificationContent};
 
 /// What every mail contains.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -82,7 +82,11 @@ impl Frame {
         let incident = &content.incident;
         let kind = content.event.kind();
         Self {
-            kind: kind.words(),
+            kind: match &content.event {
+                LifecycleEvent::Opened(incident) if incident.reopened > 0 => "Incident opened again",
+                LifecycleEvent::Resolved(incident) if incident.merged_into().is_some() => "Incident merged",
+                _ => kind.words(),
+            },
             severity: incident.severity.label(),
             colour: if kind == Kind::Resolved { "#1b7f4b" } else { colour(incident.severity) },
             number: incident.number,

@@ -9,7 +9,7 @@ use shared::stage::{Audit, Effects, Error, Timer, TimerPayload};
 use shared::store::{Attempt, Notification, NotificationState, Write};
 
 use crate::channel::{Failure, Receipt};
-use crate::content::{AddressClass, Kind, LifecycleEvent, NotificationContent, notification_id, qualifier};
+use crate::content::{AddressClass, LifecycleEvent, NotificationContent, notification_id, qualifier};
 use crate::options::Options;
 use crate::recipients::Directory;
 
@@ -59,21 +59,23 @@ pub fn announce(
             continue;
         };
         let subject = thread.subject.clone().unwrap_or_else(|| incident.subject());
-        let id = notification_id(incident.incident_id, kind, thread.channel, AddressClass::All);
+        let occurrence = event.occurrence();
+        let id =
+            notification_id(incident.incident_id, kind, occurrence, thread.channel, AddressClass::All);
         let notification = Notification {
             id,
             incident_id: incident.incident_id,
             kind,
             channel: thread.channel.into(),
             recipients,
-            subject: if kind == Kind::Opened { subject } else { format!("Re: {subject}") },
+            subject: if event.is_first() { subject } else { format!("Re: {subject}") },
             severity: incident.severity,
             event: serde_json::to_value(content)?,
             created_at: event.at(),
-            envelope: channel.envelope(incident.incident_id, kind),
+            envelope: channel.envelope(incident.incident_id, kind, occurrence),
         };
         effects.writes.push(Write::Notification(Box::new(notification)));
-        effects.timers.push(timer(incident.incident_id, kind, thread.channel, id, now)?);
+        effects.timers.push(timer(incident.incident_id, event, thread.channel, id, now)?);
     }
     if effects.writes.is_empty() {
         return Ok(Announcement::default());
@@ -86,14 +88,17 @@ pub fn announce(
 /// Sets the timer that sends. Messages of one incident on one channel are sent one after another.
 fn timer(
     incident: IncidentId,
-    kind: Kind,
+    event: &LifecycleEvent,
     channel: &str,
     id: EventId,
     now: Timestamp,
 ) -> Result<Timer, Error> {
     let qualifier = qualifier(channel, AddressClass::All);
     let key = [&[incident.to_string().as_str()], &qualifier[..]].concat().join("/");
-    let seed = [&[kind.name()], &qualifier[..]].concat();
+    let occurrence = (event.occurrence() > 0).then(|| format!("reopened-{}", event.occurrence()));
+    let mut seed = vec![event.kind().name()];
+    seed.extend(occurrence.as_deref());
+    seed.extend(&qualifier);
     Timer::new(key, &seed, now, &Send { notification_id: id })
 }
 

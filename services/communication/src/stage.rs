@@ -30,11 +30,12 @@ impl Communication {
         Self { options, channels }
     }
 
-    /// Returns the channels on which no notification of that kind is on record.
-    async fn pending(&self, id: IncidentId, kind: Kind, ctx: &Context) -> Result<Vec<&'static str>, Error> {
+    /// Returns the channels on which no notification of that event is on record.
+    async fn pending(&self, event: &LifecycleEvent, ctx: &Context) -> Result<Vec<&'static str>, Error> {
+        let (id, kind, occurrence) = (event.incident_id(), event.kind(), event.occurrence());
         let mut pending = Vec::new();
         for channel in self.channels.names() {
-            let notification = notification_id(id, kind, channel, AddressClass::All);
+            let notification = notification_id(id, kind, occurrence, channel, AddressClass::All);
             if ctx.store.notification(notification).await?.is_none() {
                 pending.push(channel);
             }
@@ -100,8 +101,8 @@ impl Stage for Communication {
     }
 
     async fn handle(&self, event: &LifecycleEvent, ctx: &Context) -> Result<Effects, Error> {
-        let (id, kind) = (event.incident_id(), event.kind());
-        let pending = self.pending(id, kind, ctx).await?;
+        let id = event.incident_id();
+        let pending = self.pending(event, ctx).await?;
         if pending.is_empty() {
             return Ok(count_not_repeated(event));
         }
@@ -121,20 +122,18 @@ impl Stage for Communication {
         let content = NotificationContent { incident: summary, event: event.clone() };
         let mut threads = Vec::new();
         for channel in pending {
-            let subject = match kind {
-                Kind::Opened => None,
-                _ => opened_on(channel, id, ctx).await?,
-            };
+            let subject = if event.is_first() { None } else { opened_on(channel, id, ctx).await? };
             threads.push(Thread { channel, subject });
         }
         let mut effects = Effects::none();
-        if kind != Kind::Opened && threads.iter().any(|thread| thread.subject.is_none()) {
+        if !event.is_first() && threads.iter().any(|thread| thread.subject.is_none()) {
             // topics are read side by side, so the event may come before the opening: a reply needs a first message, so the
             // thread begins with the incident as it stands
             let incident = match stored {
                 Some(incident) => incident,
                 None => incident(id, ctx).await?,
             };
+            let incident = Incident { reopened: 0, ..incident };
             let opening = NotificationContent {
                 incident: IncidentSummary::of(&incident),
                 event: LifecycleEvent::Opened(Box::new(incident)),
@@ -212,7 +211,7 @@ fn count_not_repeated(event: &LifecycleEvent) -> Effects {
 
 /// Returns the subject of the opening on a channel, if there is one.
 async fn opened_on(channel: &str, id: IncidentId, ctx: &Context) -> Result<Option<String>, Error> {
-    let opened = notification_id(id, Kind::Opened, channel, AddressClass::All);
+    let opened = notification_id(id, Kind::Opened, 0, channel, AddressClass::All);
     Ok(ctx.store.notification(opened).await?.map(|(opened, _)| opened.subject))
 }
 

@@ -19,6 +19,10 @@ use crate::options::Options;
 
 /// How long before the first known symptom of an incident its cause may have shown, in samples of the cause.
 const LEAD_INTERVALS: f64 = 60.0;
+/// Samples within which symptoms of one fault begin at services of which neither calls the other.
+const SAME_ONSET: i32 = 3;
+/// Longest time between two samples that is reckoned with, milliseconds.
+const LONGEST_INTERVAL_MS: u64 = 86_400_000;
 const LONGEST_LEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// What an anomaly means for the open incidents of its environment.
@@ -237,7 +241,8 @@ fn homes<'a>(
     let mut caused = Vec::new();
     for incident in &neighbourhood.incidents {
         let members = members(incident.incident_id, neighbourhood);
-        let by_suspect = explains(incident, &members, signal, neighbourhood);
+        let by_suspect = explains(incident, &members, signal, neighbourhood)
+            || share_a_callee(incident, &members, signal, neighbourhood);
         let by_root = !members.is_empty() && near(incident, root) && root.explains_all(&members);
         if !by_suspect && !by_root {
             continue;
@@ -271,6 +276,31 @@ fn explains(incident: &Incident, members: &[Signal], signal: &Signal, neighbourh
     incident.suspect().is_some_and(|suspect| {
         let root = Root::new(&suspect.service, Some(suspect.category), members, &neighbourhood.graph);
         root.explains(signal) || share_a_change(&suspect.service, &signal.service, &neighbourhood.deployments)
+    })
+}
+
+/// Whether a service that shows nothing itself explains the incident and the signal: both call it, and both began to suffer at
+/// nearly the same time.
+fn share_a_callee(
+    incident: &Incident,
+    members: &[Signal],
+    signal: &Signal,
+    neighbourhood: &Neighbourhood,
+) -> bool {
+    let graph = &neighbourhood.graph;
+    let Some(suspect) = incident.suspect().filter(|suspect| suspect.service != signal.service) else {
+        return false;
+    };
+    let Some(onset) = hypotheses::onset(members, &suspect.service) else { return false };
+    let interval = members.iter().map(|member| member.interval_ms).fold(signal.interval_ms, u64::max);
+    let near = SignedDuration::from_millis(interval.min(LONGEST_INTERVAL_MS) as i64) * SAME_ONSET;
+    if onset.duration_since(signal.started_at).abs() > near {
+        return false;
+    }
+    graph.callees(&suspect.service).filter(|callee| graph.has_edge(&signal.service, callee)).any(|callee| {
+        let shows = neighbourhood.signals.iter().any(|(other, _)| other.service == callee);
+        let root = Root::new(callee, None, [], graph);
+        !shows && root.explains(signal) && root.explains_all(members)
     })
 }
 

@@ -81,10 +81,13 @@ impl Postmortems {
         metrics::DOCUMENTS.add_one([&verdict]);
         tracing::info!(incident = %id, verdict, items = postmortem.action_items.len(), "postmortem written");
         let at = postmortem.generated_at;
+        // a fault that came back has a document from its first end
+        let before: Option<Postmortem> = ctx.store.artifact(id, ArtifactKind::Postmortem).await?;
+        let revision = if before.is_some() { incident.reopened + 1 } else { 1 };
         Ok(Effects {
             incidents: vec![IncidentChange { incident_id: id, change: Change::Closed { at }, publish: None }],
             audit: vec![written(&postmortem)],
-            ..ctx.completed(ArtifactKind::Postmortem, id, 1, &postmortem, at)?
+            ..ctx.completed(ArtifactKind::Postmortem, id, revision, &postmortem, at)?
         })
     }
 }
@@ -104,6 +107,9 @@ impl Stage for Postmortems {
 
     async fn handle(&self, told: &Incident, ctx: &Context) -> Result<Effects, Error> {
         let id = told.incident_id;
+        if told.merged_into().is_some() {
+            return Ok(Effects::none());
+        }
         let Some(incident) = over(id, ctx).await? else { return Ok(Effects::none()) };
         let findings = Findings::read(id, ctx).await?;
         if findings.are_complete() || self.options.wait_ms == 0 {
@@ -133,7 +139,8 @@ impl Stage for Postmortems {
 async fn over(id: IncidentId, ctx: &Context) -> Result<Option<Incident>, Error> {
     match ctx.store.incident(id).await? {
         None => Err(Error::reject(anyhow::anyhow!("there is no incident {id}"))),
-        Some(incident) if incident.state == State::Closed => Ok(None),
+        // closed, or opened again meanwhile
+        Some(incident) if incident.state != State::Resolved => Ok(None),
         Some(incident) => Ok(Some(incident)),
     }
 }

@@ -111,6 +111,8 @@ mod tests {
             opened_at: from_ms(0),
             resolved_at: None,
             closed_at: None,
+            reopened: 0,
+            links: Vec::new(),
         }
     }
 

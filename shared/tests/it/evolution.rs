@@ -32,6 +32,10 @@ const ADDED: &[(&str, &str, &str)] = &[
     ("firewatch.incident.v1", "signals[].kind", "silence"),
     ("firewatch.incident.v1", "signals[].kind", "restarts"),
     ("firewatch.incident.v1", "signals[].kind", "logs"),
+    ("firewatch.incident.v1", "challenger.category", "down"),
+    ("firewatch.incident.v1", "suspects[].category", "down"),
+    ("firewatch.plan.v1", "category", "down"),
+    ("firewatch.rca.v1", "candidates[].category", "down"),
 ];
 
 /// Today's reader and writer of one type.

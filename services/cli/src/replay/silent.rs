@@ -22,8 +22,8 @@ impl Channel for NullChannel {
         self.0.address(entry)
     }
 
-    fn envelope(&self, incident: IncidentId, kind: Kind) -> Map<String, Value> {
-        self.0.envelope(incident, kind)
+    fn envelope(&self, incident: IncidentId, kind: Kind, occurrence: u32) -> Map<String, Value> {
+        self.0.envelope(incident, kind, occurrence)
     }
 
     async fn deliver(&self, _: &Notification, _: &NotificationContent) -> Result<Receipt, Failure> {

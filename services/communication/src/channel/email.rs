@@ -63,8 +63,11 @@ impl Envelope {
 }
 
 /// Returns the Message-ID of the one mail of that kind for an incident, without angle brackets.
-pub fn message_id(incident: IncidentId, kind: Kind, domain: &str) -> String {
-    format!("{}.{incident}@{domain}", kind.name())
+pub fn message_id(incident: IncidentId, kind: Kind, occurrence: u32, domain: &str) -> String {
+    match occurrence {
+        0 => format!("{}.{incident}@{domain}", kind.name()),
+        again => format!("{}.{again}.{incident}@{domain}", kind.name()),
+    }
 }
 
 /// Returns the mail address that an entry stands for. Addresses that differ in case are one.
@@ -105,8 +108,8 @@ impl Channel for Email {
         address(entry)
     }
 
-    fn envelope(&self, incident: IncidentId, kind: Kind) -> Map<String, Value> {
-        Map::from_iter([("message_id".to_owned(), message_id(incident, kind, &self.domain).into())])
+    fn envelope(&self, incident: IncidentId, kind: Kind, occurrence: u32) -> Map<String, Value> {
+        Map::from_iter([("message_id".to_owned(), message_id(incident, kind, occurrence, &self.domain).into())])
     }
 
     async fn deliver(

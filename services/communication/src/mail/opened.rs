@@ -131,6 +131,13 @@ impl Opened {
             Fact::new("Severity", format!("{}: {}", incident.severity.label(), meaning(incident.severity))),
             Fact::new("Blast radius", blast(&incident.blast_radius)),
         ];
+        if incident.reopened > 0 {
+            let times = format::counted(incident.reopened as usize, "time");
+            facts.push(Fact::new(
+                "Opened again",
+                format!("{times}: the fault came back after the incident was resolved"),
+            ));
+        }
         if incident.affected_services.len() > 1 {
             facts.push(Fact::new("Affected", listed(&incident.affected_services, 8)));
         }

@@ -105,6 +105,12 @@ impl Resolved {
     pub fn lede(incident: &Incident) -> String {
         let end = incident.resolved_at.unwrap_or(incident.opened_at);
         let lasted = format::between(incident.started_at, end);
+        if let Some(link) = incident.merged_into() {
+            return format!(
+                "Merged into incident #{}: both are of the same fault. It is followed there.",
+                link.number
+            );
+        }
         match incident.members.len() {
             0 | 1 => {
                 format!("The abnormal series is back to normal. The incident lasted {lasted}.")

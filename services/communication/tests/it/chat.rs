@@ -35,7 +35,7 @@ impl Channel for Chat {
         entry.trim().strip_prefix('#').map(|room| Address::new(format!("#{room}"), room))
     }
 
-    fn envelope(&self, incident: IncidentId, _: Kind) -> Map<String, Value> {
+    fn envelope(&self, incident: IncidentId, _: Kind, _: u32) -> Map<String, Value> {
         Map::from_iter([("thread".to_owned(), incident.to_string().into())])
     }
 

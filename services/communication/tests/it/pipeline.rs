@@ -91,7 +91,7 @@ async fn whatever_happens_people_get_five_mails_in_one_thread() {
 
     let messages = server.messages();
     let mut ids: Vec<String> = messages.iter().map(|mail| header(mail, "Message-ID").unwrap()).collect();
-    let expected = |kind| format!("<{}>", message_id(id, kind, "firewatch.local"));
+    let expected = |kind| format!("<{}>", message_id(id, kind, 0, "firewatch.local"));
     assert_eq!(ids[0], expected(Kind::Opened), "the thread begins with the opening");
     for reply in &messages[1..] {
         assert_eq!(header(reply, "In-Reply-To"), Some(expected(Kind::Opened)));

@@ -179,6 +179,7 @@ fn incident(until: i64) -> Incident {
                 category: Category::Pool,
                 score: 9.4,
                 posterior: 0.931,
+                service_posterior: None,
                 reasons: vec![
                     "its connections left their band first, 40 s before any error".into(),
                     "its own errors follow the connections, and its caller's errors follow its own".into(),
@@ -189,6 +190,7 @@ fn incident(until: i64) -> Incident {
                 category: Category::Deployment,
                 score: 5.2,
                 posterior: 0.042,
+                service_posterior: None,
                 reasons: vec![
                     "a version went out 23 min before the onset, which is long for its kind".into(),
                 ],
@@ -213,6 +215,8 @@ fn incident(until: i64) -> Incident {
         opened_at: after(50),
         resolved_at: None,
         closed_at: None,
+        reopened: 0,
+        links: Vec::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A shop of six services whose correlation state is kept in memory by applying verdicts as the store would.
 
 use correlation::Options;
-use correlation::grouping::{Grouping, decide};
+use correlation::grouping::{self, Grouping, decide};
 use jiff::Timestamp;
 use shared::catalogue::Catalogue;
 use shared::events::anomaly::{Anomaly, Band, Context, Direction, Point, Status};
@@ -63,6 +63,8 @@ pub(crate) struct Shop {
     pub(crate) signals: Vec<(Signal, Option<IncidentId>)>,
     pub(crate) incidents: Vec<Incident>,
     pub(crate) deployments: Vec<Deployment>,
+    /// Calls besides those of the shop.
+    pub(crate) edges: Vec<(&'static str, &'static str)>,
 }
 
 impl Shop {
@@ -72,9 +74,31 @@ impl Shop {
             signals: self.signals.clone(),
             incidents: self.incidents.iter().filter(|incident| incident.state.is_open()).cloned().collect(),
             catalogue: Catalogue::default(),
-            graph: graph(),
+            graph: self.graph(),
             deployments: self.deployments.clone(),
             past: self.incidents.iter().filter(|incident| !incident.state.is_open()).cloned().collect(),
+        }
+    }
+
+    fn graph(&self) -> Graph {
+        let mut graph = graph();
+        for (caller, callee) in &self.edges {
+            graph.add_edge((*caller).to_owned(), (*callee).to_owned());
+        }
+        graph
+    }
+
+    /// Resolves what has been clear for long enough at `tick`.
+    pub(crate) fn pass(&mut self, tick: i64) {
+        let neighbourhood = self.neighbourhood();
+        for incident in self.incidents.iter_mut().filter(|incident| incident.state.is_open()) {
+            let members = grouping::members(incident.incident_id, &neighbourhood);
+            if let Some((cleared, hold)) = grouping::all_clear(&members)
+                && at(tick) >= cleared + Options::default().hold_of(incident, hold)
+            {
+                let resolved = Change::Resolved { at: cleared };
+                *incident = lifecycle::apply(Some(incident.clone()), incident.incident_id, resolved).unwrap();
+            }
         }
     }
 

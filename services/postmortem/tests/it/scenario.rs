@@ -177,6 +177,7 @@ pub(crate) fn exhausted_connections() -> Scenario {
             category: Category::Pool,
             score: 9.4,
             posterior: 0.93,
+            service_posterior: None,
             reasons: vec![],
         }],
         challenger: None,
@@ -198,6 +199,8 @@ pub(crate) fn exhausted_connections() -> Scenario {
         opened_at: after(20),
         resolved_at: Some(after(220)),
         closed_at: None,
+        reopened: 0,
+        links: Vec::new(),
     };
     let cause = root_cause(&incident);
     let plan = plan(&incident);

@@ -121,6 +121,7 @@ pub(crate) fn incident() -> Incident {
             category: Category::Pool,
             score: 9.4,
             posterior: 0.93,
+            service_posterior: None,
             reasons: vec![],
         }],
         challenger: None,
@@ -142,6 +143,8 @@ pub(crate) fn incident() -> Incident {
         opened_at: at("09:27:40"),
         resolved_at: None,
         closed_at: None,
+        reopened: 0,
+        links: Vec::new(),
     }
 }
 

@@ -43,8 +43,9 @@ pub fn compose(
     for recipient in &notification.recipients {
         builder = builder.to(recipient.parse()?);
     }
-    if notification.kind != Kind::Opened {
-        let opened = bracketed(&message_id(notification.incident_id, Kind::Opened, domain));
+    let opened = message_id(notification.incident_id, Kind::Opened, 0, domain);
+    if envelope.message_id != opened {
+        let opened = bracketed(&opened);
         builder = builder.in_reply_to(opened.clone()).references(opened);
     }
     let mut message = parts(builder, notification, mail)?;

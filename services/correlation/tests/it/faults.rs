@@ -1,0 +1,230 @@
+//! Which anomalies are of one fault, and what becomes of incidents when more is known.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use shared::events::anomaly::{Anomaly, Direction, Status};
+use shared::events::incident::{Relation, State};
+use shared::events::{Category, Kind};
+use shared::lifecycle::Change;
+
+use crate::shop::{Shop, anomaly, at};
+
+/// An exhausted pool of payment as it is felt.
+fn pool_of_payment() -> Vec<Anomaly> {
+    vec![
+        anomaly("payment", "db_connections", Kind::Pool, 10),
+        anomaly("payment", "error_rate", Kind::Errors, 12),
+        anomaly("payment", "latency_p99_ms", Kind::Latency, 12),
+    ]
+}
+
+/// A busy processor of inventory, which shares its callers with payment.
+fn processor_of_inventory() -> Vec<Anomaly> {
+    vec![
+        anomaly("inventory", "cpu_percent", Kind::Cpu, 10),
+        anomaly("inventory", "latency_p99_ms", Kind::Latency, 11),
+    ]
+}
+
+/// The suspects of all open incidents, with the number of members.
+fn standing(shop: &Shop) -> BTreeSet<(String, Category, usize)> {
+    shop.incidents
+        .iter()
+        .filter(|incident| incident.state.is_open())
+        .map(|incident| {
+            let suspect = incident.suspect().unwrap();
+            (suspect.service.clone(), suspect.category, incident.members.len())
+        })
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn two_faults_at_once_stay_two_in_any_order(
+        order in Just([pool_of_payment(), processor_of_inventory()].concat()).prop_shuffle(),
+    ) {
+        let mut shop = Shop::default();
+        for one in &order {
+            shop.take(one);
+        }
+        let expected = [("inventory", Category::Cpu, 2), ("payment", Category::Pool, 3)];
+        let expected: BTreeSet<(String, Category, usize)> = expected
+            .into_iter()
+            .map(|(service, category, members)| (service.to_owned(), category, members))
+            .collect();
+        prop_assert_eq!(standing(&shop), expected);
+    }
+
+    #[test]
+    fn one_fault_that_travels_stays_one_in_any_order(
+        order in Just([
+            pool_of_payment(),
+            vec![
+                anomaly("order", "error_rate", Kind::Errors, 12),
+                anomaly("order", "latency_p99_ms", Kind::Latency, 13),
+                anomaly("api-gateway", "error_rate", Kind::Errors, 13),
+                anomaly("api-gateway", "latency_p99_ms", Kind::Latency, 13),
+            ],
+        ].concat()).prop_shuffle(),
+    ) {
+        let mut shop = Shop::default();
+        for one in &order {
+            shop.take(one);
+        }
+        let expected = BTreeSet::from([("payment".to_owned(), Category::Pool, 7)]);
+        prop_assert_eq!(standing(&shop), expected);
+    }
+}
+
+#[test]
+fn two_faults_on_one_call_path_stay_two() {
+    for callee_first in [true, false] {
+        let mut shop = Shop::default();
+        let cpu = anomaly("order", "cpu_percent", Kind::Cpu, 10);
+        let faults = if callee_first {
+            [pool_of_payment(), vec![cpu]].concat()
+        } else {
+            [vec![cpu], pool_of_payment()].concat()
+        };
+        for one in &faults {
+            shop.take(one);
+        }
+        let services: Vec<String> = standing(&shop).into_iter().map(|(service, ..)| service).collect();
+        assert_eq!(services, ["order", "payment"], "payment first: {callee_first}");
+    }
+}
+
+#[test]
+fn a_pool_of_a_caller_is_explained_if_it_filled_up_after_its_callee_was_slow() {
+    for (tick, incidents) in [(14, 1), (10, 2)] {
+        let mut shop = Shop::default();
+        for one in [
+            anomaly("payment", "latency_p99_ms", Kind::Latency, 10),
+            anomaly("order", "db_connections", Kind::Pool, tick),
+        ] {
+            shop.take(&one);
+        }
+        assert_eq!(shop.incidents.len(), incidents, "tick {tick}");
+    }
+}
+
+#[test]
+fn traffic_that_is_lost_below_a_fault_belongs_to_it() {
+    let mut shop = Shop::default();
+    shop.take(&anomaly("order", "cpu_percent", Kind::Cpu, 10));
+    let mut lost = anomaly("payment", "requests_per_second", Kind::Traffic, 11);
+    lost.direction = Direction::Down;
+    shop.take(&lost);
+    assert_eq!(shop.incidents.len(), 1);
+    shop.take(&anomaly("payment", "disk_percent", Kind::Disk, 11));
+    assert_eq!(shop.incidents.len(), 2, "a full disk below it does not");
+}
+
+#[test]
+fn incidents_of_one_fault_are_merged_and_name_each_other() {
+    let mut shop = Shop::default();
+    shop.edges.extend([("user", "sessions"), ("order", "sessions")]);
+    shop.take(&anomaly("user", "error_rate", Kind::Errors, 10));
+    shop.take(&anomaly("order", "error_rate", Kind::Errors, 16));
+    assert_eq!(shop.incidents.len(), 2);
+    shop.change(&Change::Announced);
+    shop.take(&anomaly("sessions", "error_rate", Kind::Errors, 10));
+    assert_eq!(shop.incidents.len(), 2);
+    let [first, second] = &shop.incidents[..] else { panic!() };
+    assert_eq!((first.members.len(), second.state), (3, State::Closed));
+    assert_eq!(second.merged_into().map(|link| link.incident_id), Some(first.incident_id));
+    assert!(shop.signals.iter().all(|(_, of)| *of == Some(first.incident_id)));
+}
+
+fn cleared(anomaly: &Anomaly, tick: i64) -> Anomaly {
+    Anomaly { revision: 2, status: Status::Cleared, observed_at: at(tick), ..anomaly.clone() }
+}
+
+#[test]
+fn a_fault_that_comes_and_goes_is_one_incident() {
+    let mut shop = Shop::default();
+    for flap in 0..8 {
+        let errors = anomaly("payment", "error_rate", Kind::Errors, 10 + 20 * flap);
+        shop.take(&errors);
+        shop.take(&cleared(&errors, 14 + 20 * flap));
+        shop.pass(18 + 20 * flap);
+    }
+    assert_eq!(shop.incidents.len(), 1);
+    let incident = &shop.incidents[0];
+    assert_eq!((incident.reopened, incident.members.len()), (1, 8));
+    assert!(incident.state.is_open(), "it is held open after it came back once");
+    shop.pass(150 + 14 + 70);
+    assert_eq!(shop.incidents[0].state, State::Resolved);
+}
+
+#[test]
+fn another_fault_of_the_same_service_is_another_incident_that_names_the_one_before() {
+    let mut shop = Shop::default();
+    let errors = anomaly("payment", "error_rate", Kind::Errors, 10);
+    shop.take(&errors);
+    shop.take(&cleared(&errors, 14));
+    shop.pass(18);
+    shop.take(&anomaly("payment", "disk_percent", Kind::Disk, 30));
+    assert_eq!(shop.incidents.len(), 2);
+    let links = &shop.incidents[1].links;
+    assert_eq!((links[0].relation, links[0].incident_id), (Relation::Follows, shop.incidents[0].incident_id));
+    shop.take(&anomaly("payment", "disk_percent", Kind::Disk, 400));
+}
+
+#[test]
+fn the_same_fault_the_next_day_is_another_incident() {
+    let mut shop = Shop::default();
+    let errors = anomaly("payment", "error_rate", Kind::Errors, 10);
+    shop.take(&errors);
+    shop.take(&cleared(&errors, 14));
+    shop.pass(18);
+    shop.take(&anomaly("payment", "error_rate", Kind::Errors, 8_650));
+    assert_eq!(shop.incidents.len(), 2);
+    assert!(shop.incidents[1].links.is_empty());
+}
+
+#[test]
+fn a_service_that_went_silent_is_down() {
+    let mut shop = Shop::default();
+    shop.take(&anomaly("user", "silence", Kind::Silence, 10));
+    shop.take(&anomaly("api-gateway", "error_rate", Kind::Errors, 11));
+    let first = shop.incidents[0].suspect().unwrap();
+    assert_eq!((first.service.as_str(), first.category), ("user", Category::Down));
+    assert_eq!(shop.incidents[0].affected_services.len(), 2);
+}
+
+#[test]
+fn a_slow_path_to_a_callee_that_is_well_is_the_network() {
+    let mut shop = Shop::default();
+    shop.edges.extend([("user", "sessions"), ("inventory", "sessions")]);
+    shop.take(&anomaly("user", "latency_p99_ms", Kind::Latency, 10));
+    shop.take(&anomaly("inventory", "latency_p99_ms", Kind::Latency, 11));
+    assert_eq!(shop.incidents.len(), 1, "both call it, and neither calls the other");
+    let first = shop.incidents[0].suspect().unwrap();
+    assert_eq!((first.service.as_str(), first.category), ("sessions", Category::Network));
+}
+
+#[test]
+fn callers_of_one_service_that_suffer_at_different_times_or_by_themselves_are_two_faults() {
+    for other in [
+        anomaly("inventory", "latency_p99_ms", Kind::Latency, 30),
+        anomaly("inventory", "cpu_percent", Kind::Cpu, 11),
+    ] {
+        let mut shop = Shop::default();
+        shop.edges.extend([("user", "sessions"), ("inventory", "sessions")]);
+        shop.take(&anomaly("user", "latency_p99_ms", Kind::Latency, 10));
+        shop.take(&other);
+        assert_eq!(shop.incidents.len(), 2, "{}", other.metric);
+    }
+}
+
+#[test]
+fn latency_alone_does_not_settle_the_category() {
+    let mut shop = Shop::default();
+    shop.take(&anomaly("payment", "latency_p99_ms", Kind::Latency, 10));
+    let first = shop.incidents[0].suspect().unwrap();
+    assert_eq!(first.category, Category::Dependency);
+    assert!(first.posterior < 0.8, "{first:?}");
+    assert!(first.service_posterior.unwrap() > first.posterior);
+}
