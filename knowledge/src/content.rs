@@ -19,7 +19,7 @@ const MAX_FILE: u64 = 256 * 1024;
 const MAX_FILES: usize = 1_000;
 
 /// Causes that need a runbook: without one, an incident of that kind would have no plan.
-const COVERED: [Category; 11] = [
+const COVERED: [Category; 12] = [
     Category::Cpu,
     Category::Memory,
     Category::Network,
@@ -31,6 +31,7 @@ const COVERED: [Category; 11] = [
     Category::Disk,
     Category::Certificate,
     Category::Traffic,
+    Category::Down,
 ];
 
 /// Everything there is, checked.

@@ -212,7 +212,8 @@ impl Correlation {
                 self.change(id, Change::Announced, now)?;
             }
             let hold = standing::hold(&members, &self.options);
-            if let Some(since) = incident.challenger.as_ref().map(|one| one.since).filter(|since| now >= *since + hold)
+            if let Some(since) =
+                incident.challenger.as_ref().map(|one| one.since).filter(|since| now >= *since + hold)
             {
                 let neighbourhood = self.neighbourhood();
                 let incident = self.incidents.get(&id).context("the incident is missing")?;

@@ -60,8 +60,7 @@ pub fn announce(
         };
         let subject = thread.subject.clone().unwrap_or_else(|| incident.subject());
         let occurrence = event.occurrence();
-        let id =
-            notification_id(incident.incident_id, kind, occurrence, thread.channel, AddressClass::All);
+        let id = notification_id(incident.incident_id, kind, occurrence, thread.channel, AddressClass::All);
         let notification = Notification {
             id,
             incident_id: incident.incident_id,

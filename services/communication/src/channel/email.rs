@@ -109,7 +109,10 @@ impl Channel for Email {
     }
 
     fn envelope(&self, incident: IncidentId, kind: Kind, occurrence: u32) -> Map<String, Value> {
-        Map::from_iter([("message_id".to_owned(), message_id(incident, kind, occurrence, &self.domain).into())])
+        Map::from_iter([(
+            "message_id".to_owned(),
+            message_id(incident, kind, occurrence, &self.domain).into(),
+        )])
     }
 
     async fn deliver(

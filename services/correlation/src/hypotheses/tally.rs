@@ -247,13 +247,13 @@ fn own_fault(evidence: &Evidence<'_>, service: &str, tally: &mut Tally) -> f64 {
     tally.add(if errors > 0.0 { named.min(errors) } else { named }, || {
         format!("log lines of {service} name {}", Category::Code.words())
     });
-    tally.add(if errors > 0.0 { 0.3 * lines } else { lines }, || {
-        format!("{service} writes unusual log lines")
-    });
-    if errors <= 0.0 && latency <= 0.0 {
+    // beside latency or errors they are as often about their cause
+    let alone = errors <= 0.0 && latency <= 0.0;
+    tally.add(if alone { lines } else { 0.3 * lines }, || format!("{service} writes unusual log lines"));
+    if alone {
         tally.add(other, || format!("{service} has a metric outside its band"));
     }
-    errors.max(named).max(lines).max(other)
+    errors.max(named).max(if alone { lines.max(other) } else { 0.0 })
 }
 
 fn ago(seconds: f64) -> String {
