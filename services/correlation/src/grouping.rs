@@ -14,6 +14,7 @@ use shared::store::Neighbourhood;
 use shared::text::sanitize;
 
 use crate::assessment::{assess, surroundings};
+use crate::endings::absorbs;
 use crate::hypotheses;
 use crate::options::Options;
 
@@ -87,7 +88,8 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
                 Some((at, hold)) if anomaly.started_at > at + options.hold(hold) => {
                     over = over.or(Some((incident.incident_id, at)));
                 }
-                _ => return Some(incident.incident_id),
+                _ if absorbs(incident, anomaly, neighbourhood, options) => return Some(incident.incident_id),
+                _ => {}
             }
         }
         None

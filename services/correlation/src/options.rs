@@ -8,6 +8,8 @@ use crate::log_terms::LogTerms;
 
 /// Most that `resolve_hold_max_ms` may be.
 const LONGEST_HOLD_MS: u64 = 86_400_000;
+/// Most that `max_age_hours` may be.
+const LONGEST_AGE_HOURS: u32 = 8_760;
 
 /// Settings of correlation. Times that are given in intervals follow the cadence of the series themselves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,6 +25,13 @@ pub struct Options {
     pub resolve_hold_intervals: f64,
     /// Most of that, milliseconds.
     pub resolve_hold_max_ms: u64,
+    /// After how many of its intervals without any news a firing member is not waited for any more. Detection repeats a
+    /// member every 10 samples (`refresh_every`).
+    pub unseen_intervals: f64,
+    /// Least of that, milliseconds.
+    pub unseen_min_ms: u64,
+    /// Age at which a person is asked to look at an incident, and from which it takes in no further series, hours.
+    pub max_age_hours: u32,
     /// Summed evidence, in nats, at which weak signals of several series open an incident together.
     pub open_nats: f64,
     /// Lead, in nats, that another hypothesis must have over the suspect that was announced before it replaces it.
@@ -49,6 +58,9 @@ impl Default for Options {
             group_wait_max_ms: 15_000,
             resolve_hold_intervals: 3.0,
             resolve_hold_max_ms: 900_000,
+            unseen_intervals: 60.0,
+            unseen_min_ms: 1_800_000,
+            max_age_hours: 24,
             open_nats: 6.0,
             cause_lead_nats: 1.5,
             cause_hold_intervals: 5.0,
@@ -75,6 +87,7 @@ impl StageOptions for Options {
         for (name, value) in [
             ("group_wait_intervals", self.group_wait_intervals),
             ("resolve_hold_intervals", self.resolve_hold_intervals),
+            ("unseen_intervals", self.unseen_intervals),
             ("open_nats", self.open_nats),
             ("cause_lead_nats", self.cause_lead_nats),
             ("cause_hold_intervals", self.cause_hold_intervals),
@@ -85,6 +98,12 @@ impl StageOptions for Options {
         }
         if self.resolve_hold_max_ms > LONGEST_HOLD_MS {
             problems.push(format!("resolve_hold_max_ms {} is more than a day", self.resolve_hold_max_ms));
+        }
+        if !(1_000..=LONGEST_HOLD_MS).contains(&self.unseen_min_ms) {
+            problems.push(format!("unseen_min_ms {} is not between a second and a day", self.unseen_min_ms));
+        }
+        if !(1..=LONGEST_AGE_HOURS).contains(&self.max_age_hours) {
+            problems.push(format!("max_age_hours {} is not between an hour and a year", self.max_age_hours));
         }
         if self.cause_hold_max_ms > LONGEST_HOLD_MS {
             problems.push(format!("cause_hold_max_ms {} is more than a day", self.cause_hold_max_ms));

@@ -4,7 +4,7 @@ use correlation::Options;
 use correlation::grouping::{Grouping, decide};
 use jiff::Timestamp;
 use shared::catalogue::Catalogue;
-use shared::events::anomaly::{Anomaly, Band, Context, Direction, Point, Status};
+use shared::events::anomaly::{Anomaly, Band, Context, Direction, Ended, Point, Status};
 use shared::events::incident::{Incident, Signal};
 use shared::events::{Deployment, Kind, Severity};
 use shared::graph::Graph;
@@ -51,6 +51,7 @@ pub(crate) fn anomaly(service: &str, metric: &str, kind: Kind, tick: i64) -> Ano
         interval_ms: INTERVAL_MS as u64,
         detector: "test".into(),
         explanation: format!("{metric} of {service} is 90"),
+        ended: None,
         context: Context {
             samples: vec![Point { ts_ms: at(tick).as_millisecond(), value: 90.0 }],
             ..Context::default()
@@ -102,7 +103,7 @@ impl Shop {
 
     /// Resolves every open incident.
     pub(crate) fn resolve(&mut self, tick: i64) {
-        self.change(&Change::Resolved { at: at(tick) });
+        self.change(&Change::Resolved { at: at(tick), reason: Ended::Recovered });
     }
 
     pub(crate) fn take(&mut self, anomaly: &Anomaly) {
