@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod audit;
 pub mod catalogue;
+pub mod ending;
 pub mod finding;
 pub mod graph;
 pub mod ids;

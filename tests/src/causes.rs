@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use correlation::grouping::{self, Absorbed, Grouping};
-use correlation::{Options, standing};
+use correlation::{Options, endings, standing};
 use detection::{At, Outcome, Partition, Settings};
 use jiff::{SignedDuration, Timestamp};
 use rand::SeedableRng;
@@ -154,7 +154,8 @@ impl Correlation {
         let neighbourhood = self.neighbourhood();
         let decision = grouping::decide(anomaly, &neighbourhood, &self.options);
         if let Some((id, at)) = decision.over {
-            self.change(id, Change::Resolved { at }, at)?;
+            let reason = endings::resolution(&grouping::members(id, &neighbourhood));
+            self.change(id, Change::Resolved { at, reason }, at)?;
         }
         let home = match decision.grouping {
             Grouping::Stale => return Ok(()),
@@ -229,7 +230,7 @@ impl Correlation {
             if let Some((at, hold)) = grouping::all_clear(&members)
                 && now >= at + self.options.hold_of(&incident, hold)
             {
-                self.change(id, Change::Resolved { at }, now)?;
+                self.change(id, Change::Resolved { at, reason: endings::resolution(&members) }, now)?;
             }
         }
         Ok(())

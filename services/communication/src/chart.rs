@@ -14,7 +14,8 @@ use plotters::prelude::{
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, IntoFont, RGBColor, TextStyle, register_font};
 use shared::clock::from_ms;
-use shared::events::anomaly::{Band, Point};
+use shared::ending;
+use shared::events::anomaly::{Band, Ended, Point};
 use shared::events::incident::Signal;
 use shared::finding::Finding;
 use shared::text::format::{self, Scale};
@@ -128,7 +129,11 @@ impl View {
         let abnormal = match signal.cleared_at {
             None => format!("abnormal since {}", format::clock(signal.started_at)),
             Some(at) => {
-                format!("abnormal from {}, cleared {}", format::clock(signal.started_at), format::clock(at))
+                let how = match signal.end() {
+                    Some(Ended::Recovered) | None => "cleared",
+                    Some(ended) => ending::label(ended),
+                };
+                format!("abnormal from {}, {how} {}", format::clock(signal.started_at), format::clock(at))
             }
         };
         let alt = format!(

@@ -9,6 +9,7 @@ pub mod root_cause;
 use jiff::Timestamp;
 use serde::Serialize;
 use shared::events::Severity;
+use shared::events::anomaly::Ended;
 use shared::events::incident::{BlastRadius, Change};
 use shared::text::{format, sanitize};
 
@@ -80,15 +81,18 @@ impl Frame {
         picture: Option<&Picture>,
     ) -> Self {
         let incident = &content.incident;
-        let kind = content.event.kind();
         Self {
-            kind: match &content.event {
-                LifecycleEvent::Opened(incident) if incident.reopened > 0 => "Incident opened again",
-                LifecycleEvent::Resolved(incident) if incident.merged_into().is_some() => "Incident merged",
-                _ => kind.words(),
-            },
+            kind: words(&content.event),
             severity: incident.severity.label(),
-            colour: if kind == Kind::Resolved { "#1b7f4b" } else { colour(incident.severity) },
+            colour: match &content.event {
+                LifecycleEvent::Resolved(incident)
+                    if incident.reason().is_recovery() && incident.merged_into().is_none() =>
+                {
+                    "#1b7f4b"
+                }
+                LifecycleEvent::Resolved(_) => "#5b6675",
+                _ => colour(incident.severity),
+            },
             number: incident.number,
             title: sanitize::one_line(&incident.title, 160),
             environment: name(&incident.environment),
@@ -105,6 +109,20 @@ impl Frame {
                 height: chart::HEIGHT,
             }),
         }
+    }
+}
+
+/// What a mail is about, in words. One about an incident that did not recover says so.
+fn words(event: &LifecycleEvent) -> &'static str {
+    match event {
+        LifecycleEvent::Opened(incident) if incident.reopened > 0 => "Incident opened again",
+        LifecycleEvent::Resolved(incident) if incident.merged_into().is_some() => "Incident merged",
+        LifecycleEvent::Resolved(incident) => match incident.reason() {
+            Ended::Recovered => Kind::Resolved.words(),
+            Ended::Retired => "Incident resolved, the service was retired",
+            Ended::NewLevel | Ended::SourceGone | Ended::Forced => "Incident resolved without recovery",
+        },
+        event => event.kind().words(),
     }
 }
 

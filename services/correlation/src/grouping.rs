@@ -13,6 +13,7 @@ use shared::store::Neighbourhood;
 use shared::text::sanitize;
 
 use crate::assessment::{assess, surroundings};
+use crate::endings::absorbs;
 use crate::explanation::{Root, share_a_change};
 use crate::hypotheses::{self, WEAK_NATS};
 use crate::options::Options;
@@ -252,6 +253,9 @@ fn homes<'a>(
             && signal.started_at > at + options.hold_of(incident, hold)
         {
             *over = over.or(Some((incident.incident_id, at)));
+            continue;
+        }
+        if !absorbs(incident, signal, neighbourhood, options) {
             continue;
         }
         if by_suspect {

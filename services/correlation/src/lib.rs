@@ -4,6 +4,7 @@ pub mod assessment;
 pub mod backtest;
 pub mod cause;
 pub mod edges;
+pub mod endings;
 pub mod explanation;
 pub mod grouping;
 pub mod hypotheses;

@@ -9,6 +9,8 @@ use crate::log_terms::LogTerms;
 
 /// Most that `resolve_hold_max_ms` may be.
 const LONGEST_HOLD_MS: u64 = 86_400_000;
+/// Most that `max_age_hours` may be.
+const LONGEST_AGE_HOURS: u32 = 8_760;
 
 /// Settings of correlation. Times that are given in intervals follow the cadence of the series themselves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,6 +29,13 @@ pub struct Options {
     /// How long after its incident was resolved a fault that comes back opens it again instead of another one, and how long
     /// all members of an incident that was opened again must stay cleared, milliseconds. Doubles with each time.
     pub flap_hold_ms: u64,
+    /// After how many of its intervals without any news a firing member is not waited for any more. Detection repeats a
+    /// member every 10 samples (`refresh_every`).
+    pub unseen_intervals: f64,
+    /// Least of that, milliseconds.
+    pub unseen_min_ms: u64,
+    /// Age at which a person is asked to look at an incident, and from which it takes in no further series, hours.
+    pub max_age_hours: u32,
     /// Summed evidence, in nats, at which weak signals of several series open an incident together.
     pub open_nats: f64,
     /// Lead, in nats, that another hypothesis must have over the suspect that was announced before it replaces it.
@@ -54,6 +63,9 @@ impl Default for Options {
             resolve_hold_intervals: 3.0,
             resolve_hold_max_ms: 900_000,
             flap_hold_ms: 600_000,
+            unseen_intervals: 60.0,
+            unseen_min_ms: 1_800_000,
+            max_age_hours: 24,
             open_nats: 6.0,
             cause_lead_nats: 1.5,
             cause_hold_intervals: 5.0,
@@ -96,6 +108,7 @@ impl StageOptions for Options {
         for (name, value) in [
             ("group_wait_intervals", self.group_wait_intervals),
             ("resolve_hold_intervals", self.resolve_hold_intervals),
+            ("unseen_intervals", self.unseen_intervals),
             ("open_nats", self.open_nats),
             ("cause_lead_nats", self.cause_lead_nats),
             ("cause_hold_intervals", self.cause_hold_intervals),
@@ -106,6 +119,12 @@ impl StageOptions for Options {
         }
         if self.resolve_hold_max_ms > LONGEST_HOLD_MS {
             problems.push(format!("resolve_hold_max_ms {} is more than a day", self.resolve_hold_max_ms));
+        }
+        if !(1_000..=LONGEST_HOLD_MS).contains(&self.unseen_min_ms) {
+            problems.push(format!("unseen_min_ms {} is not between a second and a day", self.unseen_min_ms));
+        }
+        if !(1..=LONGEST_AGE_HOURS).contains(&self.max_age_hours) {
+            problems.push(format!("max_age_hours {} is not between an hour and a year", self.max_age_hours));
         }
         if self.cause_hold_max_ms > LONGEST_HOLD_MS {
             problems.push(format!("cause_hold_max_ms {} is more than a day", self.cause_hold_max_ms));

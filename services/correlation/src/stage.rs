@@ -1,5 +1,7 @@
 //! The stage: a grouping becomes effects.
 
+mod ends;
+
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -24,6 +26,7 @@ use crate::input::Input;
 use crate::metrics;
 use crate::options::Options;
 use crate::standing;
+use ends::{Overdue, Unseen, resolve};
 
 /// A new group has settled.
 #[derive(Debug, Serialize, Deserialize)]
@@ -119,7 +122,7 @@ impl Correlation {
         if let Some((id, at)) = over
             && let Some(incident) = neighbourhood.incidents.iter().find(|incident| incident.incident_id == id)
         {
-            resolve(incident, at, &mut effects);
+            resolve(incident, &grouping::members(id, neighbourhood), at, &mut effects);
         }
         let keep = |signal: shared::events::incident::Signal, incident_id: Option<IncidentId>| {
             Write::Signal { environment: anomaly.environment.clone(), signal: Box::new(signal), incident_id }
@@ -135,6 +138,9 @@ impl Correlation {
                 effects.writes.push(keep(signal, Some(incident.incident_id)));
             }
             Grouping::Open { incident, assessment, adopted, follows } => {
+                let environment = &anomaly.environment;
+                let members = &assessment.signals;
+                effects.timers.extend(ends::timers(incident, environment, members, 0, now, &self.options)?);
                 let wait = (anomaly.interval_ms as f64 * self.options.group_wait_intervals) as u64;
                 let wait = wait.clamp(self.options.group_wait_min_ms, self.options.group_wait_max_ms);
                 effects.audit.push(opened(incident, anomaly, &assessment));
@@ -161,6 +167,14 @@ impl Correlation {
             Grouping::Reopen { incident, assessment, adopted } => {
                 let id = incident.incident_id;
                 effects.audit.push(reopened(&incident, anomaly));
+                effects.timers.extend(ends::timers(
+                    id,
+                    &anomaly.environment,
+                    &assessment.signals,
+                    incident.reopened + 1,
+                    now,
+                    &self.options,
+                )?);
                 effects.incidents.push(IncidentChange {
                     incident_id: id,
                     change: Change::Reopened(Box::new(assessment)),
@@ -176,14 +190,12 @@ impl Correlation {
                 effects.audit.extend(member_line(&incident, anomaly, is_new));
                 effects.audit.extend(suspect_line(&incident, &assessment, anomaly.observed_at));
                 if let Some(cleared_at) = all_clear {
-                    let hold = assessment.signals.iter().map(|signal| signal.interval_ms).max().unwrap_or(0);
-                    effects.timers.push(Timer::new(
-                        id.to_string(),
-                        // seeded by what set it: another member may clear at the very same time
-                        &[&anomaly.anomaly_id.to_string(), &anomaly.revision.to_string()],
-                        now + self.options.hold_of(&incident, hold),
-                        &Resolve { incident_id: id, environment: anomaly.environment.clone(), cleared_at },
-                    )?);
+                    // seeded by what set it: another member may clear at the very same time
+                    let seed: [&str; 2] = [&anomaly.anomaly_id.to_string(), &anomaly.revision.to_string()];
+                    let members = &assessment.signals;
+                    let timer =
+                        ends::resolve_timer(&incident, members, cleared_at, &seed, now, &self.options)?;
+                    effects.timers.push(timer);
                 }
                 effects.timers.extend(self.reconsider(&incident, &assessment, now)?);
                 effects.incidents.push(IncidentChange {
@@ -312,8 +324,26 @@ impl Stage for Correlation {
                     if grouping::all_clear(&members).is_some_and(|(at, _)| at == cleared_at)
                         && incident.state.is_open()
                     {
-                        resolve(incident, cleared_at, effects);
+                        resolve(incident, &members, cleared_at, effects);
                     }
+                })
+                .await
+            }
+            Unseen::NAME => {
+                let timer: Unseen = timer.read()?;
+                let (now, mut done) = (ctx.wall_clock(), Ok(()));
+                let environment = timer.environment.clone();
+                let effects = self
+                    .looked_at(timer.incident_id, environment, ctx, |incident, neighbourhood, effects| {
+                        done = ends::on_unseen(incident, &timer, neighbourhood, now, &self.options, effects);
+                    })
+                    .await?;
+                done.map(|()| effects)
+            }
+            Overdue::NAME => {
+                let Overdue { incident_id, environment } = timer.read()?;
+                self.looked_at(incident_id, environment, ctx, |incident, neighbourhood, effects| {
+                    ends::on_overdue(incident, neighbourhood, &self.options, effects);
                 })
                 .await
             }
@@ -356,29 +386,6 @@ fn announce(incident: &Incident, effects: &mut Effects) {
         incident_id: incident.incident_id,
         change: Change::Announced,
         publish: Some(Topic::IncidentsOpened),
-    });
-}
-
-fn resolve(incident: &Incident, at: Timestamp, effects: &mut Effects) {
-    if incident.state == State::Detecting {
-        // over before anyone was told: people still hear of it, in order
-        announce(incident, effects);
-    }
-    let lasted = at.duration_since(incident.started_at);
-    effects.audit.push(Audit {
-        incident_id: incident.incident_id,
-        at,
-        action: AuditAction::Resolved,
-        summary: format!(
-            "All signals are back inside their bands, {} s after the first symptom.",
-            lasted.as_secs()
-        ),
-        detail: json!({ "cleared_at": at }),
-    });
-    effects.incidents.push(IncidentChange {
-        incident_id: incident.incident_id,
-        change: Change::Resolved { at },
-        publish: Some(Topic::IncidentsResolved),
     });
 }
 
@@ -458,6 +465,10 @@ fn opened(incident_id: IncidentId, anomaly: &Anomaly, assessment: &Assessment) -
 fn member_line(incident: &Incident, anomaly: &Anomaly, is_new: bool) -> Option<Audit> {
     use shared::events::anomaly::Status;
     let (action, summary) = match anomaly.status {
+        // what did not recover is explained by detection, with its figures
+        Status::Cleared if anomaly.ended.is_some_and(|ended| !ended.is_recovery()) => {
+            (AuditAction::Cleared, format!("{}.", anomaly.explanation))
+        }
         Status::Cleared => {
             (AuditAction::Cleared, format!("{} of {} has cleared.", anomaly.metric, anomaly.service))
         }

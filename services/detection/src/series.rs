@@ -438,7 +438,7 @@ impl Series {
     /// Ends the episode the series is in, for it does not report any more.
     pub(crate) fn give_up(&mut self) -> Option<Box<Episode>> {
         let mut episode = self.episode.take()?;
-        episode.end(Transition::Recovered);
+        episode.end(Transition::Ongoing);
         Some(episode)
     }
 

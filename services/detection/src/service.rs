@@ -16,7 +16,7 @@ pub mod state;
 
 use shared::clock::from_ms;
 use shared::events::Kind;
-use shared::events::anomaly::{Anomaly, Context, LogTemplate, Sibling};
+use shared::events::anomaly::{Anomaly, Context, Ended, LogTemplate, Sibling};
 use shared::ids::AnomalyId;
 
 use crate::alert::certainty::Certainty;
@@ -25,6 +25,7 @@ use crate::alert::{Detector as _, Report, Revision, Subject, Verdict};
 use crate::config::Settings;
 use crate::metric_profile::DetectionMode;
 use crate::series::alarm_budget::FiringThreshold;
+use crate::series::episode::Transition;
 use crate::series::explain;
 use crate::series::rules::restarts::{Reported, Restarted, Restarts};
 use crate::series::rules::slo::Stated;
@@ -204,7 +205,8 @@ impl Service {
         Ok(())
     }
 
-    /// Judges by what happens to the service whether it is silent. Returns whether that is reported.
+    /// Judges by what happens to the service whether it is silent. Where it is retired or given up, the episodes of its
+    /// series end as well. Returns whether its silence is reported.
     pub(crate) fn observe_silence(
         &mut self,
         event: silence::Event<'_>,
@@ -213,7 +215,19 @@ impl Service {
     ) -> bool {
         let report = self.reporting.observe(silence::Observation { service: &self.name, event, settings });
         let is_reported = report.is_some();
+        let end = match event {
+            silence::Event::Retired { ts_ms, .. } if self.reporting.is_retired_as_of(ts_ms) => {
+                Some((Ended::Retired, ts_ms))
+            }
+            _ => report.as_ref().and_then(|report| {
+                let ended = report.ended.filter(|ended| *ended == Ended::SourceGone)?;
+                Some((ended, report.at_ms))
+            }),
+        };
         self.publish(report, outcome);
+        if let Some((ended, at_ms)) = end {
+            self.end_episodes(ended, at_ms, outcome);
+        }
         is_reported
     }
 
@@ -366,7 +380,12 @@ impl Service {
             observed: change.observed,
             expected: change.expected,
         };
+        let ended = match change.transition {
+            Transition::Accepted => Ended::NewLevel,
+            Transition::Recovered | Transition::Ongoing => Ended::Recovered,
+        };
         Report::new(subject, &Revision { alert, is_decision: change.is_decision }, verdict, ts_ms)
+            .ended_by(ended)
             .every(series.interval_ms())
             .points(series.points().collect())
             .explained(explain::sentence(context, change, ts_ms))
@@ -403,6 +422,7 @@ impl Service {
             interval_ms: report.interval_ms,
             detector: subject.detector.to_owned(),
             explanation: report.explanation + &clock,
+            ended: report.ended,
             context: Context { samples: report.points, siblings, logs: self.recent_logs(at_ms) },
         }
     }

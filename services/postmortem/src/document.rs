@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use shared::agent::Agent;
+use shared::ending;
+use shared::events::anomaly::Ended;
 use shared::events::incident::Signal;
 use shared::events::postmortem::{ActionItem, Postmortem};
 use shared::events::rca::{Candidate, Claim, Evidence, Method, RootCause, Source, Verdict};
@@ -89,8 +91,24 @@ fn head(record: &Record<'_>) -> String {
         listed(affected, MAX_NAMES),
         if incident.members.len() == 1 { "was" } else { "were" }
     );
-    let _ = writeln!(out, "{} All series are back to normal.", verdict(record));
+    let _ = writeln!(out, "{} {}", verdict(record), conclusion(record));
     out
+}
+
+/// How it ended, in a sentence.
+fn conclusion(record: &Record<'_>) -> String {
+    let incident = record.incident;
+    let reason = incident.reason();
+    if reason.is_recovery() {
+        let all = incident.signals.iter().all(|signal| signal.end() == Some(Ended::Recovered));
+        let which = if all { "All series" } else { "The series that fired" };
+        return format!("{which} are back to normal.");
+    }
+    let why = ending::headline(reason);
+    match incident.signals.iter().find(|signal| signal.end() == Some(reason)) {
+        Some(signal) => format!("{why}: {}.", text(&ending::sentence(signal), SENTENCE)),
+        None => format!("{why}."),
+    }
 }
 
 /// The cause in a sentence or two, no surer than the record.
@@ -239,12 +257,17 @@ fn resolution(record: &Record<'_>) -> String {
         record.incident.signals.iter().filter_map(|signal| Some((signal.cleared_at?, signal))).collect();
     cleared.sort_by(|a, b| (a.0, &a.1.service, &a.1.metric).cmp(&(b.0, &b.1.service, &b.1.metric)));
     let at = clock(record.resolved_at());
-    let _ = writeln!(
-        out,
-        "At {at} UTC every series was back to normal, and stayed so long enough to call it over.\n"
-    );
-    let line = |(at, signal): &(Timestamp, &Signal)| {
-        format!("- {}: {} of {}", clock(*at), name(&signal.metric), name(&signal.service))
+    let reason = record.incident.reason();
+    let _ = if reason.is_recovery() {
+        writeln!(out, "At {at} UTC every series that fired was back to normal, and stayed so.\n")
+    } else {
+        writeln!(out, "The incident was resolved at {at} UTC. {}.\n", ending::headline(reason))
+    };
+    let line = |(at, signal): &(Timestamp, &Signal)| match signal.end() {
+        Some(Ended::Recovered) | None => {
+            format!("- {}: {} of {}", clock(*at), name(&signal.metric), name(&signal.service))
+        }
+        Some(_) => format!("- {}: {}", clock(*at), text(&ending::sentence(signal), SENTENCE)),
     };
     out.push_str(&items(&cleared.iter().map(line).collect::<Vec<_>>(), MAX_LIST));
     if let Some(plan) = record.plan {

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use shared::events::anomaly::{Direction, Status};
+use shared::ending;
+use shared::events::anomaly::{Direction, Ended, Status};
 use shared::events::incident::Signal;
 use shared::text::format::{band, between, figure, percent};
 
@@ -40,7 +41,14 @@ pub fn section(record: &Record<'_>) -> String {
     );
     let lasted = between(incident.started_at, record.resolved_at());
     let noticed = between(incident.started_at, incident.opened_at);
-    let _ = writeln!(out, "- **Duration:** {lasted}, noticed after {noticed}.");
+    let until = match incident.reason() {
+        Ended::Recovered => "",
+        Ended::NewLevel => " until the new level was accepted",
+        Ended::SourceGone => " until the source was given up",
+        Ended::Retired => " until the service was retired",
+        Ended::Forced => " until it was ended by a limit",
+    };
+    let _ = writeln!(out, "- **Duration:** {lasted}{until}, noticed after {noticed}.");
     out.push_str("- **Users:** how many noticed, and what it cost, is not on record.\n\n");
     if !incident.signals.is_empty() {
         out.push_str(&table(&incident.signals));
@@ -64,6 +72,10 @@ fn table(signals: &[Signal]) -> String {
             worst(signal).map_or_else(|| "not on record".to_owned(), |value| figure(value, &signal.unit));
         let outside =
             signal.cleared_at.map_or_else(|| "still".to_owned(), |at| between(signal.started_at, at));
+        let outside = match signal.end() {
+            Some(Ended::Recovered) | None => outside,
+            Some(ended) => format!("{outside}, {}", ending::label(ended)),
+        };
         let expected = band(&signal.expected, &signal.unit);
         let (expected, worst) = (text(&expected, 60), text(&worst, 60));
         out.push_str(&row([&name(&signal.service), &name(&signal.metric), &expected, &worst, &outside]));

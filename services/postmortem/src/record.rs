@@ -29,7 +29,7 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Returns when the last series was back.
+    /// Returns when the last series cleared.
     pub fn resolved_at(&self) -> Timestamp {
         let last = || self.incident.signals.iter().map(|signal| signal.observed_at).max();
         self.incident.resolved_at.or_else(last).unwrap_or(self.incident.opened_at)

@@ -81,10 +81,10 @@ fn facts(record: &Record<'_>) -> Vec<Row> {
 /// How much a row matters: 0 is the story, 2 can be looked up. What people did always matters.
 fn weight(actor: &str, action: &str) -> u8 {
     use AuditAction::{
-        Announced, CauseRanked, Cleared, Joined, Opened, PlanProposed, Resolved, SuspectChanged,
+        Announced, CauseRanked, Cleared, Joined, Opened, Overdue, PlanProposed, Resolved, SuspectChanged,
     };
     match action.parse() {
-        Ok(Opened | Announced | SuspectChanged | CauseRanked | PlanProposed | Resolved) => 0,
+        Ok(Opened | Announced | SuspectChanged | CauseRanked | PlanProposed | Overdue | Resolved) => 0,
         _ if Agent::from_name(actor).is_none() => 0,
         Ok(Joined | Cleared) => 2,
         _ => 1,

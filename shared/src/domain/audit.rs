@@ -14,6 +14,10 @@ pub enum AuditAction {
     Joined,
     /// A member of an incident cleared.
     Cleared,
+    /// A member of an incident ended because nothing came of it any more.
+    Unseen,
+    /// An incident has been open for so long that a person should look at it.
+    Overdue,
     /// An anomaly that was read late joined an incident that is over.
     JoinedLate,
     /// Another suspect is the first one.

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use strum::IntoStaticStr;
 
 use crate::events::Severity;
+use crate::events::anomaly::Ended;
 use crate::events::incident::{
     BlastRadius, Challenger, Change as Trigger, Incident, Link, Relation, Signal, State, Suspect,
 };
@@ -77,10 +78,12 @@ pub enum Change {
     CauseRanked,
     /// A plan is with the people who act on it.
     PlanProposed,
-    /// Every member has cleared for long enough.
+    /// No member has been firing for long enough.
     Resolved {
-        /// When the last member was back inside its band.
+        /// When the last member cleared.
         at: Timestamp,
+        /// Why it is over.
+        reason: Ended,
     },
     /// The postmortem is written.
     Closed {
@@ -154,8 +157,9 @@ pub fn apply(
         (state @ (RcaComplete | Remediating), Change::PlanProposed) => state.max(Remediating),
         // knowledge that comes late is recorded and moves nothing
         (state @ (Resolved | Closed), Change::CauseRanked | Change::PlanProposed) => state,
-        (state, Change::Resolved { at }) if state.is_open() => {
+        (state, Change::Resolved { at, reason }) if state.is_open() => {
             incident.resolved_at = Some(at.max(incident.started_at));
+            incident.resolution = Some(reason);
             Resolved
         }
         (Resolved, Change::Closed { at }) => {
@@ -163,7 +167,7 @@ pub fn apply(
             Closed
         }
         (Resolved | Closed, Change::Reopened(assessment)) if incident.merged_into().is_none() => {
-            (incident.resolved_at, incident.closed_at) = (None, None);
+            (incident.resolved_at, incident.resolution, incident.closed_at) = (None, None, None);
             incident.reopened += 1;
             reassess(&mut incident, *assessment);
             Correlating
@@ -211,6 +215,7 @@ fn opened(id: IncidentId, environment: String, at: Timestamp, assessment: Assess
         started_at: at,
         opened_at: at,
         resolved_at: None,
+        resolution: None,
         closed_at: None,
         reopened: 0,
         links: Vec::new(),
@@ -296,6 +301,10 @@ pub(crate) mod tests {
         }
     }
 
+    fn resolved(ms: i64) -> Change {
+        Change::Resolved { at: from_ms(ms), reason: Ended::Recovered }
+    }
+
     fn walk(changes: impl IntoIterator<Item = Change>) -> Result<Incident, IllegalTransition> {
         let mut incident = None;
         for change in changes {
@@ -321,6 +330,7 @@ pub(crate) mod tests {
             started_at: from_ms(0),
             observed_at: from_ms(0),
             cleared_at: None,
+            ended: None,
             interval_ms: 1_000,
             explanation: String::new(),
             samples: Vec::new(),
@@ -337,22 +347,18 @@ pub(crate) mod tests {
             Change::InvestigationStarted,
             Change::CauseRanked,
             Change::PlanProposed,
-            Change::Resolved { at: from_ms(9_000) },
+            Change::Resolved { at: from_ms(9_000), reason: Ended::NewLevel },
             Change::Closed { at: from_ms(9_000) },
         ])
         .unwrap();
         assert_eq!((incident.state, incident.revision), (State::Closed, 7));
+        assert_eq!(incident.resolution, Some(Ended::NewLevel), "the reason stays with the incident");
     }
 
     #[test]
     fn a_cause_that_comes_late_is_recorded_and_moves_nothing() {
-        let incident = walk([
-            opened_change(),
-            Change::Announced,
-            Change::Resolved { at: from_ms(9_000) },
-            Change::CauseRanked,
-        ])
-        .unwrap();
+        let incident =
+            walk([opened_change(), Change::Announced, resolved(9_000), Change::CauseRanked]).unwrap();
         assert_eq!(incident.state, State::Resolved);
     }
 
@@ -360,8 +366,11 @@ pub(crate) mod tests {
     fn a_fault_that_comes_back_opens_its_incident_again() {
         let back = Change::Reopened(Box::new(assessment()));
         for over in [vec![], vec![Change::Closed { at: from_ms(9_000) }]] {
-            let mut changes =
-                vec![opened_change(), Change::Announced, Change::Resolved { at: from_ms(9_000) }];
+            let mut changes = vec![
+                opened_change(),
+                Change::Announced,
+                Change::Resolved { at: from_ms(9_000), reason: Ended::Recovered },
+            ];
             changes.extend(over);
             changes.push(back.clone());
             let incident = walk(changes).unwrap();
@@ -400,12 +409,8 @@ pub(crate) mod tests {
             vec![opened_change(), opened_change()],
             vec![opened_change(), Change::PlanProposed],
             vec![opened_change(), Change::Closed { at: from_ms(1) }],
-            vec![opened_change(), Change::Resolved { at: from_ms(1) }, Change::Resolved { at: from_ms(2) }],
-            vec![
-                opened_change(),
-                Change::Resolved { at: from_ms(1) },
-                Change::Reassessed(Box::new(assessment())),
-            ],
+            vec![opened_change(), resolved(1), resolved(2)],
+            vec![opened_change(), resolved(1), Change::Reassessed(Box::new(assessment()))],
         ] {
             assert!(walk(illegal.clone()).is_err(), "{illegal:?}");
         }
@@ -453,7 +458,7 @@ pub(crate) mod tests {
             Just(Change::InvestigationStarted),
             Just(Change::CauseRanked),
             Just(Change::PlanProposed),
-            (0..99_000_i64).prop_map(|ms| Change::Resolved { at: from_ms(ms) }),
+            (0..99_000_i64).prop_map(resolved),
             (0..99_000_i64).prop_map(|ms| Change::Closed { at: from_ms(ms) }),
         ]
     }

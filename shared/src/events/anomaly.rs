@@ -15,8 +15,31 @@ pub enum Status {
     Suspect,
     /// May open an incident alone.
     Firing,
-    /// Inside its band again for the required time.
+    /// Over. [`Anomaly::ended`] says why: only some episodes end inside their band.
     Cleared,
+}
+
+/// Why an episode, or an incident as a whole, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// What was abnormal is normal again for the required time.
+    Recovered,
+    /// It did not recover: it has lasted for so long that it is the new normal.
+    NewLevel,
+    /// It did not recover: the series or the service stopped being reported, and is not expected any more.
+    SourceGone,
+    /// The service was taken out of operation as planned (`change_type: retire`).
+    Retired,
+    /// It was ended from outside, e.g. by a limit on the number of series. Whether it recovered is not known.
+    Forced,
+}
+
+impl Ended {
+    /// Returns whether what was abnormal is known to be normal again.
+    pub fn is_recovery(self) -> bool {
+        self == Self::Recovered
+    }
 }
 
 /// Direction of a deviation from the band.
@@ -132,6 +155,9 @@ pub struct Anomaly {
     pub detector: String,
     /// One sentence: expected and observed value, onset, reason.
     pub explanation: String,
+    /// Why the episode ended, on `cleared` revisions. Older writers leave it out: read that as `recovered`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
     /// Context of the anomaly.
     #[serde(default)]
     pub context: Context,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::anomaly::{Anomaly, Band, Direction, LogTemplate, Point, Sibling, Status};
+use super::anomaly::{Anomaly, Band, Direction, Ended, LogTemplate, Point, Sibling, Status};
 use super::{Category, Event, Kind, Refusal, Severity, finite, named};
 use crate::ids::{AnomalyId, IncidentId};
 
@@ -22,7 +22,7 @@ pub enum State {
     RcaComplete,
     /// A plan was proposed.
     Remediating,
-    /// Every member has been cleared for the hold.
+    /// No member is firing any more, for the hold. [`Incident::resolution`] says why.
     Resolved,
     /// The postmortem is written.
     Closed,
@@ -100,6 +100,9 @@ pub struct Signal {
     /// Event time at which it cleared; null until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleared_at: Option<Timestamp>,
+    /// Why it ended, once it has cleared. Older writers leave it out: see [`Signal::end`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
     /// Usual distance between samples, milliseconds.
     pub interval_ms: u64,
     /// Explanation of the last revision, one sentence.
@@ -116,6 +119,12 @@ pub struct Signal {
 }
 
 impl Signal {
+    /// Returns why it ended; nothing while it has not. An end without a reason is from an older writer, which knew no
+    /// other reason than recovery.
+    pub fn end(&self) -> Option<Ended> {
+        (self.status == Status::Cleared).then(|| self.ended.unwrap_or(Ended::Recovered))
+    }
+
     /// Returns the signal of an anomaly's revision, keeping from `before` what only grows.
     pub fn from_anomaly(anomaly: &Anomaly, before: Option<&Signal>) -> Self {
         let cleared = anomaly.status == Status::Cleared;
@@ -135,6 +144,7 @@ impl Signal {
             started_at: anomaly.started_at,
             observed_at: anomaly.observed_at,
             cleared_at: cleared.then_some(anomaly.observed_at),
+            ended: anomaly.ended.filter(|_| cleared),
             interval_ms: anomaly.interval_ms,
             explanation: match before {
                 // the sentence of the strongest revision says why it counts; later ones tell of the way back
@@ -248,6 +258,9 @@ pub struct Incident {
     /// Event time at which the last member cleared; null until the incident is resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Timestamp>,
+    /// Why it is over: the worst end of those of its members that decide. Older writers leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Ended>,
     /// When the incident was closed; null until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
@@ -268,6 +281,11 @@ impl Incident {
     /// Returns the incident that this one was merged into, if it was.
     pub fn merged_into(&self) -> Option<&Link> {
         self.links.iter().find(|link| link.relation == Relation::MergedInto)
+    }
+
+    /// Returns why it is over; `recovered` where an older writer left it out, or where it is not over.
+    pub fn reason(&self) -> Ended {
+        self.resolution.unwrap_or(Ended::Recovered)
     }
 
     /// Returns the first suspect's service, if any stands out.

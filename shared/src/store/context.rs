@@ -110,6 +110,7 @@ mod tests {
             started_at: from_ms(0),
             opened_at: from_ms(0),
             resolved_at: None,
+            resolution: None,
             closed_at: None,
             reopened: 0,
             links: Vec::new(),

@@ -33,6 +33,7 @@ fn signal(metric: &str, points: usize) -> Signal {
         interval_ms: 1_000,
         detector: "test".into(),
         explanation: format!("{metric} is 90"),
+        ended: None,
         context: Context { samples: vec![Point { ts_ms: 1, value: 90.0 }; points], ..Context::default() },
     };
     Signal::from_anomaly(&anomaly, None)

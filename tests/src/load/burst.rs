@@ -248,6 +248,7 @@ impl Burst {
             interval_ms: INTERVAL_MS,
             detector: "load/1".to_owned(),
             explanation: format!("{metric} of {service} is 95 {unit}, expected 20 to 40"),
+            ended: None,
             context: Context { samples: samples.collect(), siblings: siblings.collect(), logs: vec![logs] },
         }
     }

@@ -9,6 +9,7 @@ mod signals;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use shared::ending;
 use shared::events::Postmortem;
 use shared::events::incident::{Change, Incident, Suspect};
 use shared::store::{NotificationState, TimelineEntry};
@@ -56,7 +57,10 @@ fn header(page: &mut Page<'_>, incident: &Incident, screen: &Screen) {
         &format!("{}, {detected} after the first abnormal sample", moment(incident.opened_at)),
     );
     match incident.resolved_at {
-        Some(at) => page.field("Resolved", &format!("{}, lasted {}", moment(at), lasted(incident, screen))),
+        Some(at) => {
+            let how = ending::label(incident.reason());
+            page.field("Resolved", &format!("{}, {how}, lasted {}", moment(at), lasted(incident, screen)));
+        }
         None => page.field("Resolved", &format!("not yet, {}", lasted(incident, screen))),
     }
     page.field("Affected", &incident.affected_services.join(", "));

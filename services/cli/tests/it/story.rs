@@ -243,6 +243,7 @@ impl Story {
             interval_ms: 500,
             detector: "test".into(),
             explanation: format!("{metric} of {service} is 90"),
+            ended: None,
             context: Context {
                 samples: vec![Point { ts_ms: started_at.as_millisecond(), value: 90.0 }],
                 ..Context::default()

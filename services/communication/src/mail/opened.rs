@@ -1,7 +1,8 @@
 //! The opening of an incident: what, where, since when, how severe.
 
 use serde::Serialize;
-use shared::events::anomaly::{Direction, Status};
+use shared::ending;
+use shared::events::anomaly::{Direction, Ended, Status};
 use shared::events::incident::{Incident, Signal, Suspect};
 use shared::finding::Finding;
 use shared::text::{format, sanitize};
@@ -81,7 +82,10 @@ impl Row {
     fn new(signal: &Signal) -> Self {
         let finding = Finding::from(signal);
         let (side, arrow) = match (signal.status, finding.side()) {
-            (Status::Cleared, _) => ("back to normal", ""),
+            (Status::Cleared, _) => match signal.end() {
+                Some(Ended::Recovered) | None => ("back to normal", ""),
+                Some(ended) => (ending::label(ended), ""),
+            },
             (_, Some(Direction::Up)) => ("above", "↑"),
             (_, Some(Direction::Down)) => ("below", "↓"),
             (_, None) => ("abnormal", ""),

@@ -1,10 +1,12 @@
-//! The resolution of an incident: how long it lasted and which signals recovered.
+//! The resolution of an incident: how long it lasted, why it is over, and how each signal ended.
 
 use serde::Serialize;
+use shared::ending;
+use shared::events::anomaly::Ended;
 use shared::events::incident::{Incident, Signal};
 use shared::text::format;
 
-use super::{Deployment, Fact, listed, meaning, name};
+use super::{Deployment, Fact, listed, meaning, name, sentence};
 
 const MOST_SIGNALS: usize = 10;
 
@@ -13,7 +15,9 @@ const MOST_SIGNALS: usize = 10;
 pub struct Resolved {
     /// Durations and extent.
     pub facts: Vec<Fact>,
-    /// Recovered signals, strongest first.
+    /// Heading of the signals: that they recovered, where all of them have.
+    pub signals_heading: &'static str,
+    /// Signals with their ends, strongest first.
     pub signals: Vec<Row>,
     /// Members that are not shown.
     pub more_signals: usize,
@@ -21,7 +25,7 @@ pub struct Resolved {
     pub deployment: Option<Deployment>,
 }
 
-/// A recovered signal.
+/// A signal and its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// Service.
@@ -36,6 +40,8 @@ pub struct Row {
     pub expected: String,
     /// When it cleared.
     pub cleared: String,
+    /// How it ended, one sentence; empty where it recovered.
+    pub ended: String,
 }
 
 impl Row {
@@ -47,8 +53,13 @@ impl Row {
             now: format::figure(signal.observed, &signal.unit),
             expected: format::band(&signal.expected, &signal.unit),
             cleared: signal.cleared_at.map_or_else(|| "–".to_owned(), format::clock),
+            ended: if has_recovered(signal) { String::new() } else { sentence(&ending::sentence(signal)) },
         }
     }
+}
+
+fn has_recovered(signal: &Signal) -> bool {
+    signal.end() == Some(Ended::Recovered)
 }
 
 fn worst(signal: &Signal) -> Option<f64> {
@@ -73,7 +84,7 @@ impl Resolved {
                 "Detected",
                 format!("after {}", format::between(incident.started_at, incident.opened_at)),
             ),
-            Fact::new("Resolved", format::moment(end)),
+            Fact::new("Resolved", format!("{}{}", format::moment(end), how(incident.reason()))),
             Fact::new("Severity", format!("{}: {}", incident.severity.label(), meaning(incident.severity))),
         ];
         if !incident.affected_services.is_empty() {
@@ -92,6 +103,11 @@ impl Resolved {
         }
         Self {
             facts,
+            signals_heading: if incident.signals.iter().all(has_recovered) {
+                "Recovered signals"
+            } else {
+                "How the signals ended"
+            },
             signals: incident.signals.iter().take(MOST_SIGNALS).map(Row::new).collect(),
             more_signals: incident.members.len().saturating_sub(incident.signals.len().min(MOST_SIGNALS)),
             deployment: incident
@@ -111,11 +127,38 @@ impl Resolved {
                 link.number
             );
         }
-        match incident.members.len() {
-            0 | 1 => {
-                format!("The abnormal series is back to normal. The incident lasted {lasted}.")
+        let lasted = format!("The incident lasted {lasted}.");
+        let reason = incident.reason();
+        if !reason.is_recovery() {
+            return format!("{}. {lasted}", sentence(&not_recovered(incident, reason)));
+        }
+        let others = incident.signals.iter().filter(|signal| !has_recovered(signal)).count();
+        match (incident.members.len(), others) {
+            (0 | 1, 0) => format!("The abnormal series is back to normal. {lasted}"),
+            (many, 0) => format!("All {many} abnormal series are back to normal. {lasted}"),
+            (_, others) => {
+                let weaker = format::counted(others, "weaker signal");
+                format!("The series that fired are back to normal; {weaker} did not recover. {lasted}")
             }
-            many => format!("All {many} abnormal series are back to normal. The incident lasted {lasted}."),
         }
     }
+}
+
+/// Says why an incident is over that did not end with a recovery: by its strongest signal that ended so.
+fn not_recovered(incident: &Incident, reason: Ended) -> String {
+    let why = ending::headline(reason);
+    let recovered = incident.signals.iter().filter(|signal| has_recovered(signal)).count();
+    let others = match recovered {
+        0 => String::new(),
+        count => format!("; {} recovered", format::counted(count, "other signal")),
+    };
+    match incident.signals.iter().find(|signal| signal.end() == Some(reason)) {
+        Some(signal) => format!("{why}: {}{others}", ending::sentence(signal)),
+        None => format!("{why}{others}"),
+    }
+}
+
+/// Returns what is added to the time of a resolution.
+fn how(reason: Ended) -> String {
+    if reason.is_recovery() { String::new() } else { format!(", {}", ending::label(reason)) }
 }

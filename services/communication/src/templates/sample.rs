@@ -130,6 +130,7 @@ fn plan() -> Plan {
 fn resolved() -> Resolved {
     Resolved {
         facts: facts(),
+        signals_heading: "Recovered signals",
         signals: vec![resolved::Row {
             service: text(),
             metric: text(),
@@ -137,6 +138,7 @@ fn resolved() -> Resolved {
             now: text(),
             expected: text(),
             cleared: text(),
+            ended: text(),
         }],
         more_signals: 1,
         deployment: Some(deployment()),

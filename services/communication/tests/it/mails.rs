@@ -99,6 +99,41 @@ fn an_unknown_cause() {
 }
 
 #[test]
+fn a_resolution_that_is_no_recovery() {
+    use shared::events::anomaly::Ended;
+    for (name, reason) in [
+        ("new_level", Ended::NewLevel),
+        ("source_gone", Ended::SourceGone),
+        ("retired", Ended::Retired),
+        ("forced", Ended::Forced),
+    ] {
+        let incident = scenario::ended(reason);
+        let content = NotificationContent {
+            incident: IncidentSummary::of(&incident),
+            event: LifecycleEvent::Resolved(Box::new(incident)),
+        };
+        let mail = rendered(&content);
+        assert!(!mail.html.contains("back to normal") && !mail.text.contains("back to normal"), "{name}");
+        assert_snapshot!(format!("text-resolved-{name}"), mail.text);
+        if reason == Ended::NewLevel {
+            assert_snapshot!(format!("html-resolved-{name}"), mail.html);
+        }
+    }
+}
+
+#[test]
+fn a_resolution_of_an_older_writer_is_a_recovery() {
+    let mut incident = scenario::resolved();
+    let stated = rendered(&scenario::content(LifecycleEvent::Resolved(Box::new(incident.clone()))));
+    incident.resolution = None;
+    for signal in &mut incident.signals {
+        signal.ended = None;
+    }
+    let older = rendered(&scenario::content(LifecycleEvent::Resolved(Box::new(incident))));
+    assert_eq!((older.text, older.html), (stated.text, stated.html));
+}
+
+#[test]
 fn a_mail_is_the_same_bytes_each_time() {
     for content in scenario::thread() {
         assert_eq!(mime(&content), mime(&content));

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::civil::date;
 use shared::clock::from_ms;
-use shared::events::anomaly::{Band, Direction, LogTemplate, Point, Status};
+use shared::events::anomaly::{Band, Direction, Ended, LogTemplate, Point, Status};
 use shared::events::incident::{BlastRadius, Change, Incident, Signal, State, Suspect};
 use shared::events::postmortem::{ActionItem, Moment, Times};
 use shared::events::raw::Level;
@@ -124,6 +124,7 @@ fn signal(series: &Series, until: i64, values: impl Fn(i64, f64) -> f64) -> Sign
         started_at: after(series.lag),
         observed_at: from_ms(last.ts_ms),
         cleared_at: cleared.then(|| after(230)),
+        ended: cleared.then_some(Ended::Recovered),
         interval_ms: INTERVAL as u64 * 1000,
         explanation: format!(
             "{} of {} left its band of {} to {} upwards at {}",
@@ -214,6 +215,7 @@ fn incident(until: i64) -> Incident {
         started_at: after(0),
         opened_at: after(50),
         resolved_at: None,
+        resolution: None,
         closed_at: None,
         reopened: 0,
         links: Vec::new(),
@@ -225,7 +227,20 @@ pub(crate) fn opened() -> Incident {
 }
 
 pub(crate) fn resolved() -> Incident {
-    Incident { revision: 11, state: State::Resolved, resolved_at: Some(after(240)), ..incident(240) }
+    Incident {
+        revision: 11,
+        state: State::Resolved,
+        resolved_at: Some(after(240)),
+        resolution: Some(Ended::Recovered),
+        ..incident(240)
+    }
+}
+
+/// Returns the incident as it was resolved with its strongest member ended for this reason.
+pub(crate) fn ended(reason: Ended) -> Incident {
+    let mut incident = Incident { resolution: Some(reason), ..resolved() };
+    (incident.signals[0].ended, incident.signals[0].observed) = (Some(reason), 78.0);
+    incident
 }
 
 #[expect(clippy::too_many_lines, reason = "data, written out")]

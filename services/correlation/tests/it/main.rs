@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod causes;
+mod endings;
 mod faults;
 mod hostile;
 mod reference;

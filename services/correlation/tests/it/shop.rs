@@ -1,10 +1,11 @@
 //! A shop of six services whose correlation state is kept in memory by applying verdicts as the store would.
 
 use correlation::Options;
+use correlation::endings;
 use correlation::grouping::{self, Grouping, decide};
 use jiff::Timestamp;
 use shared::catalogue::Catalogue;
-use shared::events::anomaly::{Anomaly, Band, Context, Direction, Point, Status};
+use shared::events::anomaly::{Anomaly, Band, Context, Direction, Ended, Point, Status};
 use shared::events::incident::{Incident, Signal};
 use shared::events::{Deployment, Kind, Severity};
 use shared::graph::Graph;
@@ -51,6 +52,7 @@ pub(crate) fn anomaly(service: &str, metric: &str, kind: Kind, tick: i64) -> Ano
         interval_ms: INTERVAL_MS as u64,
         detector: "test".into(),
         explanation: format!("{metric} of {service} is 90"),
+        ended: None,
         context: Context {
             samples: vec![Point { ts_ms: at(tick).as_millisecond(), value: 90.0 }],
             ..Context::default()
@@ -96,7 +98,7 @@ impl Shop {
             if let Some((cleared, hold)) = grouping::all_clear(&members)
                 && at(tick) >= cleared + Options::default().hold_of(incident, hold)
             {
-                let resolved = Change::Resolved { at: cleared };
+                let resolved = Change::Resolved { at: cleared, reason: endings::resolution(&members) };
                 *incident = lifecycle::apply(Some(incident.clone()), incident.incident_id, resolved).unwrap();
             }
         }
@@ -126,7 +128,7 @@ impl Shop {
 
     /// Resolves every open incident.
     pub(crate) fn resolve(&mut self, tick: i64) {
-        self.change(&Change::Resolved { at: at(tick) });
+        self.change(&Change::Resolved { at: at(tick), reason: Ended::Recovered });
     }
 
     fn adopt(&mut self, adopted: &[Signal], incident: IncidentId) {

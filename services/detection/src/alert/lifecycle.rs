@@ -2,7 +2,7 @@
 //! of each revision.
 
 use serde::{Deserialize, Serialize};
-use shared::events::anomaly::{Band, Direction, Point, Status};
+use shared::events::anomaly::{Band, Direction, Ended, Point, Status};
 use shared::events::{Kind, Severity};
 
 use crate::alert::certainty::Certainty;
@@ -154,11 +154,13 @@ pub struct Report {
     pub explanation: String,
     /// Whether it was found for certain with this verdict.
     pub is_decision: bool,
+    /// Why the alert ended, where it has.
+    pub ended: Option<Ended>,
 }
 
 impl Report {
     /// Returns the report of a revision, caused by a verdict at an event time (milliseconds), without points or
-    /// explanation.
+    /// explanation. An alert that is over has recovered, unless [`Self::ended_by`] says otherwise.
     pub fn new(subject: Subject, revision: &Revision, verdict: Verdict, at_ms: i64) -> Self {
         Self {
             subject,
@@ -169,7 +171,14 @@ impl Report {
             interval_ms: 0,
             explanation: String::new(),
             is_decision: revision.is_decision,
+            ended: (revision.alert.status == Status::Cleared).then_some(Ended::Recovered),
         }
+    }
+
+    /// States why the alert ended. Nothing changes where it has not.
+    #[must_use]
+    pub fn ended_by(self, ended: Ended) -> Self {
+        Self { ended: self.ended.map(|_| ended), ..self }
     }
 
     /// Adds the usual distance between observations, milliseconds.

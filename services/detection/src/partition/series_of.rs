@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use shared::events::anomaly::Ended;
+
 use super::{Outcome, Partition};
 use crate::metric_profile::units;
 use crate::sample::Sample;
@@ -66,7 +68,8 @@ impl Partition {
         let is_full = own >= settings.max_series_per_service || all >= settings.max_series;
         let is_half_full = 2 * own >= settings.max_series_per_service || 2 * all >= settings.max_series;
         if let Some(place) = is_half_full.then(|| service.dead(ts_ms, !is_full)).flatten() {
-            service.replace(place, series, ts_ms, outcome);
+            let ended = if is_full { Ended::Forced } else { Ended::SourceGone };
+            service.replace(place, series, (ended, ts_ms), outcome);
             return Ok(place);
         }
         if is_full {

@@ -233,9 +233,10 @@ impl Episode {
         if is_over {
             return Some(self.end(Transition::Recovered));
         }
-        // a sample inside the band refreshes nothing: the episode is about to clear
+        // a sample inside the band refreshes nothing, for the episode is about to clear; but it may stay off its middle
+        let is_about_to_clear = (1..=CALM_SAMPLES).contains(&self.calm);
         let refreshes = self.alert.status == Status::Firing
-            && self.calm == 0
+            && !is_about_to_clear
             && self.samples.saturating_sub(self.reported_samples) >= refresh;
         let has_news = self.alert.has_news() || self.is_certain != self.reported_certain;
         (has_news || refreshes).then(|| self.revise(Transition::Ongoing))

@@ -48,10 +48,13 @@ pub(crate) fn sentence(context: SeriesContext<'_>, change: &Change, observed_ms:
                  that range at {since}, {lasted} ago, and its worst value was {worst}"
             )
         }
-        Transition::Accepted => format!(
-            "{metric} of {service} has stayed around {observed} since {since} ({samples} samples), which is accepted as \
-             its new normal; before, {expected} was expected"
-        ),
+        Transition::Accepted => {
+            let lasted = duration(observed_ms.saturating_sub(episode.alert.started_ms));
+            format!(
+                "{metric} of {service} did not recover: the new level around {observed} was accepted after {lasted} \
+                 ({samples} samples since {since}); before, {expected} was expected"
+            )
+        }
         Transition::Ongoing => {
             let plural = if samples == 1 { "" } else { "s" };
             let why = reason(change, bounded);

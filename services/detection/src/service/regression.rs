@@ -5,7 +5,7 @@
 //! Formulae and constants are in the README.
 
 use serde::{Deserialize, Serialize};
-use shared::events::anomaly::{Band, Direction, Point, Status};
+use shared::events::anomaly::{Band, Direction, Ended, Point, Status};
 use shared::events::{Kind, Severity};
 
 use crate::alert::certainty::{Certainty, nats};
@@ -281,12 +281,20 @@ impl Comparison {
             unit: series.profile().unit.clone(),
             detector: DETECTOR,
         };
+        let reason = if self.is_accepted(series) { Ended::NewLevel } else { Ended::Recovered };
         Some(
             Report::new(subject, &revision, verdict, ts_ms)
+                .ended_by(reason)
                 .every(series.interval_ms())
                 .points(series.points().collect())
                 .explained(self.sentence(series, service, ts_ms, revision.alert.status)),
         )
+    }
+
+    /// Returns whether a comparison that ends does so because what is worse has lasted: nothing has recovered, and the
+    /// series does not fire by itself, which would go on with it.
+    fn is_accepted(&self, series: &Series) -> bool {
+        series.status() != Some(Status::Firing) && self.calm < CALM_SAMPLES
     }
 
     /// Returns how much worse a mean is than before, in the unit of the series.
@@ -325,14 +333,14 @@ impl Comparison {
                 format!(
                     "{metric} of {service} now fires by itself; it was worse since version {version} at {since}"
                 )
-            } else if self.calm >= CALM_SAMPLES {
+            } else if self.is_accepted(series) {
                 format!(
-                    "{metric} of {service} is back at {now}; it was {before} before version {version} at {since}"
+                    "{metric} of {service} did not recover: it has been {now} since version {version} at {since}, \
+                     which is accepted as its new normal; before, it was {before}"
                 )
             } else {
                 format!(
-                    "{metric} of {service} has been {now} since version {version} at {since}, which is accepted as \
-                     its new normal; before, it was {before}"
+                    "{metric} of {service} is back at {now}; it was {before} before version {version} at {since}"
                 )
             };
         }

@@ -1,10 +1,10 @@
 //! Room for new series: those that are dead make it, the one that was updated longest ago first.
 
-use shared::events::anomaly::Direction;
+use shared::events::anomaly::{Direction, Ended};
 
 use super::outcome::Outcome;
 use super::{DETECTOR, Service};
-use crate::alert::format::time;
+use crate::alert::format::{duration, quantity, range, time};
 use crate::alert::{Report, Revision, Subject, Verdict};
 use crate::series::Series;
 use crate::series::rules::MAX_FORECASTS;
@@ -41,10 +41,16 @@ impl Service {
         is_dead.then_some(newest_ms)
     }
 
-    /// Puts a new series into the place of a dead one.
-    pub(crate) fn replace(&mut self, place: usize, series: Series, now_ms: i64, outcome: &mut Outcome) {
-        let ended = self.give_up(place, now_ms);
-        self.publish(ended, outcome);
+    /// Puts a new series into the place of a dead one, whose episode ends as `ended`.
+    pub(crate) fn replace(
+        &mut self,
+        place: usize,
+        series: Series,
+        (ended, now_ms): (Ended, i64),
+        outcome: &mut Outcome,
+    ) {
+        let report = self.give_up(place, ended, now_ms);
+        self.publish(report, outcome);
         let before = std::mem::replace(&mut self.series[place], series);
         self.series[place].state(self.stated);
         let known = &self.series;
@@ -73,19 +79,24 @@ impl Service {
         }
     }
 
-    /// Gives up all series, which are dead. Returns how many there were.
-    pub(crate) fn give_up_all(&mut self, now_ms: i64, outcome: &mut Outcome) -> usize {
+    /// Ends the episodes of all series.
+    pub(crate) fn end_episodes(&mut self, ended: Ended, now_ms: i64, outcome: &mut Outcome) {
         for place in 0..self.series.len() {
-            let ended = self.give_up(place, now_ms);
-            self.publish(ended, outcome);
+            let report = self.give_up(place, ended, now_ms);
+            self.publish(report, outcome);
         }
+    }
+
+    /// Gives up all series, which are dead, because others need their room. Returns how many there were.
+    pub(crate) fn give_up_all(&mut self, now_ms: i64, outcome: &mut Outcome) -> usize {
+        self.end_episodes(Ended::Forced, now_ms, outcome);
         (self.joint, self.rollout, self.restarts) = (None, None, None);
         self.by_metric = super::NameIndex::default();
         std::mem::take(&mut self.series).len()
     }
 
-    /// Ends the episode of a dead series, if it is in one.
-    fn give_up(&mut self, place: usize, now_ms: i64) -> Option<Report> {
+    /// Ends the episode of a series that does not report any more, if it is in one.
+    fn give_up(&mut self, place: usize, ended: Ended, now_ms: i64) -> Option<Report> {
         let episode = self.series[place].give_up()?;
         let series = &self.series[place];
         let (value, expected) = series.last_expected()?;
@@ -98,13 +109,30 @@ impl Service {
         };
         let verdict =
             Verdict { direction: episode.direction, ..Verdict::over(Direction::Up, value, expected) };
+        let (metric, service) = (series.name(), &self.name);
         let since = time(series.last_ms(), now_ms);
-        let explanation = format!(
-            "{} of {} has not reported since {since}; it is not watched any more",
-            series.name(),
-            self.name
-        );
+        let silent = duration(now_ms.saturating_sub(series.last_ms()));
+        let explanation = match ended {
+            Ended::Retired => format!(
+                "{metric} of {service} ended because {service} was retired at {}; it was {} at last, {} was expected",
+                time(now_ms, now_ms),
+                quantity(value, &profile.unit),
+                range(&expected, &profile.unit),
+            ),
+            Ended::Forced => format!(
+                "{metric} of {service} has not reported for {silent}, since {since}; it makes room for other series, \
+                 because the limit of series is reached"
+            ),
+            Ended::SourceGone | Ended::NewLevel | Ended::Recovered => format!(
+                "{metric} of {service} has not reported for {silent}, since {since}; it is not watched any more"
+            ),
+        };
         let revision = Revision { alert: episode.alert, is_decision: false };
-        Some(Report::new(subject, &revision, verdict, now_ms).explained(explanation))
+        let report = Report::new(subject, &revision, verdict, now_ms)
+            .ended_by(ended)
+            .every(series.interval_ms())
+            .points(series.points().collect())
+            .explained(explanation);
+        Some(report)
     }
 }

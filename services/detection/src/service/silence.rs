@@ -5,7 +5,7 @@
 //! its usual and its longest pause say what it may be forgiven. Formulae and constants are in the README.
 
 use serde::{Deserialize, Serialize};
-use shared::events::anomaly::{Band, Direction};
+use shared::events::anomaly::{Band, Direction, Ended};
 use shared::events::{Kind, Severity};
 
 use crate::alert::certainty::Certainty;
@@ -250,7 +250,7 @@ impl ReportingCadence {
                 "{service}{space}{version} was retired at {}; no further reports are expected",
                 time(ts_ms, ts_ms)
             );
-            self.report(revision, verdict, ts_ms, explanation)
+            self.report(revision, verdict, ts_ms, explanation).ended_by(Ended::Retired)
         });
         *self = Self { retired_ms: Some(ts_ms), ..Self::default() };
         report
@@ -287,6 +287,11 @@ impl ReportingCadence {
     /// Returns the event time of its newest sample, milliseconds.
     pub fn last_ms(&self) -> i64 {
         self.last_ms
+    }
+
+    /// Returns whether it was taken out of operation at that time, milliseconds, and has not reported since.
+    pub(crate) fn is_retired_as_of(&self, ts_ms: i64) -> bool {
+        self.retired_ms == Some(ts_ms)
     }
 
     /// Returns whether an alert of it fires.
@@ -332,7 +337,8 @@ impl ReportingCadence {
                 duration(silent)
             );
             let explanation = if is_written_off {
-                format!("{since}; it is not expected to report any more")
+                format!("{service} has not reported for {}", duration(silent))
+                    + &format!(", since {}; it is not expected to report any more", time(self.last_ms, at_ms))
             } else {
                 format!(
                     "{since}; it usually reports every {}, its longest recent pause was {}{caveat}",
@@ -340,7 +346,8 @@ impl ReportingCadence {
                     duration(self.longest_ms as i64),
                 )
             };
-            self.report(revision, verdict, at_ms, explanation)
+            let report = self.report(revision, verdict, at_ms, explanation);
+            if is_written_off { report.ended_by(Ended::SourceGone) } else { report }
         });
         if is_written_off {
             *self = Self::default();

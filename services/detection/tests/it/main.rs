@@ -5,6 +5,7 @@
 mod catalogue;
 mod corpus;
 mod decoys;
+mod endings;
 mod feed;
 mod fire;
 mod found;

@@ -2,6 +2,7 @@
 
 use jiff::civil::date;
 use postmortem::{actions, document};
+use shared::events::anomaly::Ended;
 use shared::events::{Category, Severity};
 use shared::store::{NotificationKind, NotificationState};
 
@@ -15,6 +16,23 @@ fn exhausted_connections_are_written_up() {
 #[test]
 fn an_unknown_cause_is_written_up_as_unknown() {
     insta::assert_snapshot!(document::write(&unknown_cause().record()).markdown);
+}
+
+#[test]
+fn an_end_without_recovery_is_written_up_as_such() {
+    let sections = [Ended::NewLevel, Ended::SourceGone, Ended::Retired, Ended::Forced].map(|reason| {
+        let mut scenario = exhausted_connections();
+        scenario.incident.resolution = Some(reason);
+        scenario.incident.signals[0].ended = Some(reason);
+        let markdown = document::write(&scenario.record()).markdown;
+        assert!(!markdown.contains("back to normal"), "{markdown}");
+        let section = |title: &str| {
+            let text = markdown.split(&format!("## {title}\n\n")).nth(1).unwrap();
+            text.split("\n## ").next().unwrap().to_owned()
+        };
+        format!("{}\n{}\n{}", section("Summary"), section("Impact"), section("Resolution"))
+    });
+    insta::assert_snapshot!(sections.join("\n----\n"));
 }
 
 #[test]

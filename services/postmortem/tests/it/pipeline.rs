@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use postmortem::Options;
 use shared::agent::Agent;
+use shared::events::anomaly::Ended;
 use shared::events::incident::State;
 use shared::events::{Incident, Postmortem, Topic};
 use shared::ids::{EventId, IncidentId};
@@ -31,7 +32,7 @@ impl Place {
 
     /// Puts an incident on record that is over, and tells of it twice.
     async fn resolved(&self, id: IncidentId, scenario: &Scenario) {
-        let further = vec![Change::Announced, Change::Resolved { at: after(220) }];
+        let further = vec![Change::Announced, Change::Resolved { at: after(220), reason: Ended::Recovered }];
         self.0.record(id, scenario.incident.clone(), further).await.unwrap();
         let incident: Incident = self.0.store.reads().incident(id).await.unwrap().unwrap();
         let event_id = EventId::of("test", &id.to_string(), 1);

@@ -5,7 +5,7 @@ use postmortem::record::Record;
 use serde_json::Value;
 use shared::catalogue::{Catalogue, Service};
 use shared::clock::from_ms;
-use shared::events::anomaly::{Band, Direction, LogTemplate, Point, Status};
+use shared::events::anomaly::{Band, Direction, Ended, LogTemplate, Point, Status};
 use shared::events::incident::{BlastRadius, Change, Incident, Signal, State, Suspect};
 use shared::events::raw::Level;
 use shared::events::rca::{Candidate, Claim, Evidence, Method, Reference, Source, Verdict};
@@ -99,6 +99,7 @@ fn signal(series: &Series) -> Signal {
         started_at: after(from),
         observed_at: after(until),
         cleared_at: Some(after(until)),
+        ended: Some(Ended::Recovered),
         interval_ms: 10_000,
         explanation: format!(
             "{metric} of {service} is {worst}, expected {} to {}",
@@ -198,6 +199,7 @@ pub(crate) fn exhausted_connections() -> Scenario {
         started_at: after(0),
         opened_at: after(20),
         resolved_at: Some(after(220)),
+        resolution: Some(Ended::Recovered),
         closed_at: None,
         reopened: 0,
         links: Vec::new(),

@@ -73,6 +73,7 @@ pub(crate) fn at(text: &str) -> Timestamp {
 }
 
 /// Payment has run out of database connections; a version went out 23 minutes before.
+#[expect(clippy::too_many_lines, reason = "data, written out")]
 pub(crate) fn incident() -> Incident {
     let pool = Signal {
         anomaly_id: AnomalyId::of_episode("production", "payment", "db_connections", 0),
@@ -90,6 +91,7 @@ pub(crate) fn incident() -> Incident {
         started_at: at("09:26:50"),
         observed_at: at("09:28:10"),
         cleared_at: None,
+        ended: None,
         interval_ms: 10_000,
         explanation: "db_connections of payment is 91, expected 25.4 to 34.6".into(),
         samples: vec![],
@@ -142,6 +144,7 @@ pub(crate) fn incident() -> Incident {
         started_at: at("09:26:50"),
         opened_at: at("09:27:40"),
         resolved_at: None,
+        resolution: None,
         closed_at: None,
         reopened: 0,
         links: Vec::new(),

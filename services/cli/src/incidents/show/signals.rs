@@ -1,6 +1,7 @@
 //! What is seen: each member with its band, its line of bars and its explanation.
 
-use shared::events::anomaly::{Direction, Status};
+use shared::ending;
+use shared::events::anomaly::{Direction, Ended, Status};
 use shared::events::incident::Signal;
 use shared::text::format::{clock, number};
 
@@ -45,7 +46,11 @@ fn one(page: &mut Page<'_>, signal: &Signal) {
         Status::Cleared => (
             Tone::Good,
             format!(
-                "cleared{}",
+                "{}{}",
+                match signal.end() {
+                    Some(Ended::Recovered) | None => "cleared",
+                    Some(ended) => ending::label(ended),
+                },
                 signal.cleared_at.map_or_else(String::new, |at| format!(" at {}", clock(at)))
             ),
         ),

@@ -10,7 +10,7 @@ use super::{LogModel, MIN_WINDOW_MS};
 use crate::alert::format::{after_deployment, duration, quantity, range, time};
 use crate::alert::{Report, Revision, Subject, Verdict};
 use shared::events::Kind;
-use shared::events::anomaly::Status;
+use shared::events::anomaly::{Ended, Status};
 use shared::events::raw::Level;
 use shared::text::format::side;
 
@@ -59,7 +59,12 @@ impl LogModel {
         let subject =
             Subject { metric: kind.metric().into(), kind: Kind::Logs, unit: UNIT.into(), detector: DETECTOR };
         let due = Revision { alert: revision.alert, is_decision: revision.is_decision };
+        let reason = match revision.end {
+            Some(End::Accepted) => Ended::NewLevel,
+            Some(End::Quiet) | None => Ended::Recovered,
+        };
         Report::new(subject, &due, revision.verdict, at.now_ms)
+            .ended_by(reason)
             // of the windows to come: while an alert is open they are shorter than the one that began it may have been
             .every(MIN_WINDOW_MS.unsigned_abs())
             .points(self.channels[kind as usize].points(revision, at.now_ms))
