@@ -87,6 +87,6 @@ mod tests {
             let all = with_probabilities(vec![suspect("order", Category::Code, score)]);
             assert!((0.0..=1.0).contains(&all[0].posterior));
         }
-        assert!(with_probabilities(vec![suspect("order", Category::Code, 1.0)])[0].posterior < 0.3);
+        assert!(with_probabilities(vec![suspect("order", Category::Code, 1.0)])[0].posterior < 0.4);
     }
 }
