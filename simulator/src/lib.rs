@@ -13,5 +13,5 @@ pub mod telemetry;
 
 pub use noise::Noise;
 pub use run::run;
-pub use schedule::Faults;
+pub use schedule::{Faults, Outbreak};
 pub use shop::{Decoys, Options, Shop, Tick};

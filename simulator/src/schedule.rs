@@ -14,7 +14,7 @@ use crate::service::Service;
 const SUSPICION_MS: u64 = 3_600_000;
 
 /// Which faults break out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Faults {
     /// None.
     Quiet,
@@ -22,6 +22,19 @@ pub enum Faults {
     Once(Option<Scenario>),
     /// One after the other: always this scenario, or all seven in random order and then again.
     Repeat(Option<Scenario>),
+    /// These, also several at once.
+    Planned(Vec<Outbreak>),
+}
+
+/// A fault whose time is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outbreak {
+    /// Scenario.
+    pub scenario: Scenario,
+    /// First tick with the fault; at least 1.
+    pub starts: u64,
+    /// Ticks with the fault; by default as many as the scenario has, see [`duration`].
+    pub lasts: Option<u64>,
 }
 
 /// One planned fault.
@@ -37,6 +50,13 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
+    fn new(number: u32, outbreak: Outbreak) -> Self {
+        let Outbreak { scenario, starts, lasts } = outbreak;
+        // a bad version needs a tick before it in which it is rolled out, and a fault lasts
+        let (starts, lasts) = (starts.max(1), lasts.unwrap_or_else(|| duration(scenario)).max(1));
+        Self { number, scenario, starts, ends: starts.saturating_add(lasts) }
+    }
+
     /// Returns the part of its time, in 0..=1, that has passed when `tick` is over; nothing while it does not burn.
     pub(crate) fn progress(&self, tick: u64) -> Option<f64> {
         let burns = (self.starts..self.ends).contains(&tick);
@@ -65,7 +85,7 @@ impl Schedule {
     pub(crate) fn new(rng: ChaCha8Rng, options: &crate::Options) -> Self {
         Self {
             rng,
-            faults: options.faults,
+            faults: options.faults.clone(),
             min_gap: options.min_gap.max(1),
             suspicion: SUSPICION_MS.div_ceil(options.interval_ms.max(1)),
             planned: VecDeque::new(),
@@ -79,8 +99,16 @@ impl Schedule {
 
     /// Forgets what ended before `tick` and plans what may matter to it.
     pub(crate) fn advance(&mut self, tick: u64) {
-        while self.planned.front().is_some_and(|fault| fault.ends < tick) {
-            self.planned.pop_front();
+        self.planned.retain(|fault| fault.ends >= tick);
+        if let Faults::Planned(outbreaks) = &mut self.faults {
+            for outbreak in std::mem::take(outbreaks) {
+                let number = self.next_number;
+                self.next_number += 1;
+                let planned = Planned::new(number, outbreak);
+                self.last_end = self.last_end.max(Some(planned.ends));
+                self.planned.push_back(planned);
+            }
+            return;
         }
         while self.next_start <= tick + self.suspicion + 1 {
             let Some(scenario) = self.draw() else { return };
@@ -96,7 +124,7 @@ impl Schedule {
     /// Returns the scenario of the next fault, unless there is none.
     fn draw(&mut self) -> Option<Scenario> {
         let wanted = match self.faults {
-            Faults::Quiet => return None,
+            Faults::Quiet | Faults::Planned(_) => return None,
             Faults::Once(_) if self.next_number > 1 => return None,
             Faults::Once(wanted) | Faults::Repeat(wanted) => wanted,
         };
@@ -115,9 +143,9 @@ impl Schedule {
         self.planned.iter()
     }
 
-    /// Returns the first tick without the only fault of a run, once it is known.
+    /// Returns the first tick after the last fault of a run that has one, once it is known.
     pub(crate) fn over_at(&self) -> Option<u64> {
-        self.last_end.filter(|_| matches!(self.faults, Faults::Once(_)))
+        self.last_end.filter(|_| matches!(self.faults, Faults::Once(_) | Faults::Planned(_)))
     }
 
     /// Returns whether a change of `service` at `tick` would be suspected, wrongly, of a fault to come.

@@ -1,6 +1,6 @@
 //! The six services: what is measured of each, how it behaves when healthy, and whom it calls.
 
-use std::ops::{Index, IndexMut};
+use std::ops::{AddAssign, Index, IndexMut};
 
 /// A service of the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +137,14 @@ fn thousandths(value: f64) -> f64 {
 /// One value for each [`Metric`].
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Vitals([f64; Metric::ALL.len()]);
+
+impl AddAssign for Vitals {
+    fn add_assign(&mut self, other: Self) {
+        for (value, more) in self.0.iter_mut().zip(other.0) {
+            *value += more;
+        }
+    }
+}
 
 impl Index<Metric> for Vitals {
     type Output = f64;

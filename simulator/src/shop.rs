@@ -14,7 +14,7 @@ pub use changes::Decoys;
 
 use crate::fault::{culprit, effect, travel};
 use crate::noise::{self, Noise};
-use crate::schedule::{Faults, Schedule};
+use crate::schedule::{Faults, Planned, Schedule};
 use crate::service::{Metric, Service, Vitals};
 
 /// What a run is made of. The same options yield the same ticks.
@@ -134,10 +134,10 @@ impl Shop {
         self.last_ms = Some(ts_ms);
         self.schedule.advance(tick);
 
-        let fire = self.fire(tick);
+        let fires = self.fires(tick);
         let mut own = [Vitals::default(); Service::ALL.len()];
-        if let Some(Fire { scenario, progress }) = fire {
-            own[culprit(scenario) as usize] = effect(scenario, progress);
+        for &Fire { scenario, progress } in &fires {
+            own[culprit(scenario) as usize] += effect(scenario, progress);
         }
         let state = State { own, felt: travel(own) };
 
@@ -145,7 +145,7 @@ impl Shop {
         let moment =
             Moment { ts_ms, interval_ms: self.options.interval_ms, environment: &self.options.environment };
         let spans = traces::spans(&mut self.traces_rng, &state.own, &moment);
-        let logs = logs::lines(&mut self.logs_rng, fire, &state, &spans, &moment);
+        let logs = logs::lines(&mut self.logs_rng, &fires, &state, &spans, &moment);
         let deployments = self.changes.at(tick, &self.schedule, &moment);
         let faults = self.ground_truth(tick, ts_ms);
         Tick { ts_ms, metrics, logs, deployments, spans, faults }
@@ -159,15 +159,17 @@ impl Shop {
         Service::ALL.map(|service| self.changes.retirement(service, &moment)).into()
     }
 
-    /// Returns for how many ticks the only fault of a run ([`Faults::Once`]) has been over; nothing before.
+    /// Returns for how many ticks all faults of a run with an end ([`Faults::Once`], [`Faults::Planned`]) have been over;
+    /// nothing before.
     pub fn recovered_for(&self) -> Option<u64> {
         self.schedule.over_at().and_then(|over| self.ticks.checked_sub(over))
     }
 
-    fn fire(&self, tick: u64) -> Option<Fire> {
-        self.schedule.planned().find_map(|fault| {
+    fn fires(&self, tick: u64) -> Vec<Fire> {
+        let burning = |fault: &Planned| {
             fault.progress(tick).map(|progress| Fire { scenario: fault.scenario, progress })
-        })
+        };
+        self.schedule.planned().filter_map(burning).collect()
     }
 
     fn metrics(&mut self, state: &State, ts_ms: i64) -> Vec<MetricSample> {

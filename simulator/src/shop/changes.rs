@@ -65,8 +65,8 @@ impl Changes {
         }
         let bad = schedule
             .planned()
-            .find(|fault| fault.scenario == Scenario::BadDeployment && fault.starts == tick + 1);
-        if let Some(fault) = bad {
+            .filter(|fault| fault.scenario == Scenario::BadDeployment && fault.starts == tick + 1);
+        for fault in bad {
             let risks = ["the session lookup has no test under load"];
             let what = "Read sessions through the new profile store";
             changes.push(self.roll_out(culprit(fault.scenario), what, &risks, moment));

@@ -133,7 +133,7 @@ fn cries(scenario: Scenario) -> [(Level, &'static str); 3] {
 /// Writes the lines of one tick, in the order of their times.
 pub(super) fn lines(
     rng: &mut ChaCha8Rng,
-    fire: Option<Fire>,
+    fires: &[Fire],
     state: &State,
     spans: &[Span],
     moment: &Moment<'_>,
@@ -142,8 +142,10 @@ pub(super) fn lines(
     for service in Service::ALL {
         log.background(service);
     }
-    if let Some(Fire { scenario, progress }) = fire {
+    for &Fire { scenario, progress } in fires {
         log.cry(scenario, progress);
+    }
+    if !fires.is_empty() {
         for call in CALLS {
             log.complain(call.caller, call.callee);
         }

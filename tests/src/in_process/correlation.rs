@@ -1,0 +1,294 @@
+//! Correlation with its rows in memory and its timers in event time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+use correlation::assessment::assess;
+use correlation::edges::Edges;
+use correlation::grouping::{self, Decision, Grouping};
+use correlation::{Options, standing};
+use jiff::{SignedDuration, Timestamp};
+use shared::catalogue::Catalogue;
+use shared::clock::from_ms;
+use shared::events::anomaly::Status;
+use shared::events::incident::{Incident, Signal, State};
+use shared::events::{Anomaly, Deployment, Span, Topic};
+use shared::graph::Graph;
+use shared::ids::{AnomalyId, IncidentId};
+use shared::lifecycle::{self, Assessment, Change};
+use shared::store::{Neighbourhood, Write};
+
+/// Most incidents of the past that a decision looks at, as in the store.
+const MAX_PAST: usize = 50;
+
+/// An incident as it was published.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// Event time at which it was published.
+    pub at: Timestamp,
+    /// Topic.
+    pub topic: Topic,
+    /// The incident as it stood, its signals without samples, siblings and logs.
+    pub incident: Incident,
+}
+
+/// What is due at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Settle,
+    Resolve { cleared_at: Timestamp },
+    Reconsider { since: Timestamp },
+}
+
+/// The stage without its runtime.
+pub struct Correlation {
+    options: Options,
+    edges: Edges,
+    /// When each call was seen last.
+    calls: BTreeMap<(String, String), Timestamp>,
+    /// In the order in which they were first seen.
+    signals: Vec<(Signal, Option<IncidentId>)>,
+    incidents: BTreeMap<IncidentId, Incident>,
+    deployments: Vec<Deployment>,
+    timers: BTreeSet<(Timestamp, IncidentId, Due)>,
+    published: Vec<Published>,
+}
+
+impl Default for Correlation {
+    fn default() -> Self {
+        let options = Options::default();
+        Self {
+            options: Options { log_terms: options.log_terms.clone().completed(), ..options },
+            edges: Edges::default(),
+            calls: BTreeMap::new(),
+            signals: Vec::new(),
+            incidents: BTreeMap::new(),
+            deployments: Vec::new(),
+            timers: BTreeSet::new(),
+            published: Vec::new(),
+        }
+    }
+}
+
+impl Correlation {
+    /// Takes a span.
+    pub fn span(&mut self, span: &Span) {
+        for write in self.edges.observe(span) {
+            if let Write::Edge { caller, callee, last_seen, .. } = write {
+                self.calls.insert((caller, callee), last_seen);
+            }
+        }
+    }
+
+    /// Takes a change.
+    pub fn deployment(&mut self, deployment: Deployment) {
+        self.deployments.push(deployment);
+    }
+
+    /// Returns what was published so far, in order.
+    pub fn published(&self) -> &[Published] {
+        &self.published
+    }
+
+    /// Takes a revision of an anomaly that is read at `now`.
+    pub fn anomaly(&mut self, anomaly: &Anomaly, now: Timestamp) -> Result<()> {
+        let neighbourhood = self.neighbourhood(anomaly.observed_at, Some(anomaly));
+        let Decision { signal, over, grouping } = grouping::decide(anomaly, &neighbourhood, &self.options);
+        if let Some((id, at)) = over {
+            self.resolve(id, at, now)?;
+        }
+        let home = match grouping {
+            Grouping::Stale => return Ok(()),
+            Grouping::Unassigned => None,
+            Grouping::LateJoin { incident } => Some(incident.incident_id),
+            Grouping::Open { incident, assessment, adopted } => {
+                self.open(incident, anomaly, assessment, &adopted, now)?;
+                Some(incident)
+            }
+            Grouping::Join { incident, assessment, all_clear, .. } => {
+                let id = incident.incident_id;
+                if let Some(cleared_at) = all_clear {
+                    let hold = assessment.signals.iter().map(|signal| signal.interval_ms).max().unwrap_or(0);
+                    self.timers.insert((now + self.options.hold(hold), id, Due::Resolve { cleared_at }));
+                }
+                self.challenge(&incident, &assessment, now);
+                let news = grouping::is_news(&incident, &assessment, anomaly.anomaly_id);
+                self.reassess(id, assessment, news, now)?;
+                Some(id)
+            }
+        };
+        self.keep(signal, home);
+        Ok(())
+    }
+
+    /// Runs what is due until `now`.
+    pub fn pass(&mut self, now: Timestamp) -> Result<()> {
+        while let Some((at, id, due)) = self.timers.first().copied().filter(|(at, ..)| *at <= now) {
+            self.timers.pop_first();
+            let incident = self.incidents.get(&id).context("a timer names an unknown incident")?.clone();
+            let neighbourhood = self.neighbourhood(incident.opened_at, None);
+            let members = grouping::members(id, &neighbourhood);
+            match due {
+                Due::Settle if incident.state == State::Detecting => {
+                    self.change(id, Change::Announced, Some(Topic::IncidentsOpened), at)?;
+                }
+                Due::Resolve { cleared_at }
+                    if incident.state.is_open()
+                        && grouping::all_clear(&members).is_some_and(|(clear, _)| clear == cleared_at) =>
+                {
+                    self.resolve(id, cleared_at, at)?;
+                }
+                Due::Reconsider { since }
+                    if incident.state.is_open()
+                        && incident.challenger.as_ref().is_some_and(|one| one.since == since) =>
+                {
+                    let until = since + standing::hold(&members, &self.options);
+                    let assessment =
+                        assess(members, &neighbourhood, Some(&incident), until, &self.options);
+                    self.reassess(id, assessment, true, at)?;
+                }
+                Due::Settle | Due::Resolve { .. } | Due::Reconsider { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what the store would return for a decision at `at`.
+    fn neighbourhood(&self, at: Timestamp, anomaly: Option<&Anomaly>) -> Neighbourhood {
+        let is_open = |id: &IncidentId| self.incidents.get(id).is_some_and(|one| one.state.is_open());
+        let asked = anomaly.map(|anomaly| anomaly.anomaly_id);
+        let seen = |signal: &Signal, of: Option<IncidentId>| {
+            of.is_some_and(|id| is_open(&id))
+                || signal.status != Status::Cleared
+                || asked == Some(signal.anomaly_id)
+        };
+        let mut signals: Vec<(Signal, Option<IncidentId>)> =
+            self.signals.iter().filter(|(signal, of)| seen(signal, *of)).cloned().collect();
+        // only of the episode itself is everything read
+        for (signal, _) in signals.iter_mut().filter(|(signal, _)| asked != Some(signal.anomaly_id)) {
+            strip(signal);
+        }
+        let since = at - SignedDuration::from_mins(i64::from(self.options.deployment_window_min) + 60);
+        let edges_since = at - SignedDuration::from_hours(i64::from(self.options.edge_age_hours));
+        let deployments = self.deployments.iter().rev();
+        let calls = self.calls.iter().filter(|(_, last_seen)| **last_seen >= edges_since);
+        let mut incidents: Vec<Incident> =
+            self.incidents.values().filter(|incident| incident.state.is_open()).cloned().collect();
+        incidents.sort_by_key(|incident| incident.number);
+        Neighbourhood {
+            version: 0,
+            signals,
+            incidents,
+            catalogue: Catalogue::default(),
+            graph: Graph::from_edges(calls.map(|(call, _)| call.clone())),
+            deployments: deployments.filter(|one| from_ms(one.ts_ms) >= since).cloned().collect(),
+            past: anomaly.map(|anomaly| self.past(anomaly)).unwrap_or_default(),
+        }
+    }
+
+    fn past(&self, anomaly: &Anomaly) -> Vec<Incident> {
+        let since = anomaly.observed_at - self.options.hold(anomaly.interval_ms) * 2;
+        let is_recent = |one: &&Incident| {
+            !one.state.is_open() && one.resolved_at.is_some_and(|resolved_at| resolved_at >= since)
+        };
+        let mut past: Vec<Incident> = self.incidents.values().filter(is_recent).cloned().collect();
+        past.sort_by_key(|one| std::cmp::Reverse((one.resolved_at, one.number)));
+        past.truncate(MAX_PAST);
+        past
+    }
+
+    fn open(
+        &mut self,
+        id: IncidentId,
+        anomaly: &Anomaly,
+        assessment: Assessment,
+        adopted: &[Signal],
+        now: Timestamp,
+    ) -> Result<()> {
+        let wait = (anomaly.interval_ms as f64 * self.options.group_wait_intervals) as u64;
+        let wait = wait.clamp(self.options.group_wait_min_ms, self.options.group_wait_max_ms);
+        self.timers.insert((now + SignedDuration::from_millis(wait as i64), id, Due::Settle));
+        let opened = Change::Opened {
+            environment: anomaly.environment.clone(),
+            at: anomaly.observed_at,
+            assessment: Box::new(assessment),
+        };
+        self.change(id, opened, None, now)?;
+        let joins = |known: AnomalyId| adopted.iter().any(|joined| joined.anomaly_id == known);
+        for (signal, of) in &mut self.signals {
+            if joins(signal.anomaly_id) {
+                *of = Some(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, signal: Signal, home: Option<IncidentId>) {
+        let known = self.signals.iter_mut().find(|(known, _)| known.anomaly_id == signal.anomaly_id);
+        match known {
+            Some((known, of)) => {
+                *known = signal;
+                *of = home.or(*of);
+            }
+            None => self.signals.push((signal, home)),
+        }
+    }
+
+    /// Sets the timer at which a challenger that has just taken the lead is looked at again.
+    fn challenge(&mut self, before: &Incident, after: &Assessment, now: Timestamp) {
+        if let Some(challenger) = &after.challenger
+            && before.challenger.as_ref() != Some(challenger)
+        {
+            let due = now + standing::hold(&after.signals, &self.options);
+            self.timers.insert((due, before.incident_id, Due::Reconsider { since: challenger.since }));
+        }
+    }
+
+    fn reassess(
+        &mut self,
+        id: IncidentId,
+        assessment: Assessment,
+        is_news: bool,
+        now: Timestamp,
+    ) -> Result<()> {
+        let announced = self.incidents.get(&id).is_some_and(|one| one.state != State::Detecting);
+        let topic = (announced && is_news).then_some(Topic::IncidentsUpdated);
+        self.change(id, Change::Reassessed(Box::new(assessment)), topic, now)
+    }
+
+    fn resolve(&mut self, id: IncidentId, at: Timestamp, now: Timestamp) -> Result<()> {
+        if self.incidents.get(&id).is_some_and(|one| one.state == State::Detecting) {
+            self.change(id, Change::Announced, Some(Topic::IncidentsOpened), now)?;
+        }
+        self.change(id, Change::Resolved { at }, Some(Topic::IncidentsResolved), now)
+    }
+
+    fn change(
+        &mut self,
+        id: IncidentId,
+        change: Change,
+        publish: Option<Topic>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let before = self.incidents.get(&id).cloned();
+        let number = self.incidents.len() as i64 + 1;
+        let is_new = before.is_none();
+        let mut incident = lifecycle::apply(before, id, change)?;
+        if is_new {
+            incident.number = number;
+        }
+        incident.signals.iter_mut().for_each(strip);
+        if let Some(topic) = publish {
+            self.published.push(Published { at: now, topic, incident: incident.clone() });
+        }
+        self.incidents.insert(id, incident);
+        Ok(())
+    }
+}
+
+/// Takes from a signal what the store keeps beside it.
+fn strip(signal: &mut Signal) {
+    signal.samples.clear();
+    signal.siblings.clear();
+    signal.logs.clear();
+}
