@@ -12,6 +12,9 @@ const LONGEST_HOLD_MS: u64 = 86_400_000;
 /// Most that `max_age_hours` may be.
 const LONGEST_AGE_HOURS: u32 = 8_760;
 
+/// Times that an incident was opened again after which incidents are looked for no further back.
+const MOST_FLAPS: u32 = 5;
+
 /// Settings of correlation. Times that are given in intervals follow the cadence of the series themselves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -84,9 +87,7 @@ impl Options {
         let hold_ms = (interval_ms as f64 * self.resolve_hold_intervals).min(self.resolve_hold_max_ms as f64);
         SignedDuration::from_millis(hold_ms as i64)
     }
-}
 
-impl Options {
     /// Returns how long all members of an incident must stay cleared that was opened again `reopened` times.
     pub fn hold_of(&self, incident: &Incident, interval_ms: u64) -> SignedDuration {
         match incident.reopened {
@@ -99,6 +100,11 @@ impl Options {
     pub fn flap_window(&self, reopened: u32) -> SignedDuration {
         let doubled = self.flap_hold_ms.saturating_mul(1 << reopened.min(16));
         SignedDuration::from_millis(doubled.min(LONGEST_HOLD_MS) as i64)
+    }
+
+    /// Returns how far back incidents that are over may still matter to a series with a sample every `interval_ms`.
+    pub fn look_back(&self, interval_ms: u64) -> SignedDuration {
+        (self.hold(interval_ms) * 2).max(self.flap_window(MOST_FLAPS))
     }
 }
 

@@ -65,9 +65,6 @@ impl TimerPayload for Reconsider {
     const NAME: &'static str = "reconsider";
 }
 
-/// Times that an incident was opened again after which the wait for the fault to come back grows no more.
-const MOST_FLAPS: u32 = 5;
-
 /// A record from further in the future than this is refused.
 const FUTURE: SignedDuration = SignedDuration::from_hours(1);
 
@@ -102,8 +99,8 @@ impl Correlation {
             neighbourhood.signals.retain(|(signal, _)| signal.anomaly_id != anomaly.anomaly_id);
             neighbourhood.signals.push(known);
         }
-        let hold = (self.options.hold(anomaly.interval_ms) * 2).max(self.options.flap_window(MOST_FLAPS));
-        neighbourhood.past = ctx.store.past(&anomaly.environment, anomaly.observed_at - hold).await?;
+        let since = anomaly.observed_at - self.options.look_back(anomaly.interval_ms);
+        neighbourhood.past = ctx.store.past(&anomaly.environment, since).await?;
         let decision = grouping::decide(anomaly, &neighbourhood, &self.options);
         let mut effects = self.effects(anomaly, decision, &neighbourhood, ctx.wall_clock())?;
         effects.guard = Some(Guard { scope: anomaly.environment.clone(), version: neighbourhood.version });

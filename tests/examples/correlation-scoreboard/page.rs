@@ -25,7 +25,11 @@ fn shown(share: Share) -> String {
 }
 
 fn a_fault(number: u32, tally: &Tally) -> String {
-    if tally.faults == 0 { format!("{number} of 0") } else { format!("{:.2}", f64::from(number) / f64::from(tally.faults)) }
+    if tally.faults == 0 {
+        format!("{number} of 0")
+    } else {
+        format!("{:.2}", f64::from(number) / f64::from(tally.faults))
+    }
 }
 
 impl Row {

@@ -1,8 +1,8 @@
 //! The scenarios: which faults break out when, and what else happens.
 
 use shared::events::fault::Scenario;
-use simulator::fault::duration;
 use simulator::Outbreak;
+use simulator::fault::duration;
 
 /// Ticks before the first fault.
 pub(crate) const HEALTHY: u64 = 75;
@@ -53,7 +53,12 @@ pub(crate) fn all() -> Vec<Plan> {
     for (name, first, second, after) in [
         ("latency-spike and error-spike", Scenario::LatencySpike, Scenario::ErrorSpike, 0),
         ("cpu-saturation, then db-connections", Scenario::CpuSaturation, Scenario::DbConnections, 6),
-        ("consumer-lag and bad-deployment below one gateway", Scenario::ConsumerLag, Scenario::BadDeployment, 3),
+        (
+            "consumer-lag and bad-deployment below one gateway",
+            Scenario::ConsumerLag,
+            Scenario::BadDeployment,
+            3,
+        ),
     ] {
         plans.push(Plan::new(format!("two on one path: {name}"), vec![at(first, 0), at(second, after)]));
     }

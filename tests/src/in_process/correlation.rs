@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use correlation::assessment::assess;
 use correlation::edges::Edges;
-use correlation::grouping::{self, Decision, Grouping};
-use correlation::{Options, standing};
+use correlation::grouping::{self, Absorbed, Decision, Grouping};
+use correlation::{Options, endings, standing};
 use jiff::{SignedDuration, Timestamp};
 use shared::catalogue::Catalogue;
 use shared::clock::from_ms;
@@ -101,19 +101,33 @@ impl Correlation {
             Grouping::Stale => return Ok(()),
             Grouping::Unassigned => None,
             Grouping::LateJoin { incident } => Some(incident.incident_id),
-            Grouping::Open { incident, assessment, adopted } => {
+            Grouping::Open { incident, assessment, adopted, follows } => {
                 self.open(incident, anomaly, assessment, &adopted, now)?;
+                if let Some(link) = follows {
+                    self.change(incident, Change::Linked(link), None, now)?;
+                }
                 Some(incident)
             }
-            Grouping::Join { incident, assessment, all_clear, .. } => {
+            Grouping::Reopen { incident, assessment, adopted } => {
+                let id = incident.incident_id;
+                let back = Change::Reopened(Box::new(assessment));
+                self.change(id, back, Some(Topic::IncidentsOpened), now)?;
+                self.adopt(&adopted, id);
+                Some(id)
+            }
+            Grouping::Join { incident, assessment, all_clear, absorbed, .. } => {
                 let id = incident.incident_id;
                 if let Some(cleared_at) = all_clear {
                     let hold = assessment.signals.iter().map(|signal| signal.interval_ms).max().unwrap_or(0);
-                    self.timers.insert((now + self.options.hold(hold), id, Due::Resolve { cleared_at }));
+                    let hold = self.options.hold_of(&incident, hold);
+                    self.timers.insert((now + hold, id, Due::Resolve { cleared_at }));
                 }
                 self.challenge(&incident, &assessment, now);
                 let news = grouping::is_news(&incident, &assessment, anomaly.anomaly_id);
                 self.reassess(id, assessment, news, now)?;
+                for other in absorbed {
+                    self.merge(&incident, other, anomaly.observed_at, now)?;
+                }
                 Some(id)
             }
         };
@@ -143,8 +157,7 @@ impl Correlation {
                         && incident.challenger.as_ref().is_some_and(|one| one.since == since) =>
                 {
                     let until = since + standing::hold(&members, &self.options);
-                    let assessment =
-                        assess(members, &neighbourhood, Some(&incident), until, &self.options);
+                    let assessment = assess(members, &neighbourhood, Some(&incident), until, &self.options);
                     self.reassess(id, assessment, true, at)?;
                 }
                 Due::Settle | Due::Resolve { .. } | Due::Reconsider { .. } => {}
@@ -187,7 +200,7 @@ impl Correlation {
     }
 
     fn past(&self, anomaly: &Anomaly) -> Vec<Incident> {
-        let since = anomaly.observed_at - self.options.hold(anomaly.interval_ms) * 2;
+        let since = anomaly.observed_at - self.options.look_back(anomaly.interval_ms);
         let is_recent = |one: &&Incident| {
             !one.state.is_open() && one.resolved_at.is_some_and(|resolved_at| resolved_at >= since)
         };
@@ -214,13 +227,24 @@ impl Correlation {
             assessment: Box::new(assessment),
         };
         self.change(id, opened, None, now)?;
+        self.adopt(adopted, id);
+        Ok(())
+    }
+
+    fn adopt(&mut self, adopted: &[Signal], id: IncidentId) {
         let joins = |known: AnomalyId| adopted.iter().any(|joined| joined.anomaly_id == known);
         for (signal, of) in &mut self.signals {
             if joins(signal.anomaly_id) {
                 *of = Some(id);
             }
         }
-        Ok(())
+    }
+
+    fn merge(&mut self, into: &Incident, other: Absorbed, at: Timestamp, now: Timestamp) -> Result<()> {
+        let topic = (other.incident.state != State::Detecting).then_some(Topic::IncidentsResolved);
+        self.adopt(&other.members, into.incident_id);
+        let merged = Change::Merged { into: into.incident_id, number: into.number, at };
+        self.change(other.incident.incident_id, merged, topic, now)
     }
 
     fn keep(&mut self, signal: Signal, home: Option<IncidentId>) {
@@ -260,7 +284,9 @@ impl Correlation {
         if self.incidents.get(&id).is_some_and(|one| one.state == State::Detecting) {
             self.change(id, Change::Announced, Some(Topic::IncidentsOpened), now)?;
         }
-        self.change(id, Change::Resolved { at }, Some(Topic::IncidentsResolved), now)
+        let members = self.signals.iter().filter(|(_, of)| *of == Some(id)).map(|(signal, _)| signal.clone());
+        let reason = endings::resolution(&members.collect::<Vec<Signal>>());
+        self.change(id, Change::Resolved { at, reason }, Some(Topic::IncidentsResolved), now)
     }
 
     fn change(
