@@ -23,6 +23,8 @@ pub use role::{Pace, Role};
 
 /// Share of a disk from which on it is full.
 const FULL_SHARE: f64 = 0.95;
+/// What is left of a disk that is full, where its size is not known.
+const NOTHING_LEFT: f64 = 0.0;
 
 /// The direction in which a series has to go to be a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +110,8 @@ pub struct MetricProfile {
     pub of_requests: bool,
     /// Value beyond which it is bad from the first sample on, to the side that harms.
     pub objective: Option<f64>,
+    /// Whether it is the room of a disk, which is full near the size that another metric reports, whatever is usual.
+    pub is_disk_room: bool,
     /// Whether it never fires.
     pub silent: bool,
     /// What the bars that it has to reach to fire are divided by.
@@ -196,7 +200,12 @@ impl MetricProfile {
             _ => None,
         });
         let (relative_floor, absolute_floor) = floors(kind, unit);
-        let objective = correction.objective.or(full(kind, bad_direction, unit, ceiling));
+        let is_disk_room = kind == Kind::Disk && !counter && correction.objective.is_none();
+        let objective = correction.objective.or(full(kind, bad_direction, unit, ceiling).or_else(|| {
+            // whether there are any inodes says only their number: some file systems report none
+            let is_left = is_disk_room && catalogue::is_left(&name, unit);
+            (is_left && bad_direction == BadDirection::Down).then_some(NOTHING_LEFT)
+        }));
         let ends = bad_direction == BadDirection::Up && ceiling.is_some()
             || bad_direction == BadDirection::Down && matches!(kind, Kind::Disk | Kind::Memory);
         let fills = matches!(kind, Kind::Disk | Kind::Memory | Kind::Pool) && !counter;
@@ -242,6 +251,7 @@ impl MetricProfile {
             pace,
             of_requests,
             objective,
+            is_disk_room,
             silent: correction.silent.unwrap_or(false),
             sensitivity: correction.sensitivity.unwrap_or(1.0),
         }
@@ -250,6 +260,12 @@ impl MetricProfile {
     /// Returns whether another metric of the service may report its ceiling.
     pub(crate) fn may_be_limited(&self) -> bool {
         self.resource.is_some() && self.mode != DetectionMode::Limit
+    }
+
+    /// Returns whether there is a value beyond which it is bad whatever is usual for it, or may be one.
+    pub(crate) fn may_have_objective(&self) -> bool {
+        let may_follow = self.is_disk_room && self.may_be_limited() && self.mode.is_by_normal();
+        !self.silent && (self.objective.is_some() || may_follow)
     }
 
     /// Returns the smallest spread around `level`, in the unit of the series: max(relative_floor * |level|, absolute_floor).
@@ -278,6 +294,21 @@ pub struct Bounded<'a> {
 }
 
 impl Bounded<'_> {
+    /// Returns the value beyond which it is bad whatever is usual for it, to the side that harms: its objective, or for a
+    /// disk of which another metric reports the size, where that is nearly used up.
+    pub(crate) fn objective(self, is_limited: bool) -> Option<f64> {
+        let profile = self.profile;
+        if !profile.is_disk_room || !is_limited {
+            return profile.objective;
+        }
+        let size = self.ceiling?;
+        match profile.bad_direction {
+            BadDirection::Up => Some(FULL_SHARE * size),
+            BadDirection::Down => Some((1.0 - FULL_SHARE) * size),
+            BadDirection::Both => None,
+        }
+    }
+
     /// Returns whether `value` has come within a tenth of the ceiling of what is worse the more there is.
     pub fn is_nearly_full(self, value: f64) -> bool {
         self.profile.bad_direction == BadDirection::Up
@@ -312,7 +343,7 @@ fn bad_direction(kind: Kind, name: &Name) -> BadDirection {
 fn full(kind: Kind, bad_direction: BadDirection, unit: &str, ceiling: Option<f64>) -> Option<f64> {
     match (kind, bad_direction, unit, ceiling) {
         (Kind::Disk, BadDirection::Up, "%" | "1", Some(ceiling)) => Some(FULL_SHARE * ceiling),
-        (Kind::Disk, BadDirection::Down, "%", _) => Some(100.0 * (1.0 - FULL_SHARE)),
+        (Kind::Disk, BadDirection::Down, "%" | "1", Some(whole)) => Some((1.0 - FULL_SHARE) * whole),
         _ => None,
     }
 }

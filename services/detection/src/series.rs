@@ -138,7 +138,7 @@ impl Series {
         Self {
             rule: Rule::of(&metric.profile).filter(|_| !metric.profile.silent),
             slo: None,
-            objective: metric.profile.objective.filter(|_| !metric.profile.silent).map(|_| Box::default()),
+            objective: metric.profile.may_have_objective().then(Box::default),
             metric,
             last_ms: i64::MIN,
             interval_ms: 0.0,

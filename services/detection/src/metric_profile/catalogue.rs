@@ -162,6 +162,15 @@ pub(super) fn unit_of(name: &Name, kind: Kind) -> &'static str {
     }
 }
 
+/// Returns whether a name and a unit are of what is left of a size, so that 0 means that it is used up. Numbers of inodes
+/// are none: some file systems have no fixed number of them and report 0.
+pub(super) fn is_left(name: &Name, unit: &str) -> bool {
+    let is_size = unit.is_empty() || unit.ends_with("By") || unit.to_lowercase().ends_with("bytes");
+    is_size
+        && name.has(&["free", "avail", "available", "freeable", "remaining"])
+        && !name.has(&["inode", "inodes", "files"])
+}
+
 /// Returns the unit of a word, or nothing.
 fn unit_word(word: &str) -> &'static str {
     match word {

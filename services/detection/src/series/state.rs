@@ -113,7 +113,7 @@ pub(crate) fn read(
         }
     });
     some(&mut series, sections, OBJECTIVES, |one, objective| {
-        if one.profile().objective.is_some() {
+        if one.profile().may_have_objective() {
             one.objective = Some(Box::new(objective));
         }
     });

@@ -277,6 +277,7 @@ fn profile() -> MetricProfile {
         role: Role::None,
         pace: Pace::Sample,
         objective: None,
+        is_disk_room: false,
         silent: false,
         sensitivity: 1.0,
     }

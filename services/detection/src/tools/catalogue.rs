@@ -67,6 +67,9 @@ fn explain(service: &str, metric: &str, overrides: &[Override], mut out: impl Wr
                 Some(field) => {
                     format!("unless the service catalogue states {field} (topic catalogue.services)")
                 }
+                None if profile.is_disk_room && profile.may_be_limited() => {
+                    "unless another metric reports its size: then 95 % of it in use".to_owned()
+                }
                 None => "name, unit and catalogue".to_owned(),
             },
             _ => "name, unit and catalogue".to_owned(),

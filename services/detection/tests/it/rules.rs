@@ -353,3 +353,70 @@ fn a_restart_of_detection_changes_nothing_about_what_rules_say() {
     assert!(whole.iter().any(|one| one.metric == "restarts"));
     assert_eq!(whole, run(true));
 }
+
+/// Takes a sample of each metric a minute, for `minutes`. Returns what was said.
+fn standing(metrics: &[(&str, f64)], minutes: i64) -> Watched {
+    let mut watch = Watched::new();
+    for _ in 0..minutes {
+        watch.at_ms += MINUTE_MS;
+        metrics.iter().for_each(|&(metric, value)| watch.take(metric, value));
+    }
+    watch
+}
+
+#[test]
+fn a_disk_that_is_full_from_its_first_sample_on_is_found_within_minutes() {
+    let (used, free) = ("data_disk_used_bytes", "node_filesystem_avail_bytes");
+    for (metrics, derived) in [
+        (vec![("disk_used_percent", 100.0)], "disk_used_percent:objective"),
+        (vec![("system.filesystem.utilization", 0.97)], "system.filesystem.utilization:objective"),
+        (vec![("disk_free_percent", 0.0)], "disk_free_percent:objective"),
+        (vec![("FreeStorageSpace", 0.0)], "FreeStorageSpace:objective"),
+        (vec![(free, 0.0)], "node_filesystem_avail_bytes:objective"),
+        (
+            vec![(free, 2e9), ("node_filesystem_size_bytes", 1e11)],
+            "node_filesystem_avail_bytes:objective",
+        ),
+        (vec![(used, 5e11), ("data_disk_limit_bytes", 5e11)], "data_disk_used_bytes:objective"),
+    ] {
+        let mut watch = standing(&metrics, 13);
+        let firing = watch.firing(derived);
+        let first = firing.first().unwrap_or_else(|| panic!("{metrics:?}: {:#?}", watch.told));
+        assert_eq!((first.kind, first.severity), (Kind::Disk, Severity::Sev2), "{metrics:?}");
+        watch.restart();
+        // room is made
+        for _ in 0..5 {
+            watch.at_ms += MINUTE_MS;
+            let value = match metrics[0] {
+                (metric, _) if metric.contains("used_bytes") => 1e11,
+                (_, value) if value > 1e6 => 6e10,
+                (_, value) if value > 1.0 => 40.0,
+                (_, value) if value > 0.0 => 0.4,
+                _ => 50.0,
+            };
+            watch.take(metrics[0].0, value);
+            metrics[1..].iter().for_each(|&(metric, value)| watch.take(metric, value));
+        }
+        assert_eq!(watch.last(derived).status, Status::Cleared, "{metrics:?}");
+    }
+}
+
+#[test]
+fn a_disk_that_stands_at_a_harmless_level_is_nothing() {
+    for metrics in [
+        vec![("disk_used_percent", 71.0)],
+        vec![("system.filesystem.utilization", 0.9)],
+        vec![("FreeStorageSpace", 2e9)],
+        vec![("node_filesystem_avail_bytes", 2e10), ("node_filesystem_size_bytes", 1e11)],
+        // file systems without a fixed number of inodes, and those without a size
+        vec![("node_filesystem_files_free", 0.0), ("node_filesystem_files", 0.0)],
+        vec![("node_filesystem_files_free", 0.0)],
+        vec![("node_filesystem_avail_bytes", 0.0), ("node_filesystem_size_bytes", 0.0)],
+        // an image that is mounted
+        vec![("snap_core_disk_used_percent", 100.0)],
+        vec![("VolumeIdleTime", 0.0)],
+    ] {
+        let watch = standing(&metrics, 60);
+        assert!(watch.told.iter().all(|one| one.status != Status::Firing), "{metrics:?}: {:#?}", watch.told);
+    }
+}

@@ -6,7 +6,7 @@ use shared::events::anomaly::{Band, Direction, Point, Status};
 
 use crate::alert::certainty::Certainty;
 use crate::alert::format::{quantity, time};
-use crate::alert::{Alert, Detector, Report, Subject, Verdict};
+use crate::alert::{Alert, Detector, Report, Revision, Subject, Verdict};
 use crate::metric_profile::BadDirection;
 use crate::series::Series;
 
@@ -40,11 +40,18 @@ impl Detector for Objective {
 
     fn observe(&mut self, Achieved { service, series }: Achieved<'_>) -> Option<Report> {
         let profile = series.profile();
-        let objective = profile.objective?;
+        let bounded = series.bounded();
         let Point { ts_ms, value } = series.newest().filter(|newest| newest.ts_ms == series.last_ms())?;
+        let Some(objective) = bounded.objective(series.limit().is_some()) else {
+            // the size is not reported any more
+            let expected = Band { lower: value, center: value, upper: value };
+            return self.end(service, series, &Verdict::over(Direction::Up, value, expected), ts_ms);
+        };
         let (direction, is_missed, expected) = if profile.bad_direction == BadDirection::Down {
-            let upper = profile.ceiling.unwrap_or(objective).max(objective);
-            (Direction::Down, value < objective, Band { lower: objective, center: upper, upper })
+            let upper = bounded.ceiling.unwrap_or(objective).max(objective);
+            // of what is left, nothing is too little
+            let is_missed = value < objective || profile.is_disk_room && value <= 0.0;
+            (Direction::Down, is_missed, Band { lower: objective, center: upper, upper })
         } else {
             (Direction::Up, value > objective, Band { lower: 0.0, center: 0.0, upper: objective })
         };
@@ -65,34 +72,8 @@ impl Detector for Objective {
             expected,
         };
         let revision = Alert::follow(&mut self.alert, &verdict, ts_ms)?;
-        let subject = Subject {
-            metric: format!("{}:objective", series.name()).into(),
-            kind: profile.kind,
-            unit: profile.unit.clone(),
-            detector: DETECTOR,
-        };
-        let (observed, bar) = (quantity(value, &profile.unit), quantity(objective, &profile.unit));
-        let (name, since) = (series.name(), time(revision.alert.started_ms, ts_ms));
-        let side = if direction == Direction::Up { "above" } else { "below" };
-        let explanation = match revision.alert.status {
-            Status::Cleared => {
-                format!(
-                    "{name} of {service} is {observed} again; it was {side} its objective of {bar} since {since}"
-                )
-            }
-            Status::Suspect => {
-                format!("{name} of {service} is {observed}, {side} its objective of {bar}; not yet certain")
-            }
-            Status::Firing => {
-                format!("{name} of {service} is {observed}, {side} its objective of {bar}, since {since}")
-            }
-        };
-        Some(
-            Report::new(subject, &revision, verdict, ts_ms)
-                .every(series.interval_ms())
-                .points(series.points().collect())
-                .explained(explanation),
-        )
+        let explanation = sentence(service, series, (value, objective), direction, &revision);
+        Some(report(series, &revision, verdict, ts_ms).explained(explanation))
     }
 }
 
@@ -100,5 +81,55 @@ impl Objective {
     /// Returns whether there is something to remember.
     pub(crate) fn is_open(&self) -> bool {
         self.alert.is_some() || self.missed > 0
+    }
+
+    /// Ends it where there is no such value any more.
+    fn end(&mut self, service: &str, series: &Series, verdict: &Verdict, ts_ms: i64) -> Option<Report> {
+        self.missed = 0;
+        let revision = Alert::follow(&mut self.alert, verdict, ts_ms)?;
+        let explanation = format!("the size of {} of {service} is not known any more", series.name());
+        Some(report(series, &revision, *verdict, ts_ms).explained(explanation))
+    }
+}
+
+fn report(series: &Series, revision: &Revision, verdict: Verdict, ts_ms: i64) -> Report {
+    let profile = series.profile();
+    let subject = Subject {
+        metric: format!("{}:objective", series.name()).into(),
+        kind: profile.kind,
+        unit: profile.unit.clone(),
+        detector: DETECTOR,
+    };
+    Report::new(subject, revision, verdict, ts_ms)
+        .every(series.interval_ms())
+        .points(series.points().collect())
+}
+
+/// Says in one sentence how a value stands to its objective.
+fn sentence(
+    service: &str,
+    series: &Series,
+    (value, objective): (f64, f64),
+    direction: Direction,
+    revision: &Revision,
+) -> String {
+    let (name, profile) = (series.name(), series.profile());
+    let (observed, bar) = (quantity(value, &profile.unit), quantity(objective, &profile.unit));
+    let since = time(revision.alert.started_ms, series.last_ms());
+    let side = if direction == Direction::Up { "above" } else { "below" };
+    let missed = match (profile.is_disk_room, objective > 0.0) {
+        (true, true) => format!("{side} {bar}, where it counts as full"),
+        (true, false) => "nothing is left".to_owned(),
+        (false, _) => format!("{side} its objective of {bar}"),
+    };
+    match revision.alert.status {
+        Status::Cleared if profile.is_disk_room => {
+            format!("{name} of {service} is {observed} again; it was full since {since}")
+        }
+        Status::Cleared => {
+            format!("{name} of {service} is {observed} again; it was {missed} since {since}")
+        }
+        Status::Suspect => format!("{name} of {service} is {observed}, {missed}; not yet certain"),
+        Status::Firing => format!("{name} of {service} is {observed}, {missed}, since {since}"),
     }
 }
