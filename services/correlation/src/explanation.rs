@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::clock::from_ms;
-use shared::events::anomaly::Direction;
+use shared::events::anomaly::{Direction, Status};
 use shared::events::incident::Signal;
 use shared::events::{Category, Deployment, Kind};
-use shared::graph::Graph;
 
-use crate::hypotheses::WEAK_NATS;
+use crate::hypotheses::{Surroundings, WEAK_NATS};
+use crate::log_terms::LogTerms;
 
 /// Longest time between two samples that is reckoned with, milliseconds.
 const LONGEST_INTERVAL_MS: u64 = 86_400_000;
@@ -31,6 +31,7 @@ pub struct Root<'a> {
     pub slow_since: Option<Timestamp>,
     callers: BTreeSet<String>,
     callees: BTreeSet<String>,
+    log_terms: &'a LogTerms,
 }
 
 impl<'a> Root<'a> {
@@ -39,7 +40,7 @@ impl<'a> Root<'a> {
         service: &'a str,
         category: Option<Category>,
         signals: impl IntoIterator<Item = &'b Signal>,
-        graph: &Graph,
+        surroundings: Surroundings<'a>,
     ) -> Self {
         let slow_since = signals
             .into_iter()
@@ -50,8 +51,9 @@ impl<'a> Root<'a> {
             service,
             category,
             slow_since,
-            callers: graph.ancestors(service),
-            callees: graph.descendants(service),
+            callers: surroundings.graph.ancestors(service),
+            callees: surroundings.graph.descendants(service),
+            log_terms: surroundings.log_terms,
         }
     }
 
@@ -67,7 +69,8 @@ impl<'a> Root<'a> {
         }
         if self.callers.contains(&signal.service) {
             return match signal.kind {
-                Kind::Latency | Kind::Errors | Kind::Logs | Kind::Traffic | Kind::Other => true,
+                Kind::Logs => self.explains_lines(signal),
+                Kind::Latency | Kind::Errors | Kind::Traffic | Kind::Other => true,
                 Kind::Cpu => signal.direction == Direction::Down,
                 Kind::Pool | Kind::Lag => self.slow_since.is_some_and(|since| {
                     let interval = signal.interval_ms.min(LONGEST_INTERVAL_MS) as i64;
@@ -85,9 +88,17 @@ impl<'a> Root<'a> {
                     )))
     }
 
-    /// Whether a fault here explains all that is certain in `members`.
-    pub fn explains_all<'b>(&self, members: impl IntoIterator<Item = &'b Signal>) -> bool {
-        members.into_iter().all(|member| member.evidence <= WEAK_NATS || self.explains(member))
+    /// Whether what log lines of a caller name can come from here: what it waits for, and not its own memory or code.
+    fn explains_lines(&self, signal: &Signal) -> bool {
+        use Category::{Dependency, Network, Traffic};
+        self.log_terms.named_by(signal).is_none_or(|named| matches!(named, Dependency | Network | Traffic))
+    }
+
+    /// Whether a fault here explains all that is certain in `members`; where nothing is, all of it.
+    pub fn explains_all(&self, members: &[Signal]) -> bool {
+        let is_certain = |member: &Signal| member.evidence > WEAK_NATS || member.status == Status::Firing;
+        let any_certain = members.iter().any(is_certain);
+        members.iter().all(|member| (any_certain && !is_certain(member)) || self.explains(member))
     }
 }
 

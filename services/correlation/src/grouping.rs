@@ -106,7 +106,7 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
     }
     let belonged = known.and_then(|(_, incident)| *incident);
     let own = neighbourhood.signals.iter().map(|(signal, _)| signal).chain([&signal]);
-    let root = Root::new(&anomaly.service, None, own, &neighbourhood.graph);
+    let root = Root::new(&anomaly.service, None, own, surroundings(neighbourhood, options));
     let mut over = None;
     let mut homes = homes(&signal, &root, neighbourhood, options, &mut over);
     let belongs_to = belonged.and_then(|id| neighbourhood.incidents.iter().find(|one| one.incident_id == id));
@@ -242,8 +242,8 @@ fn homes<'a>(
     let mut caused = Vec::new();
     for incident in &neighbourhood.incidents {
         let members = members(incident.incident_id, neighbourhood);
-        let by_suspect = explains(incident, &members, signal, neighbourhood)
-            || share_a_callee(incident, &members, signal, neighbourhood);
+        let by_suspect = explains(incident, &members, signal, neighbourhood, options)
+            || share_a_callee(incident, &members, signal, neighbourhood, options);
         let by_root = !members.is_empty() && near(incident, root) && root.explains_all(&members);
         if !by_suspect && !by_root {
             continue;
@@ -265,7 +265,7 @@ fn homes<'a>(
                 explained = Some((onset, suspect, incident));
             }
         }
-        if by_root {
+        if by_root && (by_suspect || leads(signal, &members, neighbourhood, options)) {
             caused.push(incident);
         }
     }
@@ -275,10 +275,37 @@ fn homes<'a>(
     Homes { home, caused }
 }
 
+/// Whether a fault of the signal's service could be the first suspect of a group: no other service leads clearly over it.
+/// Otherwise the group has a cause of its own, and the signal is of another fault.
+fn leads(signal: &Signal, members: &[Signal], neighbourhood: &Neighbourhood, options: &Options) -> bool {
+    let mut group: Vec<Signal> =
+        members.iter().filter(|member| member.anomaly_id != signal.anomaly_id).cloned().collect();
+    group.push(signal.clone());
+    let all = hypotheses::all(&group, surroundings(neighbourhood, options));
+    let best = |is_own: bool| {
+        all.iter()
+            .filter(|one| (one.service == signal.service) == is_own)
+            .map(|one| one.score)
+            .fold(f64::NEG_INFINITY, f64::max)
+    };
+    best(true) + options.cause_lead_nats >= best(false)
+}
+
 /// Whether the first suspect of an incident explains a signal.
-fn explains(incident: &Incident, members: &[Signal], signal: &Signal, neighbourhood: &Neighbourhood) -> bool {
+fn explains(
+    incident: &Incident,
+    members: &[Signal],
+    signal: &Signal,
+    neighbourhood: &Neighbourhood,
+    options: &Options,
+) -> bool {
     incident.suspect().is_some_and(|suspect| {
-        let root = Root::new(&suspect.service, Some(suspect.category), members, &neighbourhood.graph);
+        let root = Root::new(
+            &suspect.service,
+            Some(suspect.category),
+            members,
+            surroundings(neighbourhood, options),
+        );
         root.explains(signal) || share_a_change(&suspect.service, &signal.service, &neighbourhood.deployments)
     })
 }
@@ -290,6 +317,7 @@ fn share_a_callee(
     members: &[Signal],
     signal: &Signal,
     neighbourhood: &Neighbourhood,
+    options: &Options,
 ) -> bool {
     let graph = &neighbourhood.graph;
     let Some(suspect) = incident.suspect().filter(|suspect| suspect.service != signal.service) else {
@@ -303,7 +331,7 @@ fn share_a_callee(
     }
     graph.callees(&suspect.service).filter(|callee| graph.has_edge(&signal.service, callee)).any(|callee| {
         let shows = neighbourhood.signals.iter().any(|(other, _)| other.service == callee);
-        let root = Root::new(callee, None, [], graph);
+        let root = Root::new(callee, None, [], surroundings(neighbourhood, options));
         !shows && root.explains(signal) && root.explains_all(members)
     })
 }
@@ -348,7 +376,7 @@ fn was_open(
     options: &Options,
 ) -> bool {
     let is_of_it = || {
-        explains(past, &past.signals, signal, neighbourhood)
+        explains(past, &past.signals, signal, neighbourhood, options)
             || (near(past, root) && root.explains_all(&past.signals))
     };
     let own = belonged == Some(past.incident_id) || (belonged.is_none() && is_of_it());
@@ -356,7 +384,10 @@ fn was_open(
     let until = past.resolved_at.map(|at| at + options.hold(hold));
     // the cause may be what is read late, and a cause shows before its symptoms
     let since = past.started_at - lead(signal.interval_ms);
-    own && signal.observed_at >= since && until.is_some_and(|until| signal.observed_at <= until)
+    past.merged_into().is_none()
+        && own
+        && signal.observed_at >= since
+        && until.is_some_and(|until| signal.observed_at <= until)
 }
 
 fn is_open(id: IncidentId, neighbourhood: &Neighbourhood) -> bool {
@@ -408,9 +439,9 @@ fn loose(signal: &Signal, neighbourhood: &Neighbourhood, root: &Root<'_>, option
     let mut group = related.clone();
     group.push(signal.clone());
     let best = hypotheses::rank(&group, surroundings(neighbourhood, options)).into_iter().next();
-    let best = best
-        .as_ref()
-        .map(|suspect| Root::new(&suspect.service, Some(suspect.category), &group, &neighbourhood.graph));
+    let best = best.as_ref().map(|suspect| {
+        Root::new(&suspect.service, Some(suspect.category), &group, surroundings(neighbourhood, options))
+    });
     let best = best.filter(|best| best.explains(signal));
     related.retain(|other| best.as_ref().unwrap_or(root).explains(other));
     related

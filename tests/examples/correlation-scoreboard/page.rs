@@ -100,7 +100,7 @@ pub(crate) fn render(rows: &[Row], seeds: u64) -> String {
          - *At opening* is the first suspect as announced; a category counts only with the right service. A fault without an \
          incident counts as wrong.\n\
          - *Changes of mind*: how often the published first suspect changed. *ECE*: expected calibration error of its \
-         posterior, in ten bins, for the service.\n\
+         posterior, in ten bins, for the service and the kind of cause together.\n\
          - *Naive*: everything that fires within five minutes is one incident, and the suspect is the service with the largest \
          z-score since the fault began, by the mean and deviation of the samples before it.\n\
          - In parentheses: 95 % intervals (Wilson).\n\n\

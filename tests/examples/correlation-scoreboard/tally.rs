@@ -136,11 +136,11 @@ impl Tally {
             let (service, category, posterior) = first(&told.at_opening).unwrap_or_default();
             self.service_at_opening.add(service);
             self.category_at_opening.add(service && category);
-            self.at_opening.add(posterior, service);
+            self.at_opening.add(posterior, service && category);
             let (service, category, posterior) = first(&told.at_end).unwrap_or_default();
             self.service_at_end.add(service);
             self.category_at_end.add(service && category);
-            self.at_end.add(posterior, service);
+            self.at_end.add(posterior, service && category);
         }
         for _ in judged.len()..outcome.truths.len() {
             // what is not found is not explained

@@ -19,6 +19,18 @@ const CHANGE_AGES_S: f64 = 600.0;
 /// Worth of the first symptom of all, nats.
 const FIRST: f64 = 0.5;
 
+/// Kinds of what fills up or ends inside a service.
+const RESOURCES: [Kind; 8] = [
+    Kind::Cpu,
+    Kind::Memory,
+    Kind::Pool,
+    Kind::Lag,
+    Kind::Disk,
+    Kind::Certificate,
+    Kind::Silence,
+    Kind::Restarts,
+];
+
 /// A hypothesis being added up.
 struct Tally {
     category: Category,
@@ -247,8 +259,9 @@ fn own_fault(evidence: &Evidence<'_>, service: &str, tally: &mut Tally) -> f64 {
     tally.add(if errors > 0.0 { named.min(errors) } else { named }, || {
         format!("log lines of {service} name {}", Category::Code.words())
     });
-    // beside latency or errors they are as often about their cause
-    let alone = errors <= 0.0 && latency <= 0.0;
+    // beside latency, errors or a resource they are as often about their cause
+    let alone =
+        errors <= 0.0 && latency <= 0.0 && !RESOURCES.iter().any(|kind| evidence.of(service, *kind) > 0.0);
     tally.add(if alone { lines } else { 0.3 * lines }, || format!("{service} writes unusual log lines"));
     if alone {
         tally.add(other, || format!("{service} has a metric outside its band"));

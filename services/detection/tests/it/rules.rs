@@ -373,10 +373,7 @@ fn a_disk_that_is_full_from_its_first_sample_on_is_found_within_minutes() {
         (vec![("disk_free_percent", 0.0)], "disk_free_percent:objective"),
         (vec![("FreeStorageSpace", 0.0)], "FreeStorageSpace:objective"),
         (vec![(free, 0.0)], "node_filesystem_avail_bytes:objective"),
-        (
-            vec![(free, 2e9), ("node_filesystem_size_bytes", 1e11)],
-            "node_filesystem_avail_bytes:objective",
-        ),
+        (vec![(free, 2e9), ("node_filesystem_size_bytes", 1e11)], "node_filesystem_avail_bytes:objective"),
         (vec![(used, 5e11), ("data_disk_limit_bytes", 5e11)], "data_disk_used_bytes:objective"),
     ] {
         let mut watch = standing(&metrics, 13);
