@@ -13,7 +13,7 @@ const UNKNOWN_NATS: f64 = 2.0;
 /// Temperature of the scores of services.
 const SERVICES: f64 = 1.0;
 /// Temperature of the scores of the categories of one service.
-const CATEGORIES: f64 = 1.0;
+const CATEGORIES: f64 = 1.75;
 
 /// Sorts hypotheses, best service first and of each service the best category first, and gives them probabilities.
 pub fn with_probabilities(mut suspects: Vec<Suspect>) -> Vec<Suspect> {
