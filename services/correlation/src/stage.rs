@@ -1,6 +1,7 @@
 //! The stage: a grouping becomes effects.
 
 mod ends;
+mod lines;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,7 +12,7 @@ use serde_json::json;
 use shared::agent::Agent;
 use shared::audit::AuditAction;
 use shared::clock::from_ms;
-use shared::events::incident::{Challenger, Incident, Link, Relation, State};
+use shared::events::incident::{Challenger, Incident, Link, Relation, Signal, State};
 use shared::events::{Anomaly, Deployment, Refusal, Topic};
 use shared::ids::IncidentId;
 use shared::lifecycle::{Assessment, Change};
@@ -27,6 +28,7 @@ use crate::metrics;
 use crate::options::Options;
 use crate::standing;
 use ends::{Overdue, Unseen, resolve};
+use lines::{late_line, member_line, opened, reopened, suspect_line};
 
 /// A new group has settled.
 #[derive(Debug, Serialize, Deserialize)]
@@ -121,92 +123,119 @@ impl Correlation {
         {
             resolve(incident, &grouping::members(id, neighbourhood), at, &mut effects);
         }
-        let keep = |signal: shared::events::incident::Signal, incident_id: Option<IncidentId>| {
-            Write::Signal { environment: anomaly.environment.clone(), signal: Box::new(signal), incident_id }
-        };
         match grouping {
             Grouping::Stale => {}
-            Grouping::Unassigned => effects.writes.push(keep(signal, None)),
+            Grouping::Unassigned => effects.writes.push(kept(anomaly, signal, None)),
             Grouping::LateJoin { incident } => {
                 let known = neighbourhood.signals.iter().any(|(known, of)| {
                     known.anomaly_id == signal.anomaly_id && *of == Some(incident.incident_id)
                 });
                 effects.audit.extend((!known).then(|| late_line(&incident, anomaly)));
-                effects.writes.push(keep(signal, Some(incident.incident_id)));
+                effects.writes.push(kept(anomaly, signal, Some(incident.incident_id)));
             }
             Grouping::Open { incident, assessment, adopted, follows } => {
-                let environment = &anomaly.environment;
-                let members = &assessment.signals;
-                effects.timers.extend(ends::timers(incident, environment, members, 0, now, &self.options)?);
-                let wait = (anomaly.interval_ms as f64 * self.options.group_wait_intervals) as u64;
-                let wait = wait.clamp(self.options.group_wait_min_ms, self.options.group_wait_max_ms);
-                effects.audit.push(opened(incident, anomaly, &assessment));
-                effects.incidents.push(IncidentChange {
-                    incident_id: incident,
-                    change: Change::Opened {
-                        environment: anomaly.environment.clone(),
-                        at: anomaly.observed_at,
-                        assessment: Box::new(assessment),
-                    },
-                    publish: None,
-                });
+                self.open(incident, anomaly, assessment, now, &mut effects)?;
                 effects.incidents.extend(follows.map(|link| linked(incident, link)));
-                effects.writes.push(keep(signal, Some(incident)));
-                effects.writes.extend(adopted.into_iter().map(|signal| keep(signal, Some(incident))));
-                // published by `on_timer`, see ADR 5
-                effects.timers.push(Timer::new(
-                    incident.to_string(),
-                    &[],
-                    now + SignedDuration::from_millis(wait as i64),
-                    &Settle { incident_id: incident, environment: anomaly.environment.clone() },
-                )?);
+                let members = std::iter::once(signal).chain(adopted);
+                effects.writes.extend(members.map(|signal| kept(anomaly, signal, Some(incident))));
             }
             Grouping::Reopen { incident, assessment, adopted } => {
-                let id = incident.incident_id;
-                effects.audit.push(reopened(&incident, anomaly));
-                effects.timers.extend(ends::timers(
-                    id,
-                    &anomaly.environment,
-                    &assessment.signals,
-                    incident.reopened + 1,
-                    now,
-                    &self.options,
-                )?);
-                effects.incidents.push(IncidentChange {
-                    incident_id: id,
-                    change: Change::Reopened(Box::new(assessment)),
-                    publish: Some(Topic::IncidentsOpened),
-                });
-                effects.writes.push(keep(signal, Some(id)));
-                effects.writes.extend(adopted.into_iter().map(|signal| keep(signal, Some(id))));
+                self.reopen(&incident, anomaly, assessment, now, &mut effects)?;
+                let members = std::iter::once(signal).chain(adopted);
+                let id = Some(incident.incident_id);
+                effects.writes.extend(members.map(|signal| kept(anomaly, signal, id)));
             }
             Grouping::Join { incident, assessment, is_new, all_clear, absorbed } => {
-                let id = incident.incident_id;
-                let announced = incident.state != State::Detecting;
-                let news = grouping::is_news(&incident, &assessment, anomaly.anomaly_id);
                 effects.audit.extend(member_line(&incident, anomaly, is_new));
-                effects.audit.extend(suspect_line(&incident, &assessment, anomaly.observed_at));
-                if let Some(cleared_at) = all_clear {
-                    // seeded by what set it: another member may clear at the very same time
-                    let seed: [&str; 2] = [&anomaly.anomaly_id.to_string(), &anomaly.revision.to_string()];
-                    let members = &assessment.signals;
-                    let timer =
-                        ends::resolve_timer(&incident, members, cleared_at, &seed, now, &self.options)?;
-                    effects.timers.push(timer);
-                }
-                effects.timers.extend(self.reconsider(&incident, &assessment, now)?);
-                effects.incidents.push(IncidentChange {
-                    incident_id: id,
-                    change: Change::Reassessed(Box::new(assessment)),
-                    publish: (announced && news).then_some(Topic::IncidentsUpdated),
-                });
-                effects.writes.push(keep(signal, Some(id)));
+                self.join(&incident, anomaly, assessment, all_clear, now, &mut effects)?;
+                effects.writes.push(kept(anomaly, signal, Some(incident.incident_id)));
                 for other in absorbed {
                     merge(&incident, other, anomaly.observed_at, &mut effects);
                 }
             }
         }
         Ok(effects)
+    }
+
+    fn open(
+        &self,
+        incident: IncidentId,
+        anomaly: &Anomaly,
+        assessment: Assessment,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Result<(), Error> {
+        let environment = &anomaly.environment;
+        let members = &assessment.signals;
+        effects.timers.extend(ends::timers(incident, environment, members, 0, now, &self.options)?);
+        let wait = (anomaly.interval_ms as f64 * self.options.group_wait_intervals) as u64;
+        let wait = wait.clamp(self.options.group_wait_min_ms, self.options.group_wait_max_ms);
+        effects.audit.push(opened(incident, anomaly, &assessment));
+        effects.incidents.push(IncidentChange {
+            incident_id: incident,
+            change: Change::Opened {
+                environment: environment.clone(),
+                at: anomaly.observed_at,
+                assessment: Box::new(assessment),
+            },
+            publish: None,
+        });
+        // published by `on_timer`, see ADR 5
+        effects.timers.push(Timer::new(
+            incident.to_string(),
+            &[],
+            now + SignedDuration::from_millis(wait as i64),
+            &Settle { incident_id: incident, environment: environment.clone() },
+        )?);
+        Ok(())
+    }
+
+    fn reopen(
+        &self,
+        incident: &Incident,
+        anomaly: &Anomaly,
+        assessment: Assessment,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Result<(), Error> {
+        let (id, times) = (incident.incident_id, incident.reopened + 1);
+        let members = &assessment.signals;
+        effects.audit.push(reopened(incident, anomaly));
+        effects.timers.extend(ends::timers(id, &anomaly.environment, members, times, now, &self.options)?);
+        effects.incidents.push(IncidentChange {
+            incident_id: id,
+            change: Change::Reopened(Box::new(assessment)),
+            publish: Some(Topic::IncidentsOpened),
+        });
+        Ok(())
+    }
+
+    fn join(
+        &self,
+        incident: &Incident,
+        anomaly: &Anomaly,
+        assessment: Assessment,
+        all_clear: Option<Timestamp>,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Result<(), Error> {
+        let announced = incident.state != State::Detecting;
+        let news = grouping::is_news(incident, &assessment, anomaly.anomaly_id);
+        effects.audit.extend(suspect_line(incident, &assessment, anomaly.observed_at));
+        if let Some(cleared_at) = all_clear {
+            // seeded by what set it: another member may clear at the very same time
+            let seed: [&str; 2] = [&anomaly.anomaly_id.to_string(), &anomaly.revision.to_string()];
+            let members = &assessment.signals;
+            let timer = ends::resolve_timer(incident, members, cleared_at, &seed, now, &self.options)?;
+            effects.timers.push(timer);
+        }
+        effects.timers.extend(self.reconsider(incident, &assessment, now)?);
+        effects.incidents.push(IncidentChange {
+            incident_id: incident.incident_id,
+            change: Change::Reassessed(Box::new(assessment)),
+            publish: (announced && news).then_some(Topic::IncidentsUpdated),
+        });
+        Ok(())
     }
 
     /// Decides about an incident as it stands, guarded by the version of its environment.
@@ -386,6 +415,11 @@ fn announce(incident: &Incident, effects: &mut Effects) {
     });
 }
 
+/// A write of a signal of the anomaly's environment.
+fn kept(anomaly: &Anomaly, signal: Signal, incident_id: Option<IncidentId>) -> Write {
+    Write::Signal { environment: anomaly.environment.clone(), signal: Box::new(signal), incident_id }
+}
+
 fn linked(incident_id: IncidentId, link: Link) -> IncidentChange {
     IncidentChange { incident_id, change: Change::Linked(link), publish: None }
 }
@@ -424,94 +458,6 @@ fn merge(into: &Incident, absorbed: Absorbed, at: Timestamp, effects: &mut Effec
         signal: Box::new(signal),
         incident_id: Some(into.incident_id),
     }));
-}
-
-fn reopened(incident: &Incident, anomaly: &Anomaly) -> Audit {
-    let times = incident.reopened + 1;
-    let after = incident.resolved_at.map_or(0, |at| anomaly.started_at.duration_since(at).as_secs().max(0));
-    Audit {
-        incident_id: incident.incident_id,
-        at: anomaly.observed_at,
-        action: AuditAction::Reopened,
-        summary: format!(
-            "Opened again, {after} s after it was resolved ({}): {}.",
-            counted(times as usize, "time"),
-            anomaly.explanation
-        ),
-        detail: json!({ "anomaly_id": anomaly.anomaly_id, "times": times, "after_s": after }),
-    }
-}
-
-fn opened(incident_id: IncidentId, anomaly: &Anomaly, assessment: &Assessment) -> Audit {
-    Audit {
-        incident_id,
-        at: anomaly.observed_at,
-        action: AuditAction::Opened,
-        summary: format!("Opened: {}.", anomaly.explanation),
-        detail: json!({
-            "anomaly_id": anomaly.anomaly_id,
-            "service": anomaly.service,
-            "metric": anomaly.metric,
-            "severity": assessment.severity,
-            "title": assessment.title,
-        }),
-    }
-}
-
-/// Says that a member joined or cleared; a stronger revision of a member is no line of its own.
-fn member_line(incident: &Incident, anomaly: &Anomaly, is_new: bool) -> Option<Audit> {
-    use shared::events::anomaly::Status;
-    let (action, summary) = match anomaly.status {
-        // what did not recover is explained by detection, with its figures
-        Status::Cleared if anomaly.ended.is_some_and(|ended| !ended.is_recovery()) => {
-            (AuditAction::Cleared, format!("{}.", anomaly.explanation))
-        }
-        Status::Cleared => {
-            (AuditAction::Cleared, format!("{} of {} has cleared.", anomaly.metric, anomaly.service))
-        }
-        _ if is_new => (AuditAction::Joined, format!("Joined: {}.", anomaly.explanation)),
-        _ => return None,
-    };
-    Some(Audit {
-        incident_id: incident.incident_id,
-        at: anomaly.observed_at,
-        action,
-        summary,
-        detail: json!({ "anomaly_id": anomaly.anomaly_id, "service": anomaly.service, "metric": anomaly.metric }),
-    })
-}
-
-fn late_line(incident: &Incident, anomaly: &Anomaly) -> Audit {
-    Audit {
-        incident_id: incident.incident_id,
-        at: anomaly.observed_at,
-        action: AuditAction::JoinedLate,
-        summary: format!(
-            "Joined after the incident was over, for it was read late: {}.",
-            anomaly.explanation
-        ),
-        detail: json!({ "anomaly_id": anomaly.anomaly_id, "service": anomaly.service, "metric": anomaly.metric }),
-    }
-}
-
-fn suspect_line(incident: &Incident, assessment: &Assessment, at: Timestamp) -> Option<Audit> {
-    let (before, after) = (incident.suspects.first()?, assessment.suspects.first()?);
-    if (&before.service, before.category) == (&after.service, after.category) {
-        return None;
-    }
-    Some(Audit {
-        incident_id: incident.incident_id,
-        at,
-        action: AuditAction::SuspectChanged,
-        summary: format!(
-            "First suspect is now {} ({}), before it was {} ({}).",
-            after.service,
-            after.category.words(),
-            before.service,
-            before.category.words()
-        ),
-        detail: json!({ "before": before, "after": after }),
-    })
 }
 
 fn last_seen(incident: &Incident) -> Timestamp {

@@ -175,6 +175,16 @@ pub(crate) fn fits(pattern: &str, name: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start))
 }
 
+/// Returns the largest value of a share in that unit.
+fn whole(name: &Name, unit: &str) -> Option<f64> {
+    let is_share = name.has(&["ratio", "utilization", "utilisation", "fraction"]);
+    match unit {
+        "%" => Some(100.0),
+        "1" if is_share => Some(1.0),
+        _ => None,
+    }
+}
+
 impl MetricProfile {
     /// Returns what a metric of that name means. The first override that covers it wins over the catalogue, and the unit
     /// of the samples over the one in the name.
@@ -193,19 +203,13 @@ impl MetricProfile {
         };
         let bad_direction =
             correction.bad_direction.or(entry.bad_direction).unwrap_or_else(|| bad_direction(kind, &name));
-        let share = name.has(&["ratio", "utilization", "utilisation", "fraction"]);
-        let ceiling = correction.ceiling.or(entry.ceiling).or(match unit {
-            "%" => Some(100.0),
-            "1" if share => Some(1.0),
-            _ => None,
-        });
+        let ceiling = correction.ceiling.or(entry.ceiling).or(whole(&name, unit));
         let (relative_floor, absolute_floor) = floors(kind, unit);
         let is_disk_room = kind == Kind::Disk && !counter && correction.objective.is_none();
-        let objective = correction.objective.or(full(kind, bad_direction, unit, ceiling).or_else(|| {
-            // whether there are any inodes says only their number: some file systems report none
-            let is_left = is_disk_room && catalogue::is_left(&name, unit);
-            (is_left && bad_direction == BadDirection::Down).then_some(NOTHING_LEFT)
-        }));
+        // whether there are any inodes says only their number: some file systems report none
+        let is_left = is_disk_room && bad_direction == BadDirection::Down && catalogue::is_left(&name, unit);
+        let nothing_left = is_left.then_some(NOTHING_LEFT);
+        let objective = correction.objective.or(full(kind, bad_direction, unit, ceiling)).or(nothing_left);
         let ends = bad_direction == BadDirection::Up && ceiling.is_some()
             || bad_direction == BadDirection::Down && matches!(kind, Kind::Disk | Kind::Memory);
         let fills = matches!(kind, Kind::Disk | Kind::Memory | Kind::Pool) && !counter;
@@ -228,8 +232,8 @@ impl MetricProfile {
             _ if is_use => Some(name.used()),
             _ => None,
         };
-        let resource = resource
-            .map(|resource| format!("{} {unit}", entry.resource.as_deref().unwrap_or(&resource)).into());
+        let named = |used: String| format!("{} {unit}", entry.resource.as_deref().unwrap_or(&used)).into();
+        let resource = resource.map(named);
         let role = match correction.ceiling.or(entry.ceiling) {
             None => Role::of(&name, kind, unit, counter),
             Some(_) => Role::None,

@@ -169,7 +169,7 @@ fn about(told: &Told, truths: &[Truth]) -> Option<usize> {
     let blamed = |suspects: &[Suspect]| suspects.first().map(|one| one.service.clone());
     let end = blamed(&told.at_end);
     let named = all.iter().filter(burns).find(|(_, truth)| Some(&truth.service) == end.as_ref());
-    named.or_else(|| all.iter().filter(burns).next_back()).map(|(place, _)| *place)
+    named.or_else(|| all.iter().rfind(burns)).map(|(place, _)| *place)
 }
 
 impl Outcome {

@@ -126,7 +126,7 @@ impl Correlation {
                 let news = grouping::is_news(&incident, &assessment, anomaly.anomaly_id);
                 self.reassess(id, assessment, news, now)?;
                 for other in absorbed {
-                    self.merge(&incident, other, anomaly.observed_at, now)?;
+                    self.merge(&incident, &other, anomaly.observed_at, now)?;
                 }
                 Some(id)
             }
@@ -240,7 +240,7 @@ impl Correlation {
         }
     }
 
-    fn merge(&mut self, into: &Incident, other: Absorbed, at: Timestamp, now: Timestamp) -> Result<()> {
+    fn merge(&mut self, into: &Incident, other: &Absorbed, at: Timestamp, now: Timestamp) -> Result<()> {
         let topic = (other.incident.state != State::Detecting).then_some(Topic::IncidentsResolved);
         self.adopt(&other.members, into.incident_id);
         let merged = Change::Merged { into: into.incident_id, number: into.number, at };

@@ -46,21 +46,14 @@ impl<'a> Evidence<'a> {
         for signal in signals {
             let interval = SignedDuration::from_millis(signal.interval_ms.min(86_400_000) as i64);
             let kinds = by_service.entry(&signal.service).or_default();
-            match surroundings.log_terms.named_by(signal) {
-                Some(category) => {
-                    let nats = named.entry((&signal.service, category)).or_default();
-                    *nats = nats.max(signal.evidence);
-                }
-                None => {
-                    let new = Seen { nats: signal.evidence, began: signal.started_at, interval };
-                    kinds
-                        .entry(signal.kind)
-                        .and_modify(|seen| {
-                            seen.nats = seen.nats.max(new.nats);
-                            seen.began = seen.began.min(new.began);
-                        })
-                        .or_insert(new);
-                }
+            if let Some(category) = surroundings.log_terms.named_by(signal) {
+                let nats = named.entry((&signal.service, category)).or_default();
+                *nats = nats.max(signal.evidence);
+            } else {
+                let new = Seen { nats: signal.evidence, began: signal.started_at, interval };
+                let seen = kinds.entry(signal.kind).or_insert(new);
+                seen.nats = seen.nats.max(new.nats);
+                seen.began = seen.began.min(new.began);
             }
             if signal.kind == Kind::Traffic && signal.direction == Direction::Up {
                 surging.insert(signal.service.as_str());

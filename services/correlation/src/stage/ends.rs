@@ -12,7 +12,8 @@ use shared::lifecycle::{Assessment, Change};
 use shared::stage::{Audit, Effects, Error, IncidentChange, Timer, TimerPayload};
 use shared::store::{Neighbourhood, Write};
 
-use super::{Resolve, announce, suspect_line};
+use super::lines::suspect_line;
+use super::{Resolve, announce};
 use crate::assessment::assess;
 use crate::endings::{self, Asked};
 use crate::grouping;
