@@ -359,7 +359,9 @@ fn standing(metrics: &[(&str, f64)], minutes: i64) -> Watched {
     let mut watch = Watched::new();
     for _ in 0..minutes {
         watch.at_ms += MINUTE_MS;
-        metrics.iter().for_each(|&(metric, value)| watch.take(metric, value));
+        for &(metric, value) in metrics.iter() {
+            watch.take(metric, value);
+        }
     }
     watch
 }
