@@ -359,7 +359,7 @@ fn standing(metrics: &[(&str, f64)], minutes: i64) -> Watched {
     let mut watch = Watched::new();
     for _ in 0..minutes {
         watch.at_ms += MINUTE_MS;
-        for &(metric, value) in metrics.iter() {
+        for &(metric, value) in metrics {
             watch.take(metric, value);
         }
     }
