@@ -164,14 +164,12 @@ impl Told {
 /// Returns the fault that an incident is about: of those that burn when it begins, the one that it blames at the end, or
 /// else the one that began last before it.
 fn about(told: &Told, truths: &[Truth]) -> Option<usize> {
-    let burns = |truth: &&(usize, &Truth)| {
-        told.announced >= truth.1.starts && told.started <= truth.1.ends
-    };
+    let burns = |truth: &&(usize, &Truth)| told.announced >= truth.1.starts && told.started <= truth.1.ends;
     let all: Vec<(usize, &Truth)> = truths.iter().enumerate().collect();
     let blamed = |suspects: &[Suspect]| suspects.first().map(|one| one.service.clone());
     let end = blamed(&told.at_end);
     let named = all.iter().filter(burns).find(|(_, truth)| Some(&truth.service) == end.as_ref());
-    named.or_else(|| all.iter().filter(burns).next_back()).map(|(place, _)| *place)
+    named.or_else(|| all.iter().rfind(burns)).map(|(place, _)| *place)
 }
 
 impl Outcome {
@@ -192,8 +190,10 @@ impl Outcome {
         let truths: Vec<Value> = self
             .truths
             .iter()
-            .map(|one| json!({ "service": one.service, "category": one.category, "starts": one.starts,
-                "ends": one.ends }))
+            .map(|one| {
+                json!({ "service": one.service, "category": one.category, "starts": one.starts,
+                "ends": one.ends })
+            })
             .collect();
         let head = json!({ "scenario": self.scenario, "noise": format!("{:?}", self.noise).to_lowercase(),
             "seed": self.seed, "faults": truths, "incidents": self.told.len() });

@@ -1,8 +1,8 @@
 //! The scenarios: which faults break out when, and what else happens.
 
 use shared::events::fault::Scenario;
-use simulator::fault::duration;
 use simulator::Outbreak;
+use simulator::fault::duration;
 
 /// Ticks before the first fault.
 pub(crate) const HEALTHY: u64 = 75;
@@ -53,7 +53,12 @@ pub(crate) fn all() -> Vec<Plan> {
     for (name, first, second, after) in [
         ("latency-spike and error-spike", Scenario::LatencySpike, Scenario::ErrorSpike, 0),
         ("cpu-saturation, then db-connections", Scenario::CpuSaturation, Scenario::DbConnections, 6),
-        ("consumer-lag and bad-deployment below one gateway", Scenario::ConsumerLag, Scenario::BadDeployment, 3),
+        (
+            "consumer-lag and bad-deployment below one gateway",
+            Scenario::ConsumerLag,
+            Scenario::BadDeployment,
+            3,
+        ),
     ] {
         plans.push(Plan::new(format!("two on one path: {name}"), vec![at(first, 0), at(second, after)]));
     }
@@ -67,14 +72,14 @@ pub(crate) fn all() -> Vec<Plan> {
     plans
 }
 
-/// 30 % errors for 15 s, none for 25 s, eight times.
+/// Errors of order for 15 s and none for 25 s, eight times, a sample each second.
 fn flapping() -> Plan {
     let outbreaks = (0..8).map(|number| Outbreak {
         scenario: Scenario::ErrorSpike,
-        starts: HEALTHY + number * 8,
-        lasts: Some(3),
+        starts: HEALTHY + number * 40,
+        lasts: Some(15),
     });
-    Plan { flaps: true, interval_ms: 5_000, ..Plan::new("flapping: error-spike", outbreaks.collect()) }
+    Plan { flaps: true, interval_ms: 1_000, ..Plan::new("flapping: error-spike", outbreaks.collect()) }
 }
 
 /// Returns healthy versions of services that show the fault or have nothing to do with it.

@@ -129,9 +129,9 @@ impl Tally {
                 continue;
             }
             let first = |suspects: &[shared::events::incident::Suspect]| {
-                suspects.first().map(|one| {
-                    (one.service == truth.service, one.category == truth.category, one.posterior)
-                })
+                suspects
+                    .first()
+                    .map(|one| (one.service == truth.service, one.category == truth.category, one.posterior))
             };
             let (service, category, posterior) = first(&told.at_opening).unwrap_or_default();
             self.service_at_opening.add(service);

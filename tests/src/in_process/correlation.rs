@@ -143,8 +143,7 @@ impl Correlation {
                         && incident.challenger.as_ref().is_some_and(|one| one.since == since) =>
                 {
                     let until = since + standing::hold(&members, &self.options);
-                    let assessment =
-                        assess(members, &neighbourhood, Some(&incident), until, &self.options);
+                    let assessment = assess(members, &neighbourhood, Some(&incident), until, &self.options);
                     self.reassess(id, assessment, true, at)?;
                 }
                 Due::Settle | Due::Resolve { .. } | Due::Reconsider { .. } => {}
