@@ -131,6 +131,10 @@ bench: install ## Measures detection beside the naive way, in process and throug
 score: install ## Scores detection (NAB files by FIREWATCH_BENCH_DIR); writes docs/scoreboard.md and target/score/summary.json
 	cargo run --quiet --release -p detection --example scoreboard
 
+.PHONY: score-correlation
+score-correlation: install ## Scores correlation over faults of the simulator; writes docs/scoreboard-correlation.md and target/score/correlation.jsonl
+	cargo run --quiet --release -p tests --example correlation-scoreboard
+
 .PHONY: audit
 audit: ## Looks for known vulnerabilities of the dependencies (needs a network)
 	@infra/install.sh --check

@@ -10,7 +10,7 @@ use shared::service::{Cli, Config};
 
 use crate::noise::Noise;
 use crate::run::{Pace, Settings};
-use crate::schedule::Faults;
+use crate::schedule::{Faults, Outbreak};
 use crate::shop::{Decoys, Options};
 
 /// Longest length, in ticks.
@@ -39,6 +39,9 @@ pub struct Args {
     /// Always this fault, e.g. `latency-spike`; otherwise each of the seven in turn
     #[arg(long, value_parser = scenario, conflicts_with = "quiet")]
     scenario: Option<Scenario>,
+    /// This fault, first in tick START of the run: `latency-spike@60`; may be given more than once, also for one time
+    #[arg(long = "fault", value_name = "SCENARIO@START", value_parser = outbreak, conflicts_with_all = ["quiet", "once", "scenario"])]
+    faults: Vec<Outbreak>,
     /// One fault only
     #[arg(long, conflicts_with = "quiet")]
     once: bool,
@@ -102,6 +105,7 @@ impl Args {
         let faults = match (self.quiet, self.once) {
             (true, _) => Faults::Quiet,
             (_, true) => Faults::Once(self.scenario),
+            _ if !self.faults.is_empty() => Faults::Planned(self.faults.clone()),
             _ => Faults::Repeat(self.scenario),
         };
         let speed = if self.as_fast_as_possible { None } else { Some(self.speed.unwrap_or(1.0)) };
@@ -184,6 +188,15 @@ fn scenario(text: &str) -> Result<Scenario, String> {
     found.map(|index| Scenario::ALL[index]).ok_or_else(|| format!("expected one of {}", names.join(", ")))
 }
 
+fn outbreak(text: &str) -> Result<Outbreak, String> {
+    let (name, start) =
+        text.split_once('@').ok_or("expected a scenario and its first tick: latency-spike@60")?;
+    let Ok(starts @ 1..=MAX_TICKS) = start.parse() else {
+        return Err(format!("the first tick of a fault is a number from 1 to {MAX_TICKS}"));
+    };
+    Ok(Outbreak { scenario: scenario(name)?, starts, lasts: None })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +221,22 @@ mod tests {
         assert_eq!(found.tail, None, "it stays open until it is stopped");
         assert!(settings("simulator --scenario earthquake").is_err());
         assert!(settings("simulator --quiet --once").is_err());
+    }
+
+    #[test]
+    fn several_faults_can_be_asked_for_at_their_times() {
+        let found = settings("simulator --fault memory-leak@60 --fault latency-spike@60").unwrap();
+        let at = |scenario| Outbreak { scenario, starts: 60, lasts: None };
+        let both = vec![at(Scenario::MemoryLeak), at(Scenario::LatencySpike)];
+        assert_eq!(found.shop.faults, Faults::Planned(both));
+        for bad in [
+            "--fault memory-leak",
+            "--fault memory-leak@0",
+            "--fault earthquake@5",
+            "--once --fault memory-leak@5",
+        ] {
+            assert!(settings(&format!("simulator {bad}")).is_err(), "{bad}");
+        }
     }
 
     #[test]

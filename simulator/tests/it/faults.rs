@@ -6,7 +6,7 @@ use simulator::Decoys;
 use simulator::Faults;
 use simulator::fault::{culprit, duration};
 use simulator::service::{Metric, Service};
-use simulator::{Options, Shop, Tick};
+use simulator::{Options, Outbreak, Shop, Tick};
 
 use crate::{START_MS, exact, run, series};
 
@@ -253,4 +253,33 @@ fn a_single_fault_is_over_once_it_has_ended() {
     // the fault burns in ticks 5 to 22
     assert!(over[..22].iter().all(Option::is_none), "{over:?}");
     assert_eq!(over[22..], [Some(0), Some(1), Some(2), Some(3)]);
+}
+
+#[test]
+fn a_planned_fault_is_the_same_as_the_only_one_of_a_run() {
+    for scenario in Scenario::ALL {
+        let once = exact(scenario);
+        let planned = Outbreak { scenario, starts: FIRST as u64, lasts: None };
+        let plan = Options { faults: Faults::Planned(vec![planned]), ..once.clone() };
+        let ticks = FIRST + duration(scenario) as usize + 5;
+        assert!(run(once, ticks) == run(plan, ticks), "{scenario}");
+    }
+}
+
+#[test]
+fn two_faults_at_a_time_are_both_felt_and_both_on_record() {
+    let at = |scenario, starts| Outbreak { scenario, starts, lasts: Some(4) };
+    let faults = vec![at(Scenario::ErrorSpike, 5), at(Scenario::MemoryLeak, 7)];
+    let options = Options { faults: Faults::Planned(faults), ..exact(Scenario::ErrorSpike) };
+    let ticks = run(options, 20);
+    let edges: Vec<_> = (0..)
+        .zip(&ticks)
+        .flat_map(|(number, tick)| tick.faults.iter().map(move |fault| (number, fault.fault, fault.phase)))
+        .collect();
+    let expected =
+        [(5, 1, Phase::Started), (7, 2, Phase::Started), (9, 1, Phase::Ended), (11, 2, Phase::Ended)];
+    assert_eq!(edges, expected);
+    let together = &ticks[8..=8];
+    assert!(series(together, "order", Metric::ErrorRate)[0] > 40.0);
+    assert!(series(together, "notification", Metric::Memory)[0] > 75.0);
 }

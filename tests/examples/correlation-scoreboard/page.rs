@@ -92,7 +92,7 @@ pub(crate) fn render(rows: &[Row], seeds: u64) -> String {
     let mut page = format!(
         "# Correlation scoreboard\n\n\
          Written by `make score-correlation`. Faults of the simulator go through detection and correlation in one process, \
-         timers in event time; {seeds} seeds each, 10 s a sample (flapping: 5 s), each seed at another time of the day. \
+         timers in event time; {seeds} seeds each, 10 s a sample (flapping: 1 s), each seed at another time of the day. \
          Ranked cases of the evaluation kit beside baselines are in [correlation.md](correlation.md).\n\n\
          - *Incidents a fault*: announced incidents. *One each*: seeds with exactly one for each fault.\n\
          - *Closed early*: `resolved_at` is before the end of the fault. *False recoveries*: recovery was published before the \

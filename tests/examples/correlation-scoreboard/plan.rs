@@ -72,14 +72,14 @@ pub(crate) fn all() -> Vec<Plan> {
     plans
 }
 
-/// 30 % errors for 15 s, none for 25 s, eight times.
+/// Errors of order for 15 s and none for 25 s, eight times, a sample each second.
 fn flapping() -> Plan {
     let outbreaks = (0..8).map(|number| Outbreak {
         scenario: Scenario::ErrorSpike,
-        starts: HEALTHY + number * 8,
-        lasts: Some(3),
+        starts: HEALTHY + number * 40,
+        lasts: Some(15),
     });
-    Plan { flaps: true, interval_ms: 5_000, ..Plan::new("flapping: error-spike", outbreaks.collect()) }
+    Plan { flaps: true, interval_ms: 1_000, ..Plan::new("flapping: error-spike", outbreaks.collect()) }
 }
 
 /// Returns healthy versions of services that show the fault or have nothing to do with it.
