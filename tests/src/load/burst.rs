@@ -36,8 +36,8 @@ const INTERVAL_MS: u64 = 10_000;
 const METRICS: [(&str, Kind, &str); 5] = [
     ("latency_p99_ms", Kind::Latency, "ms"),
     ("error_rate", Kind::Errors, "%"),
-    ("cpu_percent", Kind::Cpu, "%"),
-    ("memory_percent", Kind::Memory, "%"),
+    ("latency_p50_ms", Kind::Latency, "ms"),
+    ("timeout_rate", Kind::Errors, "%"),
     ("request_rate", Kind::Traffic, "1/s"),
 ];
 

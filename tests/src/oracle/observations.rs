@@ -268,7 +268,8 @@ impl Observations {
                 })
             })
             .collect::<Result<_>>()?;
-        let timers = "select stage, name, state from timers where state <> 'done'";
+        let timers = "select stage, name, state from timers where state <> 'done' \
+            and not (state = 'waiting' and due > now() + interval '10 minutes')";
         self.timers = client
             .query(timers, &[])
             .await?
