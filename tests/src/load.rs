@@ -42,6 +42,9 @@ const PENDING: [(&str, &str); 2] = [
     ("rows in the outbox", "select count(*) from outbox where published_at is null and rejected_at is null"),
     ("timers that are due", "select count(*) from timers where state = 'waiting' and due <= now()"),
 ];
+/// What an incident is counted by: those that ended in another one of the same fault are left out. The partitions of the
+/// topic are read in no set order, so a chain may begin as two incidents.
+const STANDS: &str = r#"coalesce(not body -> 'links' @> '[{"relation": "merged_into"}]', true)"#;
 /// Longest wait for an answer of the broker.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -156,8 +159,11 @@ pub async fn run(size: Size, binaries: Option<PathBuf>) -> Result<Outcome> {
         size,
         written_s: written.as_secs_f64(),
         seconds,
-        incidents: count(&stack, "select count(*) from incidents where environment <> 'load-healthy'")
-            .await?,
+        incidents: count(
+            &stack,
+            &format!("select count(*) from incidents where environment <> 'load-healthy' and {STANDS}"),
+        )
+        .await?,
         conflicts: watch.agents[1].exposed.sum("firewatch_conflicts_total", "") as u64,
         memory_bound: MEMORY,
         agents,
@@ -281,12 +287,12 @@ async fn violations(stack: &Stack, watch: &Watch, outcome: &Outcome) -> Result<V
         (
             "incidents",
             i64::from(size.incidents()),
-            "select count(*) from incidents where environment <> 'load-healthy'".to_owned(),
+            format!("select count(*) from incidents where environment <> 'load-healthy' and {STANDS}"),
         ),
         (
             "incidents of the environment with one chain",
             1,
-            format!("select count(*) from incidents where environment = '{WORST}'"),
+            format!("select count(*) from incidents where environment = '{WORST}' and {STANDS}"),
         ),
         ("timers that failed", 0, "select count(*) from timers where state = 'failed'".to_owned()),
     ] {

@@ -1,6 +1,6 @@
 //! Which anomalies are of one fault, and what becomes of incidents when more is known.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use shared::events::anomaly::{Anomaly, Direction, Status};
@@ -39,6 +39,33 @@ fn standing(shop: &Shop) -> BTreeSet<(String, Category, usize)> {
         .collect()
 }
 
+/// Each calls the next.
+const CHAIN: [&str; 10] = ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9"];
+const SYMPTOMS: [(&str, Kind); 5] = [
+    ("latency_p99_ms", Kind::Latency),
+    ("error_rate", Kind::Errors),
+    ("latency_p50_ms", Kind::Latency),
+    ("timeout_rate", Kind::Errors),
+    ("request_rate", Kind::Traffic),
+];
+
+/// One revision of a symptom: its service, metric and kind.
+type Revision = (&'static str, &'static str, Kind);
+
+/// Four revisions of every symptom at every service of the chain: mixed, or one service after the other, as they come if
+/// the partitions of the topic are read in turn.
+fn revisions_along_a_chain() -> impl Strategy<Value = Vec<Revision>> {
+    let of_services = |services: Vec<&'static str>| -> Vec<Revision> {
+        let of_service =
+            |service| [SYMPTOMS; 4].concat().into_iter().map(move |(metric, kind)| (service, metric, kind));
+        services.into_iter().flat_map(of_service).collect()
+    };
+    prop_oneof![
+        Just(of_services(CHAIN.to_vec())).prop_shuffle(),
+        Just(CHAIN.to_vec()).prop_shuffle().prop_map(of_services),
+    ]
+}
+
 proptest! {
     #[test]
     fn two_faults_at_once_stay_two_in_any_order(
@@ -74,6 +101,31 @@ proptest! {
         }
         let expected = BTreeSet::from([("payment".to_owned(), Category::Pool, 7)]);
         prop_assert_eq!(standing(&shop), expected);
+    }
+
+    #[test]
+    fn symptoms_along_a_long_chain_are_one_incident_in_any_order(
+        order in revisions_along_a_chain(),
+        announced_after in 0_usize..200,
+    ) {
+        let mut shop = Shop { edges: CHAIN.windows(2).map(|pair| (pair[0], pair[1])).collect(), ..Shop::default() };
+        let mut revisions: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+        for (place, (service, metric, kind)) in order.into_iter().enumerate() {
+            let revision = revisions.entry((service, metric)).or_default();
+            *revision += 1;
+            shop.take(&Anomaly {
+                revision: *revision,
+                status: if *revision == 1 { Status::Suspect } else { Status::Firing },
+                evidence: 1.0 + f64::from(*revision),
+                ..anomaly(service, metric, kind, 10)
+            });
+            if place == announced_after {
+                shop.change(&Change::Announced);
+            }
+        }
+        let open: Vec<(String, Category, usize)> = standing(&shop).into_iter().collect();
+        prop_assert_eq!(open.len(), 1, "{:?}", open);
+        prop_assert_eq!(open[0].2, CHAIN.len() * SYMPTOMS.len());
     }
 }
 

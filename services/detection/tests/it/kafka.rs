@@ -108,12 +108,8 @@ impl Place {
     }
 
     async fn close(self) -> Result<()> {
-        // a broker that is short of processor time loses the lead of its partitions for a moment
-        until(PATIENCE, async || match self.readiness.report() {
-            (true, _) => Ok(()),
-            (false, report) => Err(report),
-        })
-        .await?;
+        let (is_ready, report) = self.readiness.report();
+        ensure!(is_ready, "{report}");
         self.shutdown.cancel();
         self.running.await?
     }

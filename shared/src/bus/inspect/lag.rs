@@ -2,9 +2,10 @@
 //! Blocking; run it off the async threads.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -32,6 +33,9 @@ impl OffsetRange {
 
 /// What topics hold, by partition. A topic that is not on the broker is absent.
 pub type Extents = BTreeMap<Topic, Vec<OffsetRange>>;
+
+/// Pause before a partition without a leader is asked again.
+const ELECTION: Duration = Duration::from_millis(100);
 
 /// Returns what `topics` hold. `deadline` bounds each request to the broker.
 pub fn extents(options: &Options, topics: &[Topic], deadline: Duration) -> Result<Extents, Error> {
@@ -81,12 +85,39 @@ pub(super) fn held(
     partitions
         .into_iter()
         .map(|partition| {
-            let (begin, end) = consumer
-                .fetch_watermarks(topic.name(), partition, deadline)
-                .map_err(|error| failed(consumer, error))?;
+            let (begin, end) =
+                watermarks(consumer, topic, partition, deadline).map_err(|error| failed(consumer, error))?;
             Ok(OffsetRange { partition, begin, end })
         })
         .collect()
+}
+
+/// Returns the first offset of a partition and the next one. A partition whose leader changes, or that was just made
+/// and has none yet, is asked again until `deadline`: the client gives up at the first such answer.
+fn watermarks(
+    consumer: &Observer,
+    topic: Topic,
+    partition: i32,
+    deadline: Duration,
+) -> Result<(i64, i64), KafkaError> {
+    let begun = Instant::now();
+    loop {
+        let left = deadline.saturating_sub(begun.elapsed());
+        match consumer.fetch_watermarks(topic.name(), partition, left) {
+            Err(error) if has_no_leader(&error) && left > ELECTION => std::thread::sleep(ELECTION),
+            outcome => return outcome,
+        }
+    }
+}
+
+fn has_no_leader(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{
+        FencedLeaderEpoch, LeaderNotAvailable, NotLeaderForPartition, UnknownLeaderEpoch,
+    };
+    matches!(
+        error.rdkafka_error_code(),
+        Some(NotLeaderForPartition | LeaderNotAvailable | FencedLeaderEpoch | UnknownLeaderEpoch)
+    )
 }
 
 /// Returns, for each topic that `group` has read from, the number of records it has yet to read. A partition without
@@ -122,4 +153,32 @@ pub fn behind(
         }
     }
     Ok(behind)
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+
+    #[test]
+    fn a_partition_whose_leader_changes_is_asked_again_until_the_deadline() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic(Topic::Anomalies.name(), 1, 1).unwrap();
+        let options = Options { brokers: cluster.bootstrap_servers(), ..Options::default() };
+        let has_moved = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 12];
+        let held = |errors: &[RDKafkaRespErr], deadline| {
+            cluster.clear_request_errors(RDKafkaApiKey::ListOffsets);
+            cluster.request_errors(RDKafkaApiKey::ListOffsets, errors);
+            extents(&options, &[Topic::Anomalies], deadline)
+        };
+        let empty = vec![OffsetRange { partition: 0, begin: 0, end: 0 }];
+        let expected = Extents::from([(Topic::Anomalies, empty)]);
+        assert_eq!(held(&has_moved, Duration::from_secs(30)).unwrap(), expected);
+        let denied = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 2];
+        held(&denied, Duration::from_secs(30)).unwrap_err();
+        let error = held(&has_moved, Duration::from_millis(300)).unwrap_err().to_string();
+        assert!(error.contains("NotLeaderForPartition"), "{error}");
+    }
 }
