@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use shared::events::Incident;
 use shared::events::anomaly::{Anomaly, Status};
-use shared::events::incident::{Link, Relation, Signal};
+use shared::events::incident::{Link, Relation, Signal, Suspect};
 use shared::ids::{AnomalyId, IncidentId};
 use shared::lifecycle::Assessment;
 use shared::store::Neighbourhood;
@@ -108,12 +108,14 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
     let own = neighbourhood.signals.iter().map(|(signal, _)| signal).chain([&signal]);
     let root = Root::new(&anomaly.service, None, own, surroundings(neighbourhood, options));
     let mut over = None;
-    let mut homes = homes(&signal, &root, neighbourhood, options, &mut over);
     let belongs_to = belonged.and_then(|id| neighbourhood.incidents.iter().find(|one| one.incident_id == id));
-    if let Some(incident) = belongs_to {
-        homes.home = Some(incident);
-        homes.caused.retain(|other| other.incident_id != incident.incident_id);
-    }
+    let homes = match belongs_to {
+        Some(incident) => {
+            let caused = of_one_fault(&signal, &root, incident, neighbourhood, options);
+            Homes { home: Some(incident), caused }
+        }
+        None => homes(&signal, &root, neighbourhood, options, &mut over),
+    };
     if let Some(incident) = homes.home {
         let grouping = join(&signal, incident, &homes.caused, neighbourhood, options);
         return Decision { signal, over, grouping };
@@ -265,7 +267,7 @@ fn homes<'a>(
                 explained = Some((onset, suspect, incident));
             }
         }
-        if by_root && (by_suspect || leads(signal, &members, neighbourhood, options)) {
+        if by_root && (by_suspect || could_lead(signal, &members, neighbourhood, options)) {
             caused.push(incident);
         }
     }
@@ -275,20 +277,51 @@ fn homes<'a>(
     Homes { home, caused }
 }
 
-/// Whether a fault of the signal's service could be the first suspect of a group: no other service leads clearly over it.
-/// Otherwise the group has a cause of its own, and the signal is of another fault.
-fn leads(signal: &Signal, members: &[Signal], neighbourhood: &Neighbourhood, options: &Options) -> bool {
-    let mut group: Vec<Signal> =
-        members.iter().filter(|member| member.anomaly_id != signal.anomaly_id).cloned().collect();
+/// Returns the open incidents that turn out to be of the same fault as the one that a signal belongs to: a hypothesis over
+/// both that could be the first suspect explains all of both.
+fn of_one_fault<'a>(
+    signal: &Signal,
+    root: &Root<'_>,
+    home: &Incident,
+    neighbourhood: &'a Neighbourhood,
+    options: &Options,
+) -> Vec<&'a Incident> {
+    let mut own = members(home.incident_id, neighbourhood);
+    own.retain(|member| member.anomaly_id != signal.anomaly_id);
+    own.push(signal.clone());
+    let is_of_it = |other: &&Incident| {
+        let is_near = other.incident_id != home.incident_id && near(other, root);
+        if !is_near || !absorbs(other, signal, neighbourhood, options) {
+            return false;
+        }
+        let mut both = members(other.incident_id, neighbourhood);
+        if both.is_empty() || all_clear(&both).is_some() {
+            return false;
+        }
+        both.extend(own.iter().cloned());
+        let surroundings = surroundings(neighbourhood, options);
+        let explains_both = |suspect: &Suspect| {
+            Root::new(&suspect.service, Some(suspect.category), &both, surroundings).explains_all(&both)
+        };
+        leading(&hypotheses::all(&both, surroundings), options).any(explains_both)
+    };
+    neighbourhood.incidents.iter().filter(is_of_it).collect()
+}
+
+/// Returns the hypotheses over which none leads clearly.
+fn leading<'a>(all: &'a [Suspect], options: &Options) -> impl Iterator<Item = &'a Suspect> {
+    let best = all.iter().map(|one| one.score).fold(f64::NEG_INFINITY, f64::max);
+    let least = best - options.cause_lead_nats;
+    all.iter().filter(move |one| one.score >= least)
+}
+
+/// Whether a fault of the signal's service could be the first suspect of a group. Otherwise the group has a cause of its own,
+/// and the signal is of another fault.
+fn could_lead(signal: &Signal, members: &[Signal], neighbourhood: &Neighbourhood, options: &Options) -> bool {
+    let mut group = members.to_vec();
     group.push(signal.clone());
     let all = hypotheses::all(&group, surroundings(neighbourhood, options));
-    let best = |is_own: bool| {
-        all.iter()
-            .filter(|one| (one.service == signal.service) == is_own)
-            .map(|one| one.score)
-            .fold(f64::NEG_INFINITY, f64::max)
-    };
-    best(true) + options.cause_lead_nats >= best(false)
+    leading(&all, options).any(|one| one.service == signal.service)
 }
 
 /// Whether the first suspect of an incident explains a signal.
