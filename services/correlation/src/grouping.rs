@@ -145,17 +145,7 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
         return Decision { signal, over, grouping: Grouping::Unassigned };
     }
     if let Some(incident) = come_back(&signal, neighbourhood, options) {
-        let mut group = members(incident.incident_id, neighbourhood);
-        group.extend(incident.signals.iter().cloned());
-        group.retain(|member| member.anomaly_id != signal.anomaly_id);
-        group.extend(adopted.iter().cloned());
-        group.push(signal.clone());
-        once(&mut group);
-        let grouping = Grouping::Reopen {
-            incident: Box::new(incident.clone()),
-            assessment: assess(group, neighbourhood, Some(incident), anomaly.observed_at, options),
-            adopted,
-        };
+        let grouping = reopen(&signal, incident, adopted, neighbourhood, options);
         return Decision { signal, over, grouping };
     }
     let grouping = Grouping::Open {
@@ -169,6 +159,23 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
         follows: follows(&signal, &root, neighbourhood, options),
     };
     Decision { signal, over, grouping }
+}
+
+fn reopen(
+    signal: &Signal,
+    incident: &Incident,
+    adopted: Vec<Signal>,
+    neighbourhood: &Neighbourhood,
+    options: &Options,
+) -> Grouping {
+    let mut group = members(incident.incident_id, neighbourhood);
+    group.extend(incident.signals.iter().cloned());
+    group.retain(|member| member.anomaly_id != signal.anomaly_id);
+    group.extend(adopted.iter().cloned());
+    group.push(signal.clone());
+    once(&mut group);
+    let assessment = assess(group, neighbourhood, Some(incident), signal.observed_at, options);
+    Grouping::Reopen { incident: Box::new(incident.clone()), assessment, adopted }
 }
 
 /// Keeps the last of each member.

@@ -58,9 +58,9 @@ fn along_a_chain() -> Vec<Symptom> {
 
 /// Four revisions of each symptom: mixed, or one service after the other, as they come if the partitions of the topic are
 /// read in turn.
-fn revisions(symptoms: Vec<Symptom>) -> impl Strategy<Value = Vec<Symptom>> {
+fn revisions(symptoms: &[Symptom]) -> impl Strategy<Value = Vec<Symptom>> + use<> {
     let mut by_service: BTreeMap<&str, Vec<Symptom>> = BTreeMap::new();
-    for symptom in &symptoms {
+    for symptom in symptoms {
         by_service.entry(symptom.0).or_default().push(*symptom);
     }
     let services: Vec<Vec<Symptom>> =
@@ -72,9 +72,9 @@ fn revisions(symptoms: Vec<Symptom>) -> impl Strategy<Value = Vec<Symptom>> {
 }
 
 /// Reads revisions, the first of each symptom weak and the others stronger each time. The incident is announced on the way.
-fn read(shop: &mut Shop, revisions: Vec<Symptom>, announced_after: usize) {
+fn read(shop: &mut Shop, revisions: &[Symptom], announced_after: usize) {
     let mut counts: BTreeMap<(&str, &str), u32> = BTreeMap::new();
-    for (place, (service, metric, kind)) in revisions.into_iter().enumerate() {
+    for (place, &(service, metric, kind)) in revisions.iter().enumerate() {
         let revision = counts.entry((service, metric)).or_default();
         *revision += 1;
         shop.take(&Anomaly {
@@ -130,12 +130,12 @@ proptest! {
 
     #[test]
     fn symptoms_along_a_long_chain_are_one_incident_in_any_order(
-        order in revisions(along_a_chain()),
+        order in revisions(&along_a_chain()),
         announced_after in 0_usize..200,
     ) {
         let edges = CHAIN.windows(2).map(|pair| (pair[0], pair[1])).collect();
         let mut shop = Shop { edges, ..Shop::default() };
-        read(&mut shop, order, announced_after);
+        read(&mut shop, &order, announced_after);
         let open: Vec<(String, Category, usize)> = standing(&shop).into_iter().collect();
         prop_assert_eq!(open.len(), 1, "{:?}", open);
         prop_assert_eq!(open[0].2, CHAIN.len() * SYMPTOMS.len());
@@ -143,7 +143,7 @@ proptest! {
 
     #[test]
     fn a_fault_that_its_callers_show_first_is_one_incident(
-        order in revisions(vec![
+        order in revisions(&[
             ("payment", "db_connections", Kind::Pool),
             ("payment", "error_rate", Kind::Errors),
             ("payment", "latency_p99_ms", Kind::Latency),
@@ -154,7 +154,7 @@ proptest! {
         announced_after in 0_usize..24,
     ) {
         let mut shop = Shop::default();
-        read(&mut shop, order, announced_after);
+        read(&mut shop, &order, announced_after);
         // whoever was announced stays the suspect for a while
         let members: Vec<usize> = standing(&shop).into_iter().map(|(_, _, members)| members).collect();
         prop_assert_eq!(members, [6]);
