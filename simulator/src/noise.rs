@@ -84,14 +84,13 @@ fn skewed(normal: f64) -> f64 {
 pub fn spread(metric: Metric, base: f64, extra: f64) -> f64 {
     match metric {
         Metric::RequestRate | Metric::LatencyP99 => 0.05 * (base + extra),
-        Metric::ErrorRate => 0.2 * base + 0.05 * extra,
+        Metric::ErrorRate | Metric::CpuSteal => 0.2 * base + 0.05 * extra,
         Metric::Cpu => 0.05 * base,
         Metric::Memory => 0.025 * base,
         Metric::DbConnections => 1.0,
         Metric::ConsumerLag => 0.08 * base + 0.02 * extra,
         Metric::Disk => 0.3,
         Metric::CertificateExpiry => 0.0,
-        Metric::CpuSteal => 0.2 * base + 0.05 * extra,
     }
 }
 

@@ -160,10 +160,9 @@ impl Metric {
                 thousandths(value.clamp(0.0, 100.0))
             }
             Self::DbConnections => value.round().clamp(0.0, 100.0),
-            Self::ConsumerLag => value.round().max(0.0),
+            // some exporters report a negative time after the end of a certificate; these do not
+            Self::ConsumerLag | Self::CertificateExpiry => value.round().max(0.0),
             Self::RequestRate | Self::LatencyP99 => thousandths(value.max(0.0)),
-            // some exporters report a negative time after the end; these do not
-            Self::CertificateExpiry => value.round().max(0.0),
         }
     }
 }

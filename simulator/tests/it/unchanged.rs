@@ -11,10 +11,10 @@ use crate::run;
 fn digest(noise: Noise, faults: Faults) -> String {
     let options = Options { seed: 7, noise, faults, first_fault_after: 30, ..Options::default() };
     let ticks = run(options, 400);
-    let records = ticks.iter().flat_map(|tick| records(tick).unwrap());
+    let records = ticks.iter().flat_map(|tick| records(tick).expect("records are valid"));
     let parts: Vec<String> = records
         .map(|record| {
-            let payload = String::from_utf8(record.payload).unwrap();
+            let payload = String::from_utf8(record.payload).expect("payloads are text");
             format!("{} {} {payload}", record.topic.name(), record.key)
         })
         .collect();
