@@ -190,7 +190,9 @@ fn traffic(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
         // beside symptoms a change of traffic is as often their effect as their cause
         let weight = if evidence.suffers_near(service) { 0.5 } else { 1.0 };
         tally.add(weight * nats, || format!("traffic of {service} is outside its band"));
-        tally.add(weight * FROM_CALLERS * evidence.traffic_of_callees(service), || {
+        // what callers explain here, they explain at callees too
+        let share = weight * nats / evidence.of(service, Kind::Traffic);
+        tally.add(share * FROM_CALLERS * evidence.traffic_of_callees(service), || {
             format!("traffic of what {service} calls is outside its band as well")
         });
         tally.add(evidence.named(service, Category::Traffic).min(nats), || {
