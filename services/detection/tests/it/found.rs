@@ -80,8 +80,8 @@ fn each_scenario(noise: Noise, leak: i64) {
         (Scenario::ConsumerLag, 1),
         (Scenario::BadDeployment, 1),
         (Scenario::DependencyOutage, 1),
-        (Scenario::TrafficDrop, 2),
-        (Scenario::DiskFilling, 2),
+        (Scenario::TrafficDrop, 3),
+        (Scenario::DiskFilling, 3),
     ] {
         let delays = fifty(scenario, noise);
         assert!(delays[25] <= half, "{scenario:?} {noise:?}: {delays:?}");
