@@ -36,10 +36,13 @@ pub struct Args {
     /// Time between two ticks: `10s`, `500ms`
     #[arg(long, default_value = "10s", value_parser = interval)]
     interval: u64,
-    /// Always this fault, e.g. `latency-spike`; otherwise each of the seven in turn
+    /// Always this fault; otherwise each of the first seven in turn: latency-spike, error-spike, cpu-saturation,
+    /// memory-leak, db-connections, consumer-lag, bad-deployment; besides them dependency-outage, network-partition,
+    /// traffic-drop, disk-filling, certificate-expiry, noisy-neighbour, retirement
     #[arg(long, value_parser = scenario, conflicts_with = "quiet")]
     scenario: Option<Scenario>,
-    /// This fault, first in tick START of the run: `latency-spike@60`; may be given more than once, also for one time
+    /// This scenario of `--scenario`, first in tick START of the run: `latency-spike@60`; may be given more than once,
+    /// also for one time
     #[arg(long = "fault", value_name = "SCENARIO@START", value_parser = outbreak, conflicts_with_all = ["quiet", "once", "scenario"])]
     faults: Vec<Outbreak>,
     /// One fault only
@@ -216,11 +219,23 @@ mod tests {
 
     #[test]
     fn one_scenario_can_be_asked_for_by_its_name() {
+        for scenario in Scenario::ALL {
+            let found = settings(&format!("simulator --once --scenario {scenario}")).unwrap();
+            assert_eq!(found.shop.faults, Faults::Once(Some(scenario)));
+        }
         let found = settings("simulator --once --scenario bad-deployment").unwrap();
-        assert_eq!(found.shop.faults, Faults::Once(Some(Scenario::BadDeployment)));
         assert_eq!(found.tail, None, "it stays open until it is stopped");
         assert!(settings("simulator --scenario earthquake").is_err());
         assert!(settings("simulator --quiet --once").is_err());
+    }
+
+    #[test]
+    fn the_help_lists_every_scenario() {
+        use clap::CommandFactory;
+        let help = Args::command().render_help().to_string();
+        for scenario in Scenario::ALL {
+            assert!(help.contains(&scenario.to_string()), "{scenario} is missing");
+        }
     }
 
     #[test]

@@ -22,6 +22,9 @@ const BURST_LENGTH: f64 = 6.0;
 /// A burst is this much noisier.
 const BURST_GAIN: f64 = 3.0;
 
+/// Share of a change of traffic that CPU use follows.
+pub(crate) const CPU_FOLLOWS: f64 = 0.6;
+
 /// The shape of noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Noise {
@@ -81,11 +84,13 @@ fn skewed(normal: f64) -> f64 {
 pub fn spread(metric: Metric, base: f64, extra: f64) -> f64 {
     match metric {
         Metric::RequestRate | Metric::LatencyP99 => 0.05 * (base + extra),
-        Metric::ErrorRate => 0.2 * base + 0.05 * extra,
+        Metric::ErrorRate | Metric::CpuSteal => 0.2 * base + 0.05 * extra,
         Metric::Cpu => 0.05 * base,
         Metric::Memory => 0.025 * base,
         Metric::DbConnections => 1.0,
         Metric::ConsumerLag => 0.08 * base + 0.02 * extra,
+        Metric::Disk => 0.3,
+        Metric::CertificateExpiry => 0.0,
     }
 }
 
@@ -94,7 +99,7 @@ pub fn spread(metric: Metric, base: f64, extra: f64) -> f64 {
 pub(crate) fn daily(metric: Metric, ts_ms: i64, amplitude: f64) -> f64 {
     let follows = match metric {
         Metric::RequestRate => 1.0,
-        Metric::Cpu => 0.6,
+        Metric::Cpu => CPU_FOLLOWS,
         Metric::LatencyP99 => 0.3,
         _ => 0.0,
     };

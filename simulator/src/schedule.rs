@@ -20,10 +20,21 @@ pub enum Faults {
     Quiet,
     /// One, of this scenario or of any.
     Once(Option<Scenario>),
-    /// One after the other: always this scenario, or all seven in random order and then again.
+    /// One after the other: always this scenario, or all of [`Scenario::ROTATION`] in random order and then again.
     Repeat(Option<Scenario>),
     /// These, also several at once.
     Planned(Vec<Outbreak>),
+}
+
+impl Faults {
+    /// Whether they name a scenario.
+    pub fn name(&self, scenario: Scenario) -> bool {
+        match self {
+            Self::Quiet => false,
+            Self::Once(named) | Self::Repeat(named) => *named == Some(scenario),
+            Self::Planned(outbreaks) => outbreaks.iter().any(|outbreak| outbreak.scenario == scenario),
+        }
+    }
 }
 
 /// A fault whose time is given.
@@ -99,7 +110,8 @@ impl Schedule {
 
     /// Forgets what ended before `tick` and plans what may matter to it.
     pub(crate) fn advance(&mut self, tick: u64) {
-        self.planned.retain(|fault| fault.ends >= tick);
+        // a service that is retired stays so
+        self.planned.retain(|fault| fault.ends >= tick || fault.scenario == Scenario::Retirement);
         if let Faults::Planned(outbreaks) = &mut self.faults {
             for outbreak in std::mem::take(outbreaks) {
                 let number = self.next_number;
@@ -128,11 +140,14 @@ impl Schedule {
             Faults::Once(_) if self.next_number > 1 => return None,
             Faults::Once(wanted) | Faults::Repeat(wanted) => wanted,
         };
+        if wanted == Some(Scenario::Retirement) && self.next_number > 1 {
+            return None;
+        }
         if wanted.is_some() {
             return wanted;
         }
         if self.round.is_empty() {
-            self.round = Scenario::ALL.to_vec();
+            self.round = Scenario::ROTATION.to_vec();
             self.round.shuffle(&mut self.rng);
         }
         self.round.pop()
@@ -146,6 +161,15 @@ impl Schedule {
     /// Returns the first tick after the last fault of a run that has one, once it is known.
     pub(crate) fn over_at(&self) -> Option<u64> {
         self.last_end.filter(|_| matches!(self.faults, Faults::Once(_) | Faults::Planned(_)))
+    }
+
+    /// Returns whether a service has been taken out of operation before `tick`.
+    pub(crate) fn is_retired(&self, service: Service, tick: u64) -> bool {
+        self.planned.iter().any(|fault| {
+            fault.scenario == Scenario::Retirement
+                && culprit(fault.scenario) == service
+                && fault.starts <= tick
+        })
     }
 
     /// Returns whether a change of `service` at `tick` would be suspected, wrongly, of a fault to come.

@@ -2,6 +2,9 @@
 
 use std::ops::{AddAssign, Index, IndexMut};
 
+/// Usual remaining life of a certificate, seconds: 60 days.
+const CERTIFICATE_S: f64 = 60.0 * 86_400.0;
+
 /// A service of the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
@@ -38,15 +41,20 @@ impl Service {
 
     /// Returns what is measured of the healthy service, averaged over a day.
     pub fn baseline(self) -> Vitals {
-        // request rate, errors, p99, cpu, memory, database connections, lag
+        // request rate, errors, p99, cpu, memory, database connections, lag, then what not all report: disk, certificate, steal
         Vitals(match self {
-            Self::ApiGateway => [150.0, 0.5, 120.0, 30.0, 45.0, 20.0, 0.0],
-            Self::Payment => [80.0, 0.5, 380.0, 22.0, 45.0, 30.0, 0.0],
-            Self::Order => [60.0, 0.5, 280.0, 20.0, 45.0, 15.0, 100.0],
-            Self::User => [200.0, 0.5, 150.0, 18.0, 45.0, 20.0, 0.0],
-            Self::Inventory => [30.0, 0.5, 220.0, 15.0, 45.0, 10.0, 0.0],
-            Self::Notification => [40.0, 0.5, 500.0, 25.0, 55.0, 20.0, 200.0],
+            Self::ApiGateway => [150.0, 0.5, 120.0, 30.0, 45.0, 20.0, 0.0, 0.0, 0.0, 0.0],
+            Self::Payment => [80.0, 0.5, 380.0, 22.0, 45.0, 30.0, 0.0, 0.0, CERTIFICATE_S, 0.0],
+            Self::Order => [60.0, 0.5, 280.0, 20.0, 45.0, 15.0, 100.0, 52.0, CERTIFICATE_S, 0.0],
+            Self::User => [200.0, 0.5, 150.0, 18.0, 45.0, 20.0, 0.0, 0.0, CERTIFICATE_S, 0.0],
+            Self::Inventory => [30.0, 0.5, 220.0, 15.0, 45.0, 10.0, 0.0, 0.0, CERTIFICATE_S, 1.0],
+            Self::Notification => [40.0, 0.5, 500.0, 25.0, 55.0, 20.0, 200.0, 38.0, 0.0, 1.0],
         })
+    }
+
+    /// Returns who calls it.
+    pub fn callers(self) -> impl Iterator<Item = Self> {
+        CALLS.into_iter().filter(move |call| call.callee == self).map(|call| call.caller)
     }
 }
 
@@ -67,10 +75,16 @@ pub enum Metric {
     DbConnections,
     /// Messages not yet consumed.
     ConsumerLag,
+    /// Disk use, percent.
+    Disk,
+    /// Time until the certificate expires, seconds.
+    CertificateExpiry,
+    /// Time that the host gave to others while the service wanted the processor, percent.
+    CpuSteal,
 }
 
 impl Metric {
-    /// All of them, in the order in which a tick reports them.
+    /// Those that every service reports, in the order in which a tick does.
     pub const ALL: [Self; 7] = [
         Self::RequestRate,
         Self::ErrorRate,
@@ -80,6 +94,19 @@ impl Metric {
         Self::DbConnections,
         Self::ConsumerLag,
     ];
+
+    /// Those that some services report, after [`Metric::ALL`], in runs with a fault that moves them.
+    pub const EXTRA: [Self; 3] = [Self::Disk, Self::CertificateExpiry, Self::CpuSteal];
+
+    /// Returns the services that report it.
+    pub fn sources(self) -> &'static [Service] {
+        match self {
+            Self::Disk => &[Service::Order, Service::Notification],
+            Self::CertificateExpiry => &[Service::Payment, Service::Order, Service::User, Service::Inventory],
+            Self::CpuSteal => &[Service::Inventory, Service::Notification],
+            _ => &Service::ALL,
+        }
+    }
 
     /// Returns the name as it stands in telemetry.
     pub fn name(self) -> &'static str {
@@ -91,6 +118,9 @@ impl Metric {
             Self::Memory => "memory_percent",
             Self::DbConnections => "db_connections",
             Self::ConsumerLag => "consumer_lag",
+            Self::Disk => "disk_percent",
+            Self::CertificateExpiry => "certificate_expiry_seconds",
+            Self::CpuSteal => "cpu_steal_percent",
         }
     }
 
@@ -98,7 +128,8 @@ impl Metric {
     pub fn unit(self) -> &'static str {
         match self {
             Self::RequestRate => "1/s",
-            Self::ErrorRate | Self::Cpu | Self::Memory => "%",
+            Self::ErrorRate | Self::Cpu | Self::Memory | Self::Disk | Self::CpuSteal => "%",
+            Self::CertificateExpiry => "s",
             Self::LatencyP99 => "ms",
             Self::DbConnections => "connections",
             Self::ConsumerLag => "messages",
@@ -115,6 +146,9 @@ impl Metric {
             Self::Memory => "Memory use, percent.",
             Self::DbConnections => "Open database connections of a pool of 100.",
             Self::ConsumerLag => "Messages not yet consumed.",
+            Self::Disk => "Disk use, percent.",
+            Self::CertificateExpiry => "Time until the certificate expires, seconds.",
+            Self::CpuSteal => "CPU time that the host gave to others, percent.",
         }
     }
 
@@ -122,9 +156,12 @@ impl Metric {
     /// it counts things, and short where it does not.
     pub(crate) fn measured(self, value: f64) -> f64 {
         match self {
-            Self::ErrorRate | Self::Cpu | Self::Memory => thousandths(value.clamp(0.0, 100.0)),
+            Self::ErrorRate | Self::Cpu | Self::Memory | Self::Disk | Self::CpuSteal => {
+                thousandths(value.clamp(0.0, 100.0))
+            }
             Self::DbConnections => value.round().clamp(0.0, 100.0),
-            Self::ConsumerLag => value.round().max(0.0),
+            // some exporters report a negative time after the end of a certificate; these do not
+            Self::ConsumerLag | Self::CertificateExpiry => value.round().max(0.0),
             Self::RequestRate | Self::LatencyP99 => thousandths(value.max(0.0)),
         }
     }
@@ -136,7 +173,7 @@ fn thousandths(value: f64) -> f64 {
 
 /// One value for each [`Metric`].
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Vitals([f64; Metric::ALL.len()]);
+pub struct Vitals([f64; Metric::ALL.len() + Metric::EXTRA.len()]);
 
 impl AddAssign for Vitals {
     fn add_assign(&mut self, other: Self) {

@@ -12,7 +12,7 @@ use shared::events::{Deployment, Fault, LogRecord, MetricSample, Span};
 
 pub use changes::Decoys;
 
-use crate::fault::{culprit, effect, travel};
+use crate::fault::{WayIn, culprit, effect, extra_metric, neighbour, travel, way_in};
 use crate::noise::{self, Noise};
 use crate::schedule::{Faults, Planned, Schedule};
 use crate::service::{Metric, Service, Vitals};
@@ -87,6 +87,32 @@ struct State {
     own: [Vitals; Service::ALL.len()],
     /// The same with what it feels of those it calls.
     felt: [Vitals; Service::ALL.len()],
+    /// What happens to the calls of each service on their way.
+    ways: [WayIn; Service::ALL.len()],
+}
+
+impl State {
+    fn of(fires: &[Fire]) -> Self {
+        let mut own = [Vitals::default(); Service::ALL.len()];
+        let mut ways = [WayIn::default(); Service::ALL.len()];
+        for &Fire { scenario, progress } in fires {
+            let culprit = culprit(scenario) as usize;
+            own[culprit] += effect(scenario, progress);
+            ways[culprit] += way_in(scenario, progress);
+            if let Some((other, extra)) = neighbour(scenario, progress) {
+                own[other as usize] += extra;
+            }
+        }
+        Self { felt: travel(own, &ways), own, ways }
+    }
+}
+
+/// A series of [`Metric::EXTRA`].
+#[derive(Debug, Clone)]
+struct ExtraSeries {
+    service: Service,
+    metric: Metric,
+    source: noise::Source,
 }
 
 /// Six services, and what goes wrong with them.
@@ -98,6 +124,9 @@ pub struct Shop {
     schedule: Schedule,
     sources: [[noise::Source; Metric::ALL.len()]; Service::ALL.len()],
     noise_rng: ChaCha8Rng,
+    /// What some services report besides, for the faults of this run.
+    extra: Vec<ExtraSeries>,
+    extra_rng: ChaCha8Rng,
     changes: changes::Changes,
     logs_rng: ChaCha8Rng,
     traces_rng: ChaCha8Rng,
@@ -121,6 +150,8 @@ impl Shop {
             changes: changes::Changes::new(stream(2), options.decoys),
             logs_rng: stream(3),
             traces_rng: stream(4),
+            extra: extra_series(&options.faults),
+            extra_rng: stream(5),
             ticks: 0,
             last_ms: None,
             options,
@@ -135,28 +166,30 @@ impl Shop {
         self.schedule.advance(tick);
 
         let fires = self.fires(tick);
-        let mut own = [Vitals::default(); Service::ALL.len()];
-        for &Fire { scenario, progress } in &fires {
-            own[culprit(scenario) as usize] += effect(scenario, progress);
-        }
-        let state = State { own, felt: travel(own) };
+        let state = State::of(&fires);
 
         let metrics = self.metrics(&state, ts_ms);
         let moment =
             Moment { ts_ms, interval_ms: self.options.interval_ms, environment: &self.options.environment };
-        let spans = traces::spans(&mut self.traces_rng, &state.own, &moment);
+        let spans = traces::spans(&mut self.traces_rng, &state, &moment);
         let logs = logs::lines(&mut self.logs_rng, &fires, &state, &spans, &moment);
         let deployments = self.changes.at(tick, &self.schedule, &moment);
         let faults = self.ground_truth(tick, ts_ms);
-        Tick { ts_ms, metrics, logs, deployments, spans, faults }
+        let mut tick_of_all = Tick { ts_ms, metrics, logs, deployments, spans, faults };
+        for service in Service::ALL.into_iter().filter(|service| self.schedule.is_retired(*service, tick)) {
+            tick_of_all.without(service);
+        }
+        tick_of_all
     }
 
-    /// Closes the shop: returns what retires each service as of the last tick; nothing if there was none.
+    /// Closes the shop: returns what retires each service that is left as of the last tick; nothing if there was none.
     pub fn close(&self) -> Vec<Deployment> {
         let Some(ts_ms) = self.last_ms else { return Vec::new() };
         let moment =
             Moment { ts_ms, interval_ms: self.options.interval_ms, environment: &self.options.environment };
-        Service::ALL.map(|service| self.changes.retirement(service, &moment)).into()
+        let is_left = |service: &Service| !self.schedule.is_retired(*service, self.ticks);
+        let left = Service::ALL.into_iter().filter(is_left);
+        left.map(|service| self.changes.retirement(service, "The simulation ends", &moment)).collect()
     }
 
     /// Returns for how many ticks all faults of a run with an end ([`Faults::Once`], [`Faults::Planned`]) have been over;
@@ -173,24 +206,18 @@ impl Shop {
     }
 
     fn metrics(&mut self, state: &State, ts_ms: i64) -> Vec<MetricSample> {
-        let mut samples = Vec::with_capacity(Service::ALL.len() * Metric::ALL.len());
+        let Self { options, sources, noise_rng, extra, extra_rng, .. } = self;
+        let mut samples = Vec::with_capacity(Service::ALL.len() * Metric::ALL.len() + extra.len());
         for service in Service::ALL {
+            let felt = &state.felt[service as usize];
             for metric in Metric::ALL {
-                let daily = noise::daily(metric, ts_ms, self.options.daily_amplitude);
-                let base = service.baseline()[metric] * daily;
-                let extra = state.felt[service as usize][metric];
-                let source = &mut self.sources[service as usize][metric as usize];
-                let deviation = source.next(self.options.noise, metric, &mut self.noise_rng);
-                let value = base + extra + deviation * noise::spread(metric, base, extra);
-                samples.push(MetricSample {
-                    service: service.name().to_owned(),
-                    metric: metric.name().to_owned(),
-                    value: metric.measured(value),
-                    ts_ms,
-                    environment: self.options.environment.clone(),
-                    unit: Some(metric.unit().to_owned()),
-                    labels: std::collections::BTreeMap::default(),
-                });
+                let source = &mut sources[service as usize][metric as usize];
+                let deviation = source.next(options.noise, metric, noise_rng);
+                samples.push(sample(service, metric, felt, deviation, options, ts_ms));
+            }
+            for series in extra.iter_mut().filter(|series| series.service == service) {
+                let deviation = series.source.next(options.noise, series.metric, extra_rng);
+                samples.push(sample(service, series.metric, felt, deviation, options, ts_ms));
             }
         }
         samples
@@ -198,7 +225,7 @@ impl Shop {
 
     fn ground_truth(&self, tick: u64, ts_ms: i64) -> Vec<Fault> {
         let mut edges = Vec::new();
-        for fault in self.schedule.planned() {
+        for fault in self.schedule.planned().filter(|fault| fault.scenario.category().is_some()) {
             let phase = match tick {
                 _ if tick == fault.starts => Phase::Started,
                 _ if tick == fault.ends => Phase::Ended,
@@ -215,6 +242,63 @@ impl Shop {
         }
         edges
     }
+}
+
+impl Tick {
+    /// Removes what a service says of itself.
+    fn without(&mut self, service: Service) {
+        let name = service.name();
+        self.metrics.retain(|sample| sample.service != name);
+        self.logs.retain(|line| line.service != name);
+        self.spans.retain(|span| span.service != name);
+    }
+}
+
+/// Returns the series besides those of every service that the faults of a run move.
+fn extra_series(faults: &Faults) -> Vec<ExtraSeries> {
+    let moved = Scenario::ALL.into_iter().filter(|scenario| faults.name(*scenario)).filter_map(extra_metric);
+    moved
+        .flat_map(|metric| metric.sources().iter().map(move |service| (*service, metric)))
+        .map(|(service, metric)| ExtraSeries { service, metric, source: noise::Source::default() })
+        .collect()
+}
+
+/// Measures one metric of a service that feels `felt`.
+fn sample(
+    service: Service,
+    metric: Metric,
+    felt: &Vitals,
+    deviation: f64,
+    options: &Options,
+    ts_ms: i64,
+) -> MetricSample {
+    let daily = noise::daily(metric, ts_ms, options.daily_amplitude);
+    let base = match metric {
+        // a fault puts another certificate in the place of the usual one
+        Metric::CertificateExpiry if felt[metric] >= 0.0 => certificate_life_s(ts_ms),
+        _ => service.baseline()[metric] * daily,
+    };
+    let extra = match metric {
+        // a part of the traffic, whatever the time of day
+        Metric::RequestRate => felt[metric] * daily,
+        _ => felt[metric],
+    };
+    let value = base + extra + deviation * noise::spread(metric, base, extra);
+    MetricSample {
+        service: service.name().to_owned(),
+        metric: metric.name().to_owned(),
+        value: metric.measured(value),
+        ts_ms,
+        environment: options.environment.clone(),
+        unit: Some(metric.unit().to_owned()),
+        labels: std::collections::BTreeMap::default(),
+    }
+}
+
+/// Returns how long a certificate of 90 days is still valid that is renewed every 60 days, seconds.
+fn certificate_life_s(ts_ms: i64) -> f64 {
+    const DAY_MS: i64 = 86_400_000;
+    (90 * DAY_MS - ts_ms.rem_euclid(60 * DAY_MS)) as f64 / 1000.0
 }
 
 /// What all records of a tick share.

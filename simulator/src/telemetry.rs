@@ -1,5 +1,6 @@
 //! `/metrics`: what the simulated services report now, and how the simulator itself is doing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
@@ -18,8 +19,8 @@ pub struct Telemetry(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
-    /// In the order of [`Tick::metrics`].
-    vitals: Vec<(GaugeVec, &'static str)>,
+    /// By the name of the metric.
+    vitals: BTreeMap<&'static str, GaugeVec>,
     environment: String,
     records: Vec<(Topic, IntCounter)>,
     retries: IntCounter,
@@ -30,16 +31,12 @@ impl Telemetry {
     /// Registers all families. Series of services are absent until the first tick.
     pub fn new(environment: &str) -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let mut vitals = Vec::new();
-        for metric in Metric::ALL {
+        let mut vitals = BTreeMap::new();
+        for metric in Metric::ALL.into_iter().chain(Metric::EXTRA) {
             let family = GaugeVec::new(Opts::new(metric.name(), metric.help()), &["service", "environment"])?;
             registry.register(Box::new(family.clone()))?;
-            vitals.push(family);
+            vitals.insert(metric.name(), family);
         }
-        let vitals = Service::ALL
-            .into_iter()
-            .flat_map(|service| vitals.iter().map(move |family| (family.clone(), service.name())))
-            .collect();
         let environment = environment.to_owned();
         let records = IntCounterVec::new(
             Opts::new("simulator_records_total", "Records that Kafka has acknowledged."),
@@ -54,10 +51,20 @@ impl Telemetry {
         Ok(Self(Arc::new(Inner { registry, vitals, environment, records, retries, ticks })))
     }
 
-    /// Sets the gauges to the samples of a tick.
+    /// Sets the gauges to the samples of a tick. A service that reports none has none.
     pub fn observe(&self, tick: &Tick) {
-        for ((family, service), sample) in self.0.vitals.iter().zip(&tick.metrics) {
-            family.with_label_values(&[*service, self.0.environment.as_str()]).set(sample.value);
+        let labels = |service| [service, self.0.environment.as_str()];
+        for sample in &tick.metrics {
+            if let Some(family) = self.0.vitals.get(sample.metric.as_str()) {
+                family.with_label_values(&labels(&sample.service)).set(sample.value);
+            }
+        }
+        let reports = |service: &Service| tick.metrics.iter().any(|sample| sample.service == service.name());
+        for service in Service::ALL.into_iter().filter(|service| !reports(service)) {
+            for family in self.0.vitals.values() {
+                // fails where it has never reported
+                _ = family.remove_label_values(&labels(service.name()));
+            }
         }
         self.0.ticks.inc();
     }

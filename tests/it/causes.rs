@@ -17,7 +17,11 @@ fn seeds() -> u64 {
 }
 
 fn cases(interval_ms: u64) -> impl Iterator<Item = (Case, CaseOutcome)> {
-    Scenario::ALL.into_iter().flat_map(move |scenario| {
+    cases_of(&Scenario::ROTATION, interval_ms)
+}
+
+fn cases_of(scenarios: &[Scenario], interval_ms: u64) -> impl Iterator<Item = (Case, CaseOutcome)> {
+    scenarios.iter().flat_map(move |&scenario| {
         (1..=seeds()).map(move |seed| {
             let case = Case { scenario, seed, interval_ms, healthy: HEALTHY };
             (case, play(case).expect("the store accepts every change"))
@@ -37,7 +41,7 @@ fn wrong(case: Case, outcome: &CaseOutcome) -> Vec<String> {
             ));
         }
     };
-    let truth = (culprit(scenario).name(), scenario.category());
+    let truth = (culprit(scenario).name(), scenario.category().expect("a fault"));
     let last = outcome.suspects.last().map(|(_, service, category, _)| (service.as_str(), *category));
     expect(last == Some(truth), format!("the cause at the end is not {truth:?}"));
     expect(outcome.incidents == 1, format!("{} incidents", outcome.incidents));
@@ -68,6 +72,31 @@ fn the_last_published_cause_is_the_true_one() {
     }
     println!("{runs} runs, {changes} changes of the cause");
     assert!(lines.is_empty(), "{} of {runs} runs:\n{}", lines.len(), lines.join("\n"));
+}
+
+/// Scenarios beside the rotation with one true cause. A noisy neighbour has none: its host is not in the telemetry. A drop
+/// of traffic may open two incidents that merge as soon as the entry shows it, which are two in the count of [`play`].
+const NAMED: [Scenario; 4] = [
+    Scenario::DependencyOutage,
+    Scenario::NetworkPartition,
+    Scenario::DiskFilling,
+    Scenario::CertificateExpiry,
+];
+
+#[test]
+fn the_last_published_cause_of_faults_beside_the_rotation_is_the_true_one() {
+    let mut lines = Vec::new();
+    for (case, outcome) in cases_of(&NAMED, 10_000) {
+        lines.extend(wrong(case, &outcome));
+    }
+    assert!(lines.is_empty(), "{}", lines.join("\n"));
+}
+
+#[test]
+fn a_service_that_is_retired_raises_no_incident() {
+    for (case, outcome) in cases_of(&[Scenario::Retirement], 10_000) {
+        assert_eq!((outcome.incidents, outcome.fault), (0, None), "seed {}", case.seed);
+    }
 }
 
 #[test]

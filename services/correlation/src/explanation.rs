@@ -79,8 +79,10 @@ impl<'a> Root<'a> {
                 Kind::Memory | Kind::Disk | Kind::Certificate | Kind::Silence | Kind::Restarts => false,
             };
         }
+        let is_less_work = signal.kind == Kind::Cpu && signal.direction == Direction::Down;
         self.callees.contains(&signal.service)
             && (signal.kind == Kind::Traffic
+                || is_less_work
                 || (self.category == Some(Category::Traffic)
                     && matches!(
                         signal.kind,
@@ -88,10 +90,13 @@ impl<'a> Root<'a> {
                     )))
     }
 
-    /// Whether what log lines of a caller name can come from here: what it waits for, and not its own memory or code.
+    /// Whether what log lines of a caller name can come from here: what it waits for and the way there, and not its own
+    /// memory or code.
     fn explains_lines(&self, signal: &Signal) -> bool {
-        use Category::{Dependency, Network, Traffic};
-        self.log_terms.named_by(signal).is_none_or(|named| matches!(named, Dependency | Network | Traffic))
+        use Category::{Certificate, Dependency, Network, Traffic};
+        self.log_terms
+            .named_by(signal)
+            .is_none_or(|named| matches!(named, Certificate | Dependency | Network | Traffic))
     }
 
     /// Whether a fault here explains all that is certain in `members`; where nothing is, all of it.

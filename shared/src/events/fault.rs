@@ -24,11 +24,43 @@ pub enum Scenario {
     ConsumerLag,
     /// A faulty version of user is deployed.
     BadDeployment,
+    /// The card network behind payment fails.
+    DependencyOutage,
+    /// Calls to payment are lost and delayed on their way.
+    NetworkPartition,
+    /// Fewer requests arrive at api-gateway.
+    TrafficDrop,
+    /// The disk of order fills up.
+    DiskFilling,
+    /// The certificate of inventory expires.
+    CertificateExpiry,
+    /// A batch of notification takes the CPU of the host that it shares with inventory.
+    NoisyNeighbour,
+    /// Notification is taken out of operation. It is no fault, and `sim.faults` does not name it.
+    Retirement,
 }
 
 impl Scenario {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 14] = [
+        Self::LatencySpike,
+        Self::ErrorSpike,
+        Self::CpuSaturation,
+        Self::MemoryLeak,
+        Self::DbConnections,
+        Self::ConsumerLag,
+        Self::BadDeployment,
+        Self::DependencyOutage,
+        Self::NetworkPartition,
+        Self::TrafficDrop,
+        Self::DiskFilling,
+        Self::CertificateExpiry,
+        Self::NoisyNeighbour,
+        Self::Retirement,
+    ];
+
+    /// Those that happen where none is asked for by name.
+    pub const ROTATION: [Self; 7] = [
         Self::LatencySpike,
         Self::ErrorSpike,
         Self::CpuSaturation,
@@ -38,17 +70,22 @@ impl Scenario {
         Self::BadDeployment,
     ];
 
-    /// Returns the kind of cause that is right.
-    pub fn category(self) -> Category {
-        match self {
-            Self::LatencySpike => Category::Dependency,
+    /// Returns the kind of cause that is right; nothing where no incident is right.
+    pub fn category(self) -> Option<Category> {
+        Some(match self {
+            Self::LatencySpike | Self::DependencyOutage => Category::Dependency,
             Self::ErrorSpike => Category::Code,
-            Self::CpuSaturation => Category::Cpu,
+            Self::CpuSaturation | Self::NoisyNeighbour => Category::Cpu,
             Self::MemoryLeak => Category::Memory,
             Self::DbConnections => Category::Pool,
             Self::ConsumerLag => Category::Lag,
             Self::BadDeployment => Category::Deployment,
-        }
+            Self::NetworkPartition => Category::Network,
+            Self::TrafficDrop => Category::Traffic,
+            Self::DiskFilling => Category::Disk,
+            Self::CertificateExpiry => Category::Certificate,
+            Self::Retirement => return None,
+        })
     }
 }
 

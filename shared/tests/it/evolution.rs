@@ -34,6 +34,13 @@ const ADDED: &[(&str, &str, &str)] = &[
     ("firewatch.incident.v1", "signals[].kind", "logs"),
     ("firewatch.incident.v1", "challenger.category", "down"),
     ("firewatch.incident.v1", "suspects[].category", "down"),
+    ("firewatch.fault.v1", "scenario", "certificate-expiry"),
+    ("firewatch.fault.v1", "scenario", "dependency-outage"),
+    ("firewatch.fault.v1", "scenario", "disk-filling"),
+    ("firewatch.fault.v1", "scenario", "network-partition"),
+    ("firewatch.fault.v1", "scenario", "noisy-neighbour"),
+    ("firewatch.fault.v1", "scenario", "retirement"),
+    ("firewatch.fault.v1", "scenario", "traffic-drop"),
     ("firewatch.plan.v1", "category", "down"),
     ("firewatch.rca.v1", "candidates[].category", "down"),
 ];

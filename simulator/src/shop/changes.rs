@@ -55,7 +55,8 @@ impl Changes {
         Self { rng, decoys, next_decoy, patches }
     }
 
-    /// Returns what is rolled out at `tick`: a bad version one tick before it shows, or now and then a healthy one.
+    /// Returns what is rolled out at `tick`: a bad version one tick before it shows, now and then a healthy one, and what
+    /// retires a service with its last report.
     pub(super) fn at(&mut self, tick: u64, schedule: &Schedule, moment: &Moment<'_>) -> Vec<Deployment> {
         let mut changes = Vec::new();
         let decoy = self.decoy(tick, schedule);
@@ -71,6 +72,16 @@ impl Changes {
             let what = "Read sessions through the new profile store";
             changes.push(self.roll_out(culprit(fault.scenario), what, &risks, moment));
         }
+        let retired = schedule
+            .planned()
+            .filter(|fault| fault.scenario == Scenario::Retirement && fault.starts == tick + 1);
+        for fault in retired {
+            changes.push(self.retirement(
+                culprit(fault.scenario),
+                "Messages are sent by the CRM from now on",
+                moment,
+            ));
+        }
         changes
     }
 
@@ -81,6 +92,7 @@ impl Changes {
         self.next_decoy = tick + self.rng.random_range(DECOY_GAP);
         let candidates: Vec<Service> = Service::ALL
             .into_iter()
+            .filter(|service| !schedule.is_retired(*service, tick + 1))
             .filter(|service| match self.decoys {
                 Decoys::None => false,
                 Decoys::Innocent => !schedule.would_mislead(*service, tick),
@@ -91,7 +103,7 @@ impl Changes {
     }
 
     /// Returns the change that takes a service out of operation in its present version.
-    pub(super) fn retirement(&self, service: Service, moment: &Moment<'_>) -> Deployment {
+    pub(super) fn retirement(&self, service: Service, why: &str, moment: &Moment<'_>) -> Deployment {
         Deployment {
             service: service.name().to_owned(),
             version: self.version(service),
@@ -100,7 +112,7 @@ impl Changes {
             change_type: Deployment::RETIRE.to_owned(),
             git_sha: None,
             deployed_by: Some("simulator".to_owned()),
-            description: Some("The simulation ends".to_owned()),
+            description: Some(why.to_owned()),
             known_risks: Vec::new(),
         }
     }

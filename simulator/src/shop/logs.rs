@@ -10,7 +10,7 @@ use shared::events::raw::{Level, SpanStatus};
 use shared::events::{LogRecord, Span};
 
 use super::{Fire, Moment, State};
-use crate::fault::culprit;
+use crate::fault::{culprit, way_in};
 use crate::service::{CALLS, Metric, Service};
 
 /// A healthy service writes a warning in this part of all ticks, and an error in that part.
@@ -89,44 +89,83 @@ fn voice(service: Service) -> Voice {
     }
 }
 
-/// What the burning service writes: first while the fault builds up, then when it hurts.
-fn cries(scenario: Scenario) -> [(Level, &'static str); 3] {
+/// What is written about a fault: first while it builds up, then when it hurts. The burning service writes it, or its callers
+/// where their calls do not arrive.
+fn cries(scenario: Scenario) -> &'static [(Level, &'static str)] {
     match scenario {
-        Scenario::LatencySpike => [
+        Scenario::LatencySpike => &[
             (Level::Warn, "slow query: SELECT ... FROM charges WHERE customer = {id} took {slow} ms"),
             (Level::Error, "charge {id} waited {slow} ms for the ledger, its budget is 2000 ms"),
             (Level::Error, "statement on charges took {slow} ms: sequential scan, no usable index"),
         ],
-        Scenario::ErrorSpike => [
+        Scenario::ErrorSpike => &[
             (Level::Error, "order {id} failed: NullPointerException in PriceCalculator.total"),
             (Level::Error, "order {id} rolled back: price is missing for {n} items"),
             (Level::Error, "unhandled exception in PlaceOrder, answered 500"),
         ],
-        Scenario::CpuSaturation => [
+        Scenario::CpuSaturation => &[
             (Level::Warn, "event loop was blocked for {slow} ms"),
             (Level::Warn, "all worker threads are busy, {n} requests are queued"),
             (Level::Error, "request {id} waited {slow} ms for a worker thread, run queue is full"),
         ],
-        Scenario::MemoryLeak => [
+        Scenario::MemoryLeak => &[
             (Level::Warn, "full collection paused all threads for {slow} ms and freed {n} MB"),
             (Level::Warn, "heap is still above 80 % after a full collection"),
             (Level::Error, "allocation stalled for {slow} ms, close to running out of memory"),
         ],
-        Scenario::DbConnections => [
+        Scenario::DbConnections => &[
             (Level::Warn, "connection pool is nearly used up, {n} threads are waiting"),
             (Level::Error, "no database connection became free within 1000 ms, {n} threads are waiting"),
             (Level::Error, "charge {id} failed: connection pool exhausted (active=100, idle=0)"),
         ],
-        Scenario::ConsumerLag => [
+        Scenario::ConsumerLag => &[
             (Level::Warn, "consumer of order-events is {lag} records behind"),
             (Level::Warn, "consumed {n} records of order-events in a second, far more arrive"),
             (Level::Error, "consumer left group order-workers: too long between two polls, rebalancing"),
         ],
-        Scenario::BadDeployment => [
+        Scenario::BadDeployment => &[
             (Level::Error, "profile {id} could not be read: column profile_store_id does not exist"),
             (Level::Error, "unhandled exception in GetProfile since start of this version, answered 500"),
             (Level::Warn, "profile store is slow: {slow} ms, falling back to the old path"),
         ],
+        Scenario::DependencyOutage => &[
+            (Level::Error, "card network did not answer for charge {id} within {slow} ms, call timed out"),
+            (Level::Error, "charge {id} failed: card network answered service unavailable"),
+            (Level::Error, "circuit breaker of card network is open, {n} charges were refused"),
+        ],
+        Scenario::NetworkPartition => &[
+            (Level::Error, "call to payment failed: connect to 10.0.3.17:8443: no route to host"),
+            (Level::Error, "call to payment failed after {n} bytes: connection reset by peer"),
+            (Level::Error, "call to payment failed: no answer within 2000 ms, {n} segments were sent again"),
+        ],
+        Scenario::DiskFilling => &[
+            (Level::Warn, "disk of the order journal fills up, {n} old segments could not be removed"),
+            (Level::Error, "order {id} failed: write /var/lib/order/journal: no space left on device"),
+            (Level::Error, "journal is read-only since its disk is full, {n} orders were refused"),
+        ],
+        Scenario::CertificateExpiry => &[
+            (Level::Error, "call to inventory failed: TLS handshake: certificate has expired"),
+            (Level::Error, "call to inventory failed: x509: certificate has expired or is not yet valid"),
+        ],
+        Scenario::NoisyNeighbour => &[
+            (Level::Warn, "campaign batch runs on all cores, {n} jobs are queued"),
+            (Level::Warn, "run queue of the host is {n} long while the campaign batch runs"),
+            (Level::Error, "mail {id} waited {slow} ms for a worker thread, run queue is full"),
+        ],
+        // who gets fewer requests, or none any more, does not complain
+        Scenario::TrafficDrop | Scenario::Retirement => &[],
+    }
+}
+
+/// Returns who writes about a fault.
+fn writers(scenario: Scenario, progress: f64) -> Vec<Service> {
+    let culprit = culprit(scenario);
+    match scenario {
+        Scenario::NetworkPartition | Scenario::CertificateExpiry if way_in(scenario, progress).is_clear() => {
+            Vec::new()
+        }
+        Scenario::NetworkPartition | Scenario::CertificateExpiry => culprit.callers().collect(),
+        _ => vec![culprit],
     }
 }
 
@@ -181,14 +220,19 @@ impl Log<'_> {
     /// The worse it gets, the more lines, and the more of them from the end of the list.
     fn cry(&mut self, scenario: Scenario, progress: f64) {
         let cries = cries(scenario);
+        if cries.is_empty() {
+            return;
+        }
         let known = match progress {
             ..0.4 => 1,
             ..0.6 => 2,
             _ => cries.len(),
         };
-        for _ in 0..=(3.0 * progress) as usize {
-            let (level, template) = cries[self.rng.random_range(0..known)];
-            self.write(culprit(scenario), level, template);
+        for service in writers(scenario, progress) {
+            for _ in 0..=(3.0 * progress) as usize {
+                let (level, template) = cries[self.rng.random_range(0..known)];
+                self.write(service, level, template);
+            }
         }
     }
 

@@ -6,9 +6,9 @@ use rand_distr::StandardNormal;
 use shared::events::Span;
 use shared::events::raw::SpanStatus;
 
-use super::Moment;
+use super::{Moment, State};
 use crate::fault::failure_spreads;
-use crate::service::{Metric, Service, Vitals};
+use crate::service::{Metric, Service};
 
 /// Traces of each entry path in a tick.
 const PER_PATH: usize = 3;
@@ -18,6 +18,8 @@ const SPREAD: f64 = 0.6;
 const P99: f64 = 2.326;
 /// Part of its own time that a service works before its first call.
 const BEFORE_CALLS: f64 = 0.5;
+/// Time after which a caller gives up a call that got lost, milliseconds.
+const GIVEN_UP_MS: f64 = 2000.0;
 
 /// A service at work, and whom it calls meanwhile, one after the other.
 struct Work {
@@ -54,17 +56,13 @@ const PATHS: [Work; 4] = [
 ];
 
 /// Draws the traces of one tick from what each service suffers by itself; how it is felt above follows from the calls.
-pub(super) fn spans(
-    rng: &mut ChaCha8Rng,
-    own: &[Vitals; Service::ALL.len()],
-    moment: &Moment<'_>,
-) -> Vec<Span> {
+pub(super) fn spans(rng: &mut ChaCha8Rng, state: &State, moment: &Moment<'_>) -> Vec<Span> {
     let mut spans = Vec::new();
     for path in &PATHS {
         for _ in 0..PER_PATH {
             let mut trace = Trace {
                 id: format!("{:032x}", rng.random::<u128>()),
-                own,
+                state,
                 environment: moment.environment,
                 spans: Vec::new(),
             };
@@ -83,9 +81,15 @@ pub(super) fn spans(
 
 struct Trace<'a> {
     id: String,
-    own: &'a [Vitals; Service::ALL.len()],
+    state: &'a State,
     environment: &'a str,
     spans: Vec<Span>,
+}
+
+/// Draws a time from its 99th percentile.
+fn drawn(rng: &mut ChaCha8Rng, p99_ms: f64) -> f64 {
+    let normal: f64 = rng.sample(StandardNormal);
+    p99_ms * (SPREAD * (normal - P99)).exp()
 }
 
 /// How a span ended.
@@ -97,9 +101,9 @@ struct Outcome {
 impl Trace<'_> {
     /// Runs `work`, which starts `offset_ms` after the trace, and all it calls.
     fn run(&mut self, rng: &mut ChaCha8Rng, work: &Work, parent: Option<&str>, offset_ms: f64) -> Outcome {
-        let level = |metric| work.service.baseline()[metric] + self.own[work.service as usize][metric];
-        let normal: f64 = rng.sample(StandardNormal);
-        let own_ms = level(Metric::LatencyP99) * (SPREAD * (normal - P99)).exp();
+        let own = &self.state.own[work.service as usize];
+        let level = |metric| work.service.baseline()[metric] + own[metric];
+        let own_ms = drawn(rng, level(Metric::LatencyP99));
         let mut failed = rng.random_bool((level(Metric::ErrorRate) / 100.0).clamp(0.0, 1.0));
 
         let id = format!("{:016x}", rng.random::<u64>());
@@ -117,6 +121,15 @@ impl Trace<'_> {
         });
         let mut elapsed = own_ms * BEFORE_CALLS;
         for call in work.calls {
+            let way = self.state.ways[call.service as usize];
+            if !way.is_clear() {
+                if rng.random_bool(way.lost / 100.0) {
+                    elapsed += GIVEN_UP_MS;
+                    failed |= rng.random_bool(failure_spreads());
+                    continue;
+                }
+                elapsed += drawn(rng, way.delay_ms);
+            }
             let outcome = self.run(rng, call, Some(&id), offset_ms + elapsed);
             elapsed += outcome.duration_ms;
             failed |= rng.random_bool(failure_spreads()) && outcome.failed;

@@ -3,6 +3,7 @@
 mod delivery;
 mod faults;
 mod healthy;
+mod unchanged;
 
 use shared::events::fault::Scenario;
 use simulator::Decoys;

@@ -120,7 +120,7 @@ fn truths(faults: &[Fault], flaps: bool) -> Vec<Truth> {
             Some(known) => known.ends = ends,
             None => truths.push(Truth {
                 service: fault.service.clone(),
-                category: fault.scenario.category(),
+                category: fault.scenario.category().expect("only faults are on record"),
                 starts: fault.at,
                 ends,
             }),

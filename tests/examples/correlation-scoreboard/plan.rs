@@ -46,7 +46,7 @@ pub(crate) fn all() -> Vec<Plan> {
         .into_iter()
         .map(|scenario| Plan::new(format!("single: {scenario}"), vec![at(scenario, 0)]))
         .collect();
-    plans.extend(Scenario::ALL.into_iter().map(|scenario| Plan {
+    plans.extend(Scenario::ROTATION.into_iter().map(|scenario| Plan {
         decoys: decoys(scenario),
         ..Plan::new(format!("decoy deployments: {scenario}"), vec![at(scenario, 0)])
     }));
@@ -68,6 +68,10 @@ pub(crate) fn all() -> Vec<Plan> {
     ] {
         plans.push(Plan::new(format!("two apart: {name}"), vec![at(first, 0), at(second, after)]));
     }
+    plans.push(Plan::new(
+        "one retired: latency-spike, then retirement",
+        vec![at(Scenario::LatencySpike, 0), at(Scenario::Retirement, 8)],
+    ));
     plans.push(flapping());
     plans
 }

@@ -148,7 +148,7 @@ impl Plan {
 }
 
 fn shops(rng: &mut ChaCha8Rng) -> Vec<Shop> {
-    let mut scenarios = Scenario::ALL;
+    let mut scenarios = Scenario::ROTATION;
     scenarios.shuffle(rng);
     ["production", "staging", "canary"]
         .into_iter()

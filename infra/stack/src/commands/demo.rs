@@ -68,7 +68,9 @@ fn simulator(arguments: &Arguments, seed: u64) -> Result<Program> {
         &seed.to_string(),
     ]);
     if let Some(scenario) = arguments.scenario.as_deref().filter(|scenario| !scenario.is_empty()) {
-        let known = Scenario::ALL.map(|scenario| scenario.to_string());
+        let is_fault = |scenario: &Scenario| scenario.category().is_some();
+        let known: Vec<String> =
+            Scenario::ALL.into_iter().filter(is_fault).map(|scenario| scenario.to_string()).collect();
         ensure!(
             known.iter().any(|known| known == scenario),
             "no scenario {scenario:?}; there are {}",

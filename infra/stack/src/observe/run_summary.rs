@@ -47,7 +47,10 @@ impl std::fmt::Display for Cause {
 impl FaultWindow {
     /// Returns the true cause.
     pub fn cause(&self) -> Cause {
-        Cause { service: self.service.clone(), category: self.scenario.category() }
+        Cause {
+            service: self.service.clone(),
+            category: self.scenario.category().unwrap_or(Category::Unknown),
+        }
     }
 }
 

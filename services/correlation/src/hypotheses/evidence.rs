@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use shared::events::anomaly::Direction;
 use shared::events::incident::Signal;
-use shared::events::{Category, Kind};
+use shared::events::{Category, Kind, Severity};
 use shared::graph::Graph;
 
 use super::{Surroundings, start};
@@ -31,8 +31,11 @@ pub(super) struct Evidence<'a> {
     by_service: BTreeMap<&'a str, BTreeMap<Kind, Seen>>,
     /// Strongest log signal that names a category.
     named: BTreeMap<(&'a str, Category), f64>,
-    /// Services whose traffic is above its band.
+    /// Strongest log signal of a caller that names a service it calls, and a category that lies on the way there.
+    named_by_callers: BTreeMap<(&'a str, Category), f64>,
+    /// Services whose traffic is above its band, and those where it is below.
     surging: BTreeSet<&'a str>,
+    falling: BTreeSet<&'a str>,
     onset: BTreeMap<&'a str, Onset>,
     graph: &'a Graph,
 }
@@ -42,27 +45,41 @@ impl<'a> Evidence<'a> {
         let mut by_service: BTreeMap<&str, BTreeMap<Kind, Seen>> = BTreeMap::new();
         let mut named: BTreeMap<(&str, Category), f64> = BTreeMap::new();
         let mut onset: BTreeMap<&str, Onset> = BTreeMap::new();
-        let mut surging = BTreeSet::new();
+        let mut named_by_callers: BTreeMap<(&str, Category), f64> = BTreeMap::new();
+        let (mut surging, mut falling) = (BTreeSet::new(), BTreeSet::new());
         for signal in signals {
             let interval = SignedDuration::from_millis(signal.interval_ms.min(86_400_000) as i64);
             let kinds = by_service.entry(&signal.service).or_default();
             if let Some(category) = surroundings.log_terms.named_by(signal) {
-                let nats = named.entry((&signal.service, category)).or_default();
-                *nats = nats.max(signal.evidence);
-            } else {
+                let callees = surroundings.graph.callees(&signal.service);
+                let mut subjects: Vec<&str> = Vec::new();
+                if matches!(category, Category::Network | Category::Certificate) {
+                    subjects.extend(callees.filter(|callee| mentions(signal, callee)));
+                }
+                for callee in &subjects {
+                    let nats = named_by_callers.entry((callee, category)).or_default();
+                    *nats = nats.max(signal.evidence);
+                }
+                if subjects.is_empty() {
+                    let nats = named.entry((&signal.service, category)).or_default();
+                    *nats = nats.max(signal.evidence);
+                }
+            } else if !eases(signal) {
                 let new = Seen { nats: signal.evidence, began: signal.started_at, interval };
                 let seen = kinds.entry(signal.kind).or_insert(new);
                 seen.nats = seen.nats.max(new.nats);
                 seen.began = seen.began.min(new.began);
             }
-            if signal.kind == Kind::Traffic && signal.direction == Direction::Up {
-                surging.insert(signal.service.as_str());
+            match (signal.kind, signal.direction) {
+                (Kind::Traffic, Direction::Up) => _ = surging.insert(signal.service.as_str()),
+                (Kind::Traffic, Direction::Down) => _ = falling.insert(signal.service.as_str()),
+                _ => {}
             }
             let own = (start(signal), interval);
             let first = onset.entry(&signal.service).or_insert(own);
             *first = (*first).min(own);
         }
-        Self { by_service, named, surging, onset, graph: surroundings.graph }
+        Self { by_service, named, named_by_callers, surging, falling, onset, graph: surroundings.graph }
     }
 
     /// Returns the services that show anything.
@@ -89,16 +106,46 @@ impl<'a> Evidence<'a> {
         FROM_LOGS * self.named.get(&(service, category)).copied().unwrap_or(0.0)
     }
 
-    /// Returns what is left of a symptom once direct neighbours have taken their share: callees, and of traffic callers.
+    /// Returns what log lines of callers say of the way to a service, for a category.
+    pub(super) fn named_by_callers(&self, service: &str, category: Category) -> f64 {
+        FROM_LOGS * self.named_by_callers.get(&(service, category)).copied().unwrap_or(0.0)
+    }
+
+    /// Returns what is left of a symptom once direct neighbours have taken their share: callees and the way to them, and of
+    /// traffic callers.
     pub(super) fn own(&self, service: &str, kind: Kind) -> f64 {
         let mine = self.of(service, kind);
-        let strongest = |nats: f64, other: &str| nats.max(self.of(other, kind));
         let theirs = if kind == Kind::Traffic {
-            self.graph.callers(service).fold(0.0, strongest)
+            self.graph.callers(service).map(|caller| self.of(caller, kind)).fold(0.0, f64::max)
         } else {
-            self.graph.callees(service).fold(0.0, strongest)
+            let of_callee = |callee| self.of(callee, kind).max(self.blocked(callee));
+            self.graph.callees(service).map(of_callee).fold(0.0, f64::max)
         };
         mine - EXPLAINED * mine.min(theirs)
+    }
+
+    /// Returns what says that calls fail on their way to a service: lines of callers, and beside them the calls that do not
+    /// arrive.
+    fn blocked(&self, service: &str) -> f64 {
+        let lines = [Category::Network, Category::Certificate]
+            .map(|category| self.named_by_callers(service, category))
+            .into_iter()
+            .fold(0.0, f64::max);
+        if lines > 0.0 { lines + self.lost_calls(service) } else { 0.0 }
+    }
+
+    /// Returns by how much more the traffic of a service has fallen than that of its callers.
+    pub(super) fn lost_calls(&self, service: &str) -> f64 {
+        if !self.falling.contains(service) {
+            return 0.0;
+        }
+        let theirs = self.graph.callers(service).map(|caller| self.of(caller, Kind::Traffic));
+        (self.of(service, Kind::Traffic) - theirs.fold(0.0, f64::max)).max(0.0)
+    }
+
+    /// Returns the strongest evidence of a change of traffic among direct callees.
+    pub(super) fn traffic_of_callees(&self, service: &str) -> f64 {
+        self.graph.callees(service).map(|callee| self.of(callee, Kind::Traffic)).fold(0.0, f64::max)
     }
 
     /// Returns the strongest evidence of a kind among all callers, direct and indirect.
@@ -116,17 +163,31 @@ impl<'a> Evidence<'a> {
         self.graph.callees(service).any(|callee| self.by_service.contains_key(callee))
     }
 
+    /// Whether a service or a direct neighbour shows that something fails there: latency, errors, silence or restarts.
+    pub(super) fn suffers_near(&self, service: &str) -> bool {
+        let suffers = |name: &str| {
+            [Kind::Latency, Kind::Errors, Kind::Silence, Kind::Restarts]
+                .into_iter()
+                .any(|kind| self.of(name, kind) > 0.0)
+        };
+        let neighbours = self.graph.callers(service).chain(self.graph.callees(service));
+        suffers(service) || neighbours.into_iter().any(suffers)
+    }
+
     /// Whether the traffic of a service is above its band.
     pub(super) fn surges(&self, service: &str) -> bool {
         self.surging.contains(service)
     }
 
     /// Returns for each direct caller what it shows of a delay or a loss on the way to `service`: latency or errors beyond
-    /// what its other callees explain.
+    /// what its other callees explain. Where log lines name that way, a callee that calls `service` too explains nothing.
     pub(super) fn on_the_way(&self, service: &str) -> Vec<f64> {
         let suffers = |name: &str| self.of(name, Kind::Latency).max(self.of(name, Kind::Errors));
+        let is_named = self.blocked(service) > 0.0;
         let of_caller = |caller: &str| {
-            let elsewhere = self.graph.callees(caller).filter(|callee| *callee != service).map(suffers);
+            let is_other =
+                |callee: &&str| *callee != service && !(is_named && self.graph.has_edge(callee, service));
+            let elsewhere = self.graph.callees(caller).filter(is_other).map(suffers);
             let mine = suffers(caller);
             mine - mine.min(elsewhere.fold(0.0, f64::max))
         };
@@ -152,4 +213,20 @@ impl<'a> Evidence<'a> {
         };
         if symptoms.into_iter().any(follows) { 0.5 } else { 1.0 }
     }
+}
+
+/// Whether a signal shows less use of the processor than usual: it follows from less work, and is no exhaustion. Detection
+/// never lets the harmless direction fire, so that its severity stays at the least.
+fn eases(signal: &Signal) -> bool {
+    signal.kind == Kind::Cpu && signal.direction == Direction::Down && signal.severity == Severity::Sev4
+}
+
+/// Whether the lines of a log signal contain the name of a service as a word.
+fn mentions(signal: &Signal, service: &str) -> bool {
+    let is_part = |it: char| it.is_alphanumeric() || it == '-' || it == '_';
+    let names = |text: &str| {
+        text.match_indices(service)
+            .any(|(at, _)| !text[..at].ends_with(is_part) && !text[at + service.len()..].starts_with(is_part))
+    };
+    names(&signal.explanation) || signal.logs.iter().any(|log| names(&log.example))
 }

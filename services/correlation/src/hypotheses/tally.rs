@@ -4,6 +4,7 @@ use shared::clock::from_ms;
 use shared::events::incident::Suspect;
 use shared::events::{Category, Deployment, Kind};
 
+use super::WEAK_NATS;
 use super::evidence::Evidence;
 
 /// Share of what callers show that speaks for the callee.
@@ -114,7 +115,8 @@ pub(super) fn of_service(
 fn resource(evidence: &Evidence<'_>, service: &str, kind: Kind, category: Category) -> Option<Tally> {
     let nats = evidence.of(service, kind) * evidence.before_symptoms(service, kind);
     let logs = evidence.named(service, category);
-    if nats <= 0.0 && logs <= 0.0 {
+    let of_callers = evidence.named_by_callers(service, category);
+    if nats <= 0.0 && logs <= 0.0 && of_callers <= 0.0 {
         return None;
     }
     let mut tally = Tally::new(category);
@@ -122,7 +124,10 @@ fn resource(evidence: &Evidence<'_>, service: &str, kind: Kind, category: Catego
     tally.add(if nats > 0.0 { logs.min(nats) } else { logs }, || {
         format!("log lines of {service} name {}", category.words())
     });
-    tally.demand(nats.max(logs), || format!("{} of {service} is hardly outside its band", word(kind)));
+    tally.add(of_callers, || format!("log lines of callers of {service} name {}", category.words()));
+    tally.demand(nats.max(logs).max(of_callers), || {
+        format!("{} of {service} is hardly outside its band", word(kind))
+    });
     symptoms(evidence, service, &mut tally);
     if category == Category::Memory {
         tally.add(0.7 * evidence.of(service, Kind::Restarts), || {
@@ -143,17 +148,26 @@ fn symptoms(evidence: &Evidence<'_>, service: &str, tally: &mut Tally) {
 }
 
 /// Calls are slow or lost on their way into the service: several callers suffer beyond what their other callees
-/// explain, and the service itself does not; or its log lines name the network.
+/// explain, and the service itself does not; or lines of the service or of its callers name the network. Fewer calls that
+/// arrive speak for it too, but not alone: a caller that fails makes fewer calls as well.
 fn network(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
-    let logs = evidence.named(service, Category::Network);
     let callers = evidence.on_the_way(service);
     let itself = evidence.of(service, Kind::Latency).max(evidence.of(service, Kind::Errors));
+    let is_there = itself <= WEAK_NATS
+        && evidence.of(service, Kind::Silence) <= 0.0
+        && evidence.of(service, Kind::Restarts) <= 0.0;
+    let of_callers = if is_there { evidence.named_by_callers(service, Category::Network) } else { 0.0 };
+    let logs = evidence.named(service, Category::Network);
     let (suffer, calm): (Vec<f64>, Vec<f64>) = callers.iter().partition(|nats| **nats > 0.0);
     let inbound = if suffer.len() > 1 && itself <= 0.0 { suffer.iter().sum::<f64>().min(6.0) } else { 0.0 };
-    if logs <= 0.0 && inbound <= 0.0 {
+    if logs <= 0.0 && of_callers <= 0.0 && inbound <= 0.0 {
         return None;
     }
     let mut tally = Tally::new(Category::Network);
+    tally.add(of_callers, || format!("log lines of callers of {service} name {}", Category::Network.words()));
+    if of_callers > 0.0 || inbound > 0.0 {
+        tally.add(evidence.lost_calls(service), || format!("fewer calls arrive at {service}"));
+    }
     tally.add(logs, || format!("log lines of {service} name {}", Category::Network.words()));
     tally.add(inbound, || format!("several callers of {service} suffer, and {service} itself does not"));
     if inbound > 0.0 {
@@ -161,20 +175,26 @@ fn network(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
             format!("other callers of {service} do not suffer")
         });
     }
-    tally.demand(logs.max(inbound), || format!("little speaks for the way into {service}"));
+    tally.demand(logs.max(of_callers).max(inbound), || format!("little speaks for the way into {service}"));
     if logs > 0.0 {
         symptoms(evidence, service, &mut tally);
     }
     Some(tally)
 }
 
-/// More or fewer requests arrive than usual, beyond what callers explain.
+/// More or fewer requests arrive than usual, beyond what callers explain. What it calls gets more or fewer as well.
 fn traffic(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
     let nats = evidence.own(service, Kind::Traffic);
     (nats > 0.0).then(|| {
         let mut tally = Tally::new(Category::Traffic);
-        // a change of traffic is as often the effect as the cause
-        tally.add(0.5 * nats, || format!("traffic of {service} is outside its band"));
+        // beside symptoms a change of traffic is as often their effect as their cause
+        let weight = if evidence.suffers_near(service) { 0.5 } else { 1.0 };
+        tally.add(weight * nats, || format!("traffic of {service} is outside its band"));
+        // what callers explain here, they explain at callees too
+        let share = weight * nats / evidence.of(service, Kind::Traffic);
+        tally.add(share * FROM_CALLERS * evidence.traffic_of_callees(service), || {
+            format!("traffic of what {service} calls is outside its band as well")
+        });
         tally.add(evidence.named(service, Category::Traffic).min(nats), || {
             format!("log lines of {service} name {}", Category::Traffic.words())
         });

@@ -107,9 +107,12 @@ impl Run {
 /// The culprit's own metric.
 pub(crate) fn metric(scenario: Scenario) -> &'static str {
     match scenario {
-        Scenario::LatencySpike => "latency_p99_ms",
+        Scenario::LatencySpike | Scenario::DependencyOutage => "latency_p99_ms",
         Scenario::ErrorSpike | Scenario::BadDeployment => "error_rate",
-        Scenario::CpuSaturation => "cpu_percent",
+        Scenario::CpuSaturation | Scenario::NoisyNeighbour => "cpu_percent",
+        Scenario::NetworkPartition | Scenario::TrafficDrop | Scenario::Retirement => "request_rate",
+        Scenario::DiskFilling => "disk_percent",
+        Scenario::CertificateExpiry => "certificate_expiry_seconds",
         Scenario::MemoryLeak => "memory_percent",
         Scenario::DbConnections => "db_connections",
         Scenario::ConsumerLag => "consumer_lag",

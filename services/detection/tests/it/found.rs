@@ -16,11 +16,18 @@ use crate::shop::{Noise as Shape, Watched};
 /// Services that may feel a fault: the culprit and those that call it, directly or not.
 fn related(scenario: Scenario) -> &'static [&'static str] {
     match scenario {
-        Scenario::LatencySpike | Scenario::DbConnections => &["payment", "order", "api-gateway"],
-        Scenario::ErrorSpike | Scenario::ConsumerLag => &["order", "api-gateway"],
+        Scenario::LatencySpike
+        | Scenario::DbConnections
+        | Scenario::DependencyOutage
+        | Scenario::NetworkPartition => &["payment", "order", "api-gateway"],
+        Scenario::ErrorSpike | Scenario::ConsumerLag | Scenario::DiskFilling => &["order", "api-gateway"],
         Scenario::BadDeployment => &["user", "api-gateway"],
         Scenario::CpuSaturation => &["api-gateway"],
         Scenario::MemoryLeak => &["notification"],
+        Scenario::TrafficDrop => &["api-gateway", "payment", "order", "user", "inventory"],
+        Scenario::CertificateExpiry => &["inventory", "order", "api-gateway"],
+        Scenario::NoisyNeighbour => &["notification", "inventory", "order", "api-gateway"],
+        Scenario::Retirement => &[],
     }
 }
 
@@ -72,6 +79,9 @@ fn each_scenario(noise: Noise, leak: i64) {
         (Scenario::DbConnections, 2),
         (Scenario::ConsumerLag, 1),
         (Scenario::BadDeployment, 1),
+        (Scenario::DependencyOutage, 1),
+        (Scenario::TrafficDrop, 3),
+        (Scenario::DiskFilling, 3),
     ] {
         let delays = fifty(scenario, noise);
         assert!(delays[25] <= half, "{scenario:?} {noise:?}: {delays:?}");
