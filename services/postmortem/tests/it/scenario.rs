@@ -440,6 +440,7 @@ pub(crate) fn unknown_cause() -> Scenario {
     scenario.incident.severity = Severity::Sev3;
     scenario.incident.opened_at = after(120);
     scenario.incident.deployment = None;
+    scenario.incident.impact = None;
     if let Some(cause) = &mut scenario.cause {
         cause.verdict = Verdict::Unknown;
         cause.candidates.truncate(1);
