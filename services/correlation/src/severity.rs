@@ -268,8 +268,8 @@ mod tests {
 
     #[test]
     fn points_are_a_severity() {
-        let severities = [0, 2, 3, 4, 5, 7, 8, 12].map(of_points);
         use Severity::{Sev1, Sev2, Sev3, Sev4};
+        let severities = [0, 2, 3, 4, 5, 7, 8, 12].map(of_points);
         assert_eq!(severities, [Sev4, Sev4, Sev3, Sev3, Sev2, Sev2, Sev1, Sev1]);
     }
 

@@ -270,6 +270,7 @@ pub struct Impact {
 
 impl Impact {
     /// Returns the worst of two: users and revenue each for itself, failing requests with their service and share.
+    #[must_use]
     pub fn worst(self, other: Self) -> Self {
         let users_share = largest(self.users_share, other.users_share, |share| *share);
         let revenue = largest(self.revenue.clone(), other.revenue.clone(), |money| money.per_minute);
