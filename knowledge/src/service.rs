@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::catalogue::{Catalogue, Service};
+use shared::catalogue::{Catalogue, Revenue, Service};
 use shared::events::Category;
 use shared::knowledge::{Chunk, DocumentKind, YES, facet};
 
@@ -27,6 +27,17 @@ pub(crate) fn check(
     report.unless(latency > 0.0 && latency.is_finite(), "latency_slo_ms", || {
         format!("{latency} is not a time")
     });
+    let users = service.users_share;
+    report.unless(users.is_none_or(|share| share > 0.0 && share <= 1.0), "users_share", || {
+        format!("{} is not above 0 and at most 1", users.unwrap_or_default())
+    });
+    if let Some(Revenue { per_minute, currency }) = &service.revenue {
+        report.unless(*per_minute > 0.0 && per_minute.is_finite(), "revenue.per_minute", || {
+            format!("{per_minute} is not an amount above 0")
+        });
+        let is_code = currency.len() == 3 && currency.bytes().all(|letter| letter.is_ascii_uppercase());
+        report.unless(is_code, "revenue.currency", || format!("{currency:?} is not a code of ISO 4217"));
+    }
     for (field, address) in [("oncall", &service.oncall), ("contact", &service.contact)] {
         let fine = address.split_once('@').is_some_and(|(name, place)| {
             !name.is_empty()

@@ -7,5 +7,6 @@ pub mod ending;
 pub mod finding;
 pub mod graph;
 pub mod ids;
+pub mod impact;
 pub mod lifecycle;
 pub mod runbook;

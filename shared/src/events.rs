@@ -89,6 +89,10 @@ pub enum Kind {
     Restarts,
     /// Log lines.
     Logs,
+    /// Lost or damaged data. No name of a metric means this: only the configuration of detection says so.
+    DataLoss,
+    /// A breach of security. Only the configuration of detection says so, too.
+    Security,
     /// Anything else.
     Other,
 }

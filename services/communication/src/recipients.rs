@@ -129,6 +129,8 @@ mod tests {
             tier: 1,
             slo: 99.9,
             latency_slo_ms: 500.0,
+            users_share: None,
+            revenue: None,
             language: String::new(),
             depends_on: vec![],
             oncall: oncall.into(),

@@ -12,7 +12,7 @@ use shared::text::sanitize;
 use crate::hypotheses::Surroundings;
 use crate::options::Options;
 use crate::standing::Standing;
-use crate::{hypotheses, severity, standing};
+use crate::{hypotheses, impact, severity, standing};
 
 /// Longest text that is taken over from a deployment, characters.
 const MAX_TEXT: usize = 500;
@@ -36,11 +36,11 @@ pub fn assess(
     let surroundings = surroundings(neighbourhood, options);
     let Standing { suspects, challenger } = standing::rank(&members, surroundings, before, at, options);
     let first = suspects.first();
-    let points = severity::points(&members, first, &neighbourhood.catalogue, &neighbourhood.graph);
     Assessment {
         title: title(&members, first),
-        severity: severity::of(points),
+        severity: severity::of(&members, first, &neighbourhood.catalogue, &neighbourhood.graph),
         blast_radius: blast_radius(&members, first, neighbourhood),
+        impact: impact::of(&members, &neighbourhood.catalogue),
         deployment: first.and_then(|suspect| {
             let onset = hypotheses::onset(&members, &suspect.service)?;
             hypotheses::trigger(&suspect.service, onset, &neighbourhood.deployments, surroundings.window)
@@ -84,6 +84,8 @@ fn title(members: &[Signal], suspect: Option<&Suspect>) -> String {
         (Kind::Silence, _) => "stopped reporting",
         (Kind::Restarts, _) => "restarts again and again",
         (Kind::Logs, _) => "unusual log lines",
+        (Kind::DataLoss, _) => "data is being lost",
+        (Kind::Security, _) => "a breach of security",
         (_, Direction::Up) => return format!("{}: {} is unusually high", suspect.service, signal.metric),
         (_, Direction::Down) => return format!("{}: {} is unusually low", suspect.service, signal.metric),
     };
@@ -103,7 +105,7 @@ pub(crate) fn explains(category: Category, kind: Kind) -> bool {
             | (Category::Traffic, Kind::Traffic)
             | (
                 Category::Code | Category::Deployment,
-                Kind::Errors | Kind::Silence | Kind::Restarts | Kind::Logs
+                Kind::Errors | Kind::Silence | Kind::Restarts | Kind::Logs | Kind::DataLoss | Kind::Security
             )
             | (Category::Down, Kind::Silence | Kind::Restarts)
             | (Category::Dependency | Category::Network, Kind::Latency)

@@ -70,13 +70,18 @@ impl<'a> Root<'a> {
         if self.callers.contains(&signal.service) {
             return match signal.kind {
                 Kind::Logs => self.explains_lines(signal),
-                Kind::Latency | Kind::Errors | Kind::Traffic | Kind::Other => true,
+                Kind::Latency | Kind::Errors | Kind::Traffic | Kind::DataLoss | Kind::Other => true,
                 Kind::Cpu => signal.direction == Direction::Down,
                 Kind::Pool | Kind::Lag => self.slow_since.is_some_and(|since| {
                     let interval = signal.interval_ms.min(LONGEST_INTERVAL_MS) as i64;
                     signal.started_at >= since + SignedDuration::from_millis(interval)
                 }),
-                Kind::Memory | Kind::Disk | Kind::Certificate | Kind::Silence | Kind::Restarts => false,
+                Kind::Memory
+                | Kind::Disk
+                | Kind::Certificate
+                | Kind::Silence
+                | Kind::Restarts
+                | Kind::Security => false,
             };
         }
         let is_less_work = signal.kind == Kind::Cpu && signal.direction == Direction::Down;

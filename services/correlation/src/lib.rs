@@ -8,6 +8,7 @@ pub mod endings;
 pub mod explanation;
 pub mod grouping;
 pub mod hypotheses;
+pub mod impact;
 pub mod input;
 pub mod log_terms;
 pub mod metrics;

@@ -368,7 +368,9 @@ fn floors(kind: Kind, unit: &str) -> (f64, f64) {
         Kind::Lag if matches!(unit, "ms" | "s" | "us" | "ns") => (0.05, milliseconds(1000.0, unit)),
         Kind::Lag => (0.05, 10.0),
         Kind::Traffic => (0.03, 0.1),
-        Kind::Silence | Kind::Restarts | Kind::Logs | Kind::Other => (0.01, 0.0),
+        Kind::Silence | Kind::Restarts | Kind::Logs | Kind::DataLoss | Kind::Security | Kind::Other => {
+            (0.01, 0.0)
+        }
     }
 }
 
@@ -422,6 +424,17 @@ mod tests {
             ("flux_capacitance", Kind::Other, BadDirection::Both),
         ] {
             assert_eq!(guess(name), (kind, bad_direction), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_the_configuration_says_that_data_is_lost_or_security_is_breached() {
+        for (name, kind) in [("data_loss_total", "data_loss"), ("security_breaches", "security")] {
+            assert_eq!(guess(name).0, Kind::Other, "{name}");
+            let stated: Override = toml::from_str(&format!("metric = {name:?}\nkind = {kind:?}")).unwrap();
+            let profile = MetricProfile::of(name, "", &[stated]);
+            assert_eq!((profile.kind.to_string().as_str(), profile.bad_direction), (kind, BadDirection::Up));
+            assert!(!TABLE.contains(&format!("{kind:?}")));
         }
     }
 

@@ -122,6 +122,11 @@ impl<'a> Sections<'a> {
         self.sections.iter().copied()
     }
 
+    /// Returns whether a section is there, of this version.
+    pub fn has(&self, section: Section) -> bool {
+        self.iter().any(|raw| (raw.name, raw.version) == (section.name, section.version))
+    }
+
     /// Returns what a section holds, if it is there, of this version and readable.
     pub fn get<T: DeserializeOwned>(&mut self, section: Section) -> Option<T> {
         let raw = self.sections.iter().copied().find(|raw| raw.name == section.name)?;

@@ -351,6 +351,12 @@ impl Series {
         self.slo.is_some()
     }
 
+    /// Returns how many times as fast as its availability objective allows its budget of failures is used up, where that
+    /// is reported.
+    pub(crate) fn burn_rate(&self) -> Option<f64> {
+        self.slo.as_ref()?.burn_rate()
+    }
+
     /// Judges the sample that was just taken by what the service catalogue states.
     pub(crate) fn judge_by_slo(&mut self, service: &str, requests: Option<Requests>) -> Option<Report> {
         let mut slo = self.slo.take()?;

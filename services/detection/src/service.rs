@@ -197,7 +197,12 @@ impl Service {
         let regression = self.compare(place, settings);
         let objective = self.series[place].judge_by_objective(&self.name);
         let slo = self.judge_by_slo(place);
-        self.publish([episode, regression, objective, slo].into_iter().flatten(), outcome);
+        let mut reports: Vec<Report> = [episode, regression, objective, slo].into_iter().flatten().collect();
+        for report in &mut reports {
+            report.burn_rate = self.series[place].burn_rate();
+            report.impact = self.failing_requests(place, report.alert.started_ms);
+        }
+        self.publish(reports, outcome);
         // from here on by the ceiling that holds with this sample
         self.follow_limit(place, ts_ms, value, settings);
         let rules = self.judge_by_rules(sample, settings);
@@ -423,6 +428,8 @@ impl Service {
             detector: subject.detector.to_owned(),
             explanation: report.explanation + &clock,
             ended: report.ended,
+            burn_rate: report.burn_rate,
+            impact: report.impact,
             context: Context { samples: report.points, siblings, logs: self.recent_logs(at_ms) },
         }
     }

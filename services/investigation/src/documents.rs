@@ -83,6 +83,8 @@ fn seen(kind: Kind) -> &'static str {
         Kind::Silence => "service down, nothing reported",
         Kind::Restarts => "crash loop, restarts",
         Kind::Logs => "errors in the log",
+        Kind::DataLoss => "lost or damaged data",
+        Kind::Security => "breach of security",
         Kind::Other => "unusual value",
     }
 }

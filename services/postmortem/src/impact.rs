@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use shared::ending;
 use shared::events::anomaly::{Direction, Ended, Status};
 use shared::events::incident::Signal;
+use shared::impact::{self, Tense};
 use shared::text::format::{band, between, figure, percent};
 
 use crate::markup::{listed, name, row, text};
@@ -12,6 +13,8 @@ use crate::record::Record;
 
 /// Most series in the table.
 const MAX_SERIES: usize = 20;
+/// Longest sentence on what users lost, characters.
+const MAX_IMPACT: usize = 400;
 /// Most names in a sentence.
 const MAX_NAMES: usize = 8;
 
@@ -49,7 +52,11 @@ pub fn section(record: &Record<'_>) -> String {
         Ended::Forced => " until it was ended by a limit",
     };
     let _ = writeln!(out, "- **Duration:** {lasted}{until}, noticed after {noticed}.");
-    out.push_str("- **Users:** how many noticed, and what it cost, is not on record.\n\n");
+    let users = incident.impact.as_ref().map_or_else(
+        || "how many noticed, and what it cost, is not on record".to_owned(),
+        |impact| format!("at worst, {}", text(&impact::in_words(impact, Tense::Past), MAX_IMPACT)),
+    );
+    let _ = writeln!(out, "- **Users:** {users}.\n");
     if !incident.signals.is_empty() {
         out.push_str(&table(&incident.signals));
     }

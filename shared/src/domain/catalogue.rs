@@ -16,6 +16,16 @@ pub struct FailureMode {
     pub symptom: String,
 }
 
+/// What a service earns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revenue {
+    /// Revenue that goes through its requests in a usual minute.
+    pub per_minute: f64,
+    /// Currency, ISO 4217: `EUR`.
+    pub currency: String,
+}
+
 /// One service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +42,12 @@ pub struct Service {
     pub slo: f64,
     /// Latency objective (p99), milliseconds.
     pub latency_slo_ms: f64,
+    /// Share of all users whose requests reach it, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users_share: Option<f64>,
+    /// What it earns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revenue: Option<Revenue>,
     /// Implementation language.
     pub language: String,
     /// Services it calls.

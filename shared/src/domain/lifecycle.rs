@@ -17,7 +17,7 @@ use strum::IntoStaticStr;
 use crate::events::Severity;
 use crate::events::anomaly::Ended;
 use crate::events::incident::{
-    BlastRadius, Challenger, Change as Trigger, Incident, Link, Relation, Signal, State, Suspect,
+    BlastRadius, Challenger, Change as Trigger, Impact, Incident, Link, Relation, Signal, State, Suspect,
 };
 use crate::ids::IncidentId;
 
@@ -51,6 +51,8 @@ pub struct Assessment {
     pub signals: Vec<Signal>,
     /// Who is hurt.
     pub blast_radius: BlastRadius,
+    /// What users and the business lose now, where it is known; the record keeps the worst.
+    pub impact: Option<Impact>,
     /// Likeliest trigger.
     pub deployment: Option<Trigger>,
 }
@@ -210,6 +212,7 @@ fn opened(id: IncidentId, environment: String, at: Timestamp, assessment: Assess
         members: Vec::new(),
         affected_services: Vec::new(),
         blast_radius: BlastRadius::default(),
+        impact: None,
         signals: Vec::new(),
         deployment: None,
         started_at: at,
@@ -225,7 +228,7 @@ fn opened(id: IncidentId, environment: String, at: Timestamp, assessment: Assess
 }
 
 fn reassess(incident: &mut Incident, assessment: Assessment) {
-    let Assessment { title, severity, suspects, challenger, mut signals, blast_radius, deployment } =
+    let Assessment { title, severity, suspects, challenger, mut signals, blast_radius, impact, deployment } =
         assessment;
     let members = joined(&incident.members, signals.iter().map(|signal| signal.anomaly_id), MAX_MEMBERS);
     let services = signals.iter().map(|signal| signal.service.clone());
@@ -251,6 +254,10 @@ fn reassess(incident: &mut Incident, assessment: Assessment) {
     incident.members = members;
     incident.affected_services = affected;
     incident.blast_radius = blast_radius;
+    incident.impact = match (incident.impact.take(), impact) {
+        (Some(before), Some(now)) => Some(before.worst(now)),
+        (before, now) => before.or(now),
+    };
     incident.signals = signals;
     incident.deployment = deployment;
 }
@@ -285,6 +292,7 @@ pub(crate) mod tests {
             challenger: None,
             signals: Vec::new(),
             blast_radius: BlastRadius::default(),
+            impact: None,
             deployment: None,
         }
     }
@@ -333,6 +341,8 @@ pub(crate) mod tests {
             ended: None,
             interval_ms: 1_000,
             explanation: String::new(),
+            burn_rate: None,
+            impact: None,
             samples: Vec::new(),
             siblings: Vec::new(),
             logs: Vec::new(),

@@ -115,6 +115,26 @@ pub struct Context {
     pub logs: Vec<LogTemplate>,
 }
 
+/// Requests that a service answers, and how many of them fail.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FailingRequests {
+    /// Failing requests a second.
+    pub failing_per_s: f64,
+    /// Requests a second, failing ones among them.
+    pub requests_per_s: f64,
+}
+
+impl FailingRequests {
+    /// Returns the share of the requests that fail, 0 to 1.
+    pub fn share(self) -> f64 {
+        if self.requests_per_s > 0.0 {
+            (self.failing_per_s / self.requests_per_s).clamp(0.0, 1.0)
+        } else {
+            0.0
+        }
+    }
+}
+
 /// One revision of one episode.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Anomaly {
@@ -158,6 +178,13 @@ pub struct Anomaly {
     /// Why the episode ended, on `cleared` revisions. Older writers leave it out: read that as `recovered`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
+    /// How many times as fast as the service's availability objective allows its budget of failures is used up, over the
+    /// window whose rule fires. Absent while none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burn_rate: Option<f64>,
+    /// Requests of the service that fail at present; absent where their number is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impact: Option<FailingRequests>,
     /// Context of the anomaly.
     #[serde(default)]
     pub context: Context,
@@ -178,6 +205,11 @@ impl Event for Anomaly {
         finite("observed", self.observed)?;
         for edge in [self.expected.lower, self.expected.center, self.expected.upper] {
             finite("expected", edge)?;
+        }
+        finite("burn_rate", self.burn_rate.unwrap_or_default())?;
+        if let Some(impact) = self.impact {
+            finite("failing_per_s", impact.failing_per_s)?;
+            finite("requests_per_s", impact.requests_per_s)?;
         }
         if self.revision == 0 {
             return Err(Refusal::Invalid("revision counts from 1".into()));

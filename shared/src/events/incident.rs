@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::anomaly::{Anomaly, Band, Direction, Ended, LogTemplate, Point, Sibling, Status};
+use super::anomaly::{Anomaly, Band, Direction, Ended, FailingRequests, LogTemplate, Point, Sibling, Status};
 use super::{Category, Event, Kind, Refusal, Severity, finite, named};
 use crate::ids::{AnomalyId, IncidentId};
 
@@ -107,6 +107,12 @@ pub struct Signal {
     pub interval_ms: u64,
     /// Explanation of the last revision, one sentence.
     pub explanation: String,
+    /// Fastest burn rate of an availability objective while it fired: see [`Anomaly::burn_rate`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burn_rate: Option<f64>,
+    /// Most requests that failed while it fired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impact: Option<FailingRequests>,
     /// Samples, oldest first (at most 120).
     #[serde(default)]
     pub samples: Vec<Point>,
@@ -128,6 +134,7 @@ impl Signal {
     /// Returns the signal of an anomaly's revision, keeping from `before` what only grows.
     pub fn from_anomaly(anomaly: &Anomaly, before: Option<&Signal>) -> Self {
         let cleared = anomaly.status == Status::Cleared;
+        let fires = anomaly.status == Status::Firing;
         Self {
             anomaly_id: anomaly.anomaly_id,
             revision: anomaly.revision,
@@ -151,6 +158,14 @@ impl Signal {
                 Some(before) if cleared || anomaly.evidence < before.evidence => before.explanation.clone(),
                 _ => anomaly.explanation.clone(),
             },
+            burn_rate: largest(
+                before.and_then(|b| b.burn_rate),
+                anomaly.burn_rate.filter(|_| fires),
+                |rate| *rate,
+            ),
+            impact: largest(before.and_then(|b| b.impact), anomaly.impact.filter(|_| fires), |impact| {
+                impact.failing_per_s
+            }),
             samples: anomaly.context.samples.clone(),
             siblings: anomaly.context.siblings.clone(),
             logs: match before {
@@ -158,6 +173,14 @@ impl Signal {
                 _ => anomaly.context.logs.clone(),
             },
         }
+    }
+}
+
+/// Returns the larger of two by `size`, the first where they are alike.
+fn largest<T>(a: Option<T>, b: Option<T>, size: impl Fn(&T) -> f64) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) if size(&b) > size(&a) => Some(b),
+        (a, b) => a.or(b),
     }
 }
 
@@ -218,6 +241,51 @@ pub struct BlastRadius {
     pub share: f64,
 }
 
+/// An amount of money each minute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Money {
+    /// Amount a minute, in the currency.
+    pub per_minute: f64,
+    /// Currency, ISO 4217: `EUR`.
+    pub currency: String,
+}
+
+/// What users and the business lost at the worst moment of an incident. Figures are of one service each, never a sum over
+/// services: one request of a user fails at each service of its call path.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Impact {
+    /// Service with most failing requests.
+    pub service: String,
+    /// Requests to it that fail each minute.
+    pub failing_per_minute: f64,
+    /// Share of the requests to it that fail, 0 to 1.
+    pub failing_share: f64,
+    /// Share of all users that it concerns, 0 to 1, where the catalogue knows the share of users of a failing service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users_share: Option<f64>,
+    /// Revenue that depends on failing requests, where the catalogue knows the revenue of a failing service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revenue: Option<Money>,
+}
+
+impl Impact {
+    /// Returns the worst of two: users and revenue each for itself, failing requests with their service and share.
+    #[must_use]
+    pub fn worst(self, other: Self) -> Self {
+        let users_share = largest(self.users_share, other.users_share, |share| *share);
+        let revenue = largest(self.revenue.clone(), other.revenue.clone(), |money| money.per_minute);
+        let worst = if other.failing_per_minute > self.failing_per_minute { other } else { self };
+        Self { users_share, revenue, ..worst }
+    }
+
+    fn validate(&self) -> Result<(), Refusal> {
+        finite("failing_per_minute", self.failing_per_minute)?;
+        finite("failing_share", self.failing_share)?;
+        finite("users_share", self.users_share.unwrap_or_default())?;
+        finite("revenue", self.revenue.as_ref().map_or(0.0, |money| money.per_minute))
+    }
+}
+
 /// An incident in its current state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Incident {
@@ -246,6 +314,9 @@ pub struct Incident {
     pub affected_services: Vec<String>,
     /// Services that call the first suspect.
     pub blast_radius: BlastRadius,
+    /// Worst impact so far; absent where no number of failing requests is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impact: Option<Impact>,
     /// Members with their last revisions (at most 40, strongest first).
     pub signals: Vec<Signal>,
     /// Likeliest trigger among the deployments, if there is one.
@@ -307,6 +378,9 @@ impl Event for Incident {
             finite("score", suspect.score)?;
             finite("posterior", suspect.posterior)?;
             finite("service_posterior", suspect.service_posterior.unwrap_or_default())?;
+        }
+        if let Some(impact) = &self.impact {
+            impact.validate()?;
         }
         Ok(())
     }

@@ -105,6 +105,7 @@ mod tests {
             members: Vec::new(),
             affected_services: Vec::new(),
             blast_radius: BlastRadius::default(),
+            impact: None,
             signals: (0..signals).map(signal).collect(),
             deployment: None,
             started_at: from_ms(0),

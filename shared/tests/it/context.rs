@@ -34,6 +34,8 @@ fn signal(metric: &str, points: usize) -> Signal {
         detector: "test".into(),
         explanation: format!("{metric} is 90"),
         ended: None,
+        burn_rate: None,
+        impact: None,
         context: Context { samples: vec![Point { ts_ms: 1, value: 90.0 }; points], ..Context::default() },
     };
     Signal::from_anomaly(&anomaly, None)
@@ -52,6 +54,7 @@ pub(super) fn opened(signals: Vec<Signal>) -> Change {
         suspects: Vec::new(),
         signals,
         blast_radius: BlastRadius::default(),
+        impact: None,
         deployment: None,
     };
     Change::Opened { environment: ENVIRONMENT.into(), at: from_ms(2), assessment: Box::new(assessment) }

@@ -249,6 +249,8 @@ impl Burst {
             detector: "load/1".to_owned(),
             explanation: format!("{metric} of {service} is 95 {unit}, expected 20 to 40"),
             ended: None,
+            burn_rate: None,
+            impact: None,
             context: Context { samples: samples.collect(), siblings: siblings.collect(), logs: vec![logs] },
         }
     }

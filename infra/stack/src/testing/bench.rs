@@ -64,6 +64,7 @@ impl Bench {
             suspects: incident.suspects,
             signals: incident.signals,
             blast_radius: incident.blast_radius,
+            impact: incident.impact,
             deployment: incident.deployment,
         });
         let opened = Change::Opened { environment: incident.environment, at: incident.opened_at, assessment };

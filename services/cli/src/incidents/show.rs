@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use shared::ending;
 use shared::events::Postmortem;
 use shared::events::incident::{Change, Incident, Suspect};
+use shared::impact::{self, Tense};
 use shared::store::{NotificationState, TimelineEntry};
 use shared::text::format::{clock, number};
 
@@ -65,6 +66,10 @@ fn header(page: &mut Page<'_>, incident: &Incident, screen: &Screen) {
     }
     page.field("Affected", &incident.affected_services.join(", "));
     page.field("Blast radius", &blast_radius(incident));
+    if let Some(impact) = &incident.impact {
+        let tense = if incident.state.is_open() { Tense::Present } else { Tense::Past };
+        page.field("Impact", &impact::in_words(impact, tense));
+    }
     page.field(
         "Deployment",
         &incident.deployment.as_ref().map_or_else(|| "none nearby".to_owned(), deployment),

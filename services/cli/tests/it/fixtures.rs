@@ -78,6 +78,9 @@ pub(crate) fn incident() -> Value {
         ],
         "members": [ANOMALY, "00000000-0000-5000-8000-0000000000a2"], "affected_services": ["order", "payment"],
         "blast_radius": {"callers": ["api-gateway", "order"], "share": 0.5}, "signals": [],
+        "impact": {
+            "service": "order", "failing_per_minute": 41.3, "failing_share": 0.12, "users_share": 0.021,
+            "revenue": {"per_minute": 318.0, "currency": "EUR"}},
         "deployment": {
             "service": "payment", "version": "2.4.1", "at": "2026-03-01T09:41:00Z", "change_type": "deploy",
             "git_sha": "9f2c1ab", "deployed_by": "ci", "description": "larger batches for settlement",

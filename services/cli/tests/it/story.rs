@@ -244,6 +244,8 @@ impl Story {
             detector: "test".into(),
             explanation: format!("{metric} of {service} is 90"),
             ended: None,
+            burn_rate: None,
+            impact: None,
             context: Context {
                 samples: vec![Point { ts_ms: started_at.as_millisecond(), value: 90.0 }],
                 ..Context::default()

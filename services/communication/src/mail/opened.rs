@@ -5,6 +5,7 @@ use shared::ending;
 use shared::events::anomaly::{Direction, Ended, Status};
 use shared::events::incident::{Incident, Signal, Suspect};
 use shared::finding::Finding;
+use shared::impact::{self, Tense};
 use shared::text::{format, sanitize};
 
 use super::{Deployment, Fact, blast, listed, meaning, name, sentence, sentences};
@@ -135,6 +136,9 @@ impl Opened {
             Fact::new("Severity", format!("{}: {}", incident.severity.label(), meaning(incident.severity))),
             Fact::new("Blast radius", blast(&incident.blast_radius)),
         ];
+        if let Some(impact) = &incident.impact {
+            facts.push(Fact::new("Impact", impact::in_words(impact, Tense::Present)));
+        }
         if incident.reopened > 0 {
             let times = format::counted(incident.reopened as usize, "time");
             facts.push(Fact::new(

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::date;
 use shared::clock::from_ms;
 use shared::events::anomaly::{Band, Direction, Ended, LogTemplate, Point, Status};
-use shared::events::incident::{BlastRadius, Change, Incident, Signal, State, Suspect};
+use shared::events::incident::{BlastRadius, Change, Impact, Incident, Money, Signal, State, Suspect};
 use shared::events::postmortem::{ActionItem, Moment, Times};
 use shared::events::raw::Level;
 use shared::events::rca::{Candidate, Claim, Evidence, Method, Reference, Source, Verdict};
@@ -134,6 +134,8 @@ fn signal(series: &Series, until: i64, values: impl Fn(i64, f64) -> f64) -> Sign
             series.expected.upper,
             after(series.lag).strftime("%H:%M:%S")
         ),
+        burn_rate: None,
+        impact: None,
         samples,
         siblings: vec![],
         logs: vec![],
@@ -201,6 +203,13 @@ fn incident(until: i64) -> Incident {
         members: signals.iter().map(|signal| signal.anomaly_id).collect(),
         affected_services: vec!["api-gateway".into(), "payment".into()],
         blast_radius: BlastRadius { callers: vec!["api-gateway".into(), "order".into()], share: 0.5 },
+        impact: Some(Impact {
+            service: "payment".into(),
+            failing_per_minute: 41.3,
+            failing_share: 0.12,
+            users_share: Some(0.021),
+            revenue: Some(Money { per_minute: 318.0, currency: "EUR".into() }),
+        }),
         signals,
         deployment: Some(Change {
             service: "payment".into(),

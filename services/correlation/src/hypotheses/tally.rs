@@ -274,7 +274,8 @@ fn own_fault(evidence: &Evidence<'_>, service: &str, tally: &mut Tally) -> f64 {
     let latency = evidence.own(service, Kind::Latency);
     let lines = evidence.of(service, Kind::Logs);
     let named = evidence.named(service, Category::Code);
-    let other = evidence.of(service, Kind::Other);
+    let other = [Kind::DataLoss, Kind::Security, Kind::Other].map(|kind| evidence.of(service, kind));
+    let other = other.into_iter().fold(0.0, f64::max);
     tally.add(errors, || format!("requests of {service} fail beyond what its callees explain"));
     tally.add(0.6 * latency, || format!("latency of {service} is elevated beyond what its callees explain"));
     tally.add(if errors > 0.0 { named.min(errors) } else { named }, || {
@@ -309,6 +310,8 @@ pub fn word(kind: Kind) -> &'static str {
         Kind::Silence => "silence",
         Kind::Restarts => "restarts",
         Kind::Logs => "log lines",
+        Kind::DataLoss => "data loss",
+        Kind::Security => "security",
         Kind::Other => "a metric",
     }
 }

@@ -238,6 +238,8 @@ mod tests {
             detector: "test".into(),
             explanation: String::new(),
             ended: None,
+            burn_rate: None,
+            impact: None,
             context: Context::default(),
         };
         Signal::from_anomaly(&anomaly, None)

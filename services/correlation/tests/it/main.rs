@@ -7,6 +7,7 @@ mod causes;
 mod endings;
 mod faults;
 mod hostile;
+mod impact;
 mod reference;
 mod shop;
 

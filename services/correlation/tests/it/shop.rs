@@ -53,6 +53,8 @@ pub(crate) fn anomaly(service: &str, metric: &str, kind: Kind, tick: i64) -> Ano
         detector: "test".into(),
         explanation: format!("{metric} of {service} is 90"),
         ended: None,
+        burn_rate: None,
+        impact: None,
         context: Context {
             samples: vec![Point { ts_ms: at(tick).as_millisecond(), value: 90.0 }],
             ..Context::default()
@@ -67,6 +69,8 @@ pub(crate) struct Shop {
     pub(crate) deployments: Vec<Deployment>,
     /// Calls besides those of the shop.
     pub(crate) edges: Vec<(&'static str, &'static str)>,
+    /// What is known of services.
+    pub(crate) catalogue: Catalogue,
 }
 
 impl Shop {
@@ -75,7 +79,7 @@ impl Shop {
             version: 0,
             signals: self.signals.clone(),
             incidents: self.incidents.iter().filter(|incident| incident.state.is_open()).cloned().collect(),
-            catalogue: Catalogue::default(),
+            catalogue: self.catalogue.clone(),
             graph: self.graph(),
             deployments: self.deployments.clone(),
             past: self.incidents.iter().filter(|incident| !incident.state.is_open()).cloned().collect(),

@@ -2,7 +2,7 @@
 //! of each revision.
 
 use serde::{Deserialize, Serialize};
-use shared::events::anomaly::{Band, Direction, Ended, Point, Status};
+use shared::events::anomaly::{Band, Direction, Ended, FailingRequests, Point, Status};
 use shared::events::{Kind, Severity};
 
 use crate::alert::certainty::Certainty;
@@ -156,6 +156,10 @@ pub struct Report {
     pub is_decision: bool,
     /// Why the alert ended, where it has.
     pub ended: Option<Ended>,
+    /// How many times as fast as its objective allows the budget of failures is used up, where that is reported.
+    pub burn_rate: Option<f64>,
+    /// Requests of the service that fail, where their number is known.
+    pub impact: Option<FailingRequests>,
 }
 
 impl Report {
@@ -172,6 +176,8 @@ impl Report {
             explanation: String::new(),
             is_decision: revision.is_decision,
             ended: (revision.alert.status == Status::Cleared).then_some(Ended::Recovered),
+            burn_rate: None,
+            impact: None,
         }
     }
 

@@ -209,7 +209,7 @@ impl Series {
 
 /// Returns whether what a metric is called leaves open that it counts.
 fn may_count(profile: &MetricProfile) -> bool {
-    matches!(profile.kind, Kind::Traffic | Kind::Errors | Kind::Other)
+    matches!(profile.kind, Kind::Traffic | Kind::Errors | Kind::DataLoss | Kind::Security | Kind::Other)
         && profile.ceiling.is_none()
         && profile.pace == Pace::Sample
         && profile.role != Role::Share

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Series;
 use super::limit::Limit;
 use super::rules::Rule;
+use super::rules::slo::Slo;
 use crate::config::Settings;
 use crate::metric_profile::Metrics;
 use crate::sections::{Section, Sections, Writer};
@@ -34,7 +35,9 @@ const RESTART_SOURCES: Section = Section::new("restart_sources", 1);
 /// Objectives that are missed.
 const OBJECTIVES: Section = Section::new("objectives", 1);
 /// How they keep to what the service catalogue states.
-const SLOS: Section = Section::new("slos", 1);
+const SLOS: Section = Section::new("slos", 2);
+/// The same as earlier releases wrote it.
+const SLOS_BEFORE: Section = Section::new("slos", 1);
 /// What their values have shown of counters and of what is none.
 const HABITS: Section = Section::new("habits", 1);
 
@@ -118,7 +121,11 @@ pub(crate) fn read(
         }
     });
     // what is stated is told to them later; what is not any more ends then
-    some(&mut series, sections, SLOS, |one, slo| one.slo = Some(Box::new(slo)));
+    if sections.has(SLOS_BEFORE) {
+        some(&mut series, sections, SLOS_BEFORE, |one, before| one.slo = Some(Box::new(Slo::resume(before))));
+    } else {
+        some(&mut series, sections, SLOS, |one, slo| one.slo = Some(Box::new(slo)));
+    }
     some(&mut series, sections, FORECASTS, |one, forecast| one.resume(Rule::Forecast(forecast)));
     some(&mut series, sections, CERTIFICATES, |one, certificate| one.resume(Rule::Certificate(certificate)));
     some(&mut series, sections, RESTART_SOURCES, |one, source| one.resume(Rule::Restarts(source)));
@@ -184,5 +191,55 @@ fn some<T: DeserializeOwned>(
         if let Some(one) = series.get_mut(place as usize) {
             take(one, entry);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::Alert;
+    use crate::series::rules::slo::Requests;
+
+    /// How version 1 of [`SLOS`] was written.
+    #[derive(Serialize)]
+    struct SloBefore {
+        missed_nats: f64,
+        met_nats: f64,
+        since_ms: Option<i64>,
+        burn: Option<Box<BurnBefore>>,
+        alert: Option<Box<Alert>>,
+    }
+
+    #[derive(Serialize)]
+    struct BurnBefore {
+        first_ms: i64,
+        last_ms: i64,
+        long: Requests,
+        short: (i64, Requests),
+        run: i8,
+        since_ms: i64,
+    }
+
+    #[test]
+    fn an_alert_of_an_objective_goes_on_from_a_snapshot_of_an_earlier_release() {
+        let some = Requests { failed: 4.0, of: 100.0 };
+        let burn = BurnBefore { first_ms: 1, last_ms: 9, long: some, short: (5, some), run: -3, since_ms: 4 };
+        let before = SloBefore {
+            missed_nats: 3.5,
+            met_nats: 0.5,
+            since_ms: Some(4),
+            burn: Some(Box::new(burn)),
+            alert: Some(Box::new(Alert::begin(4))),
+        };
+        let mut writer = Writer::default();
+        writer.put(SERIES, [("latency_p99_ms", "ms"), ("error_rate", "%")].as_slice());
+        writer.put(SLOS_BEFORE, [(1_u32, before)].as_slice());
+        let record = writer.finish();
+        let mut sections = Sections::parse(&record).unwrap();
+        let series = read(&mut sections, "payment", &mut Metrics::default(), &Settings::default()).unwrap();
+        assert_eq!(sections.into_refused(), [""; 0]);
+        assert_eq!([series[0].has_slo(), series[1].has_slo()], [false, true]);
+        // nothing is stated yet: what keeps it is the alert
+        assert!(series[1].slo.as_ref().is_some_and(|slo| slo.is_needed() && slo.is_open()));
     }
 }

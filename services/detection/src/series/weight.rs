@@ -159,7 +159,9 @@ fn factors(profile: &MetricProfile) -> &'static [f64] {
         Kind::Cpu => &[100.0, 1e3],
         Kind::Memory | Kind::Disk => &[100.0, 1e3, 1024.0, 1e6, 1_048_576.0],
         Kind::Lag | Kind::Pool => &[60.0, 1e3],
-        Kind::Certificate | Kind::Silence | Kind::Restarts | Kind::Logs => &[],
+        Kind::Certificate | Kind::Silence | Kind::Restarts | Kind::Logs | Kind::DataLoss | Kind::Security => {
+            &[]
+        }
         Kind::Other => &[60.0, 100.0, 1e3, 1024.0, 1e6],
     }
 }

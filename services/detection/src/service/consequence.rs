@@ -2,7 +2,7 @@
 
 use std::ops::Add;
 
-use shared::events::anomaly::{Band, Point};
+use shared::events::anomaly::{Band, FailingRequests, Point};
 use shared::events::{Kind, Severity};
 
 use super::Service;
@@ -21,6 +21,8 @@ const WINDOW_SAMPLES: usize = 30;
 /// Weight of what is expected before anything was seen: half a failure in so many requests.
 const PRIOR_FAILURES: f64 = 0.5;
 const PRIOR_REQUESTS: f64 = 50.0;
+/// Time over which failing requests are counted for the impact, milliseconds.
+const IMPACT_MS: i64 = 60_000;
 /// Share of the requests that has to fail for it to have a consequence.
 const MIN_FAILING_SHARE: f64 = 0.001;
 /// The same for a counter that is new: what it counts now may be as usual.
@@ -75,7 +77,11 @@ impl Service {
         let requests = self.requests_of(place).map(|place| &self.series[place]);
         let errors = &self.series[place];
         let counts = match requests {
-            Some(requests) => counts(errors, requests, newest),
+            Some(requests) => {
+                let shares: Vec<Point> = errors.points().chain([newest]).collect();
+                let is_percent = errors.profile().is_percent(shares.iter().map(|point| point.value));
+                counts(errors, requests, &shares, is_percent)
+            }
             None if errors.profile().role == Role::Rate => rates(errors, newest),
             None => return None,
         };
@@ -84,6 +90,35 @@ impl Service {
             return Some(Weight::held(Hold::NoConsequence));
         }
         weight(&counts, least)
+    }
+
+    /// Returns how many of the requests that the service answers fail: over the last minute, or the last sample where that
+    /// is longer, but not over what was before `since_ms`. Nothing where a series is not about them, or their number is not
+    /// known.
+    pub(super) fn failing_requests(&mut self, place: usize, since_ms: i64) -> Option<FailingRequests> {
+        let profile = self.series[place].profile();
+        let counts_failures = matches!(profile.role, Role::Share | Role::Rate);
+        if profile.kind != Kind::Errors || !profile.of_requests || !counts_failures {
+            return None;
+        }
+        let of_place = self.requests_of(place)?;
+        let (errors, requests) = (&self.series[place], &self.series[of_place]);
+        let profile = errors.profile();
+        let is_percent = profile.is_percent(errors.points().map(|point| point.value));
+        // a share without a unit may be of one or of a hundred
+        if profile.role == Role::Share && !is_percent && &*profile.unit != "1" {
+            return None;
+        }
+        let last_ms = errors.last_ms();
+        let from_ms = since_ms.max(last_ms - IMPACT_MS + 1).min(last_ms);
+        let last: Vec<Point> = errors.points().filter(|point| point.ts_ms >= from_ms).collect();
+        let counts = counts(errors, requests, &last, is_percent);
+        let sum = counts.iter().copied().fold(Requests::default(), Add::add);
+        let seconds = counts.len() as f64 * errors.interval_ms() as f64 / 1000.0;
+        (sum.of > 0.0).then(|| FailingRequests {
+            failing_per_s: sum.failed / seconds,
+            requests_per_s: sum.of / seconds,
+        })
     }
 
     /// Returns the place of the series that counts the requests of which some fail at a place. It is looked for once for
@@ -141,15 +176,12 @@ fn by_room(series: &Series, value: f64) -> Option<Weight> {
     ((value - center).abs() < MIN_USED_SHARE * room).then(|| Weight::held(Hold::NoConsequence))
 }
 
-/// Returns the failures and requests of the last samples, newest first; none where the two do not belong together.
-fn counts(errors: &Series, requests: &Series, newest: Point) -> Vec<Requests> {
+/// Returns the failures and requests of these samples of failures, newest first; none where the two do not belong together.
+fn counts(errors: &Series, requests: &Series, shares: &[Point], is_percent: bool) -> Vec<Requests> {
     let interval_ms = errors.interval_ms() as i64;
     let seconds = interval_ms as f64 / 1000.0;
-    let mut shares: Vec<Point> = errors.points().collect();
-    shares.push(newest);
     let of_requests: Vec<Point> = requests.points().collect();
     let reach_ms = (requests.interval_ms() as i64).max(interval_ms) * 3 / 2;
-    let is_percent = errors.profile().is_percent(shares.iter().map(|point| point.value));
     let mut at = of_requests.len();
     let mut counts = Vec::with_capacity(shares.len());
     for share in shares.iter().rev() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use detection::metric_profile::Override;
 use detection::{At, Partition, Settings};
-use shared::events::anomaly::{Anomaly, Status};
+use shared::events::anomaly::{Anomaly, Ended, Status};
 use shared::events::fault::Scenario;
 use shared::events::{Severity, Topic};
 use simulator::record;
@@ -99,12 +99,73 @@ fn what_the_series_reports_itself_is_not_said_twice() {
 
     // nor after it is over, when much has failed within the hour and a healthy sample is beyond the bar
     let mut feed = Feed::new(10_000);
-    feed.catalogue(r#"{"service":"payment","slo":99.95}"#);
+    feed.catalogue(r#"{"service":"payment","slo":99.9}"#);
     let healthy = |_: i64, noise: &mut Source| payment(80.0, 0.5 + 0.1 * noise.draw(), 400.0);
     feed.rounds(90, healthy);
     feed.rounds(30, |_, noise| payment(80.0, 20.0 + noise.draw(), 400.0));
     feed.rounds(720, healthy);
     assert_eq!(feed.fired(), [("payment", "error_rate")], "{}", feed.lines());
+}
+
+#[test]
+fn failures_that_use_up_the_budget_slowly_are_reported_with_their_rate_and_number() {
+    let mut feed = Feed::new(10_000);
+    feed.catalogue(PAYMENT);
+    feed.rounds(4320, |_, noise| payment(80.0, (0.02 + 0.01 * noise.draw()).max(0.0), 400.0));
+    assert!(feed.fired().is_empty(), "{}", feed.lines());
+    let began_ms = feed.now_ms;
+    feed.rounds(2160, |_, noise| payment(80.0, 0.7 + 0.05 * noise.draw(), 400.0));
+    // the series itself takes it for the new normal, long before the slow burn rate is reached
+    let own = feed.of("error_rate").last().unwrap().ended;
+    assert_eq!(own, Some(Ended::NewLevel), "{}", feed.lines());
+    let found_ms = feed.of("error_rate:objective")[0].observed_at.as_millisecond() - began_ms;
+    assert!(found_ms > 4 * 3_600_000, "{found_ms}");
+    feed.rounds(400, |_, _| payment(80.0, 0.02, 400.0));
+    let told = feed.of("error_rate:objective");
+    assert_eq!(statuses(&told), [Status::Firing, Status::Cleared], "{}", feed.lines());
+    let rate = told[0].burn_rate.unwrap();
+    assert!((6.0..7.5).contains(&rate) && told[0].severity == Severity::Sev3, "{rate}");
+    let impact = told[0].impact.unwrap();
+    assert!((impact.requests_per_s - 80.0).abs() < 0.1, "{impact:?}");
+    assert!((0.4..0.7).contains(&impact.failing_per_s), "{impact:?}");
+    assert_eq!(told[1].burn_rate, None);
+    insta::assert_snapshot!(told[0].explanation);
+}
+
+#[test]
+fn what_the_series_reports_itself_states_how_fast_the_budget_is_used_up() {
+    let mut feed = Feed::new(10_000);
+    feed.catalogue(PAYMENT);
+    feed.rounds(120, |_, noise| payment(80.0, 0.02, 400.0 + 10.0 * noise.draw()));
+    feed.rounds(80, |_, noise| payment(80.0, 20.0 + noise.draw(), 400.0 + 10.0 * noise.draw()));
+    assert_eq!(feed.fired(), [("payment", "error_rate")], "{}", feed.lines());
+    let told = feed.of("error_rate");
+    let last = told.last().unwrap();
+    assert!(last.burn_rate.unwrap() > 14.4, "{last:?}");
+    assert!((last.impact.unwrap().share() - 0.2).abs() < 0.02, "{last:?}");
+}
+
+#[test]
+fn failing_requests_are_counted_only_where_their_number_is_certain() {
+    let impact = |metric: &str, unit: &'static str, value: f64| {
+        let mut feed = Feed::new(10_000);
+        let rows = |value: f64| {
+            vec![row("order", "request_rate", 50.0).in_unit("1/s"), row("order", metric, value).in_unit(unit)]
+        };
+        feed.rounds(60, |_, _| rows(0.0));
+        feed.rounds(10, |_, _| rows(value));
+        let told = feed.of(metric);
+        told.last()
+            .unwrap_or_else(|| panic!("{metric} {unit}"))
+            .impact
+            .map(|impact| impact.failing_per_s.round())
+    };
+    assert_eq!(impact("error_rate", "%", 40.0), Some(20.0));
+    assert_eq!(impact("error_ratio", "1", 0.4), Some(20.0));
+    assert_eq!(impact("error_rate", "", 40.0), Some(20.0), "no share is more than all");
+    assert_eq!(impact("error_rate", "", 0.9), None, "of one, or of a hundred");
+    assert_eq!(impact("db_error_rate", "%", 40.0), None, "not what the service answers");
+    assert_eq!(impact("latency_p99_ms", "ms", 4000.0), None);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 use shared::catalogue::{Catalogue, Service};
 use shared::clock::from_ms;
 use shared::events::anomaly::{Band, Direction, Ended, LogTemplate, Point, Status};
-use shared::events::incident::{BlastRadius, Change, Incident, Signal, State, Suspect};
+use shared::events::incident::{BlastRadius, Change, Impact, Incident, Money, Signal, State, Suspect};
 use shared::events::raw::Level;
 use shared::events::rca::{Candidate, Claim, Evidence, Method, Reference, Source, Verdict};
 use shared::events::remediation::{Action, Escalation, Priority, Risk, Step};
@@ -51,6 +51,8 @@ fn service(name: &str, team: &str, tier: u8) -> Service {
         tier,
         slo: 99.9,
         latency_slo_ms: 800.0,
+        users_share: None,
+        revenue: None,
         language: "Java".into(),
         depends_on: vec![],
         oncall: format!("oncall-{team}@shop.example"),
@@ -105,6 +107,8 @@ fn signal(series: &Series) -> Signal {
             "{metric} of {service} is {worst}, expected {} to {}",
             expected.lower, expected.upper
         ),
+        burn_rate: None,
+        impact: None,
         samples,
         siblings: vec![],
         logs: vec![],
@@ -185,6 +189,13 @@ pub(crate) fn exhausted_connections() -> Scenario {
         members: signals.iter().map(|signal| signal.anomaly_id).collect(),
         affected_services: vec!["api-gateway".into(), "payment".into()],
         blast_radius: BlastRadius { callers: vec!["api-gateway".into(), "order".into()], share: 0.5 },
+        impact: Some(Impact {
+            service: "payment".into(),
+            failing_per_minute: 41.3,
+            failing_share: 0.12,
+            users_share: Some(0.021),
+            revenue: Some(Money { per_minute: 318.0, currency: "EUR".into() }),
+        }),
         deployment: Some(Change {
             service: "payment".into(),
             version: "v3.18.0".into(),
@@ -429,6 +440,7 @@ pub(crate) fn unknown_cause() -> Scenario {
     scenario.incident.severity = Severity::Sev3;
     scenario.incident.opened_at = after(120);
     scenario.incident.deployment = None;
+    scenario.incident.impact = None;
     if let Some(cause) = &mut scenario.cause {
         cause.verdict = Verdict::Unknown;
         cause.candidates.truncate(1);

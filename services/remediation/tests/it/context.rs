@@ -94,6 +94,8 @@ pub(crate) fn incident() -> Incident {
         ended: None,
         interval_ms: 10_000,
         explanation: "db_connections of payment is 91, expected 25.4 to 34.6".into(),
+        burn_rate: None,
+        impact: None,
         samples: vec![],
         siblings: vec![],
         logs: vec![],
@@ -130,6 +132,7 @@ pub(crate) fn incident() -> Incident {
         members: vec![pool.anomaly_id, errors.anomaly_id],
         affected_services: vec!["api-gateway".into(), "payment".into()],
         blast_radius: BlastRadius { callers: vec!["api-gateway".into(), "order".into()], share: 0.5 },
+        impact: None,
         signals: vec![pool, errors],
         deployment: Some(Change {
             service: "payment".into(),

@@ -4,6 +4,8 @@
 //! The catalogue is written for people: its figures are what is aimed at, not what is worth waking somebody for. So a
 //! figure that is missed for a moment, or by a few requests, is no finding.
 
+mod burn;
+
 use std::ops::Add;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,7 @@ use crate::alert::format::{duration, quantity, time};
 use crate::alert::{Alert, Detector, Report, Subject, Verdict};
 use crate::metric_profile::{MetricProfile, Role, units};
 use crate::series::Series;
+use burn::{Burn, PACES};
 
 /// Name and version of the rule.
 const DETECTOR: &str = "slo/1";
@@ -31,19 +34,7 @@ const MET_NATS: f64 = 4.0;
 /// Multiple of a latency objective from which on it is SEV2.
 const SEVERE_FACTOR: f64 = 2.0;
 
-/// How many times as fast as it may last the budget of failures has to be used up. Basis: Google, The Site Reliability
-/// Workbook (2018), chapter 5: 14.4 uses up 2 % of the budget of 30 days in an hour.
-const BURN_RATE: f64 = 14.4;
-/// Largest share of failures that is asked for, however low the objective is.
-const MAX_BAR: f64 = 0.5;
-/// Window over which it has to be used up so fast, milliseconds. Basis: the same.
-const LONG_MS: f64 = 3_600_000.0;
-/// Short windows in a row in which it has to be, and then not to be: a minute each at least (milliseconds), and so many
-/// requests that one would fail at that rate. Basis: the same has one of 5 min.
-const SHORT_WINDOWS: i8 = 5;
-const SHORT_MS: i64 = 60_000;
-/// Failures from which on that is certain, and from which on it is SEV2.
-const CONFIRM_FAILURES: f64 = 9.5;
+/// Failures in an hour from which on a budget that is used up fast is SEV2.
 const SEVERE_FAILURES: f64 = 20.0;
 
 /// What the catalogue states of a service.
@@ -116,12 +107,6 @@ impl Requests {
     fn share(self) -> f64 {
         if self.of > 0.0 { self.failed / self.of } else { 0.0 }
     }
-
-    /// Forgets exponentially what lies `ms` back, and adds what is new.
-    fn fade(&mut self, ms: f64, window_ms: f64, new: Self) {
-        let kept = (-ms / window_ms).exp();
-        *self = Self { failed: kept * self.failed, of: kept * self.of } + new;
-    }
 }
 
 /// How one series keeps to what is stated.
@@ -136,20 +121,6 @@ pub(crate) struct Slo {
     since_ms: Option<i64>,
     burn: Option<Box<Burn>>,
     alert: Option<Box<Alert>>,
-}
-
-/// How fast the budget of failures is used up.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Burn {
-    first_ms: i64,
-    last_ms: i64,
-    long: Requests,
-    /// When the short window began, milliseconds, and what it holds so far.
-    short: (i64, Requests),
-    /// Short windows in a row in which it is used up too fast, or, below 0, is not.
-    run: i8,
-    /// Beginning of the first of them, milliseconds.
-    since_ms: i64,
 }
 
 /// A series that has just taken a sample, and the requests on which it rests, where they are known.
@@ -174,7 +145,16 @@ impl Detector for Slo {
     }
 }
 
+/// What version 1 of its section of a snapshot holds. Its windows were others, so they begin anew.
+type Before = (f64, f64, Option<i64>, Option<BurnBefore>, Option<Box<Alert>>);
+type BurnBefore = (i64, i64, Requests, (i64, Requests), i8, i64);
+
 impl Slo {
+    /// Goes on from version 1 of its section of a snapshot.
+    pub(crate) fn resume((missed_nats, met_nats, since_ms, _, alert): Before) -> Self {
+        Self { target: None, missed_nats, met_nats, since_ms, burn: None, alert }
+    }
+
     /// Returns what a series of that meaning has to keep to, if anything is stated about it. What was seen before goes on.
     pub(crate) fn restate(
         before: Option<Box<Self>>,
@@ -197,6 +177,14 @@ impl Slo {
     /// Returns whether there is something to remember.
     pub(crate) fn is_open(&self) -> bool {
         self.alert.is_some() || self.missed_nats > 0.0 || self.burn.is_some()
+    }
+
+    /// Returns how many times as fast as the objective allows the budget of failures is used up, over the window whose rule
+    /// fires: to two decimals.
+    pub(crate) fn burn_rate(&self) -> Option<f64> {
+        let Some(Target::Availability(slo)) = self.target else { return None };
+        let rate = self.burn.as_ref()?.rate(1.0 - slo / 100.0)?;
+        Some((100.0 * rate).round() / 100.0)
     }
 
     /// Judges by two tests of Wald's (Ann. Math. Stat. 16, 1945), of which the one that the objective is missed begins
@@ -249,52 +237,49 @@ impl Slo {
         })
     }
 
-    /// Judges by how fast the budget is used up, in a long window and in a short one.
+    /// Judges by how fast the budget is used up, in pairs of a long window and a short one.
     fn judge_availability(&mut self, slo: f64, newest: Point, kept: Kept<'_>) -> Option<Report> {
-        if !self.may_fire(kept.series) {
-            // what failed in that time would count against the healthy samples behind it
-            (self.burn, self.since_ms) = (None, None);
-            return None;
-        }
         let requests = kept.requests?;
         let budget = 1.0 - slo / 100.0;
-        let bar = (BURN_RATE * budget).min(MAX_BAR);
         let burn = self.burn.get_or_insert_with(|| Box::new(Burn::new(newest.ts_ms)));
-        // nothing follows before a short window is complete
-        let observed = burn.observe(newest.ts_ms, requests, bar)?;
-        let (burn_long, severe) = (burn.long.share(), burn.long.failed >= SEVERE_FAILURES);
-        let is_fast = burn_long >= bar && burn.long.failed >= CONFIRM_FAILURES;
-        let certainty = match burn.run {
-            run if run <= -SHORT_WINDOWS => Certainty::Normal,
-            run if run >= SHORT_WINDOWS && is_fast => Certainty::Certain,
-            _ => return None,
+        // nothing follows before a part of a short window is complete
+        let share = burn.observe(newest.ts_ms, kept.series.interval_ms() as i64, requests, budget)?;
+        let burning = burn.judge(share, budget);
+        let is_over = burn.is_over();
+        if !self.may_fire(kept.series) {
+            return None;
+        }
+        let certainty = match burning {
+            Some(_) => Certainty::Certain,
+            None if is_over => Certainty::Normal,
+            None => return None,
         };
-        self.since_ms = Some(burn.since_ms);
-        let last_ms = burn.reach_ms();
+        let fast = &PACES[0];
+        let is_severe =
+            burning.is_some_and(|found| found.pace == fast && found.long.failed >= SEVERE_FAILURES);
+        let bar = burning.map_or_else(|| Burn::fastest_bar(budget), |found| found.bar);
         let verdict = Verdict {
             certainty,
             nats: certainty.stated_nats(),
-            severity: if severe { Severity::Sev2 } else { Severity::Sev3 },
+            severity: if is_severe { Severity::Sev2 } else { Severity::Sev3 },
             direction: Direction::Up,
-            observed: 100.0 * observed,
+            observed: 100.0 * share,
             expected: Band { lower: 0.0, center: 0.0, upper: (1e11 * bar).round() / 1e9 },
         };
+        self.since_ms = burning.map(|found| found.since_ms).or(self.since_ms);
         let (name, service, objective) = (kept.series.name(), kept.service, format!("{slo} %"));
-        let failed = quantity(100.0 * burn_long, "%");
-        let times = quantity((burn_long / budget).round(), "");
-        self.report(&verdict, newest.ts_ms, ("%", failures(kept.series)), kept, |is_over, since| {
-            if is_over {
-                format!(
-                    "{name} of {service}: requests no longer fail faster than its objective of {objective} in the \
-                     service catalogue allows for; they did since {since}"
-                )
-            } else {
-                format!(
-                    "{name} of {service}: {failed} of the requests of the last {} failed, {times} times as many as its \
-                     objective of {objective} in the service catalogue allows for, since {since}",
-                    duration(last_ms)
-                )
-            }
+        self.report(&verdict, newest.ts_ms, ("%", failures(kept.series)), kept, |_, since| match burning {
+            None => format!(
+                "{name} of {service}: requests no longer fail faster than its objective of {objective} in the \
+                 service catalogue allows for; they did since {since}"
+            ),
+            Some(found) => format!(
+                "{name} of {service}: {} of the requests of the last {} failed, {} times as many as its objective of \
+                 {objective} in the service catalogue allows for, since {since}",
+                quantity(100.0 * found.long.share(), "%"),
+                duration(found.reach_ms),
+                quantity((found.long.share() / budget).round(), "")
+            ),
         })
     }
 
@@ -362,37 +347,6 @@ fn failures(series: &Series) -> Vec<Point> {
 /// is ambiguous must not page.
 pub(crate) fn failing(profile: &MetricProfile, share: f64) -> f64 {
     profile.failing(share, &*profile.unit != "1")
-}
-
-impl Burn {
-    fn new(ts_ms: i64) -> Self {
-        let none = Requests::default();
-        Self { first_ms: ts_ms, last_ms: ts_ms, long: none, short: (ts_ms, none), run: 0, since_ms: ts_ms }
-    }
-
-    /// Takes the requests of a sample. Returns the share that has failed in the short window that ends with it, if one does.
-    fn observe(&mut self, ts_ms: i64, new: Requests, bar: f64) -> Option<f64> {
-        let ms = ts_ms.saturating_sub(self.last_ms) as f64;
-        self.last_ms = ts_ms;
-        self.long.fade(ms, LONG_MS, new);
-        let (began_ms, short) = (self.short.0, self.short.1 + new);
-        self.short.1 = short;
-        if ts_ms.saturating_sub(began_ms) < SHORT_MS || bar * short.of < 1.0 {
-            return None;
-        }
-        self.short = (ts_ms, Requests::default());
-        let step = if short.share() >= bar { 1 } else { -1 };
-        if step * self.run <= 0 {
-            (self.run, self.since_ms) = (0, began_ms);
-        }
-        self.run = (self.run + step).clamp(-SHORT_WINDOWS, SHORT_WINDOWS);
-        Some(short.share())
-    }
-
-    /// Returns how far the long window reaches back, milliseconds.
-    fn reach_ms(&self) -> i64 {
-        self.last_ms.saturating_sub(self.first_ms).min(LONG_MS as i64)
-    }
 }
 
 #[cfg(test)]
