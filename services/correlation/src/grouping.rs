@@ -169,13 +169,20 @@ fn reopen(
     options: &Options,
 ) -> Grouping {
     let mut group = members(incident.incident_id, neighbourhood);
-    group.extend(incident.signals.iter().cloned());
-    group.retain(|member| member.anomaly_id != signal.anomaly_id);
-    group.extend(adopted.iter().cloned());
-    group.push(signal.clone());
+    group.extend(incident.signals.iter().chain(&adopted).cloned());
+    put(&mut group, signal);
     once(&mut group);
     let assessment = assess(group, neighbourhood, Some(incident), signal.observed_at, options);
     Grouping::Reopen { incident: Box::new(incident.clone()), assessment, adopted }
+}
+
+/// Puts a signal in the place of its earlier revision. Returns whether there was none.
+fn put(group: &mut Vec<Signal>, signal: &Signal) -> bool {
+    let before = group.len();
+    group.retain(|member| member.anomaly_id != signal.anomaly_id);
+    let is_new = group.len() == before;
+    group.push(signal.clone());
+    is_new
 }
 
 /// Keeps the last of each member.
@@ -294,8 +301,7 @@ fn of_one_fault<'a>(
     options: &Options,
 ) -> Vec<&'a Incident> {
     let mut own = members(home.incident_id, neighbourhood);
-    own.retain(|member| member.anomaly_id != signal.anomaly_id);
-    own.push(signal.clone());
+    put(&mut own, signal);
     let is_of_it = |other: &&Incident| {
         let is_near = other.incident_id != home.incident_id && near(other, root);
         if !is_near || !absorbs(other, signal, neighbourhood, options) {
@@ -315,10 +321,9 @@ fn of_one_fault<'a>(
     neighbourhood.incidents.iter().filter(is_of_it).collect()
 }
 
-/// Returns the hypotheses over which none leads clearly.
+/// Returns those of all hypotheses, best first, over which none leads clearly.
 fn leading<'a>(all: &'a [Suspect], options: &Options) -> impl Iterator<Item = &'a Suspect> {
-    let best = all.iter().map(|one| one.score).fold(f64::NEG_INFINITY, f64::max);
-    let least = best - options.cause_lead_nats;
+    let least = all.first().map_or(0.0, |best| best.score - options.cause_lead_nats);
     all.iter().filter(move |one| one.score >= least)
 }
 
@@ -389,9 +394,7 @@ fn join(
     options: &Options,
 ) -> Grouping {
     let mut group = members(incident.incident_id, neighbourhood);
-    let is_new = !group.iter().any(|member| member.anomaly_id == signal.anomaly_id);
-    group.retain(|member| member.anomaly_id != signal.anomaly_id);
-    group.push(signal.clone());
+    let is_new = put(&mut group, signal);
     let absorbed: Vec<Absorbed> = caused
         .iter()
         .map(|other| Absorbed {

@@ -18,16 +18,13 @@
 use std::collections::BTreeSet;
 
 use shared::catalogue::Catalogue;
-use shared::events::anomaly::{Band, Status};
+use shared::events::anomaly::{Band, FAST_BURN_RATE, Status};
 use shared::events::incident::{Signal, Suspect};
 use shared::events::{Category, Kind, Severity};
 use shared::graph::Graph;
 
 /// Evidence from which on a signal shows something, nats.
 const SHOWS_NATS: f64 = 2.0;
-/// Burn rate from which on it is a fast one. Basis: Google, The Site Reliability Workbook (2018), chapter 5: 2 % of the
-/// budget of 30 days in an hour.
-const FAST_BURN_RATE: f64 = 14.4;
 /// Tier of a service whose failure nobody notices for a day.
 const LEAST_TIER: u8 = 4;
 /// Half-bands that a value counts outside a band of a single value: clearly outside, by an unknown distance.

@@ -254,10 +254,7 @@ fn reassess(incident: &mut Incident, assessment: Assessment) {
     incident.members = members;
     incident.affected_services = affected;
     incident.blast_radius = blast_radius;
-    incident.impact = match (incident.impact.take(), impact) {
-        (Some(before), Some(now)) => Some(before.worst(now)),
-        (before, now) => before.or(now),
-    };
+    incident.impact = [incident.impact.take(), impact].into_iter().flatten().reduce(Impact::worst);
     incident.signals = signals;
     incident.deployment = deployment;
 }

@@ -115,6 +115,10 @@ pub struct Context {
     pub logs: Vec<LogTemplate>,
 }
 
+/// Burn rate ([`Anomaly::burn_rate`]) from which on it is a fast one: it uses up 2 % of the budget of 30 days in an hour.
+/// Basis: Google, The Site Reliability Workbook (2018), chapter 5.
+pub const FAST_BURN_RATE: f64 = 14.4;
+
 /// Requests that a service answers, and how many of them fail.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FailingRequests {

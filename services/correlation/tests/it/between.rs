@@ -16,7 +16,7 @@ fn less_traffic(service: &str, tick: i64) -> Anomaly {
     Anomaly { direction: Direction::Down, ..anomaly(service, "request_rate", Kind::Traffic, tick) }
 }
 
-/// Less use of the processor than usual, which harms nobody.
+/// Less use of the processor than usual, which is no fault.
 fn less_work(service: &str, tick: i64) -> Anomaly {
     Anomaly {
         direction: Direction::Down,

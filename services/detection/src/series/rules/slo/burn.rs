@@ -5,6 +5,7 @@
 //! of the budget of 30 days in an hour, 6 uses up 5 % of it in six hours; the short window is a twelfth of the long one.
 
 use serde::{Deserialize, Serialize};
+use shared::events::anomaly::FAST_BURN_RATE;
 
 use super::Requests;
 
@@ -37,7 +38,7 @@ pub(super) struct Pace {
 
 /// Fastest first.
 pub(super) const PACES: [Pace; 2] = [
-    Pace { rate: 14.4, long_ms: 3_600_000, part_ms: 60_000, parts: 5, times_usual: 0.0 },
+    Pace { rate: FAST_BURN_RATE, long_ms: 3_600_000, part_ms: 60_000, parts: 5, times_usual: 0.0 },
     Pace { rate: 6.0, long_ms: 21_600_000, part_ms: 900_000, parts: 2, times_usual: 2.0 },
 ];
 
@@ -116,13 +117,13 @@ impl Burn {
         self.last_ms = ts_ms;
         self.learn(passed_ms, new, budget);
         let usual = self.usual.share();
-        let mut shares = PACES.iter().zip(&mut self.windows).map(|(pace, windows)| {
+        let [fastest, _] = std::array::from_fn(|place| {
+            let (pace, windows): (&Pace, &mut Windows) = (&PACES[place], &mut self.windows[place]);
             if passed_ms > pace.part_ms.max(PAUSE_INTERVALS * interval_ms) {
                 windows.begin_anew(ts_ms.saturating_sub(interval_ms));
             }
             windows.observe(ts_ms, new, pace, pace.bar(budget, usual))
         });
-        let [fastest, _] = [shares.next().flatten(), shares.next().flatten()];
         fastest
     }
 
