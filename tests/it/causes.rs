@@ -74,11 +74,11 @@ fn the_last_published_cause_is_the_true_one() {
     assert!(lines.is_empty(), "{} of {runs} runs:\n{}", lines.len(), lines.join("\n"));
 }
 
-/// Scenarios beside the rotation with one true cause. A noisy neighbour has none: its host is not in the telemetry. A drop
-/// of traffic may open two incidents that merge as soon as the entry shows it, which are two in the count of [`play`].
-const NAMED: [Scenario; 4] = [
+/// Scenarios beside the rotation with one true cause. A noisy neighbour has none: its host is not in the telemetry.
+const NAMED: [Scenario; 5] = [
     Scenario::DependencyOutage,
     Scenario::NetworkPartition,
+    Scenario::TrafficDrop,
     Scenario::DiskFilling,
     Scenario::CertificateExpiry,
 ];

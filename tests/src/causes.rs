@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use shared::catalogue::Catalogue;
 use shared::clock::from_ms;
 use shared::events::fault::{Phase, Scenario};
-use shared::events::incident::{Incident, Signal, State};
+use shared::events::incident::{Incident, Signal, State, Suspect};
 use shared::events::{Anomaly, Category, Deployment, Topic};
 use shared::graph::Graph;
 use shared::ids::IncidentId;
@@ -48,13 +48,13 @@ pub struct Case {
 pub struct CaseOutcome {
     /// First suspects of the first incident in the order in which they were published, each with its time and posterior.
     pub suspects: Vec<(Timestamp, String, Category, f64)>,
-    /// Announced incidents.
+    /// Announced incidents, without those that were merged into another one.
     pub incidents: usize,
     /// First tick with the fault, and first without.
     pub fault: Option<(Timestamp, Option<Timestamp>)>,
-    /// When the first incident was announced.
+    /// When an incident was first announced, merged later or not.
     pub announced: Option<Timestamp>,
-    /// When all of its members had been clear for long enough.
+    /// When all members of the first incident had been clear for long enough.
     pub resolved: Option<Timestamp>,
     /// Every anomaly, in the order of the decisions.
     pub anomalies: Vec<Anomaly>,
@@ -116,7 +116,7 @@ pub fn play(case: Case) -> Result<CaseOutcome> {
         }
         correlation.pass(from_ms(ts_ms))?;
     }
-    Ok(correlation.outcome)
+    Ok(correlation.finish())
 }
 
 fn partition_of(key: &str) -> usize {
@@ -130,10 +130,28 @@ struct Correlation {
     signals: Vec<(Signal, Option<IncidentId>)>,
     incidents: BTreeMap<IncidentId, Incident>,
     deployments: Vec<Deployment>,
+    /// What was published of each announced incident, in the order of the announcements.
+    published: Vec<Published>,
     outcome: CaseOutcome,
 }
 
+/// What was published of an incident.
+struct Published {
+    id: IncidentId,
+    suspects: Vec<(Timestamp, String, Category, f64)>,
+    resolved: Option<Timestamp>,
+}
+
 impl Correlation {
+    fn finish(mut self) -> CaseOutcome {
+        self.published.retain(|of| self.incidents[&of.id].merged_into().is_none());
+        self.outcome.incidents = self.published.len();
+        if let Some(first) = self.published.into_iter().next() {
+            (self.outcome.suspects, self.outcome.resolved) = (first.suspects, first.resolved);
+        }
+        self.outcome
+    }
+
     fn neighbourhood(&self) -> Neighbourhood {
         let incidents = |open: bool| -> Vec<Incident> {
             self.incidents.values().filter(|incident| incident.state.is_open() == open).cloned().collect()
@@ -248,28 +266,35 @@ impl Correlation {
 
     fn change(&mut self, id: IncidentId, change: Change, at: Timestamp) -> Result<()> {
         let before = self.incidents.get(&id).cloned();
-        let was_announced = before.as_ref().is_some_and(|incident| incident.state != State::Detecting);
         let incident = lifecycle::apply(before, id, change)?;
         if incident.state != State::Detecting {
-            if !was_announced {
-                self.outcome.incidents += 1;
-                self.outcome.announced = self.outcome.announced.or(Some(at));
-            }
-            let first = self.outcome.incidents == 1 || self.outcome.suspects.is_empty();
-            if let Some(suspect) = incident.suspect().filter(|_| first && self.outcome.resolved.is_none()) {
-                let known = self.outcome.suspects.last().is_some_and(|(_, service, category, _)| {
-                    (service, *category) == (&suspect.service, suspect.category)
-                });
-                if !known {
-                    let published = (at, suspect.service.clone(), suspect.category, suspect.posterior);
-                    self.outcome.suspects.push(published);
-                }
-            }
-            if !incident.state.is_open() && self.outcome.resolved.is_none() {
-                self.outcome.resolved = incident.resolved_at;
-            }
+            self.publish(&incident, at);
         }
         self.incidents.insert(id, incident);
         Ok(())
+    }
+
+    fn publish(&mut self, incident: &Incident, at: Timestamp) {
+        let id = incident.incident_id;
+        let place = self.published.iter().position(|of| of.id == id).unwrap_or_else(|| {
+            self.outcome.announced = self.outcome.announced.or(Some(at));
+            self.published.push(Published { id, suspects: Vec::new(), resolved: None });
+            self.published.len() - 1
+        });
+        let published = &mut self.published[place];
+        let is_last = |suspect: &Suspect| {
+            let last = published.suspects.last();
+            last.is_some_and(|(_, service, category, _)| {
+                (service, *category) == (&suspect.service, suspect.category)
+            })
+        };
+        if let Some(suspect) =
+            incident.suspect().filter(|suspect| published.resolved.is_none() && !is_last(suspect))
+        {
+            published.suspects.push((at, suspect.service.clone(), suspect.category, suspect.posterior));
+        }
+        if !incident.state.is_open() {
+            published.resolved = published.resolved.or(incident.resolved_at);
+        }
     }
 }

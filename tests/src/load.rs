@@ -19,7 +19,7 @@ use shared::events::Topic;
 use stack::run::progress::{Progress, say};
 use stack::{AGENTS, Agent, Options, Program, Stack};
 
-use crate::quiescence;
+use crate::quiescence::{self, STANDS};
 use burst::{Burst, REVISIONS, Size, WORST};
 use watch::Watch;
 
@@ -42,9 +42,6 @@ const PENDING: [(&str, &str); 2] = [
     ("rows in the outbox", "select count(*) from outbox where published_at is null and rejected_at is null"),
     ("timers that are due", "select count(*) from timers where state = 'waiting' and due <= now()"),
 ];
-/// What an incident is counted by: those that ended in another one of the same fault are left out. The partitions of the
-/// topic are read in no set order, so a chain may begin as two incidents.
-const STANDS: &str = r#"coalesce(not body -> 'links' @> '[{"relation": "merged_into"}]', true)"#;
 /// Longest wait for an answer of the broker.
 const ANSWER: Duration = Duration::from_secs(10);
 

@@ -25,7 +25,7 @@ use invariants::{Code, Violation};
 use observations::{Observations, REDELIVERED, TAKEN_OVER};
 use plan::{Plan, Shop};
 
-use crate::quiescence;
+use crate::quiescence::{self, STANDS};
 
 /// Longest time for all copies to be ready.
 const READY: Duration = Duration::from_mins(2);
@@ -137,7 +137,8 @@ const PENDING_TIMERS: &str = "select count(*) from timers where state <> 'done' 
 
 async fn pending(stack: &Stack) -> Result<Vec<String>> {
     let mails = format!(
-        "select {MAILS} * (select count(*) from incidents) - count(*) from notifications where state = 'sent'"
+        "select {MAILS} * count(distinct incident_id) - count(*) filter (where state = 'sent') \
+         from incidents left join notifications using (incident_id) where {STANDS}"
     );
     let counts = [
         (

@@ -9,6 +9,10 @@ use shared::bus::lag::{behind, extents};
 use shared::events::Topic;
 use stack::{AGENTS, Stack};
 
+/// Condition of an incident that was not merged into another one of the same fault. The partitions of a topic are read in no
+/// set order, so one fault may begin as two incidents.
+pub const STANDS: &str =
+    r#"coalesce(not incidents.body -> 'links' @> '[{"relation": "merged_into"}]', true)"#;
 /// Longest wait for an answer of the broker.
 const ANSWER: Duration = Duration::from_secs(10);
 

@@ -2,14 +2,16 @@
 
 use serde_json::json;
 use shared::clock::from_ms;
+use shared::events::incident::{Link, Relation};
 use shared::events::{Fault, decode};
 use stack::parts::mailbox::Mail;
 
-use super::super::observations::{Accepted, Entry, Member, Notification, Outgoing};
+use super::super::observations::{Accepted, Member, Notification};
 use super::*;
 
 const ANOMALY: &str = "00000000-0000-0000-0000-00000000000a";
 const INCIDENT: &str = "00000000-0000-0000-0000-00000000000b";
+const OTHER: &str = "00000000-0000-0000-0000-00000000000c";
 
 fn time(second: i64) -> Timestamp {
     from_ms(1_767_600_000_000 + second * 1_000)
@@ -77,25 +79,65 @@ fn sound() -> Observations {
     {
         publish(&mut observed, topic, serde_json::to_vec(&incident(revision, state)).unwrap());
     }
-    publish(&mut observed, Topic::Postmortems, INCIDENT.into());
+    let postmortem = json!({ "incident_id": INCIDENT }).to_string();
+    publish(&mut observed, Topic::Postmortems, postmortem.into_bytes());
     for (action, second) in [("opened", 11), ("announced", 12), ("resolved", 30)] {
-        observed.audit.push(Entry {
-            incident: INCIDENT.to_owned(),
-            actor: "correlation".to_owned(),
-            action: action.to_owned(),
-            at: time(second),
-            event: action.to_owned(),
-            transaction: "1".to_owned(),
-            inbox: Some("1".to_owned()),
-        });
+        observed.audit.push(entry(INCIDENT, action, second));
     }
     for kind in ["root_cause", "plan", "postmortem"] {
         observed.artifacts.push((INCIDENT.to_owned(), kind.to_owned(), 1));
     }
-    for number in 0..MAILS {
+    for (number, kind) in NotificationKind::ALL.into_iter().enumerate() {
         observed.mails.push(mail(&number.to_string(), 50));
+        observed.notifications.push(notification(INCIDENT, kind));
     }
     observed
+}
+
+fn entry(incident: &str, action: &str, second: i64) -> Entry {
+    Entry {
+        incident: incident.to_owned(),
+        actor: "correlation".to_owned(),
+        action: action.to_owned(),
+        at: time(second),
+        event: action.to_owned(),
+        transaction: "1".to_owned(),
+        inbox: Some("1".to_owned()),
+    }
+}
+
+fn notification(incident: &str, kind: NotificationKind) -> Notification {
+    Notification { incident: incident.to_owned(), kind: kind.name().to_owned(), state: "sent".to_owned() }
+}
+
+/// Adds an incident of the same fault that was merged into the first one, announced before or not.
+fn merge_another(observed: &mut Observations, is_announced: bool) {
+    let mut other = incident(4, "closed");
+    other.incident_id = OTHER.parse().unwrap();
+    (other.number, other.resolved_at) = (2, Some(time(13)));
+    let link = Link { incident_id: INCIDENT.parse().unwrap(), number: 1, relation: Relation::MergedInto };
+    other.links.push(link);
+    // what absorbed it names it: its events are not those of the other one
+    let link = Link { incident_id: other.incident_id, number: 2, relation: Relation::Absorbed };
+    observed.incidents[0].links.push(link);
+    observed.audit.push(entry(OTHER, "opened", 11));
+    if is_announced {
+        for topic in [Topic::IncidentsOpened, Topic::IncidentsResolved] {
+            let payload = serde_json::to_vec(&other).unwrap();
+            let mut row = observed.outbox[0].clone();
+            (row.topic, row.id, row.payload) = (topic.name().to_owned(), format!("other {topic}"), payload);
+            observed.records.get_mut(&topic).unwrap().push(line(row.payload.clone(), &row.id));
+            observed.outbox.push(row);
+        }
+        observed.audit.push(entry(OTHER, "announced", 12));
+        for kind in [NotificationKind::Opened, NotificationKind::Resolved] {
+            observed.mails.push(mail(&format!("other {kind}"), 13));
+            observed.notifications.push(notification(OTHER, kind));
+        }
+    }
+    observed.audit.push(entry(OTHER, "merged", 13));
+    observed.audit.push(entry(INCIDENT, "merged", 13));
+    observed.incidents.push(other);
 }
 
 fn publish(observed: &mut Observations, topic: Topic, payload: Vec<u8>) {
@@ -167,6 +209,53 @@ fn a_fault_has_one_incident_and_each_episode_belongs_to_one() {
     finds(|observed| observed.members[0].incident = None, Code::EpisodeUnassigned);
     finds(|observed| observed.incidents[0].environment = "staging".to_owned(), Code::EpisodeMisassigned);
     finds(|observed| _ = observed.undisturbed.pop(), Code::EpisodeNotCleared);
+}
+
+#[test]
+fn an_incident_that_was_merged_leaves_an_end_where_it_was_announced_and_nothing_more() {
+    for is_announced in [true, false] {
+        let mut observed = sound();
+        merge_another(&mut observed, is_announced);
+        assert_eq!(violations(&observed), Vec::new(), "announced: {is_announced}");
+        let finds = |break_it: fn(&mut Observations), expected: Code| {
+            finds(
+                |observed| {
+                    merge_another(observed, is_announced);
+                    break_it(observed);
+                },
+                expected,
+            );
+        };
+        finds(|observed| observed.members[0].incident = Some(OTHER.to_owned()), Code::EpisodeMisassigned);
+        finds(
+            |observed| observed.artifacts.push((OTHER.to_owned(), "postmortem".to_owned(), 1)),
+            Code::ArtifactRevisions,
+        );
+        finds(|observed| observed.audit.push(entry(OTHER, "resolved", 14)), Code::TimelineCount);
+        finds(|observed| observed.audit.retain(|line| line.action != "merged"), Code::TimelineCount);
+        finds(
+            |observed| {
+                let postmortem = json!({ "incident_id": OTHER }).to_string();
+                publish(observed, Topic::Postmortems, postmortem.into_bytes());
+            },
+            Code::EventCount,
+        );
+        finds(
+            |observed| {
+                observed.mails.push(mail("surplus", 14));
+                observed.notifications.push(notification(OTHER, NotificationKind::Postmortem));
+            },
+            Code::MailCount,
+        );
+        finds(|observed| observed.incidents[1].links.clear(), Code::FaultIncidents);
+    }
+    finds(
+        |observed| {
+            merge_another(observed, true);
+            observed.audit.retain(|line| line.action != "announced" || line.incident == INCIDENT);
+        },
+        Code::EventCount,
+    );
 }
 
 #[test]

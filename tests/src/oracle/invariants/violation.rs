@@ -13,11 +13,11 @@ pub enum Code {
     AnomalyDiffers,
     /// Detection did not publish a revision.
     AnomalyMissing,
-    /// A fault does not have exactly one incident.
+    /// A fault does not have exactly one incident that was not merged.
     FaultIncidents,
     /// An episode that fired belongs to no incident.
     EpisodeUnassigned,
-    /// An episode belongs to an incident of another environment.
+    /// An episode belongs to an incident of another environment, or to one that was merged.
     EpisodeMisassigned,
     /// An episode did not clear before the end of the run.
     EpisodeNotCleared,
@@ -43,9 +43,9 @@ pub enum Code {
     NumberDuplicate,
     /// An incident was not closed.
     IncidentNotClosed,
-    /// An incident does not have exactly one event on a topic.
+    /// An incident does not have the events of its lifecycle on a topic.
     EventCount,
-    /// The revisions of an artifact are not 1, 2, 3, ...
+    /// The revisions of an artifact are not 1, 2, 3, ..., or it is missing or surplus.
     ArtifactRevisions,
     /// An incident was resolved while a member fired.
     ResolvedEarly,
@@ -55,7 +55,7 @@ pub enum Code {
     TimelineOrder,
     /// A mail was sent twice without a crash in between.
     MailDuplicate,
-    /// The number of mails is not five for each incident.
+    /// An incident does not have the mails of its lifecycle.
     MailCount,
     /// A notification was not sent.
     MailUnsent,
