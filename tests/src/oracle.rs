@@ -137,7 +137,7 @@ const PENDING_TIMERS: &str = "select count(*) from timers where state <> 'done' 
 
 async fn pending(stack: &Stack) -> Result<Vec<String>> {
     let mails = format!(
-        "select {MAILS} * count(distinct incident_id) - count(*) filter (where state = 'sent') \
+        "select {MAILS} * count(distinct incident_id) - count(*) filter (where notifications.state = 'sent') \
          from incidents left join notifications using (incident_id) where {STANDS}"
     );
     let counts = [
