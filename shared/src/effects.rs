@@ -1,5 +1,7 @@
 //! [`Effects`]: what follows from an event, as a plain value. A stage returns it, the runtime applies it.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -118,6 +120,23 @@ pub struct Guard {
     pub scope: String,
     /// Version that was read.
     pub version: i64,
+    /// Version that it has with the effects: any that it never had.
+    pub next: i64,
+}
+
+impl Guard {
+    /// Guards what was read at `version`.
+    pub fn new(scope: impl Into<String>, version: i64) -> Self {
+        Self { scope: scope.into(), version, next: version.wrapping_add(1) }
+    }
+
+    /// Guards what was read at `version`, and moves it on to a version that no other decision moves it to: whoever finds that
+    /// version later knows that this decision was applied, and nothing after it.
+    pub fn unique(scope: impl Into<String>, version: i64) -> Self {
+        // positive, with room to count on
+        let next = (RandomState::new().hash_one(version) >> 2) as i64;
+        Self { scope: scope.into(), version, next }
+    }
 }
 
 /// What follows from an event. A plain value: the runtime alone applies it, in one transaction.

@@ -19,6 +19,8 @@ pub enum Failpoint {
     Stepped,
     /// Outside work is journalled; what follows from it is not written.
     Journalled,
+    /// The incidents are written, what belongs to them is not; the transaction is not committed.
+    HalfWritten,
     /// Everything is written; the transaction is not committed.
     Written,
     /// The transaction is committed; nothing is published and the offset is not let go.

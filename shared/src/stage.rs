@@ -48,6 +48,8 @@ pub trait Stage: Send + Sync + 'static {
     const NAME: &'static str = Self::AGENT.name();
     /// Topics it reads.
     const TOPICS: &'static [Topic] = Self::AGENT.inputs();
+    /// Most events of one key that are decided together.
+    const BATCH: usize = 1;
     /// Its input, decoded.
     type Input: Send + Sync + 'static;
 
@@ -60,6 +62,13 @@ pub trait Stage: Send + Sync + 'static {
     /// Decides what follows from one event. Runs without an open transaction and may run more than once for the same
     /// event; paid or outside work goes through [`Context::step`].
     async fn handle(&self, input: &Self::Input, ctx: &Context) -> Result<Effects, Error>;
+
+    /// Decides what follows from several events of one key, in their order: each decision knows those before it. Returns the
+    /// effects of the first ones, at least of one. They are applied in one transaction, and the rest is asked for again.
+    async fn handle_all(&self, events: &[(&Self::Input, &Context)]) -> Result<Vec<Effects>, Error> {
+        let Some((input, ctx)) = events.first() else { return Ok(Vec::new()) };
+        Ok(vec![self.handle(input, ctx).await?])
+    }
 
     /// Decides what follows from a timer that has come due. May run more than once, too.
     async fn on_timer(&self, timer: &Timer, _ctx: &Context) -> Result<Effects, Error> {

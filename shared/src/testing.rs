@@ -1,10 +1,17 @@
 //! What only the runtime may do in production, for tests and for the programs that run them.
 
-use deadpool_postgres::Object;
+use std::sync::Arc;
 
+use deadpool_postgres::Object;
+use tracing::Span;
+
+use crate::agent::Agent;
 use crate::bus::Producer;
+use crate::clock::Clock;
 use crate::effects::Effects;
-use crate::store::apply::{Applied, Cause};
+use crate::ids::EventId;
+use crate::stage::Context;
+use crate::store::apply::{Applied, Cause, Decided};
 use crate::store::outbox::{RelayError, Turn};
 use crate::store::{Error, Store};
 
@@ -26,6 +33,32 @@ pub async fn apply(
     effects: &Effects,
 ) -> Result<Applied, Error> {
     store.apply(stage, cause, None, effects).await
+}
+
+/// Applies the effects of several events as the runtime does for `stage`: in one transaction.
+pub async fn apply_all(store: &Store, stage: &str, decided: &[(EventId, Effects)]) -> Result<Applied, Error> {
+    let decided: Vec<Decided<'_>> = decided
+        .iter()
+        .map(|(event, effects)| Decided {
+            cause: Cause::Event(*event),
+            traceparent: None,
+            effects,
+            span: Span::none(),
+        })
+        .collect();
+    store.apply_all(stage, &decided).await
+}
+
+/// Returns what a decision of `stage` on an event may know besides it.
+pub fn context(store: &Store, stage: Agent, event_id: EventId, clock: Arc<dyn Clock>) -> Context {
+    Context {
+        event_id,
+        traceparent: None,
+        store: store.reads().clone(),
+        journal: store.clone(),
+        stage,
+        clock,
+    }
 }
 
 /// Publishes what waits in the outbox of `stage`.

@@ -105,10 +105,11 @@ impl<'a> Root<'a> {
     }
 
     /// Whether a fault here explains all that is certain in `members`; where nothing is, all of it.
-    pub fn explains_all(&self, members: &[Signal]) -> bool {
+    pub fn explains_all<'b>(&self, members: impl IntoIterator<Item = &'b Signal, IntoIter: Clone>) -> bool {
         let is_certain = |member: &Signal| member.evidence > WEAK_NATS || member.status == Status::Firing;
-        let any_certain = members.iter().any(is_certain);
-        members.iter().all(|member| (any_certain && !is_certain(member)) || self.explains(member))
+        let mut members = members.into_iter();
+        let any_certain = members.clone().any(is_certain);
+        members.all(|member| (any_certain && !is_certain(member)) || self.explains(member))
     }
 }
 

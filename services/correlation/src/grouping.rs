@@ -1,7 +1,7 @@
 //! Which incident an anomaly belongs to, when one opens and when it is over. Pure: reads a [`Neighbourhood`], returns
 //! what is to be done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use shared::events::Incident;
@@ -114,7 +114,7 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
             let caused = of_one_fault(&signal, &root, incident, neighbourhood, options);
             Homes { home: Some(incident), caused }
         }
-        None => homes(&signal, &root, neighbourhood, options, &mut over),
+        None => homes(&signal, &root, &by_incident(neighbourhood), neighbourhood, options, &mut over),
     };
     if let Some(incident) = homes.home {
         let grouping = join(&signal, incident, &homes.caused, neighbourhood, options);
@@ -250,6 +250,7 @@ struct Homes<'a> {
 fn homes<'a>(
     signal: &Signal,
     root: &Root<'_>,
+    by_incident: &BTreeMap<IncidentId, Vec<&Signal>>,
     neighbourhood: &'a Neighbourhood,
     options: &Options,
     over: &mut Option<(IncidentId, Timestamp)>,
@@ -257,15 +258,16 @@ fn homes<'a>(
     let mut explained: Option<(Timestamp, &str, &Incident)> = None;
     let mut caused = Vec::new();
     for incident in &neighbourhood.incidents {
-        let members = members(incident.incident_id, neighbourhood);
-        let by_suspect = explains(incident, &members, signal, neighbourhood, options)
-            || share_a_callee(incident, &members, signal, neighbourhood, options);
-        let by_root = !members.is_empty() && near(incident, root) && root.explains_all(&members);
+        let members: &[&Signal] = by_incident.get(&incident.incident_id).map_or(&[], Vec::as_slice);
+        let by_suspect = explains(incident, members, signal, neighbourhood, options)
+            || share_a_callee(incident, members, signal, neighbourhood, options);
+        let by_root =
+            !members.is_empty() && near(incident, root) && root.explains_all(members.iter().copied());
         if !by_suspect && !by_root {
             continue;
         }
         // all members were clear for longer than the hold when this began: that one is over, whatever the clock says
-        if let Some((at, hold)) = all_clear(&members)
+        if let Some((at, hold)) = all_clear(members.iter().copied())
             && signal.started_at > at + options.hold_of(incident, hold)
         {
             *over = over.or(Some((incident.incident_id, at)));
@@ -276,12 +278,12 @@ fn homes<'a>(
         }
         if by_suspect {
             let suspect = incident.suspect().map_or("", |suspect| &suspect.service);
-            let onset = hypotheses::onset(&members, suspect).unwrap_or(incident.started_at);
+            let onset = hypotheses::onset(members.iter().copied(), suspect).unwrap_or(incident.started_at);
             if explained.is_none_or(|(first, name, _)| (onset, suspect) < (first, name)) {
                 explained = Some((onset, suspect, incident));
             }
         }
-        if by_root && (by_suspect || could_lead(signal, &members, neighbourhood, options)) {
+        if by_root && (by_suspect || could_lead(signal, members, neighbourhood, options)) {
             caused.push(incident);
         }
     }
@@ -329,9 +331,13 @@ fn leading<'a>(all: &'a [Suspect], options: &Options) -> impl Iterator<Item = &'
 
 /// Whether a fault of the signal's service could be the first suspect of a group. Otherwise the group has a cause of its own,
 /// and the signal is of another fault.
-fn could_lead(signal: &Signal, members: &[Signal], neighbourhood: &Neighbourhood, options: &Options) -> bool {
-    let mut group = members.to_vec();
-    group.push(signal.clone());
+fn could_lead(
+    signal: &Signal,
+    members: &[&Signal],
+    neighbourhood: &Neighbourhood,
+    options: &Options,
+) -> bool {
+    let group: Vec<Signal> = members.iter().copied().chain([signal]).cloned().collect();
     let all = hypotheses::all(&group, surroundings(neighbourhood, options));
     leading(&all, options).any(|one| one.service == signal.service)
 }
@@ -339,7 +345,7 @@ fn could_lead(signal: &Signal, members: &[Signal], neighbourhood: &Neighbourhood
 /// Whether the first suspect of an incident explains a signal.
 fn explains(
     incident: &Incident,
-    members: &[Signal],
+    members: &[&Signal],
     signal: &Signal,
     neighbourhood: &Neighbourhood,
     options: &Options,
@@ -348,7 +354,7 @@ fn explains(
         let root = Root::new(
             &suspect.service,
             Some(suspect.category),
-            members,
+            members.iter().copied(),
             surroundings(neighbourhood, options),
         );
         root.explains(signal) || share_a_change(&suspect.service, &signal.service, &neighbourhood.deployments)
@@ -359,7 +365,7 @@ fn explains(
 /// nearly the same time.
 fn share_a_callee(
     incident: &Incident,
-    members: &[Signal],
+    members: &[&Signal],
     signal: &Signal,
     neighbourhood: &Neighbourhood,
     options: &Options,
@@ -368,7 +374,7 @@ fn share_a_callee(
     let Some(suspect) = incident.suspect().filter(|suspect| suspect.service != signal.service) else {
         return false;
     };
-    let Some(onset) = hypotheses::onset(members, &suspect.service) else { return false };
+    let Some(onset) = hypotheses::onset(members.iter().copied(), &suspect.service) else { return false };
     let interval = members.iter().map(|member| member.interval_ms).fold(signal.interval_ms, u64::max);
     let near = SignedDuration::from_millis(interval.min(LONGEST_INTERVAL_MS) as i64) * SAME_ONSET;
     if onset.duration_since(signal.started_at).abs() > near {
@@ -377,7 +383,7 @@ fn share_a_callee(
     graph.callees(&suspect.service).filter(|callee| graph.has_edge(&signal.service, callee)).any(|callee| {
         let shows = neighbourhood.signals.iter().any(|(other, _)| other.service == callee);
         let root = Root::new(callee, None, [], surroundings(neighbourhood, options));
-        !shows && root.explains(signal) && root.explains_all(members)
+        !shows && root.explains(signal) && root.explains_all(members.iter().copied())
     })
 }
 
@@ -419,7 +425,8 @@ fn was_open(
     options: &Options,
 ) -> bool {
     let is_of_it = || {
-        explains(past, &past.signals, signal, neighbourhood, options)
+        let signals: Vec<&Signal> = past.signals.iter().collect();
+        explains(past, &signals, signal, neighbourhood, options)
             || (near(past, root) && root.explains_all(&past.signals))
     };
     let own = belonged == Some(past.incident_id) || (belonged.is_none() && is_of_it());
@@ -447,14 +454,28 @@ pub fn members(incident: IncidentId, neighbourhood: &Neighbourhood) -> Vec<Signa
         .collect()
 }
 
+/// Returns the members of each incident.
+fn by_incident(neighbourhood: &Neighbourhood) -> BTreeMap<IncidentId, Vec<&Signal>> {
+    let mut members: BTreeMap<IncidentId, Vec<&Signal>> = BTreeMap::new();
+    for (signal, incident) in &neighbourhood.signals {
+        if let Some(incident) = incident {
+            members.entry(*incident).or_default().push(signal);
+        }
+    }
+    members
+}
+
 /// Returns when the last member cleared and the longest interval among the members, if none is still abnormal.
 /// Weak members that never cleared do not hold an incident open.
-pub fn all_clear(members: &[Signal]) -> Option<(Timestamp, u64)> {
-    let hold = members.iter().map(|member| member.interval_ms).max()?;
-    if members.iter().any(|member| member.status == Status::Firing) {
+pub fn all_clear<'a>(
+    members: impl IntoIterator<Item = &'a Signal, IntoIter: Clone>,
+) -> Option<(Timestamp, u64)> {
+    let members = members.into_iter();
+    let hold = members.clone().map(|member| member.interval_ms).max()?;
+    if members.clone().any(|member| member.status == Status::Firing) {
         return None;
     }
-    members.iter().filter_map(|member| member.cleared_at).max().map(|at| (at, hold))
+    members.filter_map(|member| member.cleared_at).max().map(|at| (at, hold))
 }
 
 /// Returns how long before its symptoms a cause may show in a series with a sample every `interval_ms`.

@@ -69,8 +69,8 @@ fn start(signal: &Signal) -> (bool, Timestamp) {
 }
 
 /// Returns when the first symptom of a service began, if it shows one.
-pub fn onset(signals: &[Signal], service: &str) -> Option<Timestamp> {
-    signals.iter().filter(|signal| signal.service == service).map(start).min().map(|(_, at)| at)
+pub fn onset<'a>(signals: impl IntoIterator<Item = &'a Signal>, service: &str) -> Option<Timestamp> {
+    signals.into_iter().filter(|signal| signal.service == service).map(start).min().map(|(_, at)| at)
 }
 
 /// Whether both are the same hypothesis.

@@ -25,6 +25,14 @@ impl Input {
         }
     }
 
+    /// Returns the anomaly, if it is one.
+    pub fn anomaly(&self) -> Option<&Anomaly> {
+        match self {
+            Self::Anomaly(anomaly) => Some(anomaly),
+            Self::Deployment(_) | Self::Span(_) => None,
+        }
+    }
+
     /// Groups are decided per environment, so anomalies of one stay in order; spans only need their trace together.
     pub fn key(&self) -> Key {
         match self {

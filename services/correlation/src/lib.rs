@@ -5,6 +5,7 @@ pub mod backtest;
 pub mod cause;
 pub mod edges;
 pub mod endings;
+pub mod environment;
 pub mod explanation;
 pub mod grouping;
 pub mod hypotheses;

@@ -13,8 +13,8 @@ use shared::agent::Agent;
 use shared::audit::AuditAction;
 use shared::clock::from_ms;
 use shared::events::incident::{Challenger, Incident, Link, Relation, Signal, State};
-use shared::events::{Anomaly, Deployment, Refusal, Topic};
-use shared::ids::IncidentId;
+use shared::events::{Anomaly, Deployment, Refusal, Span, Topic};
+use shared::ids::{AnomalyId, IncidentId};
 use shared::lifecycle::{Assessment, Change};
 use shared::stage::{Audit, Context, Effects, Error, Guard, IncidentChange, Key, Stage, Timer, TimerPayload};
 use shared::store::{Neighbourhood, Write};
@@ -22,6 +22,7 @@ use shared::text::format::counted;
 
 use crate::assessment::assess;
 use crate::edges::Edges;
+use crate::environment::{Environment, Environments};
 use crate::grouping::{self, Absorbed, Decision, Grouping};
 use crate::input::Input;
 use crate::metrics;
@@ -74,15 +75,17 @@ const FUTURE: SignedDuration = SignedDuration::from_hours(1);
 pub struct Correlation {
     options: Options,
     edges: Mutex<Edges>,
+    environments: Environments,
 }
 
 impl Correlation {
     /// Starts with what the options say and no edges of its own.
     pub fn new(options: Options) -> Self {
         let options = Options { log_terms: options.log_terms.completed(), ..options };
-        Self { options, edges: Mutex::default() }
+        Self { options, edges: Mutex::default(), environments: Environments::default() }
     }
 
+    /// Returns an environment as it stands: as the last decision left it, or else as it is read.
     async fn neighbourhood(
         &self,
         environment: &str,
@@ -91,22 +94,56 @@ impl Correlation {
     ) -> Result<Neighbourhood, Error> {
         let since = at - SignedDuration::from_mins(i64::from(self.options.deployment_window_min) + 60);
         let edges_since = at - SignedDuration::from_hours(i64::from(self.options.edge_age_hours));
+        if let Some(mut held) = self.environments.take(environment)
+            && ctx.store.refresh(&mut held, environment, since, edges_since).await?
+        {
+            return Ok(held);
+        }
         Ok(ctx.store.neighbourhood(environment, since, edges_since).await?)
     }
 
-    async fn anomaly(&self, anomaly: &Anomaly, ctx: &Context) -> Result<Effects, Error> {
-        let mut neighbourhood = self.neighbourhood(&anomaly.environment, anomaly.observed_at, ctx).await?;
-        // in full, and also where it is one of too many: what is known of the episode itself decides what is news of it
-        if let Some(known) = ctx.store.signal(anomaly.anomaly_id).await? {
-            neighbourhood.signals.retain(|(signal, _)| signal.anomaly_id != anomaly.anomaly_id);
-            neighbourhood.signals.push(known);
-        }
-        let since = anomaly.observed_at - self.options.look_back(anomaly.interval_ms);
-        neighbourhood.past = ctx.store.past(&anomaly.environment, since).await?;
-        let decision = grouping::decide(anomaly, &neighbourhood, &self.options);
-        let mut effects = self.effects(anomaly, decision, &neighbourhood, ctx.wall_clock())?;
-        effects.guard = Some(Guard { scope: anomaly.environment.clone(), version: neighbourhood.version });
-        Ok(effects)
+    /// Returns the environment of several anomalies, none if there are none.
+    async fn environment(&self, anomalies: &[(&Anomaly, &Context)]) -> Result<Option<Environment>, Error> {
+        let Some((first, ctx)) = anomalies.first() else { return Ok(None) };
+        let earliest = |at: fn(&Anomaly, &Options) -> Timestamp| {
+            let times = anomalies.iter().map(|(anomaly, _)| at(anomaly, &self.options));
+            times.min().unwrap_or(first.observed_at)
+        };
+        let observed = earliest(|anomaly, _| anomaly.observed_at);
+        let mut neighbourhood = self.neighbourhood(&first.environment, observed, ctx).await?;
+        let since = earliest(|anomaly, options| anomaly.observed_at - options.look_back(anomaly.interval_ms));
+        neighbourhood.past = ctx.store.past(&first.environment, since).await?;
+        let episodes: Vec<AnomalyId> = anomalies.iter().map(|(anomaly, _)| anomaly.anomaly_id).collect();
+        Ok(Some(Environment::new(neighbourhood, ctx.store.signals(&episodes).await?)))
+    }
+
+    /// Guards decisions on an environment, and holds it as they leave it.
+    fn guard(&self, name: &str, environment: Environment) -> Guard {
+        let guard = Guard::unique(name, environment.neighbourhood.version);
+        self.environments.keep(name, environment.finish(guard.next));
+        guard
+    }
+
+    fn anomaly(
+        &self,
+        anomaly: &Anomaly,
+        environment: &mut Environment,
+        ctx: &Context,
+    ) -> Result<Effects, Error> {
+        environment.look_at(anomaly.anomaly_id);
+        let neighbourhood = &environment.neighbourhood;
+        let decision = grouping::decide(anomaly, neighbourhood, &self.options);
+        self.effects(anomaly, decision, neighbourhood, ctx.wall_clock())
+    }
+
+    fn span(&self, span: &Span, now: Timestamp) -> Result<Effects, Error> {
+        refuse_future(span.ts_ms, now)?;
+        let mut edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
+        let writes = edges.observe(span);
+        let forgotten = edges.take_forgotten();
+        metrics::SPANS_FORGOTTEN.add([], forgotten.spans);
+        metrics::EDGES_FORGOTTEN.add([], forgotten.edges);
+        Ok(Effects { writes, ..Effects::none() })
     }
 
     fn effects(
@@ -252,7 +289,9 @@ impl Correlation {
         let neighbourhood = self.neighbourhood(&environment, incident.opened_at, ctx).await?;
         let mut effects = Effects::none();
         decide(&incident, &neighbourhood, &mut effects);
-        effects.guard = Some(Guard { scope: environment, version: neighbourhood.version });
+        let mut after = Environment::new(neighbourhood, Vec::new());
+        after.advance(&effects).map_err(Error::reject)?;
+        effects.guard = Some(self.guard(&environment, after));
         Ok(effects)
     }
 
@@ -307,6 +346,7 @@ impl Correlation {
 #[async_trait]
 impl Stage for Correlation {
     const AGENT: Agent = Agent::Correlation;
+    const BATCH: usize = 100;
     type Input = Input;
 
     fn decode(topic: Topic, payload: &[u8]) -> Result<Input, Refusal> {
@@ -318,19 +358,39 @@ impl Stage for Correlation {
     }
 
     async fn handle(&self, input: &Input, ctx: &Context) -> Result<Effects, Error> {
-        match input {
-            Input::Anomaly(anomaly) => self.anomaly(anomaly, ctx).await,
-            Input::Deployment(deployment) => Self::deployment(deployment, ctx.wall_clock()),
-            Input::Span(span) => {
-                refuse_future(span.ts_ms, ctx.wall_clock())?;
-                let mut edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
-                let writes = edges.observe(span);
-                let forgotten = edges.take_forgotten();
-                metrics::SPANS_FORGOTTEN.add([], forgotten.spans);
-                metrics::EDGES_FORGOTTEN.add([], forgotten.edges);
-                Ok(Effects { writes, ..Effects::none() })
+        let effects = self.handle_all(&[(input, ctx)]).await?;
+        effects.into_iter().next().ok_or_else(|| Error::retry(anyhow::anyhow!("nothing was decided")))
+    }
+
+    async fn handle_all(&self, events: &[(&Input, &Context)]) -> Result<Vec<Effects>, Error> {
+        let anomalies: Vec<(&Anomaly, &Context)> =
+            events.iter().filter_map(|(input, ctx)| Some((input.anomaly()?, *ctx))).collect();
+        let mut environment = self.environment(&anomalies).await?;
+        let mut all = Vec::with_capacity(events.len());
+        for (input, ctx) in events {
+            let effects = match (input, &mut environment) {
+                (Input::Anomaly(anomaly), Some(environment)) => self.anomaly(anomaly, environment, ctx)?,
+                (Input::Anomaly(_), None) => Effects::none(),
+                (Input::Deployment(deployment), _) => Self::deployment(deployment, ctx.wall_clock())?,
+                (Input::Span(span), _) => self.span(span, ctx.wall_clock())?,
+            };
+            if let Some(environment) = &mut environment {
+                environment.advance(&effects).map_err(Error::reject)?;
+            }
+            let opens = effects.incidents.iter().any(|change| matches!(change.change, Change::Opened { .. }));
+            all.push(effects);
+            // it gets its number as it is written, and what follows may name it
+            if opens {
+                break;
             }
         }
+        if let (Some(environment), Some((first, _))) = (environment, anomalies.first()) {
+            let guard = self.guard(&first.environment, environment);
+            for ((input, _), effects) in events.iter().zip(&mut all) {
+                effects.guard = input.anomaly().map(|_| guard.clone());
+            }
+        }
+        Ok(all)
     }
 
     async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
+use tracing::Span;
 use uuid::Uuid;
 
 use super::initial_state::InitialState;
@@ -15,11 +16,11 @@ use super::scratch::Scratch;
 use super::{Error, Progress, Rank, Watch};
 use crate::clock::Clock;
 use crate::error;
-use crate::events::decode;
 use crate::events::envelope::expect_type;
+use crate::events::{Refusal, decode};
 use crate::ids::{EventId, IncidentId};
 use crate::stage::{Class, Context, Effects, Limits, Stage, Timer};
-use crate::store::apply::{Applied, Cause};
+use crate::store::apply::{Applied, Cause, Decided};
 use crate::store::timers::{FIRST_OF_ITS_KIND, attempt_id};
 use crate::store::{self, Write, row};
 
@@ -72,6 +73,19 @@ fn step(found: &Row) -> Result<Step, Error> {
         traceparent: column(found, 7)?,
         payload: column::<Option<Vec<u8>>>(found, 8)?.unwrap_or_default(),
     })
+}
+
+impl Step {
+    /// Whether production applied it in one transaction with the step before: the inbox counts those by microseconds.
+    fn continues(&self, before: &Self) -> bool {
+        let next = before.moment.checked_add(SignedDuration::from_micros(1));
+        matches!((before.rank, self.rank), (Rank::Input, Rank::Input))
+            && next.is_ok_and(|at| at == self.moment)
+    }
+}
+
+fn decided<'a>(cause: Cause<'a>, traceparent: Option<&'a str>, effects: &'a Effects) -> Decided<'a> {
+    Decided { cause, traceparent, effects, span: Span::none() }
 }
 
 /// Returns the moment of the last record, if there is one.
@@ -133,20 +147,24 @@ impl<'r, S: Stage> Run<'r, S> {
         let total: i64 = row::first(&client.query_one("select count(*) from replay_steps", &[]).await?)?;
         drop(client);
         let mut done = 0;
-        let mut last: Option<Step> = None;
+        // steps that production took in one transaction
+        let mut together: Vec<Step> = Vec::new();
         loop {
-            let page = self.page(last.as_ref()).await?;
-            if page.is_empty() {
+            let page = self.page(together.last()).await?;
+            let is_end = page.is_empty();
+            for step in page {
+                if !together.last().is_some_and(|last| step.continues(last) && together.len() < S::BATCH) {
+                    done += self.take_all(&together, limit).await?;
+                    together.clear();
+                    self.watch.tell(Progress { doing: "replaying", done, of: Some(total.unsigned_abs()) })?;
+                }
+                together.push(step);
+            }
+            if is_end {
                 break;
             }
-            for step in page {
-                self.ring_until(step.moment, limit).await?;
-                self.take(&step).await?;
-                done += 1;
-                self.watch.tell(Progress { doing: "replaying", done, of: Some(total.unsigned_abs()) })?;
-                last = Some(step);
-            }
         }
+        self.take_all(&together, limit).await?;
         self.ring_until(end, limit).await?;
         Ok((self.events, self.rings))
     }
@@ -178,6 +196,73 @@ impl<'r, S: Stage> Run<'r, S> {
         rows.iter().map(step).collect()
     }
 
+    /// Takes steps that belong together, and returns how many those were.
+    async fn take_all(&mut self, steps: &[Step], limit: u64) -> Result<u64, Error> {
+        let Some(first) = steps.first() else { return Ok(0) };
+        self.ring_until(first.moment, limit).await?;
+        if steps.len() == 1 {
+            self.take(first).await?;
+        } else {
+            self.several(steps).await?;
+        }
+        Ok(steps.len() as u64)
+    }
+
+    /// Decides on several events together, as production did, or else one by one.
+    async fn several(&mut self, steps: &[Step]) -> Result<(), Error> {
+        let mut left = steps;
+        while let Some(first) = left.first() {
+            self.set(first.moment);
+            let together = match self.decide_together(left).await {
+                Err(Error::Stage(error)) if matches!(error.class(), Class::Fatal | Class::Unavailable) => {
+                    return Err(Error::Stage(error));
+                }
+                Err(Error::Stage(_)) => 0,
+                outcome => outcome?,
+            };
+            if together == 0 {
+                self.event(first).await?;
+            }
+            left = &left[together.max(1)..];
+        }
+        Ok(())
+    }
+
+    /// Returns on how many of the events, from the first one on, was decided; none where one cannot be read or was handled.
+    async fn decide_together(&mut self, steps: &[Step]) -> Result<usize, Error> {
+        let inputs: Vec<S::Input> = steps.iter().map_while(|step| Self::read(step)?.ok()).collect();
+        let contexts: Vec<Context> = steps
+            .iter()
+            .map(|step| self.context(EventId(step.id.unwrap_or_default()), step.traceparent.as_deref()))
+            .collect();
+        let ids: Vec<EventId> = contexts.iter().map(|context| context.event_id).collect();
+        if inputs.len() < steps.len() || !self.scratch.store.processed(S::NAME, &ids).await?.is_empty() {
+            return Ok(0);
+        }
+        let events: Vec<(&S::Input, &Context)> = inputs.iter().zip(&contexts).collect();
+        let all = self.limits.bounded(self.stage.handle_all(&events)).await.map_err(Error::Stage)?;
+        let decided: Vec<Decided<'_>> = all
+            .iter()
+            .zip(&contexts)
+            .filter(|(effects, _)| !effects.is_empty())
+            .map(|(effects, context)| {
+                decided(Cause::Event(context.event_id), context.traceparent.as_deref(), effects)
+            })
+            .collect();
+        self.events += all.len() as u64;
+        if !decided.is_empty() {
+            self.apply(&decided).await.map_err(|error| Error::Stage(error.into()))?;
+        }
+        Ok(all.len())
+    }
+
+    /// Decodes an input; none if it is of a topic that the stage does not read.
+    fn read(step: &Step) -> Option<Result<S::Input, Refusal>> {
+        let topic = S::TOPICS.iter().copied().find(|topic| topic.name() == step.topic)?;
+        let headers: Vec<_> = step.kind.iter().map(|kind| ("ce_type".to_owned(), kind.clone())).collect();
+        Some(expect_type(topic, &headers).and_then(|()| S::decode(topic, &step.payload)))
+    }
+
     async fn take(&mut self, step: &Step) -> Result<(), Error> {
         match step.rank {
             Rank::Audit => self.world.audit(step.position).await,
@@ -198,13 +283,10 @@ impl<'r, S: Stage> Run<'r, S> {
 
     async fn event(&mut self, step: &Step) -> Result<(), Error> {
         self.set(step.moment);
-        let Some(topic) = S::TOPICS.iter().copied().find(|topic| topic.name() == step.topic) else {
-            return Ok(());
-        };
-        let headers: Vec<_> = step.kind.iter().map(|kind| ("ce_type".to_owned(), kind.clone())).collect();
-        let input = match expect_type(topic, &headers).and_then(|()| S::decode(topic, &step.payload)) {
-            Ok(input) => input,
-            Err(refusal) => return self.refused(step, &refusal).await,
+        let input = match Self::read(step) {
+            None => return Ok(()),
+            Some(Ok(input)) => input,
+            Some(Err(refusal)) => return self.refused(step, &refusal).await,
         };
         let context = self.context(EventId(step.id.unwrap_or_default()), step.traceparent.as_deref());
         if self.scratch.store.is_processed(S::NAME, context.event_id).await? {
@@ -232,25 +314,24 @@ impl<'r, S: Stage> Run<'r, S> {
             return Ok(());
         }
         let cause = Cause::Event(context.event_id);
-        self.apply(cause, context.traceparent.as_deref(), &effects).await?;
+        self.apply(&[decided(cause, context.traceparent.as_deref(), &effects)]).await?;
         Ok(())
     }
 
     /// Applies effects as production does, and notes what would have been published and told.
-    async fn apply(
-        &mut self,
-        cause: Cause<'_>,
-        traceparent: Option<&str>,
-        effects: &Effects,
-    ) -> Result<(), store::Error> {
+    async fn apply(&mut self, decided: &[Decided<'_>]) -> Result<(), store::Error> {
         let store = &self.scratch.store;
-        if store.apply(S::NAME, cause, traceparent, effects).await? == Applied::Duplicate {
+        if store.apply_all(S::NAME, decided).await? == Applied::Duplicate {
             return Ok(());
         }
         self.timers_moved = true;
         let client = store.client().await?;
         let now = self.clock.now();
-        if !effects.publish.is_empty() || effects.incidents.iter().any(|change| change.publish.is_some()) {
+        let publishes = |one: &Decided<'_>| {
+            !one.effects.publish.is_empty()
+                || one.effects.incidents.iter().any(|change| change.publish.is_some())
+        };
+        if decided.iter().any(publishes) {
             client
                 .execute(
                     "with fresh as (update outbox set published_at = $1 where stage = $2 and published_at is null \
@@ -262,7 +343,7 @@ impl<'r, S: Stage> Run<'r, S> {
                 )
                 .await?;
         }
-        for write in &effects.writes {
+        for write in decided.iter().flat_map(|one| &one.effects.writes) {
             if let Write::Notification(notification) = write {
                 let body = serde_json::to_vec(notification)?;
                 let (id, subject) = (notification.id.to_string(), notification.incident_id.to_string());
@@ -306,7 +387,8 @@ impl<'r, S: Stage> Run<'r, S> {
         let context = self.context(timer.id, timer.traceparent.as_deref());
         let error = match self.limits.bounded(self.stage.on_timer(timer, &context)).await {
             Ok(effects) => {
-                match self.apply(Cause::Timer(timer), timer.traceparent.as_deref(), &effects).await {
+                let rung = decided(Cause::Timer(timer), timer.traceparent.as_deref(), &effects);
+                match self.apply(&[rung]).await {
                     Ok(()) => return Ok(()),
                     Err(error) => error::Error::from(error),
                 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 
-use super::{Effects, Error};
+use super::Error;
 use crate::error::panic_message;
 
 /// What the runtime bears with. While a dependency does not answer nothing counts: that is not the event's fault.
@@ -30,10 +30,10 @@ impl Default for Limits {
 
 impl Limits {
     /// Limits one decision: one that takes too long or panics has failed like any other, and may pass when tried again.
-    pub(crate) async fn bounded(
+    pub(crate) async fn bounded<T>(
         &self,
-        decision: impl Future<Output = Result<Effects, Error>>,
-    ) -> Result<Effects, Error> {
+        decision: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         // what a decision may have left half done is its own: a stage's shared state must outlive a panic
         match tokio::time::timeout(self.decision, AssertUnwindSafe(decision).catch_unwind()).await {
             Err(_) => Err(Error::retry(anyhow::anyhow!("no decision within {:?}", self.decision))),
@@ -54,7 +54,7 @@ mod tests {
     async fn a_panic_is_a_failure_with_its_message() {
         let number = 7;
         let limits = Limits::default();
-        let error = limits.bounded(async { panic!("no shard {number}") }).await.unwrap_err();
+        let error = limits.bounded::<()>(async { panic!("no shard {number}") }).await.unwrap_err();
         assert_eq!(
             (error.class(), error.to_string()),
             (Class::Retry, "the decision panicked: no shard 7".into())
@@ -64,7 +64,7 @@ mod tests {
     #[tokio::test]
     async fn a_decision_that_never_ends_is_a_failure_in_time() {
         let limits = Limits { decision: Duration::from_millis(5), ..Limits::default() };
-        let error = limits.bounded(std::future::pending()).await.unwrap_err();
+        let error = limits.bounded::<()>(std::future::pending()).await.unwrap_err();
         assert_eq!((error.class(), error.to_string()), (Class::Retry, "no decision within 5ms".into()));
     }
 }

@@ -1,11 +1,13 @@
 //! The runtime: reads, decides, applies, relays, and only then lets the offset go.
 
+mod batch;
+
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
@@ -15,7 +17,7 @@ use crate::bus::progress::PROGRESS;
 use crate::bus::{Consumer, PING, Producer, Record, dead_letter};
 use crate::clock::Clock;
 use crate::events::Refusal;
-use crate::events::envelope::{expect_type, header, id_of};
+use crate::events::envelope::expect_type;
 use crate::failpoint::Failpoint;
 use crate::ids::EventId;
 use crate::metrics::runtime;
@@ -26,8 +28,10 @@ use crate::trace;
 
 /// Events of different keys that are worked on side by side.
 const LANES: usize = 8;
-/// Records that may wait in one lane.
+/// Records that may wait in one lane, unless more are decided together.
 const LANE_QUEUE: usize = 32;
+/// Payloads of all records in the lanes, bytes.
+const READ_AHEAD_BYTES: usize = 16 * 1024 * 1024;
 /// Decisions that may lose against another replica in a row.
 const MAX_CONFLICTS: u32 = 100;
 /// Pauses between tries of one event, of a dead letter and of the relay; without an end.
@@ -93,6 +97,7 @@ pub async fn run<S: Stage>(stage: S, base: StageDeps) -> anyhow::Result<()> {
     let runtime = Arc::new(Runtime {
         stage,
         base: base.clone(),
+        room: Arc::new(Semaphore::new(READ_AHEAD_BYTES)),
         wake_relay: Notify::new(),
         wake_timers: Notify::new(),
     });
@@ -104,7 +109,7 @@ pub async fn run<S: Stage>(stage: S, base: StageDeps) -> anyhow::Result<()> {
     tasks.spawn(Arc::clone(&runtime).housekeeping(background.clone(), watch.clone()));
     let mut lanes = Vec::with_capacity(LANES);
     for _ in 0..LANES {
-        let (sender, records) = mpsc::channel(LANE_QUEUE);
+        let (sender, records) = mpsc::channel(LANE_QUEUE.max(S::BATCH));
         lanes.push(sender);
         tasks.spawn(Arc::clone(&runtime).lane(records));
     }
@@ -143,6 +148,8 @@ pub async fn run<S: Stage>(stage: S, base: StageDeps) -> anyhow::Result<()> {
 struct Runtime<S> {
     stage: S,
     base: StageDeps,
+    /// Bytes of payload that the lanes have room for.
+    room: Arc<Semaphore>,
     wake_relay: Notify,
     wake_timers: Notify,
 }
@@ -151,6 +158,8 @@ struct Runtime<S> {
 struct Job<I> {
     record: Record,
     input: Result<I, Refusal>,
+    /// Its place in the lanes, held until it is done.
+    _room: OwnedSemaphorePermit,
 }
 
 impl<S: Stage> Runtime<S> {
@@ -164,35 +173,44 @@ impl<S: Stage> Runtime<S> {
             Err(_) => record.key.hash(&mut hasher),
         }
         let lane = hasher.finish() as usize % lanes.len();
+        let bytes = record.payload.len().clamp(1, READ_AHEAD_BYTES) as u32;
+        let enqueue = async {
+            // never closed
+            let Ok(room) = Arc::clone(&self.room).acquire_many_owned(bytes).await else { return };
+            _ = lanes[lane].send(Job { record, input, _room: room }).await;
+        };
         // a full lane must not hold up a shutdown; what is dropped here or at a closed lane will be read again
         tokio::select! {
             () = self.base.shutdown.cancelled() => {}
-            _ = lanes[lane].send(Job { record, input }) => {}
+            () = enqueue => {}
         }
     }
 
     async fn lane(self: Arc<Self>, mut jobs: mpsc::Receiver<Job<S::Input>>) -> Result<(), Error> {
-        while let Some(Job { mut record, input }) = jobs.recv().await {
-            if !record.ticket.start() {
-                continue;
-            }
-            match input {
-                Ok(input) => self.work(record, &input).await?,
-                Err(refusal) => {
-                    runtime::EVENTS.add_one([S::NAME, refusal.reason()]);
-                    self.dead_letter(record, &refusal.to_string(), 1).await;
-                }
+        let mut waiting = Vec::new();
+        while jobs.recv_many(&mut waiting, S::BATCH).await > 0 {
+            for together in batch::by_key::<S>(waiting.drain(..)) {
+                self.several(together).await?;
             }
         }
         Ok(())
     }
 
+    /// Handles one record until it is done, dead or no longer ours.
+    async fn single(&self, Job { record, input, _room }: Job<S::Input>) -> Result<(), Error> {
+        match input {
+            Ok(input) => self.work(record, &input).await,
+            Err(refusal) => {
+                runtime::EVENTS.add_one([S::NAME, refusal.reason()]);
+                self.dead_letter(record, &refusal.to_string(), 1).await;
+                Ok(())
+            }
+        }
+    }
+
     /// Handles one event until it is done, dead or no longer ours.
     async fn work(&self, record: Record, input: &S::Input) -> Result<(), Error> {
-        let event_id = id_of(&record.headers, record.topic, record.partition, record.offset);
-        let context = self.context(event_id, header(&record.headers, "traceparent"));
-        let what = trace::Work::Record(record.topic);
-        let span = trace::handling(S::AGENT, what, event_id, context.traceparent.as_deref());
+        let (context, span) = self.placed(&record);
         Failpoint::Read.hit();
         self.tries(record, input, &context).instrument(span).await
     }

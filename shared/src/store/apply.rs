@@ -1,20 +1,25 @@
 //! Effects become rows, in one transaction.
 
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
+
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::Json;
+use tracing::Span;
+use uuid::Uuid;
 
+use super::context::Contexts;
 use super::timers::attempt_id;
-use super::{Attempt, Error, Notification, Store, Write, context, prepared, row};
-use crate::effects::{Audit, Effects, IncidentChange, Timer};
-use crate::events::envelope::Headers;
-use crate::events::incident::Signal;
-use crate::events::{Deployment, Incident, Outgoing};
+use super::{Error, Store, context, prepared, row};
+use crate::effects::{Effects, Guard, IncidentChange, Timer};
+use crate::events::{Incident, Outgoing, Topic};
 use crate::failpoint::Failpoint;
 use crate::ids::{EventId, IncidentId};
 use crate::lifecycle;
 use crate::trace;
 
-/// What became of an event's effects.
+/// What became of effects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
     /// Written.
@@ -42,8 +47,29 @@ impl Cause<'_> {
     }
 }
 
+/// Effects, with what caused them.
+#[derive(Debug, Clone)]
+pub struct Decided<'a> {
+    /// What caused them.
+    pub cause: Cause<'a>,
+    /// `traceparent` of the cause.
+    pub traceparent: Option<&'a str>,
+    /// What follows.
+    pub effects: &'a Effects,
+    /// Trace span in which they were decided.
+    pub span: Span,
+}
+
+/// Incidents that a transaction changes, as they stand after the changes so far.
+#[derive(Default)]
+struct Incidents {
+    stand: BTreeMap<IncidentId, Incident>,
+    new: BTreeSet<IncidentId>,
+    changed: BTreeSet<IncidentId>,
+}
+
 impl Store {
-    /// Applies effects: state, audit, outbox and inbox in one transaction.
+    /// Applies the effects of one event or timer: state, audit, outbox and inbox in one transaction.
     pub(crate) async fn apply(
         &self,
         stage: &str,
@@ -51,107 +77,192 @@ impl Store {
         traceparent: Option<&str>,
         effects: &Effects,
     ) -> Result<Applied, Error> {
+        let decided = Decided { cause, traceparent, effects, span: Span::current() };
+        self.apply_all(stage, &[decided]).await
+    }
+
+    /// Applies the effects of several events or of one timer, in order and in one transaction. Where one of several events was
+    /// handled before, nothing is applied and the decision is to be made again without it.
+    ///
+    /// Of the events about one incident on `incidents.updated` only the last one is published: nobody has seen the states before.
+    pub(crate) async fn apply_all(&self, stage: &str, decided: &[Decided<'_>]) -> Result<Applied, Error> {
         let mut client = self.client().await?;
         let tx = client.transaction().await?;
-        let fresh = match cause {
-            Cause::Event(id) => prepared::execute(
-                &tx,
-                "insert into processed_events (consumer, event_id) values ($1, $2) on conflict do nothing",
-                &[&stage, &id.0],
-            )
-            .await?,
-            Cause::Timer(timer) => {
-                // the owner is the fence: whoever lost the lease changes nothing
-                prepared::execute(
-                    &tx,
-                    "update timers set state = case when $4::timestamptz is null then 'done' else 'waiting' end, \
-                     due = coalesce($4, due), attempts = attempts + 1, owner = null, lease_until = null \
-                     where stage = $1 and id = $2 and state = 'waiting' and owner = $3 and attempts = $5",
-                    &[&stage, &timer.id.0, &self.process(), &effects.again, &(timer.attempts as i32)],
-                )
-                .await?
+        let fresh = self.receive(&tx, stage, decided).await?;
+        if fresh < decided.len() {
+            let several = || Error::Conflict { scope: "the inbox".to_owned() };
+            return if decided.len() == 1 { Ok(Applied::Duplicate) } else { Err(several()) };
+        }
+        for guard in guards(decided) {
+            advance(&tx, guard).await?;
+        }
+        let mut incidents = Incidents::read(&tx, decided).await?;
+        let mut contexts = Contexts::new();
+        let mut outbox = rows::Outbox::new(stage, self.process());
+        let mut published: Vec<(&Span, Outgoing)> = Vec::new();
+        for (place, Decided { effects, traceparent, span, .. }) in decided.iter().enumerate() {
+            context::collect(&effects.writes, &mut contexts);
+            for (order, change) in effects.incidents.iter().enumerate() {
+                incidents.change(&tx, change).await?;
+                if let Some(topic) = change.publish
+                    && (topic != Topic::IncidentsUpdated
+                        || is_last(&decided[place..], order, change.incident_id))
+                {
+                    let after = &incidents.stand[&change.incident_id];
+                    published
+                        .push((span, announcement(&tx, stage, topic, after, &contexts, *traceparent).await?));
+                }
             }
-        };
-        if fresh == 0 {
-            return Ok(Applied::Duplicate);
+            published.extend(effects.publish.iter().map(|outgoing| (span, outgoing.clone())));
         }
-        if let Some(guard) = &effects.guard {
-            let moved = prepared::execute(
-                &tx,
-                // a scope without a row is at version 0
-                "insert into neighbourhoods (scope, version) values ($1, 1) on conflict (scope) do update set version = neighbourhoods.version + 1 \
-                 where neighbourhoods.version = $2",
-                &[&guard.scope, &guard.version],
-            )
-            .await?;
-            if moved == 0 {
-                return Err(Error::Conflict { scope: guard.scope.clone() });
-            }
+        incidents.write(&tx).await?;
+        Failpoint::HalfWritten.hit();
+        rows::write(&tx, stage, decided).await?;
+        for (_, outgoing) in &published {
+            outbox.put(&tx, outgoing).await?;
         }
-        let mut changes = Vec::new();
-        for change in &effects.incidents {
-            changes.extend(self.change_incident(&tx, stage, traceparent, change).await?);
-        }
-        for write in &effects.writes {
-            write_row(&tx, write).await?;
-        }
-        for (ordinal, audit) in effects.audit.iter().enumerate() {
-            write_audit(&tx, stage, cause.audit_id(), ordinal, audit).await?;
-        }
-        for outgoing in &effects.publish {
-            self.enqueue(&tx, stage, outgoing).await?;
-        }
-        for timer in &effects.timers {
-            set_timer(&tx, stage, timer, traceparent).await?;
-        }
+        outbox.flush(&tx).await?;
         Failpoint::Written.hit();
         tx.commit().await?;
         Failpoint::Committed.hit();
-        changes.iter().chain(&effects.publish).for_each(trace::published);
+        for (span, outgoing) in &published {
+            span.in_scope(|| trace::published(outgoing));
+        }
         Ok(Applied::Committed)
     }
 
-    /// Changes an incident. Returns the event that says so, if the change is published.
-    async fn change_incident(
+    /// Marks events as received, and a timer as done. Returns how many were not before.
+    async fn receive(
         &self,
         tx: &Transaction<'_>,
         stage: &str,
-        traceparent: Option<&str>,
-        change: &IncidentChange,
-    ) -> Result<Option<Outgoing>, Error> {
+        decided: &[Decided<'_>],
+    ) -> Result<usize, Error> {
+        let mut events: Vec<Uuid> = Vec::with_capacity(decided.len());
+        let mut fresh = 0;
+        for Decided { cause, effects, .. } in decided {
+            match cause {
+                Cause::Event(id) => events.push(id.0),
+                // the owner is the fence: whoever lost the lease changes nothing
+                Cause::Timer(timer) => {
+                    fresh += prepared::execute(
+                        tx,
+                        "update timers set state = case when $4::timestamptz is null then 'done' else 'waiting' end, \
+                         due = coalesce($4, due), attempts = attempts + 1, owner = null, lease_until = null \
+                         where stage = $1 and id = $2 and state = 'waiting' and owner = $3 and attempts = $5",
+                        &[&stage, &timer.id.0, &self.process(), &effects.again, &(timer.attempts as i32)],
+                    )
+                    .await?;
+                }
+            }
+        }
+        if !events.is_empty() {
+            fresh += prepared::execute(
+                tx,
+                // a replay takes the events in the order of these times
+                "insert into processed_events (consumer, event_id, processed_at) \
+                 select $1, id, now() + (place - 1) * interval '1 microsecond' \
+                 from unnest($2::uuid[]) with ordinality events (id, place) on conflict do nothing",
+                &[&stage, &events],
+            )
+            .await?;
+        }
+        Ok(fresh as usize)
+    }
+}
+
+/// Returns the guards of all effects, each once.
+fn guards<'a>(decided: &'a [Decided<'_>]) -> Vec<&'a Guard> {
+    let mut guards: Vec<&Guard> = Vec::new();
+    for guard in decided.iter().filter_map(|one| one.effects.guard.as_ref()) {
+        if !guards.contains(&guard) {
+            guards.push(guard);
+        }
+    }
+    guards
+}
+
+/// Moves a scope on to its next version, if it still stands where it was read.
+async fn advance(tx: &Transaction<'_>, guard: &Guard) -> Result<(), Error> {
+    let moved = prepared::execute(
+        tx,
+        // a scope without a row is at version 0
+        "insert into neighbourhoods (scope, version) values ($1, $3) on conflict (scope) do update set version = $3 \
+         where neighbourhoods.version = $2",
+        &[&guard.scope, &guard.version, &guard.next],
+    )
+    .await?;
+    if moved == 0 {
+        return Err(Error::Conflict { scope: guard.scope.clone() });
+    }
+    Ok(())
+}
+
+/// Returns whether no later change of the incident is published. `order` is the place of the change among those of the first
+/// of `decided`.
+fn is_last(decided: &[Decided<'_>], order: usize, incident: IncidentId) -> bool {
+    let mut later = decided.iter().flat_map(|one| &one.effects.incidents).skip(order + 1);
+    !later.any(|change| change.incident_id == incident && change.publish.is_some())
+}
+
+/// Returns the event that says how an incident stands.
+async fn announcement(
+    tx: &Transaction<'_>,
+    stage: &str,
+    topic: Topic,
+    incident: &Incident,
+    contexts: &Contexts,
+    traceparent: Option<&str>,
+) -> Result<Outgoing, Error> {
+    let mut shown = incident.clone();
+    context::attach(&**tx, &mut shown, contexts).await?;
+    let event_id = EventId::of(topic.name(), &shown.incident_id.to_string(), shown.revision);
+    let time = shown.resolved_at.unwrap_or_else(|| latest(&shown));
+    Outgoing::new(topic, &shown, event_id, stage, time, traceparent)
+        .map_err(|error| Error::Outgoing(error.to_string()))
+}
+
+impl Incidents {
+    /// Reads and locks all incidents that are changed, always in the same order.
+    async fn read(tx: &Transaction<'_>, decided: &[Decided<'_>]) -> Result<Self, Error> {
+        let ids: BTreeSet<Uuid> = decided
+            .iter()
+            .flat_map(|one| &one.effects.incidents)
+            .map(|change| change.incident_id.0)
+            .collect();
+        let mut incidents = Self::default();
+        if !ids.is_empty() {
+            let ids: Vec<Uuid> = ids.into_iter().collect();
+            let statement = "select incident_id, body from incidents where incident_id = any ($1) \
+                 order by incident_id for update";
+            for found in prepared::query(tx, statement, &[&ids]).await? {
+                let id = IncidentId(row::value(&found, "incidents", 0)?);
+                incidents.stand.insert(id, row::document(&found, "incidents", 1)?);
+            }
+        }
+        Ok(incidents)
+    }
+
+    async fn change(&mut self, tx: &Transaction<'_>, change: &IncidentChange) -> Result<(), Error> {
         let id = change.incident_id;
-        let before = prepared::query_opt(
-            tx,
-            "select incident_id, body from incidents where incident_id = $1 for update",
-            &[&id.0],
-        )
-        .await?
-        .map(|found| row::document::<Incident>(&found, "incidents", 1))
-        .transpose()?;
+        let before = self.stand.remove(&id);
         let is_new = before.is_none();
         let mut after = lifecycle::apply(before, id, change.change.clone())?;
         if is_new {
             after.number = next_number(tx).await?;
+            self.new.insert(id);
         }
-        save_incident(tx, id, &context::without(&after), is_new).await?;
-        let Some(topic) = change.publish else { return Ok(None) };
-        context::attach(&**tx, &mut after).await?;
-        let event_id = EventId::of(topic.name(), &id.to_string(), after.revision);
-        let time = after.resolved_at.unwrap_or_else(|| latest(&after));
-        let outgoing = Outgoing::new(topic, &after, event_id, stage, time, traceparent)
-            .map_err(|error| Error::Outgoing(error.to_string()))?;
-        self.enqueue(tx, stage, &outgoing).await?;
-        Ok(Some(outgoing))
+        self.stand.insert(id, after);
+        self.changed.insert(id);
+        Ok(())
     }
 
-    async fn enqueue(&self, tx: &Transaction<'_>, stage: &str, outgoing: &Outgoing) -> Result<(), Error> {
-        let headers: Headers = outgoing.envelope.to_headers();
-        prepared::execute(
-            tx,
-            "insert into outbox (stage, origin, topic, key, headers, payload) values ($1, $2, $3, $4, $5, $6)",
-            &[&stage, &self.process(), &outgoing.topic.name(), &outgoing.key, &Json(headers), &outgoing.payload],
-        )
-        .await?;
+    /// Writes those that were changed.
+    async fn write(&self, tx: &Transaction<'_>) -> Result<(), Error> {
+        for id in &self.changed {
+            let Some(incident) = self.stand.get(id) else { continue };
+            save_incident(tx, *id, &context::without(incident), self.new.contains(id)).await?;
+        }
         Ok(())
     }
 }
@@ -197,166 +308,5 @@ async fn save_incident(
         )
         .await?;
     }
-    Ok(())
-}
-
-async fn write_row(tx: &Transaction<'_>, write: &Write) -> Result<(), Error> {
-    match write {
-        Write::Signal { environment, signal, incident_id } => {
-            write_signal(tx, environment, signal, *incident_id).await
-        }
-        Write::Deployment(deployment) => write_deployment(tx, deployment).await,
-        Write::Edge { environment, caller, callee, calls, last_seen } => {
-            prepared::execute(
-                tx,
-                "insert into edges (environment, caller, callee, calls, last_seen) values ($1, $2, $3, $4, $5) \
-                 on conflict (environment, caller, callee) do update set calls = edges.calls + excluded.calls, \
-                 last_seen = greatest(edges.last_seen, excluded.last_seen)",
-                &[environment, caller, callee, calls, last_seen],
-            )
-            .await?;
-            Ok(())
-        }
-        Write::Artifact { incident_id, kind, revision, body } => {
-            let written = prepared::execute(
-                tx,
-                "insert into artifacts (incident_id, kind, revision, body) values ($1, $2, $3, $4) \
-                 on conflict do nothing",
-                &[&incident_id.0, &kind.name(), &i32::try_from(*revision).unwrap_or(i32::MAX), body],
-            )
-            .await?;
-            // another event led to this revision meanwhile: decide again, with that one known
-            let conflict = || Error::Conflict { scope: format!("{} of {incident_id}", kind.name()) };
-            (written == 1).then_some(()).ok_or_else(conflict)
-        }
-        Write::Notification(notification) => write_notification(tx, notification).await,
-        Write::Attempt(attempt) => write_attempt(tx, attempt).await,
-    }
-}
-
-async fn write_signal(
-    tx: &Transaction<'_>,
-    environment: &str,
-    signal: &Signal,
-    incident_id: Option<IncidentId>,
-) -> Result<(), Error> {
-    let revision = i32::try_from(signal.revision).unwrap_or(i32::MAX);
-    let mut signal = signal.clone();
-    let context = context::take(&mut signal);
-    // a signal that is written again as it stands, e.g. because it joins an incident, comes without its context
-    prepared::execute(
-        tx,
-        "insert into signals (anomaly_id, environment, service, metric, revision, status, incident_id, \
-         started_at, observed_at, body, context) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
-         on conflict (anomaly_id) do update set revision = excluded.revision, status = excluded.status, \
-         incident_id = coalesce(excluded.incident_id, signals.incident_id), \
-         observed_at = excluded.observed_at, body = excluded.body, context = case \
-         when signals.revision = excluded.revision then signals.context else excluded.context end \
-         where signals.revision <= excluded.revision",
-        &[
-            &signal.anomaly_id.0,
-            &environment,
-            &signal.service,
-            &signal.metric,
-            &revision,
-            &signal.status.to_string(),
-            &incident_id.map(|id| id.0),
-            &signal.started_at,
-            &signal.observed_at,
-            &Json(&signal),
-            &Json(context),
-        ],
-    )
-    .await?;
-    Ok(())
-}
-
-async fn write_deployment(tx: &Transaction<'_>, deployment: &Deployment) -> Result<(), Error> {
-    prepared::execute(
-        tx,
-        "insert into deployments (environment, service, version, at, body) values ($1, $2, $3, $4, $5) \
-         on conflict do nothing",
-        &[
-            &deployment.environment,
-            &deployment.service,
-            &deployment.version,
-            &crate::clock::from_ms(deployment.ts_ms),
-            &Json(deployment),
-        ],
-    )
-    .await?;
-    Ok(())
-}
-
-async fn write_notification(tx: &Transaction<'_>, notification: &Notification) -> Result<(), Error> {
-    prepared::execute(
-        tx,
-        "insert into notifications (id, incident_id, kind, channel, state, body, created_at) \
-         values ($1, $2, $3, $4, 'pending', $5, $6) on conflict do nothing",
-        &[
-            &notification.id.0,
-            &notification.incident_id.0,
-            &notification.kind.name(),
-            &notification.channel.as_str(),
-            &Json(notification),
-            &notification.created_at,
-        ],
-    )
-    .await?;
-    Ok(())
-}
-
-async fn write_attempt(tx: &Transaction<'_>, attempt: &Attempt) -> Result<(), Error> {
-    let (id, state) = (attempt.notification_id.0, attempt.state.name());
-    prepared::execute(
-        tx,
-        "insert into notification_attempts (notification_id, state, outcome, at) values ($1, $2, $3, $4)",
-        &[&id, &state, &attempt.outcome, &attempt.at],
-    )
-    .await?;
-    let settle = "update notifications set state = $2 where id = $1 and state = 'pending'";
-    prepared::execute(tx, settle, &[&id, &state]).await?;
-    Ok(())
-}
-
-async fn write_audit(
-    tx: &Transaction<'_>,
-    stage: &str,
-    cause: EventId,
-    ordinal: usize,
-    audit: &Audit,
-) -> Result<(), Error> {
-    prepared::execute(
-        tx,
-        "insert into audit (incident_id, at, actor, action, summary, detail, event_id, ordinal) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
-        &[
-            &audit.incident_id.0,
-            &audit.at,
-            &stage,
-            &audit.action.name(),
-            &audit.summary,
-            &audit.detail,
-            &cause.0,
-            &i32::try_from(ordinal).unwrap_or(i32::MAX),
-        ],
-    )
-    .await?;
-    Ok(())
-}
-
-async fn set_timer(
-    tx: &Transaction<'_>,
-    stage: &str,
-    timer: &Timer,
-    traceparent: Option<&str>,
-) -> Result<(), Error> {
-    prepared::execute(
-        tx,
-        "insert into timers (stage, id, key, name, due, payload, traceparent) values ($1, $2, $3, $4, $5, $6, $7) \
-         on conflict do nothing",
-        &[&stage, &timer.id.0, &timer.key, &timer.name, &timer.due, &timer.payload, &traceparent],
-    )
-    .await?;
     Ok(())
 }

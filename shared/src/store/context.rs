@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
+#[cfg(feature = "stage")]
+use super::Write;
 use super::{Error, row};
 use crate::events::Incident;
 use crate::events::anomaly::Context;
@@ -42,19 +44,35 @@ pub(super) fn without(incident: &Incident) -> Incident {
     incident
 }
 
-/// Gives the strongest signals of an incident the context they are stored with, as far as there is room.
+/// Contexts of signals that are not stored yet, by anomaly.
+pub(super) type Contexts = BTreeMap<Uuid, Context>;
+
+/// Adds the contexts of signals that are about to be written.
+#[cfg(feature = "stage")]
+pub(super) fn collect(writes: &[Write], contexts: &mut Contexts) {
+    for write in writes {
+        if let Write::Signal { signal, .. } = write
+            && !is_bare(signal)
+        {
+            contexts.insert(signal.anomaly_id.0, take(&mut signal.as_ref().clone()));
+        }
+    }
+}
+
+/// Gives the strongest signals of an incident their context, the one in `fresh` or else the stored one, as far as there is room.
 pub(super) async fn attach<C: GenericClient + Sync>(
     client: &C,
     incident: &mut Incident,
+    fresh: &Contexts,
 ) -> Result<(), Error> {
-    let bare: Vec<Uuid> = incident
-        .signals
-        .iter()
-        .take(MAX_FULL_SIGNALS)
-        .filter(|signal| is_bare(signal))
-        .map(|signal| signal.anomaly_id.0)
-        .collect();
-    let mut contexts: BTreeMap<Uuid, Context> = BTreeMap::new();
+    let (mut bare, mut contexts) = (Vec::new(), Contexts::new());
+    for signal in incident.signals.iter().take(MAX_FULL_SIGNALS).filter(|signal| is_bare(signal)) {
+        let id = signal.anomaly_id.0;
+        match fresh.get(&id) {
+            Some(context) => _ = contexts.insert(id, context.clone()),
+            None => bare.push(id),
+        }
+    }
     if !bare.is_empty() {
         let rows = client
             .query("select anomaly_id, context from signals where anomaly_id = any ($1)", &[&bare])
@@ -66,7 +84,7 @@ pub(super) async fn attach<C: GenericClient + Sync>(
     fill(incident, contexts)
 }
 
-fn fill(incident: &mut Incident, mut contexts: BTreeMap<Uuid, Context>) -> Result<(), Error> {
+fn fill(incident: &mut Incident, mut contexts: Contexts) -> Result<(), Error> {
     let mut room = MAX_CONTEXT;
     for (place, signal) in incident.signals.iter_mut().enumerate() {
         let stored = contexts.remove(&signal.anomaly_id.0).unwrap_or_default();

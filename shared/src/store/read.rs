@@ -1,10 +1,12 @@
 //! What stages, the command line and the dashboard read.
 
+use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_postgres::{IsolationLevel, Row};
+use uuid::Uuid;
 
 use super::prepared::{query, query_opt};
 use super::write::{ArtifactKind, Notification, NotificationState};
@@ -20,7 +22,7 @@ use crate::ids::{AnomalyId, EventId, IncidentId};
 pub const MAX_MEMBERS: usize = 5_000;
 /// Abnormal signals of no open incident that are looked at together; more than this many are a storm, and the oldest
 /// are left out.
-const MAX_LOOSE_SIGNALS: i64 = 500;
+pub const MAX_LOOSE_SIGNALS: usize = 500;
 /// Members of one incident that are read with everything they carry; of more, the strongest.
 const MAX_SIGNALS_OF: i64 = 200;
 
@@ -95,6 +97,28 @@ pub struct TimelineEntry {
     pub detail: Value,
 }
 
+/// Returns the version of a scope. One without a row is at version 0; the first decision that is applied writes the row.
+async fn version<C: GenericClient>(client: &C, scope: &str) -> Result<i64, Error> {
+    let statement = "select scope, version from neighbourhoods where scope = $1";
+    let found = query_opt(client, statement, &[&scope]).await?;
+    found.map_or(Ok(0), |found| row::value(&found, "neighbourhoods", 1))
+}
+
+/// Reads what is known of an environment besides its signals and incidents.
+async fn surroundings<C: GenericClient>(
+    client: &C,
+    environment: &str,
+    since: Timestamp,
+    edges_since: Timestamp,
+) -> Result<(Catalogue, Graph, Vec<Deployment>), Error> {
+    let catalogue = query(client, CATALOGUE, &[]).await?;
+    let edges = query(client, EDGES, &[&environment, &edges_since]).await?;
+    let deployments = query(client, DEPLOYMENTS, &[&environment, &since]).await?;
+    let catalogue = catalogue_of(&catalogue);
+    let graph = graph_of(&catalogue, &edges);
+    Ok((catalogue, graph, row::readable(&deployments, |found| row::document(found, "deployments", 1))))
+}
+
 impl Reads {
     /// Reads what a grouping decision in `environment` rests on: changes since `since`, edges seen since `edges_since`.
     pub async fn neighbourhood(
@@ -111,31 +135,50 @@ impl Reads {
             .read_only(true)
             .start()
             .await?;
-        let version = query_opt(
-            &snapshot,
-            "select scope, version from neighbourhoods where scope = $1",
-            &[&environment],
-        )
-        .await?;
+        let version = version(&snapshot, environment).await?;
         let signals =
-            query(&snapshot, SIGNALS, &[&environment, &MAX_LOOSE_SIGNALS, &(MAX_MEMBERS as i64)]).await?;
+            query(&snapshot, SIGNALS, &[&environment, &(MAX_LOOSE_SIGNALS as i64), &(MAX_MEMBERS as i64)])
+                .await?;
         let incidents = query(&snapshot, INCIDENTS, &[&environment]).await?;
-        let catalogue = query(&snapshot, CATALOGUE, &[]).await?;
-        let edges = query(&snapshot, EDGES, &[&environment, &edges_since]).await?;
-        let deployments = query(&snapshot, DEPLOYMENTS, &[&environment, &since]).await?;
+        let (catalogue, graph, deployments) =
+            surroundings(&snapshot, environment, since, edges_since).await?;
         snapshot.commit().await?;
-        let catalogue = catalogue_of(&catalogue);
-        let graph = graph_of(&catalogue, &edges);
         Ok(Neighbourhood {
-            // a scope without a row is at version 0; the first decision that is applied writes the row
-            version: version.map_or(Ok(0), |found| row::value(&found, "neighbourhoods", 1))?,
+            version,
             signals: row::readable(&signals, member),
             incidents: row::readable(&incidents, incident),
             catalogue,
             graph,
-            deployments: row::readable(&deployments, |found| row::document(found, "deployments", 1)),
+            deployments,
             past: Vec::new(),
         })
+    }
+
+    /// Brings up to date what a neighbourhood of an earlier decision holds besides signals and incidents. Returns whether it
+    /// still stands: none of its signals and incidents has changed.
+    pub async fn refresh(
+        &self,
+        neighbourhood: &mut Neighbourhood,
+        environment: &str,
+        since: Timestamp,
+        edges_since: Timestamp,
+    ) -> Result<bool, Error> {
+        let client = self.client().await?;
+        if version(&client, environment).await? != neighbourhood.version {
+            return Ok(false);
+        }
+        (neighbourhood.catalogue, neighbourhood.graph, neighbourhood.deployments) =
+            surroundings(&client, environment, since, edges_since).await?;
+        // an incident gets its number as it is written
+        let unnumbered = neighbourhood.incidents.iter_mut().filter(|incident| incident.number == 0);
+        for opened in unnumbered {
+            let statement = "select incident_id, number from incidents where incident_id = $1";
+            let Some(found) = query_opt(&client, statement, &[&opened.incident_id.0]).await? else {
+                return Ok(false);
+            };
+            opened.number = row::value(&found, "incidents", 1)?;
+        }
+        Ok(true)
     }
 
     /// Returns the incidents of an environment that were over at `since` or later, the last one first; of many, the last
@@ -183,6 +226,19 @@ impl Reads {
         let (mut signal, incident) = member(&found)?;
         context::put(&mut signal, row::document(&found, "signals", 3)?);
         Ok(Some((signal, incident)))
+    }
+
+    /// Returns those of the signals that are known, each with everything it carries and the incident it belongs or belonged to.
+    pub async fn signals(&self, ids: &[AnomalyId]) -> Result<Vec<(Signal, Option<IncidentId>)>, Error> {
+        let client = self.client().await?;
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let statement = "select anomaly_id, body, incident_id, context from signals where anomaly_id = any ($1) order by 1";
+        let read = |found: &Row| {
+            let (mut signal, incident) = member(found)?;
+            context::put(&mut signal, row::document(found, "signals", 3)?);
+            Ok((signal, incident))
+        };
+        query(&client, statement, &[&ids]).await?.iter().map(read).collect()
     }
 
     /// Returns the members of an incident as they stand, with everything they carry: all of them, or the 200 strongest;
@@ -319,7 +375,7 @@ async fn with_context<C: tokio_postgres::GenericClient + Sync>(
 ) -> Result<Option<Incident>, Error> {
     let Some(found) = found else { return Ok(None) };
     let mut incident = incident(&found)?;
-    context::attach(client, &mut incident).await?;
+    context::attach(client, &mut incident, &context::Contexts::new()).await?;
     Ok(Some(incident))
 }
 

@@ -1,8 +1,11 @@
 //! Journal of steps and inbox: what has been done for an event.
 
-use serde_json::Value;
+use std::collections::BTreeSet;
 
-use super::prepared::query_opt;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::prepared::{query, query_opt};
 use super::{Error, Store, row};
 use crate::ids::EventId;
 
@@ -37,6 +40,18 @@ impl Store {
             )
             .await?;
         Ok(())
+    }
+
+    /// Returns those events that a consumer has handled.
+    pub(crate) async fn processed(
+        &self,
+        consumer: &str,
+        events: &[EventId],
+    ) -> Result<BTreeSet<EventId>, Error> {
+        let ids: Vec<Uuid> = events.iter().map(|event| event.0).collect();
+        let statement = "select event_id from processed_events where consumer = $1 and event_id = any ($2)";
+        let rows = query(&self.client().await?, statement, &[&consumer, &ids]).await?;
+        rows.iter().map(|found| row::value(found, "processed_events", 0).map(EventId)).collect()
     }
 
     /// Returns whether a consumer has handled an event.

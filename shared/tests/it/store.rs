@@ -78,7 +78,7 @@ async fn a_decision_on_what_has_moved_on_is_refused_whole() {
     let store = database.store().unwrap();
     let seen = store.reads().neighbourhood("production", from_ms(0), from_ms(0)).await.unwrap().version;
     let decided = |seed: &str| Effects {
-        guard: Some(Guard { scope: "production".into(), version: seen }),
+        guard: Some(Guard::new("production", seen)),
         audit: vec![audit(incident(seed))],
         ..Effects::none()
     };

@@ -191,7 +191,7 @@ fn failpoints(rng: &mut ChaCha8Rng) -> Vec<FailpointSetting> {
 fn reachable(agent: &str) -> Vec<Failpoint> {
     use Failpoint::{
         Acknowledged, Claimed, Committed, DeadLettered, Decided, Drained, Emitted, Enqueued, HalfSaved,
-        Journalled, Marked, Read, Restored, Saved, Stepped, Written,
+        HalfWritten, Journalled, Marked, Read, Restored, Saved, Stepped, Written,
     };
     match agent {
         "detection" => vec![Emitted, HalfSaved, Saved, Restored, Drained],
@@ -199,6 +199,7 @@ fn reachable(agent: &str) -> Vec<Failpoint> {
             vec![
                 Read,
                 Decided,
+                HalfWritten,
                 Written,
                 Committed,
                 Enqueued,

@@ -1,0 +1,185 @@
+//! Decisions that are made together are those that are made one by one, over the real database, whoever makes them.
+
+use std::sync::Arc;
+
+use correlation::input::Input;
+use correlation::{Correlation, Options};
+use shared::agent::Agent;
+use shared::clock::ManualClock;
+use shared::events::anomaly::{Anomaly, Ended, Status};
+use shared::events::{Deployment, Kind, Severity};
+use shared::ids::{EventId, derive};
+use shared::stage::{Context, Effects, Stage as _};
+use shared::store::apply::Applied;
+use shared::store::{self, Store};
+use shared::testing;
+use stack::testing::Database;
+
+use crate::shop::{anomaly, at};
+
+/// Series of a service, with when they leave their band.
+fn fault(service: &str, tick: i64) -> Vec<Anomaly> {
+    vec![
+        anomaly(service, "latency_p99_ms", Kind::Latency, tick),
+        anomaly(service, "error_rate", Kind::Errors, tick + 1),
+        anomaly(service, "request_rate", Kind::Traffic, tick + 2),
+    ]
+}
+
+fn weak(service: &str, tick: i64) -> Anomaly {
+    Anomaly {
+        status: Status::Suspect,
+        severity: Severity::Sev4,
+        evidence: 2.5,
+        ..anomaly(service, "cpu_percent", Kind::Cpu, tick)
+    }
+}
+
+fn revised(anomaly: &Anomaly, revision: u32, tick: i64) -> Anomaly {
+    Anomaly { revision, evidence: anomaly.evidence + 1.0, observed_at: at(tick), ..anomaly.clone() }
+}
+
+fn cleared(anomaly: &Anomaly, tick: i64) -> Anomaly {
+    let revision = anomaly.revision + 5;
+    Anomaly { status: Status::Cleared, ended: Some(Ended::Recovered), ..revised(anomaly, revision, tick) }
+}
+
+/// A database that begins to fail, its callers, a fault elsewhere, a suspicion that is adopted and one that clears, revisions,
+/// a change, the recovery, an old revision, and the first fault once more.
+fn events() -> Vec<Input> {
+    let (first, second) = (fault("payment", 10), fault("order", 10));
+    let other = anomaly("notification", "cpu_percent", Kind::Cpu, 11);
+    let loose = [weak("payment", 9), weak("user", 9)];
+    let change = Deployment {
+        service: "payment".into(),
+        version: "2".into(),
+        ts_ms: at(9).as_millisecond(),
+        environment: "production".into(),
+        change_type: "deploy".into(),
+        git_sha: None,
+        deployed_by: None,
+        description: None,
+        known_risks: Vec::new(),
+    };
+    let mut all: Vec<Anomaly> = loose.to_vec();
+    all.extend([&second[0], &first[0], &first[1], &other, &second[1]].into_iter().cloned());
+    all.push(cleared(&loose[1], 14));
+    all.extend(first.iter().map(|one| revised(one, 2, 15)));
+    all.push(anomaly("api-gateway", "error_rate", Kind::Errors, 12));
+    all.push(first[0].clone());
+    all.extend(second.iter().chain(&first).chain([&other]).map(|one| cleared(one, 30)));
+    all.push(cleared(&all[11].clone(), 31));
+    all.push(revised(&cleared(&loose[1], 14), 9, 32));
+    all.extend(fault("payment", 33));
+    let anomalies = all.into_iter().map(|anomaly| Input::Anomaly(Box::new(anomaly)));
+    std::iter::once(Input::Deployment(change)).chain(anomalies).collect()
+}
+
+/// What is left in the database, table by table.
+type Left = Vec<Vec<String>>;
+
+const ROWS: [&str; 5] = [
+    "select number || ' ' || state || ' ' || body::text from incidents order by number",
+    "select anomaly_id || ' ' || coalesce(incident_id::text, '') || ' ' || status || revision || body::text \
+     || context::text from signals order by 1",
+    "select incident_id || ' ' || action || ' ' || summary || detail::text || event_id || ' ' || ordinal \
+     from audit order by id",
+    "select name || ' ' || key || ' ' || due || payload::text from timers order by 1",
+    "select event_id::text from processed_events order by processed_at",
+];
+
+async fn left(store: &Store) -> Left {
+    let client = testing::client(store).await.unwrap();
+    let mut rows = Vec::new();
+    for statement in ROWS {
+        let found = client.query(statement, &[]).await.unwrap();
+        rows.push(found.iter().map(|row| row.try_get(0).unwrap()).collect());
+    }
+    rows
+}
+
+struct Replica {
+    stage: Correlation,
+    store: Store,
+}
+
+impl Replica {
+    fn new(database: &Database) -> Self {
+        Self { stage: Correlation::new(Options::default()), store: database.store().unwrap() }
+    }
+
+    fn context(&self, event: EventId) -> Context {
+        let clock = Arc::new(ManualClock::starting_at(at(0)));
+        testing::context(&self.store, Agent::Correlation, event, clock)
+    }
+
+    async fn decide(&self, events: &[(EventId, Input)]) -> Vec<(EventId, Effects)> {
+        let contexts: Vec<Context> = events.iter().map(|(id, _)| self.context(*id)).collect();
+        let asked: Vec<(&Input, &Context)> =
+            events.iter().zip(&contexts).map(|((_, input), context)| (input, context)).collect();
+        let all = self.stage.handle_all(&asked).await.unwrap();
+        events.iter().zip(all).map(|((id, _), effects)| (*id, effects)).collect()
+    }
+
+    /// Decides on the first of the events, at most so many, and returns how many were applied.
+    async fn take(&self, events: &[(EventId, Input)], most: usize) -> usize {
+        let decided = self.decide(&events[..most.min(events.len())]).await;
+        let applied = testing::apply_all(&self.store, "correlation", &decided).await.unwrap();
+        assert_eq!(applied, Applied::Committed);
+        decided.len()
+    }
+}
+
+fn numbered() -> Vec<(EventId, Input)> {
+    let id = |place: usize| EventId(derive(&["batches", &place.to_string()]));
+    events().into_iter().enumerate().map(|(place, input)| (id(place), input)).collect()
+}
+
+/// Takes all events in batches of these sizes, by so many replicas in turn.
+async fn outcome(sizes: &[usize], replicas: usize) -> Left {
+    let database = stack::testing::postgres().await.unwrap();
+    let replicas: Vec<Replica> = (0..replicas).map(|_| Replica::new(&database)).collect();
+    let events = numbered();
+    let (mut done, mut turn) = (0, 0);
+    while done < events.len() {
+        done += replicas[turn % replicas.len()].take(&events[done..], sizes[turn % sizes.len()]).await;
+        turn += 1;
+    }
+    left(&replicas[0].store).await
+}
+
+#[tokio::test]
+async fn decisions_made_together_are_those_made_one_by_one_whoever_makes_them() {
+    let alone = outcome(&[1], 1).await;
+    assert!(alone[0].len() >= 2 && alone[3].len() >= 6, "{alone:#?}");
+    for (sizes, replicas) in [(&[100][..], 1), (&[3, 1, 7], 1), (&[1], 2), (&[2, 5, 1], 2)] {
+        assert_eq!(outcome(sizes, replicas).await, alone, "batches of {sizes:?} by {replicas}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_lost_against_another_replica_leaves_nothing_and_is_decided_anew() {
+    let database = stack::testing::postgres().await.unwrap();
+    let (one, other) = (Replica::new(&database), Replica::new(&database));
+    let events = numbered();
+    let mut done = 0;
+    let stale = loop {
+        let decided = one.decide(&events[done..]).await;
+        if decided.len() > 3 {
+            break decided;
+        }
+        done += one.take(&events[done..], 1).await;
+    };
+    let late = done;
+    done += other.take(&events[done..], 3).await;
+    let refused = testing::apply_all(&one.store, "correlation", &stale).await;
+    assert!(matches!(refused, Err(store::Error::Conflict { .. })), "{refused:?}");
+    // one of them was handled already: the whole is refused, and not only that one
+    let again = one.decide(&events[late..]).await;
+    let refused = testing::apply_all(&one.store, "correlation", &again).await;
+    assert!(matches!(refused, Err(store::Error::Conflict { .. })), "{refused:?}");
+    while done < events.len() {
+        done += one.take(&events[done..], 100).await;
+    }
+    assert_eq!(left(&one.store).await, outcome(&[1], 1).await);
+}
