@@ -134,6 +134,7 @@ mod tests {
             duration_ms: 1.0,
             status: SpanStatus::Ok,
             environment: "production".into(),
+            peer: None,
         }
     }
 
