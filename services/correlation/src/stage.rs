@@ -13,7 +13,7 @@ use shared::agent::Agent;
 use shared::audit::AuditAction;
 use shared::clock::from_ms;
 use shared::events::incident::{Challenger, Incident, Link, Relation, Signal, State};
-use shared::events::{Anomaly, Deployment, Refusal, Topic};
+use shared::events::{Anomaly, Deployment, Refusal, Span, Topic};
 use shared::ids::IncidentId;
 use shared::lifecycle::{Assessment, Change};
 use shared::stage::{Audit, Context, Effects, Error, Guard, IncidentChange, Key, Stage, Timer, TimerPayload};
@@ -298,6 +298,20 @@ impl Correlation {
         });
     }
 
+    /// Takes a span and returns what is due to be written of the service graph.
+    fn span(&self, span: &Span) -> Vec<Write> {
+        let mut edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = edges.observe(span);
+        let mut writes = edges.take_services();
+        writes.extend(calls);
+        let forgotten = edges.take_forgotten();
+        metrics::SPANS_FORGOTTEN.add([], forgotten.spans);
+        metrics::EDGES_FORGOTTEN.add([], forgotten.edges);
+        metrics::SPANS_REPEATED.add([], forgotten.repeated);
+        metrics::INTERVALS_FORGOTTEN.add([], forgotten.intervals);
+        writes
+    }
+
     fn deployment(deployment: &Deployment, now: Timestamp) -> Result<Effects, Error> {
         refuse_future(deployment.ts_ms, now)?;
         Ok(Effects { writes: vec![Write::Deployment(deployment.clone())], ..Effects::none() })
@@ -323,12 +337,8 @@ impl Stage for Correlation {
             Input::Deployment(deployment) => Self::deployment(deployment, ctx.wall_clock()),
             Input::Span(span) => {
                 refuse_future(span.ts_ms, ctx.wall_clock())?;
-                let mut edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
-                let writes = edges.observe(span);
-                let forgotten = edges.take_forgotten();
-                metrics::SPANS_FORGOTTEN.add([], forgotten.spans);
-                metrics::EDGES_FORGOTTEN.add([], forgotten.edges);
-                Ok(Effects { writes, ..Effects::none() })
+                refuse_unstorable(span)?;
+                Ok(Effects { writes: self.span(span), ..Effects::none() })
             }
         }
     }
@@ -388,6 +398,15 @@ impl Stage for Correlation {
 fn refuse_future(ts_ms: i64, now: Timestamp) -> Result<(), Error> {
     if from_ms(ts_ms).duration_since(now) > FUTURE {
         return Err(Error::reject(anyhow::anyhow!("ts_ms {ts_ms} is more than an hour in the future")));
+    }
+    Ok(())
+}
+
+/// Refuses names that PostgreSQL does not take: they are written with later spans, which are not to blame.
+fn refuse_unstorable(span: &Span) -> Result<(), Error> {
+    let peer = span.peer.as_deref().unwrap_or_default();
+    if [&*span.service, &*span.environment, peer].iter().any(|name| name.contains('\0')) {
+        return Err(Error::reject(anyhow::anyhow!("a name holds the character U+0000")));
     }
     Ok(())
 }

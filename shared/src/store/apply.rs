@@ -4,7 +4,7 @@ use deadpool_postgres::Transaction;
 use tokio_postgres::types::Json;
 
 use super::timers::attempt_id;
-use super::{Attempt, Error, Notification, Store, Write, context, prepared, row};
+use super::{Attempt, Error, Notification, Store, Write, context, edges, prepared, row};
 use crate::effects::{Audit, Effects, IncidentChange, Timer};
 use crate::events::envelope::Headers;
 use crate::events::incident::Signal;
@@ -206,16 +206,11 @@ async fn write_row(tx: &Transaction<'_>, write: &Write) -> Result<(), Error> {
             write_signal(tx, environment, signal, *incident_id).await
         }
         Write::Deployment(deployment) => write_deployment(tx, deployment).await,
-        Write::Edge { environment, caller, callee, calls, last_seen } => {
-            prepared::execute(
-                tx,
-                "insert into edges (environment, caller, callee, calls, last_seen) values ($1, $2, $3, $4, $5) \
-                 on conflict (environment, caller, callee) do update set calls = edges.calls + excluded.calls, \
-                 last_seen = greatest(edges.last_seen, excluded.last_seen)",
-                &[environment, caller, callee, calls, last_seen],
-            )
-            .await?;
-            Ok(())
+        Write::Edge { environment, caller, callee, last_seen, seen } => {
+            edges::write_edge(tx, environment, caller, callee, *last_seen, seen).await
+        }
+        Write::SpanService { environment, service, last_seen } => {
+            edges::write_service(tx, environment, service, *last_seen).await
         }
         Write::Artifact { incident_id, kind, revision, body } => {
             let written = prepared::execute(

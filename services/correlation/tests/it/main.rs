@@ -5,6 +5,7 @@
 mod between;
 mod causes;
 mod endings;
+mod far_ends;
 mod faults;
 mod hostile;
 mod impact;
