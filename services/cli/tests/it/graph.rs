@@ -1,6 +1,7 @@
 //! What `firewatch graph` prints, and of what.
 
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use cli::graph::arguments::Format;
 use cli::graph::document::{Document, Edge, Source};
@@ -10,13 +11,18 @@ use jiff::Timestamp;
 use serde_json::Value;
 use shared::calls::Calls;
 use shared::clock::{Clock as _, SystemClock, from_ms};
-use shared::events::Topic;
+use shared::events::raw::SpanStatus;
+use shared::events::{Span, Topic};
 use shared::graph::Callee;
+use shared::ids::{EventId, derive};
+use shared::service::{Config, Deps, Readiness};
 use shared::stage::Effects;
 use shared::store::{EdgeCalls, Write};
-use stack::testing::bench::Bench;
+use stack::testing::bench::{Bench, until};
+use tokio_util::sync::CancellationToken;
 
 use crate::fixtures::screen;
+use crate::replay::TURN;
 
 const HOSTILE: &str = "x\"];\\N</title>&lt;\u{1b}]0;owned\u{7}\u{202e}%%{init}%% `a|b`\r\n#quot;";
 
@@ -194,4 +200,87 @@ async fn the_stored_graph_is_printed_and_an_unknown_environment_is_not_found() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{told}");
     assert!(told.contains("staging") && told.contains("known: production"), "{told}");
+}
+
+/// A span of `service` that begins at `ts_ms`.
+fn span(
+    environment: &str,
+    id: &str,
+    parent: Option<&str>,
+    service: &str,
+    ts_ms: i64,
+    duration_ms: f64,
+) -> Span {
+    let (trace, span_id) = id.split_once('/').unwrap();
+    Span {
+        trace_id: format!("{environment}-{trace}"),
+        span_id: span_id.into(),
+        parent_span_id: parent.map(str::to_owned),
+        service: service.into(),
+        operation: "call".into(),
+        ts_ms,
+        duration_ms,
+        status: SpanStatus::Ok,
+        environment: environment.into(),
+        peer: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_correlation_reads_become_the_graph() {
+    const TRACES: i64 = 20;
+
+    let _turn = TURN.lock().await;
+    let bench = Bench::open(&Topic::all()).await.unwrap();
+    let environment = format!("graph-{}", std::process::id());
+    let shutdown = CancellationToken::new();
+    let config = Config::of("correlation", bench.common.clone(), correlation::Options::default());
+    let deps = Deps { process: "correlation-graph".to_owned(), readiness: Readiness::default() };
+    let running = tokio::spawn(correlation::run(config, deps, shutdown.clone()));
+
+    let now_ms = SystemClock.now().as_millisecond();
+    let send = async |span: Span| {
+        let id = EventId(derive(&[&span.trace_id, &span.span_id]));
+        bench.send(Topic::RawSpans, &span, id, from_ms(span.ts_ms)).await.unwrap();
+    };
+    for trace in 0..TRACES {
+        let begin_ms = now_ms - 300_000 + trace * 10_000;
+        let of = |id: &str, parent, service: &str, duration_ms| {
+            span(&environment, &format!("{trace}/{id}"), parent, service, begin_ms, duration_ms)
+        };
+        send(Span { peer: Some("acquirer".into()), ..of("c", Some("b"), "payment", 10.0) }).await;
+        send(of("a", None, "order", 50.0)).await;
+        send(of("b", Some("a"), "payment", 30.0)).await;
+    }
+    let mut passed = 0;
+    let document = until(Duration::from_mins(1), async || {
+        // event time passes with spans
+        passed += 1;
+        let id = format!("later-{passed}/a");
+        send(span(&environment, &id, None, "order", now_ms + passed * 5_000, 1.0)).await;
+        let output = graph(&bench, &["--environment", &environment, "--format", "json"]);
+        let document = serde_json::from_slice::<Document>(&output.stdout);
+        let seen = document.map_err(|_| String::from_utf8_lossy(&output.stderr).into_owned())?;
+        let is_whole = |edge: &Edge| edge.calls == Some(TRACES);
+        if seen.edges.len() == 2 && seen.edges.iter().all(is_whole) {
+            Ok(seen)
+        } else {
+            Err(format!("{seen:?}"))
+        }
+    })
+    .await
+    .unwrap();
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+
+    let [inner, outer] = &document.edges[..] else { panic!("{document:?}") };
+    assert_eq!((&*inner.caller, &*inner.callee, inner.far_end), ("order", "payment", false));
+    assert_eq!((inner.latency_mean_ms, inner.failed_share), (Some(30.0), Some(0.0)));
+    assert_eq!((&*outer.caller, &*outer.callee, outer.far_end), ("payment", "acquirer", true));
+    assert_eq!((outer.latency_mean_ms, outer.self_mean_ms), (Some(10.0), None));
+    assert_eq!((document.services, document.far_ends.len()), (vec!["order".into(), "payment".into()], 1));
+    for edge in &document.edges {
+        let rate = edge.calls_per_s.unwrap();
+        assert!((0.05..0.2).contains(&rate), "a call each 10 s: {edge:?}");
+    }
 }
