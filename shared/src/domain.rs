@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod audit;
+pub mod calls;
 pub mod catalogue;
 pub mod ending;
 pub mod finding;

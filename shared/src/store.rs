@@ -3,6 +3,7 @@
 #[cfg(feature = "stage")]
 pub mod apply;
 mod context;
+pub mod edges;
 #[cfg(any(feature = "stage", feature = "knowledge"))]
 mod migrate;
 #[cfg(feature = "stage")]
@@ -22,7 +23,7 @@ pub use pool::{Options, Reads, Store};
 pub use protection::{Mode, Tls};
 pub use read::{Incidents, Neighbourhood, Page, TimelineEntry};
 pub use write::{
-    ArtifactKind, Attempt, ChannelName, Notification, NotificationKind, NotificationState, Write,
+    ArtifactKind, Attempt, ChannelName, EdgeCalls, Notification, NotificationKind, NotificationState, Write,
 };
 
 use crate::error;

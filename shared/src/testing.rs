@@ -70,3 +70,8 @@ pub async fn relay(store: &Store, stage: &str, producer: &Producer) -> Result<Tu
 pub async fn outbox_depth(store: &Store, stage: &str) -> Result<i64, Error> {
     store.outbox_depth(stage).await
 }
+
+/// Removes what is old or too much, as housekeeping does once an hour.
+pub async fn sweep(store: &Store) -> Result<u64, Error> {
+    store.sweep().await
+}

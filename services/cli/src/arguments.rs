@@ -44,6 +44,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Incidents,
     },
+    /// Prints the service graph: who calls whom, how often, how slowly and with how many failures.
+    Graph(crate::graph::arguments::Graph),
     /// Topics, as Kafka has them.
     Topics {
         /// What to do with them.

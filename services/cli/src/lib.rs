@@ -5,6 +5,7 @@ pub mod backtest;
 pub mod dlq;
 pub mod failure;
 pub mod figures;
+pub mod graph;
 pub mod incidents;
 pub mod replay;
 pub mod settings;
@@ -52,6 +53,7 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
     let screen = Screen::of_stdout(&SystemClock);
     match arguments.command {
         Command::Incidents { command } => incidents::run(command, &settings()?, &screen).await,
+        Command::Graph(request) => graph::run(request, file, &settings()?, &screen).await,
         Command::Topics { command } => topics::run(command, settings()?, screen).await,
         Command::Replay(request) => replay::run(request, file, &settings()?, &screen).await,
         Command::Dlq { command } => dlq::run(command, settings()?, screen).await,

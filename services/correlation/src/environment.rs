@@ -91,7 +91,11 @@ impl Environment {
                 Write::Deployment(deployment) => {
                     self.neighbourhood.deployments.insert(0, deployment.clone());
                 }
-                Write::Edge { .. } | Write::Artifact { .. } | Write::Notification(_) | Write::Attempt(_) => {}
+                Write::Edge { .. }
+                | Write::SpanService { .. }
+                | Write::Artifact { .. }
+                | Write::Notification(_)
+                | Write::Attempt(_) => {}
             }
         }
         let Neighbourhood { signals, incidents, .. } = &mut self.neighbourhood;

@@ -11,6 +11,8 @@ use crate::log_terms::LogTerms;
 const LONGEST_HOLD_MS: u64 = 86_400_000;
 /// Most that `max_age_hours` may be.
 const LONGEST_AGE_HOURS: u32 = 8_760;
+/// Most that `edge_age_hours` may be: the store removes an edge that was not seen for 90 days.
+const LONGEST_EDGE_AGE_HOURS: u32 = 24 * 90;
 
 /// Times that an incident was opened again after which incidents are looked for no further back.
 const MOST_FLAPS: u32 = 5;
@@ -53,7 +55,7 @@ pub struct Options {
     pub log_terms: LogTerms,
     /// A change this long before the first symptom may be its trigger, minutes.
     pub deployment_window_min: u32,
-    /// An edge of the service graph that was not seen for this long is forgotten, hours.
+    /// An edge of the service graph that was not seen for this long is not used, hours.
     pub edge_age_hours: u32,
 }
 
@@ -134,6 +136,9 @@ impl StageOptions for Options {
         }
         if self.cause_hold_max_ms > LONGEST_HOLD_MS {
             problems.push(format!("cause_hold_max_ms {} is more than a day", self.cause_hold_max_ms));
+        }
+        if self.edge_age_hours > LONGEST_EDGE_AGE_HOURS {
+            problems.push(format!("edge_age_hours {} is more than 90 days", self.edge_age_hours));
         }
         if self.flap_hold_ms > LONGEST_HOLD_MS {
             problems.push(format!("flap_hold_ms {} is more than a day", self.flap_hold_ms));

@@ -136,13 +136,19 @@ impl Correlation {
         self.effects(anomaly, decision, neighbourhood, ctx.wall_clock())
     }
 
+    /// Takes a span; what follows is what is due to be written of the service graph.
     fn span(&self, span: &Span, now: Timestamp) -> Result<Effects, Error> {
         refuse_future(span.ts_ms, now)?;
+        refuse_unstorable(span)?;
         let mut edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
-        let writes = edges.observe(span);
+        let calls = edges.observe(span);
+        let mut writes = edges.take_services();
+        writes.extend(calls);
         let forgotten = edges.take_forgotten();
         metrics::SPANS_FORGOTTEN.add([], forgotten.spans);
         metrics::EDGES_FORGOTTEN.add([], forgotten.edges);
+        metrics::SPANS_REPEATED.add([], forgotten.repeated);
+        metrics::INTERVALS_FORGOTTEN.add([], forgotten.intervals);
         Ok(Effects { writes, ..Effects::none() })
     }
 
@@ -448,6 +454,15 @@ impl Stage for Correlation {
 fn refuse_future(ts_ms: i64, now: Timestamp) -> Result<(), Error> {
     if from_ms(ts_ms).duration_since(now) > FUTURE {
         return Err(Error::reject(anyhow::anyhow!("ts_ms {ts_ms} is more than an hour in the future")));
+    }
+    Ok(())
+}
+
+/// Refuses names that PostgreSQL does not take: they are written with later spans, which are not to blame.
+fn refuse_unstorable(span: &Span) -> Result<(), Error> {
+    let peer = span.peer.as_deref().unwrap_or_default();
+    if [&*span.service, &*span.environment, peer].iter().any(|name| name.contains('\0')) {
+        return Err(Error::reject(anyhow::anyhow!("a name holds the character U+0000")));
     }
     Ok(())
 }

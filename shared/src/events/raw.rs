@@ -295,6 +295,10 @@ pub struct Span {
     /// Environment; `production` where it is absent.
     #[serde(default = "default_environment")]
     pub environment: String,
+    /// Far end of the call that the span makes, as the caller's instrumentation names it: OpenTelemetry `peer.service`, the
+    /// name of a database with its `db.system`, or `server.address`. Absent where the span makes no call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
 }
 
 impl Event for Span {
@@ -309,6 +313,9 @@ impl Event for Span {
         named("trace_id", &self.trace_id)?;
         named("span_id", &self.span_id)?;
         named("environment", &self.environment)?;
+        if let Some(peer) = &self.peer {
+            named("peer", peer)?;
+        }
         finite("duration_ms", self.duration_ms)
     }
 }

@@ -121,6 +121,12 @@ pub static SNAPSHOT_BYTES: Counter<1> = LazyLock::new(|| {
 pub static UNREADABLE_ROWS: Counter<1> = LazyLock::new(|| {
     CounterFamily::new("firewatch_unreadable_rows_total", "Stored rows that cannot be read.", ["table"])
 });
+/// Rows of the service graph that were not stored or removed, because their number is bounded.
+pub static GRAPH_ROWS_DROPPED: Counter<1> = LazyLock::new(|| {
+    let help =
+        "Rows of the service graph that were not stored or were removed because their number is bounded.";
+    CounterFamily::new("firewatch_graph_rows_dropped_total", help, ["reason"])
+});
 
 /// Registers all of them, so that they are known before they are first counted.
 pub fn register() {
@@ -131,6 +137,7 @@ pub fn register() {
         LazyLock::force(counter);
     }
     LazyLock::force(&RESTARTS);
+    LazyLock::force(&GRAPH_ROWS_DROPPED);
     for counter in [&RECORDS_LOST, &LOGS_BEGUN_ANEW, &UNKEYED] {
         LazyLock::force(counter);
     }

@@ -43,7 +43,10 @@ impl<'s> InitialState<'s> {
         let stage: &(dyn tokio_postgres::types::ToSql + Sync) = &self.stage.name();
         for statement in [
             "insert into catalogue_services select * from {p}.catalogue_services",
-            "insert into edges select * from {p}.edges",
+            "insert into edges (environment, caller, callee, calls, last_seen, far_end, first_seen) \
+             select environment, caller, callee, calls, last_seen, far_end, first_seen from {p}.edges",
+            "insert into span_services (environment, service, last_seen) \
+             select environment, service, last_seen from {p}.span_services",
             // a notification is written with the timer that sends it; without one it was there when it was first tried
             "insert into replay_notifications (id, written) \
              select n.id, coalesce(t.at, a.at, n.created_at) from {p}.notifications n \

@@ -6,7 +6,7 @@
 
 use tokio_postgres::Row;
 
-use super::{Error, Store, row};
+use super::{Error, Store, edges, row};
 use crate::bus::{self, Producer};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
@@ -150,6 +150,7 @@ impl Store {
         ] {
             gone += client.execute(statement, &[]).await?;
         }
+        gone += edges::sweep(&client).await?;
         Ok(gone)
     }
 }

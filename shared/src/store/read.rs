@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio_postgres::{IsolationLevel, Row};
 use uuid::Uuid;
 
+use super::edges::{EDGES, graph_of};
 use super::prepared::{query, query_opt};
 use super::write::{ArtifactKind, Notification, NotificationState};
 use super::{Error, Reads, context, row};
@@ -39,9 +40,7 @@ const INCIDENTS: &str = "select incident_id, body from incidents \
     where environment = $1 and state not in ('resolved', 'closed') order by number";
 const PAST: &str = "select incident_id, body from incidents where environment = $1 and state in ('resolved', 'closed') \
      and resolved_at >= $2 order by resolved_at desc, number desc limit 50";
-const CATALOGUE: &str = "select name, body from catalogue_services order by name";
-const EDGES: &str =
-    "select caller, callee from edges where environment = $1 and last_seen >= $2 order by 1, 2";
+pub(super) const CATALOGUE: &str = "select name, body from catalogue_services order by name";
 const DEPLOYMENTS: &str = "select service || ' ' || version, body from deployments where environment = $1 and at >= $2 order by at desc limit 200";
 
 /// Everything a grouping decision in one environment rests on, as of one version.
@@ -337,18 +336,6 @@ impl Reads {
     }
 }
 
-/// Returns what the catalogue and the rows of [`EDGES`] say together.
-fn graph_of(catalogue: &Catalogue, edges: &[Row]) -> Graph {
-    let mut graph = catalogue.graph();
-    let edge = |found: &Row| {
-        Ok((row::value::<String>(found, "edges", 0)?, row::value::<String>(found, "edges", 1)?))
-    };
-    for (caller, callee) in row::readable(edges, edge) {
-        graph.add_edge(caller, callee);
-    }
-    graph
-}
-
 fn incident(found: &Row) -> Result<Incident, Error> {
     row::document(found, "incidents", 1)
 }
@@ -383,7 +370,8 @@ async fn read_catalogue<C: tokio_postgres::GenericClient + Sync>(client: &C) -> 
     Ok(catalogue_of(&client.query(CATALOGUE, &[]).await?))
 }
 
-fn catalogue_of(rows: &[Row]) -> Catalogue {
+/// Reads the rows of [`CATALOGUE`].
+pub(super) fn catalogue_of(rows: &[Row]) -> Catalogue {
     let service = |found: &Row| row::document::<Service>(found, "catalogue_services", 1);
     Catalogue::new(row::readable(rows, service))
 }

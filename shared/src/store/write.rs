@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr};
 
 use crate::agent::Agent;
+use crate::calls::Calls;
 use crate::events::incident::Signal;
 use crate::events::{Deployment, Severity, Topic};
+use crate::graph::Callee;
 use crate::ids::{EventId, IncidentId};
 
 /// A result that is kept for an incident.
@@ -179,6 +181,17 @@ pub struct Attempt {
     pub at: Timestamp,
 }
 
+/// Calls of one edge since it was last written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EdgeCalls {
+    /// What the callee is, as far as these calls show.
+    pub kind: Callee,
+    /// Event time of the first of them.
+    pub first_seen: Timestamp,
+    /// Their figures.
+    pub calls: Calls,
+}
+
 /// One row to write, in the transaction of the event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
@@ -193,7 +206,7 @@ pub enum Write {
     },
     /// A deployment.
     Deployment(Deployment),
-    /// Calls that were seen between two services.
+    /// Calls that were seen on one edge. They are added to what is stored.
     Edge {
         /// Environment.
         environment: String,
@@ -201,9 +214,18 @@ pub enum Write {
         caller: String,
         /// Callee.
         callee: String,
+        /// Event time of the last call.
+        last_seen: Timestamp,
         /// Calls since the last write.
-        calls: i64,
-        /// Event time of the last one.
+        seen: Box<EdgeCalls>,
+    },
+    /// A service has sent spans.
+    SpanService {
+        /// Environment.
+        environment: String,
+        /// Service.
+        service: String,
+        /// Event time of a span.
         last_seen: Timestamp,
     },
     /// A result for an incident. If that revision exists already, the decision is made again.

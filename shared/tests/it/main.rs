@@ -4,6 +4,7 @@
 
 mod context;
 mod dead_letters;
+mod edges;
 mod evolution;
 mod hostile;
 mod knowledge;

@@ -124,6 +124,7 @@ impl Place {
             duration_ms: 1.0,
             status: SpanStatus::Ok,
             environment: "production".into(),
+            peer: None,
         }
     }
 

@@ -118,6 +118,7 @@ impl Trace<'_> {
             duration_ms: 0.0,
             status: SpanStatus::Unset,
             environment: self.environment.to_owned(),
+            peer: None,
         });
         let mut elapsed = own_ms * BEFORE_CALLS;
         for call in work.calls {

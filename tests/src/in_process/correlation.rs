@@ -13,7 +13,7 @@ use shared::clock::from_ms;
 use shared::events::anomaly::Status;
 use shared::events::incident::{Incident, Signal, State};
 use shared::events::{Anomaly, Deployment, Span, Topic};
-use shared::graph::Graph;
+use shared::graph::{Callee, Graph};
 use shared::ids::{AnomalyId, IncidentId};
 use shared::lifecycle::{self, Assessment, Change};
 use shared::store::{Neighbourhood, Write};
@@ -74,7 +74,9 @@ impl Correlation {
     /// Takes a span.
     pub fn span(&mut self, span: &Span) {
         for write in self.edges.observe(span) {
-            if let Write::Edge { caller, callee, last_seen, .. } = write {
+            if let Write::Edge { caller, callee, last_seen, seen, .. } = write
+                && seen.kind == Callee::Service
+            {
                 self.calls.insert((caller, callee), last_seen);
             }
         }

@@ -122,6 +122,7 @@ impl Burst {
                         duration_ms: 1.0,
                         status: SpanStatus::Ok,
                         environment: environment(number),
+                        peer: None,
                     };
                     let payload = encode(&span)?;
                     pending.push(

@@ -41,6 +41,7 @@ fn help_tells_all() {
     insta::assert_snapshot!(help(&["dlq", "discard", "--help"]));
     insta::assert_snapshot!(help(&["backtest", "cause", "--help"]));
     insta::assert_snapshot!(help(&["backtest", "incidents", "--help"]));
+    insta::assert_snapshot!(help(&["graph", "--help"]));
 }
 
 #[test]
@@ -49,6 +50,7 @@ fn a_wrong_command_line_or_configuration_ends_with_2() {
         &["incidents", "show", "twelve"][..],
         &["incidents", "list", "--limit", "0"],
         &["topics", "tail", "raw.metric"],
+        &["graph", "--since", "3h"],
         &["incidents", "list", "--config", "missing.toml"],
     ] {
         let (code, text) = said(&firewatch("usage", arguments).output().unwrap());

@@ -6,6 +6,7 @@ mod backtest;
 mod binary;
 mod dlq;
 mod fixtures;
+mod graph;
 mod incidents;
 mod replay;
 mod story;

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use crate::story::{self, STAGES, Story};
 
 /// The consumer groups are shared by all tests here, so they run one after another.
-static TURN: Mutex<()> = Mutex::const_new(());
+pub(crate) static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Runs the binary over the parts of a story.
 fn replay(story: &Story, arguments: &[&str], settings: &[(&str, &str)]) -> Output {

@@ -6,6 +6,7 @@ mod batches;
 mod between;
 mod causes;
 mod endings;
+mod far_ends;
 mod faults;
 mod hostile;
 mod impact;

@@ -69,6 +69,8 @@ pub(crate) struct Shop {
     pub(crate) deployments: Vec<Deployment>,
     /// Calls besides those of the shop.
     pub(crate) edges: Vec<(&'static str, &'static str)>,
+    /// Calls to far ends that are not instrumented.
+    pub(crate) far_ends: Vec<(&'static str, &'static str)>,
     /// What is known of services.
     pub(crate) catalogue: Catalogue,
 }
@@ -90,6 +92,9 @@ impl Shop {
         let mut graph = graph();
         for (caller, callee) in &self.edges {
             graph.add_edge((*caller).to_owned(), (*callee).to_owned());
+        }
+        for (caller, far_end) in &self.far_ends {
+            graph.add_far_end((*caller).to_owned(), (*far_end).to_owned());
         }
         graph
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::super::{Attempt, Error, Notification, Write, context, prepared};
+use super::super::{Attempt, Error, Notification, Write, context, edges, prepared};
 use super::Decided;
 use crate::effects::{Audit, Timer};
 use crate::events::anomaly::Context;
@@ -25,12 +25,14 @@ pub(super) async fn write(tx: &Transaction<'_>, stage: &str, decided: &[Decided<
     let mut signals = Signals::default();
     let mut audit = Lines::default();
     let mut timers = Timers::default();
+    let mut calls: Vec<&Write> = Vec::new();
     for Decided { cause, traceparent, effects, .. } in decided {
         for write in &effects.writes {
             match write {
                 Write::Signal { environment, signal, incident_id } => {
                     signals.put(environment, signal, *incident_id);
                 }
+                Write::Edge { .. } | Write::SpanService { .. } => calls.push(write),
                 other => write_row(tx, other).await?,
             }
         }
@@ -41,9 +43,23 @@ pub(super) async fn write(tx: &Transaction<'_>, stage: &str, decided: &[Decided<
             timers.put(timer, *traceparent);
         }
     }
+    // several replicas write the same ones: always in the same order
+    calls.sort_by_key(|write| of_graph(write));
+    for write in calls {
+        write_row(tx, write).await?;
+    }
     signals.write(tx).await?;
     audit.write(tx, stage).await?;
     timers.write(tx, stage).await
+}
+
+/// Returns the key of a row of the service graph.
+fn of_graph(write: &Write) -> [&str; 3] {
+    match write {
+        Write::Edge { environment, caller, callee, .. } => [environment, caller, callee],
+        Write::SpanService { environment, service, .. } => [environment, service, ""],
+        _ => [""; 3],
+    }
 }
 
 /// Rows of the outbox that wait to be written.
@@ -276,16 +292,11 @@ async fn write_row(tx: &Transaction<'_>, write: &Write) -> Result<(), Error> {
             signals.write(tx).await
         }
         Write::Deployment(deployment) => write_deployment(tx, deployment).await,
-        Write::Edge { environment, caller, callee, calls, last_seen } => {
-            prepared::execute(
-                tx,
-                "insert into edges (environment, caller, callee, calls, last_seen) values ($1, $2, $3, $4, $5) \
-                 on conflict (environment, caller, callee) do update set calls = edges.calls + excluded.calls, \
-                 last_seen = greatest(edges.last_seen, excluded.last_seen)",
-                &[environment, caller, callee, calls, last_seen],
-            )
-            .await?;
-            Ok(())
+        Write::Edge { environment, caller, callee, last_seen, seen } => {
+            edges::write_edge(tx, environment, caller, callee, *last_seen, seen).await
+        }
+        Write::SpanService { environment, service, last_seen } => {
+            edges::write_service(tx, environment, service, *last_seen).await
         }
         Write::Artifact { incident_id, kind, revision, body } => {
             let written = prepared::execute(
