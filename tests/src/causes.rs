@@ -127,7 +127,7 @@ fn partition_of(key: &str) -> usize {
 #[derive(Default)]
 struct Correlation {
     options: Options,
-    signals: Vec<(Signal, Option<IncidentId>)>,
+    signals: Vec<(Arc<Signal>, Option<IncidentId>)>,
     incidents: BTreeMap<IncidentId, Incident>,
     deployments: Vec<Deployment>,
     /// What was published of each announced incident, in the order of the announcements.
@@ -211,7 +211,7 @@ impl Correlation {
         Ok(())
     }
 
-    fn adopt(&mut self, adopted: &[Signal], incident: IncidentId) {
+    fn adopt(&mut self, adopted: &[Arc<Signal>], incident: IncidentId) {
         for (signal, of) in &mut self.signals {
             if adopted.iter().any(|joined| joined.anomaly_id == signal.anomaly_id) {
                 *of = Some(incident);

@@ -1,5 +1,7 @@
 //! What is held to be true of an incident, computed afresh from its members.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use shared::clock::from_ms;
 use shared::events::anomaly::Direction;
@@ -21,7 +23,7 @@ const MAX_RISKS: usize = 10;
 
 /// Assesses a group of members at event time `at`; `before` is the incident as it stands, if there is one.
 pub fn assess(
-    mut members: Vec<Signal>,
+    mut members: Vec<Arc<Signal>>,
     neighbourhood: &Neighbourhood,
     before: Option<&Incident>,
     at: Timestamp,
@@ -63,10 +65,10 @@ pub fn surroundings<'a>(neighbourhood: &'a Neighbourhood, options: &'a Options) 
 }
 
 /// One line for people: where, and what is seen there.
-fn title(members: &[Signal], suspect: Option<&Suspect>) -> String {
+fn title(members: &[Arc<Signal>], suspect: Option<&Suspect>) -> String {
     let Some(suspect) = suspect else { return "nothing stands out".to_owned() };
-    let own = |signal: &&Signal| signal.service == suspect.service;
-    let fits = |signal: &&Signal| own(signal) && explains(suspect.category, signal.kind);
+    let own = |signal: &&Arc<Signal>| signal.service == suspect.service;
+    let fits = |signal: &&Arc<Signal>| own(signal) && explains(suspect.category, signal.kind);
     let Some(signal) = members.iter().find(fits).or_else(|| members.iter().find(own)) else {
         return format!("{}: {}", suspect.service, suspect.category.words());
     };
@@ -112,14 +114,18 @@ pub(crate) fn explains(category: Category, kind: Kind) -> bool {
     )
 }
 
-fn blast_radius(members: &[Signal], suspect: Option<&Suspect>, neighbourhood: &Neighbourhood) -> BlastRadius {
+fn blast_radius(
+    members: &[Arc<Signal>],
+    suspect: Option<&Suspect>,
+    neighbourhood: &Neighbourhood,
+) -> BlastRadius {
     let Some(suspect) = suspect else { return BlastRadius::default() };
     let callers = neighbourhood.graph.ancestors(&suspect.service);
     let mut hurt = callers.clone();
-    hurt.insert(suspect.service.clone());
-    hurt.extend(members.iter().map(|member| member.service.clone()));
+    hurt.insert(&suspect.service);
+    hurt.extend(members.iter().map(|member| member.service.as_str()));
     let share = hurt.len() as f64 / neighbourhood.graph.len().max(hurt.len()) as f64;
-    BlastRadius { callers: callers.into_iter().collect(), share }
+    BlastRadius { callers: callers.into_iter().map(str::to_owned).collect(), share }
 }
 
 /// Keeps what a person would read: anyone may write anything into a deployment.

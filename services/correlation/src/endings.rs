@@ -3,6 +3,8 @@
 //! Detection states why each episode ended. What it cannot state, because it has lost the series, is decided here: a
 //! member of which nothing has come for many of its intervals ends as `source_gone`.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use shared::ending;
@@ -49,16 +51,17 @@ fn rank(ended: Ended) -> u8 {
 
 /// Returns why an incident of these members is over: the worst end among those that decide. Members that have fired
 /// decide; where none has, all that have cleared do.
-pub fn resolution(members: &[Signal]) -> Ended {
-    let fired = members.iter().filter(|member| member.severity > Severity::Sev4).filter_map(Signal::end);
+pub fn resolution(members: &[Arc<Signal>]) -> Ended {
+    let fired =
+        members.iter().filter(|member| member.severity > Severity::Sev4).filter_map(|member| member.end());
     fired
         .max_by_key(|ended| rank(*ended))
-        .or_else(|| members.iter().filter_map(Signal::end).max_by_key(|ended| rank(*ended)))
+        .or_else(|| members.iter().filter_map(|member| member.end()).max_by_key(|ended| rank(*ended)))
         .unwrap_or(Ended::Recovered)
 }
 
 /// Says why an incident of these members is over, for the audit trail. `at` is when the last one cleared.
-pub fn sentence(incident: &Incident, members: &[Signal], at: Timestamp) -> String {
+pub fn sentence(incident: &Incident, members: &[Arc<Signal>], at: Timestamp) -> String {
     let lasted = between(incident.started_at, at);
     let ended = resolution(members);
     if ended.is_recovery() {
@@ -99,8 +102,8 @@ const MAX_WAIT_MS: f64 = 31_536_000_000.0;
 
 /// Returns the next wait of an open incident: for the members that fire and are repeated while they do, and as long as the
 /// slowest of them may take. Where there is none it is the shortest wait, for one may fire again.
-pub fn wait(members: &[Signal], options: &Options) -> Wait {
-    let mut firing: Vec<&Signal> =
+pub fn wait(members: &[Arc<Signal>], options: &Options) -> Wait {
+    let mut firing: Vec<&Arc<Signal>> =
         members.iter().filter(|member| member.status == Status::Firing && is_repeated(member)).collect();
     firing.sort_by_key(|member| (member.observed_at, member.anomaly_id));
     firing.truncate(MAX_ASKED);
@@ -112,21 +115,23 @@ pub fn wait(members: &[Signal], options: &Options) -> Wait {
 }
 
 /// Returns the members that were asked about and of which nothing has come since, as they end: with their source gone.
-pub fn unseen(members: &[Signal], asked: &[Asked], options: &Options) -> Vec<Signal> {
-    let is_unseen = |member: &&Signal| {
+pub fn unseen(members: &[Arc<Signal>], asked: &[Asked], options: &Options) -> Vec<Arc<Signal>> {
+    let is_unseen = |member: &&Arc<Signal>| {
         let same = |one: &Asked| (one.anomaly_id, one.revision) == (member.anomaly_id, member.revision);
         member.status == Status::Firing && asked.iter().any(same)
     };
     members
         .iter()
         .filter(is_unseen)
-        .map(|member| Signal {
-            status: Status::Cleared,
-            ended: Some(Ended::SourceGone),
-            cleared_at: Some(
-                member.observed_at.saturating_add(patience(member, options)).unwrap_or(Timestamp::MAX),
-            ),
-            ..member.clone()
+        .map(|member| {
+            Arc::new(Signal {
+                status: Status::Cleared,
+                ended: Some(Ended::SourceGone),
+                cleared_at: Some(
+                    member.observed_at.saturating_add(patience(member, options)).unwrap_or(Timestamp::MAX),
+                ),
+                ..Signal::clone(member)
+            })
         })
         .collect()
 }
@@ -150,7 +155,7 @@ pub fn absorbs(
     options: &Options,
 ) -> bool {
     let is_old = signal.observed_at.duration_since(incident.opened_at) > max_age(options);
-    let is_own = |(member, of): &(Signal, Option<IncidentId>)| {
+    let is_own = |(member, of): &(Arc<Signal>, Option<IncidentId>)| {
         *of == Some(incident.incident_id)
             && member.service == signal.service
             && member.metric == signal.metric
@@ -164,7 +169,7 @@ pub fn max_age(options: &Options) -> SignedDuration {
 }
 
 /// Says that a person should look at an incident.
-pub fn overdue_sentence(incident: &Incident, members: &[Signal], options: &Options) -> String {
+pub fn overdue_sentence(incident: &Incident, members: &[Arc<Signal>], options: &Options) -> String {
     let firing = members.iter().filter(|member| member.status == Status::Firing).count();
     format!(
         "Open for {} with {}: a person should look at it. Anomalies of other series open incidents of their own from \

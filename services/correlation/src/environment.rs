@@ -2,7 +2,7 @@
 //! it anew: it is as the database would return it, as long as the version there is the one it was left at.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use shared::events::anomaly::Status;
 use shared::events::incident::{Incident, Signal};
@@ -53,7 +53,7 @@ fn is_whole(neighbourhood: &Neighbourhood) -> bool {
 }
 
 /// A signal and the incident it belongs or belonged to.
-type Kept = (Signal, Option<IncidentId>);
+type Kept = (Arc<Signal>, Option<IncidentId>);
 
 /// An environment on which several decisions are made, one after another.
 pub struct Environment {
@@ -105,14 +105,14 @@ impl Environment {
         Ok(())
     }
 
-    fn put(&mut self, signal: &Signal, incident: Option<IncidentId>) {
+    fn put(&mut self, signal: &Arc<Signal>, incident: Option<IncidentId>) {
         let id = signal.anomaly_id;
         let signals = &mut self.neighbourhood.signals;
         match signals.iter_mut().find(|(known, _)| known.anomaly_id == id) {
             Some(known) => put(known, signal, incident),
-            None => signals.push((signal.clone(), incident)),
+            None => signals.push((Arc::clone(signal), incident)),
         }
-        let new = || (signal.clone(), incident);
+        let new = || (Arc::clone(signal), incident);
         self.episodes.entry(id).and_modify(|known| put(known, signal, incident)).or_insert_with(new);
     }
 
@@ -120,20 +120,29 @@ impl Environment {
     pub fn finish(self, version: i64) -> Neighbourhood {
         let mut neighbourhood = self.neighbourhood;
         neighbourhood.version = version;
-        neighbourhood.signals.iter_mut().for_each(|(signal, _)| bare(signal));
+        for (signal, _) in neighbourhood.signals.iter_mut().filter(|(signal, _)| !is_bare(signal)) {
+            bare(Arc::make_mut(signal));
+        }
         neighbourhood.past.clear();
         neighbourhood
     }
 }
 
 /// Replaces a signal, as the database does.
-fn put((known, of): &mut Kept, signal: &Signal, incident: Option<IncidentId>) {
+fn put((known, of): &mut Kept, signal: &Arc<Signal>, incident: Option<IncidentId>) {
     *of = incident.or(*of);
-    let before = std::mem::replace(known, signal.clone());
+    let before = std::mem::replace(known, Arc::clone(signal));
     // one that only joins an incident comes without its context
-    if known.revision == before.revision {
-        (known.samples, known.siblings, known.logs) = (before.samples, before.siblings, before.logs);
+    if known.revision == before.revision && !is_bare(&before) {
+        let known = Arc::make_mut(known);
+        known.samples.clone_from(&before.samples);
+        known.siblings.clone_from(&before.siblings);
+        known.logs.clone_from(&before.logs);
     }
+}
+
+fn is_bare(signal: &Signal) -> bool {
+    signal.samples.is_empty() && signal.siblings.is_empty() && signal.logs.is_empty()
 }
 
 /// Takes from a signal what the database keeps beside it.

@@ -4,6 +4,7 @@
 //! fills up inside a service, or stops there, is explained by nothing elsewhere: it is a fault of its own. A pool or a
 //! lag of a caller is explained only if it followed the latency or the errors of the service that it waits for.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
@@ -29,21 +30,22 @@ pub struct Root<'a> {
     pub category: Option<Category>,
     /// When its latency or its errors left their band, if they did.
     pub slow_since: Option<Timestamp>,
-    callers: BTreeSet<String>,
-    callees: BTreeSet<String>,
+    callers: BTreeSet<&'a str>,
+    callees: BTreeSet<&'a str>,
     log_terms: &'a LogTerms,
 }
 
 impl<'a> Root<'a> {
     /// Describes a service as the root of a fault, from what is seen there.
-    pub fn new<'b>(
+    pub fn new<'b, S: Borrow<Signal> + 'b>(
         service: &'a str,
         category: Option<Category>,
-        signals: impl IntoIterator<Item = &'b Signal>,
+        signals: impl IntoIterator<Item = &'b S>,
         surroundings: Surroundings<'a>,
     ) -> Self {
         let slow_since = signals
             .into_iter()
+            .map(Borrow::borrow)
             .filter(|signal| signal.service == service && is_slow(signal))
             .map(|signal| signal.started_at)
             .min();
@@ -67,7 +69,7 @@ impl<'a> Root<'a> {
         if signal.service == self.service {
             return true;
         }
-        if self.callers.contains(&signal.service) {
+        if self.callers.contains(signal.service.as_str()) {
             return match signal.kind {
                 Kind::Logs => self.explains_lines(signal),
                 Kind::Latency | Kind::Errors | Kind::Traffic | Kind::DataLoss | Kind::Other => true,
@@ -85,7 +87,7 @@ impl<'a> Root<'a> {
             };
         }
         let is_less_work = signal.kind == Kind::Cpu && signal.direction == Direction::Down;
-        self.callees.contains(&signal.service)
+        self.callees.contains(signal.service.as_str())
             && (signal.kind == Kind::Traffic
                 || is_less_work
                 || (self.category == Some(Category::Traffic)
@@ -105,9 +107,12 @@ impl<'a> Root<'a> {
     }
 
     /// Whether a fault here explains all that is certain in `members`; where nothing is, all of it.
-    pub fn explains_all<'b>(&self, members: impl IntoIterator<Item = &'b Signal, IntoIter: Clone>) -> bool {
+    pub fn explains_all<'b, S: Borrow<Signal> + 'b>(
+        &self,
+        members: impl IntoIterator<Item = &'b S, IntoIter: Clone>,
+    ) -> bool {
         let is_certain = |member: &Signal| member.evidence > WEAK_NATS || member.status == Status::Firing;
-        let mut members = members.into_iter();
+        let mut members = members.into_iter().map(Borrow::borrow);
         let any_certain = members.clone().any(is_certain);
         members.all(|member| (any_certain && !is_certain(member)) || self.explains(member))
     }

@@ -1,7 +1,9 @@
 //! Which incident an anomaly belongs to, when one opens and when it is over. Pure: reads a [`Neighbourhood`], returns
 //! what is to be done.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::events::Incident;
@@ -45,7 +47,7 @@ pub enum Grouping {
         /// First assessment.
         assessment: Assessment,
         /// Loose signals that join with it.
-        adopted: Vec<Signal>,
+        adopted: Vec<Arc<Signal>>,
         /// The last incident that was over shortly before, on the same call path.
         follows: Option<Link>,
     },
@@ -56,7 +58,7 @@ pub enum Grouping {
         /// Assessment with what has come back.
         assessment: Assessment,
         /// Loose signals that join with it.
-        adopted: Vec<Signal>,
+        adopted: Vec<Arc<Signal>>,
     },
     /// It belongs to an open incident.
     Join {
@@ -79,14 +81,14 @@ pub struct Absorbed {
     /// The incident as it stands.
     pub incident: Incident,
     /// Its members.
-    pub members: Vec<Signal>,
+    pub members: Vec<Arc<Signal>>,
 }
 
 /// A decision on one anomaly.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// The signal to keep.
-    pub signal: Signal,
+    pub signal: Arc<Signal>,
     /// An incident that was over before this anomaly began, and when.
     pub over: Option<(IncidentId, Timestamp)>,
     /// What the anomaly means.
@@ -97,14 +99,15 @@ pub struct Decision {
 pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Options) -> Decision {
     let known = neighbourhood.signals.iter().find(|(signal, _)| signal.anomaly_id == anomaly.anomaly_id);
     let before = known.map(|(signal, _)| signal);
-    let mut signal = Signal::from_anomaly(anomaly, before);
+    let mut signal = Signal::from_anomaly(anomaly, before.map(|before| &**before));
     // anyone may write an anomaly, and an incident carries many
     signal.explanation = sanitize::one_line(&signal.explanation, sanitize::SENTENCE);
     signal.unit = sanitize::one_line(&signal.unit, sanitize::NAME);
     if before.is_some_and(|before| before.revision >= anomaly.revision) {
-        return Decision { signal, over: None, grouping: Grouping::Stale };
+        return Decision { signal: Arc::new(signal), over: None, grouping: Grouping::Stale };
     }
     let belonged = known.and_then(|(_, incident)| *incident);
+    let signal = Arc::new(signal);
     let own = neighbourhood.signals.iter().map(|(signal, _)| signal).chain([&signal]);
     let root = Root::new(&anomaly.service, None, own, surroundings(neighbourhood, options));
     let mut over = None;
@@ -162,14 +165,15 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
 }
 
 fn reopen(
-    signal: &Signal,
+    signal: &Arc<Signal>,
     incident: &Incident,
-    adopted: Vec<Signal>,
+    adopted: Vec<Arc<Signal>>,
     neighbourhood: &Neighbourhood,
     options: &Options,
 ) -> Grouping {
     let mut group = members(incident.incident_id, neighbourhood);
-    group.extend(incident.signals.iter().chain(&adopted).cloned());
+    group.extend(incident.signals.iter().cloned().map(Arc::new));
+    group.extend(adopted.iter().cloned());
     put(&mut group, signal);
     once(&mut group);
     let assessment = assess(group, neighbourhood, Some(incident), signal.observed_at, options);
@@ -177,7 +181,7 @@ fn reopen(
 }
 
 /// Puts a signal in the place of its earlier revision. Returns whether there was none.
-fn put(group: &mut Vec<Signal>, signal: &Signal) -> bool {
+fn put(group: &mut Vec<Arc<Signal>>, signal: &Arc<Signal>) -> bool {
     let before = group.len();
     group.retain(|member| member.anomaly_id != signal.anomaly_id);
     let is_new = group.len() == before;
@@ -186,7 +190,7 @@ fn put(group: &mut Vec<Signal>, signal: &Signal) -> bool {
 }
 
 /// Keeps the last of each member.
-fn once(group: &mut Vec<Signal>) {
+fn once(group: &mut Vec<Arc<Signal>>) {
     let mut known = BTreeSet::new();
     group.reverse();
     group.retain(|member| known.insert(member.anomaly_id));
@@ -196,7 +200,7 @@ fn once(group: &mut Vec<Signal>) {
 /// Returns the incident that is over and whose fault has come back with `signal`: the same series of the service that was
 /// suspected, soon after.
 fn come_back<'a>(
-    signal: &Signal,
+    signal: &Arc<Signal>,
     neighbourhood: &'a Neighbourhood,
     options: &Options,
 ) -> Option<&'a Incident> {
@@ -217,7 +221,7 @@ fn come_back<'a>(
 
 /// Returns the last incident that was over shortly before on the same call path.
 fn follows(
-    signal: &Signal,
+    signal: &Arc<Signal>,
     root: &Root<'_>,
     neighbourhood: &Neighbourhood,
     options: &Options,
@@ -248,9 +252,9 @@ struct Homes<'a> {
 /// Returns where an anomaly belongs: to the incident whose first suspect explains it (of several, the one whose
 /// suspect showed its first symptom first), or else to those that a fault of its own service explains.
 fn homes<'a>(
-    signal: &Signal,
+    signal: &Arc<Signal>,
     root: &Root<'_>,
-    by_incident: &BTreeMap<IncidentId, Vec<&Signal>>,
+    by_incident: &BTreeMap<IncidentId, Vec<&Arc<Signal>>>,
     neighbourhood: &'a Neighbourhood,
     options: &Options,
     over: &mut Option<(IncidentId, Timestamp)>,
@@ -258,8 +262,8 @@ fn homes<'a>(
     let mut explained: Option<(Timestamp, &str, &Incident)> = None;
     let mut caused = Vec::new();
     for incident in &neighbourhood.incidents {
-        let members: &[&Signal] = by_incident.get(&incident.incident_id).map_or(&[], Vec::as_slice);
-        let by_suspect = explains(incident, members, signal, neighbourhood, options)
+        let members: &[&Arc<Signal>] = by_incident.get(&incident.incident_id).map_or(&[], Vec::as_slice);
+        let by_suspect = explains(incident, members.iter().copied(), signal, neighbourhood, options)
             || share_a_callee(incident, members, signal, neighbourhood, options);
         let by_root =
             !members.is_empty() && near(incident, root) && root.explains_all(members.iter().copied());
@@ -296,7 +300,7 @@ fn homes<'a>(
 /// Returns the open incidents that turn out to be of the same fault as the one that a signal belongs to: a hypothesis over
 /// both that could be the first suspect explains all of both.
 fn of_one_fault<'a>(
-    signal: &Signal,
+    signal: &Arc<Signal>,
     root: &Root<'_>,
     home: &Incident,
     neighbourhood: &'a Neighbourhood,
@@ -332,21 +336,21 @@ fn leading<'a>(all: &'a [Suspect], options: &Options) -> impl Iterator<Item = &'
 /// Whether a fault of the signal's service could be the first suspect of a group. Otherwise the group has a cause of its own,
 /// and the signal is of another fault.
 fn could_lead(
-    signal: &Signal,
-    members: &[&Signal],
+    signal: &Arc<Signal>,
+    members: &[&Arc<Signal>],
     neighbourhood: &Neighbourhood,
     options: &Options,
 ) -> bool {
-    let group: Vec<Signal> = members.iter().copied().chain([signal]).cloned().collect();
+    let group: Vec<Arc<Signal>> = members.iter().copied().chain([signal]).map(Arc::clone).collect();
     let all = hypotheses::all(&group, surroundings(neighbourhood, options));
     leading(&all, options).any(|one| one.service == signal.service)
 }
 
 /// Whether the first suspect of an incident explains a signal.
-fn explains(
+fn explains<'a, S: Borrow<Signal> + 'a>(
     incident: &Incident,
-    members: &[&Signal],
-    signal: &Signal,
+    members: impl IntoIterator<Item = &'a S>,
+    signal: &Arc<Signal>,
     neighbourhood: &Neighbourhood,
     options: &Options,
 ) -> bool {
@@ -354,7 +358,7 @@ fn explains(
         let root = Root::new(
             &suspect.service,
             Some(suspect.category),
-            members.iter().copied(),
+            members,
             surroundings(neighbourhood, options),
         );
         root.explains(signal) || share_a_change(&suspect.service, &signal.service, &neighbourhood.deployments)
@@ -365,8 +369,8 @@ fn explains(
 /// nearly the same time.
 fn share_a_callee(
     incident: &Incident,
-    members: &[&Signal],
-    signal: &Signal,
+    members: &[&Arc<Signal>],
+    signal: &Arc<Signal>,
     neighbourhood: &Neighbourhood,
     options: &Options,
 ) -> bool {
@@ -382,7 +386,7 @@ fn share_a_callee(
     }
     graph.callees(&suspect.service).filter(|callee| graph.has_edge(&signal.service, callee)).any(|callee| {
         let shows = neighbourhood.signals.iter().any(|(other, _)| other.service == callee);
-        let root = Root::new(callee, None, [], surroundings(neighbourhood, options));
+        let root = Root::new(callee, None, &[] as &[Signal], surroundings(neighbourhood, options));
         !shows && root.explains(signal) && root.explains_all(members.iter().copied())
     })
 }
@@ -393,7 +397,7 @@ fn near(incident: &Incident, root: &Root<'_>) -> bool {
 }
 
 fn join(
-    signal: &Signal,
+    signal: &Arc<Signal>,
     incident: &Incident,
     caused: &[&Incident],
     neighbourhood: &Neighbourhood,
@@ -418,15 +422,14 @@ fn join(
 /// event time: the partitions of a topic do not wait for each other.
 fn was_open(
     past: &Incident,
-    signal: &Signal,
+    signal: &Arc<Signal>,
     belonged: Option<IncidentId>,
     root: &Root<'_>,
     neighbourhood: &Neighbourhood,
     options: &Options,
 ) -> bool {
     let is_of_it = || {
-        let signals: Vec<&Signal> = past.signals.iter().collect();
-        explains(past, &signals, signal, neighbourhood, options)
+        explains(past, &past.signals, signal, neighbourhood, options)
             || (near(past, root) && root.explains_all(&past.signals))
     };
     let own = belonged == Some(past.incident_id) || (belonged.is_none() && is_of_it());
@@ -445,18 +448,18 @@ fn is_open(id: IncidentId, neighbourhood: &Neighbourhood) -> bool {
 }
 
 /// Returns the members of an incident.
-pub fn members(incident: IncidentId, neighbourhood: &Neighbourhood) -> Vec<Signal> {
+pub fn members(incident: IncidentId, neighbourhood: &Neighbourhood) -> Vec<Arc<Signal>> {
     neighbourhood
         .signals
         .iter()
         .filter(|(_, of)| *of == Some(incident))
-        .map(|(signal, _)| signal.clone())
+        .map(|(signal, _)| Arc::clone(signal))
         .collect()
 }
 
 /// Returns the members of each incident.
-fn by_incident(neighbourhood: &Neighbourhood) -> BTreeMap<IncidentId, Vec<&Signal>> {
-    let mut members: BTreeMap<IncidentId, Vec<&Signal>> = BTreeMap::new();
+fn by_incident(neighbourhood: &Neighbourhood) -> BTreeMap<IncidentId, Vec<&Arc<Signal>>> {
+    let mut members: BTreeMap<IncidentId, Vec<&Arc<Signal>>> = BTreeMap::new();
     for (signal, incident) in &neighbourhood.signals {
         if let Some(incident) = incident {
             members.entry(*incident).or_default().push(signal);
@@ -467,10 +470,10 @@ fn by_incident(neighbourhood: &Neighbourhood) -> BTreeMap<IncidentId, Vec<&Signa
 
 /// Returns when the last member cleared and the longest interval among the members, if none is still abnormal.
 /// Weak members that never cleared do not hold an incident open.
-pub fn all_clear<'a>(
-    members: impl IntoIterator<Item = &'a Signal, IntoIter: Clone>,
+pub fn all_clear<'a, S: Borrow<Signal> + 'a>(
+    members: impl IntoIterator<Item = &'a S, IntoIter: Clone>,
 ) -> Option<(Timestamp, u64)> {
-    let members = members.into_iter();
+    let members = members.into_iter().map(Borrow::borrow);
     let hold = members.clone().map(|member| member.interval_ms).max()?;
     if members.clone().any(|member| member.status == Status::Firing) {
         return None;
@@ -485,8 +488,13 @@ fn lead(interval_ms: u64) -> SignedDuration {
 
 /// Returns abnormal signals of no open incident that are of the same fault: those that the best hypothesis over all of
 /// them explains, if it explains `signal` too, or else those that a fault of its own service explains.
-fn loose(signal: &Signal, neighbourhood: &Neighbourhood, root: &Root<'_>, options: &Options) -> Vec<Signal> {
-    let mut related: Vec<Signal> = neighbourhood
+fn loose(
+    signal: &Arc<Signal>,
+    neighbourhood: &Neighbourhood,
+    root: &Root<'_>,
+    options: &Options,
+) -> Vec<Arc<Signal>> {
+    let mut related: Vec<Arc<Signal>> = neighbourhood
         .signals
         .iter()
         .filter(|(other, incident)| {
@@ -517,10 +525,9 @@ pub fn is_news(before: &Incident, after: &Assessment, anomaly: AnomalyId) -> boo
     let head = |suspects: &[shared::events::incident::Suspect]| {
         suspects.first().map(|suspect| (suspect.service.clone(), suspect.category))
     };
-    let status = |signals: &[Signal]| {
-        signals.iter().find(|signal| signal.anomaly_id == anomaly).map(|signal| signal.status)
-    };
+    let before_status = before.signals.iter().find(|one| one.anomaly_id == anomaly).map(|one| one.status);
+    let after_status = after.signals.iter().find(|one| one.anomaly_id == anomaly).map(|one| one.status);
     head(&before.suspects) != head(&after.suspects)
         || after.severity > before.severity
-        || status(&before.signals) != status(&after.signals)
+        || before_status != after_status
 }

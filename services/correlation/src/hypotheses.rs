@@ -9,7 +9,9 @@ mod evidence;
 mod probability;
 mod tally;
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::clock::from_ms;
@@ -42,9 +44,36 @@ pub struct Surroundings<'a> {
     pub log_terms: &'a LogTerms,
 }
 
-/// Ranks the hypotheses over the signals of one group: the best of them, with probabilities.
-pub fn rank(signals: &[Signal], surroundings: Surroundings<'_>) -> Vec<Suspect> {
-    best(&all(signals, surroundings))
+/// Ranks the hypotheses over the signals of one group: the best of them, with probabilities and reasons.
+pub fn rank(signals: &[Arc<Signal>], surroundings: Surroundings<'_>) -> Vec<Suspect> {
+    let mut suspects = best(&all(signals, surroundings));
+    give_reasons(&mut suspects, signals, surroundings);
+    suspects
+}
+
+/// Whether sentences are made for what speaks for a hypothesis. Most hypotheses are only compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Scores,
+    Reasons,
+}
+
+/// Gives hypotheses over the signals their reasons.
+pub fn give_reasons(suspects: &mut [Suspect], signals: &[Arc<Signal>], surroundings: Surroundings<'_>) {
+    let evidence = Evidence::new(signals, surroundings, Detail::Reasons);
+    for suspect in suspects {
+        let own = of_service(&evidence, &suspect.service, surroundings);
+        if let Some(known) = own.into_iter().find(|one| one.category == suspect.category) {
+            suspect.reasons = known.reasons;
+        }
+    }
+}
+
+fn of_service(evidence: &Evidence<'_>, service: &str, surroundings: Surroundings<'_>) -> Vec<Suspect> {
+    let change = evidence
+        .onset(service)
+        .and_then(|at| trigger(service, at, surroundings.deployments, surroundings.window));
+    tally::of_service(evidence, service, change.as_ref())
 }
 
 /// Returns the best hypotheses among all, at most two of a service.
@@ -69,8 +98,17 @@ fn start(signal: &Signal) -> (bool, Timestamp) {
 }
 
 /// Returns when the first symptom of a service began, if it shows one.
-pub fn onset<'a>(signals: impl IntoIterator<Item = &'a Signal>, service: &str) -> Option<Timestamp> {
-    signals.into_iter().filter(|signal| signal.service == service).map(start).min().map(|(_, at)| at)
+pub fn onset<'a, S: Borrow<Signal> + 'a>(
+    signals: impl IntoIterator<Item = &'a S>,
+    service: &str,
+) -> Option<Timestamp> {
+    signals
+        .into_iter()
+        .map(Borrow::borrow)
+        .filter(|signal| signal.service == service)
+        .map(start)
+        .min()
+        .map(|(_, at)| at)
 }
 
 /// Whether both are the same hypothesis.
@@ -78,20 +116,14 @@ pub fn is_same(one: &Suspect, other: &Suspect) -> bool {
     (&one.service, one.category) == (&other.service, other.category)
 }
 
-/// Returns every hypothesis that anything speaks for, best first, with probabilities. Services stand in the order of their best
-/// hypothesis.
-pub fn all(signals: &[Signal], surroundings: Surroundings<'_>) -> Vec<Suspect> {
-    let evidence = Evidence::new(signals, surroundings);
+/// Returns every hypothesis that anything speaks for, best first, with probabilities and without reasons. Services stand in the
+/// order of their best hypothesis.
+pub fn all(signals: &[Arc<Signal>], surroundings: Surroundings<'_>) -> Vec<Suspect> {
+    let evidence = Evidence::new(signals, surroundings, Detail::Scores);
     let mut services: BTreeSet<&str> = evidence.services().collect();
     services.extend(evidence.services().flat_map(|service| surroundings.graph.callees(service)));
-    let mut suspects = Vec::new();
-    for service in services {
-        let change = evidence
-            .onset(service)
-            .and_then(|at| trigger(service, at, surroundings.deployments, surroundings.window));
-        suspects.extend(tally::of_service(&evidence, service, change.as_ref()));
-    }
-    with_probabilities(suspects)
+    let all = services.into_iter().flat_map(|service| of_service(&evidence, service, surroundings));
+    with_probabilities(all.collect())
 }
 
 /// Returns the last change of `service` within `window` before `onset`, if there was one.

@@ -4,13 +4,15 @@
 //! the service where it is largest. Users and revenue are estimates: the share of the requests that fail is taken for the
 //! share of the service's users and of its revenue.
 
+use std::sync::Arc;
+
 use shared::catalogue::{Catalogue, Service};
 use shared::events::anomaly::FailingRequests;
 use shared::events::incident::{Impact, Money, Signal};
 
 /// Returns the impact of an incident's members, where the number of failing requests of one is known.
-pub fn of(signals: &[Signal], catalogue: &Catalogue) -> Option<Impact> {
-    let at = |signal: &Signal| {
+pub fn of(signals: &[Arc<Signal>], catalogue: &Catalogue) -> Option<Impact> {
+    let at = |signal: &Arc<Signal>| {
         let failing = signal.impact.filter(|failing| failing.failing_per_s > 0.0)?;
         Some(of_service(&signal.service, failing, catalogue.get(&signal.service)))
     };

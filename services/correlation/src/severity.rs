@@ -16,6 +16,7 @@
 //!    only the configuration sets, never a word in its name.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use shared::catalogue::Catalogue;
 use shared::events::anomaly::{Band, FAST_BURN_RATE, Status};
@@ -31,7 +32,12 @@ const LEAST_TIER: u8 = 4;
 const OUTSIDE_ONE_VALUE: f64 = 5.0;
 
 /// Returns the severity of an incident with these members.
-pub fn of(signals: &[Signal], suspect: Option<&Suspect>, catalogue: &Catalogue, graph: &Graph) -> Severity {
+pub fn of(
+    signals: &[Arc<Signal>],
+    suspect: Option<&Suspect>,
+    catalogue: &Catalogue,
+    graph: &Graph,
+) -> Severity {
     let by_points = of_points(points(signals, suspect, catalogue, graph));
     let matters = signals.iter().any(|signal| catalogue.tier(&signal.service) < LEAST_TIER);
     let most = if matters { Severity::Sev1 } else { Severity::Sev3 };
@@ -39,7 +45,7 @@ pub fn of(signals: &[Signal], suspect: Option<&Suspect>, catalogue: &Catalogue, 
 }
 
 /// Returns the severity that the kinds of what fires ask for, whatever else is known.
-fn least(signals: &[Signal]) -> Severity {
+fn least(signals: &[Arc<Signal>]) -> Severity {
     let fires = |kind: Kind| signals.iter().any(|one| one.kind == kind && one.status == Status::Firing);
     if fires(Kind::DataLoss) {
         Severity::Sev1
@@ -51,7 +57,12 @@ fn least(signals: &[Signal]) -> Severity {
 }
 
 /// Returns the points.
-pub fn points(signals: &[Signal], suspect: Option<&Suspect>, catalogue: &Catalogue, graph: &Graph) -> u32 {
+pub fn points(
+    signals: &[Arc<Signal>],
+    suspect: Option<&Suspect>,
+    catalogue: &Catalogue,
+    graph: &Graph,
+) -> u32 {
     let lasting = suspect.is_some_and(|suspect| {
         matches!(suspect.category, Category::Memory | Category::Disk | Category::Certificate)
     });
@@ -68,7 +79,7 @@ pub fn points(signals: &[Signal], suspect: Option<&Suspect>, catalogue: &Catalog
         + u32::from(lasting)
 }
 
-fn user_impact(signals: &[Signal]) -> u32 {
+fn user_impact(signals: &[Arc<Signal>]) -> u32 {
     let shows =
         |kind: Kind| signals.iter().any(|signal| signal.kind == kind && signal.evidence >= SHOWS_NATS);
     if shows(Kind::Errors) || shows(Kind::Silence) {
@@ -80,7 +91,7 @@ fn user_impact(signals: &[Signal]) -> u32 {
     }
 }
 
-fn objective(signals: &[Signal]) -> u32 {
+fn objective(signals: &[Arc<Signal>]) -> u32 {
     match signals.iter().filter_map(|signal| signal.burn_rate).reduce(f64::max) {
         Some(FAST_BURN_RATE..) => 2,
         Some(_) => 1,
@@ -88,7 +99,7 @@ fn objective(signals: &[Signal]) -> u32 {
     }
 }
 
-fn breadth(signals: &[Signal], graph: &Graph) -> u32 {
+fn breadth(signals: &[Arc<Signal>], graph: &Graph) -> u32 {
     let affected: BTreeSet<&str> = signals.iter().map(|signal| signal.service.as_str()).collect();
     if affected.len() > 1 && affected.len() * 2 >= graph.len().max(1) {
         2
@@ -97,7 +108,7 @@ fn breadth(signals: &[Signal], graph: &Graph) -> u32 {
     }
 }
 
-fn deviation(signals: &[Signal]) -> u32 {
+fn deviation(signals: &[Arc<Signal>]) -> u32 {
     let furthest =
         signals.iter().map(|signal| half_bands(signal.observed, &signal.expected)).fold(0.0, f64::max);
     u32::from(furthest >= 5.0) + u32::from(furthest >= 10.0)
@@ -259,6 +270,7 @@ mod tests {
             ("reversibility: disk", vec![], Some(suspect("a", Disk)), 1),
             ("reversibility: certificate", vec![], Some(suspect("a", Certificate)), 1),
         ] {
+            let signals: Vec<Arc<Signal>> = signals.into_iter().map(Arc::new).collect();
             assert_eq!(super::points(&signals, suspect.as_ref(), &catalogue(), &graph()), points, "{row}");
         }
     }
@@ -272,7 +284,7 @@ mod tests {
 
     #[test]
     fn rules_stand_above_the_points() {
-        let of = |signals: &[Signal]| super::of(signals, None, &catalogue(), &graph());
+        let of = |signals: &[Arc<Signal>]| super::of(signals, None, &catalogue(), &graph());
         let outage = |service| burning(100.0, off(20.0, signal(service, Kind::Errors)));
         for (rule, signals, severity) in [
             ("an outage of a service of tier 3", vec![outage("tier-3")], Severity::Sev2),
@@ -292,6 +304,7 @@ mod tests {
             ("the same of security", vec![suspected(signal("a", Kind::Security))], Severity::Sev4),
             ("words in a name", vec![signal("a", Kind::Other)], Severity::Sev4),
         ] {
+            let signals: Vec<Arc<Signal>> = signals.into_iter().map(Arc::new).collect();
             assert_eq!(of(&signals), severity, "{rule}");
         }
     }

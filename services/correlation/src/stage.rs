@@ -3,7 +3,7 @@
 mod ends;
 mod lines;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -491,8 +491,8 @@ fn announce(incident: &Incident, effects: &mut Effects) {
 }
 
 /// A write of a signal of the anomaly's environment.
-fn kept(anomaly: &Anomaly, signal: Signal, incident_id: Option<IncidentId>) -> Write {
-    Write::Signal { environment: anomaly.environment.clone(), signal: Box::new(signal), incident_id }
+fn kept(anomaly: &Anomaly, signal: Arc<Signal>, incident_id: Option<IncidentId>) -> Write {
+    Write::Signal { environment: anomaly.environment.clone(), signal, incident_id }
 }
 
 fn linked(incident_id: IncidentId, link: Link) -> IncidentChange {
@@ -530,7 +530,7 @@ fn merge(into: &Incident, absorbed: Absorbed, at: Timestamp, effects: &mut Effec
     });
     effects.writes.extend(members.into_iter().map(|signal| Write::Signal {
         environment: incident.environment.clone(),
-        signal: Box::new(signal),
+        signal,
         incident_id: Some(into.incident_id),
     }));
 }

@@ -1,6 +1,8 @@
 //! Which hypothesis stands first once one was announced: it is replaced only by one that leads clearly and keeps
 //! its lead, and by none once recovery has begun.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use shared::events::anomaly::Status;
 use shared::events::incident::{Challenger, Incident, Signal, State, Suspect};
@@ -26,7 +28,7 @@ pub struct Standing {
 /// Ranks the hypotheses over `members` at event time `at`. `before` is the incident as it stands; its first suspect
 /// stays first unless another hypothesis has led over it by `cause_lead_nats` for `cause_hold_intervals`.
 pub fn rank(
-    members: &[Signal],
+    members: &[Arc<Signal>],
     surroundings: Surroundings<'_>,
     before: Option<&Incident>,
     at: Timestamp,
@@ -55,7 +57,9 @@ pub fn rank(
             .map_or(at, |known| known.since),
     });
     if challenger.as_ref().is_some_and(|challenger| at >= challenger.since + hold(members, options)) {
-        return Standing { suspects: hypotheses::best(&all), challenger: None };
+        let mut suspects = hypotheses::best(&all);
+        hypotheses::give_reasons(&mut suspects, members, surroundings);
+        return Standing { suspects, challenger: None };
     }
     if recovery(members, &announced.service).is_some() {
         return Standing { suspects: incident.suspects.clone(), challenger };
@@ -64,11 +68,12 @@ pub fn rank(
     let mut suspects = vec![first.clone()];
     suspects.extend(hypotheses::best(&all).into_iter().filter(|one| !hypotheses::is_same(one, announced)));
     suspects.truncate(hypotheses::MAX_SUSPECTS);
+    hypotheses::give_reasons(&mut suspects, members, surroundings);
     Standing { suspects, challenger }
 }
 
 /// Returns for how long a challenger must lead before it stands first.
-pub fn hold(members: &[Signal], options: &Options) -> SignedDuration {
+pub fn hold(members: &[Arc<Signal>], options: &Options) -> SignedDuration {
     let interval_ms = members.iter().map(|member| member.interval_ms).max().unwrap_or(0);
     let hold_ms = (interval_ms as f64 * options.cause_hold_intervals)
         .clamp(options.cause_hold_min_ms as f64, options.cause_hold_max_ms as f64);
@@ -77,7 +82,7 @@ pub fn hold(members: &[Signal], options: &Options) -> SignedDuration {
 
 /// Returns when the recovery of a service began: when the last of its firing members cleared. None while one fires, or if none
 /// ever fired.
-fn recovery(members: &[Signal], service: &str) -> Option<Timestamp> {
+fn recovery(members: &[Arc<Signal>], service: &str) -> Option<Timestamp> {
     let mut own = members
         .iter()
         .filter(|member| member.service == service && member.evidence > hypotheses::WEAK_NATS)
@@ -89,8 +94,8 @@ fn recovery(members: &[Signal], service: &str) -> Option<Timestamp> {
 /// Whether what speaks for `leader` comes from the way back to normal: nothing that began before the recovery, or that
 /// has lasted since, fires at its service; or it is the announced service, and the signal that the announced category is
 /// about has cleared there.
-fn is_recovering(members: &[Signal], announced: &Suspect, leader: &Suspect, at: Timestamp) -> bool {
-    let fires = |member: &Signal| member.status == Status::Firing;
+fn is_recovering(members: &[Arc<Signal>], announced: &Suspect, leader: &Suspect, at: Timestamp) -> bool {
+    let fires = |member: &Arc<Signal>| member.status == Status::Firing;
     let recovery = recovery(members, &announced.service);
     let counts = |member: &Signal| {
         let lasts = SignedDuration::from_millis(member.interval_ms.min(LONGEST_INTERVAL_MS) as i64) * LASTS;

@@ -146,12 +146,12 @@ impl Graph {
     }
 
     /// Returns everyone who calls `service`, directly or through others, without itself.
-    pub fn ancestors(&self, service: &str) -> BTreeSet<String> {
+    pub fn ancestors<'g>(&'g self, service: &str) -> BTreeSet<&'g str> {
         Self::reach(&self.callers, service)
     }
 
     /// Returns everyone whom `service` calls, directly or through others, without itself.
-    pub fn descendants(&self, service: &str) -> BTreeSet<String> {
+    pub fn descendants<'g>(&'g self, service: &str) -> BTreeSet<&'g str> {
         Self::reach(&self.callees, service)
     }
 
@@ -160,13 +160,13 @@ impl Graph {
         a == b || self.ancestors(a).contains(b) || self.ancestors(b).contains(a)
     }
 
-    fn reach(edges: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<String> {
+    fn reach<'g>(edges: &'g BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<&'g str> {
         let mut seen = BTreeSet::new();
-        let mut queue = VecDeque::from([from]);
-        while let Some(next) = queue.pop_front() {
-            for neighbour in edges.get(next).into_iter().flatten() {
-                if neighbour != from && seen.insert(neighbour.clone()) {
-                    queue.push_back(neighbour);
+        let mut queue: VecDeque<&BTreeSet<String>> = edges.get(from).into_iter().collect();
+        while let Some(neighbours) = queue.pop_front() {
+            for neighbour in neighbours {
+                if neighbour != from && seen.insert(neighbour.as_str()) {
+                    queue.extend(edges.get(neighbour));
                 }
             }
         }

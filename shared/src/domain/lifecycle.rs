@@ -10,6 +10,7 @@
 //! over) is recorded and moves nothing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use strum::IntoStaticStr;
@@ -48,7 +49,7 @@ pub struct Assessment {
     /// Hypothesis that leads over the first, if one does clearly.
     pub challenger: Option<Challenger>,
     /// Members, strongest first.
-    pub signals: Vec<Signal>,
+    pub signals: Vec<Arc<Signal>>,
     /// Who is hurt.
     pub blast_radius: BlastRadius,
     /// What users and the business lose now, where it is known; the record keeps the worst.
@@ -242,6 +243,7 @@ fn reassess(incident: &mut Incident, assessment: Assessment) {
         .min()
         .unwrap_or(incident.started_at);
     signals.truncate(MAX_SIGNALS);
+    let mut signals: Vec<Signal> = signals.into_iter().map(Arc::unwrap_or_clone).collect();
     for signal in signals.iter_mut().skip(MAX_FULL_SIGNALS) {
         signal.samples.clear();
         signal.siblings.clear();
@@ -435,7 +437,7 @@ pub(crate) mod tests {
         for joined in [3_000, 6_000] {
             let callers = (0..5_000).map(|number| format!("{number:0>256}")).collect();
             let assessment = Assessment {
-                signals: (0..joined).map(signal).collect(),
+                signals: (0..joined).map(|number| Arc::new(signal(number))).collect(),
                 blast_radius: BlastRadius { callers, share: 1.0 },
                 ..assessment()
             };

@@ -315,7 +315,7 @@ impl<'s> InitialState<'s> {
             .await?;
         let write = |signal| Write::Signal {
             environment: incident.environment.clone(),
-            signal: Box::new(signal),
+            signal: std::sync::Arc::new(signal),
             incident_id: Some(incident.incident_id),
         };
         let effects = Effects { writes: members.into_iter().map(write).collect(), ..Effects::none() };

@@ -1,6 +1,8 @@
 //! What stages, the command line and the dashboard read.
 
 use deadpool_postgres::GenericClient;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -50,7 +52,7 @@ pub struct Neighbourhood {
     pub version: i64,
     /// Members of open incidents (at most [`MAX_MEMBERS`]), and what else is abnormal, with the incident it belongs or
     /// belonged to; without samples, siblings and logs.
-    pub signals: Vec<(Signal, Option<IncidentId>)>,
+    pub signals: Vec<(Arc<Signal>, Option<IncidentId>)>,
     /// Open incidents, oldest first; their signals without samples, siblings and logs.
     pub incidents: Vec<Incident>,
     /// What is known of the services.
@@ -144,7 +146,9 @@ impl Reads {
         snapshot.commit().await?;
         Ok(Neighbourhood {
             version,
-            signals: row::readable(&signals, member),
+            signals: row::readable(&signals, |found| {
+                member(found).map(|(signal, of)| (Arc::new(signal), of))
+            }),
             incidents: row::readable(&incidents, incident),
             catalogue,
             graph,
@@ -228,14 +232,14 @@ impl Reads {
     }
 
     /// Returns those of the signals that are known, each with everything it carries and the incident it belongs or belonged to.
-    pub async fn signals(&self, ids: &[AnomalyId]) -> Result<Vec<(Signal, Option<IncidentId>)>, Error> {
+    pub async fn signals(&self, ids: &[AnomalyId]) -> Result<Vec<(Arc<Signal>, Option<IncidentId>)>, Error> {
         let client = self.client().await?;
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let statement = "select anomaly_id, body, incident_id, context from signals where anomaly_id = any ($1) order by 1";
         let read = |found: &Row| {
             let (mut signal, incident) = member(found)?;
             context::put(&mut signal, row::document(found, "signals", 3)?);
-            Ok((signal, incident))
+            Ok((Arc::new(signal), incident))
         };
         query(&client, statement, &[&ids]).await?.iter().map(read).collect()
     }

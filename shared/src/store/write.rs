@@ -1,6 +1,7 @@
 //! Rows that stages write, as values.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -200,7 +201,7 @@ pub enum Write {
         /// Environment.
         environment: String,
         /// The signal.
-        signal: Box<Signal>,
+        signal: Arc<Signal>,
         /// Incident it has joined.
         incident_id: Option<IncidentId>,
     },

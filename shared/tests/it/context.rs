@@ -1,5 +1,7 @@
 //! What signals carry to be shown, over a real PostgreSQL: stored once, absent from decisions, there for readers.
 
+use std::sync::Arc;
+
 use shared::clock::from_ms;
 use shared::events::anomaly::{Anomaly, Band, Context, Direction, Point, Status};
 use shared::events::incident::{BlastRadius, Signal};
@@ -42,7 +44,7 @@ fn signal(metric: &str, points: usize) -> Signal {
 }
 
 fn kept(signal: &Signal, incident_id: Option<IncidentId>) -> Write {
-    Write::Signal { environment: ENVIRONMENT.into(), signal: Box::new(signal.clone()), incident_id }
+    Write::Signal { environment: ENVIRONMENT.into(), signal: Arc::new(signal.clone()), incident_id }
 }
 
 /// Opens an incident with these members.
@@ -52,7 +54,7 @@ pub(super) fn opened(signals: Vec<Signal>) -> Change {
         title: "payment: requests are slow".into(),
         severity: Severity::Sev3,
         suspects: Vec::new(),
-        signals,
+        signals: signals.into_iter().map(Arc::new).collect(),
         blast_radius: BlastRadius::default(),
         impact: None,
         deployment: None,
@@ -67,7 +69,7 @@ async fn apply(store: &Store, seed: &str, effects: Effects) {
 
 async fn members(store: &Store) -> Vec<Signal> {
     let around = store.reads().neighbourhood(ENVIRONMENT, from_ms(0), from_ms(0)).await.unwrap();
-    around.signals.into_iter().map(|(signal, _)| signal).collect()
+    around.signals.into_iter().map(|(signal, _)| Signal::clone(&signal)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

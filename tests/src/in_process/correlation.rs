@@ -1,6 +1,7 @@
 //! Correlation with its rows in memory and its timers in event time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use correlation::assessment::assess;
@@ -47,7 +48,7 @@ pub struct Correlation {
     /// When each call was seen last.
     calls: BTreeMap<(String, String), Timestamp>,
     /// In the order in which they were first seen.
-    signals: Vec<(Signal, Option<IncidentId>)>,
+    signals: Vec<(Arc<Signal>, Option<IncidentId>)>,
     incidents: BTreeMap<IncidentId, Incident>,
     deployments: Vec<Deployment>,
     timers: BTreeSet<(Timestamp, IncidentId, Due)>,
@@ -177,11 +178,11 @@ impl Correlation {
                 || signal.status != Status::Cleared
                 || asked == Some(signal.anomaly_id)
         };
-        let mut signals: Vec<(Signal, Option<IncidentId>)> =
+        let mut signals: Vec<(Arc<Signal>, Option<IncidentId>)> =
             self.signals.iter().filter(|(signal, of)| seen(signal, *of)).cloned().collect();
         // only of the episode itself is everything read
         for (signal, _) in signals.iter_mut().filter(|(signal, _)| asked != Some(signal.anomaly_id)) {
-            strip(signal);
+            strip(Arc::make_mut(signal));
         }
         let since = at - SignedDuration::from_mins(i64::from(self.options.deployment_window_min) + 60);
         let edges_since = at - SignedDuration::from_hours(i64::from(self.options.edge_age_hours));
@@ -217,7 +218,7 @@ impl Correlation {
         id: IncidentId,
         anomaly: &Anomaly,
         assessment: Assessment,
-        adopted: &[Signal],
+        adopted: &[Arc<Signal>],
         now: Timestamp,
     ) -> Result<()> {
         let wait = (anomaly.interval_ms as f64 * self.options.group_wait_intervals) as u64;
@@ -233,7 +234,7 @@ impl Correlation {
         Ok(())
     }
 
-    fn adopt(&mut self, adopted: &[Signal], id: IncidentId) {
+    fn adopt(&mut self, adopted: &[Arc<Signal>], id: IncidentId) {
         let joins = |known: AnomalyId| adopted.iter().any(|joined| joined.anomaly_id == known);
         for (signal, of) in &mut self.signals {
             if joins(signal.anomaly_id) {
@@ -249,7 +250,7 @@ impl Correlation {
         self.change(other.incident.incident_id, merged, topic, now)
     }
 
-    fn keep(&mut self, signal: Signal, home: Option<IncidentId>) {
+    fn keep(&mut self, signal: Arc<Signal>, home: Option<IncidentId>) {
         let known = self.signals.iter_mut().find(|(known, _)| known.anomaly_id == signal.anomaly_id);
         match known {
             Some((known, of)) => {
@@ -287,7 +288,7 @@ impl Correlation {
             self.change(id, Change::Announced, Some(Topic::IncidentsOpened), now)?;
         }
         let members = self.signals.iter().filter(|(_, of)| *of == Some(id)).map(|(signal, _)| signal.clone());
-        let reason = endings::resolution(&members.collect::<Vec<Signal>>());
+        let reason = endings::resolution(&members.collect::<Vec<Arc<Signal>>>());
         self.change(id, Change::Resolved { at, reason }, Some(Topic::IncidentsResolved), now)
     }
 

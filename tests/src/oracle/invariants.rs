@@ -347,26 +347,7 @@ fn lifecycles(observed: &Observations, found: &mut Found) {
                 );
             }
         }
-        let mut kinds: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-        for (_, kind, revision) in observed.artifacts.iter().filter(|(of, _, _)| *of == id) {
-            kinds.entry(kind).or_default().push(*revision);
-        }
-        let postmortems = outcome.postmortems();
-        for (kind, expected) in [
-            ("root_cause", outcome.findings()),
-            ("plan", outcome.findings()),
-            ("postmortem", postmortems..=postmortems),
-        ] {
-            let revisions = kinds.get(kind).cloned().unwrap_or_default();
-            if !expected.contains(&usize::from(!revisions.is_empty()))
-                || revisions.iter().zip(1..).any(|(revision, expected)| *revision != expected)
-            {
-                found.add(
-                    Code::ArtifactRevisions,
-                    format!("incident {number} has the revisions {revisions:?} of its {kind}"),
-                );
-            }
-        }
+        artifacts(incident, outcome, observed, found);
         let last = observed
             .undisturbed
             .iter()
@@ -376,6 +357,31 @@ fn lifecycles(observed: &Observations, found: &mut Found) {
             .max();
         if outcome == Outcome::Followed && incident.resolved_at < last {
             found.add(Code::ResolvedEarly, format!("incident {number} was resolved while a member fired"));
+        }
+    }
+}
+
+/// The revisions of a cause, a plan and a postmortem are there once each, and only where they belong.
+fn artifacts(incident: &Incident, outcome: Outcome, observed: &Observations, found: &mut Found) {
+    let (number, id) = (incident.number, incident.incident_id.to_string());
+    let mut kinds: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+    for (_, kind, revision) in observed.artifacts.iter().filter(|(of, _, _)| *of == id) {
+        kinds.entry(kind).or_default().push(*revision);
+    }
+    let postmortems = outcome.postmortems();
+    for (kind, expected) in [
+        ("root_cause", outcome.findings()),
+        ("plan", outcome.findings()),
+        ("postmortem", postmortems..=postmortems),
+    ] {
+        let revisions = kinds.get(kind).cloned().unwrap_or_default();
+        if !expected.contains(&usize::from(!revisions.is_empty()))
+            || revisions.iter().zip(1..).any(|(revision, expected)| *revision != expected)
+        {
+            found.add(
+                Code::ArtifactRevisions,
+                format!("incident {number} has the revisions {revisions:?} of its {kind}"),
+            );
         }
     }
 }

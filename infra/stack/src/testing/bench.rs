@@ -1,6 +1,7 @@
 //! What the test of a whole stage needs: a database, topics, and functions that publish inputs and read outputs.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -62,7 +63,7 @@ impl Bench {
             title: incident.title,
             severity: incident.severity,
             suspects: incident.suspects,
-            signals: incident.signals,
+            signals: incident.signals.into_iter().map(Arc::new).collect(),
             blast_radius: incident.blast_radius,
             impact: incident.impact,
             deployment: incident.deployment,

@@ -1,6 +1,7 @@
 //! What all signals of a group together say of each service.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::events::anomaly::Direction;
@@ -8,7 +9,7 @@ use shared::events::incident::Signal;
 use shared::events::{Category, Kind, Severity};
 use shared::graph::Graph;
 
-use super::{Surroundings, start};
+use super::{Detail, Surroundings, start};
 
 /// Share of a symptom that a direct neighbour with the same symptom takes away.
 const EXPLAINED: f64 = 0.5;
@@ -38,10 +39,11 @@ pub(super) struct Evidence<'a> {
     falling: BTreeSet<&'a str>,
     onset: BTreeMap<&'a str, Onset>,
     graph: &'a Graph,
+    pub(super) detail: Detail,
 }
 
 impl<'a> Evidence<'a> {
-    pub(super) fn new(signals: &'a [Signal], surroundings: Surroundings<'a>) -> Self {
+    pub(super) fn new(signals: &'a [Arc<Signal>], surroundings: Surroundings<'a>, detail: Detail) -> Self {
         let mut by_service: BTreeMap<&str, BTreeMap<Kind, Seen>> = BTreeMap::new();
         let mut named: BTreeMap<(&str, Category), f64> = BTreeMap::new();
         let mut onset: BTreeMap<&str, Onset> = BTreeMap::new();
@@ -79,7 +81,8 @@ impl<'a> Evidence<'a> {
             let first = onset.entry(&signal.service).or_insert(own);
             *first = (*first).min(own);
         }
-        Self { by_service, named, named_by_callers, surging, falling, onset, graph: surroundings.graph }
+        let graph = surroundings.graph;
+        Self { by_service, named, named_by_callers, surging, falling, onset, graph, detail }
     }
 
     /// Returns the services that show anything.
@@ -149,12 +152,12 @@ impl<'a> Evidence<'a> {
     }
 
     /// Returns the strongest evidence of a kind among all callers, direct and indirect.
-    pub(super) fn callers(&self, callers: &BTreeSet<String>, kind: Kind) -> f64 {
+    pub(super) fn callers(&self, callers: &BTreeSet<&str>, kind: Kind) -> f64 {
         callers.iter().map(|caller| self.of(caller, kind)).fold(0.0, f64::max)
     }
 
     /// Returns everyone who calls a service, directly or through others.
-    pub(super) fn ancestors(&self, service: &str) -> BTreeSet<String> {
+    pub(super) fn ancestors(&self, service: &str) -> BTreeSet<&'a str> {
         self.graph.ancestors(service)
     }
 

@@ -4,8 +4,8 @@ use shared::clock::from_ms;
 use shared::events::incident::Suspect;
 use shared::events::{Category, Deployment, Kind};
 
-use super::WEAK_NATS;
 use super::evidence::Evidence;
+use super::{Detail, WEAK_NATS};
 
 /// Share of what callers show that speaks for the callee.
 const FROM_CALLERS: f64 = 0.3;
@@ -35,19 +35,22 @@ const RESOURCES: [Kind; 8] = [
 /// A hypothesis being added up.
 struct Tally {
     category: Category,
+    detail: Detail,
     score: f64,
     reasons: Vec<(f64, String)>,
 }
 
 impl Tally {
-    fn new(category: Category) -> Self {
-        Self { category, score: 0.0, reasons: Vec::new() }
+    fn new(evidence: &Evidence<'_>, category: Category) -> Self {
+        Self { category, detail: evidence.detail, score: 0.0, reasons: Vec::new() }
     }
 
     fn add(&mut self, nats: f64, reason: impl FnOnce() -> String) {
         if nats.abs() >= 0.05 {
             self.score += nats;
-            self.reasons.push((nats, reason()));
+            if self.detail == Detail::Reasons {
+                self.reasons.push((nats, reason()));
+            }
         }
     }
 
@@ -119,7 +122,7 @@ fn resource(evidence: &Evidence<'_>, service: &str, kind: Kind, category: Catego
     if nats <= 0.0 && logs <= 0.0 && of_callers <= 0.0 {
         return None;
     }
-    let mut tally = Tally::new(category);
+    let mut tally = Tally::new(evidence, category);
     tally.add(nats, || format!("{} of {service} is outside its band", word(kind)));
     tally.add(if nats > 0.0 { logs.min(nats) } else { logs }, || {
         format!("log lines of {service} name {}", category.words())
@@ -163,7 +166,7 @@ fn network(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
     if logs <= 0.0 && of_callers <= 0.0 && inbound <= 0.0 {
         return None;
     }
-    let mut tally = Tally::new(Category::Network);
+    let mut tally = Tally::new(evidence, Category::Network);
     tally.add(of_callers, || format!("log lines of callers of {service} name {}", Category::Network.words()));
     if of_callers > 0.0 || inbound > 0.0 {
         tally.add(evidence.lost_calls(service), || format!("fewer calls arrive at {service}"));
@@ -186,7 +189,7 @@ fn network(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
 fn traffic(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
     let nats = evidence.own(service, Kind::Traffic);
     (nats > 0.0).then(|| {
-        let mut tally = Tally::new(Category::Traffic);
+        let mut tally = Tally::new(evidence, Category::Traffic);
         // beside symptoms a change of traffic is as often their effect as their cause
         let weight = if evidence.suffers_near(service) { 0.5 } else { 1.0 };
         tally.add(weight * nats, || format!("traffic of {service} is outside its band"));
@@ -214,7 +217,7 @@ fn dependency(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
     let logs = evidence.named(service, Category::Dependency);
     let logs = if evidence.callee_suffers(service) { 0.0 } else { logs };
     (nats > 0.0 || logs > 0.0).then(|| {
-        let mut tally = Tally::new(Category::Dependency);
+        let mut tally = Tally::new(evidence, Category::Dependency);
         tally.add(0.9 * nats, || format!("latency of {service} is elevated beyond what its callees explain"));
         let errors = if logs > 0.0 { 0.7 } else { 0.3 };
         tally.add(errors * evidence.own(service, Kind::Errors), || {
@@ -231,7 +234,7 @@ fn dependency(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
 fn down(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
     let (silence, restarts) = (evidence.of(service, Kind::Silence), evidence.of(service, Kind::Restarts));
     (silence > 0.0 || restarts > 0.0).then(|| {
-        let mut tally = Tally::new(Category::Down);
+        let mut tally = Tally::new(evidence, Category::Down);
         tally.add(silence, || format!("{service} stopped reporting"));
         tally.add(restarts, || format!("{service} restarts again and again"));
         tally.demand(silence.max(restarts), || format!("{service} may only have been restarted"));
@@ -242,7 +245,7 @@ fn down(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
 
 /// The service fails by its own code or configuration.
 fn code(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
-    let mut tally = Tally::new(Category::Code);
+    let mut tally = Tally::new(evidence, Category::Code);
     let told = own_fault(evidence, service, &mut tally);
     if tally.score <= 0.0 {
         return None;
@@ -253,7 +256,7 @@ fn code(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
 
 /// The last change of the service is bad: what speaks for its code, and that the change is fresh.
 fn deployment(evidence: &Evidence<'_>, service: &str, change: &Deployment) -> Option<Tally> {
-    let mut tally = Tally::new(Category::Deployment);
+    let mut tally = Tally::new(evidence, Category::Deployment);
     let told = own_fault(evidence, service, &mut tally);
     tally.add(0.5 * evidence.of(service, Kind::Restarts), || format!("{service} restarts"));
     tally.add(0.5 * evidence.of(service, Kind::Silence), || format!("{service} stopped reporting"));

@@ -1,6 +1,8 @@
 //! What follows from time alone for an open incident: members that are not seen any more, an age at which a person is
 //! asked, and its end. The decisions are in [`crate::endings`].
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -53,7 +55,7 @@ impl TimerPayload for Overdue {
 pub(super) fn timers(
     incident: IncidentId,
     environment: &str,
-    members: &[Signal],
+    members: &[Arc<Signal>],
     reopened: u32,
     now: Timestamp,
     options: &Options,
@@ -69,7 +71,7 @@ pub(super) fn timers(
 fn next_wait(
     incident_id: IncidentId,
     environment: &str,
-    members: &[Signal],
+    members: &[Arc<Signal>],
     round: u32,
     now: Timestamp,
     options: &Options,
@@ -82,7 +84,7 @@ fn next_wait(
 /// Returns the timer after which an incident is over, if its members are still clear then.
 pub(super) fn resolve_timer(
     incident: &Incident,
-    members: &[Signal],
+    members: &[Arc<Signal>],
     cleared_at: Timestamp,
     seed: &[&str],
     now: Timestamp,
@@ -118,7 +120,7 @@ pub(super) fn on_unseen(
         effects.audit.extend(gone.iter().map(|member| unseen_line(incident, member)));
         effects.writes.extend(gone.iter().map(|member| Write::Signal {
             environment: incident.environment.clone(),
-            signal: Box::new(member.clone()),
+            signal: Arc::clone(member),
             incident_id: Some(incident.incident_id),
         }));
         if let Some((cleared_at, _)) = grouping::all_clear(&members) {
@@ -182,7 +184,7 @@ fn unseen_line(incident: &Incident, member: &Signal) -> Audit {
 }
 
 /// Ends an incident, whose last member cleared at `at`, for the reason for which its members ended.
-pub(super) fn resolve(incident: &Incident, members: &[Signal], at: Timestamp, effects: &mut Effects) {
+pub(super) fn resolve(incident: &Incident, members: &[Arc<Signal>], at: Timestamp, effects: &mut Effects) {
     if incident.state == State::Detecting {
         // over before anyone was notified: it is announced first, so that people get both in order
         announce(incident, effects);
@@ -217,7 +219,7 @@ mod tests {
 
     const MINUTE_MS: i64 = 60_000;
 
-    fn member(metric: &str, revision: u32) -> Signal {
+    fn member(metric: &str, revision: u32) -> Arc<Signal> {
         let anomaly = Anomaly {
             anomaly_id: AnomalyId::of_episode("production", "payment", metric, 0),
             revision,
@@ -242,10 +244,10 @@ mod tests {
             impact: None,
             context: Context::default(),
         };
-        Signal::from_anomaly(&anomaly, None)
+        Arc::new(Signal::from_anomaly(&anomaly, None))
     }
 
-    fn place(members: &[Signal]) -> (Incident, Neighbourhood) {
+    fn place(members: &[Arc<Signal>]) -> (Incident, Neighbourhood) {
         let id = IncidentId::opened_by(members[0].anomaly_id);
         let mut neighbourhood = Neighbourhood {
             version: 0,
@@ -265,7 +267,7 @@ mod tests {
         (incident, neighbourhood)
     }
 
-    fn fire(members: &[Signal], asked: &[Signal]) -> Effects {
+    fn fire(members: &[Arc<Signal>], asked: &[Arc<Signal>]) -> Effects {
         let (incident, neighbourhood) = place(members);
         let asked = asked.iter().map(|one| Asked { anomaly_id: one.anomaly_id, revision: one.revision });
         let timer = Unseen {
@@ -315,9 +317,9 @@ mod tests {
 
     #[test]
     fn an_incident_resolves_with_its_reason_and_is_said_to_be_overdue_only_while_it_is_open() {
-        let mut ended = member("latency", 1);
+        let mut ended = Signal::clone(&member("latency", 1));
         (ended.status, ended.ended) = (Status::Cleared, Some(Ended::NewLevel));
-        let members = [ended];
+        let members = [Arc::new(ended)];
         let (incident, neighbourhood) = place(&members);
         let mut effects = Effects::none();
         resolve(&incident, &members, from_ms(90 * MINUTE_MS), &mut effects);

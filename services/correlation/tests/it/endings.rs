@@ -1,5 +1,7 @@
 //! How an incident ends, and who is waited for.
 
+use std::sync::Arc;
+
 use correlation::grouping::{self, Grouping, decide};
 use correlation::{Options, endings};
 use jiff::SignedDuration;
@@ -9,10 +11,10 @@ use shared::events::{Kind, Severity};
 
 use crate::shop::{Shop, anomaly, at};
 
-fn cleared(metric: &str, ended: Option<Ended>, severity: Severity) -> Signal {
+fn cleared(metric: &str, ended: Option<Ended>, severity: Severity) -> Arc<Signal> {
     let anomaly =
         Anomaly { status: Status::Cleared, ended, severity, ..anomaly("payment", metric, Kind::Latency, 10) };
-    Signal::from_anomaly(&anomaly, None)
+    Arc::new(Signal::from_anomaly(&anomaly, None))
 }
 
 #[test]
@@ -91,8 +93,11 @@ fn members_that_a_rule_reports_once_are_not_taken_for_gone() {
 
 #[test]
 fn an_absurd_interval_or_many_members_bound_the_wait() {
-    let mut absurd = cleared("latency", None, Severity::Sev3);
-    (absurd.status, absurd.interval_ms) = (Status::Firing, u64::MAX);
+    let absurd = Arc::new(Signal {
+        status: Status::Firing,
+        interval_ms: u64::MAX,
+        ..Signal::clone(&cleared("latency", None, Severity::Sev3))
+    });
     let options = Options::default();
     assert_eq!(
         endings::wait(std::slice::from_ref(&absurd), &options).wait,

@@ -13,6 +13,8 @@ mod impact;
 mod reference;
 mod shop;
 
+use std::sync::Arc;
+
 use correlation::grouping::{Grouping, decide};
 use correlation::hypotheses::Surroundings;
 use correlation::{Options, hypotheses};
@@ -223,7 +225,7 @@ fn without_evidence_nobody_is_named() {
     let (graph, options) = (shop::graph(), Options::default());
     let neighbourhood =
         Surroundings { graph: &graph, deployments: &[], window: WINDOW, log_terms: &options.log_terms };
-    let suspects = hypotheses::rank(&[signal], neighbourhood);
+    let suspects = hypotheses::rank(&[Arc::new(signal)], neighbourhood);
     assert!(suspects[0].posterior < 0.3, "not visible must win: {suspects:?}");
 }
 

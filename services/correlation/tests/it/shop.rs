@@ -1,5 +1,7 @@
 //! A shop of six services whose correlation state is kept in memory by applying verdicts as the store would.
 
+use std::sync::Arc;
+
 use correlation::Options;
 use correlation::endings;
 use correlation::grouping::{self, Grouping, decide};
@@ -64,7 +66,7 @@ pub(crate) fn anomaly(service: &str, metric: &str, kind: Kind, tick: i64) -> Ano
 
 #[derive(Default)]
 pub(crate) struct Shop {
-    pub(crate) signals: Vec<(Signal, Option<IncidentId>)>,
+    pub(crate) signals: Vec<(Arc<Signal>, Option<IncidentId>)>,
     pub(crate) incidents: Vec<Incident>,
     pub(crate) deployments: Vec<Deployment>,
     /// Calls besides those of the shop.
@@ -140,7 +142,7 @@ impl Shop {
         self.change(&Change::Resolved { at: at(tick), reason: Ended::Recovered });
     }
 
-    fn adopt(&mut self, adopted: &[Signal], incident: IncidentId) {
+    fn adopt(&mut self, adopted: &[Arc<Signal>], incident: IncidentId) {
         for (signal, of) in &mut self.signals {
             if adopted.iter().any(|joined| joined.anomaly_id == signal.anomaly_id) {
                 *of = Some(incident);
