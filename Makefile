@@ -120,6 +120,11 @@ fuzz: install ## Searches for inputs that break a parser (SECONDS=30); found one
 load: build ## Lets a minute's burst fall on all agents: loss, lag, memory, recovery; figures also in target/load/summary.json
 	@target/debug/load
 
+.PHONY: load-release
+load-release: build ## The same with agents that are built with optimisation, which takes a quarter of an hour
+	cargo build --release --workspace --bins
+	@target/debug/load --binaries target/release
+
 .PHONY: bench
 bench: install ## Measures detection beside the naive way, in process and through Kafka; figures also in target/bench/summary.json
 	cargo build --quiet -p stack

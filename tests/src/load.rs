@@ -67,6 +67,8 @@ pub struct AgentOutcome {
 pub struct Outcome {
     /// The machine.
     pub machine: Machine,
+    /// Folder with the binaries of the agents.
+    pub binaries: PathBuf,
     /// What was written.
     pub size: Size,
     /// Time to write it, seconds.
@@ -94,8 +96,6 @@ pub struct Machine {
     pub model: String,
     /// Memory, bytes.
     pub memory: u64,
-    /// Whether the agents were built with optimisation.
-    pub optimised: bool,
 }
 
 impl Machine {
@@ -111,7 +111,6 @@ impl Machine {
             cores: std::thread::available_parallelism()?.get(),
             model: field("/proc/cpuinfo", "model name")?,
             memory: kilobytes.trim_end_matches(" kB").parse::<u64>()? * 1024,
-            optimised: !cfg!(debug_assertions),
         })
     }
 }
@@ -123,6 +122,7 @@ pub async fn run(size: Size, binaries: Option<PathBuf>) -> Result<Outcome> {
     if let Some(binaries) = binaries {
         options.binaries = binaries;
     }
+    let binaries = options.binaries.clone();
     let stack = Stack::start(options).await?;
     stack.seed().await?;
     let mut agents: Vec<Arc<Agent>> = Vec::new();
@@ -153,6 +153,7 @@ pub async fn run(size: Size, binaries: Option<PathBuf>) -> Result<Outcome> {
     }
     let mut outcome = Outcome {
         machine: Machine::here()?,
+        binaries,
         size,
         written_s: written.as_secs_f64(),
         seconds,

@@ -49,11 +49,11 @@ fn print(outcome: &Outcome) {
         outcome.conflicts
     );
     println!(
-        "{} cores of {}, {} GiB; agents built {} optimisation; memory bound {} MiB\n",
+        "{} cores of {}, {} GiB; agents of {}; memory bound {} MiB\n",
         machine.cores,
         machine.model,
         machine.memory >> 30,
-        if machine.optimised { "with" } else { "without" },
+        outcome.binaries.display(),
         outcome.memory_bound >> 20
     );
     println!("{:14} {:>9} {:>12} {:>12}", "agent", "peak lag", "recovery", "peak memory");
