@@ -82,7 +82,12 @@ build-demo: install
 .PHONY: test
 test: build failpoints ## Runs all tests over real parts
 	@$(STACK) run -- cargo test --workspace
-	@$(STACK) demo-matrix --seeds 1 --busy-seeds 0
+	@$(STACK) demo-matrix --seeds 1 --busy-seeds 0 --scenario latency-spike --scenario memory-leak --scenario bad-deployment
+
+.PHONY: test-long
+test-long: build ## Runs the tests that `test` leaves out: all scenarios with two copies, 100,000 series
+	@$(STACK) run -- cargo test -p tests --test it -- --ignored
+	@$(STACK) run -- cargo test --release -p detection --test it -- --ignored sections
 
 # The same libraries, and binaries of their own: what `build` made stays free of failpoints.
 .PHONY: failpoints

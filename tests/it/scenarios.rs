@@ -1,4 +1,4 @@
-//! One fault, one incident, five mails: every scenario, with one copy of each agent and with two.
+//! One fault, one incident, five mails: every scenario with one copy of each agent; with two copies three, and the others at length.
 
 use std::time::Duration;
 
@@ -20,24 +20,20 @@ async fn one_incident_five_mails(scenario: Scenario, copies: u32) -> Result<()> 
 }
 
 macro_rules! scenarios {
-    ($($name:ident: $scenario:ident),*) => {
-        mod one_copy_of_each_agent {
+    ($module:ident, $copies:literal, $(#[$attribute:meta])? $($name:ident: $scenario:ident),*) => {
+        mod $module {
             $(#[tokio::test]
+            $(#[$attribute])?
             async fn $name() -> anyhow::Result<()> {
-                super::one_incident_five_mails(super::Scenario::$scenario, 1).await
-            })*
-        }
-
-        mod two_copies_of_each_agent {
-            $(#[tokio::test]
-            async fn $name() -> anyhow::Result<()> {
-                super::one_incident_five_mails(super::Scenario::$scenario, 2).await
+                super::one_incident_five_mails(super::Scenario::$scenario, $copies).await
             })*
         }
     };
 }
 
 scenarios!(
+    one_copy_of_each_agent,
+    1,
     latency_spike: LatencySpike,
     error_spike: ErrorSpike,
     cpu_saturation: CpuSaturation,
@@ -45,4 +41,20 @@ scenarios!(
     db_connections: DbConnections,
     consumer_lag: ConsumerLag,
     bad_deployment: BadDeployment
+);
+scenarios!(
+    two_copies_of_each_agent,
+    2,
+    latency_spike: LatencySpike,
+    memory_leak: MemoryLeak,
+    bad_deployment: BadDeployment
+);
+scenarios!(
+    two_copies_of_each_agent_at_length,
+    2,
+    #[ignore = "make test-long"]
+    error_spike: ErrorSpike,
+    cpu_saturation: CpuSaturation,
+    db_connections: DbConnections,
+    consumer_lag: ConsumerLag
 );

@@ -14,6 +14,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use shared::bus::{self, admin::Admin};
+use shared::events::fault::Scenario;
 use shared::service::config::{Cli, Config, NoOptions};
 use stack::parts::kafka::create_topics;
 use stack::run::progress::{Progress, say};
@@ -59,6 +60,15 @@ pub(crate) fn seed() -> Result<ExitCode> {
         .status()
         .context("running the seeder")?;
     Ok(ExitCode::from(u8::from(!status.success())))
+}
+
+/// Returns the fault of the simulator that has this name.
+fn fault(name: &str) -> Result<Scenario, String> {
+    let faults = || Scenario::ALL.into_iter().filter(|scenario| scenario.category().is_some());
+    faults().find(|scenario| scenario.to_string() == name).ok_or_else(|| {
+        let known: Vec<String> = faults().map(|scenario| scenario.to_string()).collect();
+        format!("no scenario {name:?}; there are {}", known.join(", "))
+    })
 }
 
 /// Returns the running stack of `.run`.

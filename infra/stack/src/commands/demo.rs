@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use shared::clock::{Clock, SystemClock};
-use shared::events::fault::Scenario;
 use stack::observe::event_feed;
 use stack::run::layout;
 use stack::run::progress::{Progress, say};
@@ -68,14 +67,7 @@ fn simulator(arguments: &Arguments, seed: u64) -> Result<Program> {
         &seed.to_string(),
     ]);
     if let Some(scenario) = arguments.scenario.as_deref().filter(|scenario| !scenario.is_empty()) {
-        let is_fault = |scenario: &Scenario| scenario.category().is_some();
-        let known: Vec<String> =
-            Scenario::ALL.into_iter().filter(is_fault).map(|scenario| scenario.to_string()).collect();
-        ensure!(
-            known.iter().any(|known| known == scenario),
-            "no scenario {scenario:?}; there are {}",
-            known.join(", ")
-        );
+        super::fault(scenario).map_err(anyhow::Error::msg)?;
         simulator = simulator.with(["--scenario", scenario]);
     }
     Ok(if arguments.ending.once { simulator.with(["--once"]) } else { simulator })

@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// Runs at the same time
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=16))]
     parallel: u32,
+    /// Scenario; otherwise all of the rotation
+    #[arg(long = "scenario", value_parser = super::fault)]
+    scenarios: Vec<Scenario>,
     /// First seed; otherwise taken from the time
     #[arg(long)]
     first_seed: Option<u64>,
@@ -138,7 +141,9 @@ pub(crate) async fn matrix(arguments: &Arguments) -> Result<ExitCode> {
     }
     std::fs::create_dir_all(&runs).with_context(|| format!("creating {}", runs.display()))?;
     let parts = [(Load::Quiet, arguments.seeds), (Load::Busy, arguments.busy_seeds)];
-    let all = Scenario::ROTATION.len() as u64 * (arguments.seeds + arguments.busy_seeds);
+    let scenarios: &[Scenario] =
+        if arguments.scenarios.is_empty() { &Scenario::ROTATION } else { &arguments.scenarios };
+    let all = scenarios.len() as u64 * (arguments.seeds + arguments.busy_seeds);
     say(&format!("{all} runs, {} at a time, first seed {first_seed}", arguments.parallel));
     let mut each = Vec::new();
     let mut seed = first_seed;
@@ -146,8 +151,8 @@ pub(crate) async fn matrix(arguments: &Arguments) -> Result<ExitCode> {
         let _burners = if load == Load::Busy && seeds > 0 { burn()? } else { Vec::new() };
         let mut cases = Vec::new();
         for _ in 0..seeds {
-            for scenario in Scenario::ROTATION {
-                cases.push((scenario, seed));
+            for scenario in scenarios {
+                cases.push((*scenario, seed));
                 seed += 1;
             }
         }
