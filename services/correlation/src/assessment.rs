@@ -14,7 +14,7 @@ use shared::text::sanitize;
 use crate::hypotheses::Surroundings;
 use crate::options::Options;
 use crate::standing::Standing;
-use crate::{hypotheses, impact, severity, standing};
+use crate::{hypotheses, impact, severity, standing, storm};
 
 /// Longest text that is taken over from a deployment, characters.
 const MAX_TEXT: usize = 500;
@@ -38,8 +38,9 @@ pub fn assess(
     let surroundings = surroundings(neighbourhood, options);
     let Standing { suspects, challenger } = standing::rank(&members, surroundings, before, at, options);
     let first = suspects.first();
+    let storm = before.is_some_and(|incident| incident.storm);
     Assessment {
-        title: title(&members, first),
+        title: if storm { storm::title(&members) } else { title(&members, first) },
         severity: severity::of(&members, first, &neighbourhood.catalogue, &neighbourhood.graph),
         blast_radius: blast_radius(&members, first, neighbourhood),
         impact: impact::of(&members, &neighbourhood.catalogue),
@@ -51,6 +52,7 @@ pub fn assess(
         suspects,
         challenger,
         signals: members,
+        storm,
     }
 }
 

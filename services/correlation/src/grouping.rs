@@ -19,6 +19,7 @@ use crate::endings::absorbs;
 use crate::explanation::{Root, share_a_change};
 use crate::hypotheses::{self, WEAK_NATS};
 use crate::options::Options;
+use crate::storm::{self, Place};
 
 /// How long before the first known symptom of an incident its cause may have shown, in samples of the cause.
 const LEAD_INTERVALS: f64 = 60.0;
@@ -151,13 +152,19 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
         let grouping = reopen(&signal, incident, adopted, neighbourhood, options);
         return Decision { signal, over, grouping };
     }
+    let storm = storm::place(&signal, neighbourhood, options);
+    if let Place::Joins(incident) = storm {
+        let grouping = join(&signal, incident, &[], neighbourhood, options);
+        return Decision { signal, over, grouping };
+    }
+    let assessment = assess(group, neighbourhood, None, anomaly.observed_at, options);
     let grouping = Grouping::Open {
         // an episode that outlives its incident opens another one
         incident: match belonged {
             None => IncidentId::opened_by(anomaly.anomaly_id),
             Some(past) => IncidentId::reopened_by(past, anomaly.anomaly_id, anomaly.revision),
         },
-        assessment: assess(group, neighbourhood, None, anomaly.observed_at, options),
+        assessment: if matches!(storm, Place::Storm) { storm::begin(assessment) } else { assessment },
         adopted,
         follows: follows(&signal, &root, neighbourhood, options),
     };
@@ -210,6 +217,7 @@ fn come_back<'a>(
             member.service == signal.service && member.metric == signal.metric && member.evidence > WEAK_NATS
         };
         past.merged_into().is_none()
+            && !past.storm
             && was_suspected
             && past.signals.iter().any(same_series)
             && past.resolved_at.is_some_and(|at| {
@@ -287,7 +295,7 @@ fn homes<'a>(
                 explained = Some((onset, suspect, incident));
             }
         }
-        if by_root && (by_suspect || could_lead(signal, members, neighbourhood, options)) {
+        if by_root && !incident.storm && (by_suspect || could_lead(signal, members, neighbourhood, options)) {
             caused.push(incident);
         }
     }
@@ -309,7 +317,9 @@ fn of_one_fault<'a>(
     let mut own = members(home.incident_id, neighbourhood);
     put(&mut own, signal);
     let is_of_it = |other: &&Incident| {
-        let is_near = other.incident_id != home.incident_id && near(other, root);
+        // what a storm collects need not be of one fault
+        let is_near =
+            other.incident_id != home.incident_id && !other.storm && !home.storm && near(other, root);
         if !is_near || !absorbs(other, signal, neighbourhood, options) {
             return false;
         }

@@ -17,6 +17,7 @@ pub mod options;
 pub mod severity;
 pub mod stage;
 pub mod standing;
+pub mod storm;
 
 use std::sync::Arc;
 

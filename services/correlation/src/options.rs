@@ -34,6 +34,9 @@ pub struct Options {
     /// How long after its incident was resolved a fault that comes back opens it again instead of another one, and how long
     /// all members of an incident that was opened again must stay cleared, milliseconds. Doubles with each time.
     pub flap_hold_ms: u64,
+    /// Incidents of one environment that may open within a minute. What would open another one joins one incident, the storm; 0
+    /// for no limit.
+    pub storm_incidents: u32,
     /// After how many of its intervals without any news a firing member is not waited for any more. Detection repeats a
     /// member every 10 samples (`refresh_every`).
     pub unseen_intervals: f64,
@@ -68,6 +71,7 @@ impl Default for Options {
             resolve_hold_intervals: 3.0,
             resolve_hold_max_ms: 900_000,
             flap_hold_ms: 600_000,
+            storm_incidents: 20,
             unseen_intervals: 60.0,
             unseen_min_ms: 1_800_000,
             max_age_hours: 24,

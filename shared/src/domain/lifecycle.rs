@@ -56,6 +56,8 @@ pub struct Assessment {
     pub impact: Option<Impact>,
     /// Likeliest trigger.
     pub deployment: Option<Trigger>,
+    /// Whether it collects what broke while too many incidents opened at once.
+    pub storm: bool,
 }
 
 /// What can happen to an incident.
@@ -222,6 +224,7 @@ fn opened(id: IncidentId, environment: String, at: Timestamp, assessment: Assess
         resolution: None,
         closed_at: None,
         reopened: 0,
+        storm: false,
         links: Vec::new(),
     };
     reassess(&mut incident, assessment);
@@ -229,8 +232,17 @@ fn opened(id: IncidentId, environment: String, at: Timestamp, assessment: Assess
 }
 
 fn reassess(incident: &mut Incident, assessment: Assessment) {
-    let Assessment { title, severity, suspects, challenger, mut signals, blast_radius, impact, deployment } =
-        assessment;
+    let Assessment {
+        title,
+        severity,
+        suspects,
+        challenger,
+        mut signals,
+        blast_radius,
+        impact,
+        deployment,
+        storm,
+    } = assessment;
     let members = joined(&incident.members, signals.iter().map(|signal| signal.anomaly_id), MAX_MEMBERS);
     let services = signals.iter().map(|signal| signal.service.clone());
     let affected = joined(&incident.affected_services, services, MAX_SERVICES);
@@ -259,6 +271,7 @@ fn reassess(incident: &mut Incident, assessment: Assessment) {
     incident.impact = [incident.impact.take(), impact].into_iter().flatten().reduce(Impact::worst);
     incident.signals = signals;
     incident.deployment = deployment;
+    incident.storm = storm;
 }
 
 /// Returns what was listed and what is new, sorted; beyond `most`, what was listed first stays.
@@ -293,6 +306,7 @@ pub(crate) mod tests {
             blast_radius: BlastRadius::default(),
             impact: None,
             deployment: None,
+            storm: false,
         }
     }
 

@@ -338,6 +338,9 @@ pub struct Incident {
     /// How often the fault came back after the incident was resolved, and opened it again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reopened: u32,
+    /// Whether it collects what broke while too many incidents opened at once. Its members need not be of one fault.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub storm: bool,
     /// Other incidents that belong to this one (at most 20, the first ones).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,

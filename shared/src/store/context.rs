@@ -132,6 +132,7 @@ mod tests {
             resolution: None,
             closed_at: None,
             reopened: 0,
+            storm: false,
             links: Vec::new(),
         }
     }

@@ -58,6 +58,7 @@ pub(super) fn opened(signals: Vec<Signal>) -> Change {
         blast_radius: BlastRadius::default(),
         impact: None,
         deployment: None,
+        storm: false,
     };
     Change::Opened { environment: ENVIRONMENT.into(), at: from_ms(2), assessment: Box::new(assessment) }
 }

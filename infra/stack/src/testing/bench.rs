@@ -67,6 +67,7 @@ impl Bench {
             blast_radius: incident.blast_radius,
             impact: incident.impact,
             deployment: incident.deployment,
+            storm: incident.storm,
         });
         let opened = Change::Opened { environment: incident.environment, at: incident.opened_at, assessment };
         let changes = std::iter::once(opened).chain(further);

@@ -178,6 +178,14 @@ impl Opened {
 
     /// Returns the summary in one or two sentences.
     pub fn lede(incident: &Incident) -> String {
+        if incident.storm {
+            return format!(
+                "Very many incidents opened within a minute. What breaks meanwhile and belongs to none of them is collected \
+                 here: {} of {} so far.",
+                format::counted(incident.members.len(), "signal"),
+                format::counted(incident.affected_services.len(), "service")
+            );
+        }
         let strongest =
             incident.signals.first().map(|signal| sentence(&signal.explanation)).unwrap_or_default();
         let cause = match incident.suspect() {

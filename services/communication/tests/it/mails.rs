@@ -122,6 +122,20 @@ fn a_resolution_that_is_no_recovery() {
 }
 
 #[test]
+fn a_storm() {
+    let LifecycleEvent::Opened(mut incident) = scenario::thread().remove(0).event else {
+        panic!("no opening")
+    };
+    incident.storm = true;
+    incident.title = "storm: 31 signals of 12 services that opened no incidents of their own".into();
+    let content = NotificationContent {
+        incident: IncidentSummary::of(&incident),
+        event: LifecycleEvent::Opened(incident),
+    };
+    assert_snapshot!("text-opened-storm", rendered(&content).text);
+}
+
+#[test]
 fn a_resolution_of_an_older_writer_is_a_recovery() {
     let mut incident = scenario::resolved();
     let stated = rendered(&scenario::content(LifecycleEvent::Resolved(Box::new(incident.clone()))));

@@ -227,6 +227,7 @@ fn incident(until: i64) -> Incident {
         resolution: None,
         closed_at: None,
         reopened: 0,
+        storm: false,
         links: Vec::new(),
     }
 }

@@ -32,7 +32,14 @@ pub(super) fn opened(incident_id: IncidentId, anomaly: &Anomaly, assessment: &As
         incident_id,
         at: anomaly.observed_at,
         action: AuditAction::Opened,
-        summary: format!("Opened: {}.", anomaly.explanation),
+        summary: if assessment.storm {
+            format!(
+                "Opened for what breaks while very many incidents open at once; first: {}.",
+                anomaly.explanation
+            )
+        } else {
+            format!("Opened: {}.", anomaly.explanation)
+        },
         detail: json!({
             "anomaly_id": anomaly.anomaly_id,
             "service": anomaly.service,

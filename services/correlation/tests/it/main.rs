@@ -12,6 +12,7 @@ mod hostile;
 mod impact;
 mod reference;
 mod shop;
+mod storms;
 
 use std::sync::Arc;
 

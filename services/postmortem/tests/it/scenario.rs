@@ -213,6 +213,7 @@ pub(crate) fn exhausted_connections() -> Scenario {
         resolution: Some(Ended::Recovered),
         closed_at: None,
         reopened: 0,
+        storm: false,
         links: Vec::new(),
     };
     let cause = root_cause(&incident);

@@ -150,6 +150,7 @@ pub(crate) fn incident() -> Incident {
         resolution: None,
         closed_at: None,
         reopened: 0,
+        storm: false,
         links: Vec::new(),
     }
 }
