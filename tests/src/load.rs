@@ -252,10 +252,9 @@ async fn violations(stack: &Stack, watch: &Watch, outcome: &Outcome) -> Result<V
             format!("{agent} had {peak_memory} bytes of resident memory, more than {MEMORY}"),
         );
     }
-    // these two read the burst itself; the agents after them may keep up
-    for measured in &outcome.agents[..2] {
-        expect(measured.peak_lag > 0, format!("{} showed no lag", measured.agent));
-    }
+    // these two read the burst itself. A short one may be handled between two publications of the lag
+    let showed_lag = outcome.agents[..2].iter().any(|measured| measured.peak_lag > 0);
+    expect(showed_lag, "neither detection nor correlation showed any lag".to_owned());
     let of_samples = |metric| watch.agents[0].exposed.sum(metric, "topic=\"raw.metrics\"") as u64;
     let used = of_samples("firewatch_detection_samples_total");
     let dropped = of_samples("firewatch_detection_dropped_total");
