@@ -20,7 +20,7 @@ async fn one_incident_five_mails(scenario: Scenario, copies: u32) -> Result<()> 
 }
 
 macro_rules! scenarios {
-    ($module:ident, $copies:literal, $(#[$attribute:meta])? $($name:ident: $scenario:ident),*) => {
+    ($module:ident, $copies:literal, $($(#[$attribute:meta])? $name:ident: $scenario:ident),*) => {
         mod $module {
             $(#[tokio::test]
             $(#[$attribute])?
@@ -54,7 +54,10 @@ scenarios!(
     2,
     #[ignore = "make test-long"]
     error_spike: ErrorSpike,
+    #[ignore = "make test-long"]
     cpu_saturation: CpuSaturation,
+    #[ignore = "make test-long"]
     db_connections: DbConnections,
+    #[ignore = "make test-long"]
     consumer_lag: ConsumerLag
 );
