@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::super::{Attempt, Error, Notification, Write, context, edges, prepared};
+use super::super::{ArtifactKind, Attempt, Error, Notification, Write, context, edges, prepared};
 use super::Decided;
 use crate::effects::{Audit, Timer};
 use crate::events::anomaly::Context;
@@ -25,15 +25,25 @@ pub(super) async fn write(tx: &Transaction<'_>, stage: &str, decided: &[Decided<
     let mut signals = Signals::default();
     let mut audit = Lines::default();
     let mut timers = Timers::default();
-    let mut calls: Vec<&Write> = Vec::new();
+    let (mut calls, mut services) = (Vec::new(), Vec::new());
     for Decided { cause, traceparent, effects, .. } in decided {
         for write in &effects.writes {
             match write {
                 Write::Signal { environment, signal, incident_id } => {
                     signals.put(environment, signal, *incident_id);
                 }
-                Write::Edge { .. } | Write::SpanService { .. } => calls.push(write),
-                other => write_row(tx, other).await?,
+                Write::Edge { environment, caller, callee, last_seen, seen } => {
+                    calls.push(((environment, caller, callee), *last_seen, seen));
+                }
+                Write::SpanService { environment, service, last_seen } => {
+                    services.push((environment, service, *last_seen));
+                }
+                Write::Deployment(deployment) => write_deployment(tx, deployment).await?,
+                Write::Artifact { incident_id, kind, revision, body } => {
+                    write_artifact(tx, *incident_id, *kind, *revision, body).await?;
+                }
+                Write::Notification(notification) => write_notification(tx, notification).await?,
+                Write::Attempt(attempt) => write_attempt(tx, attempt).await?,
             }
         }
         for (ordinal, line) in effects.audit.iter().enumerate() {
@@ -44,22 +54,17 @@ pub(super) async fn write(tx: &Transaction<'_>, stage: &str, decided: &[Decided<
         }
     }
     // several replicas write the same ones: always in the same order
-    calls.sort_by_key(|write| of_graph(write));
-    for write in calls {
-        write_row(tx, write).await?;
+    calls.sort_by_key(|(sides, ..)| *sides);
+    for ((environment, caller, callee), last_seen, seen) in calls {
+        edges::write_edge(tx, environment, caller, callee, last_seen, seen).await?;
+    }
+    services.sort_unstable();
+    for (environment, service, last_seen) in services {
+        edges::write_service(tx, environment, service, last_seen).await?;
     }
     signals.write(tx).await?;
     audit.write(tx, stage).await?;
     timers.write(tx, stage).await
-}
-
-/// Returns the key of a row of the service graph.
-fn of_graph(write: &Write) -> [&str; 3] {
-    match write {
-        Write::Edge { environment, caller, callee, .. } => [environment, caller, callee],
-        Write::SpanService { environment, service, .. } => [environment, service, ""],
-        _ => [""; 3],
-    }
 }
 
 /// Rows of the outbox that wait to be written.
@@ -283,36 +288,23 @@ impl<'a> Timers<'a> {
     }
 }
 
-/// Writes a row by itself.
-async fn write_row(tx: &Transaction<'_>, write: &Write) -> Result<(), Error> {
-    match write {
-        Write::Signal { environment, signal, incident_id } => {
-            let mut signals = Signals::default();
-            signals.put(environment, signal, *incident_id);
-            signals.write(tx).await
-        }
-        Write::Deployment(deployment) => write_deployment(tx, deployment).await,
-        Write::Edge { environment, caller, callee, last_seen, seen } => {
-            edges::write_edge(tx, environment, caller, callee, *last_seen, seen).await
-        }
-        Write::SpanService { environment, service, last_seen } => {
-            edges::write_service(tx, environment, service, *last_seen).await
-        }
-        Write::Artifact { incident_id, kind, revision, body } => {
-            let written = prepared::execute(
-                tx,
-                "insert into artifacts (incident_id, kind, revision, body) values ($1, $2, $3, $4) \
-                 on conflict do nothing",
-                &[&incident_id.0, &kind.name(), &i32::try_from(*revision).unwrap_or(i32::MAX), body],
-            )
-            .await?;
-            // another event led to this revision meanwhile: decide again, with that one known
-            let conflict = || Error::Conflict { scope: format!("{} of {incident_id}", kind.name()) };
-            (written == 1).then_some(()).ok_or_else(conflict)
-        }
-        Write::Notification(notification) => write_notification(tx, notification).await,
-        Write::Attempt(attempt) => write_attempt(tx, attempt).await,
-    }
+async fn write_artifact(
+    tx: &Transaction<'_>,
+    incident_id: IncidentId,
+    kind: ArtifactKind,
+    revision: u32,
+    body: &Value,
+) -> Result<(), Error> {
+    let written = prepared::execute(
+        tx,
+        "insert into artifacts (incident_id, kind, revision, body) values ($1, $2, $3, $4) \
+         on conflict do nothing",
+        &[&incident_id.0, &kind.name(), &i32::try_from(revision).unwrap_or(i32::MAX), body],
+    )
+    .await?;
+    // another event led to this revision meanwhile: decide again, with that one known
+    let conflict = || Error::Conflict { scope: format!("{} of {incident_id}", kind.name()) };
+    (written == 1).then_some(()).ok_or_else(conflict)
 }
 
 async fn write_deployment(tx: &Transaction<'_>, deployment: &Deployment) -> Result<(), Error> {
