@@ -6,9 +6,9 @@
 #[cfg(feature = "stage")]
 use deadpool_postgres::Transaction;
 use jiff::{SignedDuration, Timestamp};
+use tokio_postgres::Row;
 #[cfg(feature = "stage")]
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{IsolationLevel, Row};
 
 #[cfg(feature = "stage")]
 use super::prepared::execute;
@@ -154,12 +154,7 @@ impl Reads {
         now: Timestamp,
     ) -> Result<Option<ServiceGraph>, Error> {
         let mut client = self.client().await?;
-        let snapshot = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start()
-            .await?;
+        let snapshot = read::snapshot(&mut client).await?;
         let known = query(&snapshot, KNOWN, &[&environment]).await?;
         let is_known = known.first().map_or(Ok(false), |found| row::value(found, "edges", 0))?;
         if !is_known {

@@ -1,6 +1,6 @@
 //! What stages, the command line and the dashboard read.
 
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::{GenericClient, Object, Transaction};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -98,6 +98,12 @@ pub struct TimelineEntry {
     pub detail: Value,
 }
 
+/// Begins reads that see one state of the database.
+pub(super) async fn snapshot(client: &mut Object) -> Result<Transaction<'_>, Error> {
+    let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+    Ok(snapshot.start().await?)
+}
+
 /// Returns the version of a scope. One without a row is at version 0; the first decision that is applied writes the row.
 async fn version<C: GenericClient>(client: &C, scope: &str) -> Result<i64, Error> {
     let statement = "select scope, version from neighbourhoods where scope = $1";
@@ -130,12 +136,7 @@ impl Reads {
     ) -> Result<Neighbourhood, Error> {
         let mut client = self.client().await?;
         // one snapshot, so that the reads belong to that version
-        let snapshot = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start()
-            .await?;
+        let snapshot = snapshot(&mut client).await?;
         let version = version(&snapshot, environment).await?;
         let signals =
             query(&snapshot, SIGNALS, &[&environment, &(MAX_LOOSE_SIGNALS as i64), &(MAX_MEMBERS as i64)])
@@ -219,16 +220,6 @@ impl Reads {
         let rows = self.client().await?.query(statement, &[&open_only, &before, &limit]).await?;
         let incidents = row::readable(&rows, incident);
         Ok(Page { unreadable: rows.len() - incidents.len(), incidents })
-    }
-
-    /// Returns a signal with everything it carries, and the incident it belongs or belonged to.
-    pub async fn signal(&self, id: AnomalyId) -> Result<Option<(Signal, Option<IncidentId>)>, Error> {
-        let client = self.client().await?;
-        let statement = "select anomaly_id, body, incident_id, context from signals where anomaly_id = $1";
-        let Some(found) = query_opt(&client, statement, &[&id.0]).await? else { return Ok(None) };
-        let (mut signal, incident) = member(&found)?;
-        context::put(&mut signal, row::document(&found, "signals", 3)?);
-        Ok(Some((signal, incident)))
     }
 
     /// Returns those of the signals that are known, each with everything it carries and the incident it belongs or belonged to.

@@ -103,5 +103,6 @@ async fn a_decision_reads_signals_without_context_and_people_read_incidents_with
     assert_eq!(published.signals, [own.clone(), loose.clone()], "joining has not cost the context");
     assert_eq!(store.reads().incident(id).await.unwrap().unwrap(), published);
     assert_eq!(store.reads().signals_of(id).await.unwrap(), [loose.clone(), own.clone()]);
-    assert_eq!(store.reads().signal(loose.anomaly_id).await.unwrap(), Some((loose, Some(id))));
+    let known = store.reads().signals(&[loose.anomaly_id]).await.unwrap();
+    assert_eq!(known, [(Arc::new(loose), Some(id))]);
 }

@@ -7,7 +7,7 @@ use correlation::{Correlation, Options};
 use shared::agent::Agent;
 use shared::clock::ManualClock;
 use shared::events::anomaly::{Anomaly, Ended, Status};
-use shared::events::{Deployment, Kind, Severity};
+use shared::events::{Kind, Severity};
 use shared::ids::{EventId, derive};
 use shared::stage::{Context, Effects, Stage as _};
 use shared::store::apply::Applied;
@@ -15,7 +15,7 @@ use shared::store::{self, Store};
 use shared::testing;
 use stack::testing::Database;
 
-use crate::shop::{anomaly, at};
+use crate::shop::{anomaly, at, deployment};
 
 /// Series of a service, with when they leave their band.
 fn fault(service: &str, tick: i64) -> Vec<Anomaly> {
@@ -50,17 +50,7 @@ fn events() -> Vec<Input> {
     let (first, second) = (fault("payment", 10), fault("order", 10));
     let other = anomaly("notification", "cpu_percent", Kind::Cpu, 11);
     let loose = [weak("payment", 9), weak("user", 9)];
-    let change = Deployment {
-        service: "payment".into(),
-        version: "2".into(),
-        ts_ms: at(9).as_millisecond(),
-        environment: "production".into(),
-        change_type: "deploy".into(),
-        git_sha: None,
-        deployed_by: None,
-        description: None,
-        known_risks: Vec::new(),
-    };
+    let change = deployment("payment", "2", 9);
     let mut all: Vec<Anomaly> = loose.to_vec();
     all.extend([&second[0], &first[0], &first[1], &other, &second[1]].into_iter().cloned());
     all.push(cleared(&loose[1], 14));

@@ -64,6 +64,20 @@ pub(crate) fn anomaly(service: &str, metric: &str, kind: Kind, tick: i64) -> Ano
     }
 }
 
+pub(crate) fn deployment(service: &str, version: &str, tick: i64) -> Deployment {
+    Deployment {
+        service: service.into(),
+        version: version.into(),
+        ts_ms: at(tick).as_millisecond(),
+        environment: "production".into(),
+        change_type: "deploy".into(),
+        git_sha: None,
+        deployed_by: None,
+        description: None,
+        known_risks: Vec::new(),
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Shop {
     pub(crate) signals: Vec<(Arc<Signal>, Option<IncidentId>)>,
@@ -116,17 +130,7 @@ impl Shop {
     }
 
     pub(crate) fn deploy(&mut self, service: &str, version: &str, tick: i64) {
-        self.deployments.push(Deployment {
-            service: service.into(),
-            version: version.into(),
-            ts_ms: at(tick).as_millisecond(),
-            environment: "production".into(),
-            change_type: "deploy".into(),
-            git_sha: None,
-            deployed_by: None,
-            description: None,
-            known_risks: Vec::new(),
-        });
+        self.deployments.push(deployment(service, version, tick));
     }
 
     /// Applies a change to every open incident.
