@@ -259,7 +259,7 @@ enum Outcome {
     Followed,
     /// It was announced, and merged into another one later.
     Merged,
-    /// It was merged into another one before anybody was told of it.
+    /// It was merged into another one before it was announced.
     MergedUnseen,
 }
 

@@ -165,9 +165,9 @@ fn calls(caller: &str, callee: &str, kind: Callee, at: Timestamp, number: i64) -
 async fn the_stored_graph_is_printed_and_an_unknown_environment_is_not_found() {
     let bench = Bench::open(&[Topic::Actions]).await.unwrap();
     let output = graph(&bench, &[]);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(3), "{told}");
-    assert!(told.contains("no environment has sent anything yet"), "{told}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{printed}");
+    assert!(printed.contains("no environment has sent anything yet"), "{printed}");
 
     let now = from_ms(SystemClock.now().as_millisecond());
     let writes = vec![
@@ -197,9 +197,9 @@ async fn the_stored_graph_is_printed_and_an_unknown_environment_is_not_found() {
         );
     }
     let output = graph(&bench, &["--environment", "staging"]);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(3), "{told}");
-    assert!(told.contains("staging") && told.contains("known: production"), "{told}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{printed}");
+    assert!(printed.contains("staging") && printed.contains("known: production"), "{printed}");
 }
 
 /// A span of `service` that begins at `ts_ms`.
