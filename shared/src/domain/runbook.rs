@@ -195,15 +195,16 @@ struct Block<'a> {
     lines: Vec<&'a str>,
 }
 
-/// Splits at level-3 headings outside of code fences.
+/// Splits at level-3 headings outside of code fences, also where they are indented.
 fn blocks(text: &str) -> Result<Vec<Block<'_>>, Error> {
     let mut blocks: Vec<Block<'_>> = Vec::new();
     let mut fenced = false;
     for line in text.lines() {
-        if line.trim_start().starts_with("```") {
+        let start = line.trim_start();
+        if start.starts_with("```") {
             fenced = !fenced;
         }
-        match (blocks.last_mut(), line.strip_prefix("###").filter(|_| !fenced)) {
+        match (blocks.last_mut(), start.strip_prefix("###").filter(|_| !fenced)) {
             (_, Some(title)) if title.trim().is_empty() => return Err(Error::Untitled),
             (_, Some(title)) => blocks.push(Block { title: title.trim(), lines: Vec::new() }),
             (Some(block), None) => block.lines.push(line),
@@ -354,6 +355,15 @@ delete pod POD`.
 - one
 - two
 ";
+
+    #[test]
+    fn an_indented_heading_begins_a_step_too() {
+        for indent in ["", "  ", "\t", "\u{2028}"] {
+            let text = format!("{RESTART}\n{indent}### Restart the rest\n");
+            let read = steps("Within 15 minutes", &text, "payment");
+            assert_eq!(read, Err(Error::NoText("Restart the rest".into())), "indent {indent:?}");
+        }
+    }
 
     #[test]
     fn a_step_is_read_with_its_service_filled_in() {
