@@ -2,7 +2,8 @@
 //!
 //! Latency, errors, log lines and other symptoms travel from a service to its callers, traffic from callers to callees. What
 //! fills up inside a service, or stops there, is explained by nothing elsewhere: it is a fault of its own. A pool or a
-//! lag of a caller is explained only if it followed the latency or the errors of the service that it waits for.
+//! lag of a caller is explained only if it followed the latency or the errors of the service that it waits for. CPU time that a
+//! host gave to others is explained by the service that took it, and so is what follows from the loss.
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
@@ -10,11 +11,12 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use shared::clock::from_ms;
 use shared::events::anomaly::{Direction, Status};
-use shared::events::incident::Signal;
+use shared::events::incident::{Signal, Suspect};
 use shared::events::{Category, Deployment, Kind};
 
 use crate::hypotheses::{Surroundings, WEAK_NATS};
 use crate::log_terms::LogTerms;
+use crate::steal;
 
 /// Longest time between two samples that is reckoned with, milliseconds.
 const LONGEST_INTERVAL_MS: u64 = 86_400_000;
@@ -30,8 +32,13 @@ pub struct Root<'a> {
     pub category: Option<Category>,
     /// When its latency or its errors left their band, if they did.
     pub slow_since: Option<Timestamp>,
+    /// When its own CPU use left its band, if it did, and milliseconds between two samples of it.
+    cpu_use: Option<(Timestamp, u64)>,
     callers: BTreeSet<&'a str>,
     callees: BTreeSet<&'a str>,
+    /// Services from whose host it took CPU time, and their callers.
+    starved: Vec<String>,
+    callers_of_starved: BTreeSet<&'a str>,
     log_terms: &'a LogTerms,
 }
 
@@ -40,33 +47,57 @@ impl<'a> Root<'a> {
     pub fn new<'b, S: Borrow<Signal> + 'b>(
         service: &'a str,
         category: Option<Category>,
-        signals: impl IntoIterator<Item = &'b S>,
+        signals: impl IntoIterator<Item = &'b S, IntoIter: Clone>,
         surroundings: Surroundings<'a>,
     ) -> Self {
-        let slow_since = signals
-            .into_iter()
-            .map(Borrow::borrow)
-            .filter(|signal| signal.service == service && is_slow(signal))
-            .map(|signal| signal.started_at)
-            .min();
+        let signals = signals.into_iter().map(Borrow::borrow);
+        let own = signals.clone().filter(|signal| signal.service == service);
+        let slow_since = own.clone().filter(|signal| is_slow(signal)).map(|signal| signal.started_at).min();
+        let user = own.filter(|signal| steal::is_own_use(signal)).min_by_key(|signal| signal.started_at);
+        let mut starved: Vec<String> = Vec::new();
+        if let Some(user) = user.filter(|_| category.is_none_or(|category| category == Category::Cpu)) {
+            let of_host =
+                signals.filter(|signal| steal::is_steal(signal) && steal::is_taken_by(signal, user));
+            starved.extend(of_host.map(|signal| signal.service.clone()));
+        }
+        let graph = surroundings.graph;
         Self {
             service,
             category,
             slow_since,
-            callers: surroundings.graph.ancestors(service),
-            callees: surroundings.graph.descendants(service),
+            cpu_use: user.map(|user| (user.started_at, user.interval_ms)),
+            callers: graph.ancestors(service),
+            callees: graph.descendants(service),
+            callers_of_starved: starved.iter().flat_map(|name| graph.ancestors(name)).collect(),
+            starved,
             log_terms: surroundings.log_terms,
         }
     }
 
+    /// Describes the root of the fault that a hypothesis is about, from what is seen there.
+    pub fn of<'b, S: Borrow<Signal> + 'b>(
+        suspect: &'a Suspect,
+        signals: impl IntoIterator<Item = &'b S, IntoIter: Clone>,
+        surroundings: Surroundings<'a>,
+    ) -> Self {
+        Self::new(&suspect.service, Some(suspect.category), signals, surroundings)
+    }
+
     /// Whether a fault here could show at `service` at all.
     pub fn reaches(&self, service: &str) -> bool {
-        service == self.service || self.callers.contains(service) || self.callees.contains(service)
+        service == self.service
+            || self.callers.contains(service)
+            || self.callees.contains(service)
+            || self.callers_of_starved.contains(service)
+            || self.starved.iter().any(|name| name == service)
     }
 
     /// Whether a fault here explains `signal`.
     pub fn explains(&self, signal: &Signal) -> bool {
         if signal.service == self.service {
+            return true;
+        }
+        if self.took(signal) || self.follows_from_steal(signal) {
             return true;
         }
         if self.callers.contains(signal.service.as_str()) {
@@ -95,6 +126,24 @@ impl<'a> Root<'a> {
                         signal.kind,
                         Kind::Latency | Kind::Errors | Kind::Cpu | Kind::Pool | Kind::Lag
                     )))
+    }
+
+    /// Whether a signal is CPU time of another service that went to this one.
+    fn took(&self, signal: &Signal) -> bool {
+        let is_near = |(since, interval_ms): (Timestamp, u64)| {
+            steal::began_together(since, signal.started_at, interval_ms.max(signal.interval_ms))
+        };
+        self.category.is_none_or(|category| category == Category::Cpu)
+            && steal::is_steal(signal)
+            && self.cpu_use.is_some_and(is_near)
+    }
+
+    /// Whether a signal follows from the CPU time that a service has lost to this one: there, or at its callers.
+    fn follows_from_steal(&self, signal: &Signal) -> bool {
+        let symptom = matches!(signal.kind, Kind::Latency | Kind::Errors | Kind::Traffic);
+        symptom
+            && (self.starved.contains(&signal.service)
+                || self.callers_of_starved.contains(signal.service.as_str()))
     }
 
     /// Whether what log lines of a caller name can come from here: what it waits for and the way there, and not its own

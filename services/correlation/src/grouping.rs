@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use shared::events::Incident;
 use shared::events::anomaly::{Anomaly, Status};
 use shared::events::incident::{Link, Relation, Signal, Suspect};
+use shared::events::{Category, Incident, Kind};
 use shared::ids::{AnomalyId, IncidentId};
 use shared::lifecycle::Assessment;
 use shared::store::Neighbourhood;
@@ -19,14 +19,12 @@ use crate::endings::absorbs;
 use crate::explanation::{Root, share_a_change};
 use crate::hypotheses::{self, WEAK_NATS};
 use crate::options::Options;
+use crate::split::{self, Split};
+use crate::steal;
 use crate::storm::{self, Place};
 
 /// How long before the first known symptom of an incident its cause may have shown, in samples of the cause.
 const LEAD_INTERVALS: f64 = 60.0;
-/// Samples within which symptoms of one fault begin at services of which neither calls the other.
-const SAME_ONSET: i32 = 3;
-/// Longest time between two samples that is reckoned with, milliseconds.
-const LONGEST_INTERVAL_MS: u64 = 86_400_000;
 const LONGEST_LEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// What an anomaly means for the open incidents of its environment.
@@ -73,6 +71,8 @@ pub enum Grouping {
         all_clear: Option<Timestamp>,
         /// Other open incidents that turn out to be of the same fault, and their members, which join as well.
         absorbed: Vec<Absorbed>,
+        /// Members that leave it, for they turn out to be of another fault.
+        split: Option<Box<Split>>,
     },
 }
 
@@ -272,7 +272,8 @@ fn homes<'a>(
     for incident in &neighbourhood.incidents {
         let members: &[&Arc<Signal>] = by_incident.get(&incident.incident_id).map_or(&[], Vec::as_slice);
         let by_suspect = explains(incident, members.iter().copied(), signal, neighbourhood, options)
-            || share_a_callee(incident, members, signal, neighbourhood, options);
+            || share_a_callee(incident, members, signal, neighbourhood, options)
+            || share_a_caller(incident, members, signal, neighbourhood);
         let by_root =
             !members.is_empty() && near(incident, root) && root.explains_all(members.iter().copied());
         if !by_suspect && !by_root {
@@ -323,24 +324,21 @@ fn of_one_fault<'a>(
         if !is_near || !absorbs(other, signal, neighbourhood, options) {
             return false;
         }
-        let mut both = members(other.incident_id, neighbourhood);
-        if both.is_empty() || all_clear(&both).is_some() {
+        let theirs = members(other.incident_id, neighbourhood);
+        if theirs.is_empty() || all_clear(&theirs).is_some() {
             return false;
         }
-        both.extend(own.iter().cloned());
+        let both = [own.as_slice(), theirs.as_slice()].concat();
         let surroundings = surroundings(neighbourhood, options);
+        // each by itself: what is certain in one must not hide that nothing is in the other
         let explains_both = |suspect: &Suspect| {
-            Root::new(&suspect.service, Some(suspect.category), &both, surroundings).explains_all(&both)
+            let root = Root::of(suspect, &both, surroundings);
+            root.explains_all(&own) && root.explains_all(&theirs)
         };
-        leading(&hypotheses::all(&both, surroundings), options).any(explains_both)
+        let all = hypotheses::all(&both, surroundings);
+        hypotheses::leading(&all, options.cause_lead_nats).any(explains_both)
     };
     neighbourhood.incidents.iter().filter(is_of_it).collect()
-}
-
-/// Returns those of all hypotheses, best first, over which none leads clearly.
-fn leading<'a>(all: &'a [Suspect], options: &Options) -> impl Iterator<Item = &'a Suspect> {
-    let least = all.first().map_or(0.0, |best| best.score - options.cause_lead_nats);
-    all.iter().filter(move |one| one.score >= least)
 }
 
 /// Whether a fault of the signal's service could be the first suspect of a group. Otherwise the group has a cause of its own,
@@ -353,24 +351,19 @@ fn could_lead(
 ) -> bool {
     let group: Vec<Arc<Signal>> = members.iter().copied().chain([signal]).map(Arc::clone).collect();
     let all = hypotheses::all(&group, surroundings(neighbourhood, options));
-    leading(&all, options).any(|one| one.service == signal.service)
+    hypotheses::leading(&all, options.cause_lead_nats).any(|one| one.service == signal.service)
 }
 
 /// Whether the first suspect of an incident explains a signal.
 fn explains<'a, S: Borrow<Signal> + 'a>(
     incident: &Incident,
-    members: impl IntoIterator<Item = &'a S>,
+    members: impl IntoIterator<Item = &'a S, IntoIter: Clone>,
     signal: &Arc<Signal>,
     neighbourhood: &Neighbourhood,
     options: &Options,
 ) -> bool {
     incident.suspect().is_some_and(|suspect| {
-        let root = Root::new(
-            &suspect.service,
-            Some(suspect.category),
-            members,
-            surroundings(neighbourhood, options),
-        );
+        let root = Root::of(suspect, members, surroundings(neighbourhood, options));
         root.explains(signal) || share_a_change(&suspect.service, &signal.service, &neighbourhood.deployments)
     })
 }
@@ -390,8 +383,7 @@ fn share_a_callee(
     };
     let Some(onset) = hypotheses::onset(members.iter().copied(), &suspect.service) else { return false };
     let interval = members.iter().map(|member| member.interval_ms).fold(signal.interval_ms, u64::max);
-    let near = SignedDuration::from_millis(interval.min(LONGEST_INTERVAL_MS) as i64) * SAME_ONSET;
-    if onset.duration_since(signal.started_at).abs() > near {
+    if !steal::began_together(onset, signal.started_at, interval) {
         return false;
     }
     graph.callees(&suspect.service).filter(|callee| graph.has_edge(&signal.service, callee)).any(|callee| {
@@ -399,6 +391,35 @@ fn share_a_callee(
         let root = Root::new(callee, None, &[] as &[Signal], surroundings(neighbourhood, options));
         !shows && root.explains(signal) && root.explains_all(members.iter().copied())
     })
+}
+
+/// Whether traffic changed in the same direction at the first suspect and at the signal's service, at nearly the same time, and
+/// one service calls both: it sends both more or fewer requests, and its own traffic may only be known later.
+fn share_a_caller(
+    incident: &Incident,
+    members: &[&Arc<Signal>],
+    signal: &Arc<Signal>,
+    neighbourhood: &Neighbourhood,
+) -> bool {
+    let graph = &neighbourhood.graph;
+    let Some(suspect) = incident.suspect().filter(|suspect| suspect.category == Category::Traffic) else {
+        return false;
+    };
+    let is_alike = |member: &&Arc<Signal>| {
+        member.service == suspect.service
+            && (member.kind, member.direction) == (Kind::Traffic, signal.direction)
+            && steal::began_together(
+                member.started_at,
+                signal.started_at,
+                member.interval_ms.max(signal.interval_ms),
+            )
+    };
+    signal.kind == Kind::Traffic
+        && members.iter().any(is_alike)
+        && graph
+            .ancestors(&suspect.service)
+            .iter()
+            .any(|caller| graph.ancestors(&signal.service).contains(caller))
 }
 
 /// Whether a fault of `root` could have reached a service of the incident.
@@ -423,9 +444,24 @@ fn join(
         })
         .collect();
     group.extend(absorbed.iter().flat_map(|other| other.members.iter().cloned()));
+    let at = signal.observed_at;
+    let mut assessment = assess(group.clone(), neighbourhood, Some(incident), at, options);
+    let mut split = None;
+    if absorbed.is_empty() {
+        let leaving = split::leaving(incident, &group, &assessment, neighbourhood, at, options);
+        if let Some(first) = leaving.iter().min_by_key(|member| (member.started_at, member.anomaly_id)) {
+            let of_it = |member: &Arc<Signal>| leaving.iter().any(|one| one.anomaly_id == member.anomaly_id);
+            group.retain(|member| !of_it(member));
+            assessment = assess(group.clone(), neighbourhood, Some(incident), at, options);
+            split = Some(Box::new(Split {
+                incident: IncidentId::split_from(incident.incident_id, first.anomaly_id, first.revision),
+                assessment: assess(leaving.clone(), neighbourhood, None, at, options),
+                members: leaving,
+            }));
+        }
+    }
     let all_clear = all_clear(&group).map(|(at, _)| at);
-    let assessment = assess(group, neighbourhood, Some(incident), signal.observed_at, options);
-    Grouping::Join { incident: Box::new(incident.clone()), assessment, is_new, all_clear, absorbed }
+    Grouping::Join { incident: Box::new(incident.clone()), assessment, is_new, all_clear, absorbed, split }
 }
 
 /// Returns whether an anomaly that was read only now would have belonged to an incident, had it been read in the order of
@@ -521,9 +557,7 @@ fn loose(
     let mut group = related.clone();
     group.push(signal.clone());
     let best = hypotheses::rank(&group, surroundings(neighbourhood, options)).into_iter().next();
-    let best = best.as_ref().map(|suspect| {
-        Root::new(&suspect.service, Some(suspect.category), &group, surroundings(neighbourhood, options))
-    });
+    let best = best.as_ref().map(|suspect| Root::of(suspect, &group, surroundings(neighbourhood, options)));
     let best = best.filter(|best| best.explains(signal));
     related.retain(|other| best.as_ref().unwrap_or(root).explains(other));
     related

@@ -91,6 +91,12 @@ pub fn best(all: &[Suspect]) -> Vec<Suspect> {
     suspects
 }
 
+/// Returns those of all hypotheses, best first, over which none leads by more than `lead` nats.
+pub fn leading(all: &[Suspect], lead: f64) -> impl Iterator<Item = &Suspect> {
+    let least = all.first().map_or(0.0, |best| best.score - lead);
+    all.iter().filter(move |one| one.score >= least)
+}
+
 /// Returns the key by which the first symptom is found, the least one: neither noise that was noticed shortly before may
 /// date a fault, nor a window of log lines, which begins before the lines that count.
 fn start(signal: &Signal) -> (bool, Timestamp) {

@@ -15,8 +15,10 @@ pub mod log_terms;
 pub mod metrics;
 pub mod options;
 pub mod severity;
+pub mod split;
 pub mod stage;
 pub mod standing;
+pub mod steal;
 pub mod storm;
 
 use std::sync::Arc;

@@ -27,9 +27,10 @@ use crate::grouping::{self, Absorbed, Decision, Grouping};
 use crate::input::Input;
 use crate::metrics;
 use crate::options::Options;
+use crate::split::Split;
 use crate::standing;
 use ends::{Overdue, Unseen, resolve};
-use lines::{late_line, member_line, opened, reopened, suspect_line};
+use lines::{late_line, member_line, opened, reopened, split_lines, suspect_line};
 
 /// A new group has settled.
 #[derive(Debug, Serialize, Deserialize)]
@@ -177,6 +178,7 @@ impl Correlation {
                 effects.writes.push(kept(anomaly, signal, Some(incident.incident_id)));
             }
             Grouping::Open { incident, assessment, adopted, follows } => {
+                effects.audit.push(opened(incident, anomaly, &assessment));
                 self.open(incident, anomaly, assessment, now, &mut effects)?;
                 effects.incidents.extend(follows.map(|link| linked(incident, link)));
                 let members = std::iter::once(signal).chain(adopted);
@@ -188,10 +190,24 @@ impl Correlation {
                 let id = Some(incident.incident_id);
                 effects.writes.extend(members.map(|signal| kept(anomaly, signal, id)));
             }
-            Grouping::Join { incident, assessment, is_new, all_clear, absorbed } => {
+            Grouping::Join { incident, assessment, is_new, all_clear, absorbed, split } => {
                 effects.audit.extend(member_line(&incident, anomaly, is_new));
-                self.join(&incident, anomaly, assessment, all_clear, now, &mut effects)?;
-                effects.writes.push(kept(anomaly, signal, Some(incident.incident_id)));
+                if let Some(cleared_at) = all_clear {
+                    // seeded by what set it: another member may clear at the very same time
+                    let seed: [&str; 2] = [&anomaly.anomaly_id.to_string(), &anomaly.revision.to_string()];
+                    let members = &assessment.signals;
+                    let timer =
+                        ends::resolve_timer(&incident, members, cleared_at, &seed, now, &self.options)?;
+                    effects.timers.push(timer);
+                }
+                let left = split.as_deref();
+                self.join(&incident, anomaly, assessment, left, now, &mut effects)?;
+                let part = left.filter(|split| split.has(&signal));
+                let home = part.map_or(incident.incident_id, |split| split.incident);
+                if let Some(split) = split {
+                    self.split(&incident, anomaly, *split, now, &mut effects)?;
+                }
+                effects.writes.push(kept(anomaly, signal, Some(home)));
                 for other in absorbed {
                     merge(&incident, other, anomaly.observed_at, &mut effects);
                 }
@@ -213,7 +229,6 @@ impl Correlation {
         effects.timers.extend(ends::timers(incident, environment, members, 0, now, &self.options)?);
         let wait = (anomaly.interval_ms as f64 * self.options.group_wait_intervals) as u64;
         let wait = wait.clamp(self.options.group_wait_min_ms, self.options.group_wait_max_ms);
-        effects.audit.push(opened(incident, anomaly, &assessment));
         effects.incidents.push(IncidentChange {
             incident_id: incident,
             change: Change::Opened {
@@ -258,26 +273,41 @@ impl Correlation {
         incident: &Incident,
         anomaly: &Anomaly,
         assessment: Assessment,
-        all_clear: Option<Timestamp>,
+        split: Option<&Split>,
         now: Timestamp,
         effects: &mut Effects,
     ) -> Result<(), Error> {
         let announced = incident.state != State::Detecting;
-        let news = grouping::is_news(incident, &assessment, anomaly.anomaly_id);
+        let news = split.is_some() || grouping::is_news(incident, &assessment, anomaly.anomaly_id);
         effects.audit.extend(suspect_line(incident, &assessment, anomaly.observed_at));
-        if let Some(cleared_at) = all_clear {
-            // seeded by what set it: another member may clear at the very same time
-            let seed: [&str; 2] = [&anomaly.anomaly_id.to_string(), &anomaly.revision.to_string()];
-            let members = &assessment.signals;
-            let timer = ends::resolve_timer(incident, members, cleared_at, &seed, now, &self.options)?;
-            effects.timers.push(timer);
-        }
         effects.timers.extend(self.reconsider(incident, &assessment, now)?);
+        let assessment = Box::new(assessment);
         effects.incidents.push(IncidentChange {
             incident_id: incident.incident_id,
-            change: Change::Reassessed(Box::new(assessment)),
+            change: if split.is_some() { Change::Split(assessment) } else { Change::Reassessed(assessment) },
             publish: (announced && news).then_some(Topic::IncidentsUpdated),
         });
+        Ok(())
+    }
+
+    /// Opens the incident that members of `whole` become, with a line in each.
+    fn split(
+        &self,
+        whole: &Incident,
+        anomaly: &Anomaly,
+        split: Split,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Result<(), Error> {
+        let Split { incident, assessment, members } = split;
+        effects.audit.extend(split_lines(whole, incident, &assessment, anomaly.observed_at));
+        self.open(incident, anomaly, assessment, now, effects)?;
+        let link =
+            Link { incident_id: whole.incident_id, number: whole.number, relation: Relation::SplitFrom };
+        effects.incidents.push(linked(incident, link));
+        // the anomaly's own signal is written by the decision on it
+        let others = members.into_iter().filter(|member| member.anomaly_id != anomaly.anomaly_id);
+        effects.writes.extend(others.map(|member| kept(anomaly, member, Some(incident))));
         Ok(())
     }
 
@@ -470,6 +500,12 @@ fn refuse_unstorable(span: &Span) -> Result<(), Error> {
 fn announce(incident: &Incident, effects: &mut Effects) {
     if incident.state != State::Detecting {
         return;
+    }
+    let number = incident.number;
+    // only now it has a number
+    for whole in incident.links.iter().filter(|link| link.relation == Relation::SplitFrom) {
+        let link = Link { incident_id: incident.incident_id, number, relation: Relation::SplitInto };
+        effects.incidents.push(linked(whole.incident_id, link));
     }
     effects.audit.push(Audit {
         incident_id: incident.incident_id,

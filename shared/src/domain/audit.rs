@@ -26,6 +26,8 @@ pub enum AuditAction {
     Resolved,
     /// Two incidents turned out to be of the same fault, and one ended in the other.
     Merged,
+    /// Members of an incident turned out to be of another fault and became an incident of their own.
+    Split,
     /// The fault of an incident that was over came back.
     Reopened,
     /// Causes were ranked.

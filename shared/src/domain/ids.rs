@@ -87,6 +87,11 @@ impl IncidentId {
     pub fn reopened_by(past: Self, anomaly: AnomalyId, revision: u32) -> Self {
         Self(derive(&["incident", &past.to_string(), &anomaly.to_string(), &revision.to_string()]))
     }
+
+    /// Returns the id of the incident that members of `whole` became, with a revision of the first of them.
+    pub fn split_from(whole: Self, first: AnomalyId, revision: u32) -> Self {
+        Self(derive(&["split", &whole.to_string(), &first.to_string(), &revision.to_string()]))
+    }
 }
 
 impl EventId {

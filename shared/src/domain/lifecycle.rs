@@ -97,6 +97,8 @@ pub enum Change {
     },
     /// The fault came back.
     Reopened(Box<Assessment>),
+    /// Members left it, for they are of another fault. The assessment is of those that stay.
+    Split(Box<Assessment>),
     /// Another incident belongs to this one.
     Linked(Link),
     /// It turned out to be of the same fault as another incident, in which it ends.
@@ -151,6 +153,11 @@ pub fn apply(
 
     incident.state = match (incident.state, change) {
         (state, Change::Reassessed(assessment)) if state.is_open() => {
+            reassess(&mut incident, *assessment);
+            state
+        }
+        (state, Change::Split(assessment)) if state.is_open() => {
+            (incident.members, incident.affected_services) = (Vec::new(), Vec::new());
             reassess(&mut incident, *assessment);
             state
         }
@@ -416,6 +423,25 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn members_that_left_are_none_any_more() {
+        let with = |signals: &[usize]| Assessment {
+            signals: signals.iter().map(|number| Arc::new(signal(*number))).collect(),
+            ..assessment()
+        };
+        let changes = [
+            opened_change(),
+            Change::Reassessed(Box::new(with(&[1, 2]))),
+            Change::Announced,
+            Change::Split(Box::new(with(&[1]))),
+        ];
+        let incident = walk(changes).unwrap();
+        assert_eq!(incident.state, State::Correlating);
+        assert_eq!(incident.members, [signal(1).anomaly_id]);
+        assert_eq!(incident.affected_services, [signal(1).service]);
+        assert!(walk([opened_change(), resolved(1), Change::Split(Box::new(with(&[1])))]).is_err());
+    }
+
+    #[test]
     fn links_are_bounded() {
         let links = (0..50).map(|number| {
             let incident_id = IncidentId(derive(&[&number.to_string()]));
@@ -477,6 +503,7 @@ pub(crate) mod tests {
         prop_oneof![
             Just(opened_change()),
             Just(Change::Reassessed(Box::new(assessment()))),
+            Just(Change::Split(Box::new(assessment()))),
             Just(Change::Announced),
             Just(Change::InvestigationStarted),
             Just(Change::CauseRanked),

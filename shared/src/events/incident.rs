@@ -219,6 +219,10 @@ pub enum Relation {
     Absorbed,
     /// This one opened soon after the other one was over, on the same call path.
     Follows,
+    /// Its first members left the other one, for they are of another fault.
+    SplitFrom,
+    /// Members of this one left it and became the other one.
+    SplitInto,
 }
 
 /// Another incident that belongs to this one.

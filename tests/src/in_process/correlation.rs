@@ -118,7 +118,7 @@ impl Correlation {
                 self.adopt(&adopted, id);
                 Some(id)
             }
-            Grouping::Join { incident, assessment, all_clear, absorbed, .. } => {
+            Grouping::Join { incident, assessment, all_clear, absorbed, split, .. } => {
                 let id = incident.incident_id;
                 if let Some(cleared_at) = all_clear {
                     let hold = assessment.signals.iter().map(|signal| signal.interval_ms).max().unwrap_or(0);
@@ -127,11 +127,19 @@ impl Correlation {
                 }
                 self.challenge(&incident, &assessment, now);
                 let news = grouping::is_news(&incident, &assessment, anomaly.anomaly_id);
-                self.reassess(id, assessment, news, now)?;
-                for other in absorbed {
-                    self.merge(&incident, &other, anomaly.observed_at, now)?;
-                }
-                Some(id)
+                let Some(split) = split else {
+                    self.reassess(id, assessment, news, now)?;
+                    for other in absorbed {
+                        self.merge(&incident, &other, anomaly.observed_at, now)?;
+                    }
+                    self.keep(signal, Some(id));
+                    return Ok(());
+                };
+                let publish = (incident.state != State::Detecting).then_some(Topic::IncidentsUpdated);
+                self.change(id, Change::Split(Box::new(assessment)), publish, now)?;
+                let home = if split.has(&signal) { split.incident } else { id };
+                self.open(split.incident, anomaly, split.assessment, &split.members, now)?;
+                Some(home)
             }
         };
         self.keep(signal, home);

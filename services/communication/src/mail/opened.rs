@@ -3,7 +3,7 @@
 use serde::Serialize;
 use shared::ending;
 use shared::events::anomaly::{Direction, Ended, Status};
-use shared::events::incident::{Incident, Signal, Suspect};
+use shared::events::incident::{Incident, Relation, Signal, Suspect};
 use shared::finding::Finding;
 use shared::impact::{self, Tense};
 use shared::text::{format, sanitize};
@@ -197,9 +197,19 @@ impl Opened {
             ),
             None => "No likely cause is known yet.".to_owned(),
         };
-        match strongest.trim_end_matches('.') {
+        let told = match strongest.trim_end_matches('.') {
             "" => cause,
             strongest => format!("{strongest}. {cause}"),
-        }
+        };
+        let origin = incident.links.iter().find_map(|link| match link.relation {
+            Relation::SplitFrom => {
+                Some(format!(" Its signals were part of incident #{}, which is another fault.", link.number))
+            }
+            Relation::Follows => {
+                Some(format!(" Incident #{} on the same call path was over shortly before.", link.number))
+            }
+            Relation::MergedInto | Relation::Absorbed | Relation::SplitInto => None,
+        });
+        told + &origin.unwrap_or_default()
     }
 }

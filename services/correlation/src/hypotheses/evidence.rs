@@ -10,6 +10,7 @@ use shared::events::{Category, Kind, Severity};
 use shared::graph::Graph;
 
 use super::{Detail, Surroundings, start};
+use crate::steal;
 
 /// Share of a symptom that a direct neighbour with the same symptom takes away.
 const EXPLAINED: f64 = 0.5;
@@ -37,6 +38,8 @@ pub(super) struct Evidence<'a> {
     /// Services whose traffic is above its band, and those where it is below.
     surging: BTreeSet<&'a str>,
     falling: BTreeSet<&'a str>,
+    /// CPU time that went to a service, from whom, and what shows it.
+    taken: BTreeMap<&'a str, Vec<(&'a str, f64)>>,
     onset: BTreeMap<&'a str, Onset>,
     graph: &'a Graph,
     pub(super) detail: Detail,
@@ -49,6 +52,7 @@ impl<'a> Evidence<'a> {
         let mut onset: BTreeMap<&str, Onset> = BTreeMap::new();
         let mut named_by_callers: BTreeMap<(&str, Category), f64> = BTreeMap::new();
         let (mut surging, mut falling) = (BTreeSet::new(), BTreeSet::new());
+        let mut taken: BTreeMap<&str, Vec<(&str, f64)>> = BTreeMap::new();
         for signal in signals {
             let interval = SignedDuration::from_millis(signal.interval_ms.min(86_400_000) as i64);
             let kinds = by_service.entry(&signal.service).or_default();
@@ -66,6 +70,8 @@ impl<'a> Evidence<'a> {
                     let nats = named.entry((&signal.service, category)).or_default();
                     *nats = nats.max(signal.evidence);
                 }
+            } else if let Some(user) = signals.iter().find(|user| takes(user, signal)) {
+                taken.entry(&user.service).or_default().push((&signal.service, signal.evidence));
             } else if !eases(signal) {
                 let new = Seen { nats: signal.evidence, began: signal.started_at, interval };
                 let seen = kinds.entry(signal.kind).or_insert(new);
@@ -82,7 +88,7 @@ impl<'a> Evidence<'a> {
             *first = (*first).min(own);
         }
         let graph = surroundings.graph;
-        Self { by_service, named, named_by_callers, surging, falling, onset, graph, detail }
+        Self { by_service, named, named_by_callers, surging, falling, taken, onset, graph, detail }
     }
 
     /// Returns the services that show anything.
@@ -109,6 +115,11 @@ impl<'a> Evidence<'a> {
         FROM_LOGS * self.named.get(&(service, category)).copied().unwrap_or(0.0)
     }
 
+    /// Whether log lines of the service name any category.
+    pub(super) fn is_named(&self, service: &str) -> bool {
+        self.named.keys().any(|(name, _)| *name == service)
+    }
+
     /// Returns what log lines of callers say of the way to a service, for a category.
     pub(super) fn named_by_callers(&self, service: &str, category: Category) -> f64 {
         FROM_LOGS * self.named_by_callers.get(&(service, category)).copied().unwrap_or(0.0)
@@ -122,9 +133,29 @@ impl<'a> Evidence<'a> {
             self.graph.callers(service).map(|caller| self.of(caller, kind)).fold(0.0, f64::max)
         } else {
             let of_callee = |callee| self.of(callee, kind).max(self.blocked(callee));
-            self.graph.callees(service).map(of_callee).fold(0.0, f64::max)
+            let below = self.graph.callees(service).map(of_callee).fold(0.0, f64::max);
+            below.max(self.lost_to_others(service))
         };
         mine - EXPLAINED * mine.min(theirs)
+    }
+
+    /// Returns the services whose CPU time went to `service`, and the strongest evidence of it.
+    pub(super) fn starved_by(&self, service: &str) -> (impl Iterator<Item = &'a str>, f64) {
+        let all = self.taken.get(service).map_or(&[][..], Vec::as_slice);
+        (all.iter().map(|(name, _)| *name), all.iter().map(|(_, nats)| *nats).fold(0.0, f64::max))
+    }
+
+    /// Returns what says that CPU time of `service` went to others.
+    fn lost_to_others(&self, service: &str) -> f64 {
+        let all = self.taken.values().flatten().filter(|(name, _)| *name == service);
+        all.map(|(_, nats)| *nats).fold(0.0, f64::max)
+    }
+
+    /// Returns the share of latency and errors that is left once neighbours have taken theirs; 1 where there are none.
+    pub(super) fn share_of_own(&self, service: &str) -> f64 {
+        let sum = |of: &dyn Fn(Kind) -> f64| [Kind::Latency, Kind::Errors].into_iter().map(of).sum::<f64>();
+        let all = sum(&|kind| self.of(service, kind));
+        if all > 0.0 { sum(&|kind| self.own(service, kind)) / all } else { 1.0 }
     }
 
     /// Returns what says that calls fail on their way to a service: lines of callers, and beside them the calls that do not
@@ -222,6 +253,11 @@ impl<'a> Evidence<'a> {
 /// never lets the harmless direction fire, so that its severity stays at the least.
 fn eases(signal: &Signal) -> bool {
     signal.kind == Kind::Cpu && signal.direction == Direction::Down && signal.severity == Severity::Sev4
+}
+
+/// Whether a signal of a service's own CPU use says where the time went that `steal` shows.
+fn takes(user: &Signal, steal: &Signal) -> bool {
+    steal::is_steal(steal) && steal::is_taken_by(steal, user)
 }
 
 /// Whether the lines of a log signal contain the name of a service as a word.

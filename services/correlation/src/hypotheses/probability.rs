@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use shared::events::incident::Suspect;
 
 /// Score of "not visible in this telemetry", a hypothesis that always stands, nats.
-const UNKNOWN_NATS: f64 = 2.0;
+const UNKNOWN_NATS: f64 = 1.5;
 /// Temperature of the scores of services.
-const SERVICES: f64 = 1.0;
+const SERVICES: f64 = 0.7;
 /// Temperature of the scores of the categories of one service.
-const CATEGORIES: f64 = 1.75;
+const CATEGORIES: f64 = 0.9;
 
 /// Sorts hypotheses, best service first and of each service the best category first, and gives them probabilities.
 pub fn with_probabilities(mut suspects: Vec<Suspect>) -> Vec<Suspect> {

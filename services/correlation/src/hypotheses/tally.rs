@@ -1,5 +1,7 @@
 //! The hypotheses of one service, each added up.
 
+use std::collections::BTreeSet;
+
 use shared::clock::from_ms;
 use shared::events::incident::Suspect;
 use shared::events::{Category, Deployment, Kind};
@@ -17,6 +19,9 @@ const PRICE: f64 = 0.6;
 /// which they fall, seconds.
 const CHANGE_ODDS: f64 = 9.0;
 const CHANGE_AGES_S: f64 = 600.0;
+/// How much more often a service that is slow, and shows nothing else, waits for something below it than it is slow by itself,
+/// nats. Telemetry does not tell the two apart; an estimate.
+const BELOW: f64 = 1.0;
 /// Worth of the first symptom of all, nats.
 const FIRST: f64 = 0.5;
 
@@ -132,12 +137,28 @@ fn resource(evidence: &Evidence<'_>, service: &str, kind: Kind, category: Catego
         format!("{} of {service} is hardly outside its band", word(kind))
     });
     symptoms(evidence, service, &mut tally);
+    if category == Category::Cpu {
+        starves_others(evidence, service, &mut tally);
+    }
     if category == Category::Memory {
         tally.add(0.7 * evidence.of(service, Kind::Restarts), || {
             format!("{service} restarts, consistent with this cause")
         });
     }
     Some(tally)
+}
+
+/// Services on the same host that lose their CPU time to this one, and are slow or fail for it.
+fn starves_others(evidence: &Evidence<'_>, service: &str, tally: &mut Tally) {
+    let (starved, nats) = evidence.starved_by(service);
+    let starved: BTreeSet<&str> = starved.collect();
+    let Some(first) = starved.first() else { return };
+    tally.add(0.7 * nats, || format!("the host gave CPU time of {first} to others at the same time"));
+    for kind in [Kind::Latency, Kind::Errors] {
+        tally.add(FROM_CALLERS * evidence.callers(&starved, kind), || {
+            format!("{} of {first} is elevated as well", word(kind))
+        });
+    }
 }
 
 /// Latency and errors that follow from a cause in the service itself.
@@ -219,7 +240,7 @@ fn dependency(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
     (nats > 0.0 || logs > 0.0).then(|| {
         let mut tally = Tally::new(evidence, Category::Dependency);
         tally.add(0.9 * nats, || format!("latency of {service} is elevated beyond what its callees explain"));
-        let errors = if logs > 0.0 { 0.7 } else { 0.3 };
+        let errors = if logs > 0.0 { 0.7 } else { 0.5 };
         tally.add(errors * evidence.own(service, Kind::Errors), || {
             format!("requests of {service} fail beyond what its callees explain")
         });
@@ -267,6 +288,8 @@ fn deployment(evidence: &Evidence<'_>, service: &str, change: &Deployment) -> Op
     tally.demand(told.max(slow), || format!("{service} is neither slow nor does it fail"));
     let age = evidence.onset(service)?.duration_since(from_ms(change.ts_ms)).as_secs_f64();
     let odds = CHANGE_ODDS.ln() - age / CHANGE_AGES_S;
+    // of a symptom that callees explain in part, the change has as little as the code
+    let odds = if odds > 0.0 { odds * evidence.share_of_own(service) } else { odds };
     tally.add(odds, || format!("{service} {} was rolled out {} before", change.version, ago(age)));
     Some(tally)
 }
@@ -285,13 +308,20 @@ fn own_fault(evidence: &Evidence<'_>, service: &str, tally: &mut Tally) -> f64 {
         format!("log lines of {service} name {}", Category::Code.words())
     });
     // beside latency, errors or a resource they are as often about their cause
-    let alone =
-        errors <= 0.0 && latency <= 0.0 && !RESOURCES.iter().any(|kind| evidence.of(service, *kind) > 0.0);
+    let has_resource = RESOURCES.iter().any(|kind| evidence.of(service, *kind) > 0.0);
+    let alone = errors <= 0.0 && latency <= 0.0 && !has_resource;
     tally.add(if alone { lines } else { 0.3 * lines }, || format!("{service} writes unusual log lines"));
     if alone {
         tally.add(other, || format!("{service} has a metric outside its band"));
     }
-    errors.max(named).max(if alone { lines.max(other) } else { 0.0 })
+    let told = errors.max(named).max(if alone { lines.max(other) } else { 0.0 });
+    let only_slow =
+        latency > 0.0 && told <= 0.0 && lines <= 0.0 && !has_resource && !evidence.is_named(service);
+    if only_slow {
+        tally.add(0.3 * latency - BELOW, || format!("no log line of {service} names what it waits for"));
+        return latency / 3.0;
+    }
+    told
 }
 
 fn ago(seconds: f64) -> String {

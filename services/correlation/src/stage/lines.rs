@@ -72,6 +72,39 @@ pub(super) fn member_line(incident: &Incident, anomaly: &Anomaly, is_new: bool) 
     })
 }
 
+/// Says in both incidents that members of one became the other.
+pub(super) fn split_lines(
+    whole: &Incident,
+    part: IncidentId,
+    assessment: &Assessment,
+    at: Timestamp,
+) -> [Audit; 2] {
+    let signals = counted(assessment.signals.len(), "signal");
+    let cause = assessment.suspects.first().map_or_else(
+        || "not visible in this telemetry".to_owned(),
+        |first| format!("{}, {}", first.service, first.category.words()),
+    );
+    let line = |incident_id, other: IncidentId, summary| Audit {
+        incident_id,
+        at,
+        action: AuditAction::Split,
+        summary,
+        detail: json!({ "incident_id": other, "title": assessment.title }),
+    };
+    [
+        line(
+            whole.incident_id,
+            part,
+            format!("{signals} left and became an incident of their own: of another fault ({cause})."),
+        ),
+        line(
+            part,
+            whole.incident_id,
+            format!("Split from incident #{} with {signals}: of another fault ({cause}).", whole.number),
+        ),
+    ]
+}
+
 pub(super) fn late_line(incident: &Incident, anomaly: &Anomaly) -> Audit {
     Audit {
         incident_id: incident.incident_id,

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use correlation::input::Input;
 use correlation::{Correlation, Options};
 use shared::agent::Agent;
+use shared::calls::Calls;
 use shared::clock::ManualClock;
 use shared::events::anomaly::{Anomaly, Ended, Status};
+use shared::events::incident::{Incident, Relation};
 use shared::events::{Kind, Severity};
-use shared::ids::{EventId, derive};
+use shared::graph::Callee;
+use shared::ids::{EventId, IncidentId, derive};
 use shared::stage::{Context, Effects, Stage as _};
 use shared::store::apply::Applied;
-use shared::store::{self, Store};
+use shared::store::{self, EdgeCalls, Store, Write};
 use shared::testing;
 use stack::testing::Database;
 
@@ -172,4 +175,57 @@ async fn a_batch_that_lost_against_another_replica_leaves_nothing_and_is_decided
         done += one.take(&events[done..], 100).await;
     }
     assert_eq!(left(&one.store).await, outcome(&[1], 1).await);
+}
+
+#[tokio::test]
+async fn both_parts_of_a_split_incident_are_on_record_and_name_each_other() {
+    let database = stack::testing::postgres().await.unwrap();
+    let replica = Replica::new(&database);
+    let seen = EdgeCalls { kind: Callee::Service, first_seen: at(8), calls: Calls::default() };
+    let edge = Write::Edge {
+        environment: "production".into(),
+        caller: "order".into(),
+        callee: "payment".into(),
+        last_seen: at(9),
+        seen: Box::new(seen),
+    };
+    let id = |place: &str| EventId(derive(&["split", place]));
+    let effects = vec![(id("edge"), Effects { writes: vec![edge], ..Effects::none() })];
+    testing::apply_all(&replica.store, "correlation", &effects).await.unwrap();
+
+    let slow = anomaly("payment", "latency_p99_ms", Kind::Latency, 10);
+    let suspected = Anomaly { evidence: 2.9, ..anomaly("order", "error_rate", Kind::Errors, 10) };
+    let fails = Anomaly { revision: 2, evidence: 20.0, ..suspected.clone() };
+    let mut timers = Vec::new();
+    for (place, anomaly) in [slow, suspected, fails].into_iter().enumerate() {
+        let event = (id(&place.to_string()), Input::Anomaly(Box::new(anomaly)));
+        let decided = replica.decide(&[event]).await;
+        timers.extend(decided.iter().flat_map(|(_, effects)| effects.timers.clone()));
+        testing::apply_all(&replica.store, "correlation", &decided).await.unwrap();
+    }
+    for timer in timers.iter().filter(|timer| timer.name == "settle") {
+        let effects = replica.stage.on_timer(timer, &replica.context(id(&timer.key))).await.unwrap();
+        let event = (id(&timer.key), effects);
+        testing::apply_all(&replica.store, "correlation", &[event]).await.unwrap();
+    }
+
+    let client = testing::client(&replica.store).await.unwrap();
+    let texts = async |statement: &str| -> Vec<String> {
+        client.query(statement, &[]).await.unwrap().iter().map(|row| row.try_get(0).unwrap()).collect()
+    };
+    let rows = texts("select body::text from incidents order by number").await;
+    let incidents: Vec<Incident> = rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect();
+    let [whole, part] = &incidents[..] else { panic!("{incidents:#?}") };
+    let links = |incident: &Incident| -> Vec<(IncidentId, i64, Relation)> {
+        incident.links.iter().map(|link| (link.incident_id, link.number, link.relation)).collect()
+    };
+    assert_eq!(links(whole), [(part.incident_id, part.number, Relation::SplitInto)]);
+    assert_eq!(links(part), [(whole.incident_id, whole.number, Relation::SplitFrom)]);
+    assert_eq!(
+        (&whole.affected_services[..], &part.affected_services[..]),
+        (&["order".to_owned()][..], &["payment".to_owned()][..])
+    );
+    let both = [whole.incident_id.to_string(), part.incident_id.to_string()];
+    assert_eq!(texts("select incident_id::text from audit where action = 'split' order by id").await, both);
+    assert_eq!(texts("select incident_id::text from signals order by service").await, both);
 }

@@ -304,6 +304,97 @@ fn callers_of_one_service_that_suffer_at_different_times_or_by_themselves_are_tw
 }
 
 #[test]
+fn a_neighbour_that_takes_the_cpu_of_a_host_is_the_cause_at_all_services_that_lose_it() {
+    let steal = || anomaly("inventory", "cpu_steal_percent", Kind::Cpu, 11);
+    let symptoms = [
+        anomaly("notification", "cpu_percent", Kind::Cpu, 10),
+        steal(),
+        anomaly("inventory", "latency_p99_ms", Kind::Latency, 12),
+        anomaly("order", "latency_p99_ms", Kind::Latency, 13),
+    ];
+    // in any order of arrival
+    for first in 0..symptoms.len() {
+        let mut shop = Shop::default();
+        shop.edges.extend([("order", "inventory")]);
+        let mut order = symptoms.to_vec();
+        order.rotate_left(first);
+        for symptom in &order {
+            shop.take(symptom);
+        }
+        let mut again = symptoms[0].clone();
+        again.revision += 1;
+        shop.take(&again);
+        let open: Vec<_> = shop.incidents.iter().filter(|one| one.merged_into().is_none()).collect();
+        assert_eq!(open.len(), 1, "beginning with {}", order[0].metric);
+        let suspect = open[0].suspect().unwrap();
+        assert_eq!((suspect.service.as_str(), suspect.category), ("notification", Category::Cpu));
+    }
+    // without a neighbour whose use rose at the same time it stays with the service
+    for neighbour in [None, Some(anomaly("notification", "cpu_percent", Kind::Cpu, 40))] {
+        let mut shop = Shop::default();
+        shop.take(&steal());
+        if let Some(neighbour) = &neighbour {
+            shop.take(neighbour);
+        }
+        assert_eq!(shop.incidents[0].suspect().unwrap().service, "inventory");
+        assert_eq!(shop.incidents.len(), 1 + neighbour.iter().len());
+    }
+}
+
+#[test]
+fn members_of_another_fault_leave_once_the_first_suspect_no_longer_explains_them() {
+    // order waits for payment as it seems, until its own failures become plain
+    let mut shop = Shop::default();
+    let weak = |mut anomaly: Anomaly| {
+        anomaly.evidence = 3.0;
+        anomaly
+    };
+    let slow = anomaly("payment", "latency_p99_ms", Kind::Latency, 10);
+    let mut failing = weak(anomaly("order", "error_rate", Kind::Errors, 10));
+    shop.take(&slow);
+    shop.take(&failing);
+    assert_eq!(shop.incidents.len(), 1);
+    assert_eq!(shop.incidents[0].suspect().unwrap().service, "payment");
+    (failing.revision, failing.evidence) = (2, 20.0);
+    shop.take(&failing);
+    assert_eq!(shop.incidents.len(), 2, "two faults");
+    let of = |number: usize| {
+        let incident = &shop.incidents[number];
+        let suspect = incident.suspect().unwrap();
+        (suspect.service.clone(), suspect.category, incident.affected_services.clone())
+    };
+    assert_eq!(of(0), ("order".into(), Category::Code, vec!["order".into()]));
+    assert_eq!(of(1), ("payment".into(), Category::Dependency, vec!["payment".into()]));
+    // what follows goes to its own
+    let mut again = slow;
+    again.revision = 2;
+    shop.take(&again);
+    assert_eq!(shop.incidents.len(), 2);
+    assert!(shop.incidents.iter().all(|one| one.members.len() == 1 && one.merged_into().is_none()));
+}
+
+#[test]
+fn people_are_told_of_a_split_only_once_it_has_lasted() {
+    let split_at = |tick: i64| {
+        let mut shop = Shop::default();
+        shop.take(&anomaly("payment", "latency_p99_ms", Kind::Latency, 10));
+        let mut failing = anomaly("order", "error_rate", Kind::Errors, 10);
+        failing.evidence = 3.0;
+        shop.take(&failing);
+        shop.change(&Change::Announced);
+        let mut challenger = failing.clone();
+        for revision in 2..=tick as u32 {
+            (challenger.revision, challenger.evidence) = (revision, 20.0);
+            challenger.observed_at = at(10 + i64::from(revision));
+            shop.take(&challenger);
+        }
+        shop.incidents.len()
+    };
+    assert_eq!(split_at(3), 1, "a new leader must lead for five samples first");
+    assert_eq!(split_at(9), 2);
+}
+
+#[test]
 fn latency_alone_does_not_settle_the_category() {
     let mut shop = Shop::default();
     shop.take(&anomaly("payment", "latency_p99_ms", Kind::Latency, 10));

@@ -12,7 +12,7 @@ use shared::events::incident::{Incident, Signal};
 use shared::events::{Deployment, Kind, Severity};
 use shared::graph::Graph;
 use shared::ids::{AnomalyId, IncidentId};
-use shared::lifecycle::{self, Change};
+use shared::lifecycle::{self, Assessment, Change};
 use shared::store::Neighbourhood;
 
 const INTERVAL_MS: i64 = 10_000;
@@ -154,6 +154,17 @@ impl Shop {
         }
     }
 
+    fn open(&mut self, anomaly: &Anomaly, id: IncidentId, assessment: Assessment) {
+        let change = Change::Opened {
+            environment: anomaly.environment.clone(),
+            at: anomaly.observed_at,
+            assessment: Box::new(assessment),
+        };
+        let mut opened = lifecycle::apply(None, id, change).unwrap();
+        opened.number = self.incidents.len() as i64 + 1;
+        self.incidents.push(opened);
+    }
+
     pub(crate) fn take(&mut self, anomaly: &Anomaly) {
         let decision = decide(anomaly, &self.neighbourhood(), &Options::default());
         let home = match decision.grouping {
@@ -169,25 +180,27 @@ impl Shop {
                 Some(id)
             }
             Grouping::Open { incident, assessment, adopted, follows } => {
-                let change = Change::Opened {
-                    environment: anomaly.environment.clone(),
-                    at: anomaly.observed_at,
-                    assessment: Box::new(assessment),
-                };
-                let mut opened = lifecycle::apply(None, incident, change).unwrap();
-                opened.number = self.incidents.len() as i64 + 1;
+                self.open(anomaly, incident, assessment);
                 if let Some(link) = follows {
-                    opened = lifecycle::apply(Some(opened), incident, Change::Linked(link)).unwrap();
+                    let opened = self.incidents.pop();
+                    self.incidents.push(lifecycle::apply(opened, incident, Change::Linked(link)).unwrap());
                 }
-                self.incidents.push(opened);
                 self.adopt(&adopted, incident);
                 Some(incident)
             }
-            Grouping::Join { incident, assessment, absorbed, .. } => {
+            Grouping::Join { incident, assessment, absorbed, split, .. } => {
                 let id = incident.incident_id;
                 let place = self.incidents.iter().position(|known| known.incident_id == id).unwrap();
-                let change = Change::Reassessed(Box::new(assessment));
+                let assessment = Box::new(assessment);
+                let change =
+                    if split.is_some() { Change::Split(assessment) } else { Change::Reassessed(assessment) };
                 self.incidents[place] = lifecycle::apply(Some(*incident), id, change).unwrap();
+                let home =
+                    split.as_ref().filter(|split| split.has(&decision.signal)).map(|split| split.incident);
+                if let Some(split) = split {
+                    self.open(anomaly, split.incident, split.assessment);
+                    self.adopt(&split.members, split.incident);
+                }
                 for other in absorbed {
                     self.adopt(&other.members, id);
                     let other = other.incident.incident_id;
@@ -196,7 +209,7 @@ impl Shop {
                     let before = self.incidents[place].clone();
                     self.incidents[place] = lifecycle::apply(Some(before), other, merged).unwrap();
                 }
-                Some(id)
+                Some(home.unwrap_or(id))
             }
         };
         self.signals.retain(|(known, _)| known.anomaly_id != decision.signal.anomaly_id);
