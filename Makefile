@@ -145,6 +145,12 @@ score: install ## Scores detection (NAB files by FIREWATCH_BENCH_DIR); writes do
 score-correlation: install ## Scores correlation over faults of the simulator; writes docs/scoreboard-correlation.md and target/score/correlation.jsonl
 	cargo run --quiet --release -p tests --example correlation-scoreboard
 
+.PHONY: score-retrieval
+score-retrieval: install ## Scores the search in runbooks (documents by FIREWATCH_BENCH_DIR): words, meaning and both
+	cargo build --quiet -p stack
+	cargo build --quiet --release -p knowledge --example retrieval-scoreboard
+	@$(STACK) run -- target/release/examples/retrieval-scoreboard
+
 .PHONY: audit
 audit: ## Looks for known vulnerabilities of the dependencies (needs a network)
 	@infra/install.sh --check

@@ -95,6 +95,7 @@ impl Incident {
     fn facets(&self) -> BTreeMap<String, String> {
         let one = [
             ("category".to_owned(), self.category.to_string()),
+            ("kind".to_owned(), self.kind.to_string()),
             ("severity".to_owned(), self.severity.to_string()),
             (facet("category", &self.category.to_string()), YES.to_owned()),
         ];

@@ -21,7 +21,7 @@ pub mod write;
 
 pub use pool::{Options, Reads, Store};
 pub use protection::{Mode, Tls};
-pub use read::{Incidents, Neighbourhood, Page, TimelineEntry};
+pub use read::{Incidents, MAX_DEPLOYMENTS, Neighbourhood, Page, TimelineEntry};
 pub use write::{
     ArtifactKind, Attempt, ChannelName, EdgeCalls, Notification, NotificationKind, NotificationState, Write,
 };

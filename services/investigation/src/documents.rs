@@ -6,11 +6,12 @@ use shared::knowledge::retrieval::{Found, Retrieval};
 use shared::knowledge::{DocumentKind, Error, Query};
 
 use crate::options::Options;
+use crate::similar;
 
 /// Documents that fit a suspect, best first.
 #[derive(Debug, Clone, Default)]
 pub struct Documents {
-    /// Past incidents.
+    /// Past incidents that are [similar](similar::is_similar).
     pub incidents: Vec<Found>,
     /// Runbooks for the suspect's kind of cause; if there is none, those that sound like it.
     pub runbooks: Vec<Found>,
@@ -29,13 +30,16 @@ pub async fn search(
         kind: Some(DocumentKind::Incident),
         limit: options.similar_incidents,
         ..Query::default()
-    };
+    }
+    .about(suspect.category);
     let any = Query { text, kind: Some(DocumentKind::Runbook), limit: options.runbooks, ..Query::default() };
     let mut runbooks = retrieval.search(&any.clone().about(suspect.category)).await?;
     if runbooks.is_empty() {
         runbooks = retrieval.search(&any).await?;
     }
-    Ok(Documents { incidents: retrieval.search(&incidents).await?, runbooks })
+    let mut incidents = retrieval.search(&incidents).await?;
+    incidents.retain(|found| similar::is_similar(found, suspect));
+    Ok(Documents { incidents, runbooks })
 }
 
 /// What a person would ask: the service, what is seen there, and what its logs say.

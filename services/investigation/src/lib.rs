@@ -1,10 +1,14 @@
 #![doc = include_str!("../README.md")]
 
-pub mod candidates;
+pub mod check;
+pub mod claims;
 pub mod documents;
-pub mod evidence;
+pub mod ledger;
 pub mod metrics;
 pub mod options;
+pub mod phrase;
+pub mod similar;
+pub mod sources;
 pub mod stage;
 pub mod verdict;
 

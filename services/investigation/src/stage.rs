@@ -5,17 +5,20 @@ use serde_json::json;
 use shared::agent::Agent;
 use shared::audit::AuditAction;
 use shared::events::incident::{Incident, Signal};
-use shared::events::rca::{Candidate, Method, RootCause, Verdict};
+use shared::events::rca::{Candidate, Claim, Method, RootCause, Verdict};
 use shared::events::{Refusal, Topic, decode};
 use shared::knowledge::retrieval::Retrieval;
 use shared::lifecycle::Change;
 use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage};
 use shared::store::ArtifactKind;
 
+use crate::check::check;
 use crate::documents::{self, Documents};
-use crate::evidence::{EvidenceLedger, EvidenceStore};
+use crate::ledger::Ledger;
 use crate::options::Options;
-use crate::{candidates, metrics, verdict};
+use crate::sources::Sources;
+use crate::verdict::Knowledge;
+use crate::{claims, metrics, verdict};
 
 /// Looks for causes.
 pub struct Investigation {
@@ -35,10 +38,10 @@ impl Investigation {
         revision: u32,
         ctx: &Context,
     ) -> Result<RootCause, Error> {
-        let mut library = self.library(incident, ctx).await?;
-        let mut dossier = EvidenceLedger::default();
-        let mut ranked: Vec<Candidate> = Vec::new();
-        let (mut made, mut dropped, mut searched) = (0, 0, true);
+        let sources = Sources::read(incident, &ctx.store).await?;
+        let mut ledger = Ledger::default();
+        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut knowledge = Knowledge::NothingSimilar;
         for suspect in incident.suspects.iter().take(self.options.candidates) {
             let found = match documents::search(&self.retrieval, incident, suspect, &self.options).await {
                 Ok(found) => found,
@@ -46,63 +49,81 @@ impl Investigation {
                     // the ranking does not rest on documents: it goes on without, and says so
                     tracing::warn!(incident = %incident.incident_id, %error, "knowledge could not be searched");
                     metrics::SEARCH_FAILURES.add_one([]);
-                    searched = false;
+                    knowledge = Knowledge::Unavailable;
                     Documents::default()
                 }
             };
-            for hit in found.incidents.iter().chain(&found.runbooks) {
-                let place = (hit.chunk.doc_id.clone(), hit.chunk.section.clone());
-                library.sections.insert(place, hit.chunk.clone());
+            if !found.incidents.is_empty() && knowledge == Knowledge::NothingSimilar {
+                knowledge = Knowledge::Found;
             }
-            let mut candidate = candidates::candidate(incident, suspect, &found, &mut dossier);
-            made += candidate.claims.len();
-            let (kept, lost) = dossier.check(std::mem::take(&mut candidate.claims), &library);
-            dropped += lost;
-            candidate.claims = kept;
-            ranked.push(candidate);
+            candidates.push(claims::candidate(incident, suspect, &sources, &found, &mut ledger));
         }
+        let exclusions = claims::exclusions(incident, &sources, &mut ledger);
+
+        // what is published is checked against another reading of its sources
+        let mut again = Sources::read(incident, &ctx.store).await?;
+        again.read_documents(ledger.pieces().iter().map(|piece| &piece.source), &self.retrieval).await;
+        let mut tally = Tally::default();
+        for candidate in &mut candidates {
+            candidate.claims = tally.kept(std::mem::take(&mut candidate.claims), &ledger, &again);
+        }
+        let exclusions = tally.kept(exclusions, &ledger, &again);
         // a candidate that nothing speaks for any more is none
-        ranked.retain(|candidate| !candidate.claims.is_empty());
+        candidates.retain(|candidate| !candidate.claims.is_empty());
         let has_edges = incident.suspects.first().is_some_and(|suspect| {
-            library.graph.callers(&suspect.service).next().is_some()
-                || library.graph.callees(&suspect.service).next().is_some()
+            sources.graph.callers(&suspect.service).next().is_some()
+                || sources.graph.callees(&suspect.service).next().is_some()
         });
-        metrics::CLAIMS.add(["verified"], (made - dropped) as u64);
-        metrics::CLAIMS.add(["dropped"], dropped as u64);
+        metrics::CLAIMS.add(["verified"], u64::from(tally.verified));
+        metrics::CLAIMS.add(["dropped"], u64::from(tally.dropped));
+        let cited = candidates.iter().flat_map(|candidate| &candidate.claims).chain(&exclusions);
+        let evidence = ledger.cited(cited);
         Ok(RootCause {
             incident_id: incident.incident_id,
             number: incident.number,
             revision,
             incident_revision: incident.revision,
             environment: incident.environment.clone(),
-            verdict: verdict::verdict(&ranked),
-            evidence: dossier.cited(ranked.iter().flat_map(|candidate| &candidate.claims)),
-            candidates: ranked,
-            ruled_out: verdict::ruled_out(incident),
-            missing: verdict::missing(incident, has_edges, searched),
+            verdict: verdict::verdict(&candidates),
+            evidence,
+            candidates,
+            ruled_out: exclusions.iter().map(|claim| claim.text.clone()).collect(),
+            exclusions,
+            missing: verdict::missing(incident, has_edges, knowledge),
             method: Method::Deterministic,
-            claims_verified: (made - dropped) as u32,
-            claims_total: made as u32,
+            claims_verified: tally.verified,
+            claims_total: tally.verified + tally.dropped,
             tokens: 0,
             cost_microdollars: 0,
             completed_at: last_seen(&incident.signals).unwrap_or(incident.opened_at),
         })
     }
+}
 
-    /// Reads again what the incident's claims will cite: the members as they are stored now, not as the event has them.
-    async fn library(&self, incident: &Incident, ctx: &Context) -> Result<EvidenceStore, Error> {
-        let signals = ctx.store.signals_of(incident.incident_id).await?;
-        let changes = ctx
-            .store
-            .incident(incident.incident_id)
-            .await?
-            .and_then(|stored| stored.deployment)
-            .into_iter()
-            .chain(incident.deployment.clone())
-            .collect();
-        let edges_since = incident.started_at - jiff::SignedDuration::from_hours(24 * 7);
-        let graph = ctx.store.graph(&incident.environment, edges_since).await?;
-        Ok(EvidenceStore { signals, changes, graph, sections: std::collections::BTreeMap::default() })
+/// How many claims passed the check.
+#[derive(Debug, Default)]
+struct Tally {
+    verified: u32,
+    dropped: u32,
+}
+
+impl Tally {
+    /// Keeps the claims that pass the check, and counts both.
+    fn kept(&mut self, claims: Vec<Claim>, ledger: &Ledger, sources: &Sources) -> Vec<Claim> {
+        let mut kept = Vec::with_capacity(claims.len());
+        for claim in claims {
+            match check(&claim, ledger.pieces(), sources) {
+                Ok(()) => {
+                    self.verified += 1;
+                    kept.push(claim);
+                }
+                Err(flaw) => {
+                    self.dropped += 1;
+                    tracing::info!(?flaw, "a claim was dropped");
+                }
+            }
+        }
+        kept
     }
 }
 

@@ -232,6 +232,7 @@ fn evidence(cause: &Candidate, result: &RootCause) -> String {
             Source::Deployment { service, version } => {
                 format!("deployment {} of {}", name(version), name(service))
             }
+            Source::Deployments { service, .. } => format!("deployments of {}", name(service)),
             Source::Edge { caller, callee } => format!("call from {} to {}", name(caller), name(callee)),
             Source::Document { doc_id, section } => format!("{}, section {}", name(doc_id), name(section)),
         };

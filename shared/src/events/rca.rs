@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::anomaly::Direction;
+use super::raw::Level;
 use super::{Category, Event, Refusal, finite, named};
 use crate::ids::IncidentId;
 
@@ -56,6 +58,15 @@ pub enum Source {
         /// Version.
         version: String,
     },
+    /// All deployments of a service within a time.
+    Deployments {
+        /// Service.
+        service: String,
+        /// From.
+        from: Timestamp,
+        /// Until.
+        to: Timestamp,
+    },
     /// An edge of the service graph.
     Edge {
         /// Caller.
@@ -83,6 +94,122 @@ pub struct Evidence {
     pub quote: String,
 }
 
+/// What a claim says of one piece of evidence. The checker computes it again from what is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Relation {
+    /// A sample of the series lies beyond an edge of its expected band.
+    Outside {
+        /// Id of the samples.
+        evidence: String,
+        /// The side on which it lies.
+        side: Direction,
+        /// The sample, in `unit`.
+        value: f64,
+        /// The edge of the band on that side, in `unit`.
+        edge: f64,
+        /// Unit of the series.
+        unit: String,
+        /// Event time of the sample.
+        at: Timestamp,
+        /// When the series left its band.
+        since: Timestamp,
+        /// When it was back; absent while it is not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+    /// Detection reports the series, and no sample by itself shows why.
+    Reported {
+        /// Id of the report.
+        evidence: String,
+        /// When it began.
+        since: Timestamp,
+        /// When it was over; absent while it is not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+    /// The value of the series lies inside its expected band.
+    Inside {
+        /// Id of the value.
+        evidence: String,
+        /// The value, in `unit`.
+        value: f64,
+        /// Lower edge of the band, in `unit`.
+        lower: f64,
+        /// Upper edge of the band, in `unit`.
+        upper: f64,
+        /// Unit of the series.
+        unit: String,
+        /// Event time of the value.
+        at: Timestamp,
+    },
+    /// Lines of one shape were logged so often.
+    Repeated {
+        /// Id of the line.
+        evidence: String,
+        /// Level of the lines.
+        level: Level,
+        /// Number of lines.
+        times: u64,
+    },
+    /// A change was rolled out before the first symptom of its service.
+    Before {
+        /// Id of the change.
+        evidence: String,
+        /// When it was rolled out.
+        at: Timestamp,
+        /// When the first symptom of the service began.
+        symptom: Timestamp,
+        /// Seconds between the two.
+        seconds: u64,
+    },
+    /// Nothing was rolled out.
+    NoneBefore {
+        /// Id of the empty list of changes.
+        evidence: String,
+    },
+    /// The source is an edge of the service graph: one service calls another.
+    Calls {
+        /// Id of the edge.
+        evidence: String,
+    },
+    /// The series left its band then. Of several in one claim, none began before the one above it.
+    Began {
+        /// Id of the samples.
+        evidence: String,
+        /// When the series left its band.
+        at: Timestamp,
+    },
+    /// The document is about a past incident of the same kind of cause.
+    SameCause {
+        /// Id of the section.
+        evidence: String,
+        /// Kind of cause of both.
+        category: Category,
+        /// Service that is suspected now.
+        service: String,
+        /// Whether it was at fault then, too.
+        same_service: bool,
+    },
+}
+
+impl Relation {
+    /// Returns the id of the evidence that it is about.
+    pub fn evidence(&self) -> &str {
+        match self {
+            Self::Outside { evidence, .. }
+            | Self::Reported { evidence, .. }
+            | Self::Inside { evidence, .. }
+            | Self::Repeated { evidence, .. }
+            | Self::Before { evidence, .. }
+            | Self::NoneBefore { evidence }
+            | Self::Calls { evidence }
+            | Self::Began { evidence, .. }
+            | Self::SameCause { evidence, .. } => evidence,
+        }
+    }
+}
+
 /// One sentence with its evidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Claim {
@@ -90,6 +217,9 @@ pub struct Claim {
     pub text: String,
     /// Ids of the evidence; never empty.
     pub evidence: Vec<String>,
+    /// What the sentence says of the evidence, in the order of the sentence; empty in results of older releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relations: Vec<Relation>,
 }
 
 /// A similar document.
@@ -103,6 +233,12 @@ pub struct Reference {
     pub section: String,
     /// Rank among all documents found, 0 to 1. It orders documents and does not measure similarity.
     pub score: f64,
+    /// What it has in common with the incident, one item each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alike: Vec<String>,
+    /// What differs, one item each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub different: Vec<String>,
 }
 
 /// One possible cause.
@@ -114,7 +250,7 @@ pub struct Candidate {
     pub cause: String,
     /// Kind of cause.
     pub category: Category,
-    /// Posterior of the hypothesis, 0 to 0.99; not calibrated.
+    /// Posterior of the hypothesis, 0 to 0.99; calibrated on faults of the simulator.
     pub confidence: f64,
     /// Claims that support the candidate.
     pub claims: Vec<Claim>,
@@ -145,9 +281,12 @@ pub struct RootCause {
     pub candidates: Vec<Candidate>,
     /// All evidence that the claims cite.
     pub evidence: Vec<Evidence>,
-    /// Findings that speak against other causes, one sentence each.
+    /// Findings that speak against other causes, one sentence each: the texts of `exclusions`.
     #[serde(default)]
     pub ruled_out: Vec<String>,
+    /// The same as claims with their evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclusions: Vec<Claim>,
     /// Telemetry that is missing, one sentence each.
     #[serde(default)]
     pub missing: Vec<String>,
@@ -183,9 +322,11 @@ impl Event for RootCause {
         named("environment", &self.environment)?;
         for candidate in &self.candidates {
             finite("confidence", candidate.confidence)?;
-            if candidate.claims.iter().any(|claim| claim.evidence.is_empty()) {
-                return Err(Refusal::Invalid("a claim cites no evidence".into()));
-            }
+        }
+        let mut claims =
+            self.candidates.iter().flat_map(|candidate| &candidate.claims).chain(&self.exclusions);
+        if claims.any(|claim| claim.evidence.is_empty()) {
+            return Err(Refusal::Invalid("a claim cites no evidence".into()));
         }
         Ok(())
     }

@@ -77,8 +77,9 @@ impl Corpus {
     }
 }
 
-/// Returns the words of a text in lower case and without a plural `s`. A name with underscores counts as a
-/// whole and by its parts: `db_connections` gives `db_connections`, `db` and `connection`.
+/// Returns the words of a text in lower case and without a plural `s`. A name with underscores or capitals inside counts as
+/// a whole and by its parts: `db_connections` gives `db_connections`, `db` and `connection`, and `PodNotReady` gives
+/// `podnotready`, `pod` and `ready`.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let separators = |c: char| !(c.is_alphanumeric() || c == '_');
@@ -86,15 +87,35 @@ fn words(text: &str) -> Vec<String> {
         if words.len() >= MAX_WORDS {
             break;
         }
+        let parts = parts(name);
         let name = name.to_lowercase();
-        if name.contains('_') {
-            words.extend(name.split('_').filter_map(word));
+        if parts.len() > 1 {
+            words.extend(parts.iter().filter_map(|part| word(&part.to_lowercase())));
             words.push(cut(&name).to_owned());
         } else {
             words.extend(word(&name));
         }
     }
     words
+}
+
+/// Splits a name at underscores and where a capital follows a small letter or a digit.
+fn parts(name: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    for part in name.split('_') {
+        let (mut start, mut last) = (0, None);
+        for (at, c) in part.char_indices() {
+            let ends = last.is_some_and(|last: char| last.is_lowercase() || last.is_ascii_digit());
+            if c.is_uppercase() && ends {
+                parts.push(&part[start..at]);
+                start = at;
+            }
+            last = Some(c);
+        }
+        parts.push(&part[start..]);
+    }
+    parts.retain(|part| !part.is_empty());
+    parts
 }
 
 fn word(text: &str) -> Option<String> {
@@ -131,6 +152,7 @@ mod tests {
             ["db", "connection", "db_connections", "exhausted"]
         );
         assert_eq!(words("__ -- ĀÄ99%"), ["āä99"]);
+        assert_eq!(words("KubePodNotReady"), ["kube", "pod", "ready", "kubepodnotready"]);
     }
 
     #[test]

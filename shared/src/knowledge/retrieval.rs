@@ -47,8 +47,21 @@ impl Found {
             title: self.chunk.title.clone(),
             section: self.chunk.section.clone(),
             score: self.score,
+            alike: Vec::new(),
+            different: Vec::new(),
         }
     }
+}
+
+/// Which rankings count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Words alone (BM25).
+    Words,
+    /// Meaning alone (vectors).
+    Meaning,
+    /// Both, fused.
+    Both,
 }
 
 /// Search over an embedder and an index. Cheap to clone.
@@ -75,6 +88,11 @@ impl Retrieval {
     ///
     /// Words follow a change of the index within 30 seconds, meaning at once.
     pub async fn search(&self, query: &Query) -> Result<Vec<Found>, Error> {
+        self.search_by(query, By::Both).await
+    }
+
+    /// Returns the documents that fit by some of the rankings; similarities are known of what meaning has found.
+    pub async fn search_by(&self, query: &Query, by: By) -> Result<Vec<Found>, Error> {
         let limit = query.limit.min(MAX_DOCUMENTS);
         let text: String = query.text.chars().take(MAX_QUERY).collect();
         if limit == 0 || text.trim().is_empty() {
@@ -93,7 +111,12 @@ impl Retrieval {
 
         let meaning = by_meaning.into_iter().map(|hit| (hit.chunk, Some(hit.score)));
         let words = by_words.into_iter().take(deep.limit).map(|(chunk, _)| (chunk.clone(), None));
-        let mut found = fuse([ranks(meaning), ranks(words)]);
+        let (meaning, words) = (ranks(meaning), ranks(words));
+        let mut found = match by {
+            By::Words => fuse([words]),
+            By::Meaning => fuse([meaning]),
+            By::Both => fuse([meaning, words]),
+        };
         found.truncate(limit);
         Ok(found)
     }

@@ -44,6 +44,8 @@ const PAST: &str = "select incident_id, body from incidents where environment = 
      and resolved_at >= $2 order by resolved_at desc, number desc limit 50";
 pub(super) const CATALOGUE: &str = "select name, body from catalogue_services order by name";
 const DEPLOYMENTS: &str = "select service || ' ' || version, body from deployments where environment = $1 and at >= $2 order by at desc limit 200";
+/// Most changes that are read at once; the limit of [`DEPLOYMENTS`].
+pub const MAX_DEPLOYMENTS: usize = 200;
 
 /// Everything a grouping decision in one environment rests on, as of one version.
 #[derive(Debug, Clone)]
@@ -262,6 +264,12 @@ impl Reads {
         let client = self.client().await?;
         let catalogue = read_catalogue(&**client).await?;
         Ok(graph_of(&catalogue, &client.query(EDGES, &[&environment, &edges_since]).await?))
+    }
+
+    /// Returns changes in an environment at or after `since`, newest first, at most [`MAX_DEPLOYMENTS`].
+    pub async fn deployments(&self, environment: &str, since: Timestamp) -> Result<Vec<Deployment>, Error> {
+        let rows = self.client().await?.query(DEPLOYMENTS, &[&environment, &since]).await?;
+        Ok(row::readable(&rows, |found| row::document(found, "deployments", 1)))
     }
 
     /// Returns the last revision of a result of an incident.

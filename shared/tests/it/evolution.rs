@@ -26,6 +26,7 @@ use shape::Shape;
 /// Words that were added to an enum of a released version, as (type, path, word). A reader that was released before
 /// sends them to its dead letters: an entry here says that all readers were released before the first writer.
 const ADDED: &[(&str, &str, &str)] = &[
+    ("firewatch.rca.v1", "evidence[].source.kind", "deployments"),
     ("firewatch.anomaly.v1", "kind", "silence"),
     ("firewatch.anomaly.v1", "kind", "restarts"),
     ("firewatch.anomaly.v1", "kind", "logs"),

@@ -167,6 +167,7 @@ impl Quote {
             Source::Deployment { service, version } => {
                 format!("deployment {} {}", name(service), name(version))
             }
+            Source::Deployments { service, .. } => format!("deployments of {}", name(service)),
             Source::Edge { caller, callee } => format!("call edge {} → {}", name(caller), name(callee)),
             Source::Document { doc_id, section } => format!("{} § {}", name(doc_id), name(section)),
         };

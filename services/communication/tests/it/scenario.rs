@@ -278,14 +278,17 @@ pub(crate) fn root_cause() -> RootCause {
                     Claim {
                         text: "The connections of payment left their band first and are at the ceiling of the pool.".into(),
                         evidence: vec!["E1".into(), "E2".into()],
+                        relations: Vec::new(),
                     },
                     Claim {
                         text: "Errors of payment followed 40 s later, those of its caller api-gateway 10 s after that.".into(),
                         evidence: vec!["E3".into(), "E4".into()],
+                        relations: Vec::new(),
                     },
                     Claim {
                         text: "The runbook for exhausted connection pools describes these symptoms.".into(),
                         evidence: vec!["E5".into()],
+                        relations: Vec::new(),
                     },
                 ],
                 similar_incidents: vec![Reference {
@@ -293,12 +296,16 @@ pub(crate) fn root_cause() -> RootCause {
                     title: "Payment pool exhausted by a transaction left open".into(),
                     section: "cause".into(),
                     score: 0.83,
+                    alike: Vec::new(),
+                    different: Vec::new(),
                 }],
                 runbooks: vec![Reference {
                     doc_id: "runbook/db-connections".into(),
                     title: "Database connection pool exhausted".into(),
                     section: "Immediate actions".into(),
                     score: 0.88,
+                    alike: Vec::new(),
+                    different: Vec::new(),
                 }],
             },
             Candidate {
@@ -309,6 +316,7 @@ pub(crate) fn root_cause() -> RootCause {
                 claims: vec![Claim {
                     text: "It was rolled out 23 min before the onset, and its author named connections as a risk.".into(),
                     evidence: vec!["E6".into()],
+                    relations: Vec::new(),
                 }],
                 similar_incidents: vec![],
                 runbooks: vec![],
@@ -346,6 +354,7 @@ pub(crate) fn root_cause() -> RootCause {
                 quote: "deploy at 09:03:40: retry refunds in the request path".into(),
             },
         ],
+        exclusions: Vec::new(),
         ruled_out: vec![
             "CPU saturation of payment: 22 %, within its band".into(),
             "Slow callee inventory: latency and errors are within their bands".into(),

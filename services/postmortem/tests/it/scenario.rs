@@ -302,6 +302,7 @@ fn root_cause(incident: &Incident) -> RootCause {
     let claim = |text: &str, evidence: &[&str]| Claim {
         text: text.into(),
         evidence: evidence.iter().map(|id| (*id).to_owned()).collect(),
+        relations: Vec::new(),
     };
     let piece =
         |id: &str, source: Source, quote: &str| Evidence { id: id.into(), source, quote: quote.into() };
@@ -331,6 +332,8 @@ fn root_cause(incident: &Incident) -> RootCause {
                     title: "Payment lost a database connection with every acquirer timeout".into(),
                     section: "cause".into(),
                     score: 0.83,
+                    alike: Vec::new(),
+                    different: Vec::new(),
                 }],
                 runbooks: vec![],
             },
@@ -363,6 +366,7 @@ fn root_cause(incident: &Incident) -> RootCause {
                 "payment v3.18.0 (deploy) at 2026-03-14T09:03:40Z",
             ),
         ],
+        exclusions: Vec::new(),
         ruled_out: vec!["cpu_percent of payment stayed inside its band: 22, expected 18 to 26.".into()],
         missing: vec!["Nothing is recorded of what holds the connections of payment.".into()],
         method: Method::Deterministic,

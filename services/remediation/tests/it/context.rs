@@ -161,7 +161,11 @@ pub(crate) fn candidate(service: &str, category: Category, runbooks: &[&str]) ->
         cause: format!("{service} has {}.", category.words()),
         category,
         confidence: 0.91,
-        claims: vec![Claim { text: "It was first.".into(), evidence: vec!["E1".into()] }],
+        claims: vec![Claim {
+            text: "It was first.".into(),
+            evidence: vec!["E1".into()],
+            relations: Vec::new(),
+        }],
         similar_incidents: vec![],
         runbooks: runbooks
             .iter()
@@ -170,6 +174,8 @@ pub(crate) fn candidate(service: &str, category: Category, runbooks: &[&str]) ->
                 title: format!("About {slug}"),
                 section: "Symptoms".into(),
                 score: 0.8,
+                alike: Vec::new(),
+                different: Vec::new(),
             })
             .collect(),
     }
@@ -190,6 +196,7 @@ pub(crate) fn ranking(verdict: Verdict, candidates: Vec<Candidate>) -> RootCause
             source: Source::Edge { caller: "order".into(), callee: "payment".into() },
             quote: "order calls payment".into(),
         }],
+        exclusions: Vec::new(),
         ruled_out: vec!["cpu_percent of payment stayed inside its band: 22, expected 18 to 26.".into()],
         missing: vec!["No warnings or errors of payment were logged, or its logs are not sent.".into()],
         method: Method::Deterministic,

@@ -76,6 +76,7 @@ fn told(evidence: &Evidence) -> String {
         Source::Samples { service, metric, .. } => format!("samples of {service} {metric}"),
         Source::Log { service, .. } => format!("logs of {service}"),
         Source::Deployment { service, version } => format!("deployment of {service} {version}"),
+        Source::Deployments { service, .. } => format!("deployments of {service}"),
         Source::Edge { caller, callee } => format!("call from {caller} to {callee}"),
         Source::Document { doc_id, section } => format!("{doc_id}, {section}"),
     };

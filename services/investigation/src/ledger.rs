@@ -1,0 +1,35 @@
+//! Evidence as it is cited: pieces with ids.
+
+use std::collections::BTreeSet;
+
+use shared::events::rca::{Claim, Evidence, Source};
+
+/// Collects evidence and gives it ids: the same source and quote is one piece.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    pieces: Vec<Evidence>,
+}
+
+impl Ledger {
+    /// Files a piece and returns its id.
+    pub fn file(&mut self, source: Source, quote: impl Into<String>) -> String {
+        let quote = quote.into();
+        if let Some(known) = self.pieces.iter().find(|piece| piece.source == source && piece.quote == quote) {
+            return known.id.clone();
+        }
+        let id = format!("E{}", self.pieces.len() + 1);
+        self.pieces.push(Evidence { id: id.clone(), source, quote });
+        id
+    }
+
+    /// Returns all pieces.
+    pub fn pieces(&self) -> &[Evidence] {
+        &self.pieces
+    }
+
+    /// Returns the pieces that those claims cite, in order.
+    pub fn cited<'a>(self, claims: impl Iterator<Item = &'a Claim>) -> Vec<Evidence> {
+        let cited: BTreeSet<&String> = claims.flat_map(|claim| &claim.evidence).collect();
+        self.pieces.into_iter().filter(|piece| cited.contains(&piece.id)).collect()
+    }
+}

@@ -1,0 +1,141 @@
+//! What claims are about, as it is stored: members with their samples and log lines, changes as they were received, edges, and
+//! sections of documents. Claims are made over one reading and checked against another.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use shared::clock::from_ms;
+use shared::events::Deployment;
+use shared::events::anomaly::Sibling;
+use shared::events::incident::{Incident, Signal};
+use shared::events::rca::Source;
+use shared::graph::Graph;
+use shared::knowledge::Chunk;
+use shared::knowledge::retrieval::Retrieval;
+use shared::store::{self, Reads};
+use shared::text::format::figure;
+
+/// How long before the first symptom a change is looked for.
+pub const CHANGES_BEFORE: SignedDuration = SignedDuration::from_hours(1);
+/// How old an edge may be.
+const EDGES: SignedDuration = SignedDuration::from_hours(24 * 7);
+
+/// Everything that claims may cite, read at one time.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Members of the incident.
+    pub signals: Vec<Signal>,
+    /// Changes in the environment, newest first, from [`CHANGES_BEFORE`] before the incident began.
+    pub changes: Vec<Deployment>,
+    /// Since when the changes are complete.
+    pub changes_since: Timestamp,
+    /// Who calls whom.
+    pub graph: Graph,
+    /// Sections of documents, by document and section.
+    pub sections: BTreeMap<(String, String), Chunk>,
+}
+
+impl Sources {
+    /// Reads all but documents.
+    pub async fn read(incident: &Incident, reads: &Reads) -> Result<Self, store::Error> {
+        let signals = reads.signals_of(incident.incident_id).await?;
+        let began = signals.iter().map(|signal| signal.started_at).chain([incident.started_at]).min();
+        let since = began.unwrap_or(incident.started_at) - CHANGES_BEFORE;
+        let changes = reads.deployments(&incident.environment, since).await?;
+        // of very many, the oldest were left out
+        let oldest = changes.last().filter(|_| changes.len() >= store::MAX_DEPLOYMENTS);
+        let changes_since = oldest.map_or(since, |change| from_ms(change.ts_ms + 1));
+        Ok(Self {
+            changes,
+            graph: reads.graph(&incident.environment, incident.started_at - EDGES).await?,
+            changes_since,
+            signals,
+            sections: BTreeMap::new(),
+        })
+    }
+
+    /// Reads documents again that are cited. One that cannot be read is missing.
+    pub async fn read_documents(&mut self, cited: impl Iterator<Item = &Source>, retrieval: &Retrieval) {
+        for source in cited {
+            let Source::Document { doc_id, section } = source else { continue };
+            let key = (doc_id.clone(), section.clone());
+            if self.sections.contains_key(&key) {
+                continue;
+            }
+            match retrieval.document(doc_id).await {
+                Ok(chunks) => {
+                    let found = chunks.into_iter().find(|chunk| chunk.section == *section);
+                    self.sections.extend(found.map(|chunk| (key, chunk)));
+                }
+                Err(error) => tracing::warn!(doc_id, %error, "a cited document could not be read again"),
+            }
+        }
+    }
+
+    /// Returns the member that a source names.
+    pub fn signal(&self, source: &Source) -> Option<&Signal> {
+        let (Source::Samples { service, anomaly_id, .. } | Source::Log { service, anomaly_id }) = source
+        else {
+            return None;
+        };
+        self.signals.iter().find(|signal| signal.anomaly_id == *anomaly_id && signal.service == *service)
+    }
+
+    /// Returns the series beside a member that a source of samples names, if it names one.
+    pub fn sibling(&self, source: &Source) -> Option<&Sibling> {
+        let Source::Samples { metric, .. } = source else { return None };
+        let signal = self.signal(source).filter(|signal| signal.metric != *metric)?;
+        signal.siblings.iter().find(|sibling| sibling.metric == *metric)
+    }
+
+    /// Returns the change that a source names.
+    pub fn change(&self, source: &Source) -> Option<&Deployment> {
+        let Source::Deployment { service, version } = source else { return None };
+        self.changes.iter().find(|change| change.service == *service && change.version == *version)
+    }
+
+    /// Returns the changes of a service within a time.
+    pub fn changes_of(
+        &self,
+        service: &str,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Iterator<Item = &Deployment> {
+        self.changes.iter().filter(move |change| {
+            let at = from_ms(change.ts_ms);
+            change.service == service && !change.is_retirement() && at >= from && at <= to
+        })
+    }
+
+    /// Returns the section that a source names.
+    pub fn section(&self, source: &Source) -> Option<&Chunk> {
+        let Source::Document { doc_id, section } = source else { return None };
+        self.sections.get(&(doc_id.clone(), section.clone()))
+    }
+
+    /// Returns when the first symptom of a service began.
+    pub fn first_symptom(&self, service: &str) -> Option<Timestamp> {
+        let own = self.signals.iter().filter(|signal| signal.service == service);
+        own.map(|signal| signal.started_at).min()
+    }
+}
+
+/// Returns a value of a series at a time, as it is quoted.
+pub fn sample_text(value: f64, unit: &str, at: Timestamp) -> String {
+    format!("{} at {at}", figure(value, unit).replace('\u{a0}', " "))
+}
+
+/// Returns a change as it is quoted.
+pub fn change_text(change: &Deployment) -> String {
+    format!("{} {} ({}) at {}", change.service, change.version, change.change_type, from_ms(change.ts_ms))
+}
+
+/// Returns an edge as it is quoted.
+pub fn edge_text(caller: &str, callee: &str) -> String {
+    format!("{caller} calls {callee}")
+}
+
+/// Returns an empty list of changes as it is quoted.
+pub fn no_change_text(service: &str, from: Timestamp, to: Timestamp) -> String {
+    format!("no deployment of {service} from {from} to {to}")
+}

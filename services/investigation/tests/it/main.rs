@@ -1,0 +1,6 @@
+//! Tests of investigation.
+
+mod claims;
+mod flips;
+mod scene;
+mod stage;

@@ -1,0 +1,186 @@
+//! An incident whose claims can be made: payment runs out of connections, its caller fails, a version went out before.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use investigation::documents::Documents;
+use investigation::ledger::Ledger;
+use investigation::sources::Sources;
+use jiff::Timestamp;
+use shared::events::anomaly::{Band, Direction, Ended, LogTemplate, Point, Sibling, Status};
+use shared::events::incident::{BlastRadius, Incident, Signal, State, Suspect};
+use shared::events::raw::Level;
+use shared::events::rca::{Candidate, Claim};
+use shared::events::{Category, Deployment, Kind, Severity};
+use shared::graph::Graph;
+use shared::ids::{AnomalyId, IncidentId};
+use shared::knowledge::retrieval::Found;
+use shared::knowledge::{Chunk, DocumentKind, YES, facet};
+
+/// Yesterday at 09:26:40 UTC: what is older than some weeks is deleted.
+static BEGAN: LazyLock<i64> = LazyLock::new(|| (Timestamp::now().as_second() / 86_400 - 1) * 86_400 + 34_000);
+
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(*BEGAN + second).unwrap()
+}
+
+/// A series that leaves its band of 0 to 30 at `began` and reaches `peak` 20 s later.
+pub(crate) fn signal(service: &str, metric: &str, kind: Kind, began: i64, peak: f64) -> Signal {
+    let value = |second: i64| {
+        if second < began {
+            20.0
+        } else if second < began + 20 {
+            40.0
+        } else {
+            peak
+        }
+    };
+    let seconds = (began - 30..=began + 60).step_by(10);
+    let point = |second| Point { ts_ms: at(second).as_millisecond(), value: value(second) };
+    Signal {
+        anomaly_id: AnomalyId::of_episode("production", service, metric, at(began).as_millisecond()),
+        revision: 2,
+        service: service.into(),
+        metric: metric.into(),
+        unit: "%".into(),
+        kind,
+        severity: Severity::Sev2,
+        status: Status::Firing,
+        evidence: 6.0,
+        direction: Direction::Up,
+        observed: peak,
+        expected: Band { lower: 0.0, center: 20.0, upper: 30.0 },
+        started_at: at(began),
+        observed_at: at(began + 60),
+        cleared_at: None,
+        ended: None,
+        interval_ms: 10_000,
+        explanation: format!("{metric} of {service} is {peak} %, above its band of 0 to 30 %"),
+        burn_rate: None,
+        impact: None,
+        samples: seconds.map(point).collect(),
+        siblings: Vec::new(),
+        logs: Vec::new(),
+    }
+}
+
+/// The same once it is over: the last samples lie inside the band again.
+pub(crate) fn over(mut signal: Signal) -> Signal {
+    let ends = signal.observed_at;
+    for later in 1..=5 {
+        let ts_ms = ends.as_millisecond() + later * 10_000;
+        signal.samples.push(Point { ts_ms, value: 20.0 });
+    }
+    (signal.status, signal.cleared_at, signal.ended) = (Status::Cleared, Some(ends), Some(Ended::Recovered));
+    (signal.observed, signal.observed_at) = (20.0, ends + jiff::SignedDuration::from_secs(50));
+    signal
+}
+
+pub(crate) fn suspect(service: &str, category: Category, posterior: f64) -> Suspect {
+    Suspect {
+        service: service.into(),
+        category,
+        score: 8.0,
+        posterior,
+        service_posterior: Some(posterior),
+        reasons: Vec::new(),
+    }
+}
+
+pub(crate) fn change(service: &str, version: &str, second: i64) -> Deployment {
+    Deployment {
+        service: service.into(),
+        version: version.into(),
+        ts_ms: at(second).as_millisecond(),
+        environment: "production".into(),
+        change_type: "deploy".into(),
+        git_sha: None,
+        deployed_by: None,
+        description: None,
+        known_risks: Vec::new(),
+    }
+}
+
+pub(crate) fn sources() -> Sources {
+    let mut pool = signal("payment", "pool_percent", Kind::Pool, 0, 98.5);
+    pool.logs.push(LogTemplate {
+        level: Level::Error,
+        template: "no connection within <*>".into(),
+        count: 42,
+        example: "no connection within 5000 ms".into(),
+        last_seen: at(55),
+    });
+    let inside = Band { lower: 18.0, center: 22.0, upper: 26.0 };
+    pool.siblings.push(Sibling {
+        metric: "cpu_percent".into(),
+        unit: Some("%".into()),
+        observed: 22.4,
+        expected: inside,
+    });
+    let errors = signal("payment", "error_rate", Kind::Errors, 20, 63.5);
+    let felt = signal("order", "error_rate", Kind::Errors, 30, 51.5);
+    Sources {
+        signals: vec![pool, errors, felt],
+        changes: vec![change("payment", "2.4.1", -600), change("order", "7.0.0", -9_000)],
+        changes_since: at(-3_600),
+        graph: Graph::from_edges([("order", "payment"), ("api-gateway", "order")]),
+        sections: BTreeMap::from([(("incident/INC-1107".into(), "summary".into()), past())]),
+    }
+}
+
+pub(crate) fn past() -> Chunk {
+    Chunk {
+        doc_id: "incident/INC-1107".into(),
+        kind: DocumentKind::Incident,
+        title: "Payment lost its connections".into(),
+        section: "summary".into(),
+        ordinal: 0,
+        text: "SEV1 at payment: exhausted pool. 42 minutes.\n\n- the pool was full".into(),
+        facets: BTreeMap::from([
+            ("service".into(), "payment".into()),
+            ("kind".into(), "pool".into()),
+            (facet("category", "pool"), YES.into()),
+            (facet("service", "payment"), YES.into()),
+            (facet("service", "order"), YES.into()),
+        ]),
+    }
+}
+
+pub(crate) fn incident(sources: &Sources) -> Incident {
+    Incident {
+        incident_id: IncidentId::opened_by(sources.signals[0].anomaly_id),
+        number: 7,
+        revision: 1,
+        state: State::Correlating,
+        severity: Severity::Sev2,
+        title: "payment: the connection pool is running out".into(),
+        environment: "production".into(),
+        suspects: vec![suspect("payment", Category::Pool, 0.93), suspect("order", Category::Code, 0.02)],
+        challenger: None,
+        members: sources.signals.iter().map(|signal| signal.anomaly_id).collect(),
+        affected_services: vec!["order".into(), "payment".into()],
+        blast_radius: BlastRadius { callers: vec!["api-gateway".into(), "order".into()], share: 0.5 },
+        impact: None,
+        signals: sources.signals.clone(),
+        deployment: None,
+        started_at: at(0),
+        opened_at: at(10),
+        resolved_at: None,
+        resolution: None,
+        closed_at: None,
+        reopened: 0,
+        storm: false,
+        links: Vec::new(),
+    }
+}
+
+/// Returns the first candidate, the findings against other causes, and the evidence of both.
+pub(crate) fn investigate(sources: &Sources, incident: &Incident) -> (Candidate, Vec<Claim>, Ledger) {
+    let mut ledger = Ledger::default();
+    let found = Found { chunk: past(), score: 1.0, similarity: Some(0.8) };
+    let documents = Documents { incidents: vec![found], runbooks: Vec::new() };
+    let first = &incident.suspects[0];
+    let candidate = investigation::claims::candidate(incident, first, sources, &documents, &mut ledger);
+    let exclusions = investigation::claims::exclusions(incident, sources, &mut ledger);
+    (candidate, exclusions, ledger)
+}
