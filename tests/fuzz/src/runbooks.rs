@@ -19,12 +19,8 @@ pub fn check(input: &[u8]) -> usize {
 fn section(name: &str, text: &str) -> usize {
     if name == ESCALATION {
         let Ok(found) = escalation(text) else { return 0 };
-        let written = format!(
-            "- After: {} minutes\n- To: {}\n\n{}",
-            found.after_minutes,
-            found.to,
-            paragraphs(&found.note)
-        );
+        let written =
+            format!("- After: {} minutes\n- To: {}\n\n{}", found.after_minutes, found.to, found.note);
         assert_eq!(escalation(&written).as_ref(), Ok(&found), "an escalation changes: {written}");
         return 1;
     }
@@ -49,21 +45,10 @@ fn write(step: &RunbookStep) -> String {
         ("Owner", &step.owner),
         ("Expected", &step.expected_outcome),
     ];
-    let mut text = format!("### {}\n", step.title);
+    // the marks at the end keep those of the title
+    let mut text = format!("### {} ###\n", step.title);
     for (name, value) in fields {
         let _ = writeln!(text, "- {name}: {value}");
     }
-    text + "\n" + &paragraphs(&step.detail) + "\n"
-}
-
-/// Puts the paragraphs of a read text apart again. Code keeps its lines.
-fn paragraphs(text: &str) -> String {
-    let mut fenced = false;
-    let mut apart = String::new();
-    for line in text.lines() {
-        fenced ^= line.trim_start().starts_with("```");
-        apart.push_str(line);
-        apart.push_str(if fenced { "\n" } else { "\n\n" });
-    }
-    apart
+    text + "\n" + &step.detail + "\n\n"
 }
