@@ -13,15 +13,20 @@
 //! Highest first: `kubectl -n shop delete pod POD`, then the next.
 //! ```
 //!
-//! The reader is strict: a runbook that is misunderstood in an incident is worse than one that is refused
-//! when it is written.
+//! The text may hold lists, tables, quotes and code; headings inside of those begin no step. The reader is strict: a
+//! runbook that is misunderstood in an incident is worse than one that is refused when it is written.
+
+mod error;
+mod fields;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
+pub use error::{Error, Fault};
+use fields::Fields;
+
 use crate::events::remediation::{Action, Priority, Risk, Step};
-use crate::text::markdown::{self, Block, Item, Kind};
+use crate::text::markdown::{self, Block, Kind};
 
 /// The section that says whom to call, and when.
 pub const ESCALATION: &str = "Escalation";
@@ -93,102 +98,6 @@ pub struct RunbookEscalation {
     pub note: String,
 }
 
-/// What is wrong with a section, and on which of its lines.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {fault}")]
-pub struct Error {
-    /// Line of the section's text, from 1.
-    pub line: usize,
-    /// What is wrong.
-    pub fault: Fault,
-}
-
-/// What is wrong with a section.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// The section holds no steps by its name.
-    #[error("section {0:?} is not one of \"Immediate actions\", \"Within 15 minutes\", \"Within 1 hour\"")]
-    NotAnActionSection(String),
-    /// Longer than anyone reads in an incident.
-    #[error("section is longer than {MAX_SECTION} bytes")]
-    TooLong,
-    /// Too many steps to follow.
-    #[error("section has more than {MAX_STEPS} steps")]
-    TooManySteps,
-    /// No step at all.
-    #[error("section has no step (a level-3 heading)")]
-    NoSteps,
-    /// Text that belongs to no step.
-    #[error("text before the first step: {0:?}")]
-    Stray(String),
-    /// A step without a title.
-    #[error("a step has no title")]
-    Untitled,
-    /// A title or a section inside a section.
-    #[error("a heading of level {0} inside a section; a step has level 3, text has level 4 and below")]
-    Level(u8),
-    /// A line that was meant as a heading, and is text.
-    #[error("{0:?} is text, not a heading: begin the line with ### and a blank")]
-    NoHeading(String),
-    /// A field is not there or empty.
-    #[error("{place}: field {field} is missing")]
-    Missing {
-        /// Title of the step, or the section.
-        place: String,
-        /// Name of the field.
-        field: &'static str,
-    },
-    /// A field is there twice.
-    #[error("{place}: field {field} appears twice")]
-    Twice {
-        /// Title of the step, or the section.
-        place: String,
-        /// Name of the field.
-        field: &'static str,
-    },
-    /// A line of the field list is not one of the fields.
-    #[error("{place}: {line:?} is not a known field")]
-    UnknownField {
-        /// Title of the step, or the section.
-        place: String,
-        /// The line.
-        line: String,
-    },
-    /// A field holds more than a text.
-    #[error("{place}: field {field} holds more than one paragraph")]
-    NotOneText {
-        /// Title of the step, or the section.
-        place: String,
-        /// Name of the field.
-        field: &'static str,
-    },
-    /// A field has a value that means nothing.
-    #[error("{place}: {field} cannot be {value:?}")]
-    Invalid {
-        /// Title of the step, or the section.
-        place: String,
-        /// Name of the field.
-        field: &'static str,
-        /// What stands there.
-        value: String,
-    },
-    /// Nothing says how.
-    #[error("{0}: no text says how to do it")]
-    NoText(String),
-    /// The heading of a step was not read as one, and its fields are text of the step above.
-    #[error("{0}: its text holds the fields of another step, which has no level-3 heading")]
-    StepInText(String),
-    /// It would be misread.
-    #[error(transparent)]
-    Markdown(markdown::Fault),
-}
-
-impl From<markdown::Error> for Error {
-    fn from(markdown::Error { line, fault }: markdown::Error) -> Self {
-        Self { line, fault: Fault::Markdown(fault) }
-    }
-}
-
 /// Returns how soon the steps of a section are due; nothing where the section holds none.
 pub fn priority(section: &str) -> Option<Priority> {
     ACTIONS.iter().find(|(name, _)| *name == section).map(|(_, priority)| *priority)
@@ -258,6 +167,7 @@ fn parts(source: &str) -> Result<Vec<Part>, Error> {
             (Kind::Heading { level: 3, text }, _) => {
                 parts.push(Part { title: text, line, blocks: Vec::new() });
             }
+            (Kind::Rule, None) => {}
             (kind, part) => {
                 if matches!(kind, Kind::Paragraph(_)) {
                     meant_as_heading(source, &block.range, line)?;
@@ -339,162 +249,6 @@ fn fill(text: &str, service: &str) -> String {
     if is_fillable(service) { text.replace(PLACEHOLDER, service) } else { text.to_owned() }
 }
 
-/// The field list of a part; each field once, none empty.
-struct Fields<const N: usize> {
-    place: String,
-    line: usize,
-    names: [&'static str; N],
-    /// Values with their lines.
-    values: [Option<(usize, String)>; N],
-}
-
-impl<const N: usize> Fields<N> {
-    /// Reads the list that a part begins with; what follows is the text.
-    fn read(source: &str, part: Part, names: [&'static str; N]) -> Result<(Self, String), Error> {
-        let Part { title, line, blocks } = part;
-        let mut fields = Self { place: title, line, names, values: [const { None }; N] };
-        let mut blocks = blocks.into_iter();
-        let mut text = Vec::new();
-        match blocks.next() {
-            Some(Block { kind: Kind::List { start: None, items }, line, range }) => {
-                let rest = fields.list(source, items, &mut text)?;
-                if !rest.is_empty() {
-                    text.push(Block { kind: Kind::List { start: None, items: rest }, line, range });
-                }
-            }
-            Some(block) => return Err(fields.unknown(block.line, first_line(source, &block.range))),
-            None => {}
-        }
-        text.extend(blocks);
-        if let Some(line) = fields_in(&text, &names) {
-            return Err(Error { line, fault: Fault::StepInText(fields.place) });
-        }
-        let text = markdown::write(&text);
-        if text.trim().is_empty() {
-            return Err(Error { line, fault: Fault::NoText(fields.place) });
-        }
-        Ok((fields, text))
-    }
-
-    /// Reads the fields and returns the items below them. Behind a blank line, once all fields are there, a list is text,
-    /// and so is what is indented as if it belonged to the last field.
-    fn list(&mut self, source: &str, items: Vec<Item>, text: &mut Vec<Block>) -> Result<Vec<Item>, Error> {
-        let mut items = items.into_iter().peekable();
-        let mut end = 0;
-        while let Some(item) =
-            items.next_if(|item| !self.is_full() || !is_apart(source, end, item.range.start))
-        {
-            let Item { line, range, mut blocks } = item;
-            end = range.start;
-            let rest = blocks.split_off(blocks.len().min(1));
-            self.add(source, line, &range, blocks.pop())?;
-            match rest.first() {
-                Some(next) if self.is_full() && is_apart(source, end, next.range.start) => text.extend(rest),
-                Some(_) => return Err(self.not_one_text(line)),
-                None => {}
-            }
-        }
-        Ok(items.collect())
-    }
-
-    fn is_full(&self) -> bool {
-        self.values.iter().all(Option::is_some)
-    }
-
-    fn add(
-        &mut self,
-        source: &str,
-        line: usize,
-        range: &Range<usize>,
-        block: Option<Block>,
-    ) -> Result<(), Error> {
-        let unknown = || self.unknown(line, first_line(source, range));
-        let Some(Block { kind: Kind::Paragraph(text), .. }) = block else { return Err(unknown()) };
-        let (name, value) = field(&text).ok_or_else(unknown)?;
-        let index = self.names.iter().position(|known| *known == name).ok_or_else(unknown)?;
-        let (place, field) = (self.place.clone(), self.names[index]);
-        let fault = if value.trim().is_empty() {
-            Fault::Missing { place, field }
-        } else if self.values[index].is_some() {
-            Fault::Twice { place, field }
-        } else {
-            self.values[index] = Some((line, value));
-            return Ok(());
-        };
-        Err(Error { line, fault })
-    }
-
-    /// Takes a value with its line.
-    fn take(&mut self, field: &'static str) -> Result<(usize, String), Error> {
-        self.names
-            .iter()
-            .position(|name| *name == field)
-            .and_then(|index| self.values[index].take())
-            .ok_or_else(|| Error {
-                line: self.line,
-                fault: Fault::Missing { place: self.place.clone(), field },
-            })
-    }
-
-    fn not_one_text(&self, line: usize) -> Error {
-        let is_of_line = |value: &Option<(usize, String)>| value.as_ref().is_some_and(|(at, _)| *at == line);
-        let index = self.values.iter().position(is_of_line).unwrap_or_default();
-        Error { line, fault: Fault::NotOneText { place: self.place.clone(), field: self.names[index] } }
-    }
-
-    fn unknown(&self, line: usize, text: String) -> Error {
-        Error { line, fault: Fault::UnknownField { place: self.place.clone(), line: text } }
-    }
-
-    fn invalid(&self, line: usize, field: &'static str, value: &str) -> Error {
-        Error { line, fault: Fault::Invalid { place: self.place.clone(), field, value: value.to_owned() } }
-    }
-}
-
-/// Splits `Name: value`; the name may be emphasised (`**Name**: value`, `**Name:** value`).
-fn field(text: &str) -> Option<(&str, String)> {
-    let bare = text.trim_start_matches(['*', '_']);
-    let mark = &text[..text.len() - bare.len()];
-    let (name, value) = bare.split_once(':')?;
-    let value = if mark.is_empty() {
-        value
-    } else if let Some(name) = name.strip_suffix(mark) {
-        return Some((name.trim_end(), one_line(value)));
-    } else {
-        value.strip_prefix(mark)?
-    };
-    Some((name, one_line(value)))
-}
-
-fn one_line(value: &str) -> String {
-    value.replace('\n', " ").trim_matches([' ', '\t']).to_owned()
-}
-
-/// Returns whether a blank line is between the line that begins at a place of the source and a later place.
-fn is_apart(source: &str, from: usize, to: usize) -> bool {
-    // the last piece is the indentation of the later place
-    source
-        .get(from..to)
-        .is_some_and(|between| between.rsplit('\n').skip(1).any(|line| line.trim().is_empty()))
-}
-
-/// Returns the line of the first field in a list of a text that has most of a step's fields.
-fn fields_in(text: &[Block], names: &[&'static str]) -> Option<usize> {
-    text.iter().find_map(|block| {
-        let Kind::List { items, .. } = &block.kind else { return None };
-        let known = items.iter().filter_map(|item| match item.blocks.first().map(|block| &block.kind) {
-            Some(Kind::Paragraph(text)) => {
-                let (name, _) = field(text)?;
-                names.iter().find(|known| **known == name).map(|name| (*name, item.line))
-            }
-            _ => None,
-        });
-        let known: BTreeMap<&str, usize> = known.collect();
-        let first = known.values().min().filter(|_| known.len() >= 3).copied();
-        first.or_else(|| items.iter().find_map(|item| fields_in(&item.blocks, names)))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -547,6 +301,7 @@ delete pod POD`.
             assert_eq!(error.line, 13 + lost.split('\n').count());
         }
         assert_eq!(refused(&format!("{RESTART}\nRest\n---\n")).fault, Fault::Level(2));
+        assert_eq!(detail("Look.\n\n---\n"), "Look.");
         assert_eq!(detail("#### Before\n\nLook."), "#### Before\n\nLook.");
     }
 
