@@ -3,17 +3,28 @@
 use std::fmt::Write as _;
 
 use shared::runbook::{ACTIONS, ESCALATION, RunbookStep, escalation, priority, steps};
+use shared::text::markdown::{CodeSpans, Layout, blocks, sentence, source, to_text, write as write_blocks};
 
 /// A name that is put into the texts, and one that is not.
 const SERVICES: [&str; 2] = ["payment", "x; reboot"];
 
 /// Reads a runbook section by section, and the whole of it as a section. Returns how many steps and escalations it has.
 ///
-/// Steps and escalations are the same after they were written and read again.
+/// Steps, escalations and any Markdown are the same after they were written and read again.
 pub fn check(input: &[u8]) -> usize {
     let Ok(text) = str::from_utf8(input) else { return 0 };
+    markdown(text);
     let named = text.split("\n## ").filter_map(|section| section.split_once('\n'));
     named.chain([(ACTIONS[0].0, text), (ESCALATION, text)]).map(|(name, text)| section(name, text)).sum()
+}
+
+fn markdown(text: &str) {
+    let Ok(read) = blocks(&source(text)) else { return };
+    let written = write_blocks(&read);
+    let again = blocks(&written).map(|read| write_blocks(&read));
+    assert_eq!(again.as_ref(), Ok(&written), "Markdown changes");
+    let _ = to_text(&written, Layout { columns: 72, indent: 4, spans: CodeSpans::Marked });
+    let _ = sentence(&written);
 }
 
 fn section(name: &str, text: &str) -> usize {
