@@ -421,13 +421,13 @@ delete pod POD`.
         let cases = [
             ("Look\nfirst:\n\n3) ask\n   twice\n4) wait", "Look first:\n\n3. ask twice\n4. wait"),
             ("* a\n    * b\n\n    c\n* d", "- a\n  - b\n\n  c\n- d"),
-            ("* a\n\n- b", "- a\n\n* b"),
+            ("* a\n\n- b", "- a\n\n+ b"),
             (
                 "Cases:\n| moves | is |\n|--|-:|\n|all|`a\\|b`",
                 "Cases:\n\n| moves | is |\n|---|---:|\n| all | `a\\|b` |",
             ),
             ("> ### not a step\n> - a\nand b", "> ### not a step\n>\n> - a and b"),
-            ("one  \ntwo\\\n- three", "one  \n    two\\\n- three"),
+            ("one  \ntwo\\\nthree", "one  \n    two\\\n    three"),
             ("<!-- ### not a step -->\nLook.", "Look."),
             (
                 "<details>\n### not a step\n</details>\n\nLook.",

@@ -35,7 +35,7 @@ pub struct Block {
     pub kind: Kind,
 }
 
-/// What a block is. Texts are Markdown on one line; in a paragraph, `\n` is a hard line break.
+/// What a block is. Texts are Markdown on one line; a paragraph has one more for each hard line break ([`flat`]).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
     /// Running text.
@@ -74,6 +74,11 @@ pub enum Kind {
         /// Rows of cells.
         rows: Vec<Vec<String>>,
     },
+}
+
+/// Returns a text without its hard line breaks.
+pub fn flat(text: &str) -> String {
+    text.replace("  \n", " ").replace("\\\n", " ")
 }
 
 /// An item of a list.

@@ -138,7 +138,7 @@ fn field(text: &str) -> Option<(&str, String)> {
 }
 
 fn one_line(value: &str) -> String {
-    value.replace('\n', " ").trim_matches([' ', '\t']).to_owned()
+    markdown::flat(value).trim_matches([' ', '\t']).to_owned()
 }
 
 /// Returns whether a blank line is between the line that begins at a place of the source and a later place.

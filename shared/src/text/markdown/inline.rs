@@ -33,42 +33,36 @@ impl<'s> Inline<'s> {
     }
 
     pub(super) fn soft_break(&mut self, range: Range<usize>) {
-        self.line_break(' ', range);
+        self.line_break(" ", range);
     }
 
+    /// A hard line break stays one of its kind: a backslash may keep the line before it from being a rule.
     pub(super) fn hard_break(&mut self, range: Range<usize>) {
-        self.line_break('\n', range);
+        if self.source[range.clone()].starts_with('\\') {
+            self.raw(range.start..range.start + 1);
+            self.out.push('\n');
+            self.next_line(range);
+        } else {
+            self.line_break("  \n", range);
+        }
     }
 
-    fn line_break(&mut self, with: char, range: Range<usize>) {
+    fn line_break(&mut self, mark: &str, range: Range<usize>) {
         self.reach(range.start);
         self.out.truncate(self.out.trim_end_matches([' ', '\t']).len());
-        self.out.push(with);
+        self.out.push_str(mark);
+        self.next_line(range);
+    }
+
+    fn next_line(&mut self, range: Range<usize>) {
         self.end = range.end;
         self.is_fresh = true;
     }
 
-    /// A piece that stays as it is.
+    /// A piece that stays as it is; one over several lines is written on one.
     pub(super) fn raw(&mut self, range: Range<usize>) {
         self.reach(range.start);
         self.copy(range);
-    }
-
-    /// A code span; one over several lines is written on one.
-    pub(super) fn code(&mut self, code: &str, range: Range<usize>) {
-        if !self.source[range.clone()].contains('\n') {
-            return self.raw(range);
-        }
-        self.reach(range.start);
-        let mut ticks = "`".to_owned();
-        while code.split(|char| char != '`').any(|run| run.len() == ticks.len()) {
-            ticks.push('`');
-        }
-        let blank = |edge: bool| if edge { " " } else { "" };
-        let is_padded = code.starts_with(' ') && code.ends_with(' ') && !code.trim_matches(' ').is_empty();
-        let before = blank(is_padded || code.starts_with('`') || code.ends_with('`'));
-        self.out.extend([&ticks, before, code, before, &ticks]);
-        self.end = range.end;
     }
 
     /// Emphasis begins.
@@ -78,6 +72,10 @@ impl<'s> Inline<'s> {
 
     /// Emphasis ends.
     pub(super) fn close(&mut self, range: Range<usize>) {
+        if std::mem::take(&mut self.is_fresh) {
+            let line = &self.source[self.end..range.end];
+            self.end = range.end - self.unmarked(line).len();
+        }
         self.reach(range.end);
     }
 
@@ -107,8 +105,9 @@ impl<'s> Inline<'s> {
                 }
                 self.out.push_str(">)");
                 self.end = range.end;
+                self.is_fresh = false;
             }
-            _ => self.reach(range.end),
+            _ => self.close(range),
         }
     }
 
@@ -129,10 +128,14 @@ impl<'s> Inline<'s> {
         self.out.push_str(lines.next().unwrap_or_default());
         for line in lines {
             self.out.push(' ');
-            let line = line.trim_start_matches([' ', '\t']);
-            let marker: &[char] = if self.is_quoted { &[' ', '\t', '>'] } else { &[] };
-            self.out.push_str(line.trim_start_matches(marker));
+            self.out.push_str(self.unmarked(line));
         }
         self.end = range.end;
+    }
+
+    /// Returns a line without its indentation and the markers of quotes.
+    fn unmarked<'l>(&self, line: &'l str) -> &'l str {
+        let markers: &[char] = if self.is_quoted { &[' ', '\t', '>'] } else { &[' ', '\t'] };
+        line.trim_start_matches(markers)
     }
 }

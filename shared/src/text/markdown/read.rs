@@ -7,7 +7,7 @@ use std::ops::Range;
 use pulldown_cmark::{Alignment, BrokenLink, CodeBlockKind, Event, HeadingLevel, Parser, Tag, TagEnd};
 
 use super::inline::Inline;
-use super::{Block, Item, Kind, MAX_DEPTH, OPTIONS};
+use super::{Block, Item, Kind, MAX_DEPTH, OPTIONS, flat};
 
 /// A document that would be misread.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -173,7 +173,6 @@ impl<'s> Reader<'s> {
             }
             Event::SoftBreak => self.inline(&range).soft_break(range),
             Event::HardBreak => self.inline(&range).hard_break(range),
-            Event::Code(code) => self.inline(&range).code(&code, range),
             _ => self.inline(&range).raw(range),
         }
         Ok(())
@@ -268,7 +267,10 @@ impl<'s> Reader<'s> {
 
     /// Returns the text of a heading or cell, without hard line breaks.
     fn taken(&mut self) -> String {
-        self.text.take().map(|(_, _, text)| text.finish().replace('\n', " ")).unwrap_or_default()
+        self.text
+            .take()
+            .map(|(_, _, text)| flat(&text.finish()).trim_matches([' ', '\t']).to_owned())
+            .unwrap_or_default()
     }
 
     fn begin(&mut self, container: Container, range: Range<usize>) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use pulldown_cmark::Alignment;
 
-use super::{Block, Error, Item, Kind, blocks, source};
+use super::{Block, Error, Item, Kind, blocks, flat, source};
 
 /// Largest number of an ordered list (CommonMark 5.2).
 const MAX_NUMBER: u64 = 999_999_999;
@@ -52,7 +52,7 @@ fn join(joined: &mut String, blocks: &[Block], first: &str) {
     for block in blocks {
         match &block.kind {
             Kind::Paragraph(text) | Kind::Heading { text, .. } | Kind::Html(text) => {
-                part(joined, gap, &text.replace('\n', " "));
+                part(joined, gap, &flat(text));
             }
             Kind::Code { text, .. } => {
                 for line in text.lines().filter(|line| !line.trim().is_empty()) {
@@ -107,7 +107,7 @@ fn lines(blocks: &[Block]) -> Vec<String> {
         }
         // two lists side by side would be one if they had the same marker
         let is_beside_list = matches!(before, Some(Kind::List { .. }));
-        bullet = if is_beside_list && bullet == '-' { '*' } else { '-' };
+        bullet = if is_beside_list && bullet == '-' { '+' } else { '-' };
         one(&mut lines, &block.kind, bullet);
     }
     lines
@@ -115,8 +115,13 @@ fn lines(blocks: &[Block]) -> Vec<String> {
 
 /// Returns whether a block needs no blank line before it: a list or code can interrupt a paragraph.
 fn follows_at_once(before: &Kind, kind: &Kind) -> bool {
-    let interrupts = matches!(kind, Kind::List { start: None | Some(1), .. } | Kind::Code { .. });
-    matches!(before, Kind::Paragraph(_)) && interrupts
+    let Kind::Paragraph(text) = before else { return false };
+    match kind {
+        Kind::Code { .. } => true,
+        // with bars, the two could be a table
+        Kind::List { start: None | Some(1), .. } => !text.contains('|'),
+        _ => false,
+    }
 }
 
 fn one(lines: &mut Vec<String>, kind: &Kind, bullet: char) {
@@ -126,7 +131,7 @@ fn one(lines: &mut Vec<String>, kind: &Kind, bullet: char) {
             let marks = "#".repeat(usize::from(*level));
             // a mark at the end would be taken for a closing one
             let close = if text.ends_with('#') { format!(" {marks}") } else { String::new() };
-            lines.push(format!("{marks} {text}{close}").trim_end().to_owned());
+            lines.push(format!("{marks} {text}{close}").trim_end_matches(' ').to_owned());
         }
         Kind::Code { language, text } => {
             let fence = "`".repeat(longest_run(text).max(2) + 1);
@@ -135,10 +140,10 @@ fn one(lines: &mut Vec<String>, kind: &Kind, bullet: char) {
             lines.push(fence);
         }
         Kind::Html(text) => lines.extend(text.split('\n').map(str::to_owned)),
-        // hyphens and stars behind a bullet would be something else
+        // hyphens and stars behind a marker would be something else
         Kind::Rule => lines.push("___".to_owned()),
         Kind::Quote(blocks) => {
-            let quoted = |line: String| format!("> {line}").trim_end_matches(' ').to_owned();
+            let quoted = |line: String| if line.is_empty() { ">".to_owned() } else { format!("> {line}") };
             lines.extend(self::lines(blocks).into_iter().map(quoted));
         }
         Kind::List { start: None, items } => {
@@ -157,14 +162,19 @@ fn one(lines: &mut Vec<String>, kind: &Kind, bullet: char) {
 }
 
 fn paragraph(lines: &mut Vec<String>, text: &str) {
-    let mut parts = text.split('\n').peekable();
-    let mut indent = "";
-    while let Some(part) = parts.next() {
-        // two blanks break the line; four before the next one keep it from being a block of its own
-        let end = if parts.peek().is_some() { "  " } else { "" };
-        lines.push(format!("{indent}{part}{end}"));
-        indent = "    ";
+    // four blanks keep a line from being a block of its own
+    let mut text = text.replace('\n', "\n    ");
+    if text.starts_with(|first: char| first.is_ascii_punctuation() || first.is_ascii_digit())
+        && !is_paragraph(&text)
+    {
+        // below the definition of a link, or far indented, it began no block
+        text.insert(text.bytes().take_while(u8::is_ascii_digit).count(), '\\');
     }
+    lines.extend(text.split('\n').map(str::to_owned));
+}
+
+fn is_paragraph(text: &str) -> bool {
+    matches!(blocks(text).as_deref(), Ok([Block { kind: Kind::Paragraph(_), .. }]))
 }
 
 fn item(lines: &mut Vec<String>, marker: &str, blocks: &[Block]) {
