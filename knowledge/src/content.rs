@@ -12,6 +12,7 @@ use crate::incident::Incident;
 use crate::problem::{Problem, Problems, Report};
 use crate::runbook::Runbook;
 use crate::service;
+use crate::yaml;
 
 /// Largest file, bytes.
 const MAX_FILE: u64 = 256 * 1024;
@@ -49,8 +50,8 @@ impl Content {
     /// Reads and checks a content directory.
     pub fn load(directory: &Path) -> Result<Self, Problems> {
         let mut problems = Vec::new();
-        let incidents = yaml::<Incident>(directory, "incidents", &mut problems);
-        let services = yaml::<Service>(directory, "services", &mut problems);
+        let incidents = documents::<Incident>(directory, "incidents", &mut problems);
+        let services = documents::<Service>(directory, "services", &mut problems);
         let mut runbooks = Vec::new();
         for (file, text) in files(directory, "runbooks", "md", &mut problems) {
             if let Some(runbook) = Runbook::read(&text, &mut Report::new(&file, &mut problems)) {
@@ -87,12 +88,12 @@ fn values<T>(files: Files<T>) -> Vec<T> {
     files.into_iter().map(|(_, value)| value).collect()
 }
 
-fn yaml<T: DeserializeOwned>(directory: &Path, kind: &str, problems: &mut Vec<Problem>) -> Files<T> {
+fn documents<T: DeserializeOwned>(directory: &Path, kind: &str, problems: &mut Vec<Problem>) -> Files<T> {
     let mut read = Vec::new();
     for (file, text) in files(directory, kind, "yaml", problems) {
-        match serde_norway::from_str(&text) {
+        match yaml::read(&text) {
             Ok(value) => read.push((file, value)),
-            Err(error) => Report::new(&file, problems).add("", error.to_string()),
+            Err(error) => error.report(0, "", &mut Report::new(&file, problems)),
         }
     }
     read

@@ -7,6 +7,7 @@ pub mod publish;
 pub mod runbook;
 pub mod seed;
 mod service;
+mod yaml;
 
 pub use content::Content;
 pub use problem::{Problem, Problems};

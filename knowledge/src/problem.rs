@@ -1,4 +1,4 @@
-//! What is wrong with the content: file, field, reason. All problems are reported at once.
+//! What is wrong with the content: file, line, field, reason. All problems are reported at once.
 
 use std::fmt;
 
@@ -7,21 +7,28 @@ use std::fmt;
 pub struct Problem {
     /// File, relative to the content directory.
     pub file: String,
+    /// Line of the file, from 1, where it is known.
+    pub line: Option<usize>,
     /// Field or section; empty where the file as a whole is meant.
     pub field: String,
     /// What is wrong.
     pub reason: String,
 }
 
-/// All problems, by file and field.
+/// All problems, by file and line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Problem { file, field, reason }) in self.0.iter().enumerate() {
-            let (line, colon) = (if index > 0 { "\n" } else { "" }, if field.is_empty() { "" } else { ": " });
-            write!(f, "{line}{file}: {field}{colon}{reason}")?;
+        for (index, Problem { file, line, field, reason }) in self.0.iter().enumerate() {
+            let (start, colon) =
+                (if index > 0 { "\n" } else { "" }, if field.is_empty() { "" } else { ": " });
+            write!(f, "{start}{file}")?;
+            if let Some(line) = line {
+                write!(f, ":{line}")?;
+            }
+            write!(f, ": {field}{colon}{reason}")?;
         }
         Ok(())
     }
@@ -32,17 +39,24 @@ impl std::error::Error for Problems {}
 /// Collects the problems of one file.
 pub(crate) struct Report<'a> {
     file: &'a str,
+    line: Option<usize>,
     problems: &'a mut Vec<Problem>,
 }
 
 impl<'a> Report<'a> {
     pub(crate) fn new(file: &'a str, problems: &'a mut Vec<Problem>) -> Self {
-        Self { file, problems }
+        Self { file, line: None, problems }
+    }
+
+    /// Returns a report of problems on one line of the file.
+    pub(crate) fn at(&mut self, line: usize) -> Report<'_> {
+        Report { file: self.file, line: Some(line), problems: self.problems }
     }
 
     pub(crate) fn add(&mut self, field: impl Into<String>, reason: impl Into<String>) {
         self.problems.push(Problem {
             file: self.file.to_owned(),
+            line: self.line,
             field: field.into(),
             reason: reason.into(),
         });

@@ -1,5 +1,7 @@
-//! Text for people: numbers and times as they read them, hostile text made harmless, credentials masked.
+//! Text for people: numbers and times as they read them, hostile text made harmless, credentials masked, Markdown read
+//! and written.
 
 pub mod format;
+pub mod markdown;
 pub mod redact;
 pub mod sanitize;

@@ -11,7 +11,7 @@ use shared::store::{self, ArtifactKind, Notification, NotificationState, Reads, 
 use crate::arguments::{self, IncidentRef};
 use crate::failure::CliError;
 use crate::settings::Settings;
-use crate::terminal::{self, Screen, Tone, clean, cleaned};
+use crate::terminal::{self, Screen, Tone, clean, clean_lines, cleaned};
 
 /// Everything that is stored about one incident.
 #[derive(Debug, Clone, Serialize)]
@@ -42,6 +42,17 @@ pub struct Delivery {
     pub notification: Notification,
 }
 
+/// Returns a plan with every text in it fit for a terminal; how a step is done keeps its lines.
+fn cleaned_plan(plan: &Plan) -> Result<Plan, CliError> {
+    let mut shown = cleaned(plan)?;
+    for (cleaned, step) in shown.steps.iter_mut().zip(&plan.steps) {
+        if step.is_from_runbook() {
+            cleaned.detail = clean_lines(&step.detail);
+        }
+    }
+    Ok(shown)
+}
+
 impl Case {
     /// Returns the case with every text in it fit for a terminal.
     pub fn cleaned(&self) -> Result<Self, CliError> {
@@ -49,7 +60,7 @@ impl Case {
             incident: cleaned(&self.incident)?,
             signals: cleaned(&self.signals)?,
             root_cause: cleaned(&self.root_cause)?,
-            plan: cleaned(&self.plan)?,
+            plan: self.plan.as_ref().map(cleaned_plan).transpose()?,
             postmortem: cleaned(&self.postmortem)?,
             notifications: self
                 .notifications

@@ -163,6 +163,12 @@ pub fn clean(text: &str, longest: usize) -> String {
     cleaned
 }
 
+/// Returns a text [cleaned](clean) line by line; tabs stay, for code that is pasted.
+pub fn clean_lines(text: &str) -> String {
+    let clean = |line: &str| line.split('\t').map(|part| clean(part, LONGEST)).collect::<Vec<_>>().join("\t");
+    text.lines().map(clean).collect::<Vec<_>>().join("\n")
+}
+
 /// Skips parameters and the final byte of a control sequence (ECMA-48, 5.4); stops where it is not one.
 fn skip_sequence(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     while chars.next_if(|char| matches!(char, ' '..='?')).is_some() {}
@@ -221,6 +227,11 @@ mod tests {
     fn nothing_that_a_terminal_obeys_is_left() {
         let hostile = "a\x1b[31mred\x1b[0m\x1b]0;title\x07\u{9b}2Jb\u{202e}c\u{200b}\r\nd\x1b\x1b[";
         assert_eq!(clean(hostile, 100), "ared]0;titlebc  d");
+    }
+
+    #[test]
+    fn code_keeps_its_lines_and_tabs() {
+        assert_eq!(clean_lines("if x\r\n\tls  -l\x1b[31m\u{2028}\rc\n"), "if x\n\tls  -l c");
     }
 
     #[test]

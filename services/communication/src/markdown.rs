@@ -1,79 +1,17 @@
 //! Markdown as HTML that mail clients show: inline styles, no raw HTML, no remote content, links to the web and to
 //! mail addresses only. And the little Markdown that a sentence may hold: code spans and list markers.
 
-mod text;
-
-use pulldown_cmark::{Alignment, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{Alignment, Event, HeadingLevel, Parser, Tag, TagEnd};
+use shared::text::markdown::{OPTIONS, Span, spans};
 
 /// Elements nested deeper than this are flattened.
 const MAX_DEPTH: usize = 24;
 
-pub use text::to_text;
+/// How a paragraph looks.
+const PARAGRAPH: &str = "margin:0 0 12px;";
 
 /// How a code span begins in HTML.
 const CODE: &str = r#"<code class="mono" style="font-family:Consolas,Menlo,monospace;font-size:13px;background-color:#eef1f5;border-radius:3px;padding:1px 4px;">"#;
-
-/// A piece of a sentence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Span<'a> {
-    /// As it stands.
-    Text(&'a str),
-    /// Between backticks.
-    Code(&'a str),
-}
-
-/// Splits a sentence at its code spans (CommonMark 6.1). A span that an ellipsis has cut off ends with the sentence; a backtick
-/// without a partner is text.
-pub fn spans(sentence: &str) -> Vec<Span<'_>> {
-    let mut spans = Vec::new();
-    let (mut text, mut at) = (0, 0);
-    while let Some(found) = sentence[at..].find('`') {
-        let open = at + found;
-        let content = open + run(&sentence[open..]);
-        let ticks = content - open;
-        let close = closing(sentence, content, ticks)
-            .or_else(|| sentence.ends_with('…').then_some((sentence.len(), sentence.len())));
-        let Some((end, after)) = close else {
-            at = content;
-            continue;
-        };
-        if text < open {
-            spans.push(Span::Text(&sentence[text..open]));
-        }
-        spans.push(Span::Code(trimmed(&sentence[content..end])));
-        (text, at) = (after, after);
-    }
-    if text < sentence.len() {
-        spans.push(Span::Text(&sentence[text..]));
-    }
-    spans
-}
-
-/// Returns how many backticks a text begins with.
-fn run(text: &str) -> usize {
-    text.bytes().take_while(|byte| *byte == b'`').count()
-}
-
-/// Returns where the next run of exactly `ticks` backticks begins and ends.
-fn closing(sentence: &str, from: usize, ticks: usize) -> Option<(usize, usize)> {
-    let mut at = from;
-    loop {
-        let begin = at + sentence[at..].find('`')?;
-        let end = begin + run(&sentence[begin..]);
-        if end - begin == ticks {
-            return Some((begin, end));
-        }
-        at = end;
-    }
-}
-
-/// Removes the one blank on each side that lets a code span begin or end with a backtick.
-fn trimmed(code: &str) -> &str {
-    match code.strip_prefix(' ').and_then(|code| code.strip_suffix(' ')) {
-        Some(inner) if !inner.trim().is_empty() => inner,
-        _ => code,
-    }
-}
 
 /// Returns a sentence as HTML, with its code spans as `<code>`. `escape` writes text.
 pub fn sentence_html(sentence: &str, escape: impl Fn(&mut String, &str)) -> String {
@@ -91,14 +29,10 @@ pub fn sentence_html(sentence: &str, escape: impl Fn(&mut String, &str)) -> Stri
     html
 }
 
-/// Returns a sentence without the backticks of its code spans.
-pub fn sentence_text(sentence: &str) -> String {
-    spans(sentence)
-        .into_iter()
-        .map(|span| match span {
-            Span::Text(text) | Span::Code(text) => text,
-        })
-        .collect()
+/// Returns a sentence as a paragraph of HTML, with its code spans as `<code>`.
+pub fn paragraph(sentence: &str) -> String {
+    let (open, close) = plain("p", PARAGRAPH);
+    open + &sentence_html(sentence, escape) + &close
 }
 
 /// Joins the items of a list, and lines of running text, into one line without list markers: `a; b`.
@@ -128,7 +62,7 @@ fn item(line: &str) -> Option<&str> {
 
 /// Renders a document. Raw HTML in it is shown, not interpreted.
 pub fn to_html(markdown: &str) -> String {
-    let parser = Parser::new_ext(markdown, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH);
+    let parser = Parser::new_ext(markdown, OPTIONS);
     let mut html = Html { out: String::with_capacity(markdown.len() * 2), ..Html::default() };
     for event in parser {
         html.event(event);
@@ -175,7 +109,7 @@ impl Html {
             return;
         }
         let (open, close) = match tag {
-            Tag::Paragraph => plain("p", "margin:0 0 12px;"),
+            Tag::Paragraph => plain("p", PARAGRAPH),
             Tag::Heading { level, .. } => heading(level),
             Tag::BlockQuote(_) => (
                 r#"<blockquote class="line soft" style="margin:0 0 12px;padding:2px 0 2px 12px;border-left:3px solid #d5dae1;color:#5b6675;">"#.to_owned(),
@@ -295,6 +229,8 @@ fn escape(out: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use shared::text::markdown::sentence_text;
+
     use super::*;
 
     #[test]

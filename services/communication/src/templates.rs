@@ -15,6 +15,7 @@ use minijinja::value::Serde;
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, context,
 };
+use shared::text::markdown::{CodeSpans, sentence_kept, sentence_text};
 
 use crate::content::Kind;
 use crate::mail::Frame;
@@ -271,6 +272,7 @@ fn environment<'n>(templates: &[(&'n str, String)]) -> Result<Environment<'stati
     environment.add_filter("right", right);
     environment.add_filter("code", code);
     environment.add_filter("plain", plain);
+    environment.add_filter("sentence", sentence);
     for (name, source) in templates {
         environment.add_template_owned((*name).to_owned(), source.clone()).map_err(|error| (*name, error))?;
     }
@@ -299,7 +301,13 @@ fn code(value: &Value) -> Result<Value, Error> {
 
 /// Removes the backticks of a sentence's code spans.
 fn plain(value: &Value) -> Result<String, Error> {
-    Ok(markdown::sentence_text(&defined(value)?))
+    Ok(sentence_text(&defined(value)?))
+}
+
+/// Removes the backticks of a sentence's code spans, and breaks it into lines that hang under `lead`. A code span stays on
+/// one line, so that it can be pasted.
+fn sentence(value: &Value, lead: &str) -> Result<String, Error> {
+    Ok(text::wrap(lead, &sentence_kept(&defined(value)?, CodeSpans::Bare)))
 }
 
 /// Returns the text of a filter's input.

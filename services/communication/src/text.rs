@@ -1,5 +1,6 @@
 //! The text part of a mail: its width, documents and wrapped sentences.
 
+use shared::text::markdown::hanging;
 use shared::text::sanitize::one_line;
 
 /// Columns of a text part.
@@ -21,29 +22,9 @@ pub fn document(text: &str, lines: usize) -> String {
     kept.join("\n")
 }
 
-/// Breaks a sentence into lines of at most [`COLUMNS`], the first after `lead`, the others indented by as much.
-/// A word longer than a line stays whole, so that addresses and ids can be copied.
+/// Breaks a sentence into lines of at most [`COLUMNS`], as [`hanging`] does.
 pub fn wrap(lead: &str, text: &str) -> String {
-    let indent = lead.chars().count();
-    let mut out = lead.to_owned();
-    let mut column = indent;
-    // a non-breaking blank keeps a figure and its unit on one line
-    for word in text.split(|c: char| c.is_whitespace() && c != '\u{a0}').filter(|word| !word.is_empty()) {
-        let length = word.chars().count();
-        if column > indent && column + 1 + length > COLUMNS {
-            out.push('\n');
-            out.extend(std::iter::repeat_n(' ', indent));
-            column = indent;
-        }
-        if column > indent {
-            out.push(' ');
-            column += 1;
-        }
-        out.push_str(word);
-        column += length;
-    }
-    out.truncate(out.trim_end().len());
-    out
+    hanging(lead, text, COLUMNS)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use shared::audit::AuditAction;
 use shared::events::rca::Verdict;
+use shared::events::remediation::Step;
 use shared::events::{Category, Plan};
 use shared::store::NotificationState;
 use shared::text::format::{between, counted, duration, percent};
@@ -58,7 +59,7 @@ pub fn samples_to_detect(record: &Record<'_>) -> Option<i64> {
 
 /// Returns whether a plan came from no runbook.
 pub fn is_by_hand(plan: &Plan) -> bool {
-    plan.steps.iter().all(|step| step.source.starts_with("triage#"))
+    !plan.steps.iter().any(Step::is_from_runbook)
 }
 
 fn detection(record: &Record<'_>, review: &mut Review) {

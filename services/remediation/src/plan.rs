@@ -9,6 +9,7 @@ use shared::ids::{PlanId, derive};
 use shared::runbook::{PLACEHOLDER, is_fillable};
 use shared::stage::Audit;
 use shared::text::format::{between, counted, percent};
+use shared::text::markdown;
 use shared::text::sanitize::{NAME, SENTENCE, one_line};
 
 use crate::context::PlanContext;
@@ -17,7 +18,7 @@ use crate::runbook::{Runbook, mark_manual};
 use crate::target::Target;
 use crate::triage;
 
-/// Longest text of a step that tells how, characters.
+/// Longest text of a step that tells how, bytes.
 const MAX_DETAIL: usize = 2_000;
 
 /// Writes the `revision`-th plan of an incident.
@@ -98,7 +99,7 @@ fn of_runbook(runbook: &Runbook, target: &Target<'_>, running: Option<&str>) -> 
                 mark_manual(&mut step);
             }
             step.title = one_line(&step.title, SENTENCE);
-            step.detail = step.detail.chars().take(MAX_DETAIL).collect();
+            step.detail = markdown::cut(&step.detail, MAX_DETAIL).unwrap_or_default();
             step
         })
         .collect();
@@ -173,7 +174,8 @@ fn escalation(case: PlanContext<'_>, target: &Target<'_>, found: &Found) -> Esca
     let note = written.map_or_else(
         || "Escalate at once when users are affected and nobody knows why.".to_owned(),
         |written| {
-            one_line(&format!("Next: {}. {}", written.to.trim_end_matches('.'), written.note), 2 * SENTENCE)
+            let note = markdown::sentence(&written.note);
+            one_line(&format!("Next: {}. {note}", written.to.trim_end_matches('.')), 2 * SENTENCE)
         },
     );
     let note = note.replace(

@@ -13,10 +13,20 @@
 //! Highest first: `kubectl -n shop delete pod POD`, then the next.
 //! ```
 //!
-//! The reader is strict: a runbook that is misunderstood in an incident is worse than one that is refused
-//! when it is written.
+//! The text may hold lists, tables, quotes and code; headings inside of those begin no step. The reader is strict: a
+//! runbook that is misunderstood in an incident is worse than one that is refused when it is written.
+
+mod error;
+mod fields;
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+pub use error::{Error, Fault};
+use fields::Fields;
 
 use crate::events::remediation::{Action, Priority, Risk, Step};
+use crate::text::markdown::{self, Block, Kind};
 
 /// The section that says whom to call, and when.
 pub const ESCALATION: &str = "Escalation";
@@ -47,7 +57,7 @@ pub struct RunbookStep {
     pub action: Action,
     /// What, in one line.
     pub title: String,
-    /// How, Markdown; one line for each paragraph.
+    /// How: Markdown as [`markdown::write`] writes it, with its lists, tables and code.
     pub detail: String,
     /// What can go wrong.
     pub risk: Risk,
@@ -84,71 +94,8 @@ pub struct RunbookEscalation {
     pub after_minutes: u32,
     /// Whom.
     pub to: String,
-    /// When to do it sooner.
+    /// When to do it sooner: Markdown as [`markdown::write`] writes it.
     pub note: String,
-}
-
-/// What is wrong with a section.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The section holds no steps by its name.
-    #[error("section {0:?} is not one of \"Immediate actions\", \"Within 15 minutes\", \"Within 1 hour\"")]
-    NotAnActionSection(String),
-    /// Longer than anyone reads in an incident.
-    #[error("section is longer than {MAX_SECTION} bytes")]
-    TooLong,
-    /// Too many steps to follow.
-    #[error("section has more than {MAX_STEPS} steps")]
-    TooManySteps,
-    /// No step at all.
-    #[error("section has no step (a level-3 heading)")]
-    NoSteps,
-    /// Text that belongs to no step.
-    #[error("text before the first step: {0:?}")]
-    Stray(String),
-    /// A step without a title.
-    #[error("a step has no title")]
-    Untitled,
-    /// A field is not there or empty.
-    #[error("{place}: field {field} is missing")]
-    Missing {
-        /// Title of the step, or the section.
-        place: String,
-        /// Name of the field.
-        field: &'static str,
-    },
-    /// A field is there twice.
-    #[error("{place}: field {field} appears twice")]
-    Twice {
-        /// Title of the step, or the section.
-        place: String,
-        /// Name of the field.
-        field: &'static str,
-    },
-    /// A line of the field list is not one of the fields.
-    #[error("{place}: {line:?} is not a known field")]
-    UnknownField {
-        /// Title of the step, or the section.
-        place: String,
-        /// The line.
-        line: String,
-    },
-    /// A field has a value that means nothing.
-    #[error("{place}: {field} cannot be {value:?}")]
-    Invalid {
-        /// Title of the step, or the section.
-        place: String,
-        /// Name of the field.
-        field: &'static str,
-        /// What stands there.
-        value: String,
-    },
-    /// Nothing says how.
-    #[error("{0}: no text says how to do it")]
-    NoText(String),
-    /// A code fence without an end: every step below it would be code.
-    #[error("{0}: a code fence is not closed")]
-    OpenFence(String),
 }
 
 /// Returns how soon the steps of a section are due; nothing where the section holds none.
@@ -160,82 +107,120 @@ pub fn priority(section: &str) -> Option<Priority> {
 ///
 /// [`PLACEHOLDER`] is replaced in all texts if the name [is fit for it](is_fillable), and left standing otherwise.
 pub fn steps(section: &str, text: &str, service: &str) -> Result<Vec<RunbookStep>, Error> {
-    let priority = priority(section).ok_or_else(|| Error::NotAnActionSection(section.to_owned()))?;
-    if text.len() > MAX_SECTION {
-        return Err(Error::TooLong);
+    let refused = |fault| Error { line: 1, fault };
+    let priority = priority(section).ok_or_else(|| refused(Fault::NotAnActionSection(section.to_owned())))?;
+    let source = bounded(text)?;
+    let parts = parts(&source)?;
+    if parts.is_empty() {
+        return Err(refused(Fault::NoSteps));
     }
-    let blocks = blocks(text)?;
-    if blocks.is_empty() {
-        return Err(Error::NoSteps);
+    if let Some(beyond) = parts.get(MAX_STEPS) {
+        return Err(Error { line: beyond.line, fault: Fault::TooManySteps });
     }
-    if blocks.len() > MAX_STEPS {
-        return Err(Error::TooManySteps);
-    }
-    blocks.into_iter().map(|block| step(&block, priority, service)).collect()
+    parts.into_iter().map(|part| step(&source, part, priority, service)).collect()
 }
 
 /// Reads the escalation section (its text without the `##` heading).
 pub fn escalation(text: &str) -> Result<RunbookEscalation, Error> {
-    if text.len() > MAX_SECTION {
-        return Err(Error::TooLong);
+    let source = bounded(text)?;
+    let blocks = markdown::blocks(&source)?;
+    for block in &blocks {
+        if let Kind::Heading { level: level @ 1..=2, .. } = block.kind {
+            return Err(Error { line: block.line, fault: Fault::Level(level) });
+        }
     }
-    let lines: Vec<&str> = text.trim().lines().collect();
-    let (mut fields, note) = Fields::read(ESCALATION, ["After", "To"], &lines)?;
-    let after = fields.take("After")?;
+    let part = Part { title: ESCALATION.to_owned(), line: 1, blocks };
+    let (mut fields, note) = Fields::read(&source, part, ["After", "To"])?;
+    let (line, after) = fields.take("After")?;
     let after_minutes = after
         .strip_suffix(" minutes")
         .and_then(|minutes| minutes.parse().ok())
-        .ok_or_else(|| fields.invalid("After", &after))?;
-    Ok(RunbookEscalation { after_minutes, to: fields.take("To")?, note })
+        .ok_or_else(|| fields.invalid(line, "After", &after))?;
+    Ok(RunbookEscalation { after_minutes, to: fields.take("To")?.1, note })
 }
 
-/// A heading and the lines below it.
-struct Block<'a> {
-    title: &'a str,
-    lines: Vec<&'a str>,
+fn bounded(text: &str) -> Result<Cow<'_, str>, Error> {
+    if text.len() > MAX_SECTION {
+        return Err(Error { line: 1, fault: Fault::TooLong });
+    }
+    Ok(markdown::source(text))
 }
 
-/// Splits at level-3 headings outside of code fences, also where they are indented.
-fn blocks(text: &str) -> Result<Vec<Block<'_>>, Error> {
-    let mut blocks: Vec<Block<'_>> = Vec::new();
-    let mut fenced = false;
-    for line in text.lines() {
-        let start = line.trim_start();
-        if start.starts_with("```") {
-            fenced = !fenced;
-        }
-        match (blocks.last_mut(), start.strip_prefix("###").filter(|_| !fenced)) {
-            (_, Some(title)) if title.trim().is_empty() => return Err(Error::Untitled),
-            (_, Some(title)) => blocks.push(Block { title: title.trim(), lines: Vec::new() }),
-            (Some(block), None) => block.lines.push(line),
-            (None, None) if line.trim().is_empty() => {}
-            (None, None) => return Err(Error::Stray(line.trim().to_owned())),
+/// A heading and the blocks below it.
+struct Part {
+    title: String,
+    line: usize,
+    blocks: Vec<Block>,
+}
+
+/// Splits at level-3 headings.
+fn parts(source: &str) -> Result<Vec<Part>, Error> {
+    let mut parts: Vec<Part> = Vec::new();
+    for block in markdown::blocks(source)? {
+        let line = block.line;
+        let refused = |fault| Err(Error { line, fault });
+        match (block.kind, parts.last_mut()) {
+            (Kind::Heading { level: level @ 1..=2, .. }, _) => return refused(Fault::Level(level)),
+            (Kind::Heading { level: 3, text }, _) if text.trim().is_empty() => {
+                return refused(Fault::Untitled);
+            }
+            (Kind::Heading { level: 3, text }, _) => {
+                parts.push(Part { title: text, line, blocks: Vec::new() });
+            }
+            (Kind::Rule, None) => {}
+            (kind, part) => {
+                if matches!(kind, Kind::Paragraph(_)) {
+                    meant_as_heading(source, &block.range, line)?;
+                }
+                let Some(part) = part else {
+                    return refused(Fault::Stray(first_line(source, &block.range)));
+                };
+                part.blocks.push(Block { kind, ..block });
+            }
         }
     }
-    Ok(blocks)
+    Ok(parts)
 }
 
-fn step(block: &Block<'_>, priority: Priority, service: &str) -> Result<RunbookStep, Error> {
+/// Refuses lines of a paragraph that look like headings (`###Title`, or `### Title` behind a blank that is not ASCII): the
+/// step would be lost.
+fn meant_as_heading(source: &str, range: &Range<usize>, first: usize) -> Result<(), Error> {
+    for (line, text) in (first..).zip(source[range.clone()].lines()) {
+        let text = text.trim();
+        let marks = text.bytes().take_while(|byte| *byte == b'#').count();
+        if marks == 2 || marks == 3 {
+            return Err(Error { line, fault: Fault::NoHeading(text.to_owned()) });
+        }
+    }
+    Ok(())
+}
+
+fn first_line(source: &str, range: &Range<usize>) -> String {
+    source[range.clone()].trim().lines().next().unwrap_or_default().to_owned()
+}
+
+fn step(source: &str, part: Part, priority: Priority, service: &str) -> Result<RunbookStep, Error> {
     let names = ["Action", "Risk", "Rollback", "Owner", "Expected"];
-    let (mut fields, detail) = Fields::read(block.title, names, &block.lines)?;
-    let name = fields.take("Action")?;
-    let action = action(name.trim_matches('`'), service).ok_or_else(|| fields.invalid("Action", &name))?;
-    let risk = fields.take("Risk")?;
+    let (mut fields, detail) = Fields::read(source, part, names)?;
+    let (line, name) = fields.take("Action")?;
+    let action =
+        action(name.trim_matches('`'), service).ok_or_else(|| fields.invalid(line, "Action", &name))?;
+    let (line, risk) = fields.take("Risk")?;
     let risk = match risk.as_str() {
         "low" => Risk::Low,
         "medium" => Risk::Medium,
         "high" => Risk::High,
-        _ => return Err(fields.invalid("Risk", &risk)),
+        _ => return Err(fields.invalid(line, "Risk", &risk)),
     };
     Ok(RunbookStep {
         priority,
         action,
-        title: fill(block.title, service),
+        title: fill(&fields.place, service),
         detail: fill(&detail, service),
         risk,
-        rollback: fill(&fields.take("Rollback")?, service),
-        owner: fill(&fields.take("Owner")?, service),
-        expected_outcome: fill(&fields.take("Expected")?, service),
+        rollback: fill(&fields.take("Rollback")?.1, service),
+        owner: fill(&fields.take("Owner")?.1, service),
+        expected_outcome: fill(&fields.take("Expected")?.1, service),
     })
 }
 
@@ -264,79 +249,6 @@ fn fill(text: &str, service: &str) -> String {
     if is_fillable(service) { text.replace(PLACEHOLDER, service) } else { text.to_owned() }
 }
 
-/// The field list of a block; each field once, none empty.
-struct Fields<'a, const N: usize> {
-    place: &'a str,
-    names: [&'static str; N],
-    values: [Option<String>; N],
-}
-
-impl<'a, const N: usize> Fields<'a, N> {
-    /// Reads the list up to the first blank line; what follows is the text.
-    fn read(place: &'a str, names: [&'static str; N], lines: &[&str]) -> Result<(Self, String), Error> {
-        let mut fields = Self { place, names, values: [const { None }; N] };
-        let start = lines.iter().position(|line| !line.trim().is_empty()).unwrap_or(lines.len());
-        let length = lines[start..].iter().take_while(|line| !line.trim().is_empty()).count();
-        for line in &lines[start..start + length] {
-            fields.add(line)?;
-        }
-        let text = reflow(&lines[start + length..]).ok_or_else(|| Error::OpenFence(place.to_owned()))?;
-        if text.is_empty() {
-            return Err(Error::NoText(place.to_owned()));
-        }
-        Ok((fields, text))
-    }
-
-    fn add(&mut self, line: &str) -> Result<(), Error> {
-        let unknown = || Error::UnknownField { place: self.place.to_owned(), line: line.trim().to_owned() };
-        let (name, value) =
-            line.strip_prefix("- ").and_then(|rest| rest.split_once(':')).ok_or_else(unknown)?;
-        let index = self.names.iter().position(|known| *known == name).ok_or_else(unknown)?;
-        let field = self.names[index];
-        if value.trim().is_empty() {
-            return Err(Error::Missing { place: self.place.to_owned(), field });
-        }
-        match self.values[index].replace(value.trim().to_owned()) {
-            None => Ok(()),
-            Some(_) => Err(Error::Twice { place: self.place.to_owned(), field }),
-        }
-    }
-
-    fn take(&mut self, field: &'static str) -> Result<String, Error> {
-        self.names
-            .iter()
-            .position(|name| *name == field)
-            .and_then(|index| self.values[index].take())
-            .ok_or_else(|| Error::Missing { place: self.place.to_owned(), field })
-    }
-
-    fn invalid(&self, field: &'static str, value: &str) -> Error {
-        Error::Invalid { place: self.place.to_owned(), field, value: value.to_owned() }
-    }
-}
-
-/// Joins the wrapped lines of each paragraph; list items and code keep their lines. `None` where code does not end.
-fn reflow(lines: &[&str]) -> Option<String> {
-    let mut text = String::new();
-    let mut fenced = false;
-    let mut joins = false;
-    for line in lines {
-        let fence = line.trim_start().starts_with("```");
-        let item = line.starts_with("- ");
-        if line.trim().is_empty() && !fenced {
-            joins = false;
-            continue;
-        }
-        if !text.is_empty() {
-            text.push(if joins && !fence && !fenced && !item { ' ' } else { '\n' });
-        }
-        text.push_str(if fence || fenced { line.trim_end() } else { line.trim() });
-        fenced ^= fence;
-        joins = !fence && !fenced;
-    }
-    (!fenced).then_some(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,12 +268,51 @@ delete pod POD`.
 - two
 ";
 
+    /// Reads a section that holds [`RESTART`], the text after it and one more step.
+    fn detail(text: &str) -> String {
+        let section = format!("{}{text}\n\n{}", head(RESTART), RESTART.replace("one by one", "all"));
+        let steps = steps("Immediate actions", &section, "order").unwrap();
+        assert_eq!(steps.len(), 2, "{steps:?}");
+        steps[0].detail.clone()
+    }
+
+    /// The heading and the fields of a step.
+    fn head(step: &str) -> &str {
+        &step[..=step.find("\n\n").unwrap() + 1]
+    }
+
+    fn refused(section: &str) -> Error {
+        steps("Immediate actions", section, "order").unwrap_err()
+    }
+
     #[test]
-    fn an_indented_heading_begins_a_step_too() {
-        for indent in ["", "  ", "\t", "\u{2028}"] {
-            let text = format!("{RESTART}\n{indent}### Restart the rest\n");
-            let read = steps("Within 15 minutes", &text, "payment");
-            assert_eq!(read, Err(Error::NoText("Restart the rest".into())), "indent {indent:?}");
+    fn headings_are_those_of_commonmark() {
+        for heading in [" ### Restart the rest", "### Restart the rest ###", "###\tRestart the rest  "] {
+            let error = refused(&format!("{RESTART}\n{heading}\n"));
+            assert_eq!(
+                error,
+                Error { line: 14, fault: Fault::NoText("Restart the rest".into()) },
+                "{heading:?}"
+            );
+        }
+        for lost in ["###Restart", "\u{2028}### Restart", "\u{a0}### Restart", "text\n    ### Restart"] {
+            let error = refused(&format!("{RESTART}\n{lost}\n"));
+            assert!(matches!(error.fault, Fault::NoHeading(_)), "{lost:?}: {error}");
+            assert_eq!(error.line, 13 + lost.split('\n').count());
+        }
+        assert_eq!(refused(&format!("{RESTART}\nRest\n---\n")).fault, Fault::Level(2));
+        assert_eq!(detail("Look.\n\n---\n"), "Look.");
+        assert_eq!(detail("#### Before\n\nLook."), "#### Before\n\nLook.");
+    }
+
+    #[test]
+    fn fields_that_belong_to_no_heading_are_refused() {
+        let title = "Restart {service} one by one";
+        let indented = RESTART.replace('\n', "\n  ");
+        for lost in [format!("\t{RESTART}"), format!("  {indented}"), format!("text\n\n\t{RESTART}")] {
+            let error = refused(&format!("{RESTART}\n{lost}"));
+            let line = 15 + if lost.starts_with("text") { 2 } else { 0 };
+            assert_eq!(error, Error { line, fault: Fault::StepInText(title.into()) }, "{lost}");
         }
     }
 
@@ -408,46 +359,142 @@ delete pod POD`.
     }
 
     #[test]
-    fn a_heading_inside_a_code_fence_is_code() {
-        let text = format!("{RESTART}\n```sh\n### not a step\n```\n");
-        let steps = steps("Immediate actions", &text, "order").unwrap();
-        assert_eq!(steps.len(), 1);
-        assert!(steps[0].detail.ends_with("```sh\n### not a step\n```"), "{}", steps[0].detail);
+    fn fields_may_be_wrapped_bold_and_behind_any_bullet() {
+        let plain = steps("Immediate actions", RESTART, "order").unwrap();
+        for (from, to) in [
+            ("- Rollback: none needed", "- Rollback: none\n  needed"),
+            ("- Rollback: none needed", "- **Rollback**: none needed"),
+            ("- Rollback: none needed", "- **Rollback:** none needed"),
+            ("- Rollback: none needed", "- __Rollback__: none needed"),
+            ("- Rollback: none needed", "\n- Rollback: none needed"),
+            ("\n- ", "\n* "),
+            ("\n- ", "\n+   "),
+            ("\n", "\r\n"),
+            ("\n", "\r"),
+            ("### Restart", "\u{feff}### Restart"),
+            ("### Restart", "<!--\n## not a section\n\n### not a step\n-->\n\n### Restart"),
+        ] {
+            let text = RESTART.replace(from, to);
+            assert_eq!(steps("Immediate actions", &text, "order").as_ref(), Ok(&plain), "{text:?}");
+        }
+        let nested = RESTART.replace("- Risk: low", "- Risk: low\n  - or not");
+        assert!(matches!(
+            refused(&nested),
+            Error { line: 3, fault: Fault::NotOneText { field: "Risk", .. } }
+        ));
+    }
+
+    #[test]
+    fn a_list_below_the_fields_is_text() {
+        assert_eq!(detail("- drain\n- restart"), "- drain\n- restart");
+        assert_eq!(detail("* drain\n\n* restart\n"), "- drain\n- restart");
+        assert_eq!(detail("  Look.\n\n  ```\n  ls\n  ```\n- drain"), "Look.\n```\nls\n```\n\n- drain");
+        let error = refused(&RESTART.replace("\n\nHighest", "\n- drain\n\nHighest"));
+        assert!(matches!(error, Error { line: 7, fault: Fault::UnknownField { .. } }), "{error}");
+    }
+
+    #[test]
+    fn code_holds_no_step_and_stays_as_it_is() {
+        let kept = [
+            "```sh\n### not a step\nif true\nthen\n    ls  # all\nfi\n```",
+            "Look:\n```\na\n\n\n\tb\n```\nThen:\n```\nc\n```",
+            "````markdown\n```sh\n### not a step\n```\n````",
+            "1. look\n   ```sh\n   # first\n   ### not a step\n   ls\n   ```\n2. restart",
+        ];
+        for text in kept {
+            assert_eq!(detail(text), text.replace("```\nThen", "```\n\nThen"));
+        }
+        let written = [
+            ("~~~ sh title=x\n### not a step\n```\n~~~~", "````sh\n### not a step\n```\n````"),
+            ("  ```\n    ls\n  ```", "```\n  ls\n```"),
+            ("Look:\n\n    # all\n    ls \\\n      -l\n", "Look:\n```\n# all\nls \\\n  -l\n```"),
+            ("```ls -l``` and\n\n```ps```", "```ls -l``` and\n\n```ps```"),
+            ("Run `kubectl get\npods` now.", "Run `kubectl get pods` now."),
+        ];
+        for (text, expected) in written {
+            assert_eq!(detail(text), expected);
+        }
+    }
+
+    #[test]
+    fn lists_tables_and_quotes_keep_their_lines() {
+        let cases = [
+            ("Look\nfirst:\n\n3) ask\n   twice\n4) wait", "Look first:\n\n3. ask twice\n4. wait"),
+            ("* a\n    * b\n\n    c\n* d", "- a\n  - b\n\n  c\n- d"),
+            ("* a\n\n- b", "- a\n\n+ b"),
+            (
+                "Cases:\n| moves | is |\n|--|-:|\n|all|`a\\|b`",
+                "Cases:\n\n| moves | is |\n|---|---:|\n| all | `a\\|b` |",
+            ),
+            ("> ### not a step\n> - a\nand b", "> ### not a step\n>\n> - a and b"),
+            ("one  \ntwo\\\nthree", "one  \n    two\\\n    three"),
+            ("<!-- ### not a step -->\nLook.", "Look."),
+            (
+                "<details>\n### not a step\n</details>\n\nLook.",
+                "<details>\n### not a step\n</details>\n\nLook.",
+            ),
+            ("[board][1] and [1]\n\n[1]: http://a/b", "[board](<http://a/b>) and [1](<http://a/b>)"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(detail(text), expected);
+            assert_eq!(detail(expected), expected);
+        }
     }
 
     #[test]
     fn code_that_does_not_end_is_refused_and_hides_no_step() {
-        let title = "Restart {service} one by one";
-        let text = format!("{RESTART}\n```sh\nkubectl get pods\n\n{RESTART}");
-        assert_eq!(steps("Immediate actions", &text, "order"), Err(Error::OpenFence(title.into())));
+        let open = |line| Error { line, fault: Fault::Markdown(markdown::Fault::OpenFence) };
+        for text in ["```sh\nkubectl get pods\n", "~~~\n```\n", "````\n```\n", "```"] {
+            assert_eq!(refused(&format!("{RESTART}\n{text}\n{RESTART}")), open(14), "{text}");
+        }
+        assert_eq!(refused(&format!("{RESTART}- ```\n  ls\n\n{RESTART}")), open(13));
         let text = "- After: 15 minutes\n- To: platform on-call\n\n```\nkubectl get pods\n";
-        assert_eq!(escalation(text), Err(Error::OpenFence(ESCALATION.into())));
+        assert_eq!(escalation(text), Err(open(4)));
+        // the end of the second would be taken for the end of the first
+        let next = RESTART.replace("- one\n", "```sh\nls\n```\n");
+        let error = refused(&format!("{RESTART}\n```sh\nls\n\n{next}"));
+        assert_eq!(error, Error { line: 14, fault: Fault::Markdown(markdown::Fault::FenceInFence) });
+        let error = refused(&format!("{RESTART}\n<!-- later\n\n{RESTART}"));
+        assert_eq!(error, Error { line: 14, fault: Fault::Markdown(markdown::Fault::OpenHtml) });
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |levels: usize| format!("{}{}a\n", head(RESTART), "> ".repeat(levels));
+        assert!(steps("Immediate actions", &nested(markdown::MAX_DEPTH), "order").is_ok());
+        for levels in [markdown::MAX_DEPTH + 1, 10_000] {
+            let error = refused(&nested(levels));
+            assert_eq!(error, Error { line: 8, fault: Fault::Markdown(markdown::Fault::TooDeep) });
+        }
     }
 
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
-        let refused = |from: &str, to: &str| {
+        let said = |from: &str, to: &str| {
             assert!(RESTART.contains(from));
             steps("Immediate actions", &RESTART.replace(from, to), "order").unwrap_err().to_string()
         };
         let title = "Restart {service} one by one";
         assert_eq!(
-            refused("- Owner: on-call of {service}\n", ""),
-            format!("{title}: field Owner is missing")
+            said("- Owner: on-call of {service}\n", ""),
+            format!("line 1: {title}: field Owner is missing")
         );
-        assert_eq!(refused("`restart`", "`reboot`"), format!("{title}: Action cannot be \"`reboot`\""));
-        assert_eq!(refused("low", "none"), format!("{title}: Risk cannot be \"none\""));
+        assert_eq!(said("`restart`", "`reboot`"), format!("line 2: {title}: Action cannot be \"`reboot`\""));
+        assert_eq!(said("low", "none"), format!("line 3: {title}: Risk cannot be \"none\""));
         assert_eq!(
-            refused("- Risk: low", "- Danger: low"),
-            format!("{title}: \"- Danger: low\" is not a known field")
+            said("- Risk: low", "- Danger: low"),
+            format!("line 3: {title}: \"- Danger: low\" is not a known field")
         );
-        assert_eq!(refused("- Risk: low", "- Owner: me"), format!("{title}: field Owner appears twice"));
+        assert_eq!(said("- Risk: low", "- Owner: me"), format!("line 5: {title}: field Owner appears twice"));
         assert_eq!(
-            refused("### Restart {service} one by one", "Restart"),
-            "text before the first step: \"Restart\""
+            said("### Restart {service} one by one", "Restart"),
+            "line 1: text before the first step: \"Restart\""
         );
-        assert_eq!(steps("Symptoms", RESTART, "order"), Err(Error::NotAnActionSection("Symptoms".into())));
-        assert_eq!(steps("Within 1 hour", "\n", "order"), Err(Error::NoSteps));
+        assert_eq!(
+            steps("Symptoms", RESTART, "order"),
+            Err(Error { line: 1, fault: Fault::NotAnActionSection("Symptoms".into()) })
+        );
+        assert_eq!(steps("Within 1 hour", "\n", "order"), Err(Error { line: 1, fault: Fault::NoSteps }));
     }
 
     #[test]
@@ -462,6 +509,6 @@ delete pod POD`.
             }
         );
         let error = escalation(&text.replace("15 minutes", "soon")).unwrap_err();
-        assert_eq!(error.to_string(), "Escalation: After cannot be \"soon\"");
+        assert_eq!(error.to_string(), "line 1: Escalation: After cannot be \"soon\"");
     }
 }

@@ -136,6 +136,14 @@ pub struct Step {
     pub source: String,
 }
 
+impl Step {
+    /// Returns whether the step is from a runbook, so that its texts are Markdown. Others hold words of telemetry, which
+    /// are shown and not interpreted.
+    pub fn is_from_runbook(&self) -> bool {
+        !self.source.starts_with("triage#")
+    }
+}
+
 /// Escalation if the plan does not help.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Escalation {

@@ -35,6 +35,19 @@ pub fn one_line(text: &str, max: usize) -> String {
     line
 }
 
+/// Returns the text with its lines, blanks and tabs, for code that is pasted: other control characters become spaces, and
+/// direction characters vanish.
+pub fn lines(text: &str) -> String {
+    let kept = text.chars().filter(|character| !steers(*character) && *character != '\r');
+    kept.map(|character| match character {
+        '\n' | '\t' => character,
+        '\u{2028}' | '\u{2029}' => ' ',
+        control if control.is_control() => ' ',
+        other => other,
+    })
+    .collect()
+}
+
 /// Returns whether a character reorders or hides what is around it (Unicode TR 36): direction marks, zero-width
 /// characters, interlinear annotation, tags and the byte order mark.
 pub fn steers(character: char) -> bool {
@@ -52,6 +65,11 @@ mod tests {
     #[test]
     fn a_line_break_cannot_start_a_header() {
         assert_eq!(one_line("payment\r\nBcc: eve@example.com\0\t x ", 80), "payment Bcc: eve@example.com x");
+    }
+
+    #[test]
+    fn code_keeps_its_lines_and_steers_nothing() {
+        assert_eq!(lines("if x\r\n\tls  -l\u{1b}[31m\u{202E}\u{2028}\0\n"), "if x\n\tls  -l [31m  \n");
     }
 
     #[test]

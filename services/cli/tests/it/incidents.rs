@@ -58,6 +58,34 @@ fn the_page_of_an_open_incident() {
     insta::assert_snapshot!(show::render(&case(), &screen()));
 }
 
+/// A command is pasted from the page into a shell.
+#[test]
+fn the_code_of_a_step_can_be_pasted() {
+    let mut case = case();
+    case.plan.as_mut().unwrap().steps[0].detail = "\
+Look at the `consumer_lag` of each partition, then run `kubectl -n shop rollout restart deployment/order` once:
+```sh
+# nothing is changed here
+kafka-consumer-groups --bootstrap-server kafka-0.kafka.streaming.svc.cluster.local:9092 --describe --group orders
+cat <<'EOF'\u{1b}[31m
+\tone\u{202e}
+EOF
+```
+
+1. stop the consumer
+2. start it again
+   - one copy first
+
+| stands still | cause |
+|---|---|
+| one partition | a record |"
+        .into();
+    let page = show::render(&case.cleaned().unwrap(), &screen());
+    let start = page.find("PLAN").unwrap();
+    let end = page.find("Escalate").unwrap();
+    insta::assert_snapshot!(&page[start..end]);
+}
+
 #[test]
 fn the_page_of_an_incident_that_has_just_been_opened() {
     let case = Case {

@@ -4,12 +4,20 @@ use serde::Serialize;
 use shared::events::Plan as Event;
 use shared::events::incident::Signal;
 use shared::events::remediation::{Action, Priority, Risk, Step as Typed};
-use shared::text::{format, sanitize};
+use shared::text::markdown::{CodeSpans, Layout, Line};
+use shared::text::{format, markdown, sanitize};
 
 use super::{name, sentence};
-use crate::markdown::without_list_markers;
+use crate::markdown::{paragraph, to_html, without_list_markers};
+use crate::text::{self, COLUMNS};
 
 const MOST_STEPS: usize = 12;
+/// Longest text of a step, bytes.
+const MAX_DETAIL: usize = 4_000;
+/// Longest text of a step in one sentence, characters.
+const MAX_SENTENCE: usize = 1_200;
+/// Blanks before the text of a step.
+const INDENT: usize = 4;
 
 /// A plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -40,8 +48,12 @@ pub struct Step {
     pub order: u32,
     /// What.
     pub title: String,
-    /// How.
+    /// How, in one sentence.
     pub detail: String,
+    /// How, as plain text; code begins in the first column.
+    pub detail_text: String,
+    /// How, as HTML. Every text in it is escaped.
+    pub detail_html: String,
     /// Typed action, e.g. `clear_connections`; empty where a person does it.
     pub action: &'static str,
     /// `low`, `medium` or `high`.
@@ -112,10 +124,13 @@ impl Step {
             Risk::Medium => ("medium", "#856404"),
             Risk::High => ("high", "#b3261e"),
         };
+        let (detail, detail_text, detail_html) = detail(step);
         Self {
             order: step.order,
             title: sanitize::one_line(&step.title, 160),
-            detail: sanitize::one_line(&without_list_markers(&step.detail), 1200),
+            detail,
+            detail_text,
+            detail_html,
             action: if step.action == Action::Manual { "" } else { step.action.name() },
             risk,
             risk_colour,
@@ -125,6 +140,27 @@ impl Step {
             source: sanitize::one_line(&step.source, 160),
         }
     }
+}
+
+/// Returns how a step is done: as a sentence, as plain text and as HTML.
+fn detail(step: &Typed) -> (String, String, String) {
+    if step.is_from_runbook()
+        && let Ok(detail) = markdown::cut(&sanitize::lines(&step.detail), MAX_DETAIL)
+    {
+        let sentence = sanitize::one_line(&markdown::sentence(&detail), MAX_SENTENCE);
+        let layout = Layout { columns: COLUMNS, indent: INDENT, spans: CodeSpans::Bare };
+        let mut text = markdown::to_text(&detail, layout);
+        if matches!(markdown::to_lines(&detail, layout).last(), Some(Line::Code(_))) {
+            // the facts of the step stand apart from code
+            text.push('\n');
+        }
+        return (sentence, text, to_html(&detail));
+    }
+    let sentence = sanitize::one_line(&without_list_markers(&step.detail), MAX_SENTENCE);
+    let kept = markdown::sentence_kept(&sentence, CodeSpans::Bare);
+    let text = text::wrap(&" ".repeat(INDENT), &kept);
+    let html = paragraph(&sentence);
+    (sentence, text, html)
 }
 
 fn watch(signal: &Signal) -> String {

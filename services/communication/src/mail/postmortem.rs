@@ -3,9 +3,11 @@
 use serde::Serialize;
 use shared::events::Postmortem as Event;
 use shared::text::format;
+use shared::text::markdown::{CodeSpans, Layout, to_text};
 
 use super::Fact;
-use crate::{markdown, text};
+use crate::markdown::to_html;
+use crate::text::{self, COLUMNS};
 
 /// Returns a document without its title, which the mail has already.
 fn untitled(markdown: &str) -> &str {
@@ -40,7 +42,9 @@ impl Postmortem {
         facts.push(Fact::new("Resolved after", format::duration(times.to_resolve_ms)));
         let document = text::document(&event.markdown, MOST_LINES);
         let document = untitled(&document);
-        Self { facts, text: markdown::to_text(document), html: markdown::to_html(document) }
+        // code spans hold names and quotes of telemetry
+        let layout = Layout { columns: COLUMNS, indent: 0, spans: CodeSpans::Wrapped };
+        Self { facts, text: to_text(document, layout), html: to_html(document) }
     }
 
     /// Returns the summary in two sentences.

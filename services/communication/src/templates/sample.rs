@@ -111,6 +111,8 @@ fn plan() -> Plan {
         order,
         title: text(),
         detail: text(),
+        detail_text: text(),
+        detail_html: text(),
         action: "restart",
         risk: "low",
         risk_colour: "#1b7f4b",

@@ -16,6 +16,7 @@ use shared::catalogue::Catalogue;
 use shared::events::anomaly::LogTemplate;
 use shared::events::raw::Level;
 use shared::store::{Notification, Write};
+use shared::text::markdown::{Span, spans};
 
 use crate::scenario;
 
@@ -90,6 +91,49 @@ fn five_mails_make_one_thread() {
     }
 }
 
+/// A command is pasted from a mail into a shell.
+#[test]
+fn the_code_of_a_step_can_be_pasted() {
+    let mut plan = scenario::plan();
+    plan.steps.truncate(3);
+    plan.steps[0].detail = "\
+Look at the `consumer_lag` of each partition:
+```sh
+# nothing is changed here
+kafka-consumer-groups --bootstrap-server kafka-0.kafka.streaming.svc.cluster.local:9092 --describe --group orders
+cat <<'EOF' > /tmp/offsets
+\tone \\
+    two
+EOF
+```
+
+1. stop the consumer
+2. skip the record:
+   ```sh
+   kafka-consumer-groups --reset-offsets \\
+     --shift-by 1
+   ```
+3. start it again
+   - one copy first
+   - then all
+
+| stands still | cause |
+|---|---:|
+| one partition | a record, see `kubectl logs -n shop deploy/order --since 10m` |
+| all | <b>the</b> broker |
+
+Then look again."
+        .into();
+    plan.steps[0].rollback =
+        "`kafka-consumer-groups --reset-offsets --to-offset OFFSET --execute` for the group".into();
+    plan.steps[1].detail = "Look:\n```\nkubectl get pods\u{1b}[31m\u{202e}\n```".into();
+    plan.steps[2].source = "triage#signals".into();
+    plan.steps[2].detail = "errors of <x> are [up](http://evil.example)\n# 2 *more*".into();
+    let mail = rendered(&scenario::content(LifecycleEvent::Plan(Box::new(plan))));
+    assert_snapshot!("text-plan-code", mail.text);
+    assert_snapshot!("html-plan-code", mail.html);
+}
+
 #[test]
 fn an_unknown_cause() {
     let content = scenario::content(LifecycleEvent::RootCause(Box::new(scenario::unknown_cause())));
@@ -156,9 +200,15 @@ fn a_mail_is_the_same_bytes_each_time() {
 
 #[test]
 fn text_keeps_to_its_columns() {
+    // code that is pasted stays on one line
+    let plan = scenario::plan();
+    let spans: Vec<_> = plan.steps.iter().flat_map(|step| spans(&step.detail)).collect();
+    let is_code =
+        |line: &str| spans.iter().any(|span| matches!(span, Span::Code(code) if line.contains(code)));
     for content in scenario::thread() {
         for line in rendered(&content).text.lines() {
-            assert!(line.chars().count() <= COLUMNS || line.split_whitespace().count() < 3, "{line:?}");
+            let fits = line.chars().count() <= COLUMNS || line.split_whitespace().count() < 3;
+            assert!(fits || is_code(line), "{line:?}");
         }
     }
 }

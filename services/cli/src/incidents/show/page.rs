@@ -1,5 +1,7 @@
 //! Lines of a page, wrapped to the screen with hanging indents.
 
+use shared::text::markdown::{CodeSpans, Layout, Line, hanging, sentence_kept, to_lines};
+
 use crate::terminal::{Screen, Tone};
 
 /// A page while it is written.
@@ -57,6 +59,38 @@ impl<'s> Page<'s> {
         for line in textwrap::wrap(text, whole_words(room)) {
             self.line(&format!("{indent}{}", self.paint(Tone::Faint, &line)));
         }
+    }
+
+    /// Markdown of a runbook: text of lesser weight, indented and wrapped; code as it is, from the first column, so that it
+    /// can be pasted.
+    pub(super) fn instructions(&mut self, indent: &str, markdown: &str) {
+        let layout =
+            Layout { columns: self.screen.columns(), indent: indent.len(), spans: CodeSpans::Marked };
+        let lines = to_lines(markdown, layout);
+        let ends_in_code = matches!(lines.last(), Some(Line::Code(_)));
+        for line in lines {
+            match line {
+                Line::Text(text) => {
+                    let words = text.trim_start();
+                    let blanks = &text[..text.len() - words.len()];
+                    self.line(&format!("{blanks}{}", self.paint(Tone::Faint, words)));
+                }
+                Line::Code(code) => {
+                    self.text.push_str(&code);
+                    self.text.push('\n');
+                }
+            }
+        }
+        if ends_in_code {
+            self.gap();
+        }
+    }
+
+    /// A sentence of a runbook behind a label; its code spans stay on one line.
+    pub(super) fn sentence(&mut self, label: &str, sentence: &str) {
+        let sentence = sentence_kept(sentence, CodeSpans::Marked);
+        let wrapped = hanging(label, &sentence, self.screen.columns());
+        self.text.extend([&wrapped, "\n"]);
     }
 
     /// One item of a list.

@@ -47,8 +47,12 @@ fn one(page: &mut Page<'_>, step: &Step) {
         page.paint(tone, &format!("{} risk", step.risk)),
         step.owner,
     ));
-    page.faint("       ", &step.detail);
-    page.hanging("       expect  ", &step.expected_outcome);
-    page.hanging("       undo    ", &step.rollback);
+    if step.is_from_runbook() {
+        page.instructions("       ", &step.detail);
+    } else {
+        page.faint("       ", &step.detail);
+    }
+    page.sentence("       expect  ", &step.expected_outcome);
+    page.sentence("       undo    ", &step.rollback);
     page.hanging("       source  ", &step.source);
 }
