@@ -7,6 +7,7 @@ use investigation::documents::Documents;
 use investigation::ledger::Ledger;
 use investigation::sources::Sources;
 use jiff::Timestamp;
+use shared::clock::{Clock as _, SystemClock};
 use shared::events::anomaly::{Band, Direction, Ended, LogTemplate, Point, Sibling, Status};
 use shared::events::incident::{BlastRadius, Incident, Signal, State, Suspect};
 use shared::events::raw::Level;
@@ -18,7 +19,8 @@ use shared::knowledge::retrieval::Found;
 use shared::knowledge::{Chunk, DocumentKind, YES, facet};
 
 /// Yesterday at 09:26:40 UTC: what is older than some weeks is deleted.
-static BEGAN: LazyLock<i64> = LazyLock::new(|| (Timestamp::now().as_second() / 86_400 - 1) * 86_400 + 34_000);
+static BEGAN: LazyLock<i64> =
+    LazyLock::new(|| (SystemClock.now().as_second() / 86_400 - 1) * 86_400 + 34_000);
 
 pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(*BEGAN + second).unwrap()
