@@ -1,7 +1,8 @@
-//! Text for people: numbers and times as they read them, hostile text made harmless, credentials masked, Markdown read
+//! Text for people: numbers and times as they read them, hostile text made harmless, credentials masked, secrets in telemetry replaced, Markdown read
 //! and written.
 
 pub mod format;
 pub mod markdown;
 pub mod redact;
 pub mod sanitize;
+pub mod secrets;

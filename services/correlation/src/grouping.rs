@@ -102,6 +102,7 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
     let before = known.map(|(signal, _)| signal);
     let mut signal = Signal::from_anomaly(anomaly, before.map(|before| &**before));
     // anyone may write an anomaly, and an incident carries many
+    options.redactor.anomaly(&mut signal.explanation, &mut signal.logs);
     signal.explanation = sanitize::one_line(&signal.explanation, sanitize::SENTENCE);
     signal.unit = sanitize::one_line(&signal.unit, sanitize::NAME);
     if before.is_some_and(|before| before.revision >= anomaly.revision) {

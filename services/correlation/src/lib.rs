@@ -27,6 +27,7 @@ use anyhow::Result;
 use shared::clock::SystemClock;
 use shared::service::{Config, Deps};
 use shared::stage::run::{self, StageDeps};
+use shared::text::secrets::Redactor;
 use tokio_util::sync::CancellationToken;
 
 pub use options::Options;
@@ -36,7 +37,10 @@ pub use stage::Correlation;
 pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
     metrics::register();
     match StageDeps::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? {
-        Some(base) => run::run(Correlation::new(config.stage), base).await,
+        Some(base) => {
+            let redactor = Redactor::new(&config.common.redaction);
+            run::run(Correlation::new(Options { redactor, ..config.stage }), base).await
+        }
         None => Ok(()),
     }
 }

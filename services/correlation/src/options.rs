@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use shared::events::Incident;
 use shared::service::StageOptions;
+use shared::text::secrets::Redactor;
 
 use crate::log_terms::LogTerms;
 
@@ -54,6 +55,9 @@ pub struct Options {
     pub cause_hold_min_ms: u64,
     /// Most of that, milliseconds.
     pub cause_hold_max_ms: u64,
+    /// What is replaced in text from telemetry and of changes; set from `[redaction]`.
+    #[serde(skip)]
+    pub redactor: Redactor,
     /// Terms in log lines by the kind of cause they name. Categories that are not listed keep the embedded terms.
     pub log_terms: LogTerms,
     /// A change this long before the first symptom may be its trigger, minutes.
@@ -80,6 +84,7 @@ impl Default for Options {
             cause_hold_intervals: 5.0,
             cause_hold_min_ms: 3_000,
             cause_hold_max_ms: 120_000,
+            redactor: Redactor::default(),
             log_terms: LogTerms::default(),
             deployment_window_min: 60,
             edge_age_hours: 24 * 7,

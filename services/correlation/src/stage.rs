@@ -373,9 +373,12 @@ impl Correlation {
         });
     }
 
-    fn deployment(deployment: &Deployment, now: Timestamp) -> Result<Effects, Error> {
+    fn deployment(&self, deployment: &Deployment, now: Timestamp) -> Result<Effects, Error> {
         refuse_future(deployment.ts_ms, now)?;
-        Ok(Effects { writes: vec![Write::Deployment(deployment.clone())], ..Effects::none() })
+        let mut deployment = deployment.clone();
+        let texts = deployment.description.iter_mut().chain(&mut deployment.known_risks);
+        texts.for_each(|text| self.options.redactor.apply(text));
+        Ok(Effects { writes: vec![Write::Deployment(deployment)], ..Effects::none() })
     }
 }
 
@@ -407,7 +410,7 @@ impl Stage for Correlation {
             let effects = match (input, &mut environment) {
                 (Input::Anomaly(anomaly), Some(environment)) => self.anomaly(anomaly, environment, ctx)?,
                 (Input::Anomaly(_), None) => Effects::none(),
-                (Input::Deployment(deployment), _) => Self::deployment(deployment, ctx.wall_clock())?,
+                (Input::Deployment(deployment), _) => self.deployment(deployment, ctx.wall_clock())?,
                 (Input::Span(span), _) => self.span(span, ctx.wall_clock())?,
             };
             if let Some(environment) = &mut environment {

@@ -5,6 +5,7 @@ mod zone;
 use serde::{Deserialize, Serialize};
 use shared::events::Topic;
 use shared::service::StageOptions;
+use shared::text::secrets::Redactor;
 
 use crate::metric_profile::{Override, fits};
 pub use zone::Zone;
@@ -21,6 +22,9 @@ const MAX_PHRASE_CHARS: usize = 100;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// What is replaced in log lines and sentences before they are published; set from `[redaction]`.
+    #[serde(skip)]
+    pub redactor: Redactor,
     /// Samples of a series before it is judged (10 to 60).
     pub warm_up: u32,
     /// Samples that a series' level remembers: long enough to be steady, short enough to follow the day.
@@ -70,6 +74,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            redactor: Redactor::default(),
             warm_up: 30,
             memory: 240,
             refresh_every: 10,

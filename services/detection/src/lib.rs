@@ -30,6 +30,7 @@ use shared::agent::Agent;
 use shared::bus::{PING, Producer, partitioned};
 use shared::events::Topic;
 use shared::service::{Config, Deps, Readiness, wait_for};
+use shared::text::secrets::Redactor;
 use tokio_util::sync::CancellationToken;
 
 pub use config::Settings;
@@ -46,7 +47,8 @@ pub async fn run(config: Config<Settings>, deps: Deps, shutdown: CancellationTok
         return Ok(());
     }
     tokio::spawn(shared::service::watch_bus(producer.clone(), deps.readiness.clone(), shutdown.clone()));
-    detect(&kafka, config.stage, &deps.readiness, shutdown).await
+    let settings = Settings { redactor: Redactor::new(&config.common.redaction), ..config.stage };
+    detect(&kafka, settings, &deps.readiness, shutdown).await
 }
 
 /// Detects until `shutdown`, and reports to `readiness` whether it can.

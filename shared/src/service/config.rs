@@ -15,7 +15,7 @@ use crate::bus;
 use crate::knowledge;
 #[cfg(feature = "store")]
 use crate::store;
-use crate::text::redact;
+use crate::text::{redact, secrets};
 
 /// Command line of an agent.
 #[derive(Debug, Clone, Default, Parser)]
@@ -142,6 +142,8 @@ pub struct Common {
     pub log: Log,
     /// Trace spans.
     pub tracing: Tracing,
+    /// What is replaced in text from telemetry.
+    pub redaction: secrets::Options,
     /// Threads of the async runtime.
     pub worker_threads: usize,
 }
@@ -157,6 +159,7 @@ impl Default for Common {
             http: Http::default(),
             log: Log::default(),
             tracing: Tracing::default(),
+            redaction: secrets::Options::default(),
             worker_threads: 2,
         }
     }
@@ -186,8 +189,8 @@ impl fmt::Display for Problems {
 }
 
 /// Sections that are read but belong to other processes, so that one file can serve all.
-const SECTIONS: [&str; 8] =
-    ["kafka", "postgres", "http", "log", "tracing", "worker_threads", "knowledge", "simulator"];
+const SECTIONS: [&str; 9] =
+    ["kafka", "postgres", "http", "log", "tracing", "redaction", "worker_threads", "knowledge", "simulator"];
 
 fn is_section(name: &str) -> bool {
     SECTIONS.contains(&name) || Agent::from_name(name).is_some()
@@ -248,6 +251,7 @@ impl<S: StageOptions> Config<S> {
         read(&merged, "http", &mut common.http, &mut problems);
         read(&merged, "log", &mut common.log, &mut problems);
         read(&merged, "tracing", &mut common.tracing, &mut problems);
+        read(&merged, "redaction", &mut common.redaction, &mut problems);
         read(&merged, "worker_threads", &mut common.worker_threads, &mut problems);
         read(&merged, name, &mut stage, &mut problems);
         if common.kafka.client_id.is_empty() {
@@ -256,6 +260,8 @@ impl<S: StageOptions> Config<S> {
 
         problems.extend(common.kafka.validate());
         problems.extend(common.tracing.validate());
+        problems
+            .extend(common.redaction.validate().into_iter().map(|problem| format!("redaction.{problem}")));
         #[cfg(feature = "store")]
         problems.extend(common.postgres.validate());
         #[cfg(feature = "knowledge")]
@@ -299,6 +305,7 @@ impl<S: StageOptions> Config<S> {
         section("http", masked(&self.common.http));
         section("log", masked(&self.common.log));
         section("tracing", masked(&self.common.tracing));
+        section("redaction", masked(&self.common.redaction));
         section("worker_threads", masked(&self.common.worker_threads));
         section(self.name, masked(&self.stage));
         lines.join("\n")

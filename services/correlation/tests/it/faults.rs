@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use shared::events::anomaly::{Anomaly, Direction, Status};
+use shared::events::anomaly::{Anomaly, Direction, LogTemplate, Status};
 use shared::events::incident::{Relation, State};
+use shared::events::raw::Level;
 use shared::events::{Category, Kind};
 use shared::lifecycle::Change;
 
@@ -392,6 +393,24 @@ fn people_are_told_of_a_split_only_once_it_has_lasted() {
     };
     assert_eq!(split_at(3), 1, "a new leader must lead for five samples first");
     assert_eq!(split_at(9), 2);
+}
+
+#[test]
+fn secrets_in_an_anomaly_are_not_kept() {
+    let mut shop = Shop::default();
+    let mut leaks = anomaly("payment", "logs:errors", Kind::Logs, 10);
+    leaks.explanation = "payment writes: login of ada@example.com with token=abcdef123456 failed".into();
+    leaks.context.logs.push(LogTemplate {
+        level: Level::Error,
+        template: "login of <*> with <*> failed".into(),
+        count: 5,
+        example: "login of ada@example.com with token=abcdef123456 failed".into(),
+        last_seen: at(10),
+    });
+    shop.take(&leaks);
+    let kept = serde_json::to_string(&shop.incidents[0]).unwrap();
+    assert!(kept.contains("login of [email "), "{kept}");
+    assert!(!kept.contains("ada@") && !kept.contains("abcdef123456"), "{kept}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ const REMIND_MS: i64 = 600_000;
 /// One partition and how far the snapshot goes that is on its way.
 pub struct Assigned {
     number: i32,
+    settings: Arc<Settings>,
     partition: Partition,
     snapshot: Version,
     used: metrics::Used,
@@ -32,12 +33,13 @@ impl Assigned {
     /// Takes over a partition with what its last owner left in `detection.state`.
     pub fn restore(number: i32, settings: Arc<Settings>, parts: &mut dyn Iterator<Item = Part>) -> Self {
         let records = parts.map(|part| (part.key, part.payload));
-        let restored = Partition::restore(number, settings, records);
+        let restored = Partition::restore(number, Arc::clone(&settings), records);
         for reason in &restored.refused {
             tracing::warn!(partition = number, reason, "state could not be read and warms up again");
         }
         Self {
             number,
+            settings,
             partition: restored.partition.among_others(),
             snapshot: Version::default(),
             used: metrics::Used::default(),
@@ -77,14 +79,15 @@ impl Assigned {
                 "a service reports in another partition and is learned anew there; if that goes on key its records by service"
             );
         }
-        Self::output(outcome)
+        self.output(outcome)
     }
 
     /// Returns what is to be published of an outcome. An anomaly that breaks the contract is counted, and logged, as
     /// dropped.
-    fn output(outcome: Outcome) -> Output {
+    fn output(&self, mut outcome: Outcome) -> Output {
         let mut publish = Vec::with_capacity(outcome.anomalies.len());
-        for anomaly in &outcome.anomalies {
+        for anomaly in &mut outcome.anomalies {
+            self.settings.redactor.anomaly(&mut anomaly.explanation, &mut anomaly.context.logs);
             let id = EventId::of("anomaly", &anomaly.anomaly_id.to_string(), anomaly.revision);
             match Outgoing::new(Topic::Anomalies, anomaly, id, "detection", anomaly.observed_at, None) {
                 Ok(outgoing) => {

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use detection::partition::task::Assigned;
 use detection::service::outcome::Reason;
 use detection::{At, Partition, Settings};
-use shared::events::MAX_PAYLOAD;
+use shared::bus::partitioned::Task as _;
 use shared::events::anomaly::Status;
+use shared::events::{MAX_PAYLOAD, Topic};
+use shared::text::secrets::{self, Redactor};
 
 use crate::shop::START_MS;
 
@@ -130,5 +133,38 @@ fn the_largest_numbers_leave_finite_anomalies() {
             }
         }
         assert!(told > 0, "{interval_ms} ms");
+    }
+}
+
+#[test]
+fn secrets_in_log_lines_are_not_published() {
+    let secrets = ["ada@example.com", "AKIAIOSFODNN7EXAMPLE", "hunter2hunter2", "CUST-4711"];
+    let patterns = vec![r"CUST-\d+".to_owned()];
+    let redactor = Redactor::new(&secrets::Options { patterns, ..secrets::Options::default() });
+    let settings = Settings { redactor, partitions: 1, ..Settings::default() };
+    let mut task = Assigned::restore(0, Arc::new(settings), &mut std::iter::empty());
+    let mut published = String::new();
+    for second in 0..1_500 {
+        let ts_ms = START_MS + second * 1_000;
+        let line = if second < 1_200 {
+            "GET /health took 3 ms".to_owned()
+        } else {
+            format!(
+                "charge of {} for {} refused: password={} key {}",
+                secrets[0], secrets[3], secrets[2], secrets[1]
+            )
+        };
+        let level = if second < 1_200 { "INFO" } else { "ERROR" };
+        let record =
+            serde_json::json!({ "service": "user", "level": level, "message": line, "ts_ms": ts_ms });
+        let payload = record.to_string().into_bytes();
+        let output = task.record(Topic::RawLogs, second, ts_ms, &payload).unwrap();
+        for outgoing in output.publish {
+            published.push_str(str::from_utf8(&outgoing.payload).unwrap());
+        }
+    }
+    assert!(published.contains("charge of [email "), "{published}");
+    for secret in secrets {
+        assert!(!published.contains(secret), "{secret} in {published}");
     }
 }
