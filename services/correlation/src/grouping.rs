@@ -450,12 +450,12 @@ fn join(
     let mut split = None;
     if absorbed.is_empty() {
         let leaving = split::leaving(incident, &group, &assessment, neighbourhood, at, options);
-        if let Some(first) = leaving.iter().min_by_key(|member| (member.started_at, member.anomaly_id)) {
+        if !leaving.is_empty() {
             let of_it = |member: &Arc<Signal>| leaving.iter().any(|one| one.anomaly_id == member.anomaly_id);
             group.retain(|member| !of_it(member));
             assessment = assess(group.clone(), neighbourhood, Some(incident), at, options);
             split = Some(Box::new(Split {
-                incident: IncidentId::split_from(incident.incident_id, first.anomaly_id, first.revision),
+                incident: IncidentId::split_from(incident.incident_id, signal.anomaly_id, signal.revision),
                 assessment: assess(leaving.clone(), neighbourhood, None, at, options),
                 members: leaving,
             }));

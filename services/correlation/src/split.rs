@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::events::anomaly::Status;
-use shared::events::incident::{Incident, Signal, State};
+use shared::events::incident::{Incident, Relation, Signal, State};
 use shared::events::{Category, Kind};
 use shared::ids::IncidentId;
 use shared::lifecycle::Assessment;
@@ -48,7 +48,9 @@ pub fn leaving(
     options: &Options,
 ) -> Vec<Arc<Signal>> {
     let Some(first) = assessment.suspects.first() else { return Vec::new() };
-    if incident.storm || assessment.challenger.is_some() {
+    // what was merged stays together, so that incidents do not part and join again and again
+    let was_merged = incident.links.iter().any(|link| link.relation == Relation::Absorbed);
+    if incident.storm || was_merged || assessment.challenger.is_some() {
         return Vec::new();
     }
     let is_known = incident.state != State::Detecting;

@@ -88,9 +88,9 @@ impl IncidentId {
         Self(derive(&["incident", &past.to_string(), &anomaly.to_string(), &revision.to_string()]))
     }
 
-    /// Returns the id of the incident that members of `whole` became, with a revision of the first of them.
-    pub fn split_from(whole: Self, first: AnomalyId, revision: u32) -> Self {
-        Self(derive(&["split", &whole.to_string(), &first.to_string(), &revision.to_string()]))
+    /// Returns the id of the incident that members of `whole` became when a revision of an episode was decided on.
+    pub fn split_from(whole: Self, anomaly: AnomalyId, revision: u32) -> Self {
+        Self(derive(&["split", &whole.to_string(), &anomaly.to_string(), &revision.to_string()]))
     }
 }
 

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use shared::catalogue::Catalogue;
 use shared::clock::from_ms;
 use shared::events::anomaly::Status;
-use shared::events::incident::{Incident, Signal, State};
+use shared::events::incident::{Incident, Link, Relation, Signal, State};
 use shared::events::{Anomaly, Deployment, Span, Topic};
 use shared::graph::{Callee, Graph};
 use shared::ids::{AnomalyId, IncidentId};
@@ -255,7 +255,10 @@ impl Correlation {
         let topic = (other.incident.state != State::Detecting).then_some(Topic::IncidentsResolved);
         self.adopt(&other.members, into.incident_id);
         let merged = Change::Merged { into: into.incident_id, number: into.number, at };
-        self.change(other.incident.incident_id, merged, topic, now)
+        self.change(other.incident.incident_id, merged, topic, now)?;
+        let Incident { incident_id, number, .. } = other.incident;
+        let link = Link { incident_id, number, relation: Relation::Absorbed };
+        self.change(into.incident_id, Change::Linked(link), None, now)
     }
 
     fn keep(&mut self, signal: Arc<Signal>, home: Option<IncidentId>) {

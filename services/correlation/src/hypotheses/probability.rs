@@ -15,6 +15,9 @@ const SERVICES: f64 = 0.7;
 /// Temperature of the scores of the categories of one service.
 const CATEGORIES: f64 = 0.9;
 
+/// Most that is ever said: what telemetry shows is never certain.
+const MOST: f64 = 0.99;
+
 /// Sorts hypotheses, best service first and of each service the best category first, and gives them probabilities.
 pub fn with_probabilities(mut suspects: Vec<Suspect>) -> Vec<Suspect> {
     let mut best: BTreeMap<String, f64> = BTreeMap::new();
@@ -32,8 +35,8 @@ pub fn with_probabilities(mut suspects: Vec<Suspect>) -> Vec<Suspect> {
     }
     for suspect in &mut suspects {
         let service = weight(best[&suspect.service]) / all;
-        suspect.posterior = service * within(suspect) / of_categories[&suspect.service];
-        suspect.service_posterior = Some(service);
+        suspect.posterior = (service * within(suspect) / of_categories[&suspect.service]).min(MOST);
+        suspect.service_posterior = Some(service.min(MOST));
     }
     suspects.sort_by(|a, b| {
         let of = |suspect: &Suspect| best[&suspect.service];

@@ -8,7 +8,7 @@ use correlation::grouping::{self, Grouping, decide};
 use jiff::Timestamp;
 use shared::catalogue::Catalogue;
 use shared::events::anomaly::{Anomaly, Band, Context, Direction, Ended, Point, Status};
-use shared::events::incident::{Incident, Signal};
+use shared::events::incident::{Incident, Link, Relation, Signal};
 use shared::events::{Deployment, Kind, Severity};
 use shared::graph::Graph;
 use shared::ids::{AnomalyId, IncidentId};
@@ -207,7 +207,12 @@ impl Shop {
                     let place = self.incidents.iter().position(|known| known.incident_id == other).unwrap();
                     let merged = Change::Merged { into: id, number: 0, at: anomaly.observed_at };
                     let before = self.incidents[place].clone();
+                    let number = before.number;
                     self.incidents[place] = lifecycle::apply(Some(before), other, merged).unwrap();
+                    let link = Link { incident_id: other, number, relation: Relation::Absorbed };
+                    let place = self.incidents.iter().position(|known| known.incident_id == id).unwrap();
+                    let into = self.incidents[place].clone();
+                    self.incidents[place] = lifecycle::apply(Some(into), id, Change::Linked(link)).unwrap();
                 }
                 Some(home.unwrap_or(id))
             }

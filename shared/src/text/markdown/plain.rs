@@ -21,6 +21,9 @@ pub struct Layout {
     pub spans: CodeSpans,
 }
 
+/// A command of so many bytes mostly has a line of its own.
+const LONG_COMMAND: usize = 40;
+
 /// What becomes of code spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CodeSpans {
@@ -123,6 +126,8 @@ struct Text {
     /// A link's address, and where its text begins.
     link: Option<(String, usize)>,
     is_code: bool,
+    /// A command without marks was written last.
+    is_after_command: bool,
     /// The last block was a heading: the next one follows without an empty line.
     is_below_heading: bool,
     rows: Vec<Vec<String>>,
@@ -139,16 +144,25 @@ impl Text {
             lead: String::new(),
             link: None,
             is_code: false,
+            is_after_command: false,
             is_below_heading: false,
             rows: Vec::new(),
         }
     }
 
     fn event(&mut self, event: Event<'_>) {
+        let is_after_command = std::mem::take(&mut self.is_after_command);
         match event {
             Event::Start(tag) => self.start(tag),
             Event::End(end) => self.end(end),
-            Event::Code(code) => self.layout.spans.write(&mut self.line, &code),
+            Event::Code(code) => {
+                self.layout.spans.write(&mut self.line, &code);
+                self.is_after_command = self.layout.spans == CodeSpans::Bare && code.len() >= LONG_COMMAND;
+            }
+            // a full stop behind a command would be pasted with it
+            Event::Text(text) if is_after_command && text.starts_with('.') => {
+                self.line.push_str(&text[1..]);
+            }
             Event::Text(text)
             | Event::Html(text)
             | Event::InlineHtml(text)
@@ -361,6 +375,13 @@ mod tests {
     }
 
     #[test]
+    fn a_full_stop_is_not_pasted_with_a_command() {
+        let command = "kubectl -n shop rollout undo deployment/payment";
+        assert_eq!(to_text(&format!("Undo: `{command}`. Then wait.")), format!("Undo: {command} Then wait."));
+        assert_eq!(to_text("Run `make stop`. Then wait."), "Run make stop. Then wait.");
+    }
+
+    #[test]
     fn code_is_neither_wrapped_nor_indented() {
         let command = "kubectl -n shop logs deploy/order --since 10m";
         let document =
@@ -383,7 +404,7 @@ mod tests {
                 text("    2. b"),
             ]
         );
-        assert_eq!(lines(CodeSpans::Bare)[1], text(&format!("    {command}.")));
+        assert_eq!(lines(CodeSpans::Bare)[1], text(&format!("    {command}")));
         assert_eq!(lines(CodeSpans::Wrapped)[0], text("    Run kubectl -n shop logs"));
     }
 
