@@ -44,7 +44,7 @@ const PAST: &str = "select incident_id, body from incidents where environment = 
      and resolved_at >= $2 order by resolved_at desc, number desc limit 50";
 pub(super) const CATALOGUE: &str = "select name, body from catalogue_services order by name";
 const DEPLOYMENTS: &str = "select service || ' ' || version, body from deployments where environment = $1 and at >= $2 order by at desc limit 200";
-/// Most changes that are read at once; the limit of [`DEPLOYMENTS`].
+/// Most changes that are read at once.
 pub const MAX_DEPLOYMENTS: usize = 200;
 
 /// Everything a grouping decision in one environment rests on, as of one version.

@@ -84,23 +84,28 @@ pub(super) fn split_lines(
         || "not visible in this telemetry".to_owned(),
         |first| format!("{}, {}", first.service, first.category.words()),
     );
-    let line = |incident_id, other: IncidentId, summary| Audit {
+    let line = |incident_id, action, other: IncidentId, summary| Audit {
         incident_id,
         at,
-        action: AuditAction::Split,
+        action,
         summary,
         detail: json!({ "incident_id": other, "title": assessment.title }),
     };
     [
         line(
             whole.incident_id,
+            AuditAction::Split,
             part,
             format!("{signals} left and became an incident of their own: of another fault ({cause})."),
         ),
         line(
             part,
+            AuditAction::Opened,
             whole.incident_id,
-            format!("Split from incident #{} with {signals}: of another fault ({cause}).", whole.number),
+            format!(
+                "Opened: split from incident #{} with {signals}, of another fault ({cause}).",
+                whole.number
+            ),
         ),
     ]
 }

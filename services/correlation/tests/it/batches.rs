@@ -226,6 +226,13 @@ async fn both_parts_of_a_split_incident_are_on_record_and_name_each_other() {
         (&["order".to_owned()][..], &["payment".to_owned()][..])
     );
     let both = [whole.incident_id.to_string(), part.incident_id.to_string()];
-    assert_eq!(texts("select incident_id::text from audit where action = 'split' order by id").await, both);
+    assert_eq!(
+        texts("select incident_id::text from audit where summary ~ 'another fault' order by id").await,
+        both
+    );
+    assert_eq!(
+        texts("select action from audit where action in ('opened', 'split') order by id").await,
+        ["opened", "split", "opened"]
+    );
     assert_eq!(texts("select incident_id::text from signals order by service").await, both);
 }
