@@ -326,7 +326,10 @@ fn of_one_fault<'a>(
             return false;
         }
         let theirs = members(other.incident_id, neighbourhood);
-        if theirs.is_empty() || all_clear(&theirs).is_some() {
+        // a symptom may be over before its cause is read: partitions do not wait for each other
+        let is_over = all_clear(&theirs)
+            .is_some_and(|(at, hold)| signal.started_at > at + options.hold_of(other, hold));
+        if theirs.is_empty() || is_over {
             return false;
         }
         let both = [own.as_slice(), theirs.as_slice()].concat();

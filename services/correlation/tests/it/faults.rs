@@ -395,6 +395,39 @@ fn people_are_told_of_a_split_only_once_it_has_lasted() {
     assert_eq!(split_at(9), 2);
 }
 
+/// The partition of the cause is read only when its symptoms at the caller have cleared already.
+#[test]
+fn symptoms_that_are_over_when_their_cause_is_read_are_of_its_incident() {
+    let mut shop = Shop::default();
+    let symptoms = [
+        Anomaly { evidence: 5.4, ..anomaly("order", "error_rate", Kind::Errors, 12) },
+        Anomaly { evidence: 3.2, ..anomaly("order", "latency_p99_ms", Kind::Latency, 12) },
+        Anomaly { evidence: 4.9, ..anomaly("api-gateway", "error_rate", Kind::Errors, 12) },
+    ];
+    for symptom in &symptoms {
+        shop.take(symptom);
+    }
+    shop.change(&Change::Announced);
+    for symptom in &symptoms {
+        let over = Anomaly { revision: 2, status: Status::Cleared, observed_at: at(20), ..symptom.clone() };
+        shop.take(&over);
+    }
+    // weak at first
+    let pool = Anomaly { evidence: 3.1, ..anomaly("payment", "db_connections", Kind::Pool, 10) };
+    let fails = Anomaly {
+        evidence: 1.0,
+        status: Status::Suspect,
+        ..anomaly("payment", "error_rate", Kind::Errors, 12)
+    };
+    shop.take(&pool);
+    shop.take(&fails);
+    assert_eq!(standing(&shop).len(), 2);
+    shop.take(&Anomaly { revision: 2, evidence: 5.7, observed_at: at(14), ..pool });
+    shop.take(&Anomaly { revision: 2, evidence: 6.0, status: Status::Firing, observed_at: at(14), ..fails });
+    let open: Vec<_> = shop.incidents.iter().filter(|one| one.merged_into().is_none()).collect();
+    assert_eq!(open.len(), 1, "{:?}", standing(&shop));
+}
+
 #[test]
 fn secrets_in_an_anomaly_are_not_kept() {
     let mut shop = Shop::default();
