@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn code_keeps_its_lines_and_tabs() {
-        assert_eq!(clean_lines("if x\r\n\tls  -l\x1b[31m\u{2028}\rc\n"), "if x\n\tls  -l c");
+        assert_eq!(clean_lines("if x\r\n\tls  -l\x1b[31m\u{2028}\rc\n"), "if x\n\tls  -l  c");
     }
 
     #[test]
