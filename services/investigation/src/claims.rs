@@ -29,7 +29,7 @@ const MAX_CHAIN: usize = 5;
 const MAX_EXCLUSIONS: usize = 6;
 /// Posterior below which a hypothesis counts as ruled out.
 const RULED_OUT: f64 = 0.05;
-/// A confidence is never told as certainty.
+/// Most confidence that is ever stated.
 const MAX_CONFIDENCE: f64 = 0.99;
 /// Longest quote of a document, characters.
 const MAX_QUOTE: usize = 240;
@@ -72,7 +72,7 @@ fn claim(relations: Vec<Relation>, ledger: &Ledger) -> Option<Claim> {
 
 /// Returns the members of a service, strongest first.
 fn strongest<'a>(sources: &'a Sources, service: &str) -> impl Iterator<Item = &'a Signal> + use<'a> {
-    let mut own: Vec<&Signal> = sources.signals.iter().filter(|signal| signal.service == service).collect();
+    let mut own: Vec<&Signal> = sources.of_service(service).collect();
     own.sort_by(|a, b| b.evidence.total_cmp(&a.evidence).then(a.started_at.cmp(&b.started_at)));
     own.into_iter()
 }
@@ -207,7 +207,7 @@ fn of_callers(sources: &Sources, service: &str, ledger: &mut Ledger) -> Vec<Opti
 /// The order in which the fault showed: at the service, then at those who call it, one after another.
 fn of_chain(sources: &Sources, suspect: &Suspect, ledger: &mut Ledger) -> Option<Claim> {
     let mut steps: Vec<&Signal> = Vec::new();
-    let own = || sources.signals.iter().filter(|signal| signal.service == suspect.service);
+    let own = || sources.of_service(&suspect.service);
     let first = own().min_by_key(|signal| (signal.started_at, !is_symptom(signal), &signal.metric))?;
     steps.push(first);
     let later = own().filter(|signal| signal.kind != first.kind && signal.started_at >= first.started_at);
@@ -260,7 +260,7 @@ pub fn exclusions(incident: &Incident, sources: &Sources, ledger: &mut Ledger) -
         claims.push(explained(sources, &first.service, &other.service, ledger));
     }
     let mut known: BTreeSet<&str> = BTreeSet::new();
-    let own = || sources.signals.iter().filter(|signal| signal.service == first.service);
+    let own = || sources.of_service(&first.service);
     known.extend(own().map(|signal| signal.metric.as_str()));
     for (signal, sibling) in own().flat_map(|signal| signal.siblings.iter().map(move |one| (signal, one))) {
         let is_inside = (sibling.expected.lower..=sibling.expected.upper).contains(&sibling.observed);
@@ -303,8 +303,7 @@ fn explained(sources: &Sources, callee: &str, caller: &str, ledger: &mut Ledger)
         return None;
     }
     let first = |service: &str| {
-        let own = sources.signals.iter().filter(|signal| signal.service == service);
-        own.min_by_key(|signal| (signal.started_at, &signal.metric))
+        sources.of_service(service).min_by_key(|signal| (signal.started_at, signal.metric.as_str()))
     };
     let (cause, effect) = (first(callee)?, first(caller)?);
     if effect.started_at < cause.started_at {

@@ -38,7 +38,7 @@ pub async fn search(
         runbooks = retrieval.search(&any).await?;
     }
     let mut incidents = retrieval.search(&incidents).await?;
-    incidents.retain(|found| similar::is_similar(found, suspect));
+    incidents.retain(similar::is_similar);
     Ok(Documents { incidents, runbooks })
 }
 

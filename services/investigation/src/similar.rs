@@ -8,16 +8,15 @@ use shared::events::rca::Reference;
 use shared::knowledge::Chunk;
 use shared::knowledge::retrieval::Found;
 
-/// Least similarity of what is told of an incident and a past one, cosine. Below it, nothing similar is known:
+/// Least similarity between the description of an incident and a past one, cosine. Below it, nothing similar is known:
 /// `make score-retrieval` prints how often that is right.
 pub const FLOOR: f32 = 0.6;
 /// Most services that are listed.
 const MAX_NAMES: usize = 5;
 
-/// Whether a past incident is worth telling people of: the same kind of cause, and similar in words.
-pub fn is_similar(found: &Found, suspect: &Suspect) -> bool {
-    found.chunk.has_category(suspect.category)
-        && found.similarity.is_some_and(|similarity| similarity >= FLOOR)
+/// Whether a past incident with the same kind of cause is similar enough to be named.
+pub fn is_similar(found: &Found) -> bool {
+    found.similarity.is_some_and(|similarity| similarity >= FLOOR)
 }
 
 /// Whether a service was the one at fault in a past incident.
@@ -28,13 +27,9 @@ pub fn was_at_fault(chunk: &Chunk, service: &str) -> bool {
 /// Returns what is published of a past incident, with what it has in common and what differs.
 pub fn reference(found: &Found, incident: &Incident, suspect: &Suspect) -> Reference {
     let chunk = &found.chunk;
-    let (mut alike, mut different) = (Vec::new(), Vec::new());
-    let category = suspect.category.words();
-    if chunk.has_category(suspect.category) {
-        alike.push(format!("kind of cause: {category}"));
-    } else {
-        different.push(format!("kind of cause: not {category}"));
-    }
+    // only those of the suspect's kind of cause are searched
+    let mut alike = vec![format!("kind of cause: {}", suspect.category.words())];
+    let mut different = Vec::new();
     match chunk.facets.get("service") {
         Some(known) if *known == suspect.service => alike.push(format!("service at fault: {known}")),
         Some(known) => different.push(format!("service at fault: {known}, not {}", suspect.service)),

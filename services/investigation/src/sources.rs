@@ -113,10 +113,14 @@ impl Sources {
         self.sections.get(&(doc_id.clone(), section.clone()))
     }
 
+    /// Returns the members of a service.
+    pub fn of_service(&self, service: &str) -> impl Iterator<Item = &Signal> {
+        self.signals.iter().filter(move |signal| signal.service == service)
+    }
+
     /// Returns when the first symptom of a service began.
     pub fn first_symptom(&self, service: &str) -> Option<Timestamp> {
-        let own = self.signals.iter().filter(|signal| signal.service == service);
-        own.map(|signal| signal.started_at).min()
+        self.of_service(service).map(|signal| signal.started_at).min()
     }
 }
 

@@ -18,7 +18,7 @@ use crate::runbook::{Runbook, mark_manual};
 use crate::target::Target;
 use crate::triage;
 
-/// Longest text of a step that tells how, bytes.
+/// Longest instructions of a step, bytes.
 const MAX_DETAIL: usize = 2_000;
 
 /// Writes the `revision`-th plan of an incident.
