@@ -16,10 +16,8 @@ use shared::events::{Category, Deployment, Kind};
 
 use crate::hypotheses::{Surroundings, WEAK_NATS};
 use crate::log_terms::LogTerms;
-use crate::steal;
+use crate::{sampling, steal};
 
-/// Longest time between two samples that is reckoned with, milliseconds.
-const LONGEST_INTERVAL_MS: u64 = 86_400_000;
 /// Deployments of one commit within this time are one change.
 const ONE_CHANGE: SignedDuration = SignedDuration::from_mins(30);
 
@@ -32,7 +30,7 @@ pub struct Root<'a> {
     pub category: Option<Category>,
     /// When its latency or its errors left their band, if they did.
     pub slow_since: Option<Timestamp>,
-    /// When its own CPU use left its band, if it did, and milliseconds between two samples of it.
+    /// When its own CPU use left its band, and milliseconds between two samples of it; if that may be the cause.
     cpu_use: Option<(Timestamp, u64)>,
     callers: BTreeSet<&'a str>,
     callees: BTreeSet<&'a str>,
@@ -53,13 +51,11 @@ impl<'a> Root<'a> {
         let signals = signals.into_iter().map(Borrow::borrow);
         let own = signals.clone().filter(|signal| signal.service == service);
         let slow_since = own.clone().filter(|signal| is_slow(signal)).map(|signal| signal.started_at).min();
-        let user = own.filter(|signal| steal::is_own_use(signal)).min_by_key(|signal| signal.started_at);
-        let mut starved: Vec<String> = Vec::new();
-        if let Some(user) = user.filter(|_| category.is_none_or(|category| category == Category::Cpu)) {
-            let of_host =
-                signals.filter(|signal| steal::is_steal(signal) && steal::is_taken_by(signal, user));
-            starved.extend(of_host.map(|signal| signal.service.clone()));
-        }
+        let may_take = category.is_none_or(|category| category == Category::Cpu);
+        let user =
+            own.filter(|signal| may_take && steal::is_own_use(signal)).min_by_key(|signal| signal.started_at);
+        let of_host = signals.filter(|signal| user.is_some_and(|user| steal::is_taken_by(signal, user)));
+        let starved: Vec<String> = of_host.map(|signal| signal.service.clone()).collect();
         let graph = surroundings.graph;
         Self {
             service,
@@ -105,10 +101,9 @@ impl<'a> Root<'a> {
                 Kind::Logs => self.explains_lines(signal),
                 Kind::Latency | Kind::Errors | Kind::Traffic | Kind::DataLoss | Kind::Other => true,
                 Kind::Cpu => signal.direction == Direction::Down,
-                Kind::Pool | Kind::Lag => self.slow_since.is_some_and(|since| {
-                    let interval = signal.interval_ms.min(LONGEST_INTERVAL_MS) as i64;
-                    signal.started_at >= since + SignedDuration::from_millis(interval)
-                }),
+                Kind::Pool | Kind::Lag => self
+                    .slow_since
+                    .is_some_and(|since| signal.started_at >= since + sampling::interval(signal.interval_ms)),
                 Kind::Memory
                 | Kind::Disk
                 | Kind::Certificate
@@ -131,11 +126,9 @@ impl<'a> Root<'a> {
     /// Whether a signal is CPU time of another service that went to this one.
     fn took(&self, signal: &Signal) -> bool {
         let is_near = |(since, interval_ms): (Timestamp, u64)| {
-            steal::began_together(since, signal.started_at, interval_ms.max(signal.interval_ms))
+            sampling::began_together(since, signal.started_at, interval_ms.max(signal.interval_ms))
         };
-        self.category.is_none_or(|category| category == Category::Cpu)
-            && steal::is_steal(signal)
-            && self.cpu_use.is_some_and(is_near)
+        steal::is_steal(signal) && self.cpu_use.is_some_and(is_near)
     }
 
     /// Whether a signal follows from the CPU time that a service has lost to this one: there, or at its callers.

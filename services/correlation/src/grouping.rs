@@ -19,8 +19,8 @@ use crate::endings::absorbs;
 use crate::explanation::{Root, share_a_change};
 use crate::hypotheses::{self, WEAK_NATS};
 use crate::options::Options;
+use crate::sampling;
 use crate::split::{self, Split};
-use crate::steal;
 use crate::storm::{self, Place};
 
 /// How long before the first known symptom of an incident its cause may have shown, in samples of the cause.
@@ -101,13 +101,13 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
     let known = neighbourhood.signals.iter().find(|(signal, _)| signal.anomaly_id == anomaly.anomaly_id);
     let before = known.map(|(signal, _)| signal);
     let mut signal = Signal::from_anomaly(anomaly, before.map(|before| &**before));
+    if before.is_some_and(|before| before.revision >= anomaly.revision) {
+        return Decision { signal: Arc::new(signal), over: None, grouping: Grouping::Stale };
+    }
     // anyone may write an anomaly, and an incident carries many
     options.redactor.anomaly(&mut signal.explanation, &mut signal.logs);
     signal.explanation = sanitize::one_line(&signal.explanation, sanitize::SENTENCE);
     signal.unit = sanitize::one_line(&signal.unit, sanitize::NAME);
-    if before.is_some_and(|before| before.revision >= anomaly.revision) {
-        return Decision { signal: Arc::new(signal), over: None, grouping: Grouping::Stale };
-    }
     let belonged = known.and_then(|(_, incident)| *incident);
     let signal = Arc::new(signal);
     let own = neighbourhood.signals.iter().map(|(signal, _)| signal).chain([&signal]);
@@ -387,7 +387,7 @@ fn share_a_callee(
     };
     let Some(onset) = hypotheses::onset(members.iter().copied(), &suspect.service) else { return false };
     let interval = members.iter().map(|member| member.interval_ms).fold(signal.interval_ms, u64::max);
-    if !steal::began_together(onset, signal.started_at, interval) {
+    if !sampling::began_together(onset, signal.started_at, interval) {
         return false;
     }
     graph.callees(&suspect.service).filter(|callee| graph.has_edge(&signal.service, callee)).any(|callee| {
@@ -412,7 +412,7 @@ fn share_a_caller(
     let is_alike = |member: &&Arc<Signal>| {
         member.service == suspect.service
             && (member.kind, member.direction) == (Kind::Traffic, signal.direction)
-            && steal::began_together(
+            && sampling::began_together(
                 member.started_at,
                 signal.started_at,
                 member.interval_ms.max(signal.interval_ms),
@@ -449,22 +449,18 @@ fn join(
         .collect();
     group.extend(absorbed.iter().flat_map(|other| other.members.iter().cloned()));
     let at = signal.observed_at;
-    let mut assessment = assess(group.clone(), neighbourhood, Some(incident), at, options);
-    let mut split = None;
-    if absorbed.is_empty() {
-        let leaving = split::leaving(incident, &group, &assessment, neighbourhood, at, options);
-        if !leaving.is_empty() {
-            let of_it = |member: &Arc<Signal>| leaving.iter().any(|one| one.anomaly_id == member.anomaly_id);
-            group.retain(|member| !of_it(member));
-            assessment = assess(group.clone(), neighbourhood, Some(incident), at, options);
-            split = Some(Box::new(Split {
-                incident: IncidentId::split_from(incident.incident_id, signal.anomaly_id, signal.revision),
-                assessment: assess(leaving.clone(), neighbourhood, None, at, options),
-                members: leaving,
-            }));
-        }
+    let mut assessment = assess(group, neighbourhood, Some(incident), at, options);
+    let split = if absorbed.is_empty() {
+        split::of(incident, &assessment, signal, neighbourhood, options).map(Box::new)
+    } else {
+        None
+    };
+    if let Some(split) = &split {
+        let mut staying = assessment.signals;
+        staying.retain(|member| !split.has(member));
+        assessment = assess(staying, neighbourhood, Some(incident), at, options);
     }
-    let all_clear = all_clear(&group).map(|(at, _)| at);
+    let all_clear = all_clear(&assessment.signals).map(|(at, _)| at);
     Grouping::Join { incident: Box::new(incident.clone()), assessment, is_new, all_clear, absorbed, split }
 }
 

@@ -14,6 +14,7 @@ pub mod input;
 pub mod log_terms;
 pub mod metrics;
 pub mod options;
+pub mod sampling;
 pub mod severity;
 pub mod split;
 pub mod stage;

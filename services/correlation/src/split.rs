@@ -14,7 +14,7 @@ use shared::ids::IncidentId;
 use shared::lifecycle::Assessment;
 use shared::store::Neighbourhood;
 
-use crate::assessment::surroundings;
+use crate::assessment::{assess, surroundings};
 use crate::explanation::{Root, share_a_change};
 use crate::hypotheses::{self, WEAK_NATS};
 use crate::options::Options;
@@ -38,17 +38,33 @@ impl Split {
     }
 }
 
-/// Returns the members that leave `incident`, whose members are `group`, at event time `at`. `assessment` is that of the group.
-pub fn leaving(
+/// Returns the part that leaves `incident`, whose members `assessment` is about, when `signal` is decided on.
+pub fn of(
     incident: &Incident,
-    group: &[Arc<Signal>],
+    assessment: &Assessment,
+    signal: &Signal,
+    neighbourhood: &Neighbourhood,
+    options: &Options,
+) -> Option<Split> {
+    let members = leaving(incident, assessment, neighbourhood, signal.observed_at, options);
+    (!members.is_empty()).then(|| Split {
+        incident: IncidentId::split_from(incident.incident_id, signal.anomaly_id, signal.revision),
+        assessment: assess(members.clone(), neighbourhood, None, signal.observed_at, options),
+        members,
+    })
+}
+
+/// Returns the members that leave, at event time `at`; none if it is not to be split.
+fn leaving(
+    incident: &Incident,
     assessment: &Assessment,
     neighbourhood: &Neighbourhood,
     at: Timestamp,
     options: &Options,
 ) -> Vec<Arc<Signal>> {
+    let group = assessment.signals.as_slice();
     let Some(first) = assessment.suspects.first() else { return Vec::new() };
-    // what was merged stays together, so that incidents do not part and join again and again
+    // what was merged stays together, so that incidents are not split and merged again and again
     let was_merged = incident.links.iter().any(|link| link.relation == Relation::Absorbed);
     if incident.storm || was_merged || assessment.challenger.is_some() {
         return Vec::new();

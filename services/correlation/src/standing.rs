@@ -10,11 +10,10 @@ use shared::events::incident::{Challenger, Incident, Signal, State, Suspect};
 use crate::assessment::explains;
 use crate::hypotheses::{self, Surroundings};
 use crate::options::Options;
+use crate::sampling;
 
 /// Samples for which what began after the recovery must last before it counts.
 const LASTS: i32 = 10;
-/// Longest time between two samples that is reckoned with.
-const LONGEST_INTERVAL_MS: u64 = 86_400_000;
 
 /// The hypotheses in the order in which they stand.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,7 +97,7 @@ fn is_recovering(members: &[Arc<Signal>], announced: &Suspect, leader: &Suspect,
     let fires = |member: &Arc<Signal>| member.status == Status::Firing;
     let recovery = recovery(members, &announced.service);
     let counts = |member: &Signal| {
-        let lasts = SignedDuration::from_millis(member.interval_ms.min(LONGEST_INTERVAL_MS) as i64) * LASTS;
+        let lasts = sampling::interval(member.interval_ms) * LASTS;
         recovery.is_none_or(|since| member.started_at <= since || at >= member.started_at + lasts)
     };
     let leader_fires =

@@ -127,18 +127,18 @@ impl Correlation {
                 }
                 self.challenge(&incident, &assessment, now);
                 let news = grouping::is_news(&incident, &assessment, anomaly.anomaly_id);
-                let Some(split) = split else {
+                let mut home = id;
+                if let Some(split) = split {
+                    let publish = (incident.state != State::Detecting).then_some(Topic::IncidentsUpdated);
+                    self.change(id, Change::Split(Box::new(assessment)), publish, now)?;
+                    home = if split.has(&signal) { split.incident } else { id };
+                    self.open(split.incident, anomaly, split.assessment, &split.members, now)?;
+                } else {
                     self.reassess(id, assessment, news, now)?;
-                    for other in absorbed {
-                        self.merge(&incident, &other, anomaly.observed_at, now)?;
-                    }
-                    self.keep(signal, Some(id));
-                    return Ok(());
-                };
-                let publish = (incident.state != State::Detecting).then_some(Topic::IncidentsUpdated);
-                self.change(id, Change::Split(Box::new(assessment)), publish, now)?;
-                let home = if split.has(&signal) { split.incident } else { id };
-                self.open(split.incident, anomaly, split.assessment, &split.members, now)?;
+                }
+                for other in absorbed {
+                    self.merge(&incident, &other, anomaly.observed_at, now)?;
+                }
                 Some(home)
             }
         };

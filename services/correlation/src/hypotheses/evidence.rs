@@ -10,7 +10,7 @@ use shared::events::{Category, Kind, Severity};
 use shared::graph::Graph;
 
 use super::{Detail, Surroundings, start};
-use crate::steal;
+use crate::{sampling, steal};
 
 /// Share of a symptom that a direct neighbour with the same symptom takes away.
 const EXPLAINED: f64 = 0.5;
@@ -54,7 +54,7 @@ impl<'a> Evidence<'a> {
         let (mut surging, mut falling) = (BTreeSet::new(), BTreeSet::new());
         let mut taken: BTreeMap<&str, Vec<(&str, f64)>> = BTreeMap::new();
         for signal in signals {
-            let interval = SignedDuration::from_millis(signal.interval_ms.min(86_400_000) as i64);
+            let interval = sampling::interval(signal.interval_ms);
             let kinds = by_service.entry(&signal.service).or_default();
             if let Some(category) = surroundings.log_terms.named_by(signal) {
                 let callees = surroundings.graph.callees(&signal.service);
@@ -70,7 +70,7 @@ impl<'a> Evidence<'a> {
                     let nats = named.entry((&signal.service, category)).or_default();
                     *nats = nats.max(signal.evidence);
                 }
-            } else if let Some(user) = signals.iter().find(|user| takes(user, signal)) {
+            } else if let Some(user) = signals.iter().find(|user| steal::is_taken_by(signal, user)) {
                 taken.entry(&user.service).or_default().push((&signal.service, signal.evidence));
             } else if !eases(signal) {
                 let new = Seen { nats: signal.evidence, began: signal.started_at, interval };
@@ -253,11 +253,6 @@ impl<'a> Evidence<'a> {
 /// never lets the harmless direction fire, so that its severity stays at the least.
 fn eases(signal: &Signal) -> bool {
     signal.kind == Kind::Cpu && signal.direction == Direction::Down && signal.severity == Severity::Sev4
-}
-
-/// Whether a signal of a service's own CPU use says where the time went that `steal` shows.
-fn takes(user: &Signal, steal: &Signal) -> bool {
-    steal::is_steal(steal) && steal::is_taken_by(steal, user)
 }
 
 /// Whether the lines of a log signal contain the name of a service as a word.

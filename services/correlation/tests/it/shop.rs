@@ -154,6 +154,12 @@ impl Shop {
         }
     }
 
+    /// Applies a change to one incident.
+    fn change_one(&mut self, id: IncidentId, change: Change) {
+        let incident = self.incidents.iter_mut().find(|known| known.incident_id == id).unwrap();
+        *incident = lifecycle::apply(Some(incident.clone()), id, change).unwrap();
+    }
+
     fn open(&mut self, anomaly: &Anomaly, id: IncidentId, assessment: Assessment) {
         let change = Change::Opened {
             environment: anomaly.environment.clone(),
@@ -173,28 +179,24 @@ impl Shop {
             Grouping::LateJoin { incident } => Some(incident.incident_id),
             Grouping::Reopen { incident, assessment, adopted } => {
                 let id = incident.incident_id;
-                let place = self.incidents.iter().position(|known| known.incident_id == id).unwrap();
-                let change = Change::Reopened(Box::new(assessment));
-                self.incidents[place] = lifecycle::apply(Some(*incident), id, change).unwrap();
+                self.change_one(id, Change::Reopened(Box::new(assessment)));
                 self.adopt(&adopted, id);
                 Some(id)
             }
             Grouping::Open { incident, assessment, adopted, follows } => {
                 self.open(anomaly, incident, assessment);
                 if let Some(link) = follows {
-                    let opened = self.incidents.pop();
-                    self.incidents.push(lifecycle::apply(opened, incident, Change::Linked(link)).unwrap());
+                    self.change_one(incident, Change::Linked(link));
                 }
                 self.adopt(&adopted, incident);
                 Some(incident)
             }
             Grouping::Join { incident, assessment, absorbed, split, .. } => {
                 let id = incident.incident_id;
-                let place = self.incidents.iter().position(|known| known.incident_id == id).unwrap();
                 let assessment = Box::new(assessment);
                 let change =
                     if split.is_some() { Change::Split(assessment) } else { Change::Reassessed(assessment) };
-                self.incidents[place] = lifecycle::apply(Some(*incident), id, change).unwrap();
+                self.change_one(id, change);
                 let home =
                     split.as_ref().filter(|split| split.has(&decision.signal)).map(|split| split.incident);
                 if let Some(split) = split {
@@ -203,16 +205,13 @@ impl Shop {
                 }
                 for other in absorbed {
                     self.adopt(&other.members, id);
-                    let other = other.incident.incident_id;
-                    let place = self.incidents.iter().position(|known| known.incident_id == other).unwrap();
-                    let merged = Change::Merged { into: id, number: 0, at: anomaly.observed_at };
-                    let before = self.incidents[place].clone();
-                    let number = before.number;
-                    self.incidents[place] = lifecycle::apply(Some(before), other, merged).unwrap();
-                    let link = Link { incident_id: other, number, relation: Relation::Absorbed };
-                    let place = self.incidents.iter().position(|known| known.incident_id == id).unwrap();
-                    let into = self.incidents[place].clone();
-                    self.incidents[place] = lifecycle::apply(Some(into), id, Change::Linked(link)).unwrap();
+                    let Incident { incident_id, number, .. } = other.incident;
+                    self.change_one(
+                        incident_id,
+                        Change::Merged { into: id, number: 0, at: anomaly.observed_at },
+                    );
+                    let link = Link { incident_id, number, relation: Relation::Absorbed };
+                    self.change_one(id, Change::Linked(link));
                 }
                 Some(home.unwrap_or(id))
             }
