@@ -145,6 +145,12 @@ score: install ## Scores detection (NAB files by FIREWATCH_BENCH_DIR); writes do
 score-correlation: install ## Scores correlation over faults of the simulator; writes docs/scoreboard-correlation.md and target/score/correlation.jsonl
 	cargo run --quiet --release -p tests --example correlation-scoreboard
 
+.PHONY: score-investigation
+score-investigation: install ## Times investigations over real PostgreSQL and the real embedding model
+	cargo build --quiet -p stack
+	cargo build --quiet --release -p investigation --example latency
+	@$(STACK) run -- target/release/examples/latency
+
 .PHONY: score-retrieval
 score-retrieval: install ## Scores the search in runbooks (documents by FIREWATCH_BENCH_DIR): words, meaning and both
 	cargo build --quiet -p stack

@@ -177,6 +177,7 @@ fn check(
     }
 }
 
+/// Checks an incident that is a file of the content directory.
 fn check_incident(incident: &Incident, stem: &str, report: &mut Report<'_>) {
     let number = incident.id.strip_prefix("INC-").unwrap_or_default();
     let fine = number.len() >= 4 && number.bytes().all(|byte| byte.is_ascii_digit());
@@ -184,17 +185,5 @@ fn check_incident(incident: &Incident, stem: &str, report: &mut Report<'_>) {
     report.unless(stem.starts_with(&format!("{}-", incident.id)), "id", || {
         format!("{:?} does not begin the file's name", incident.id)
     });
-    report.text("title", &incident.title, 120);
-    report.text("root_cause", &incident.root_cause, 1_200);
-    report.text("resolution", &incident.resolution, 1_200);
-    report.list("services", &incident.services, 60);
-    report.list("symptoms", &incident.symptoms, 300);
-    report.list("contributing_factors", &incident.contributing_factors, 300);
-    report.list("tags", &incident.tags, 40);
-    report.unless(incident.category != Category::Unknown, "category", || "names no cause".into());
-    report
-        .unless(incident.started_at <= incident.detected_at, "detected_at", || "is before started_at".into());
-    report.unless(incident.detected_at < incident.resolved_at, "resolved_at", || {
-        "is not after detected_at".into()
-    });
+    incident.check(report);
 }

@@ -4,12 +4,22 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use shared::events::{Category, Kind, Severity};
 use shared::knowledge::{Chunk, DocumentKind, YES, facet};
 
+use crate::problem::{Problems, Report};
+use crate::yaml;
+
+/// Longest title, characters.
+pub const MAX_TITLE: usize = 120;
+/// Longest cause and longest resolution, characters.
+pub const MAX_TEXT: usize = 1_200;
+/// Longest symptom and longest contributing factor, characters.
+pub const MAX_ITEM: usize = 300;
+
 /// A past incident, as its file has it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Incident {
     /// `INC-` and a number.
@@ -55,12 +65,51 @@ impl Incident {
         (self.resolved_at.as_second() - self.started_at.as_second()) / 60
     }
 
+    /// Reads an incident from a document of its own, YAML or JSON.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, by lines of `file`.
+    pub fn read(file: &str, text: &str) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let mut report = Report::new(file, &mut problems);
+        let incident = yaml::read::<Self>(text).map_err(|error| error.report(0, "", &mut report));
+        if let Ok(incident) = &incident {
+            incident.check(&mut report);
+        }
+        match incident {
+            Ok(incident) if problems.is_empty() => Ok(incident),
+            _ => Err(Problems(problems)),
+        }
+    }
+
+    /// Writes it as a document that [`Self::read`] reads.
+    ///
+    /// # Errors
+    /// If it cannot be written as YAML.
+    pub fn to_yaml(&self) -> Result<String, serde_saphyr::ser::Error> {
+        serde_saphyr::to_string(self)
+    }
+
+    pub(crate) fn check(&self, report: &mut Report<'_>) {
+        report.text("title", &self.title, MAX_TITLE);
+        report.text("root_cause", &self.root_cause, MAX_TEXT);
+        report.text("resolution", &self.resolution, MAX_TEXT);
+        report.list("services", &self.services, 60);
+        report.list("symptoms", &self.symptoms, MAX_ITEM);
+        report.list("contributing_factors", &self.contributing_factors, MAX_ITEM);
+        report.list("tags", &self.tags, 40);
+        report.unless(self.category != Category::Unknown, "category", || "names no cause".into());
+        report.unless(self.started_at <= self.detected_at, "detected_at", || "is before started_at".into());
+        report
+            .unless(self.detected_at < self.resolved_at, "resolved_at", || "is not after detected_at".into());
+    }
+
     /// Returns its four chunks: summary, cause, resolution, factors.
     pub fn chunks(&self) -> Vec<Chunk> {
         let sections = [
             ("summary", self.summary()),
             ("cause", self.root_cause.clone()),
-            ("resolution", format!("{}\n\nRunbooks: {}.", self.resolution, self.runbooks.join(", "))),
+            ("resolution", self.how_it_was_resolved()),
             ("factors", bullets(&self.contributing_factors)),
         ];
         let facets = self.facets();
@@ -76,6 +125,13 @@ impl Incident {
                 facets: facets.clone(),
             })
             .collect()
+    }
+
+    fn how_it_was_resolved(&self) -> String {
+        if self.runbooks.is_empty() {
+            return self.resolution.clone();
+        }
+        format!("{}\n\nRunbooks: {}.", self.resolution, self.runbooks.join(", "))
     }
 
     fn summary(&self) -> String {

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use knowledge::{Content, publish, seed};
 use shared::bus::{PING, Producer};
-use shared::knowledge::{Error, catalogue};
+use shared::knowledge::{Error, approved, catalogue};
 use shared::service::config::NoOptions;
 use shared::service::{Cli, Config, Readiness, telemetry, wait_for};
 use shared::store::Store;
@@ -68,7 +68,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments, config: &Config<NoOptions>, content: &Content) -> anyhow::Result<()> {
-    let chunks = content.chunks();
+    let mut chunks = content.chunks();
     let (incidents, runbooks) = (content.incidents.len(), content.runbooks.len());
     let services = content.catalogue.services().count();
     println!("{incidents} incidents, {runbooks} runbooks, {services} services: {} chunks", chunks.len());
@@ -80,6 +80,11 @@ async fn run(arguments: &Arguments, config: &Config<NoOptions>, content: &Conten
     let wait = Duration::from_secs(arguments.wait);
     answers("postgresql", wait, || store.ping()).await?;
     catalogue::prepare(&store).await.context("migrating")?;
+    let approved = approved::all(&store).await.context("reading approved postmortems")?;
+    if !approved.is_empty() {
+        println!("{} approved postmortems", approved.len());
+    }
+    chunks.extend(approved.into_iter().flat_map(|document| document.chunks));
     let index = config.common.knowledge.open_index(store.clone())?;
     answers("knowledge index", wait, async || match index.hashes().await {
         Err(down @ Error::Unavailable(_)) => Err(down),

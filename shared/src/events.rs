@@ -6,6 +6,7 @@
 pub mod anomaly;
 pub mod catalogue_service;
 pub mod envelope;
+pub mod evidence;
 pub mod fault;
 pub mod incident;
 pub mod outgoing;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use anomaly::Anomaly;
 pub use catalogue_service::CatalogueService;
 pub use envelope::Envelope;
+pub use evidence::EvidenceRecord;
 pub use fault::Fault;
 pub use incident::Incident;
 pub use outgoing::Outgoing;
@@ -130,6 +132,22 @@ pub enum Category {
 }
 
 impl Category {
+    /// All kinds of cause: every category but [`Category::Unknown`].
+    pub const CAUSES: [Self; 12] = [
+        Self::Cpu,
+        Self::Memory,
+        Self::Network,
+        Self::Code,
+        Self::Deployment,
+        Self::Pool,
+        Self::Lag,
+        Self::Dependency,
+        Self::Disk,
+        Self::Certificate,
+        Self::Traffic,
+        Self::Down,
+    ];
+
     /// Returns the category in words, for a sentence.
     pub fn words(self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@
 //! document about exhausted pools, `service:payment` on every incident and service page that names payment.
 //! Runbooks are for all services.
 
+pub mod approved;
 pub mod catalogue;
 pub mod embedding;
 mod lexical;
@@ -39,6 +40,17 @@ pub enum DocumentKind {
     Runbook,
     /// A page about a service.
     Service,
+}
+
+impl DocumentKind {
+    /// Returns its name, as messages and ids have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Incident => "incident",
+            Self::Runbook => "runbook",
+            Self::Service => "service",
+        }
+    }
 }
 
 /// A part of a document that is found on its own.

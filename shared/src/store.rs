@@ -4,6 +4,7 @@
 pub mod apply;
 mod context;
 pub mod edges;
+pub mod feedback;
 #[cfg(any(feature = "stage", feature = "knowledge"))]
 mod migrate;
 #[cfg(feature = "stage")]

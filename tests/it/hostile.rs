@@ -1,4 +1,5 @@
-//! Invalid records on every raw topic: they become dead letters or counted drops, and a real fault still has its incident.
+//! Invalid records and hostile text on every raw topic: they become dead letters, counted drops or plain text, and a real fault
+//! still has its incident, cause, plan and mails.
 
 use std::time::Duration;
 
@@ -7,14 +8,17 @@ use shared::agent::Agent;
 use shared::bus::dead_letter::is_mark;
 use shared::bus::reader::{From, Reader};
 use shared::bus::{self, Producer};
+use shared::clock::{Clock as _, SystemClock};
 use shared::events::Topic;
 use shared::events::fault::Scenario;
+use shared::text::{markdown, sanitize};
 use stack::observe::missing::Missing;
 use stack::observe::run_summary::RunObservation;
 use tests::Pipeline;
+use tests::injection::{self, Item, Links, corpus};
 
 #[tokio::test]
-async fn invalid_records_change_no_incident() -> Result<()> {
+async fn invalid_records_and_hostile_text_change_no_incident() -> Result<()> {
     let mut pipeline = Pipeline::start(1).await?;
     let options = bus::Options { brokers: pipeline.stack.brokers().to_owned(), ..bus::Options::default() };
     let producer = Producer::connect(&options)?;
@@ -47,12 +51,30 @@ async fn invalid_records_change_no_incident() -> Result<()> {
     for topic in [Topic::RawDeployments, Topic::RawSpans, Topic::Anomalies, Topic::IncidentsOpened] {
         producer.send(topic, Some("payment"), &Vec::new(), b"\x00 not json").await?;
     }
+    // the service fails while its log, labels and spans hold hostile text, and so do the notes of changes elsewhere
+    pipeline
+        .wait_for(Duration::from_mins(2), Duration::ZERO, |observation| {
+            if observation.fault().is_some() { Vec::new() } else { vec![Missing::Fault] }
+        })
+        .await?;
+    let faulty = pipeline.observation.fault().map(|fault| fault.service.clone()).unwrap_or_default();
+    let other = if faulty == "notification" { "user" } else { "notification" };
+    let corpus = corpus(include_str!("injection/corpus.jsonl"))?;
+    let mut carried = 0;
+    for (number, item) in corpus.iter().enumerate() {
+        let Some(record) = item.record(number, &faulty, other, SystemClock.now())? else { continue };
+        producer.send(record.topic, Some(&record.key), &Vec::new(), &record.payload).await?;
+        carried += 1;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    ensure!(carried > 100, "{carried} items");
     let apart_from_letters = |observation: &RunObservation| -> Vec<Missing> {
         let mut missing = observation.missing();
         missing.retain(|missing| !matches!(missing, Missing::DeadLetters { .. }));
         missing
     };
     pipeline.wait_for(Duration::from_mins(4), Duration::from_secs(5), apart_from_letters).await?;
+    injection::check(&pipeline.observation)?;
     // raw.deployments is read by two stages, incidents.opened as well
     for (agent, letters) in [
         (Agent::Detection, refused.len() + 1),
@@ -70,4 +92,25 @@ async fn invalid_records_change_no_incident() -> Result<()> {
         ensure!(found.len() == letters, "{agent} has {} dead letters instead of {letters}", found.len());
     }
     pipeline.stack.stop().await
+}
+
+/// A runbook is the team's own, and its text is quoted in mails all the same.
+#[test]
+fn hostile_text_of_a_runbook_is_text_in_a_mail() -> Result<()> {
+    let corpus = corpus(include_str!("injection/corpus.jsonl"))?;
+    ensure!(corpus.len() >= 120, "{} items", corpus.len());
+    let texts = corpus.iter().filter_map(|item| match item {
+        Item::Runbook { text } => Some(text),
+        _ => None,
+    });
+    let mut read = 0;
+    for text in texts {
+        let text = sanitize::lines(text);
+        let Ok(blocks) = markdown::blocks(&markdown::source(&text)) else { continue };
+        read += 1;
+        let html = communication::markdown::to_html(&markdown::write(&blocks));
+        injection::check_html(&html, Links::Web)?;
+    }
+    ensure!(read > 8, "{read} texts");
+    Ok(())
 }

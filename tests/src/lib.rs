@@ -2,6 +2,7 @@
 
 pub mod causes;
 pub mod in_process;
+pub mod injection;
 pub mod load;
 pub mod mutants;
 pub mod oracle;

@@ -44,6 +44,27 @@ pub enum Command {
         #[command(subcommand)]
         command: Incidents,
     },
+    /// Looks for the cause of what a service shows now or showed at a time, without an incident.
+    ///
+    /// The same ranking and the same checked claims as for an incident, over what is stored: abnormal series of the service, of
+    /// those it calls and of those that call it, changes, the service graph and the knowledge base. Nothing is written.
+    Diagnose(crate::diagnose::arguments::Diagnose),
+    /// Evidence: what was read for an investigation, as it was then.
+    Evidence {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: crate::evidence::arguments::Evidence,
+    },
+    /// What incidents teach: drafts, and documents that people have approved.
+    Postmortem {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: crate::postmortem::arguments::Postmortem,
+    },
+    /// Says whether the cause that was found for an incident was right.
+    Feedback(crate::feedback::arguments::FeedbackArguments),
+    /// Counts how often causes were right, of those that people have judged.
+    Accuracy(crate::feedback::arguments::AccuracyArguments),
     /// Prints the service graph: who calls whom, how often, how slowly and with how many failures.
     Graph(crate::graph::arguments::Graph),
     /// Topics, as Kafka has them.

@@ -105,25 +105,18 @@ pub async fn run(
             if json { terminal::json(&incidents, true)? } else { list::render(&cleaned(&incidents)?, screen) }
         }
         arguments::Incidents::Show { which, json } => {
-            let case = read(store.reads(), which)
-                .await
-                .map_err(|error| failed(settings, &error))?
-                .ok_or_else(|| CliError::NotFound(format!("there is no incident {which}")))?;
+            let incident = find(store.reads(), which).await.map_err(|error| error.told(settings))?;
+            let case = read(store.reads(), incident).await.map_err(|error| failed(settings, &error))?;
             if json { terminal::json(&case, true)? } else { show::render(&case.cleaned()?, screen) }
         }
     };
     terminal::print(&text)
 }
 
-async fn read(store: &Reads, which: IncidentRef) -> Result<Option<Case>, store::Error> {
-    let found = match which {
-        IncidentRef::Number(number) => store.incident_by_number(number).await?,
-        IncidentRef::Id(id) => store.incident(id).await?,
-    };
-    let Some(incident) = found else { return Ok(None) };
+async fn read(store: &Reads, incident: Incident) -> Result<Case, store::Error> {
     let id = incident.incident_id;
     let notifications = store.notifications(id).await?;
-    Ok(Some(Case {
+    Ok(Case {
         signals: store.signals_of(id).await?,
         root_cause: store.artifact(id, ArtifactKind::RootCause).await?,
         plan: store.artifact(id, ArtifactKind::Plan).await?,
@@ -134,7 +127,34 @@ async fn read(store: &Reads, which: IncidentRef) -> Result<Option<Case>, store::
             .collect(),
         timeline: store.timeline(id).await?,
         incident,
-    }))
+    })
+}
+
+/// Why an incident was not found.
+pub(crate) enum NotFound {
+    /// There is none.
+    None(IncidentRef),
+    /// The store did not answer.
+    Store(store::Error),
+}
+
+impl NotFound {
+    /// Returns the failure that is printed.
+    pub(crate) fn told(&self, settings: &Settings) -> CliError {
+        match self {
+            Self::None(which) => CliError::NotFound(format!("there is no incident {which}")),
+            Self::Store(error) => failed(settings, error),
+        }
+    }
+}
+
+/// Returns the incident that was named.
+pub(crate) async fn find(reads: &Reads, which: IncidentRef) -> Result<Incident, NotFound> {
+    let found = match which {
+        IncidentRef::Number(number) => reads.incident_by_number(number).await,
+        IncidentRef::Id(id) => reads.incident(id).await,
+    };
+    found.map_err(NotFound::Store)?.ok_or(NotFound::None(which))
 }
 
 /// Returns the failure for an error of the store.

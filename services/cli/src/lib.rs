@@ -2,11 +2,15 @@
 
 pub mod arguments;
 pub mod backtest;
+pub mod diagnose;
 pub mod dlq;
+pub mod evidence;
 pub mod failure;
+pub mod feedback;
 pub mod figures;
 pub mod graph;
 pub mod incidents;
+pub mod postmortem;
 pub mod replay;
 pub mod settings;
 pub mod terminal;
@@ -53,6 +57,11 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
     let screen = Screen::of_stdout(&SystemClock);
     match arguments.command {
         Command::Incidents { command } => incidents::run(command, &settings()?, &screen).await,
+        Command::Diagnose(request) => diagnose::run(request, file, &settings()?, &screen).await,
+        Command::Evidence { command } => evidence::run(command, &settings()?, &screen).await,
+        Command::Postmortem { command } => postmortem::run(command, &settings()?, &screen).await,
+        Command::Feedback(request) => feedback::give(request, &settings()?, &screen).await,
+        Command::Accuracy(request) => feedback::accuracy(request, &settings()?, &screen).await,
         Command::Graph(request) => graph::run(request, file, &settings()?, &screen).await,
         Command::Topics { command } => topics::run(command, settings()?, screen).await,
         Command::Replay(request) => replay::run(request, file, &settings()?, &screen).await,

@@ -3,6 +3,7 @@
 //! Telemetry is written by strangers, and a terminal obeys what it prints. Documents are therefore cleaned as a whole
 //! ([`cleaned`]) before anything is rendered from them, so that no field can be forgotten.
 
+pub(crate) mod page;
 pub mod sparkline;
 
 use std::fmt::Write as _;

@@ -94,6 +94,7 @@ impl Environment {
                 Write::Edge { .. }
                 | Write::SpanService { .. }
                 | Write::Artifact { .. }
+                | Write::Evidence { .. }
                 | Write::Notification(_)
                 | Write::Attempt(_) => {}
             }

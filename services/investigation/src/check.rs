@@ -12,6 +12,7 @@ use shared::events::rca::{Claim, Evidence, Relation, Source};
 use shared::knowledge::DocumentKind;
 
 use crate::phrase::phrase;
+use crate::records::Records;
 use crate::sources::{Sources, change_text, edge_text, no_change_text, sample_text};
 
 /// Fewest lines of one shape that count as evidence: a line or two is what healthy services write as well.
@@ -32,8 +33,9 @@ pub enum Flaw {
     Text,
 }
 
-/// Checks a claim, with the evidence of its result, against sources that were read for the check.
-pub fn check(claim: &Claim, evidence: &[Evidence], sources: &Sources) -> Result<(), Flaw> {
+/// Checks a claim, with the evidence of its result, against sources that were read for the check. Everything it cites must be
+/// among the records.
+pub fn check(claim: &Claim, evidence: &[Evidence], records: &Records, sources: &Sources) -> Result<(), Flaw> {
     let cited: BTreeSet<&str> = claim.evidence.iter().map(String::as_str).collect();
     let named: BTreeSet<&str> = claim.relations.iter().map(Relation::evidence).collect();
     if claim.relations.is_empty() {
@@ -46,6 +48,9 @@ pub fn check(claim: &Claim, evidence: &[Evidence], sources: &Sources) -> Result<
     for relation in &claim.relations {
         let mut pieces = evidence.iter().filter(|piece| piece.id == relation.evidence());
         let (Some(piece), None) = (pieces.next(), pieces.next()) else { return Err(Flaw::Evidence) };
+        if piece.record.is_none() || piece.record != records.id_of(&piece.source) {
+            return Err(Flaw::Evidence);
+        }
         holds(relation, piece, sources)?;
         if let Relation::Began { at, .. } = relation {
             if *at < last {

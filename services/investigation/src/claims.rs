@@ -40,7 +40,7 @@ pub fn candidate(
     suspect: &Suspect,
     sources: &Sources,
     documents: &Documents,
-    ledger: &mut Ledger,
+    ledger: &mut Ledger<'_>,
 ) -> Candidate {
     let service = &suspect.service;
     let mut claims: Vec<Option<Claim>> = Vec::new();
@@ -63,7 +63,7 @@ pub fn candidate(
 }
 
 /// Makes a claim of relations over evidence that was filed.
-fn claim(relations: Vec<Relation>, ledger: &Ledger) -> Option<Claim> {
+fn claim(relations: Vec<Relation>, ledger: &Ledger<'_>) -> Option<Claim> {
     let text = phrase(&relations, ledger.pieces())?;
     let ids: BTreeSet<&str> = relations.iter().map(Relation::evidence).collect();
     let evidence = ids.into_iter().map(str::to_owned).collect();
@@ -107,7 +107,7 @@ fn sentence(incident: &Incident, suspect: &Suspect) -> String {
 }
 
 /// What a member shows: the sample that lies farthest outside the band, or else what detection reports.
-fn of_signal(signal: &Signal, ledger: &mut Ledger) -> Option<Claim> {
+fn of_signal(signal: &Signal, ledger: &mut Ledger<'_>) -> Option<Claim> {
     let relation = outside(signal, ledger).or_else(|| {
         let evidence = ledger.file(samples(signal), signal.explanation.clone());
         let reported = Relation::Reported { evidence, since: signal.started_at, until: until(signal) };
@@ -121,7 +121,7 @@ fn until(signal: &Signal) -> Option<jiff::Timestamp> {
 }
 
 /// Says that a sample of the episode lies outside the band, as people read both.
-fn outside(signal: &Signal, ledger: &mut Ledger) -> Option<Relation> {
+fn outside(signal: &Signal, ledger: &mut Ledger<'_>) -> Option<Relation> {
     let farther = |value: f64| if signal.direction == Direction::Up { value } else { -value };
     let point = signal
         .samples
@@ -155,7 +155,7 @@ fn samples(signal: &Signal) -> Source {
     }
 }
 
-fn of_logs(sources: &Sources, service: &str, ledger: &mut Ledger) -> Option<Claim> {
+fn of_logs(sources: &Sources, service: &str, ledger: &mut Ledger<'_>) -> Option<Claim> {
     let (signal, log) = strongest(sources, service)
         .flat_map(|signal| signal.logs.iter().map(move |log| (signal, log)))
         .filter(|(_, log)| log.level >= Level::Error && log.count >= MIN_LINES)
@@ -166,7 +166,7 @@ fn of_logs(sources: &Sources, service: &str, ledger: &mut Ledger) -> Option<Clai
 }
 
 /// The last change of the service before its first symptom.
-fn of_change(sources: &Sources, service: &str, ledger: &mut Ledger) -> Option<Claim> {
+fn of_change(sources: &Sources, service: &str, ledger: &mut Ledger<'_>) -> Option<Claim> {
     let symptom = sources.first_symptom(service)?;
     let change =
         sources.changes_of(service, symptom - CHANGES_BEFORE, symptom).max_by_key(|change| change.ts_ms)?;
@@ -177,12 +177,12 @@ fn of_change(sources: &Sources, service: &str, ledger: &mut Ledger) -> Option<Cl
     claim(vec![Relation::Before { evidence, at, symptom, seconds }], ledger)
 }
 
-fn calls(caller: &str, callee: &str, ledger: &mut Ledger) -> Relation {
+fn calls(caller: &str, callee: &str, ledger: &mut Ledger<'_>) -> Relation {
     let source = Source::Edge { caller: caller.to_owned(), callee: callee.to_owned() };
     Relation::Calls { evidence: ledger.file(source, edge_text(caller, callee)) }
 }
 
-fn began(signal: &Signal, ledger: &mut Ledger) -> Relation {
+fn began(signal: &Signal, ledger: &mut Ledger<'_>) -> Relation {
     Relation::Began { evidence: ledger.file(samples(signal), began_text(signal)), at: signal.started_at }
 }
 
@@ -191,7 +191,7 @@ fn is_symptom(signal: &Signal) -> bool {
 }
 
 /// Direct callers that show the fault.
-fn of_callers(sources: &Sources, service: &str, ledger: &mut Ledger) -> Vec<Option<Claim>> {
+fn of_callers(sources: &Sources, service: &str, ledger: &mut Ledger<'_>) -> Vec<Option<Claim>> {
     let callers = sources.graph.callers(service);
     let shown = callers
         .filter_map(|caller| strongest(sources, caller).find(|signal| is_symptom(signal)))
@@ -205,7 +205,7 @@ fn of_callers(sources: &Sources, service: &str, ledger: &mut Ledger) -> Vec<Opti
 }
 
 /// The order in which the fault showed: at the service, then at those who call it, one after another.
-fn of_chain(sources: &Sources, suspect: &Suspect, ledger: &mut Ledger) -> Option<Claim> {
+fn of_chain(sources: &Sources, suspect: &Suspect, ledger: &mut Ledger<'_>) -> Option<Claim> {
     let mut steps: Vec<&Signal> = Vec::new();
     let own = || sources.of_service(&suspect.service);
     let first = own().min_by_key(|signal| (signal.started_at, !is_symptom(signal), &signal.metric))?;
@@ -239,7 +239,7 @@ fn of_chain(sources: &Sources, suspect: &Suspect, ledger: &mut Ledger) -> Option
 }
 
 /// The past incident that fits best.
-fn of_past(suspect: &Suspect, documents: &Documents, ledger: &mut Ledger) -> Option<Claim> {
+fn of_past(suspect: &Suspect, documents: &Documents, ledger: &mut Ledger<'_>) -> Option<Claim> {
     let found = documents.incidents.first()?;
     let chunk = &found.chunk;
     let source = Source::Document { doc_id: chunk.doc_id.clone(), section: chunk.section.clone() };
@@ -253,7 +253,7 @@ fn of_past(suspect: &Suspect, documents: &Documents, ledger: &mut Ledger) -> Opt
 }
 
 /// What was looked at and speaks against other causes, unchecked.
-pub fn exclusions(incident: &Incident, sources: &Sources, ledger: &mut Ledger) -> Vec<Claim> {
+pub fn exclusions(incident: &Incident, sources: &Sources, ledger: &mut Ledger<'_>) -> Vec<Claim> {
     let Some(first) = incident.suspects.first() else { return Vec::new() };
     let mut claims: Vec<Option<Claim>> = vec![no_change(sources, &first.service, ledger)];
     for other in incident.suspects.iter().skip(1).filter(|other| other.posterior < RULED_OUT) {
@@ -286,7 +286,7 @@ pub fn exclusions(incident: &Incident, sources: &Sources, ledger: &mut Ledger) -
     claims.into_iter().flatten().take(MAX_EXCLUSIONS).collect()
 }
 
-fn no_change(sources: &Sources, service: &str, ledger: &mut Ledger) -> Option<Claim> {
+fn no_change(sources: &Sources, service: &str, ledger: &mut Ledger<'_>) -> Option<Claim> {
     let to = sources.first_symptom(service)?;
     let from = to - CHANGES_BEFORE;
     if from < sources.changes_since || sources.changes_of(service, from, to).next().is_some() {
@@ -298,7 +298,7 @@ fn no_change(sources: &Sources, service: &str, ledger: &mut Ledger) -> Option<Cl
 }
 
 /// What a direct caller shows began after the service that it calls.
-fn explained(sources: &Sources, callee: &str, caller: &str, ledger: &mut Ledger) -> Option<Claim> {
+fn explained(sources: &Sources, callee: &str, caller: &str, ledger: &mut Ledger<'_>) -> Option<Claim> {
     if caller == callee || !sources.graph.has_edge(caller, callee) {
         return None;
     }

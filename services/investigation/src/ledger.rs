@@ -4,13 +4,21 @@ use std::collections::BTreeSet;
 
 use shared::events::rca::{Claim, Evidence, Source};
 
+use crate::records::Records;
+
 /// Collects evidence and gives it ids: the same source and quote is one piece.
-#[derive(Debug, Default)]
-pub struct Ledger {
+#[derive(Debug)]
+pub struct Ledger<'r> {
     pieces: Vec<Evidence>,
+    records: &'r Records,
 }
 
-impl Ledger {
+impl<'r> Ledger<'r> {
+    /// Cites those records.
+    pub fn new(records: &'r Records) -> Self {
+        Self { pieces: Vec::new(), records }
+    }
+
     /// Files a piece and returns its id.
     pub fn file(&mut self, source: Source, quote: impl Into<String>) -> String {
         let quote = quote.into();
@@ -18,7 +26,8 @@ impl Ledger {
             return known.id.clone();
         }
         let id = format!("E{}", self.pieces.len() + 1);
-        self.pieces.push(Evidence { id: id.clone(), source, quote });
+        let record = self.records.id_of(&source);
+        self.pieces.push(Evidence { id: id.clone(), source, quote, record });
         id
     }
 

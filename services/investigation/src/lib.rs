@@ -3,10 +3,12 @@
 pub mod check;
 pub mod claims;
 pub mod documents;
+pub mod investigator;
 pub mod ledger;
 pub mod metrics;
 pub mod options;
 pub mod phrase;
+pub mod records;
 pub mod similar;
 pub mod sources;
 pub mod stage;

@@ -2,6 +2,7 @@
 //! sections of documents. Claims are made over one reading and checked against another.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::clock::from_ms;
@@ -18,7 +19,16 @@ use shared::text::format::figure;
 /// How long before the first symptom a change is looked for.
 pub const CHANGES_BEFORE: SignedDuration = SignedDuration::from_hours(1);
 /// How old an edge may be.
-const EDGES: SignedDuration = SignedDuration::from_hours(24 * 7);
+pub const EDGES: SignedDuration = SignedDuration::from_hours(24 * 7);
+
+/// Where the members of an incident are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Members {
+    /// They are stored as members of the incident.
+    OfIncident,
+    /// The incident lists them and is not stored itself.
+    Listed,
+}
 
 /// Everything that claims may cite, read at one time.
 #[derive(Debug, Clone, Default)]
@@ -37,8 +47,14 @@ pub struct Sources {
 
 impl Sources {
     /// Reads all but documents.
-    pub async fn read(incident: &Incident, reads: &Reads) -> Result<Self, store::Error> {
-        let signals = reads.signals_of(incident.incident_id).await?;
+    pub async fn read(incident: &Incident, members: Members, reads: &Reads) -> Result<Self, store::Error> {
+        let signals = match members {
+            Members::OfIncident => reads.signals_of(incident.incident_id).await?,
+            Members::Listed => {
+                let known = reads.signals(&incident.members).await?;
+                known.into_iter().map(|(signal, _)| Arc::unwrap_or_clone(signal)).collect()
+            }
+        };
         let began = signals.iter().map(|signal| signal.started_at).chain([incident.started_at]).min();
         let since = began.unwrap_or(incident.started_at) - CHANGES_BEFORE;
         let changes = reads.deployments(&incident.environment, since).await?;

@@ -48,6 +48,12 @@ pub enum AuditAction {
     MailAddressUnusable,
     /// A postmortem was written.
     PostmortemWritten,
+    /// A person approved what is to be learned from an incident.
+    PostmortemApproved,
+    /// A person withdrew what was learned from an incident.
+    PostmortemWithdrawn,
+    /// A person said whether the cause was right.
+    FeedbackGiven,
 }
 
 impl AuditAction {

@@ -69,6 +69,10 @@ id!(
     /// One postmortem of an incident.
     PostmortemId
 );
+id!(
+    /// One record of evidence of an incident.
+    EvidenceId
+);
 
 impl AnomalyId {
     /// Returns the id of the episode that began at `started_at_ms` in one series.
@@ -91,6 +95,13 @@ impl IncidentId {
     /// Returns the id of the incident that members of `whole` became when a revision of an episode was decided on.
     pub fn split_from(whole: Self, anomaly: AnomalyId, revision: u32) -> Self {
         Self(derive(&["split", &whole.to_string(), &anomaly.to_string(), &revision.to_string()]))
+    }
+}
+
+impl EvidenceId {
+    /// Returns the id of what a source held; `source` and `content` are JSON.
+    pub fn of(incident: IncidentId, source: &str, content: &str) -> Self {
+        Self(derive(&["evidence", &incident.to_string(), source, content]))
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::anomaly::Direction;
 use super::raw::Level;
 use super::{Category, Event, Refusal, finite, named};
-use crate::ids::IncidentId;
+use crate::ids::{EvidenceId, IncidentId};
 
 /// Certainty of the ranking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -92,6 +92,9 @@ pub struct Evidence {
     pub source: Source,
     /// Words or figures as they are stored.
     pub quote: String,
+    /// Stored record that it is quoted from; absent in results of older releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<EvidenceId>,
 }
 
 /// What a claim says of one piece of evidence. The checker computes it again from what is stored.

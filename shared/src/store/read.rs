@@ -16,9 +16,9 @@ use super::write::{ArtifactKind, Notification, NotificationState};
 use super::{Error, Reads, context, row};
 use crate::catalogue::{Catalogue, Service};
 use crate::events::incident::Signal;
-use crate::events::{Deployment, Incident};
+use crate::events::{Deployment, EvidenceRecord, Incident};
 use crate::graph::Graph;
-use crate::ids::{AnomalyId, EventId, IncidentId};
+use crate::ids::{AnomalyId, EventId, EvidenceId, IncidentId};
 
 /// Members of open incidents that are looked at together. Of more, those are left out that are not firing, then those
 /// that were heard of least lately.
@@ -259,6 +259,35 @@ impl Reads {
             .collect()
     }
 
+    /// Returns the signals of an environment that were abnormal at some time from `from` to `to`, as they stand now, each with
+    /// everything it carries and the incident it belongs or belonged to; of many the 500 strongest; by the time they began.
+    pub async fn signals_between(
+        &self,
+        environment: &str,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(Signal, Option<IncidentId>)>, Error> {
+        let statement = "select anomaly_id, body, incident_id, context from (select * from signals \
+                where environment = $1 and started_at <= $3 and (status <> 'cleared' or observed_at >= $2) \
+                order by (body ->> 'evidence')::float8 desc, anomaly_id limit $4) strongest \
+             order by started_at, anomaly_id";
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+            [&environment, &from, &to, &(MAX_LOOSE_SIGNALS as i64)];
+        let rows = self.client().await?.query(statement, &values).await?;
+        let read = |found: &Row| {
+            let (mut signal, incident) = member(found)?;
+            context::put(&mut signal, row::document(found, "signals", 3)?);
+            Ok((signal, incident))
+        };
+        Ok(row::readable(&rows, read))
+    }
+
+    /// Returns whether a signal of a service is stored, of any time.
+    pub async fn has_signals(&self, environment: &str, service: &str) -> Result<bool, Error> {
+        let statement = "select anomaly_id from signals where environment = $1 and service = $2 limit 1";
+        Ok(self.client().await?.query_opt(statement, &[&environment, &service]).await?.is_some())
+    }
+
     /// Returns the service graph of an environment: catalogue and spans seen since `edges_since`.
     pub async fn graph(&self, environment: &str, edges_since: Timestamp) -> Result<Graph, Error> {
         let client = self.client().await?;
@@ -287,6 +316,21 @@ impl Reads {
             )
             .await?;
         row.map(|found| row::document(&found, "artifacts", 1)).transpose()
+    }
+
+    /// Returns a record of evidence.
+    pub async fn evidence(&self, id: EvidenceId) -> Result<Option<EvidenceRecord>, Error> {
+        let statement = "select id, incident_id, source, excerpt, content from evidence where id = $1";
+        let row = self.client().await?.query_opt(statement, &[&id.0]).await?;
+        row.as_ref().map(evidence).transpose()
+    }
+
+    /// Returns what was read for the last investigation of an incident, by source; records that cannot be read are left out.
+    pub async fn evidence_of(&self, id: IncidentId) -> Result<Vec<EvidenceRecord>, Error> {
+        let statement = "select id, incident_id, source, excerpt, content from evidence where incident_id = $1 \
+             and revision = (select max(revision) from evidence where incident_id = $1) order by source::text, id";
+        let rows = self.client().await?.query(statement, &[&id.0]).await?;
+        Ok(row::readable(&rows, evidence))
     }
 
     /// Returns the audit trail of an incident, in event time.
@@ -347,6 +391,17 @@ fn incident(found: &Row) -> Result<Incident, Error> {
 fn member(found: &Row) -> Result<(Signal, Option<IncidentId>), Error> {
     let incident: Option<uuid::Uuid> = row::value(found, "signals", 2)?;
     Ok((row::document(found, "signals", 1)?, incident.map(IncidentId)))
+}
+
+fn evidence(found: &Row) -> Result<EvidenceRecord, Error> {
+    const TABLE: &str = "evidence";
+    Ok(EvidenceRecord {
+        id: EvidenceId(row::value(found, TABLE, 0)?),
+        incident_id: IncidentId(row::value(found, TABLE, 1)?),
+        source: row::document(found, TABLE, 2)?,
+        excerpt: row::value(found, TABLE, 3)?,
+        content: row::document(found, TABLE, 4)?,
+    })
 }
 
 fn timeline_entry(found: &Row) -> Result<TimelineEntry, Error> {

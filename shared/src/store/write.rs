@@ -10,7 +10,7 @@ use strum::{Display, EnumString, IntoStaticStr};
 use crate::agent::Agent;
 use crate::calls::Calls;
 use crate::events::incident::Signal;
-use crate::events::{Deployment, Severity, Topic};
+use crate::events::{Deployment, EvidenceRecord, Severity, Topic};
 use crate::graph::Callee;
 use crate::ids::{EventId, IncidentId};
 
@@ -239,6 +239,15 @@ pub enum Write {
         revision: u32,
         /// The event as it was published.
         body: serde_json::Value,
+    },
+    /// What was read for an investigation. Records of its last ten investigations are kept with an incident.
+    Evidence {
+        /// Incident.
+        incident_id: IncidentId,
+        /// Revision of the result.
+        revision: u32,
+        /// The records.
+        records: Vec<EvidenceRecord>,
     },
     /// A message to people. The same id again changes nothing.
     Notification(Box<Notification>),

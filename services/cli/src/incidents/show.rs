@@ -1,10 +1,9 @@
 //! The page of one incident, in the order in which a person on call asks: what and since when, who is to blame, what
 //! is seen, what the cause is, what to do, who was told, what happened when.
 
-mod cause;
-mod page;
+pub(crate) mod cause;
 mod plan;
-mod signals;
+pub(crate) mod signals;
 
 use std::fmt::Write as _;
 
@@ -18,8 +17,8 @@ use shared::text::format::{clock, number};
 
 use super::{Case, Delivery, lasted, severity_tone, state_tone};
 use crate::figures::{ago, counted, duration, moment, percent};
+use crate::terminal::page::Page;
 use crate::terminal::{Screen, Tone};
-use page::Page;
 
 /// Entries of a long timeline that are shown at its beginning and at its end.
 const TIMELINE_ENDS: usize = 25;

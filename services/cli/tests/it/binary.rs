@@ -42,6 +42,10 @@ fn help_tells_all() {
     insta::assert_snapshot!(help(&["backtest", "cause", "--help"]));
     insta::assert_snapshot!(help(&["backtest", "incidents", "--help"]));
     insta::assert_snapshot!(help(&["graph", "--help"]));
+    insta::assert_snapshot!(help(&["evidence", "show", "--help"]));
+    insta::assert_snapshot!(help(&["diagnose", "--help"]));
+    insta::assert_snapshot!(help(&["feedback", "--help"]));
+    insta::assert_snapshot!(help(&["postmortem", "--help"]));
 }
 
 #[test]
@@ -51,6 +55,10 @@ fn a_wrong_command_line_or_configuration_ends_with_2() {
         &["incidents", "list", "--limit", "0"],
         &["topics", "tail", "raw.metric"],
         &["graph", "--since", "3h"],
+        &["evidence", "show", "12"],
+        &["diagnose", "payment", "--since", "2d"],
+        &["feedback", "12"],
+        &["feedback", "12", "--cause", "wrong", "--category", "unknown"],
         &["incidents", "list", "--config", "missing.toml"],
     ] {
         let (code, text) = said(&firewatch("usage", arguments).output().unwrap());

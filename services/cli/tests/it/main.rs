@@ -5,9 +5,11 @@
 mod backtest;
 mod binary;
 mod dlq;
+mod evidence;
 mod fixtures;
 mod graph;
 mod incidents;
+mod learning;
 mod replay;
 mod story;
 mod topics;

@@ -1,10 +1,10 @@
 //! What is claimed of an incident, and that it is so.
 
-use investigation::check::{Flaw, check};
+use investigation::check::Flaw;
 use shared::events::Kind;
 use shared::events::rca::{Claim, Relation};
 
-use crate::scene::{at, change, incident, investigate, over, signal, sources};
+use crate::scene::{Investigated, at, change, incident, investigate, over, signal, sources};
 
 fn texts(claims: &[Claim]) -> String {
     claims.iter().map(|claim| claim.text.as_str()).collect::<Vec<_>>().join("\n")
@@ -14,10 +14,11 @@ fn texts(claims: &[Claim]) -> String {
 fn every_claim_of_a_whole_incident_is_verified() {
     let sources = sources();
     let incident = incident(&sources);
-    let (candidate, exclusions, ledger) = investigate(&sources, &incident);
-    for claim in candidate.claims.iter().chain(&exclusions) {
-        assert_eq!(check(claim, ledger.pieces(), &sources), Ok(()), "{claim:#?}");
+    let found = investigate(&sources, &incident);
+    for claim in found.claims() {
+        assert_eq!(found.check(claim, &sources), Ok(()), "{claim:#?}");
     }
+    let Investigated { candidate, exclusions, .. } = found;
     insta::assert_snapshot!(texts(&candidate.claims), @r"
     pool_percent of payment: 98.5 % at 09:27:00 UTC, above its band (at most 30 %); abnormal since 09:26:40 UTC.
     error_rate of payment: 63.5 % at 09:27:20 UTC, above its band (at most 30 %); abnormal since 09:27:00 UTC.
@@ -42,14 +43,15 @@ fn a_fault_that_is_over_is_proven_by_the_samples_of_its_time() {
     let mut sources = sources();
     sources.signals = sources.signals.into_iter().map(over).collect();
     let incident = incident(&sources);
-    let (candidate, _, ledger) = investigate(&sources, &incident);
+    let found = investigate(&sources, &incident);
+    let candidate = &found.candidate;
     let Relation::Outside { value, at: when, until, .. } = &candidate.claims[0].relations[0] else {
         panic!("{candidate:#?}")
     };
     assert_eq!((*value, *when, *until), (98.5, at(20), Some(at(60))));
-    assert!(ledger.pieces().iter().all(|piece| !piece.quote.starts_with("20 %")), "{ledger:#?}");
+    assert!(found.evidence.iter().all(|piece| !piece.quote.starts_with("20 %")), "{:#?}", found.evidence);
     for claim in &candidate.claims {
-        assert_eq!(check(claim, ledger.pieces(), &sources), Ok(()), "{claim:#?}");
+        assert_eq!(found.check(claim, &sources), Ok(()), "{claim:#?}");
     }
 }
 
@@ -61,36 +63,38 @@ fn a_band_is_spoken_of_only_where_a_sample_lies_outside_as_people_read_it() {
         point.value = point.value.min(30.01);
     }
     let incident = incident(&sources);
-    let (candidate, _, ledger) = investigate(&sources, &incident);
-    let first = &candidate.claims[0];
+    let found = investigate(&sources, &incident);
+    let first = &found.candidate.claims[0];
     assert!(matches!(first.relations[..], [Relation::Reported { .. }]), "{first:#?}");
-    assert_eq!(check(first, ledger.pieces(), &sources), Ok(()));
+    assert_eq!(found.check(first, &sources), Ok(()));
 }
 
 #[test]
 fn without_changes_it_is_claimed_that_there_were_none_only_for_a_time_that_is_known() {
     let mut sources = sources();
     sources.changes.clear();
-    let (_, exclusions, ledger) = investigate(&sources, &incident(&sources));
-    let none = &exclusions[0];
+    let found = investigate(&sources, &incident(&sources));
+    let none = &found.exclusions[0];
     assert!(matches!(none.relations[..], [Relation::NoneBefore { .. }]), "{none:#?}");
-    assert_eq!(check(none, ledger.pieces(), &sources), Ok(()));
+    assert_eq!(found.check(none, &sources), Ok(()));
     // one is received meanwhile
     sources.changes.push(change("payment", "2.4.2", -60));
-    assert_eq!(check(none, ledger.pieces(), &sources), Err(Flaw::Relation));
+    assert_eq!(found.check(none, &sources), Err(Flaw::Relation));
     // of very many changes only the last are read
     sources.changes.clear();
     sources.changes_since = at(-60);
-    let (_, exclusions, _) = investigate(&sources, &incident(&sources));
-    assert!(exclusions.iter().all(|claim| !matches!(claim.relations[..], [Relation::NoneBefore { .. }])));
-    assert_eq!(check(none, ledger.pieces(), &sources), Err(Flaw::Relation));
+    let later = investigate(&sources, &incident(&sources));
+    assert!(
+        later.exclusions.iter().all(|claim| !matches!(claim.relations[..], [Relation::NoneBefore { .. }]))
+    );
+    assert_eq!(found.check(none, &sources), Err(Flaw::Relation));
 }
 
 #[test]
 fn a_caller_that_suffered_first_is_not_explained_by_what_it_calls() {
     let mut sources = sources();
     sources.signals[2] = signal("order", "error_rate", Kind::Errors, -10, 31.5);
-    let (candidate, exclusions, _) = investigate(&sources, &incident(&sources));
+    let Investigated { candidate, exclusions, .. } = investigate(&sources, &incident(&sources));
     assert!(!texts(&exclusions).contains("is explained by"), "{exclusions:#?}");
     assert!(!texts(&candidate.claims).contains("→ error_rate of order"), "{candidate:#?}");
 }

@@ -95,17 +95,17 @@ fn every_flip_is_caught() {
         if !has_changes {
             sources.changes.clear();
         }
-        let (candidate, exclusions, ledger) = investigate(&sources, &incident(&sources));
-        let evidence = ledger.pieces().to_vec();
-        for claim in candidate.claims.iter().chain(&exclusions) {
-            assert_eq!(check(claim, &evidence, &sources), Ok(()));
+        let found = investigate(&sources, &incident(&sources));
+        let (evidence, records) = (&found.evidence, &found.records);
+        for claim in found.claims() {
+            assert_eq!(check(claim, evidence, records, &sources), Ok(()));
             for (place, flipped) in flips(&serde_json::to_value(claim).unwrap(), "claim") {
                 let Some(flipped) = read::<Claim>(flipped) else { continue };
                 if flipped == *claim {
                     continue;
                 }
                 assert!(
-                    check(&flipped, &evidence, &sources).is_err(),
+                    check(&flipped, evidence, records, &sources).is_err(),
                     "{place} of {}: {flipped:#?}",
                     claim.text
                 );
@@ -117,9 +117,9 @@ fn every_flip_is_caught() {
                     let Some(flipped) = read::<Evidence>(flipped) else { continue };
                     let mut with = evidence.clone();
                     with[index] = flipped;
-                    if with != evidence {
+                    if with != *evidence {
                         assert!(
-                            check(claim, &with, &sources).is_err(),
+                            check(claim, &with, records, &sources).is_err(),
                             "{place} of {}: {with:#?}",
                             claim.text
                         );
@@ -142,8 +142,8 @@ fn what_is_flipped_covers_every_relation() {
     odd.signals[0].samples.clear();
     let mut kinds: Vec<String> = Vec::new();
     for sources in [with, without, odd] {
-        let (candidate, exclusions, _) = investigate(&sources, &incident(&sources));
-        for relation in candidate.claims.iter().chain(&exclusions).flat_map(|claim| &claim.relations) {
+        let found = investigate(&sources, &incident(&sources));
+        for relation in found.claims().flat_map(|claim| &claim.relations) {
             kinds.push(serde_json::to_value(relation).unwrap()["kind"].as_str().unwrap().to_owned());
         }
     }

@@ -4,5 +4,6 @@
 
 mod claims;
 mod flips;
+mod records;
 mod scene;
 mod stage;

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use investigation::check::{Flaw, check};
 use investigation::documents::Documents;
 use investigation::ledger::Ledger;
+use investigation::records::Records;
 use investigation::sources::Sources;
 use jiff::Timestamp;
 use shared::clock::{Clock as _, SystemClock};
 use shared::events::anomaly::{Band, Direction, Ended, LogTemplate, Point, Sibling, Status};
 use shared::events::incident::{BlastRadius, Incident, Signal, State, Suspect};
 use shared::events::raw::Level;
-use shared::events::rca::{Candidate, Claim};
+use shared::events::rca::{Candidate, Claim, Evidence};
 use shared::events::{Category, Deployment, Kind, Severity};
 use shared::graph::Graph;
 use shared::ids::{AnomalyId, IncidentId};
@@ -176,13 +178,37 @@ pub(crate) fn incident(sources: &Sources) -> Incident {
     }
 }
 
-/// Returns the first candidate, the findings against other causes, and the evidence of both.
-pub(crate) fn investigate(sources: &Sources, incident: &Incident) -> (Candidate, Vec<Claim>, Ledger) {
-    let mut ledger = Ledger::default();
+/// What was investigated: the first candidate, the findings against other causes, and the evidence of both.
+pub(crate) struct Investigated {
+    pub(crate) candidate: Candidate,
+    pub(crate) exclusions: Vec<Claim>,
+    pub(crate) evidence: Vec<Evidence>,
+    pub(crate) records: Records,
+}
+
+impl Investigated {
+    pub(crate) fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.candidate.claims.iter().chain(&self.exclusions)
+    }
+
+    /// Checks a claim with this evidence against sources.
+    pub(crate) fn check(&self, claim: &Claim, sources: &Sources) -> Result<(), Flaw> {
+        check(claim, &self.evidence, &self.records, sources)
+    }
+}
+
+pub(crate) fn documents() -> Documents {
     let found = Found { chunk: past(), score: 1.0, similarity: Some(0.8) };
-    let documents = Documents { incidents: vec![found], runbooks: Vec::new() };
+    Documents { incidents: vec![found], runbooks: Vec::new() }
+}
+
+pub(crate) fn investigate(sources: &Sources, incident: &Incident) -> Investigated {
+    let documents = documents();
+    let records = Records::of(incident, sources, std::slice::from_ref(&documents), &[]).unwrap();
+    let mut ledger = Ledger::new(&records);
     let first = &incident.suspects[0];
     let candidate = investigation::claims::candidate(incident, first, sources, &documents, &mut ledger);
     let exclusions = investigation::claims::exclusions(incident, sources, &mut ledger);
-    (candidate, exclusions, ledger)
+    let evidence = ledger.pieces().to_vec();
+    Investigated { candidate, exclusions, evidence, records }
 }

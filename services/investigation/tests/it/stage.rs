@@ -7,6 +7,7 @@ use std::time::Duration;
 use catalogue::Content;
 use shared::agent::Agent;
 use shared::calls::Calls;
+use shared::events::evidence;
 use shared::events::rca::{Relation, Verdict};
 use shared::events::{Category, Incident, Kind, RootCause, Topic};
 use shared::graph::Callee;
@@ -45,6 +46,22 @@ async fn cause_of(bench: &Bench, id: IncidentId) -> RootCause {
         reads.artifact::<RootCause>(id, ArtifactKind::RootCause).await.unwrap().ok_or("no cause yet")
     };
     until(Duration::from_mins(1), read).await.unwrap()
+}
+
+/// Checks that what a result quotes is on record, with what its sources held.
+async fn are_on_record(bench: &Bench, id: IncidentId, cause: &RootCause) {
+    let records = bench.store.reads().evidence_of(id).await.unwrap();
+    for piece in &cause.evidence {
+        let record = records.iter().find(|record| Some(record.id) == piece.record).unwrap();
+        assert_eq!(record.source, piece.source);
+        let read = bench.store.reads().evidence(record.id).await.unwrap();
+        assert_eq!(read.as_ref(), Some(record));
+    }
+    let edge = records.iter().find_map(|record| match &record.content {
+        evidence::Content::Edge(figures) => Some(figures),
+        _ => None,
+    });
+    assert_eq!(edge.and_then(|figures| figures.last_seen), Some(at(0)), "{records:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,6 +128,8 @@ async fn causes_rest_on_what_is_stored_and_on_past_incidents_that_are_alike() {
     // every piece is cited, and every citation is there
     let cited = first.claims.iter().chain(&cause.exclusions).flat_map(|claim| &claim.evidence);
     assert!(cited.clone().all(|id| cause.evidence.iter().any(|piece| piece.id == *id)));
+
+    are_on_record(&bench, id, &cause).await;
 
     let first = &traffic.candidates[0];
     assert!(first.similar_incidents.is_empty(), "{first:#?}");

@@ -50,7 +50,7 @@ fn poisoned(text: &str) -> Scenario {
             }
         }
         let source = Source::Document { doc_id: evil(), section: evil() };
-        cause.evidence.push(Evidence { id: evil(), source, quote: evil() });
+        cause.evidence.push(Evidence { id: evil(), source, quote: evil(), record: None });
         for piece in &mut cause.evidence {
             piece.quote = evil();
         }

@@ -304,8 +304,12 @@ fn root_cause(incident: &Incident) -> RootCause {
         evidence: evidence.iter().map(|id| (*id).to_owned()).collect(),
         relations: Vec::new(),
     };
-    let piece =
-        |id: &str, source: Source, quote: &str| Evidence { id: id.into(), source, quote: quote.into() };
+    let piece = |id: &str, source: Source, quote: &str| Evidence {
+        id: id.into(),
+        source,
+        quote: quote.into(),
+        record: None,
+    };
     RootCause {
         incident_id: incident.incident_id,
         number: incident.number,

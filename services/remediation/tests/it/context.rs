@@ -195,6 +195,7 @@ pub(crate) fn ranking(verdict: Verdict, candidates: Vec<Candidate>) -> RootCause
             id: "E1".into(),
             source: Source::Edge { caller: "order".into(), callee: "payment".into() },
             quote: "order calls payment".into(),
+            record: None,
         }],
         exclusions: Vec::new(),
         ruled_out: vec!["cpu_percent of payment stayed inside its band: 22, expected 18 to 26.".into()],

@@ -14,11 +14,13 @@ use crate::effects::{Audit, Timer};
 use crate::events::anomaly::Context;
 use crate::events::envelope::Headers;
 use crate::events::incident::Signal;
-use crate::events::{Deployment, Outgoing};
+use crate::events::{Deployment, EvidenceRecord, Outgoing};
 use crate::ids::{EventId, IncidentId};
 
 /// Payloads that are handed to the database in one statement, bytes.
 const OUTBOX_BYTES: usize = 1024 * 1024;
+/// Investigations of an incident whose evidence is kept.
+const EVIDENCE_REVISIONS: i32 = 10;
 
 /// Writes the rows of the stages, the audit trail and the timers.
 pub(super) async fn write(tx: &Transaction<'_>, stage: &str, decided: &[Decided<'_>]) -> Result<(), Error> {
@@ -41,6 +43,9 @@ pub(super) async fn write(tx: &Transaction<'_>, stage: &str, decided: &[Decided<
                 Write::Deployment(deployment) => write_deployment(tx, deployment).await?,
                 Write::Artifact { incident_id, kind, revision, body } => {
                     write_artifact(tx, *incident_id, *kind, *revision, body).await?;
+                }
+                Write::Evidence { incident_id, revision, records } => {
+                    write_evidence(tx, *incident_id, *revision, records).await?;
                 }
                 Write::Notification(notification) => write_notification(tx, notification).await?,
                 Write::Attempt(attempt) => write_attempt(tx, attempt).await?,
@@ -305,6 +310,37 @@ async fn write_artifact(
     // another event led to this revision meanwhile: decide again, with that one known
     let conflict = || Error::Conflict { scope: format!("{} of {incident_id}", kind.name()) };
     (written == 1).then_some(()).ok_or_else(conflict)
+}
+
+async fn write_evidence(
+    tx: &Transaction<'_>,
+    incident_id: IncidentId,
+    revision: u32,
+    records: &[EvidenceRecord],
+) -> Result<(), Error> {
+    // one statement must not change a row twice
+    let records: BTreeMap<Uuid, &EvidenceRecord> =
+        records.iter().map(|record| (record.id.0, record)).collect();
+    let revision = i32::try_from(revision).unwrap_or(i32::MAX);
+    prepared::execute(
+        tx,
+        "insert into evidence (id, incident_id, revision, source, excerpt, content) \
+         select id, $1, $2, source, excerpt, content \
+         from unnest($3::uuid[], $4::jsonb[], $5::text[], $6::jsonb[]) records (id, source, excerpt, content) \
+         on conflict (id) do update set revision = excluded.revision",
+        &[
+            &incident_id.0,
+            &revision,
+            &records.keys().copied().collect::<Vec<Uuid>>(),
+            &records.values().map(|record| Json(&record.source)).collect::<Vec<_>>(),
+            &records.values().map(|record| record.excerpt.as_str()).collect::<Vec<_>>(),
+            &records.values().map(|record| Json(&record.content)).collect::<Vec<_>>(),
+        ],
+    )
+    .await?;
+    let outdated = "delete from evidence where incident_id = $1 and revision <= $2";
+    prepared::execute(tx, outdated, &[&incident_id.0, &revision.saturating_sub(EVIDENCE_REVISIONS)]).await?;
+    Ok(())
 }
 
 async fn write_deployment(tx: &Transaction<'_>, deployment: &Deployment) -> Result<(), Error> {

@@ -1,12 +1,13 @@
 //! The cause: candidates with their claims, and the evidence they cite, word for word.
 
 use shared::events::RootCause;
-use shared::events::rca::{Candidate, Evidence, Method, Reference, Source, Verdict};
+use shared::events::rca::{Candidate, Evidence, Method, Reference, Verdict};
 
-use super::page::Page;
+use crate::evidence::source_words;
 use crate::figures::percent;
+use crate::terminal::page::Page;
 
-pub(super) fn render(page: &mut Page<'_>, cause: Option<&RootCause>) {
+pub(crate) fn render(page: &mut Page<'_>, cause: Option<&RootCause>) {
     let Some(cause) = cause else {
         page.heading("Cause", "");
         page.text("  ", "not ranked yet");
@@ -22,6 +23,12 @@ pub(super) fn render(page: &mut Page<'_>, cause: Option<&RootCause>) {
         page.line(&format!("  {}", page.strong("Evidence")));
         for evidence in &cause.evidence {
             page.hanging(&format!("    {:<4} ", evidence.id), &told(evidence));
+        }
+        // what was looked at on demand is not stored
+        let is_stored = |evidence: &&Evidence| evidence.record.is_some() && cause.number > 0;
+        if let Some(first) = cause.evidence.iter().find(is_stored) {
+            let command = format!("firewatch evidence show {}:{}", cause.number, first.id);
+            page.faint("    ", &format!("{command} shows what its source held"));
         }
     }
 }
@@ -72,13 +79,5 @@ fn list(page: &mut Page<'_>, label: &str, sentences: &[String]) {
 }
 
 fn told(evidence: &Evidence) -> String {
-    let source = match &evidence.source {
-        Source::Samples { service, metric, .. } => format!("samples of {service} {metric}"),
-        Source::Log { service, .. } => format!("logs of {service}"),
-        Source::Deployment { service, version } => format!("deployment of {service} {version}"),
-        Source::Deployments { service, .. } => format!("deployments of {service}"),
-        Source::Edge { caller, callee } => format!("call from {caller} to {callee}"),
-        Source::Document { doc_id, section } => format!("{doc_id}, {section}"),
-    };
-    format!("{source}: \"{}\"", evidence.quote)
+    format!("{}: \"{}\"", source_words(&evidence.source), evidence.quote)
 }

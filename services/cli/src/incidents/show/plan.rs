@@ -3,9 +3,9 @@
 use shared::events::Plan;
 use shared::events::remediation::{Risk, Step};
 
-use super::page::Page;
 use crate::figures::counted;
 use crate::terminal::Tone;
+use crate::terminal::page::Page;
 
 pub(super) fn render(page: &mut Page<'_>, plan: Option<&Plan>) {
     let Some(plan) = plan else {

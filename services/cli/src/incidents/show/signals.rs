@@ -6,9 +6,9 @@ use shared::events::incident::Signal;
 use shared::text::format::{clock, number};
 
 use super::super::severity_tone;
-use super::page::Page;
 use crate::figures::{counted, evidence, expectation, quantity};
 use crate::terminal::Tone;
+use crate::terminal::page::Page;
 use crate::terminal::sparkline::Sparkline;
 
 /// Signals that are shown with their samples; a storm has hundreds.
@@ -17,9 +17,9 @@ const MOST: usize = 20;
 const SAMPLES: usize = 60;
 /// Columns that are left for the scale behind them.
 const SCALE: usize = 24;
-const INDENT: &str = "      ";
+pub(crate) const INDENT: &str = "      ";
 
-pub(super) fn render(page: &mut Page<'_>, signals: &[Signal]) {
+pub(crate) fn render(page: &mut Page<'_>, signals: &[Signal]) {
     page.heading("Signals", "in order of their onset");
     if signals.is_empty() {
         page.text("  ", "none yet");
@@ -75,7 +75,7 @@ fn one(page: &mut Page<'_>, signal: &Signal) {
 }
 
 /// Draws the bars, and below them a mark under each sample outside the band.
-fn draw(page: &mut Page<'_>, sparkline: &Sparkline) {
+pub(crate) fn draw(page: &mut Page<'_>, sparkline: &Sparkline) {
     let bars = &sparkline.bars;
     if bars.is_empty() {
         return;

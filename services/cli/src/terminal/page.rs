@@ -2,59 +2,59 @@
 
 use shared::text::markdown::{CodeSpans, Layout, Line, hanging, sentence_kept, to_lines};
 
-use crate::terminal::{Screen, Tone};
+use super::{Screen, Tone};
 
 /// A page while it is written.
-pub(super) struct Page<'s> {
+pub(crate) struct Page<'s> {
     screen: &'s Screen,
     text: String,
 }
 
 impl<'s> Page<'s> {
-    pub(super) fn new(screen: &'s Screen) -> Self {
+    pub(crate) fn new(screen: &'s Screen) -> Self {
         Self { screen, text: String::new() }
     }
 
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.text
     }
 
-    pub(super) fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.screen.columns()
     }
 
-    pub(super) fn paint(&self, tone: Tone, text: &str) -> String {
+    pub(crate) fn paint(&self, tone: Tone, text: &str) -> String {
         self.screen.paint(tone, text)
     }
 
-    pub(super) fn strong(&self, text: &str) -> String {
+    pub(crate) fn strong(&self, text: &str) -> String {
         self.paint(Tone::Strong, text)
     }
 
     /// An empty line.
-    pub(super) fn gap(&mut self) {
+    pub(crate) fn gap(&mut self) {
         self.text.push('\n');
     }
 
     /// A line that is left as it is.
-    pub(super) fn line(&mut self, line: &str) {
+    pub(crate) fn line(&mut self, line: &str) {
         self.text.push_str(line.trim_end());
         self.text.push('\n');
     }
 
     /// A heading with a remark behind it.
-    pub(super) fn heading(&mut self, heading: &str, remark: &str) {
+    pub(crate) fn heading(&mut self, heading: &str, remark: &str) {
         self.gap();
         self.line(&format!("{}  {remark}", self.strong(&heading.to_uppercase())));
     }
 
     /// A text, indented and wrapped.
-    pub(super) fn text(&mut self, indent: &str, text: &str) {
+    pub(crate) fn text(&mut self, indent: &str, text: &str) {
         self.wrap(indent, indent, text);
     }
 
     /// A text of lesser weight, indented and wrapped.
-    pub(super) fn faint(&mut self, indent: &str, text: &str) {
+    pub(crate) fn faint(&mut self, indent: &str, text: &str) {
         let room = self.screen.columns().saturating_sub(indent.len()).max(20);
         for line in textwrap::wrap(text, whole_words(room)) {
             self.line(&format!("{indent}{}", self.paint(Tone::Faint, &line)));
@@ -63,7 +63,7 @@ impl<'s> Page<'s> {
 
     /// Markdown of a runbook: text of lesser weight, indented and wrapped; code as it is, from the first column, so that it
     /// can be pasted.
-    pub(super) fn instructions(&mut self, indent: &str, markdown: &str) {
+    pub(crate) fn instructions(&mut self, indent: &str, markdown: &str) {
         let layout =
             Layout { columns: self.screen.columns(), indent: indent.len(), spans: CodeSpans::Marked };
         let lines = to_lines(markdown, layout);
@@ -87,25 +87,25 @@ impl<'s> Page<'s> {
     }
 
     /// A sentence of a runbook behind a label; its code spans stay on one line.
-    pub(super) fn sentence(&mut self, label: &str, sentence: &str) {
+    pub(crate) fn sentence(&mut self, label: &str, sentence: &str) {
         let sentence = sentence_kept(sentence, CodeSpans::Marked);
         let wrapped = hanging(label, &sentence, self.screen.columns());
         self.text.extend([&wrapped, "\n"]);
     }
 
     /// One item of a list.
-    pub(super) fn item(&mut self, indent: &str, text: &str) {
+    pub(crate) fn item(&mut self, indent: &str, text: &str) {
         self.wrap(&format!("{indent}- "), &format!("{indent}  "), text);
     }
 
     /// A text behind a label; its further lines begin below its first, unless the label takes the room for it.
-    pub(super) fn hanging(&mut self, label: &str, text: &str) {
+    pub(crate) fn hanging(&mut self, label: &str, text: &str) {
         let indent = textwrap::core::display_width(label).min(self.screen.columns() / 3);
         self.wrap(label, &" ".repeat(indent), text);
     }
 
     /// One of the facts at the top.
-    pub(super) fn field(&mut self, name: &str, text: &str) {
+    pub(crate) fn field(&mut self, name: &str, text: &str) {
         self.hanging(&format!("  {}  ", self.paint(Tone::Faint, &format!("{name:<12}"))), text);
     }
 

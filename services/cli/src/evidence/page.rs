@@ -1,0 +1,128 @@
+//! One record of evidence as a page.
+
+use shared::clock::from_ms;
+use shared::events::Deployment;
+use shared::events::anomaly::{Band, LogTemplate};
+use shared::events::evidence::{Content, EdgeFigures};
+use shared::text::format::{band_in_words, clock};
+
+use super::{Shown, source_words};
+use crate::figures::{counted, moment, quantity};
+use crate::incidents::show::signals::{INDENT, draw};
+use crate::terminal::page::Page;
+use crate::terminal::sparkline::Sparkline;
+use crate::terminal::{Screen, Tone};
+
+/// Most samples that are drawn and listed; the last ones.
+const SAMPLES: usize = 60;
+
+/// Renders a record, whose texts are clean.
+pub fn render(shown: &Shown, screen: &Screen) -> String {
+    let mut page = Page::new(screen);
+    let record = &shown.record;
+    page.line(&page.strong(&source_words(&record.source)));
+    page.gap();
+    page.field("Incident", &format!("#{}", shown.incident));
+    let cited = if shown.pieces.is_empty() { "not cited".to_owned() } else { shown.pieces.join(", ") };
+    page.field("Cited as", &cited);
+    page.field("Record", &record.id.to_string());
+    page.field("Excerpt", &format!("\"{}\"", record.excerpt));
+    content(&mut page, &record.content);
+    if !shown.claims.is_empty() {
+        page.heading("Claims", "that cite it");
+        for claim in &shown.claims {
+            page.item("  ", &format!("{} [{}]", claim.text, claim.evidence.join(", ")));
+        }
+    }
+    page.finish()
+}
+
+fn content(page: &mut Page<'_>, content: &Content) {
+    match content {
+        Content::Samples { unit, started_at, cleared_at, expected, samples, .. } => {
+            let until = cleared_at.map_or_else(String::new, |at| format!(" to {}", moment(at)));
+            page.field("Abnormal", &format!("from {}{until}", moment(*started_at)));
+            page.field("Expected", &band(expected, unit));
+            page.heading("Samples", &counted(samples.len(), "sample"));
+            draw(page, &Sparkline::of(samples, *expected, SAMPLES.min(page.columns() - 2 * INDENT.len())));
+            for point in &samples[samples.len().saturating_sub(SAMPLES)..] {
+                let is_outside = point.value < expected.lower || point.value > expected.upper;
+                let value = quantity(point.value, unit);
+                let value = if is_outside { page.paint(Tone::Alarm, &value) } else { value };
+                page.line(&format!("  {}  {value}", clock(from_ms(point.ts_ms))));
+            }
+        }
+        Content::Value { unit, observed, expected, at } => {
+            page.field("Observed", &format!("{} at {}", quantity(*observed, unit), moment(*at)));
+            page.field("Expected", &band(expected, unit));
+        }
+        Content::Logs { templates } => logs(page, templates),
+        Content::Deployment(change) => deployment(page, change),
+        Content::Deployments { changes } => {
+            page.heading("Changes", &counted(changes.len(), "change"));
+            for change in changes {
+                let at = moment(from_ms(change.ts_ms));
+                page.line(&format!("  {at}  {} {}", change.change_type, change.version));
+            }
+        }
+        Content::Edge(figures) => edge(page, figures),
+        Content::Section { title, text, .. } => {
+            page.field("Title", title);
+            page.heading("Section", "");
+            page.instructions("  ", text);
+        }
+    }
+}
+
+fn band(expected: &Band, unit: &str) -> String {
+    band_in_words(expected, unit).replace('\u{a0}', " ")
+}
+
+fn logs(page: &mut Page<'_>, templates: &[LogTemplate]) {
+    page.heading("Log lines", &counted(templates.len(), "template"));
+    for log in templates {
+        let times = counted(usize::try_from(log.count).unwrap_or(usize::MAX), "line");
+        page.line(&format!("  {}  {times}, the last at {}", log.level, clock(log.last_seen)));
+        page.hanging("      template  ", &log.template);
+        page.hanging("      example   ", &log.example);
+    }
+}
+
+fn deployment(page: &mut Page<'_>, change: &Deployment) {
+    page.field("Rolled out", &moment(from_ms(change.ts_ms)));
+    page.field("Change", &change.change_type);
+    let optional = [
+        ("Commit", change.git_sha.as_ref()),
+        ("By", change.deployed_by.as_ref()),
+        ("Description", change.description.as_ref()),
+    ];
+    for (name, text) in optional {
+        if let Some(text) = text {
+            page.field(name, text);
+        }
+    }
+    if !change.known_risks.is_empty() {
+        page.field("Known risks", &change.known_risks.join("; "));
+    }
+}
+
+fn edge(page: &mut Page<'_>, figures: &EdgeFigures) {
+    let Some(calls) = figures.calls else {
+        page.field("Calls", "no spans; the catalogue names the call");
+        return;
+    };
+    let calls = counted(usize::try_from(calls).unwrap_or_default(), "call");
+    page.field("Calls", &format!("{calls} in the 15 minutes before"));
+    let optional = [
+        ("Last call", figures.last_seen.map(moment)),
+        ("Failed", figures.failed_share.map(|share| quantity(share * 100.0, "%"))),
+        ("Latency", figures.latency_mean_ms.map(|mean| format!("{} on average", quantity(mean, "ms")))),
+        ("p95", figures.latency_p95_ms.map(|p95| quantity(p95, "ms"))),
+        ("Self time", figures.self_mean_ms.map(|mean| format!("{} on average", quantity(mean, "ms")))),
+    ];
+    for (name, text) in optional {
+        if let Some(text) = text {
+            page.field(name, &text);
+        }
+    }
+}

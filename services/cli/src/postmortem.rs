@@ -1,0 +1,142 @@
+//! `firewatch postmortem`: what an incident teaches becomes a document that the next investigation finds.
+
+pub mod arguments;
+pub mod draft;
+
+use std::io::Read as _;
+use std::path::Path;
+
+use catalogue::incident::Incident as Document;
+use shared::events::{Incident, RootCause};
+use shared::knowledge::approved::{self, Approved, Outcome};
+use shared::store::feedback::{Feedback, Judgement};
+use shared::store::{ArtifactKind, Store};
+use shared::text::sanitize::{NAME, one_line};
+
+use crate::failure::CliError;
+use crate::incidents::{failed, find};
+use crate::settings::Settings;
+use crate::terminal::{self, Screen};
+use arguments::Postmortem;
+use draft::draft;
+
+/// Largest document that is read, bytes.
+const MAX_FILE: u64 = 256 * 1024;
+
+/// Runs `firewatch postmortem ...`.
+pub async fn run(command: Postmortem, settings: &Settings, screen: &Screen) -> Result<(), CliError> {
+    let store =
+        Store::new(&settings.common.postgres, "firewatch").map_err(|error| failed(settings, &error))?;
+    let (Postmortem::Draft { which }
+    | Postmortem::Approve { which, .. }
+    | Postmortem::Withdraw { which, .. }) = command;
+    let incident = find(store.reads(), which).await.map_err(|error| error.told(settings))?;
+    let work = Work { store: &store, settings, screen, incident };
+    match command {
+        Postmortem::Draft { .. } => {
+            let text = work.draft().await?.to_yaml().map_err(|error| CliError::Failed(error.to_string()))?;
+            // YAML has no other way to write these characters than escapes, which the writer uses; what is left is text
+            terminal::print(&(terminal::clean_lines(&text) + "\n"))
+        }
+        Postmortem::Approve { file, by, .. } => work.approve(file.as_deref(), &by).await,
+        Postmortem::Withdraw { by, .. } => work.withdraw(&by).await,
+    }
+}
+
+/// One incident and what is done with it.
+struct Work<'s> {
+    store: &'s Store,
+    settings: &'s Settings,
+    screen: &'s Screen,
+    incident: Incident,
+}
+
+impl Work<'_> {
+    async fn draft(&self) -> Result<Document, CliError> {
+        let (reads, id) = (self.store.reads(), self.incident.incident_id);
+        let result: Option<RootCause> = reads
+            .artifact(id, ArtifactKind::RootCause)
+            .await
+            .map_err(|error| failed(self.settings, &error))?;
+        let signals = reads.signals_of(id).await.map_err(|error| failed(self.settings, &error))?;
+        let feedback = reads.feedback(id).await.map_err(|error| failed(self.settings, &error))?;
+        draft(&self.incident, &signals, result.as_ref(), feedback.last())
+            .map_err(|why| CliError::Failed(format!("incident #{}: {why}", self.incident.number)))
+    }
+
+    async fn approve(&self, file: Option<&Path>, by: &str) -> Result<(), CliError> {
+        let document = match file {
+            None => self.draft().await?,
+            Some(file) => read(file)?,
+        };
+        let id = draft::id(self.incident.number);
+        if document.id != id {
+            let said = terminal::clean(&document.id, NAME);
+            return Err(CliError::Usage(format!("the id of the document is {said:?} and not {id:?}")));
+        }
+        let approved = Approved {
+            doc_id: document.doc_id(),
+            incident_id: self.incident.incident_id,
+            chunks: document.chunks(),
+            approved_by: one_line(by, NAME),
+            approved_at: self.screen.now,
+        };
+        let outcome =
+            approved::approve(self.store, &approved).await.map_err(|error| failed(self.settings, &error))?;
+        if outcome == Outcome::Full {
+            return Err(CliError::Failed(format!(
+                "{} documents are approved already; move some to the content directory or withdraw them",
+                approved::MAX_APPROVED
+            )));
+        }
+        let doc_id = &approved.doc_id;
+        match self.index(&approved).await {
+            Ok(()) => terminal::print(&format!("{doc_id} is approved and indexed\n")),
+            // what is on record is indexed with the next run of the seeder
+            Err(error) => Err(CliError::Failed(format!(
+                "{doc_id} is approved and could not be indexed yet ({error}); `make seed` indexes it"
+            ))),
+        }
+    }
+
+    async fn index(&self, approved: &Approved) -> Result<(), shared::knowledge::Error> {
+        let knowledge = &self.settings.common.knowledge;
+        let index = knowledge.open_index(self.store.clone())?;
+        approved::index(approved, &knowledge.embedder().await?, &*index).await
+    }
+
+    async fn withdraw(&self, by: &str) -> Result<(), CliError> {
+        let doc_id = format!("incident/{}", draft::id(self.incident.number));
+        let (id, by) = (self.incident.incident_id, one_line(by, NAME));
+        let was_there = approved::withdraw(self.store, &doc_id, id, &by, self.screen.now)
+            .await
+            .map_err(|error| failed(self.settings, &error))?;
+        if !was_there {
+            return Err(CliError::NotFound(format!("{doc_id} is not approved")));
+        }
+        let unindexed = async || {
+            let index = self.settings.common.knowledge.open_index(self.store.clone())?;
+            approved::remove(&doc_id, &*index).await
+        };
+        unindexed().await.map_err(|error| {
+            CliError::Failed(format!(
+                "{doc_id} is withdrawn and still indexed ({error}); `make seed` removes it"
+            ))
+        })?;
+        terminal::print(&format!("{doc_id} is withdrawn\n"))
+    }
+}
+
+fn read(file: &Path) -> Result<Document, CliError> {
+    let mut text = String::new();
+    std::fs::File::open(file)
+        .and_then(|opened| opened.take(MAX_FILE).read_to_string(&mut text))
+        .map_err(|error| CliError::Usage(format!("reading {}: {error}", file.display())))?;
+    Document::read(&file.display().to_string(), &text)
+        .map_err(|problems| CliError::Usage(format!("the document is invalid: {problems}")))
+}
+
+/// Whether the last word of people is that the cause was wrong.
+pub(crate) fn is_refuted(feedback: Option<&Feedback>) -> bool {
+    feedback.is_some_and(|feedback| feedback.cause == Judgement::Wrong)
+}

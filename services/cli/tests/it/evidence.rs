@@ -1,0 +1,123 @@
+//! What `firewatch evidence` prints.
+
+use cli::evidence::{Shown, list, page};
+use serde_json::json;
+use shared::events::EvidenceRecord;
+use shared::events::evidence::{Content, EdgeFigures};
+use shared::events::rca::{RootCause, Source};
+use shared::ids::{AnomalyId, IncidentId};
+
+use crate::fixtures::{anomaly, case, of, root_cause, screen};
+
+fn incident() -> IncidentId {
+    case().incident.incident_id
+}
+
+fn record(source: Source, excerpt: &str, content: Content) -> EvidenceRecord {
+    EvidenceRecord::new(incident(), source, excerpt, content).unwrap()
+}
+
+fn samples() -> EvidenceRecord {
+    let signal = &case().signals[0];
+    let source = Source::Samples {
+        service: signal.service.clone(),
+        metric: signal.metric.clone(),
+        anomaly_id: signal.anomaly_id,
+    };
+    let content = Content::Samples {
+        measures: signal.kind,
+        unit: signal.unit.clone(),
+        direction: signal.direction,
+        status: signal.status,
+        started_at: signal.started_at,
+        cleared_at: signal.cleared_at,
+        expected: signal.expected,
+        samples: signal.samples.clone(),
+    };
+    record(source, &signal.explanation, content)
+}
+
+fn others() -> Vec<EvidenceRecord> {
+    let anomaly_id: AnomalyId = of(anomaly()["anomaly_id"].clone());
+    let logs = json!([{"level": "error", "template": "no connection within <*> ms", "count": 42,
+        "example": "no connection within 5000 ms", "last_seen": "2026-03-01T10:00:30Z"}]);
+    let figures = EdgeFigures {
+        last_seen: Some("2026-03-01T10:00:30Z".parse().unwrap()),
+        calls: Some(11_070),
+        failed_share: Some(0.0234),
+        latency_mean_ms: Some(84.2),
+        latency_p95_ms: Some(310.0),
+        self_mean_ms: None,
+    };
+    let edge = |callee: &str| Source::Edge { caller: "order".into(), callee: callee.into() };
+    let change = json!({"service": "payment", "version": "2.4.1", "ts_ms": 1_772_358_060_000_i64,
+        "description": "larger batches for settlement", "known_risks": ["holds connections longer"]});
+    vec![
+        record(
+            Source::Log { service: "payment".into(), anomaly_id },
+            "no connection within 5000 ms",
+            Content::Logs { templates: of(logs) },
+        ),
+        record(edge("payment"), "order calls payment", Content::Edge(figures)),
+        record(edge("inventory"), "order calls inventory", Content::Edge(EdgeFigures::default())),
+        record(
+            Source::Deployment { service: "payment".into(), version: "2.4.1".into() },
+            "larger batches for settlement",
+            Content::Deployment(of(change)),
+        ),
+        record(
+            Source::Document { doc_id: "incident/INC-1107".into(), section: "cause".into() },
+            "Each timeout leaked one connection.",
+            Content::Section {
+                title: "Payment lost its connections".into(),
+                text: "Each timeout leaked one connection.\n\n```sh\npsql -c 'select 1'\n```".into(),
+                facets: [("category".to_owned(), "pool".to_owned())].into(),
+            },
+        ),
+    ]
+}
+
+/// A result that cites the samples.
+fn result() -> RootCause {
+    let mut result: RootCause = of(root_cause());
+    result.evidence[0].record = Some(samples().id);
+    result
+}
+
+#[test]
+fn a_record_is_shown_with_what_its_source_held_and_the_claims_that_cite_it() {
+    let result = result();
+    let shown = Shown::of(12, samples(), Some(&result)).cleaned().unwrap();
+    assert_eq!(shown.pieces, ["E1"]);
+    insta::assert_snapshot!("evidence_samples", page::render(&shown, &screen()));
+    let text: Vec<String> = others()
+        .into_iter()
+        .map(|record| page::render(&Shown::of(12, record, None).cleaned().unwrap(), &screen()))
+        .collect();
+    insta::assert_snapshot!("evidence_others", text.join("\n---\n"));
+}
+
+#[test]
+fn cited_records_come_first() {
+    let result = result();
+    let records = others().into_iter().chain([samples()]);
+    let shown: Vec<Shown> = records.map(|record| Shown::of(12, record, Some(&result))).collect();
+    insta::assert_snapshot!("evidence_list", list::render(&shown, &screen()));
+}
+
+#[test]
+fn hostile_text_is_text() {
+    let hostile = "a\u{1b}[31m\u{202e}b\u{7}\r\nc";
+    let content = Content::Section {
+        title: hostile.into(),
+        text: format!("{hostile}\n```\n{hostile}\n```"),
+        facets: [].into(),
+    };
+    let source = Source::Document { doc_id: hostile.into(), section: hostile.into() };
+    let shown = Shown::of(12, record(source, hostile, content), None).cleaned().unwrap();
+    for text in [page::render(&shown, &screen()), list::render(&[shown], &screen())] {
+        let left: Vec<char> =
+            text.chars().filter(|char| (char.is_control() && *char != '\n') || *char == '\u{202e}').collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}

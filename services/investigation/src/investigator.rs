@@ -1,0 +1,211 @@
+//! One investigation: sources are read and recorded, causes are claimed over the records, and each claim is checked.
+
+use jiff::{SignedDuration, Timestamp};
+use shared::error::Error;
+use shared::events::EvidenceRecord;
+use shared::events::incident::{Incident, Signal};
+use shared::events::rca::{Candidate, Claim, Method, RootCause};
+use shared::knowledge::retrieval::Retrieval;
+use shared::store::Reads;
+
+use crate::check::check;
+use crate::documents::{self, Documents};
+use crate::ledger::Ledger;
+use crate::options::Options;
+use crate::records::Records;
+use crate::sources::{EDGES, Members, Sources};
+use crate::verdict::Knowledge;
+use crate::{claims, metrics, verdict};
+
+/// Window of the figures of edges.
+const FIGURES: SignedDuration = SignedDuration::from_mins(15);
+
+/// Looks for causes. The stage asks it when an incident is announced, the command line on demand.
+pub struct Investigator {
+    options: Options,
+    retrieval: Option<Retrieval>,
+}
+
+/// What an investigation has found.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The result, to be published.
+    pub result: RootCause,
+    /// What was read for it, to be stored.
+    pub records: Vec<EvidenceRecord>,
+    /// What was looked at.
+    pub looked_at: LookedAt,
+}
+
+/// How much was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LookedAt {
+    /// Abnormal series.
+    pub signals: usize,
+    /// Changes in the environment.
+    pub changes: usize,
+    /// Since when changes are complete.
+    pub changes_since: Timestamp,
+    /// Edges of the service graph.
+    pub edges: usize,
+    /// What the search for documents gave.
+    pub knowledge: Knowledge,
+}
+
+/// What was read before anything is claimed.
+struct Gathered {
+    sources: Sources,
+    documents: Vec<Documents>,
+    knowledge: Knowledge,
+    records: Records,
+    edges: usize,
+}
+
+impl Investigator {
+    /// Searches in `retrieval`; without it, no documents are cited and the result says so.
+    pub fn new(options: Options, retrieval: Option<Retrieval>) -> Self {
+        Self { options, retrieval }
+    }
+
+    /// Investigates an incident.
+    ///
+    /// # Errors
+    /// If the store cannot be read. Documents that cannot be searched are reported as missing.
+    pub async fn investigate(
+        &self,
+        incident: &Incident,
+        members: Members,
+        revision: u32,
+        reads: &Reads,
+    ) -> Result<Outcome, Error> {
+        let Gathered { sources, documents, knowledge, records, edges } =
+            self.gather(incident, members, reads).await?;
+        let mut ledger = Ledger::new(&records);
+        let suspects = incident.suspects.iter().zip(&documents);
+        let mut candidates: Vec<Candidate> = suspects
+            .map(|(suspect, found)| claims::candidate(incident, suspect, &sources, found, &mut ledger))
+            .collect();
+        let exclusions = claims::exclusions(incident, &sources, &mut ledger);
+
+        // what is published is checked against another reading of its sources
+        let mut again = Sources::read(incident, members, reads).await?;
+        if let Some(retrieval) = &self.retrieval {
+            again.read_documents(ledger.pieces().iter().map(|piece| &piece.source), retrieval).await;
+        }
+        let mut tally = Tally::default();
+        for candidate in &mut candidates {
+            candidate.claims = tally.kept(std::mem::take(&mut candidate.claims), &ledger, &records, &again);
+        }
+        let exclusions = tally.kept(exclusions, &ledger, &records, &again);
+        // a candidate that nothing speaks for any more is none
+        candidates.retain(|candidate| !candidate.claims.is_empty());
+        metrics::CLAIMS.add(["verified"], u64::from(tally.verified));
+        metrics::CLAIMS.add(["dropped"], u64::from(tally.dropped));
+        let cited = candidates.iter().flat_map(|candidate| &candidate.claims).chain(&exclusions);
+        let evidence = ledger.cited(cited);
+        let result = RootCause {
+            incident_id: incident.incident_id,
+            number: incident.number,
+            revision,
+            incident_revision: incident.revision,
+            environment: incident.environment.clone(),
+            verdict: verdict::verdict(&candidates),
+            evidence,
+            candidates,
+            ruled_out: exclusions.iter().map(|claim| claim.text.clone()).collect(),
+            exclusions,
+            missing: verdict::missing(incident, has_edges(incident, &sources), knowledge),
+            method: Method::Deterministic,
+            claims_verified: tally.verified,
+            claims_total: tally.verified + tally.dropped,
+            tokens: 0,
+            cost_microdollars: 0,
+            completed_at: last_seen(&incident.signals).unwrap_or(incident.opened_at),
+        };
+        let looked_at = LookedAt {
+            signals: sources.signals.len(),
+            changes: sources.changes.len(),
+            changes_since: sources.changes_since,
+            edges,
+            knowledge,
+        };
+        Ok(Outcome { result, records: records.into_all(), looked_at })
+    }
+
+    /// Reads everything that may be cited, and records it.
+    async fn gather(&self, incident: &Incident, members: Members, reads: &Reads) -> Result<Gathered, Error> {
+        let sources = Sources::read(incident, members, reads).await?;
+        let mut documents = Vec::new();
+        let mut knowledge =
+            if self.retrieval.is_some() { Knowledge::NothingSimilar } else { Knowledge::Unavailable };
+        for suspect in incident.suspects.iter().take(self.options.candidates) {
+            let found = match &self.retrieval {
+                None => Documents::default(),
+                Some(retrieval) => documents::search(retrieval, incident, suspect, &self.options)
+                    .await
+                    .unwrap_or_else(|error| {
+                        // the ranking does not rest on documents: it goes on without, and says so
+                        tracing::warn!(incident = %incident.incident_id, %error, "knowledge could not be searched");
+                        metrics::SEARCH_FAILURES.add_one([]);
+                        knowledge = Knowledge::Unavailable;
+                        Documents::default()
+                    }),
+            };
+            if !found.incidents.is_empty() && knowledge == Knowledge::NothingSimilar {
+                knowledge = Knowledge::Found;
+            }
+            documents.push(found);
+        }
+        let now = last_seen(&sources.signals).unwrap_or(incident.opened_at);
+        let graph =
+            reads.service_graph(&incident.environment, incident.started_at - EDGES, FIGURES, now).await?;
+        let edges = graph.map_or_else(Vec::new, |graph| graph.edges);
+        let records = Records::of(incident, &sources, &documents, &edges).map_err(Error::reject)?;
+        Ok(Gathered { sources, documents, knowledge, records, edges: edges.len() })
+    }
+}
+
+/// How many claims passed the check.
+#[derive(Debug, Default)]
+struct Tally {
+    verified: u32,
+    dropped: u32,
+}
+
+impl Tally {
+    /// Keeps the claims that pass the check, and counts both.
+    fn kept(
+        &mut self,
+        claims: Vec<Claim>,
+        ledger: &Ledger<'_>,
+        records: &Records,
+        sources: &Sources,
+    ) -> Vec<Claim> {
+        let mut kept = Vec::with_capacity(claims.len());
+        for claim in claims {
+            match check(&claim, ledger.pieces(), records, sources) {
+                Ok(()) => {
+                    self.verified += 1;
+                    kept.push(claim);
+                }
+                Err(flaw) => {
+                    self.dropped += 1;
+                    tracing::info!(?flaw, "a claim was dropped");
+                }
+            }
+        }
+        kept
+    }
+}
+
+/// Returns whether calls to or from the first suspect are known.
+fn has_edges(incident: &Incident, sources: &Sources) -> bool {
+    incident.suspects.first().is_some_and(|suspect| {
+        sources.graph.callers(&suspect.service).next().is_some()
+            || sources.graph.callees(&suspect.service).next().is_some()
+    })
+}
+
+fn last_seen(signals: &[Signal]) -> Option<Timestamp> {
+    signals.iter().map(|signal| signal.observed_at).max()
+}

@@ -1,0 +1,217 @@
+//! What was read for an investigation, as records to be kept. They are made from the sources before anything is ranked or
+//! claimed; a claim can cite nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::calls::Calls;
+use shared::events::EvidenceRecord;
+use shared::events::evidence::{Content, EdgeFigures, MAX_RECORDS, MAX_TEXT};
+use shared::events::incident::{Incident, Signal};
+use shared::events::rca::Source;
+use shared::ids::EvidenceId;
+use shared::knowledge::Chunk;
+use shared::store::edges::Edge;
+
+use crate::documents::Documents;
+use crate::sources::{CHANGES_BEFORE, Sources, change_text, edge_text, no_change_text, sample_text};
+
+/// Most edges that are recorded, those of suspects first.
+const MAX_EDGES: usize = 60;
+/// Most changes that are recorded, newest first.
+const MAX_CHANGES: usize = 20;
+
+/// The records of one investigation, and which record each source has.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    all: Vec<EvidenceRecord>,
+    /// By the source as JSON.
+    ids: BTreeMap<String, EvidenceId>,
+}
+
+impl Records {
+    /// Makes the records: documents and changes, then edges, then members, those of suspects first and of these the strongest, at
+    /// most [`MAX_RECORDS`]. `edges` are those of the graph with the figures of their calls.
+    ///
+    /// # Errors
+    /// If a source cannot be written as JSON.
+    pub fn of(
+        incident: &Incident,
+        sources: &Sources,
+        documents: &[Documents],
+        edges: &[Edge],
+    ) -> Result<Self, serde_json::Error> {
+        let mut collected = Collector { incident, records: Self::default() };
+        for found in documents.iter().flat_map(|found| found.incidents.iter().chain(&found.runbooks)) {
+            collected.section(&found.chunk)?;
+        }
+        collected.changes(sources)?;
+        collected.edges(sources, edges)?;
+        for signal in by_importance(incident, sources) {
+            collected.signal(signal)?;
+        }
+        Ok(collected.records)
+    }
+
+    /// Returns all records.
+    pub fn all(&self) -> &[EvidenceRecord] {
+        &self.all
+    }
+
+    /// Returns the record of a source.
+    pub fn id_of(&self, source: &Source) -> Option<EvidenceId> {
+        self.ids.get(&serde_json::to_string(source).ok()?).copied()
+    }
+
+    /// Returns all records, to be stored.
+    pub fn into_all(self) -> Vec<EvidenceRecord> {
+        self.all
+    }
+}
+
+/// Makes records until there are enough.
+struct Collector<'i> {
+    incident: &'i Incident,
+    records: Records,
+}
+
+impl Collector<'_> {
+    /// Adds a record, unless its source has one.
+    fn add(&mut self, source: Source, excerpt: &str, content: Content) -> Result<(), serde_json::Error> {
+        let key = serde_json::to_string(&source)?;
+        if self.records.all.len() < MAX_RECORDS && !self.records.ids.contains_key(&key) {
+            let record = EvidenceRecord::new(self.incident.incident_id, source, excerpt, content)?;
+            self.records.ids.insert(key, record.id);
+            self.records.all.push(record);
+        }
+        Ok(())
+    }
+
+    fn section(&mut self, chunk: &Chunk) -> Result<(), serde_json::Error> {
+        let source = Source::Document { doc_id: chunk.doc_id.clone(), section: chunk.section.clone() };
+        let content = Content::Section {
+            title: chunk.title.clone(),
+            text: chunk.text.chars().take(MAX_TEXT).collect(),
+            facets: chunk.facets.clone(),
+        };
+        self.add(source, &chunk.text, content)
+    }
+
+    /// Changes of affected services, one by one, and for each suspect all within the hour before its first symptom.
+    fn changes(&mut self, sources: &Sources) -> Result<(), serde_json::Error> {
+        let services: BTreeSet<&str> = sources.signals.iter().map(|signal| signal.service.as_str()).collect();
+        let own = sources.changes.iter().filter(|change| services.contains(change.service.as_str()));
+        for change in own.take(MAX_CHANGES) {
+            let source =
+                Source::Deployment { service: change.service.clone(), version: change.version.clone() };
+            let excerpt = change.description.clone().unwrap_or_else(|| change_text(change));
+            self.add(source, &excerpt, Content::Deployment(Box::new(change.clone())))?;
+        }
+        for suspect in &self.incident.suspects {
+            let service = suspect.service.as_str();
+            let Some(to) = sources.first_symptom(service) else { continue };
+            let from = to - CHANGES_BEFORE;
+            let changes: Vec<_> = sources.changes_of(service, from, to).cloned().collect();
+            let excerpt = match &changes[..] {
+                [] => no_change_text(service, from, to),
+                changes => changes.iter().map(change_text).collect::<Vec<_>>().join("\n"),
+            };
+            let source = Source::Deployments { service: service.to_owned(), from, to };
+            self.add(source, &excerpt, Content::Deployments { changes })?;
+        }
+        Ok(())
+    }
+
+    /// Edges at affected services.
+    fn edges(&mut self, sources: &Sources, edges: &[Edge]) -> Result<(), serde_json::Error> {
+        let affected: BTreeSet<&str> = sources.signals.iter().map(|signal| signal.service.as_str()).collect();
+        let figures: BTreeMap<(&str, &str), EdgeFigures> = edges
+            .iter()
+            .map(|edge| ((edge.caller.as_str(), edge.callee.as_str()), figures_of(edge)))
+            .collect();
+        let mut taken = 0;
+        for service in self.first(affected) {
+            let called = sources.graph.callers(service).map(|caller| (caller, service));
+            let calling = sources.graph.callees(service).map(|callee| (service, callee));
+            for (caller, callee) in called.chain(calling) {
+                if taken == MAX_EDGES {
+                    return Ok(());
+                }
+                taken += 1;
+                let source = Source::Edge { caller: caller.to_owned(), callee: callee.to_owned() };
+                let content = figures.get(&(caller, callee)).cloned().unwrap_or_default();
+                self.add(source, &edge_text(caller, callee), Content::Edge(content))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The samples of a member, the lines of its log, and the series beside it.
+    fn signal(&mut self, signal: &Signal) -> Result<(), serde_json::Error> {
+        let series = |metric: &str| Source::Samples {
+            service: signal.service.clone(),
+            metric: metric.to_owned(),
+            anomaly_id: signal.anomaly_id,
+        };
+        let samples = Content::Samples {
+            measures: signal.kind,
+            unit: signal.unit.clone(),
+            direction: signal.direction,
+            status: signal.status,
+            started_at: signal.started_at,
+            cleared_at: signal.cleared_at,
+            expected: signal.expected,
+            samples: signal.samples.clone(),
+        };
+        self.add(series(&signal.metric), &signal.explanation, samples)?;
+        if let Some(first) = signal.logs.first() {
+            let source = Source::Log { service: signal.service.clone(), anomaly_id: signal.anomaly_id };
+            let content = Content::Logs { templates: signal.logs.clone() };
+            self.add(source, &first.example, content)?;
+        }
+        for sibling in signal.siblings.iter().filter(|sibling| sibling.metric != signal.metric) {
+            let unit = sibling.unit.clone().unwrap_or_default();
+            let excerpt = sample_text(sibling.observed, &unit, signal.observed_at);
+            let (observed, expected, at) = (sibling.observed, sibling.expected, signal.observed_at);
+            self.add(series(&sibling.metric), &excerpt, Content::Value { unit, observed, expected, at })?;
+        }
+        Ok(())
+    }
+
+    /// Returns services with the suspects first, in their order.
+    fn first<'s>(&self, services: BTreeSet<&'s str>) -> Vec<&'s str> {
+        let mut services: Vec<&str> = services.into_iter().collect();
+        services.sort_by_key(|service| rank(self.incident, service));
+        services
+    }
+}
+
+/// Returns the place of a service among the suspects.
+fn rank(incident: &Incident, service: &str) -> usize {
+    let place = incident.suspects.iter().position(|suspect| suspect.service == service);
+    place.unwrap_or(usize::MAX)
+}
+
+/// Returns the members, those of suspects first, strongest first.
+fn by_importance<'a>(incident: &Incident, sources: &'a Sources) -> Vec<&'a Signal> {
+    let mut signals: Vec<&Signal> = sources.signals.iter().collect();
+    signals.sort_by(|a, b| {
+        rank(incident, &a.service)
+            .cmp(&rank(incident, &b.service))
+            .then(b.evidence.total_cmp(&a.evidence))
+            .then(a.anomaly_id.cmp(&b.anomaly_id))
+    });
+    signals
+}
+
+fn figures_of(edge: &Edge) -> EdgeFigures {
+    let Some(seen) = &edge.seen else { return EdgeFigures::default() };
+    let calls: &Calls = &seen.calls;
+    EdgeFigures {
+        last_seen: Some(seen.last),
+        calls: Some(calls.calls),
+        failed_share: calls.failed_share(),
+        latency_mean_ms: calls.mean_latency_ms(),
+        latency_p95_ms: calls.p95_latency_ms(),
+        self_mean_ms: calls.mean_self_ms(),
+    }
+}

@@ -1,0 +1,128 @@
+//! A record of evidence: an excerpt of what a source held when an incident was investigated. It is stored with the incident, so
+//! that what a claim cites can be read after its source has moved on.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Kind;
+use super::anomaly::{Band, Direction, LogTemplate, Point, Status};
+use super::raw::Deployment;
+use super::rca::Source;
+use crate::ids::{EvidenceId, IncidentId};
+
+/// Most records of one investigation.
+pub const MAX_RECORDS: usize = 400;
+/// Longest text of a record, characters.
+pub const MAX_TEXT: usize = 4_096;
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvidenceRecord {
+    /// Derived from incident, source and content: what has not changed is one record.
+    pub id: EvidenceId,
+    /// Incident it is stored with.
+    pub incident_id: IncidentId,
+    /// Where it was read.
+    pub source: Source,
+    /// What the source says, in its own words.
+    pub excerpt: String,
+    /// What the source held.
+    pub content: Content,
+}
+
+/// What a source held.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Content {
+    /// A window of samples.
+    Samples {
+        /// What the series measures.
+        measures: Kind,
+        /// Unit of the series, or empty.
+        unit: String,
+        /// Direction of the deviation.
+        direction: Direction,
+        /// Status of the episode.
+        status: Status,
+        /// Event time of the first abnormal sample.
+        started_at: Timestamp,
+        /// Event time at which it cleared.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cleared_at: Option<Timestamp>,
+        /// Expected band, in `unit`.
+        expected: Band,
+        /// Samples, oldest first, in `unit`.
+        samples: Vec<Point>,
+    },
+    /// One value of another series of the service.
+    Value {
+        /// Unit of the series, or empty.
+        unit: String,
+        /// The value, in `unit`.
+        observed: f64,
+        /// Expected band, in `unit`.
+        expected: Band,
+        /// Event time.
+        at: Timestamp,
+    },
+    /// Lines of the log, by their templates.
+    Logs {
+        /// Templates with an example of each.
+        templates: Vec<LogTemplate>,
+    },
+    /// A change as it was received.
+    Deployment(Box<Deployment>),
+    /// All changes within a time; empty if there were none.
+    Deployments {
+        /// The changes, newest first.
+        changes: Vec<Deployment>,
+    },
+    /// An edge of the service graph.
+    Edge(EdgeFigures),
+    /// A section of a document.
+    Section {
+        /// Title of the document.
+        title: String,
+        /// The section, Markdown; of a long one the first [`MAX_TEXT`] characters.
+        text: String,
+        /// What the document is about.
+        facets: BTreeMap<String, String>,
+    },
+}
+
+/// Figures of the calls of an edge in the quarter of an hour before the record was made; without spans all are absent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EdgeFigures {
+    /// Event time of the last call.
+    pub last_seen: Option<Timestamp>,
+    /// Calls.
+    pub calls: Option<i64>,
+    /// Share of calls that failed, 0 to 1.
+    pub failed_share: Option<f64>,
+    /// Mean latency of a call, milliseconds.
+    pub latency_mean_ms: Option<f64>,
+    /// Estimate of the 95th percentile of the latency, milliseconds.
+    pub latency_p95_ms: Option<f64>,
+    /// Mean self time of the callee in a call, milliseconds.
+    pub self_mean_ms: Option<f64>,
+}
+
+impl EvidenceRecord {
+    /// Makes a record; its texts are cut to [`MAX_TEXT`].
+    ///
+    /// # Errors
+    /// If the content cannot be written as JSON.
+    pub fn new(
+        incident_id: IncidentId,
+        source: Source,
+        excerpt: &str,
+        content: Content,
+    ) -> Result<Self, serde_json::Error> {
+        let parts = [serde_json::to_string(&source)?, serde_json::to_string(&content)?];
+        let id = EvidenceId::of(incident_id, &parts[0], &parts[1]);
+        Ok(Self { id, incident_id, source, excerpt: excerpt.chars().take(MAX_TEXT).collect(), content })
+    }
+}
