@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use shared::clock::from_ms;
+use shared::events::Category;
 use shared::events::anomaly::{Direction, Status};
 use shared::events::incident::Signal;
 use shared::events::raw::Level;
 use shared::events::rca::{Claim, Evidence, Relation, Source};
-use shared::knowledge::DocumentKind;
+use shared::knowledge::{Chunk, DocumentKind};
 
 use crate::phrase::phrase;
 use crate::records::Records;
@@ -86,6 +87,12 @@ fn holds(relation: &Relation, piece: &Evidence, sources: &Sources) -> Result<(),
             so(sources.graph.has_edge(caller, callee))?;
             quotes(piece, &edge_text(caller, callee))
         }
+        Relation::KnownFailure { service, category, .. } => {
+            let page = sources.section(&piece.source).ok_or(Flaw::Evidence)?;
+            so(page.kind == DocumentKind::Service
+                && page.doc_id == format!("{}/{service}", DocumentKind::Service.name()))?;
+            quotes(piece, known_failure(page, *category).ok_or(Flaw::Relation)?)
+        }
         Relation::SameCause { category, service, same_service, .. } => {
             let chunk = sources.section(&piece.source).ok_or(Flaw::Evidence)?;
             let was_at_fault = chunk.facets.get("service") == Some(service);
@@ -99,6 +106,13 @@ fn holds(relation: &Relation, piece: &Evidence, sources: &Sources) -> Result<(),
             }
         }
     }
+}
+
+/// Returns the line in which the page of a service names a kind of failure, without its list marker.
+pub fn known_failure(page: &Chunk, category: Category) -> Option<&str> {
+    let start = format!("{}: ", category.words());
+    let items = page.text.lines().filter_map(|line| line.strip_prefix("- "));
+    items.map(str::trim).find(|item| item.starts_with(&start))
 }
 
 fn so(holds: bool) -> Result<(), Flaw> {

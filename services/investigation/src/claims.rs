@@ -12,7 +12,7 @@ use shared::knowledge::Chunk;
 use shared::knowledge::retrieval::Found;
 use shared::text::format::side;
 
-use crate::check::{MIN_LINES, began_text};
+use crate::check::{MIN_LINES, began_text, known_failure};
 use crate::documents::Documents;
 use crate::ledger::Ledger;
 use crate::phrase::phrase;
@@ -50,6 +50,7 @@ pub fn candidate(
     claims.extend(of_callers(sources, service, ledger));
     claims.push(of_chain(sources, suspect, ledger));
     claims.push(of_past(suspect, documents, ledger));
+    claims.push(of_page(suspect, documents, ledger));
     let reference = |found: &Found| similar::reference(found, incident, suspect);
     Candidate {
         service: service.clone(),
@@ -248,6 +249,19 @@ fn of_past(suspect: &Suspect, documents: &Documents, ledger: &mut Ledger<'_>) ->
         category: suspect.category,
         service: suspect.service.clone(),
         same_service: similar::was_at_fault(chunk, &suspect.service),
+    };
+    claim(vec![relation], ledger)
+}
+
+/// What the page of the service says of this kind of failure.
+fn of_page(suspect: &Suspect, documents: &Documents, ledger: &mut Ledger<'_>) -> Option<Claim> {
+    let page = documents.page.as_ref()?;
+    let quote = known_failure(page, suspect.category)?.to_owned();
+    let source = Source::Document { doc_id: page.doc_id.clone(), section: page.section.clone() };
+    let relation = Relation::KnownFailure {
+        evidence: ledger.file(source, quote),
+        service: suspect.service.clone(),
+        category: suspect.category,
     };
     claim(vec![relation], ledger)
 }

@@ -3,7 +3,7 @@
 use shared::events::incident::{Incident, Suspect};
 use shared::events::{Category, Kind};
 use shared::knowledge::retrieval::{Found, Retrieval};
-use shared::knowledge::{DocumentKind, Error, Query};
+use shared::knowledge::{Chunk, DocumentKind, Error, Query};
 
 use crate::options::Options;
 use crate::similar;
@@ -15,6 +15,8 @@ pub struct Documents {
     pub incidents: Vec<Found>,
     /// Runbooks for the suspect's kind of cause; if there is none, those that sound like it.
     pub runbooks: Vec<Found>,
+    /// The page of the service at fault.
+    pub page: Option<Chunk>,
 }
 
 /// Searches for what fits a suspect.
@@ -39,7 +41,9 @@ pub async fn search(
     }
     let mut incidents = retrieval.search(&incidents).await?;
     incidents.retain(similar::is_similar);
-    Ok(Documents { incidents, runbooks })
+    let page = format!("{}/{}", DocumentKind::Service.name(), suspect.service);
+    let page = retrieval.document(&page).await?.into_iter().next();
+    Ok(Documents { incidents, runbooks, page })
 }
 
 /// What a person would ask: the service, what is seen there, and what its logs say.

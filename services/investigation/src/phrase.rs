@@ -74,6 +74,9 @@ fn single(relation: &Relation, evidence: &[Evidence]) -> Option<String> {
             let place = if *same_service { "at" } else { "at another service than" };
             format!("{doc_id} had the same kind of cause ({}) {place} {service}", category.words())
         }
+        (Relation::KnownFailure { service, category, .. }, Source::Document { doc_id, .. }) => {
+            format!("{doc_id} names {} among the known failures of {service}", category.words())
+        }
         _ => return None,
     })
 }

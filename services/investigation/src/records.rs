@@ -41,8 +41,11 @@ impl Records {
         edges: &[Edge],
     ) -> Result<Self, serde_json::Error> {
         let mut collected = Collector { incident, records: Self::default() };
-        for found in documents.iter().flat_map(|found| found.incidents.iter().chain(&found.runbooks)) {
-            collected.section(&found.chunk)?;
+        for Documents { incidents, runbooks, page } in documents {
+            let found = incidents.iter().chain(runbooks).map(|found| &found.chunk);
+            for chunk in found.chain(page) {
+                collected.section(chunk)?;
+            }
         }
         collected.changes(sources)?;
         collected.edges(sources, edges)?;

@@ -194,6 +194,15 @@ pub enum Relation {
         /// Whether it was at fault then, too.
         same_service: bool,
     },
+    /// The page of the service names this kind of failure.
+    KnownFailure {
+        /// Id of the section.
+        evidence: String,
+        /// Service.
+        service: String,
+        /// Kind of cause.
+        category: Category,
+    },
 }
 
 impl Relation {
@@ -208,7 +217,8 @@ impl Relation {
             | Self::NoneBefore { evidence }
             | Self::Calls { evidence }
             | Self::Began { evidence, .. }
-            | Self::SameCause { evidence, .. } => evidence,
+            | Self::SameCause { evidence, .. }
+            | Self::KnownFailure { evidence, .. } => evidence,
         }
     }
 }

@@ -41,6 +41,7 @@ pub fn violations(observed: &Observations) -> Vec<Violation> {
     outbox(observed, &mut found);
     inbox(observed, &mut found);
     lifecycles(observed, &mut found);
+    evidence(observed, &mut found);
     timelines(observed, &mut found);
     mails(observed, &mut found);
     dead_letters(observed, &mut found);
@@ -358,6 +359,13 @@ fn lifecycles(observed: &Observations, found: &mut Found) {
         if outcome == Outcome::Followed && incident.resolved_at < last {
             found.add(Code::ResolvedEarly, format!("incident {number} was resolved while a member fired"));
         }
+    }
+}
+
+/// What the last cause of an incident cites is on record.
+fn evidence(observed: &Observations, found: &mut Found) {
+    for (incident, piece) in &observed.unrecorded {
+        found.add(Code::EvidenceMissing, format!("{piece} of incident {incident} is not on record"));
     }
 }
 

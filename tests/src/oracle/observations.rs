@@ -120,6 +120,8 @@ pub struct Observations {
     pub members: Vec<Member>,
     /// Artifacts: incident, kind, revision.
     pub artifacts: Vec<(String, String, i32)>,
+    /// Pieces of evidence of the last cause of each incident that are not on record: incident, piece.
+    pub unrecorded: Vec<(String, String)>,
     /// Notifications.
     pub notifications: Vec<Notification>,
     /// Timers that wait or have failed: stage, name, state.
@@ -254,6 +256,17 @@ impl Observations {
             .await?
             .iter()
             .map(|row| anyhow::Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
+            .collect::<Result<_>>()?;
+        let unrecorded = "select incident_id::text, piece ->> 'id' from \
+            (select distinct on (incident_id) incident_id, body from artifacts where kind = 'root_cause' \
+                order by incident_id, revision desc) last, jsonb_array_elements(body -> 'evidence') piece \
+            where not exists (select from evidence e where e.incident_id = last.incident_id \
+                and e.id::text = piece ->> 'record')";
+        self.unrecorded = client
+            .query(unrecorded, &[])
+            .await?
+            .iter()
+            .map(|row| anyhow::Ok((row.try_get(0)?, row.try_get(1)?)))
             .collect::<Result<_>>()?;
         let notifications = "select incident_id::text, kind, state from notifications";
         self.notifications = client

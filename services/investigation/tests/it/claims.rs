@@ -27,6 +27,7 @@ fn every_claim_of_a_whole_incident_is_verified() {
     order calls payment, and shows it: error_rate of order: 51.5 % at 09:27:30 UTC, above its band (at most 30 %); abnormal since 09:27:10 UTC.
     Order of events: pool_percent of payment at 09:26:40 UTC → error_rate of payment (+20 s) → error_rate of order (+30 s).
     incident/INC-1107 had the same kind of cause (an exhausted connection pool) at payment.
+    service/payment names an exhausted connection pool among the known failures of payment.
     ");
     insta::assert_snapshot!(texts(&exclusions), @r"
     order is explained by payment, which it calls: error_rate of order left its band 30 s after pool_percent of payment.

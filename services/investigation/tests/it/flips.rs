@@ -154,6 +154,7 @@ fn what_is_flipped_covers_every_relation() {
         "began",
         "calls",
         "inside",
+        "known_failure",
         "none_before",
         "outside",
         "repeated",

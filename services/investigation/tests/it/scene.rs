@@ -128,7 +128,10 @@ pub(crate) fn sources() -> Sources {
         changes: vec![change("payment", "2.4.1", -600), change("order", "7.0.0", -9_000)],
         changes_since: at(-3_600),
         graph: Graph::from_edges([("order", "payment"), ("api-gateway", "order")]),
-        sections: BTreeMap::from([(("incident/INC-1107".into(), "summary".into()), past())]),
+        sections: [past(), page()]
+            .map(|chunk| ((chunk.doc_id.clone(), chunk.section.clone()), chunk))
+            .into_iter()
+            .collect(),
     }
 }
 
@@ -147,6 +150,21 @@ pub(crate) fn past() -> Chunk {
             (facet("service", "payment"), YES.into()),
             (facet("service", "order"), YES.into()),
         ]),
+    }
+}
+
+/// The page of payment.
+pub(crate) fn page() -> Chunk {
+    Chunk {
+        doc_id: "service/payment".into(),
+        kind: DocumentKind::Service,
+        title: "payment".into(),
+        section: "service".into(),
+        ordinal: 0,
+        text: "Charges cards.\n\nKnown failures:\n- a slow network: retries\n\
+            - an exhausted connection pool: charges wait for a connection\n\nRunbooks: none."
+            .into(),
+        facets: BTreeMap::from([("service".into(), "payment".into())]),
     }
 }
 
@@ -199,7 +217,7 @@ impl Investigated {
 
 pub(crate) fn documents() -> Documents {
     let found = Found { chunk: past(), score: 1.0, similarity: Some(0.8) };
-    Documents { incidents: vec![found], runbooks: Vec::new() }
+    Documents { incidents: vec![found], runbooks: Vec::new(), page: Some(page()) }
 }
 
 pub(crate) fn investigate(sources: &Sources, incident: &Incident) -> Investigated {

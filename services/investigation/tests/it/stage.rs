@@ -77,8 +77,7 @@ async fn causes_rest_on_what_is_stored_and_on_past_incidents_that_are_alike() {
         Options { model_dir: stack::testing::model().await.unwrap(), ..Options::default() };
     let content = Content::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../knowledge"));
     let content = content.unwrap_or_else(|problems| panic!("{problems}"));
-    let chunks: Vec<Chunk> =
-        content.incidents.iter().flat_map(catalogue::incident::Incident::chunks).collect();
+    let chunks: Vec<Chunk> = content.chunks();
     let embedder = bench.common.knowledge.embedder().await.unwrap();
     let index = PostgresIndex::new(bench.store.clone());
     catalogue::seed::seed(&chunks, &embedder, &index, true).await.unwrap();
@@ -123,6 +122,7 @@ async fn causes_rest_on_what_is_stored_and_on_past_incidents_that_are_alike() {
     assert!(has(|relation| matches!(relation, Relation::Before { .. })), "{first:#?}");
     assert!(has(|relation| matches!(relation, Relation::Calls { .. })), "{first:#?}");
     assert!(has(|relation| matches!(relation, Relation::SameCause { .. })), "{first:#?}");
+    assert!(has(|relation| matches!(relation, Relation::KnownFailure { .. })), "{first:#?}");
     let past = &first.similar_incidents[0];
     assert!(past.alike.iter().any(|item| item.contains("kind of cause")), "{past:#?}");
     // every piece is cited, and every citation is there

@@ -47,6 +47,8 @@ pub enum Code {
     EventCount,
     /// The revisions of an artifact are not 1, 2, 3, ..., or it is missing or surplus.
     ArtifactRevisions,
+    /// The last cause of an incident cites evidence that is not on record.
+    EvidenceMissing,
     /// An incident was resolved while a member fired.
     ResolvedEarly,
     /// A step of the timeline is not there exactly once.
