@@ -10,6 +10,7 @@
 
 pub mod catalogue;
 pub mod embedding;
+pub mod explanation;
 mod lexical;
 mod options;
 pub mod postgres;
@@ -39,6 +40,17 @@ pub enum DocumentKind {
     Runbook,
     /// A page about a service.
     Service,
+}
+
+impl DocumentKind {
+    /// Returns its name, as messages and ids have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Incident => "incident",
+            Self::Runbook => "runbook",
+            Self::Service => "service",
+        }
+    }
 }
 
 /// A part of a document that is found on its own.
@@ -124,6 +136,13 @@ impl Query {
     #[must_use]
     pub fn about(mut self, category: Category) -> Self {
         self.facets.insert(facet("category", &category.to_string()), YES.to_owned());
+        self
+    }
+
+    /// Asks only for documents that name that service. Runbooks name none.
+    #[must_use]
+    pub fn naming(mut self, service: &str) -> Self {
+        self.facets.insert(facet("service", service), YES.to_owned());
         self
     }
 }
