@@ -130,6 +130,22 @@ pub enum Category {
 }
 
 impl Category {
+    /// All kinds of cause: every category but [`Category::Unknown`].
+    pub const CAUSES: [Self; 12] = [
+        Self::Cpu,
+        Self::Memory,
+        Self::Network,
+        Self::Code,
+        Self::Deployment,
+        Self::Pool,
+        Self::Lag,
+        Self::Dependency,
+        Self::Disk,
+        Self::Certificate,
+        Self::Traffic,
+        Self::Down,
+    ];
+
     /// Returns the category in words, for a sentence.
     pub fn words(self) -> &'static str {
         match self {
@@ -269,4 +285,19 @@ pub(crate) fn named(name: &str, value: &str) -> Result<(), Refusal> {
 /// Returns the environment that is assumed where a record names none.
 pub(crate) fn default_environment() -> String {
     "production".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_category_but_unknown_is_a_cause() {
+        let schema = serde_json::to_value(schemars::schema_for!(Category)).unwrap();
+        let names: Vec<_> =
+            schema["oneOf"].as_array().unwrap().iter().map(|name| name["const"].clone()).collect();
+        let causes = Category::CAUSES.iter().chain([&Category::Unknown]);
+        let known: Vec<_> = causes.map(|category| serde_json::to_value(category).unwrap()).collect();
+        assert_eq!(names, known);
+    }
 }
