@@ -7,6 +7,7 @@ pub mod failure;
 pub mod figures;
 pub mod graph;
 pub mod incidents;
+pub mod kb;
 pub mod replay;
 pub mod settings;
 pub mod terminal;
@@ -48,12 +49,13 @@ pub fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<(), CliError> {
     let file = arguments.config.as_deref();
-    // a backtest reads no settings: it works wherever there are files
+    // a backtest and a check of content read no settings: they work wherever there are files
     let settings = || Settings::load(file);
     let screen = Screen::of_stdout(&SystemClock);
     match arguments.command {
         Command::Incidents { command } => incidents::run(command, &settings()?, &screen).await,
         Command::Graph(request) => graph::run(request, file, &settings()?, &screen).await,
+        Command::Kb { command } => kb::run(command, settings, &screen).await,
         Command::Topics { command } => topics::run(command, settings()?, screen).await,
         Command::Replay(request) => replay::run(request, file, &settings()?, &screen).await,
         Command::Dlq { command } => dlq::run(command, settings()?, screen).await,

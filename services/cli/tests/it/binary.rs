@@ -42,6 +42,9 @@ fn help_tells_all() {
     insta::assert_snapshot!(help(&["backtest", "cause", "--help"]));
     insta::assert_snapshot!(help(&["backtest", "incidents", "--help"]));
     insta::assert_snapshot!(help(&["graph", "--help"]));
+    insta::assert_snapshot!(help(&["kb", "search", "--help"]));
+    insta::assert_snapshot!(help(&["kb", "explain", "--help"]));
+    insta::assert_snapshot!(help(&["kb", "lint", "--help"]));
 }
 
 #[test]

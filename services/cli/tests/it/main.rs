@@ -8,6 +8,7 @@ mod dlq;
 mod fixtures;
 mod graph;
 mod incidents;
+mod kb;
 mod replay;
 mod story;
 mod topics;

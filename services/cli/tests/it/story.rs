@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use catalogue::Content;
 use jiff::{SignedDuration, Timestamp};
+use knowledge::Content;
 use shared::bus::lag;
 use shared::clock::{Clock as _, SystemClock};
 use shared::events::anomaly::{Anomaly, Band, Context, Direction, Point, Status};
