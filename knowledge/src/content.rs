@@ -15,25 +15,9 @@ use crate::service;
 use crate::yaml;
 
 /// Largest file, bytes.
-const MAX_FILE: u64 = 256 * 1024;
+pub(crate) const MAX_FILE: u64 = 256 * 1024;
 /// Most files of one kind.
 const MAX_FILES: usize = 1_000;
-
-/// Causes that need a runbook: without one, an incident of that kind would have no plan.
-const COVERED: [Category; 12] = [
-    Category::Cpu,
-    Category::Memory,
-    Category::Network,
-    Category::Code,
-    Category::Deployment,
-    Category::Pool,
-    Category::Lag,
-    Category::Dependency,
-    Category::Disk,
-    Category::Certificate,
-    Category::Traffic,
-    Category::Down,
-];
 
 /// Everything there is, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,21 +33,8 @@ pub struct Content {
 impl Content {
     /// Reads and checks a content directory.
     pub fn load(directory: &Path) -> Result<Self, Problems> {
-        let mut problems = Vec::new();
-        let incidents = documents::<Incident>(directory, "incidents", &mut problems);
-        let services = documents::<Service>(directory, "services", &mut problems);
-        let mut runbooks = Vec::new();
-        for (file, text) in files(directory, "runbooks", "md", &mut problems) {
-            if let Some(runbook) = Runbook::read(&text, &mut Report::new(&file, &mut problems)) {
-                runbooks.push((file, runbook));
-            }
-        }
-        // a file that cannot be read would also be missed by all that refer to it
-        if problems.is_empty() {
-            check(&incidents, &runbooks, &services, &mut problems);
-        }
+        let Files { incidents, runbooks, services, problems, .. } = Files::read(directory);
         if !problems.is_empty() {
-            problems.sort();
             return Err(Problems(problems));
         }
         Ok(Self {
@@ -82,25 +53,68 @@ impl Content {
     }
 }
 
-type Files<T> = Vec<(String, T)>;
+/// Documents of one kind that could be read, each with its file.
+type Named<T> = Vec<(String, T)>;
 
-fn values<T>(files: Files<T>) -> Vec<T> {
+/// The files of a content directory as far as they could be read, and everything that is wrong with them.
+pub(crate) struct Files {
+    /// Text of each file.
+    pub(crate) texts: BTreeMap<String, String>,
+    pub(crate) incidents: Named<Incident>,
+    pub(crate) runbooks: Named<Runbook>,
+    pub(crate) services: Named<Service>,
+    /// By file and line.
+    pub(crate) problems: Vec<Problem>,
+    /// Whether documents were compared with each other: only where each of them could be read.
+    pub(crate) is_compared: bool,
+}
+
+impl Files {
+    /// Reads and checks the files of a content directory.
+    pub(crate) fn read(directory: &Path) -> Self {
+        let (mut texts, mut problems) = (BTreeMap::new(), Vec::new());
+        let incidents = documents::<Incident>(directory, "incidents", &mut texts, &mut problems);
+        let services = documents::<Service>(directory, "services", &mut texts, &mut problems);
+        let mut runbooks = Vec::new();
+        for (file, text) in files(directory, "runbooks", "md", &mut problems) {
+            if let Some(runbook) = Runbook::read(&text, &mut Report::new(&file, &mut problems)) {
+                runbooks.push((file.clone(), runbook));
+            }
+            texts.insert(file, text);
+        }
+        // a file that cannot be read would also be missed by all that refer to it
+        let is_compared = problems.is_empty();
+        if is_compared {
+            check(&incidents, &runbooks, &services, &mut problems);
+        }
+        problems.sort();
+        Self { texts, incidents, runbooks, services, problems, is_compared }
+    }
+}
+
+fn values<T>(files: Named<T>) -> Vec<T> {
     files.into_iter().map(|(_, value)| value).collect()
 }
 
-fn documents<T: DeserializeOwned>(directory: &Path, kind: &str, problems: &mut Vec<Problem>) -> Files<T> {
+fn documents<T: DeserializeOwned>(
+    directory: &Path,
+    kind: &str,
+    texts: &mut BTreeMap<String, String>,
+    problems: &mut Vec<Problem>,
+) -> Named<T> {
     let mut read = Vec::new();
     for (file, text) in files(directory, kind, "yaml", problems) {
         match yaml::read(&text) {
-            Ok(value) => read.push((file, value)),
+            Ok(value) => read.push((file.clone(), value)),
             Err(error) => error.report(0, "", &mut Report::new(&file, problems)),
         }
+        texts.insert(file, text);
     }
     read
 }
 
 /// Reads all files of one kind, by name. A file of another kind is a problem: it would be forgotten silently.
-fn files(directory: &Path, kind: &str, extension: &str, problems: &mut Vec<Problem>) -> Files<String> {
+fn files(directory: &Path, kind: &str, extension: &str, problems: &mut Vec<Problem>) -> Named<String> {
     let folder = directory.join(kind);
     let mut names = BTreeSet::new();
     match std::fs::read_dir(&folder) {
@@ -135,7 +149,7 @@ fn files(directory: &Path, kind: &str, extension: &str, problems: &mut Vec<Probl
 }
 
 /// Returns a file's name without folder and extension.
-fn stem(file: &str) -> &str {
+pub(crate) fn stem(file: &str) -> &str {
     file.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or(file)
 }
 
@@ -170,7 +184,8 @@ fn check(
             format!("none is for the category {}", incident.category)
         });
     }
-    for category in COVERED {
+    // without one, an incident of that kind would have no plan
+    for category in Category::CAUSES {
         let covered = runbooks.iter().any(|(_, runbook)| runbook.front.categories.contains(&category));
         Report::new("runbooks", problems)
             .unless(covered, "", || format!("none is for the category {category}"));

@@ -2,6 +2,7 @@
 
 pub mod content;
 pub mod incident;
+pub mod lint;
 mod problem;
 pub mod publish;
 pub mod runbook;

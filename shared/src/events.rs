@@ -288,3 +288,18 @@ pub(crate) fn named(name: &str, value: &str) -> Result<(), Refusal> {
 pub(crate) fn default_environment() -> String {
     "production".to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_category_but_unknown_is_a_cause() {
+        let schema = serde_json::to_value(schemars::schema_for!(Category)).unwrap();
+        let names: Vec<_> =
+            schema["oneOf"].as_array().unwrap().iter().map(|name| name["const"].clone()).collect();
+        let causes = Category::CAUSES.iter().chain([&Category::Unknown]);
+        let known: Vec<_> = causes.map(|category| serde_json::to_value(category).unwrap()).collect();
+        assert_eq!(names, known);
+    }
+}

@@ -11,6 +11,7 @@
 pub mod approved;
 pub mod catalogue;
 pub mod embedding;
+pub mod explanation;
 mod lexical;
 mod options;
 pub mod postgres;
@@ -136,6 +137,13 @@ impl Query {
     #[must_use]
     pub fn about(mut self, category: Category) -> Self {
         self.facets.insert(facet("category", &category.to_string()), YES.to_owned());
+        self
+    }
+
+    /// Asks only for documents that name that service. Runbooks name none.
+    #[must_use]
+    pub fn naming(mut self, service: &str) -> Self {
+        self.facets.insert(facet("service", service), YES.to_owned());
         self
     }
 }

@@ -65,8 +65,8 @@ fn a_runbook_and_an_incident_read_well_in_the_index() {
     insta::assert_debug_snapshot!("steps", steps(&chunk.section, &chunk.text, "payment").unwrap());
 }
 
-/// Copies the content, spoils one file and returns what is said about it.
-fn spoiled(name: &str, file: &str, from: &str, to: &str) -> String {
+/// Copies the content to a folder of that name.
+pub(crate) fn copied(name: &str) -> PathBuf {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&directory);
     for folder in ["incidents", "runbooks", "services"] {
@@ -76,10 +76,21 @@ fn spoiled(name: &str, file: &str, from: &str, to: &str) -> String {
             std::fs::copy(entry.path(), directory.join(folder).join(entry.file_name())).unwrap();
         }
     }
+    directory
+}
+
+/// Replaces a text in a file of copied content.
+pub(crate) fn spoil(directory: &Path, file: &str, from: &str, to: &str) {
     let path = directory.join(file);
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{file} has no {from:?}");
     std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+}
+
+/// Copies the content, spoils one file and returns what is said about it.
+fn spoiled(name: &str, file: &str, from: &str, to: &str) -> String {
+    let directory = copied(name);
+    spoil(&directory, file, from, to);
     Content::load(&directory).expect_err("the content is invalid").to_string()
 }
 

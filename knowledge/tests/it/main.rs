@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod content;
+mod lint;
 mod publishing;
 mod retrieval;
 mod seeding;

@@ -67,6 +67,12 @@ pub enum Command {
     Accuracy(crate::feedback::arguments::AccuracyArguments),
     /// Prints the service graph: who calls whom, how often, how slowly and with how many failures.
     Graph(crate::graph::arguments::Graph),
+    /// The knowledge base: searches it, explains a result, checks its content.
+    Kb {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: crate::kb::arguments::Kb,
+    },
     /// Topics, as Kafka has them.
     Topics {
         /// What to do with them.

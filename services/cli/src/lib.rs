@@ -10,6 +10,7 @@ pub mod feedback;
 pub mod figures;
 pub mod graph;
 pub mod incidents;
+pub mod kb;
 pub mod postmortem;
 pub mod replay;
 pub mod settings;
@@ -52,7 +53,7 @@ pub fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<(), CliError> {
     let file = arguments.config.as_deref();
-    // a backtest reads no settings: it works wherever there are files
+    // a backtest and a check of content read no settings: they work wherever there are files
     let settings = || Settings::load(file);
     let screen = Screen::of_stdout(&SystemClock);
     match arguments.command {
@@ -63,6 +64,7 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Feedback(request) => feedback::give(request, &settings()?, &screen).await,
         Command::Accuracy(request) => feedback::accuracy(request, &settings()?, &screen).await,
         Command::Graph(request) => graph::run(request, file, &settings()?, &screen).await,
+        Command::Kb { command } => kb::run(command, settings, &screen).await,
         Command::Topics { command } => topics::run(command, settings()?, screen).await,
         Command::Replay(request) => replay::run(request, file, &settings()?, &screen).await,
         Command::Dlq { command } => dlq::run(command, settings()?, screen).await,

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Chunk;
+use super::explanation::Term;
 
 /// How soon repetition of a word stops to count.
 const K1: f64 = 1.2;
@@ -58,13 +59,11 @@ impl Corpus {
     /// by id.
     pub(super) fn search(&self, text: &str, admits: impl Fn(&Chunk) -> bool) -> Vec<(&Chunk, f64)> {
         let mut scores: BTreeMap<usize, f64> = BTreeMap::new();
-        for word in words(text).into_iter().collect::<BTreeSet<_>>() {
-            let Some(postings) = self.postings.get(&word) else { continue };
-            let (all, with) = (self.chunks.len() as f64, postings.len() as f64);
-            let rarity = (1.0 + (all - with + 0.5) / (with + 0.5)).ln();
+        for word in query_words(text) {
+            let postings = self.postings(&word);
+            let idf = self.idf(postings.len());
             for &(index, count) in postings {
-                let length = 1.0 - B + B * self.lengths[index] / self.mean_length;
-                *scores.entry(index).or_default() += rarity * count * (K1 + 1.0) / (count + K1 * length);
+                *scores.entry(index).or_default() += self.weight(index, idf, count);
             }
         }
         let mut found: Vec<_> = scores
@@ -75,6 +74,57 @@ impl Corpus {
         found.sort_by(|(one, a), (other, b)| b.total_cmp(a).then_with(|| one.id().cmp(&other.id())));
         found
     }
+
+    /// Returns all chunks of a document; empty where there is none.
+    pub(super) fn document<'c>(&'c self, doc_id: &'c str) -> impl Iterator<Item = &'c Chunk> {
+        self.chunks.iter().filter(move |chunk| chunk.doc_id == doc_id)
+    }
+
+    /// Returns whether there is no chunk.
+    pub(super) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Returns what each word of `text` adds to the score of a chunk, the largest part first. The sum is the score that
+    /// [`Corpus::search`] returns.
+    pub(super) fn terms(&self, text: &str, chunk: &Chunk) -> Vec<Term> {
+        let is_chunk = |held: &Chunk| held.doc_id == chunk.doc_id && held.ordinal == chunk.ordinal;
+        let place = self.chunks.iter().position(is_chunk);
+        let mut terms: Vec<Term> = query_words(text)
+            .into_iter()
+            .map(|word| {
+                let postings = self.postings(&word);
+                let idf = self.idf(postings.len());
+                let held = postings.iter().find(|(index, _)| Some(*index) == place);
+                let score = held.map_or(0.0, |&(index, count)| self.weight(index, idf, count));
+                let frequency = held.map_or(0, |(_, count)| *count as usize);
+                Term { word, idf, chunks: postings.len(), frequency, score }
+            })
+            .collect();
+        terms.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.word.cmp(&b.word)));
+        terms
+    }
+
+    fn postings(&self, word: &str) -> &[(usize, f64)] {
+        self.postings.get(word).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the inverse document frequency of a word that stands in `with` chunks.
+    fn idf(&self, with: usize) -> f64 {
+        let (all, with) = (self.chunks.len() as f64, with as f64);
+        (1.0 + (all - with + 0.5) / (with + 0.5)).ln()
+    }
+
+    /// Returns what a word that stands `count` times in a chunk adds to its score.
+    fn weight(&self, index: usize, idf: f64, count: f64) -> f64 {
+        let length = 1.0 - B + B * self.lengths[index] / self.mean_length;
+        idf * count * (K1 + 1.0) / (count + K1 * length)
+    }
+}
+
+/// Returns the words of a query, each once.
+fn query_words(text: &str) -> BTreeSet<String> {
+    words(text).into_iter().collect()
 }
 
 /// Returns the words of a text in lower case and without a plural `s`. A name with underscores or capitals inside counts as
@@ -166,5 +216,25 @@ mod tests {
             corpus.search("slow certificate", |_| true).into_iter().map(|(c, _)| &*c.doc_id).collect();
         assert_eq!(found, ["b", "a", "c"]);
         assert!(corpus.search("the of and", |_| true).is_empty());
+    }
+
+    #[test]
+    fn the_parts_of_a_score_add_up_to_it() {
+        let corpus = Corpus::new(vec![
+            chunk("a", "service slow slow slow"),
+            chunk("b", "service certificate"),
+            chunk("c", "service slow"),
+        ]);
+        let text = "slow service with certificate and cheese";
+        for (chunk, score) in corpus.search(text, |_| true) {
+            let terms = corpus.terms(text, chunk);
+            let sum: f64 = terms.iter().map(|term| term.score).sum();
+            assert!((sum - score).abs() < 1e-12, "{terms:?}");
+            assert_eq!(terms.len(), 4);
+        }
+        let [first, ..] = &corpus.terms(text, &corpus.chunks[0])[..] else { panic!("four words") };
+        assert_eq!((&*first.word, first.frequency, first.chunks), ("slow", 3, 2));
+        let terms = corpus.terms(text, &chunk("d", "nowhere"));
+        assert!(terms.iter().all(|term| term.frequency == 0 && term.score == 0.0), "{terms:?}");
     }
 }

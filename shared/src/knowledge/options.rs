@@ -120,4 +120,9 @@ impl Options {
     pub async fn retrieval(&self, store: Store) -> Result<Retrieval, Error> {
         Ok(Retrieval::new(Arc::new(self.embedder().await?), self.open_index(store)?))
     }
+
+    /// Returns search by words alone over the index, which needs no model.
+    pub fn words_only(&self, store: Store) -> Result<Retrieval, Error> {
+        Ok(Retrieval::words_only(self.open_index(store)?))
+    }
 }

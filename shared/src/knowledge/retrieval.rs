@@ -5,23 +5,26 @@
 //! and individual Rank Learning Methods", SIGIR 2009: a document's score is the sum over rankings of 1 / (60
 //! + rank).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::explanation::{self, Explanation};
 use super::lexical::Corpus;
-use super::{Chunk, Embedder, Error, Index, Query};
+use super::{Chunk, Embedder, Error, Hit, Index, MAX_CHUNKS, Query};
 use crate::events::rca::Reference;
 
 /// Damps the first ranks; the value of the paper.
-const K: f64 = 60.0;
+pub const K: f64 = 60.0;
 /// Longer queries are cut, characters.
-const MAX_QUERY: usize = 2_000;
+pub const MAX_QUERY: usize = 2_000;
 /// Most documents of one answer.
-const MAX_DOCUMENTS: usize = 50;
+pub const MAX_DOCUMENTS: usize = 50;
 /// Chunks that each ranking looks at for one document of the answer: a document has up to seven.
 const CHUNKS_PER_DOCUMENT: usize = 10;
 /// How long counted words are kept before the index is read again.
@@ -54,7 +57,8 @@ impl Found {
 }
 
 /// Which rankings count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum By {
     /// Words alone (BM25).
     Words,
@@ -64,10 +68,17 @@ pub enum By {
     Both,
 }
 
+impl By {
+    /// Returns how many rankings are fused.
+    pub(super) fn rankings(self) -> usize {
+        if self == Self::Both { 2 } else { 1 }
+    }
+}
+
 /// Search over an embedder and an index. Cheap to clone.
 #[derive(Clone)]
 pub struct Retrieval {
-    embedder: Arc<dyn Embedder>,
+    embedder: Option<Arc<dyn Embedder>>,
     index: Arc<dyn Index>,
     words: Arc<Mutex<Option<Counted>>>,
 }
@@ -81,7 +92,12 @@ struct Counted {
 impl Retrieval {
     /// Searches that index with vectors of that embedder.
     pub fn new(embedder: Arc<dyn Embedder>, index: Arc<dyn Index>) -> Self {
-        Self { embedder, index, words: Arc::default() }
+        Self { embedder: Some(embedder), index, words: Arc::default() }
+    }
+
+    /// Searches that index by words alone, without a model; a search by meaning fails.
+    pub fn words_only(index: Arc<dyn Index>) -> Self {
+        Self { embedder: None, index, words: Arc::default() }
     }
 
     /// Returns the documents that fit, best first; equal scores by similarity, then by document id.
@@ -91,39 +107,60 @@ impl Retrieval {
         self.search_by(query, By::Both).await
     }
 
-    /// Returns the documents that fit by some of the rankings; similarities are known of what meaning has found.
+    /// Returns the documents that fit by some of the rankings; similarities are known of what meaning has found. By words
+    /// alone nothing is embedded.
     pub async fn search_by(&self, query: &Query, by: By) -> Result<Vec<Found>, Error> {
-        let limit = query.limit.min(MAX_DOCUMENTS);
-        let text: String = query.text.chars().take(MAX_QUERY).collect();
-        if limit == 0 || text.trim().is_empty() {
+        let query = bounded(query);
+        if query.limit == 0 || query.text.trim().is_empty() {
             return Ok(Vec::new());
         }
-        let deep = Query { text: text.clone(), limit: limit * CHUNKS_PER_DOCUMENT, ..query.clone() };
-        let vector = self
-            .embedder
-            .embed(std::slice::from_ref(&text))
-            .await?
-            .pop()
-            .ok_or_else(|| Error::Inconsistent("the embedder gave no vector".into()))?;
-        let by_meaning = self.index.nearest(&vector, &deep).await?;
-        let corpus = self.corpus().await?;
-        let by_words = corpus.search(&text, |chunk| query.admits(chunk));
-
-        let meaning = by_meaning.into_iter().map(|hit| (hit.chunk, Some(hit.score)));
-        let words = by_words.into_iter().take(deep.limit).map(|(chunk, _)| (chunk.clone(), None));
-        let (meaning, words) = (ranks(meaning), ranks(words));
-        let mut found = match by {
-            By::Words => fuse([words]),
-            By::Meaning => fuse([meaning]),
-            By::Both => fuse([meaning, words]),
-        };
-        found.truncate(limit);
+        let mut rankings = Vec::with_capacity(by.rankings());
+        if by != By::Words {
+            let deep = Query { limit: depth(&query), ..query.clone() };
+            let hits = self.index.nearest(&self.vector(&query.text).await?, &deep).await?;
+            rankings.push(by_meaning(&hits));
+        }
+        if by != By::Meaning {
+            let corpus = self.corpus().await?;
+            let mut chunks = corpus.search(&query.text, |chunk| query.admits(chunk));
+            chunks.truncate(depth(&query));
+            rankings.push(by_words(&chunks));
+        }
+        let mut found = fuse(rankings);
+        found.truncate(query.limit);
         Ok(found)
+    }
+
+    /// Returns why a document stands where it does in a search; nothing where the index does not hold it.
+    ///
+    /// All chunks of the index are ranked for it, also those that the search does not look at.
+    pub async fn explain(&self, query: &Query, by: By, doc_id: &str) -> Result<Option<Explanation>, Error> {
+        let query = bounded(query);
+        let corpus = self.corpus().await?;
+        let hits = if by == By::Words || query.text.trim().is_empty() {
+            Vec::new()
+        } else {
+            let all = Query { limit: MAX_CHUNKS, ..Query::default() };
+            self.index.nearest(&self.vector(&query.text).await?, &all).await?
+        };
+        Ok(explanation::explain(&query, by, doc_id, &corpus, &hits))
     }
 
     /// Returns all chunks of a document in order; empty where there is none.
     pub async fn document(&self, doc_id: &str) -> Result<Vec<Chunk>, Error> {
         self.index.document(doc_id).await
+    }
+
+    /// Returns whether the index holds no document at all, e.g. before it is seeded.
+    pub async fn is_empty(&self) -> Result<bool, Error> {
+        Ok(self.corpus().await?.is_empty())
+    }
+
+    async fn vector(&self, text: &str) -> Result<Vec<f32>, Error> {
+        let embedder =
+            self.embedder.as_ref().ok_or_else(|| Error::Embedding(anyhow!("no model is loaded")))?;
+        let mut vectors = embedder.embed(&[text.to_owned()]).await?;
+        vectors.pop().ok_or_else(|| Error::Inconsistent("the embedder gave no vector".into()))
     }
 
     async fn corpus(&self) -> Result<Arc<Corpus>, Error> {
@@ -139,31 +176,55 @@ impl Retrieval {
     }
 }
 
+/// Returns a query whose text and limit are within their bounds.
+fn bounded(query: &Query) -> Query {
+    let text = query.text.chars().take(MAX_QUERY).collect();
+    Query { text, limit: query.limit.min(MAX_DOCUMENTS), ..query.clone() }
+}
+
+/// Returns how many chunks of each ranking a search looks at.
+pub(super) fn depth(query: &Query) -> usize {
+    query.limit * CHUNKS_PER_DOCUMENT
+}
+
 /// A chunk with its similarity.
-type Ranked = (Chunk, Option<f32>);
+pub(super) type Ranked = (Chunk, Option<f32>);
+
+/// Ranks documents by their best chunk by meaning; `hits` are in order.
+pub(super) fn by_meaning<'h>(hits: impl IntoIterator<Item = &'h Hit>) -> Vec<Ranked> {
+    ranks(hits.into_iter().map(|hit| (&hit.chunk, Some(hit.score))))
+}
+
+/// Ranks documents by their best chunk by words; `chunks` are in order.
+pub(super) fn by_words(chunks: &[(&Chunk, f64)]) -> Vec<Ranked> {
+    ranks(chunks.iter().map(|(chunk, _)| (*chunk, None)))
+}
 
 /// Keeps the best chunk of each document, in order.
-fn ranks(chunks: impl Iterator<Item = Ranked>) -> Vec<Ranked> {
-    let mut documents: Vec<Ranked> = Vec::new();
-    for (chunk, similarity) in chunks {
-        if documents.iter().all(|(seen, _)| seen.doc_id != chunk.doc_id) {
-            documents.push((chunk, similarity));
-        }
-    }
-    documents
+fn ranks<'c>(chunks: impl Iterator<Item = (&'c Chunk, Option<f32>)>) -> Vec<Ranked> {
+    let mut seen = BTreeSet::new();
+    chunks
+        .filter(|(chunk, _)| seen.insert(&*chunk.doc_id))
+        .map(|(chunk, similarity)| (chunk.clone(), similarity))
+        .collect()
+}
+
+/// Returns what one of `rankings` rankings adds to the score of a document, whose rank there counts from 1.
+pub(super) fn share(rank: usize, rankings: usize) -> f64 {
+    let best = rankings as f64 / (K + 1.0);
+    1.0 / (K + rank as f64) / best
 }
 
 /// Fuses rankings of documents; the chunk is taken from the first ranking that has the document.
-fn fuse<const N: usize>(rankings: [Vec<Ranked>; N]) -> Vec<Found> {
-    let best = N as f64 / (K + 1.0);
+pub(super) fn fuse(rankings: Vec<Vec<Ranked>>) -> Vec<Found> {
+    let number = rankings.len();
     let mut documents: BTreeMap<String, Found> = BTreeMap::new();
     for ranking in rankings {
-        for (rank, (chunk, similarity)) in ranking.into_iter().enumerate() {
-            let gain = 1.0 / (K + 1.0 + rank as f64) / best;
+        for (rank, (chunk, similarity)) in (1..).zip(ranking) {
             documents
                 .entry(chunk.doc_id.clone())
                 .or_insert_with(|| Found { chunk, score: 0.0, similarity })
-                .score += gain;
+                .score += share(rank, number);
         }
     }
     let mut found: Vec<Found> = documents.into_values().collect();
@@ -199,7 +260,7 @@ mod tests {
     fn a_document_that_both_rankings_find_comes_before_one_that_leads_a_single_ranking() {
         let meaning = vec![ranked("leads-meaning", "", Some(0.9)), ranked("both", "by meaning", Some(0.8))];
         let words = vec![ranked("leads-words", "", None), ranked("both", "by words", None)];
-        let found = fuse([ranks(meaning.into_iter()), ranks(words.into_iter())]);
+        let found = fuse(vec![meaning, words]);
         let order: Vec<_> = found.iter().map(|found| &*found.chunk.doc_id).collect();
         assert_eq!(order, ["both", "leads-meaning", "leads-words"]);
         assert_eq!(found[0].chunk.section, "by meaning");
@@ -208,8 +269,9 @@ mod tests {
 
     #[test]
     fn first_in_both_scores_one_and_a_document_counts_once() {
-        let both = || ranks([ranked("a", "best", Some(0.9)), ranked("a", "next", Some(0.8))].into_iter());
-        let found = fuse([both(), both()]);
+        let chunks = [ranked("a", "best", Some(0.9)), ranked("a", "next", Some(0.8))];
+        let both = || ranks(chunks.iter().map(|(chunk, similarity)| (chunk, *similarity)));
+        let found = fuse(vec![both(), both()]);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].chunk.section, "best");
         assert!((found[0].score - 1.0).abs() < 1e-12);

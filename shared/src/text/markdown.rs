@@ -4,6 +4,7 @@
 //! reference are rewritten.
 
 mod inline;
+mod links;
 mod plain;
 mod read;
 mod span;
@@ -13,6 +14,7 @@ use std::ops::Range;
 
 use pulldown_cmark::{Alignment, Options};
 
+pub use links::{Link, anchors, links};
 pub use plain::{CodeSpans, Layout, Line, hanging, to_lines, to_text};
 pub use read::{Definitions, Error, Fault, blocks, source};
 pub use span::{KEPT_BLANK, Span, sentence_kept, sentence_text, spans};

@@ -46,6 +46,9 @@ fn help_tells_all() {
     insta::assert_snapshot!(help(&["diagnose", "--help"]));
     insta::assert_snapshot!(help(&["feedback", "--help"]));
     insta::assert_snapshot!(help(&["postmortem", "--help"]));
+    insta::assert_snapshot!(help(&["kb", "search", "--help"]));
+    insta::assert_snapshot!(help(&["kb", "explain", "--help"]));
+    insta::assert_snapshot!(help(&["kb", "lint", "--help"]));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod evidence;
 mod fixtures;
 mod graph;
 mod incidents;
+mod kb;
 mod learning;
 mod replay;
 mod story;

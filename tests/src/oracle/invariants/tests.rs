@@ -289,10 +289,7 @@ fn an_incident_goes_through_its_lifecycle_once() {
     finds(|observed| observed.incidents[0].state = State::Resolved, Code::IncidentNotClosed);
     finds(|observed| _ = observed.artifacts.remove(0), Code::ArtifactRevisions);
     finds(|observed| observed.artifacts[0].2 = 2, Code::ArtifactRevisions);
-    finds(
-        |observed| observed.unrecorded.push((INCIDENT.to_owned(), "E1".to_owned())),
-        Code::EvidenceMissing,
-    );
+    finds(|observed| observed.unrecorded.push((INCIDENT.to_owned(), "E1".to_owned())), Code::EvidenceMissing);
     finds(|observed| observed.undisturbed[0].observed_at = time(31), Code::ResolvedEarly);
     finds(
         |observed| {
