@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use jiff::SignedDuration;
 use shared::agent::Agent;
 use shared::bus::dead_letter::is_mark;
 use shared::bus::reader::{From, Reader};
@@ -16,6 +17,43 @@ use stack::observe::missing::Missing;
 use stack::observe::run_summary::RunObservation;
 use tests::Pipeline;
 use tests::injection::{self, Item, Links, corpus};
+
+/// Waits for the fault and sends the corpus: the log, labels and spans of the service that fails hold hostile text, and so do the
+/// notes of changes elsewhere.
+async fn send_corpus(pipeline: &mut Pipeline, producer: &Producer) -> Result<()> {
+    pipeline
+        .wait_for(Duration::from_mins(2), Duration::ZERO, |observation| {
+            if observation.fault().is_some() { Vec::new() } else { vec![Missing::Fault] }
+        })
+        .await?;
+    let faulty = pipeline.observation.fault().map(|fault| fault.service.clone()).unwrap_or_default();
+    let other = if faulty == "notification" { "user" } else { "notification" };
+    let corpus = corpus(include_str!("injection/corpus.jsonl"))?;
+    let mut carried = 0;
+    for (number, item) in corpus.iter().enumerate() {
+        let Some(record) = item.record(number, &faulty, other, SystemClock.now())? else { continue };
+        producer.send(record.topic, Some(&record.key), &Vec::new(), &record.payload).await?;
+        carried += 1;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    ensure!(carried > 100, "{carried} items");
+    Ok(())
+}
+
+/// Checks that the corpus stands in the record, as text.
+async fn was_read(pipeline: &Pipeline) -> Result<()> {
+    let reads = pipeline.stack.store()?;
+    let reads = reads.reads();
+    let since = SystemClock.now() - SignedDuration::from_mins(30);
+    let changes = reads.deployments("production", since).await?;
+    let notes = changes.iter().filter(|change| format!("{change:?}").contains(injection::MARKER)).count();
+    ensure!(notes > 10, "{notes} changes carry hostile notes");
+    let incident = pipeline.observation.incident().context("no incident")?.incident_id;
+    let lines = reads.signals_of(incident).await?.into_iter().flat_map(|signal| signal.logs);
+    let lines = lines.filter(|log| log.example.contains(injection::MARKER)).count();
+    ensure!(lines > 0, "no hostile line is in the context of the incident");
+    Ok(())
+}
 
 #[tokio::test]
 async fn invalid_records_and_hostile_text_change_no_incident() -> Result<()> {
@@ -51,23 +89,7 @@ async fn invalid_records_and_hostile_text_change_no_incident() -> Result<()> {
     for topic in [Topic::RawDeployments, Topic::RawSpans, Topic::Anomalies, Topic::IncidentsOpened] {
         producer.send(topic, Some("payment"), &Vec::new(), b"\x00 not json").await?;
     }
-    // the service fails while its log, labels and spans hold hostile text, and so do the notes of changes elsewhere
-    pipeline
-        .wait_for(Duration::from_mins(2), Duration::ZERO, |observation| {
-            if observation.fault().is_some() { Vec::new() } else { vec![Missing::Fault] }
-        })
-        .await?;
-    let faulty = pipeline.observation.fault().map(|fault| fault.service.clone()).unwrap_or_default();
-    let other = if faulty == "notification" { "user" } else { "notification" };
-    let corpus = corpus(include_str!("injection/corpus.jsonl"))?;
-    let mut carried = 0;
-    for (number, item) in corpus.iter().enumerate() {
-        let Some(record) = item.record(number, &faulty, other, SystemClock.now())? else { continue };
-        producer.send(record.topic, Some(&record.key), &Vec::new(), &record.payload).await?;
-        carried += 1;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    ensure!(carried > 100, "{carried} items");
+    send_corpus(&mut pipeline, &producer).await?;
     let apart_from_letters = |observation: &RunObservation| -> Vec<Missing> {
         let mut missing = observation.missing();
         missing.retain(|missing| !matches!(missing, Missing::DeadLetters { .. }));
@@ -75,6 +97,7 @@ async fn invalid_records_and_hostile_text_change_no_incident() -> Result<()> {
     };
     pipeline.wait_for(Duration::from_mins(4), Duration::from_secs(5), apart_from_letters).await?;
     injection::check(&pipeline.observation)?;
+    was_read(&pipeline).await?;
     // raw.deployments is read by two stages, incidents.opened as well
     for (agent, letters) in [
         (Agent::Detection, refused.len() + 1),

@@ -4,13 +4,14 @@ use jiff::{SignedDuration, Timestamp};
 use shared::error::Error;
 use shared::events::EvidenceRecord;
 use shared::events::incident::{Incident, Signal};
-use shared::events::rca::{Candidate, Claim, Method, RootCause};
+use shared::events::rca::{Candidate, Claim, Evidence, Method, RootCause};
 use shared::knowledge::retrieval::Retrieval;
 use shared::store::Reads;
+use shared::store::edges::Edge;
 
 use crate::check::check;
 use crate::documents::{self, Documents};
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 use crate::options::Options;
 use crate::records::Records;
 use crate::sources::{EDGES, Members, Sources};
@@ -19,6 +20,9 @@ use crate::{claims, metrics, verdict};
 
 /// Window of the figures of edges.
 const FIGURES: SignedDuration = SignedDuration::from_mins(15);
+
+/// How often causes are claimed anew because their sources have changed before the check.
+const MAX_REPEATS: usize = 3;
 
 /// Looks for causes. The stage asks it when an incident is announced, the command line on demand.
 pub struct Investigator {
@@ -52,13 +56,34 @@ pub struct LookedAt {
     pub knowledge: Knowledge,
 }
 
-/// What was read before anything is claimed.
+/// What was read once, before anything is claimed.
 struct Gathered {
-    sources: Sources,
     documents: Vec<Documents>,
     knowledge: Knowledge,
+    edges: Vec<Edge>,
+}
+
+/// What is claimed over one reading of the sources, unchecked.
+struct Claimed {
     records: Records,
-    edges: usize,
+    evidence: Vec<Evidence>,
+    candidates: Vec<Candidate>,
+    exclusions: Vec<Claim>,
+}
+
+impl Claimed {
+    fn over(incident: &Incident, sources: &Sources, gathered: &Gathered) -> Result<Self, Error> {
+        let records =
+            Records::of(incident, sources, &gathered.documents, &gathered.edges).map_err(Error::reject)?;
+        let mut ledger = Ledger::new(&records);
+        let suspects = incident.suspects.iter().zip(&gathered.documents);
+        let candidates = suspects
+            .map(|(suspect, found)| claims::candidate(incident, suspect, sources, found, &mut ledger))
+            .collect();
+        let exclusions = claims::exclusions(incident, sources, &mut ledger);
+        let evidence = ledger.into_pieces();
+        Ok(Self { records, evidence, candidates, exclusions })
+    }
 }
 
 impl Investigator {
@@ -78,31 +103,35 @@ impl Investigator {
         revision: u32,
         reads: &Reads,
     ) -> Result<Outcome, Error> {
-        let Gathered { sources, documents, knowledge, records, edges } =
-            self.gather(incident, members, reads).await?;
-        let mut ledger = Ledger::new(&records);
-        let suspects = incident.suspects.iter().zip(&documents);
-        let mut candidates: Vec<Candidate> = suspects
-            .map(|(suspect, found)| claims::candidate(incident, suspect, &sources, found, &mut ledger))
-            .collect();
-        let exclusions = claims::exclusions(incident, &sources, &mut ledger);
-
-        // what is published is checked against another reading of its sources
+        let mut sources = Sources::read(incident, members, reads).await?;
+        let gathered = self.gather(incident, &sources, reads).await?;
+        let mut claimed = Claimed::over(incident, &sources, &gathered)?;
+        // what is published is checked against another reading of its sources; where they have changed meanwhile, it is claimed anew
         let mut again = Sources::read(incident, members, reads).await?;
-        if let Some(retrieval) = &self.retrieval {
-            again.read_documents(ledger.pieces().iter().map(|piece| &piece.source), retrieval).await;
+        for _ in 0..MAX_REPEATS {
+            if !again.have_changed_since(&sources) {
+                break;
+            }
+            sources = again;
+            claimed = Claimed::over(incident, &sources, &gathered)?;
+            again = Sources::read(incident, members, reads).await?;
         }
+        let Claimed { records, evidence, mut candidates, exclusions } = claimed;
+        if let Some(retrieval) = &self.retrieval {
+            again.read_documents(evidence.iter().map(|piece| &piece.source), retrieval).await;
+        }
+        let Gathered { knowledge, edges, .. } = gathered;
         let mut tally = Tally::default();
         for candidate in &mut candidates {
-            candidate.claims = tally.kept(std::mem::take(&mut candidate.claims), &ledger, &records, &again);
+            candidate.claims = tally.kept(std::mem::take(&mut candidate.claims), &evidence, &records, &again);
         }
-        let exclusions = tally.kept(exclusions, &ledger, &records, &again);
+        let exclusions = tally.kept(exclusions, &evidence, &records, &again);
         // a candidate that nothing speaks for any more is none
         candidates.retain(|candidate| !candidate.claims.is_empty());
         metrics::CLAIMS.add(["verified"], u64::from(tally.verified));
         metrics::CLAIMS.add(["dropped"], u64::from(tally.dropped));
         let cited = candidates.iter().flat_map(|candidate| &candidate.claims).chain(&exclusions);
-        let evidence = ledger.cited(cited);
+        let evidence = ledger::cited(evidence, cited);
         let result = RootCause {
             incident_id: incident.incident_id,
             number: incident.number,
@@ -126,15 +155,14 @@ impl Investigator {
             signals: sources.signals.len(),
             changes: sources.changes.len(),
             changes_since: sources.changes_since,
-            edges,
+            edges: edges.len(),
             knowledge,
         };
         Ok(Outcome { result, records: records.into_all(), looked_at })
     }
 
-    /// Reads everything that may be cited, and records it.
-    async fn gather(&self, incident: &Incident, members: Members, reads: &Reads) -> Result<Gathered, Error> {
-        let sources = Sources::read(incident, members, reads).await?;
+    /// Searches for documents and reads the figures of edges.
+    async fn gather(&self, incident: &Incident, sources: &Sources, reads: &Reads) -> Result<Gathered, Error> {
         let mut documents = Vec::new();
         let mut knowledge =
             if self.retrieval.is_some() { Knowledge::NothingSimilar } else { Knowledge::Unavailable };
@@ -160,8 +188,7 @@ impl Investigator {
         let graph =
             reads.service_graph(&incident.environment, incident.started_at - EDGES, FIGURES, now).await?;
         let edges = graph.map_or_else(Vec::new, |graph| graph.edges);
-        let records = Records::of(incident, &sources, &documents, &edges).map_err(Error::reject)?;
-        Ok(Gathered { sources, documents, knowledge, records, edges: edges.len() })
+        Ok(Gathered { documents, knowledge, edges })
     }
 }
 
@@ -177,13 +204,13 @@ impl Tally {
     fn kept(
         &mut self,
         claims: Vec<Claim>,
-        ledger: &Ledger<'_>,
+        evidence: &[Evidence],
         records: &Records,
         sources: &Sources,
     ) -> Vec<Claim> {
         let mut kept = Vec::with_capacity(claims.len());
         for claim in claims {
-            match check(&claim, ledger.pieces(), records, sources) {
+            match check(&claim, evidence, records, sources) {
                 Ok(()) => {
                     self.verified += 1;
                     kept.push(claim);

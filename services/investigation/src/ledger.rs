@@ -36,9 +36,14 @@ impl<'r> Ledger<'r> {
         &self.pieces
     }
 
-    /// Returns the pieces that those claims cite, in order.
-    pub fn cited<'a>(self, claims: impl Iterator<Item = &'a Claim>) -> Vec<Evidence> {
-        let cited: BTreeSet<&String> = claims.flat_map(|claim| &claim.evidence).collect();
-        self.pieces.into_iter().filter(|piece| cited.contains(&piece.id)).collect()
+    /// Returns all pieces, to be kept.
+    pub fn into_pieces(self) -> Vec<Evidence> {
+        self.pieces
     }
+}
+
+/// Returns the pieces that those claims cite, in order.
+pub fn cited<'a>(pieces: Vec<Evidence>, claims: impl Iterator<Item = &'a Claim>) -> Vec<Evidence> {
+    let cited: BTreeSet<&String> = claims.flat_map(|claim| &claim.evidence).collect();
+    pieces.into_iter().filter(|piece| cited.contains(&piece.id)).collect()
 }

@@ -70,6 +70,11 @@ impl Sources {
         })
     }
 
+    /// Whether members or changes are not as they were in another reading.
+    pub fn have_changed_since(&self, before: &Self) -> bool {
+        self.signals != before.signals || self.changes != before.changes
+    }
+
     /// Reads documents again that are cited. One that cannot be read is missing.
     pub async fn read_documents(&mut self, cited: impl Iterator<Item = &Source>, retrieval: &Retrieval) {
         for source in cited {

@@ -35,12 +35,15 @@ fn looked_at(diagnosis: &Diagnosis) -> Vec<String> {
     let others: Vec<&str> = others.map(String::as_str).collect();
     let own = diagnosis.signals.iter().filter(|signal| signal.service == diagnosis.service).count();
     let mut items = vec![
-        format!("{} of {}", counted(own, "abnormal series"), diagnosis.service),
+        format!("{own} abnormal series of {}", diagnosis.service),
         if others.is_empty() {
             "no service that it calls or that calls it is known".to_owned()
         } else {
-            let series = counted(diagnosis.signals.len() - own, "abnormal series");
-            format!("{series} of services that it calls or that call it: {}", others.join(", "))
+            let series = diagnosis.signals.len() - own;
+            format!(
+                "{series} abnormal series of services that it calls or that call it: {}",
+                others.join(", ")
+            )
         },
         format!(
             "{} in the environment since {}",
