@@ -31,7 +31,7 @@ fn names_references_and_links_that_lead_nowhere_are_found_with_their_lines() {
     let text = "All short and busy: the pool is too small for the traffic.";
     let links = "See [one](disk-full.md#diagnosis), [two](disk-full.md#causes), [three](../services/paymnt.yaml), [four](#symptoms), \
         [five](#gone), <https://example.com/gone> and [six](/docs/x.md): runbook/disk-full, runbook/disk-ful, incident/INC-1107, \
-        incident/INC-9999, service/payments. `kubectl logs deploy/orders`, `up{service=\"usr\"}`, `error_rate` of ordr.";
+        incident/INC-9999, service/payments. `kubectl logs deploy/orders`, `up{service=\"usr\"}`, `error_rate` of ordering.";
     spoil(&directory, RUNBOOK, text, &format!("{text}\n\n{links}"));
     spoil(
         &directory,

@@ -195,7 +195,7 @@ async fn evidence_is_shown_and_a_time_is_diagnosed_without_an_incident() {
     // before anything happened, it says what that rests on
     let before = printed(&firewatch(&bench, &["diagnose", "payment", "--at", "2026-02-01"]));
     assert!(before.contains("Nothing that is stored of payment"), "{before}");
-    let unknown = firewatch(&bench, &["diagnose", "paymnet", "--at", at]);
+    let unknown = firewatch(&bench, &["diagnose", "payments", "--at", at]);
     assert_eq!(unknown.status.code(), Some(3), "{unknown:?}");
 }
 
