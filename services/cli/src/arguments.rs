@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
-use shared::events::Topic;
+use shared::events::{Category, Topic};
 use shared::ids::IncidentId;
 
 const SETTINGS: &str = "\
@@ -187,4 +187,13 @@ impl std::fmt::Display for IncidentRef {
 fn topic() -> impl clap::builder::TypedValueParser<Value = Topic> {
     PossibleValuesParser::new(Topic::all().into_iter().map(Topic::name))
         .try_map(|name| Topic::from_name(&name).ok_or("no such topic"))
+}
+
+/// Reads a kind of cause.
+pub(crate) fn category(name: &str) -> Result<Category, String> {
+    let known = Category::CAUSES.into_iter().find(|category| category.to_string() == name);
+    known.ok_or_else(|| {
+        let names = Category::CAUSES.map(|category| category.to_string()).join(", ");
+        format!("not one of {names}")
+    })
 }

@@ -7,7 +7,7 @@ use shared::events::Category;
 use shared::store::feedback::{Feedback, Judgement};
 use shared::text::sanitize::{NAME, SENTENCE, one_line};
 
-use crate::arguments::IncidentRef;
+use crate::arguments::{IncidentRef, category};
 use crate::failure::CliError;
 
 /// Says whether the cause that was found for an incident was right. The last word counts.
@@ -62,13 +62,4 @@ impl FeedbackArguments {
             given_at: now,
         })
     }
-}
-
-/// Reads a kind of cause.
-pub(crate) fn category(name: &str) -> Result<Category, String> {
-    let known = Category::CAUSES.into_iter().find(|category| category.to_string() == name);
-    known.ok_or_else(|| {
-        let names = Category::CAUSES.map(|category| category.to_string()).join(", ");
-        format!("not one of {names}")
-    })
 }

@@ -7,6 +7,7 @@ use shared::events::Category;
 use shared::knowledge::retrieval::{self, MAX_QUERY};
 use shared::knowledge::{DocumentKind, Query};
 
+use crate::arguments::category;
 use crate::failure::CliError;
 
 /// What can be done with the knowledge base.
@@ -159,12 +160,4 @@ impl Question {
         ];
         filters.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
-}
-
-fn category(name: &str) -> Result<Category, String> {
-    let is_named = |category: &Category| category.to_string() == name;
-    Category::CAUSES.into_iter().find(is_named).ok_or_else(|| {
-        let known = Category::CAUSES.map(|category| category.to_string());
-        format!("not one of {}", known.join(", "))
-    })
 }
