@@ -15,7 +15,7 @@ use crate::service;
 use crate::yaml;
 
 /// Largest file, bytes.
-pub(crate) const MAX_FILE: u64 = 256 * 1024;
+pub const MAX_FILE: u64 = 256 * 1024;
 /// Most files of one kind.
 const MAX_FILES: usize = 1_000;
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use shared::knowledge::{Chunk, Embedder, Error, Index, content_hash};
+use shared::knowledge::{Chunk, Embedder, Error, Index, content_hash, embedded};
 use uuid::Uuid;
 
 /// Chunks that are embedded and written together.
@@ -67,9 +67,7 @@ pub async fn seed(
         }
     }
     for batch in stale.chunks(BATCH) {
-        let texts: Vec<String> = batch.iter().map(|chunk| chunk.embedded_text()).collect();
-        let vectors = embedder.embed(&texts).await?;
-        let rows: Vec<_> = batch.iter().map(|chunk| (*chunk).clone()).zip(vectors).collect();
+        let rows = embedded(batch.iter().copied(), embedder).await?;
         index.upsert(&rows).await?;
         tracing::debug!(chunks = rows.len(), "batch written");
     }

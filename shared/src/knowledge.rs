@@ -208,6 +208,19 @@ pub trait Index: Send + Sync + 'static {
     async fn scan(&self, query: &Query) -> Result<Vec<Chunk>, Error>;
 }
 
+/// Returns chunks with their vectors, as an index keeps them.
+///
+/// # Errors
+/// If the model fails.
+pub async fn embedded<'c>(
+    chunks: impl Iterator<Item = &'c Chunk> + Clone,
+    embedder: &dyn Embedder,
+) -> Result<Vec<(Chunk, Vec<f32>)>, Error> {
+    let texts: Vec<String> = chunks.clone().map(Chunk::embedded_text).collect();
+    let vectors = embedder.embed(&texts).await?;
+    Ok(chunks.cloned().zip(vectors).collect())
+}
+
 /// Refuses a vector that is not of that length, not finite or not of length 1.
 fn check_vector(vector: &[f32], dimensions: usize) -> Result<(), Error> {
     let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();

@@ -174,7 +174,7 @@ pub fn check(observation: &RunObservation) -> Result<()> {
     Ok(())
 }
 
-/// What a plan tells people to do comes from runbooks alone.
+/// The steps of a plan come from runbooks alone.
 fn check_plan(plan: &Plan) -> Result<()> {
     let escalation = serde_json::to_string(&plan.escalation)?;
     ensure!(!escalation.contains(MARKER), "escalation: {escalation}");

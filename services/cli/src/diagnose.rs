@@ -23,7 +23,7 @@ use shared::service::Config;
 use shared::store::{Neighbourhood, Reads, Store};
 
 use crate::failure::CliError;
-use crate::incidents::failed;
+use crate::incidents::{failed, open_store};
 use crate::settings::Settings;
 use crate::terminal::{self, Screen, cleaned};
 use arguments::Diagnose;
@@ -55,43 +55,11 @@ pub struct Diagnosis {
     /// Since when.
     pub changes_since: Timestamp,
     /// What the search for documents gave; absent where nothing was searched.
-    pub documents: Option<Documents>,
+    pub documents: Option<Knowledge>,
     /// The ranked causes; absent where nothing was abnormal.
     pub result: Option<RootCause>,
     /// What was read.
     pub records: Vec<EvidenceRecord>,
-}
-
-/// What the search for documents gave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Documents {
-    /// They could not be searched.
-    Unavailable,
-    /// No past incident is like this.
-    NothingSimilar,
-    /// Past incidents are.
-    Found,
-}
-
-impl Documents {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Unavailable => "the knowledge base could not be searched",
-            Self::NothingSimilar => "the knowledge base: no similar past incident",
-            Self::Found => "the knowledge base: similar past incidents are named below",
-        }
-    }
-}
-
-impl From<Knowledge> for Documents {
-    fn from(knowledge: Knowledge) -> Self {
-        match knowledge {
-            Knowledge::Unavailable => Self::Unavailable,
-            Knowledge::NothingSimilar => Self::NothingSimilar,
-            Knowledge::Found => Self::Found,
-        }
-    }
 }
 
 /// Runs `firewatch diagnose`. `file` is where the settings of correlation and investigation are read from.
@@ -104,8 +72,7 @@ pub async fn run(
     let (correlation, _): (Config<correlation::Options>, _) = Settings::configuration("correlation", file)?;
     let (investigation, _): (Config<investigation::Options>, _) =
         Settings::configuration("investigation", file)?;
-    let store =
-        Store::new(&settings.common.postgres, "firewatch").map_err(|error| failed(settings, &error))?;
+    let store = open_store(settings)?;
     let scope = Scope::read(&request, &correlation.stage, &store, settings, screen).await?;
     let mut diagnosis = scope.diagnosis(&request);
     if !diagnosis.signals.is_empty() {
@@ -142,7 +109,7 @@ impl Diagnosis {
         Self {
             changes: looked_at.changes,
             changes_since: looked_at.changes_since,
-            documents: Some(looked_at.knowledge.into()),
+            documents: Some(looked_at.knowledge),
             result: Some(result),
             records,
             ..self

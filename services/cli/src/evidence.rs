@@ -9,11 +9,11 @@ use shared::events::evidence::Content;
 use shared::events::rca::{Claim, Source};
 use shared::events::{EvidenceRecord, RootCause};
 use shared::ids::{EvidenceId, IncidentId};
-use shared::store::{ArtifactKind, Reads, Store};
+use shared::store::{ArtifactKind, Reads};
 
 use crate::arguments::IncidentRef;
 use crate::failure::CliError;
-use crate::incidents::{failed, find};
+use crate::incidents::{failed, find, open_store};
 use crate::settings::Settings;
 use crate::terminal::{self, Screen, clean_lines, cleaned};
 use arguments::{Evidence, EvidenceRef};
@@ -46,9 +46,7 @@ impl Shown {
         });
         Self { incident, claims: claims.filter(cites).cloned().collect(), pieces, record }
     }
-}
 
-impl Shown {
     /// Returns it with every text fit for a terminal; a section of a document keeps its lines.
     pub fn cleaned(&self) -> Result<Self, CliError> {
         let mut shown = cleaned(self)?;
@@ -63,8 +61,7 @@ impl Shown {
 
 /// Runs `firewatch evidence ...`.
 pub async fn run(command: Evidence, settings: &Settings, screen: &Screen) -> Result<(), CliError> {
-    let store =
-        Store::new(&settings.common.postgres, "firewatch").map_err(|error| failed(settings, &error))?;
+    let store = open_store(settings)?;
     let request = Request { reads: store.reads(), settings };
     let text = match command {
         Evidence::List { which, json } => {
@@ -118,7 +115,7 @@ impl Request<'_> {
     }
 
     async fn incident(&self, which: IncidentRef) -> Result<(i64, IncidentId), CliError> {
-        let found = find(self.reads, which).await.map_err(|error| error.told(self.settings))?;
+        let found = find(self.reads, which, self.settings).await?;
         Ok((found.number, found.incident_id))
     }
 

@@ -5,11 +5,11 @@ pub mod arguments;
 
 use shared::events::Category;
 use shared::events::rca::RootCause;
-use shared::store::feedback::{Feedback, Judgement};
-use shared::store::{ArtifactKind, Store};
+use shared::store::ArtifactKind;
+use shared::store::feedback::Feedback;
 
 use crate::failure::CliError;
-use crate::incidents::{failed, find};
+use crate::incidents::{failed, find, open_store};
 use crate::settings::Settings;
 use crate::terminal::{self, Screen, cleaned};
 use accuracy::Accuracy;
@@ -17,9 +17,8 @@ use arguments::{AccuracyArguments, FeedbackArguments};
 
 /// Runs `firewatch feedback`.
 pub async fn give(request: FeedbackArguments, settings: &Settings, screen: &Screen) -> Result<(), CliError> {
-    let store =
-        Store::new(&settings.common.postgres, "firewatch").map_err(|error| failed(settings, &error))?;
-    let incident = find(store.reads(), request.incident).await.map_err(|error| error.told(settings))?;
+    let store = open_store(settings)?;
+    let incident = find(store.reads(), request.incident, settings).await?;
     let result: Option<RootCause> = store
         .reads()
         .artifact(incident.incident_id, ArtifactKind::RootCause)
@@ -47,11 +46,8 @@ fn said(feedback: &Feedback, result: &RootCause) -> String {
         (None, Some(category)) => format!("; it was {category}"),
         (Some(service), Some(category)) => format!("; it was {service}, {category}"),
     };
-    let judgement = match feedback.cause {
-        Judgement::Right => "right",
-        Judgement::Wrong => "wrong",
-    };
-    format!("the cause ({cause}) is recorded as {judgement}{correction}, by {}", feedback.given_by)
+    let Feedback { cause: judgement, given_by, .. } = feedback;
+    format!("the cause ({cause}) is recorded as {judgement}{correction}, by {given_by}")
 }
 
 /// Runs `firewatch accuracy`.
@@ -60,8 +56,7 @@ pub async fn accuracy(
     settings: &Settings,
     screen: &Screen,
 ) -> Result<(), CliError> {
-    let store =
-        Store::new(&settings.common.postgres, "firewatch").map_err(|error| failed(settings, &error))?;
+    let store = open_store(settings)?;
     let judged =
         store.reads().judged(&request.environment).await.map_err(|error| failed(settings, &error))?;
     let accuracy = Accuracy::of(request.environment, &judged);

@@ -10,10 +10,9 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::service::Config;
-use shared::store::Store;
 
 use crate::failure::CliError;
-use crate::incidents::failed;
+use crate::incidents::{failed, open_store};
 use crate::settings::Settings;
 use crate::terminal::{self, Screen, cleaned};
 use arguments::{Format, Graph};
@@ -29,8 +28,7 @@ pub async fn run(
     let (correlation, _): (Config<correlation::Options>, _) = Settings::configuration("correlation", file)?;
     let age = SignedDuration::from_hours(i64::from(correlation.stage.edge_age_hours));
     let edges_since = screen.now.saturating_sub(age).unwrap_or(Timestamp::MIN);
-    let store =
-        Store::new(&settings.common.postgres, "firewatch").map_err(|error| failed(settings, &error))?;
+    let store = open_store(settings)?;
     let Graph { environment, format, since } = arguments;
     let found = store
         .reads()

@@ -89,8 +89,7 @@ pub async fn run(
     settings: &Settings,
     screen: &Screen,
 ) -> Result<(), CliError> {
-    let store =
-        Store::new(&settings.common.postgres, "firewatch").map_err(|error| failed(settings, &error))?;
+    let store = open_store(settings)?;
     let text = match command {
         arguments::Incidents::List { open, before, limit, json } => {
             let which = if open { store::Incidents::Open } else { store::Incidents::All };
@@ -105,7 +104,7 @@ pub async fn run(
             if json { terminal::json(&incidents, true)? } else { list::render(&cleaned(&incidents)?, screen) }
         }
         arguments::Incidents::Show { which, json } => {
-            let incident = find(store.reads(), which).await.map_err(|error| error.told(settings))?;
+            let incident = find(store.reads(), which, settings).await?;
             let case = read(store.reads(), incident).await.map_err(|error| failed(settings, &error))?;
             if json { terminal::json(&case, true)? } else { show::render(&case.cleaned()?, screen) }
         }
@@ -130,31 +129,23 @@ async fn read(store: &Reads, incident: Incident) -> Result<Case, store::Error> {
     })
 }
 
-/// Why an incident was not found.
-pub(crate) enum NotFound {
-    /// There is none.
-    None(IncidentRef),
-    /// The store did not answer.
-    Store(store::Error),
-}
-
-impl NotFound {
-    /// Returns the failure that is printed.
-    pub(crate) fn told(&self, settings: &Settings) -> CliError {
-        match self {
-            Self::None(which) => CliError::NotFound(format!("there is no incident {which}")),
-            Self::Store(error) => failed(settings, error),
-        }
-    }
+/// Opens the database of the settings.
+pub(crate) fn open_store(settings: &Settings) -> Result<Store, CliError> {
+    Store::new(&settings.common.postgres, "firewatch").map_err(|error| failed(settings, &error))
 }
 
 /// Returns the incident that was named.
-pub(crate) async fn find(reads: &Reads, which: IncidentRef) -> Result<Incident, NotFound> {
+pub(crate) async fn find(
+    reads: &Reads,
+    which: IncidentRef,
+    settings: &Settings,
+) -> Result<Incident, CliError> {
     let found = match which {
         IncidentRef::Number(number) => reads.incident_by_number(number).await,
         IncidentRef::Id(id) => reads.incident(id).await,
     };
-    found.map_err(NotFound::Store)?.ok_or(NotFound::None(which))
+    let found = found.map_err(|error| failed(settings, &error))?;
+    found.ok_or_else(|| CliError::NotFound(format!("there is no incident {which}")))
 }
 
 /// Returns the failure for an error of the store.

@@ -7,10 +7,9 @@ pub mod search;
 
 use shared::knowledge::retrieval::{self, MAX_QUERY, Retrieval};
 use shared::knowledge::{Adapter, Error};
-use shared::store::Store;
 
 use crate::failure::CliError;
-use crate::incidents::failed;
+use crate::incidents::{failed, open_store};
 use crate::settings::Settings;
 use crate::terminal::{self, Screen, cleaned};
 use arguments::{By, Explain, Kb, Kind, Question, Search};
@@ -68,8 +67,7 @@ async fn explain(arguments: &Explain, settings: &Settings, screen: &Screen) -> R
 
 /// Opens the search as the agents do; by words alone no model is loaded.
 async fn open(by: By, settings: &Settings) -> Result<Retrieval, CliError> {
-    let store =
-        Store::new(&settings.common.postgres, "firewatch").map_err(|error| failed(settings, &error))?;
+    let store = open_store(settings)?;
     let knowledge = &settings.common.knowledge;
     if knowledge.index == Adapter::Postgres {
         // says more about a database that does not answer or has no tables than the index does

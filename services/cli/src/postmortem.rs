@@ -6,31 +6,27 @@ pub mod draft;
 use std::io::Read as _;
 use std::path::Path;
 
+use catalogue::content::MAX_FILE;
 use catalogue::incident::Incident as Document;
 use shared::events::{Incident, RootCause};
 use shared::knowledge::approved::{self, Approved, Outcome};
-use shared::store::feedback::{Feedback, Judgement};
 use shared::store::{ArtifactKind, Store};
 use shared::text::sanitize::{NAME, one_line};
 
 use crate::failure::CliError;
-use crate::incidents::{failed, find};
+use crate::incidents::{failed, find, open_store};
 use crate::settings::Settings;
 use crate::terminal::{self, Screen};
 use arguments::Postmortem;
 use draft::draft;
 
-/// Largest document that is read, bytes.
-const MAX_FILE: u64 = 256 * 1024;
-
 /// Runs `firewatch postmortem ...`.
 pub async fn run(command: Postmortem, settings: &Settings, screen: &Screen) -> Result<(), CliError> {
-    let store =
-        Store::new(&settings.common.postgres, "firewatch").map_err(|error| failed(settings, &error))?;
+    let store = open_store(settings)?;
     let (Postmortem::Draft { which }
     | Postmortem::Approve { which, .. }
     | Postmortem::Withdraw { which, .. }) = command;
-    let incident = find(store.reads(), which).await.map_err(|error| error.told(settings))?;
+    let incident = find(store.reads(), which, settings).await?;
     let work = Work { store: &store, settings, screen, incident };
     match command {
         Postmortem::Draft { .. } => {
@@ -134,9 +130,4 @@ fn read(file: &Path) -> Result<Document, CliError> {
         .map_err(|error| CliError::Usage(format!("reading {}: {error}", file.display())))?;
     Document::read(&file.display().to_string(), &text)
         .map_err(|problems| CliError::Usage(format!("the document is invalid: {problems}")))
-}
-
-/// Whether the last word of people is that the cause was wrong.
-pub(crate) fn is_refuted(feedback: Option<&Feedback>) -> bool {
-    feedback.is_some_and(|feedback| feedback.cause == Judgement::Wrong)
 }

@@ -17,7 +17,7 @@ use crate::documents::Documents;
 use crate::ledger::Ledger;
 use crate::phrase::phrase;
 use crate::similar;
-use crate::sources::{CHANGES_BEFORE, Sources, change_text, edge_text, no_change_text, sample_text};
+use crate::sources::{self, CHANGES_BEFORE, Sources, change_text, edge_text, no_change_text, sample_text};
 
 /// Most signals of a service that are claimed one by one.
 const MAX_SIGNALS: usize = 4;
@@ -149,11 +149,7 @@ fn outside(signal: &Signal, ledger: &mut Ledger<'_>) -> Option<Relation> {
 }
 
 fn samples(signal: &Signal) -> Source {
-    Source::Samples {
-        service: signal.service.clone(),
-        metric: signal.metric.clone(),
-        anomaly_id: signal.anomaly_id,
-    }
+    sources::series(signal, &signal.metric)
 }
 
 fn of_logs(sources: &Sources, service: &str, ledger: &mut Ledger<'_>) -> Option<Claim> {
@@ -161,8 +157,7 @@ fn of_logs(sources: &Sources, service: &str, ledger: &mut Ledger<'_>) -> Option<
         .flat_map(|signal| signal.logs.iter().map(move |log| (signal, log)))
         .filter(|(_, log)| log.level >= Level::Error && log.count >= MIN_LINES)
         .max_by_key(|(_, log)| log.count)?;
-    let source = Source::Log { service: service.to_owned(), anomaly_id: signal.anomaly_id };
-    let evidence = ledger.file(source, log.example.clone());
+    let evidence = ledger.file(sources::log(signal), log.example.clone());
     claim(vec![Relation::Repeated { evidence, level: log.level, times: log.count }], ledger)
 }
 
@@ -172,15 +167,13 @@ fn of_change(sources: &Sources, service: &str, ledger: &mut Ledger<'_>) -> Optio
     let change =
         sources.changes_of(service, symptom - CHANGES_BEFORE, symptom).max_by_key(|change| change.ts_ms)?;
     let at = from_ms(change.ts_ms);
-    let source = Source::Deployment { service: change.service.clone(), version: change.version.clone() };
-    let evidence = ledger.file(source, change_text(change));
+    let evidence = ledger.file(sources::change(change), change_text(change));
     let seconds = symptom.duration_since(at).as_secs().try_into().ok()?;
     claim(vec![Relation::Before { evidence, at, symptom, seconds }], ledger)
 }
 
 fn calls(caller: &str, callee: &str, ledger: &mut Ledger<'_>) -> Relation {
-    let source = Source::Edge { caller: caller.to_owned(), callee: callee.to_owned() };
-    Relation::Calls { evidence: ledger.file(source, edge_text(caller, callee)) }
+    Relation::Calls { evidence: ledger.file(sources::edge(caller, callee), edge_text(caller, callee)) }
 }
 
 fn began(signal: &Signal, ledger: &mut Ledger<'_>) -> Relation {
@@ -243,9 +236,8 @@ fn of_chain(sources: &Sources, suspect: &Suspect, ledger: &mut Ledger<'_>) -> Op
 fn of_past(suspect: &Suspect, documents: &Documents, ledger: &mut Ledger<'_>) -> Option<Claim> {
     let found = documents.incidents.first()?;
     let chunk = &found.chunk;
-    let source = Source::Document { doc_id: chunk.doc_id.clone(), section: chunk.section.clone() };
     let relation = Relation::SameCause {
-        evidence: ledger.file(source, excerpt(chunk)),
+        evidence: ledger.file(sources::section(chunk), excerpt(chunk)),
         category: suspect.category,
         service: suspect.service.clone(),
         same_service: similar::was_at_fault(chunk, &suspect.service),
@@ -257,9 +249,8 @@ fn of_past(suspect: &Suspect, documents: &Documents, ledger: &mut Ledger<'_>) ->
 fn of_page(suspect: &Suspect, documents: &Documents, ledger: &mut Ledger<'_>) -> Option<Claim> {
     let page = documents.page.as_ref()?;
     let quote = known_failure(page, suspect.category)?.to_owned();
-    let source = Source::Document { doc_id: page.doc_id.clone(), section: page.section.clone() };
     let relation = Relation::KnownFailure {
-        evidence: ledger.file(source, quote),
+        evidence: ledger.file(sources::section(page), quote),
         service: suspect.service.clone(),
         category: suspect.category,
     };
@@ -280,11 +271,7 @@ pub fn exclusions(incident: &Incident, sources: &Sources, ledger: &mut Ledger<'_
         let is_inside = (sibling.expected.lower..=sibling.expected.upper).contains(&sibling.observed);
         if is_inside && known.insert(&sibling.metric) {
             let unit = sibling.unit.clone().unwrap_or_default();
-            let source = Source::Samples {
-                service: signal.service.clone(),
-                metric: sibling.metric.clone(),
-                anomaly_id: signal.anomaly_id,
-            };
+            let source = sources::series(signal, &sibling.metric);
             let quote = sample_text(sibling.observed, &unit, signal.observed_at);
             let relation = Relation::Inside {
                 evidence: ledger.file(source, quote),

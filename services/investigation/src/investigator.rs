@@ -44,14 +44,10 @@ pub struct Outcome {
 /// How much was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LookedAt {
-    /// Abnormal series.
-    pub signals: usize,
     /// Changes in the environment.
     pub changes: usize,
     /// Since when changes are complete.
     pub changes_since: Timestamp,
-    /// Edges of the service graph.
-    pub edges: usize,
     /// What the search for documents gave.
     pub knowledge: Knowledge,
 }
@@ -120,7 +116,7 @@ impl Investigator {
         if let Some(retrieval) = &self.retrieval {
             again.read_documents(evidence.iter().map(|piece| &piece.source), retrieval).await;
         }
-        let Gathered { knowledge, edges, .. } = gathered;
+        let knowledge = gathered.knowledge;
         let mut tally = Tally::default();
         for candidate in &mut candidates {
             candidate.claims = tally.kept(std::mem::take(&mut candidate.claims), &evidence, &records, &again);
@@ -151,13 +147,8 @@ impl Investigator {
             cost_microdollars: 0,
             completed_at: last_seen(&incident.signals).unwrap_or(incident.opened_at),
         };
-        let looked_at = LookedAt {
-            signals: sources.signals.len(),
-            changes: sources.changes.len(),
-            changes_since: sources.changes_since,
-            edges: edges.len(),
-            knowledge,
-        };
+        let looked_at =
+            LookedAt { changes: sources.changes.len(), changes_since: sources.changes_since, knowledge };
         Ok(Outcome { result, records: records.into_all(), looked_at })
     }
 

@@ -13,7 +13,7 @@ use shared::knowledge::Chunk;
 use shared::store::edges::Edge;
 
 use crate::documents::Documents;
-use crate::sources::{CHANGES_BEFORE, Sources, change_text, edge_text, no_change_text, sample_text};
+use crate::sources::{self, CHANGES_BEFORE, Sources, change_text, edge_text, no_change_text, sample_text};
 
 /// Most edges that are recorded, those of suspects first.
 const MAX_EDGES: usize = 60;
@@ -24,8 +24,7 @@ const MAX_CHANGES: usize = 20;
 #[derive(Debug, Clone, Default)]
 pub struct Records {
     all: Vec<EvidenceRecord>,
-    /// By the source as JSON.
-    ids: BTreeMap<String, EvidenceId>,
+    ids: BTreeMap<Source, EvidenceId>,
 }
 
 impl Records {
@@ -62,7 +61,7 @@ impl Records {
 
     /// Returns the record of a source.
     pub fn id_of(&self, source: &Source) -> Option<EvidenceId> {
-        self.ids.get(&serde_json::to_string(source).ok()?).copied()
+        self.ids.get(source).copied()
     }
 
     /// Returns all records, to be stored.
@@ -80,23 +79,21 @@ struct Collector<'i> {
 impl Collector<'_> {
     /// Adds a record, unless its source has one.
     fn add(&mut self, source: Source, excerpt: &str, content: Content) -> Result<(), serde_json::Error> {
-        let key = serde_json::to_string(&source)?;
-        if self.records.all.len() < MAX_RECORDS && !self.records.ids.contains_key(&key) {
-            let record = EvidenceRecord::new(self.incident.incident_id, source, excerpt, content)?;
-            self.records.ids.insert(key, record.id);
+        if self.records.all.len() < MAX_RECORDS && !self.records.ids.contains_key(&source) {
+            let record = EvidenceRecord::new(self.incident.incident_id, source.clone(), excerpt, content)?;
+            self.records.ids.insert(source, record.id);
             self.records.all.push(record);
         }
         Ok(())
     }
 
     fn section(&mut self, chunk: &Chunk) -> Result<(), serde_json::Error> {
-        let source = Source::Document { doc_id: chunk.doc_id.clone(), section: chunk.section.clone() };
         let content = Content::Section {
             title: chunk.title.clone(),
             text: chunk.text.chars().take(MAX_TEXT).collect(),
             facets: chunk.facets.clone(),
         };
-        self.add(source, &chunk.text, content)
+        self.add(sources::section(chunk), &chunk.text, content)
     }
 
     /// Changes of affected services, one by one, and for each suspect all within the hour before its first symptom.
@@ -104,10 +101,8 @@ impl Collector<'_> {
         let services: BTreeSet<&str> = sources.signals.iter().map(|signal| signal.service.as_str()).collect();
         let own = sources.changes.iter().filter(|change| services.contains(change.service.as_str()));
         for change in own.take(MAX_CHANGES) {
-            let source =
-                Source::Deployment { service: change.service.clone(), version: change.version.clone() };
             let excerpt = change.description.clone().unwrap_or_else(|| change_text(change));
-            self.add(source, &excerpt, Content::Deployment(Box::new(change.clone())))?;
+            self.add(sources::change(change), &excerpt, Content::Deployment(Box::new(change.clone())))?;
         }
         for suspect in &self.incident.suspects {
             let service = suspect.service.as_str();
@@ -140,9 +135,8 @@ impl Collector<'_> {
                     return Ok(());
                 }
                 taken += 1;
-                let source = Source::Edge { caller: caller.to_owned(), callee: callee.to_owned() };
                 let content = figures.get(&(caller, callee)).cloned().unwrap_or_default();
-                self.add(source, &edge_text(caller, callee), Content::Edge(content))?;
+                self.add(sources::edge(caller, callee), &edge_text(caller, callee), Content::Edge(content))?;
             }
         }
         Ok(())
@@ -150,32 +144,17 @@ impl Collector<'_> {
 
     /// The samples of a member, the lines of its log, and the series beside it.
     fn signal(&mut self, signal: &Signal) -> Result<(), serde_json::Error> {
-        let series = |metric: &str| Source::Samples {
-            service: signal.service.clone(),
-            metric: metric.to_owned(),
-            anomaly_id: signal.anomaly_id,
-        };
-        let samples = Content::Samples {
-            measures: signal.kind,
-            unit: signal.unit.clone(),
-            direction: signal.direction,
-            status: signal.status,
-            started_at: signal.started_at,
-            cleared_at: signal.cleared_at,
-            expected: signal.expected,
-            samples: signal.samples.clone(),
-        };
-        self.add(series(&signal.metric), &signal.explanation, samples)?;
+        self.add(sources::series(signal, &signal.metric), &signal.explanation, Content::samples_of(signal))?;
         if let Some(first) = signal.logs.first() {
-            let source = Source::Log { service: signal.service.clone(), anomaly_id: signal.anomaly_id };
             let content = Content::Logs { templates: signal.logs.clone() };
-            self.add(source, &first.example, content)?;
+            self.add(sources::log(signal), &first.example, content)?;
         }
         for sibling in signal.siblings.iter().filter(|sibling| sibling.metric != signal.metric) {
             let unit = sibling.unit.clone().unwrap_or_default();
             let excerpt = sample_text(sibling.observed, &unit, signal.observed_at);
             let (observed, expected, at) = (sibling.observed, sibling.expected, signal.observed_at);
-            self.add(series(&sibling.metric), &excerpt, Content::Value { unit, observed, expected, at })?;
+            let source = sources::series(signal, &sibling.metric);
+            self.add(source, &excerpt, Content::Value { unit, observed, expected, at })?;
         }
         Ok(())
     }

@@ -145,6 +145,35 @@ impl Sources {
     }
 }
 
+/// Returns the source of a series of a member: its own, or one beside it.
+pub fn series(signal: &Signal, metric: &str) -> Source {
+    Source::Samples {
+        service: signal.service.clone(),
+        metric: metric.to_owned(),
+        anomaly_id: signal.anomaly_id,
+    }
+}
+
+/// Returns the source of the log lines of a member.
+pub fn log(signal: &Signal) -> Source {
+    Source::Log { service: signal.service.clone(), anomaly_id: signal.anomaly_id }
+}
+
+/// Returns the source of a change.
+pub fn change(change: &Deployment) -> Source {
+    Source::Deployment { service: change.service.clone(), version: change.version.clone() }
+}
+
+/// Returns the source of an edge.
+pub fn edge(caller: &str, callee: &str) -> Source {
+    Source::Edge { caller: caller.to_owned(), callee: callee.to_owned() }
+}
+
+/// Returns the source of a section of a document.
+pub fn section(chunk: &Chunk) -> Source {
+    Source::Document { doc_id: chunk.doc_id.clone(), section: chunk.section.clone() }
+}
+
 /// Returns a value of a series at a time, as it is quoted.
 pub fn sample_text(value: f64, unit: &str, at: Timestamp) -> String {
     format!("{} at {at}", figure(value, unit).replace('\u{a0}', " "))

@@ -1,5 +1,6 @@
 //! The verdict, and which telemetry is missing.
 
+use serde::{Deserialize, Serialize};
 use shared::events::incident::Incident;
 use shared::events::rca::{Candidate, Verdict};
 
@@ -9,7 +10,8 @@ const CAUSE: f64 = 0.8;
 const LIKELY: f64 = 0.3;
 
 /// What the search in the knowledge base gave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Knowledge {
     /// It was not answered.
     Unavailable,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 use super::anomaly::{Band, Direction, LogTemplate, Point, Status};
+use super::incident::Signal;
 use super::raw::Deployment;
 use super::rca::Source;
 use crate::ids::{EvidenceId, IncidentId};
@@ -110,8 +111,24 @@ pub struct EdgeFigures {
     pub self_mean_ms: Option<f64>,
 }
 
+impl Content {
+    /// Returns what is recorded of the series of a signal.
+    pub fn samples_of(signal: &Signal) -> Self {
+        Self::Samples {
+            measures: signal.kind,
+            unit: signal.unit.clone(),
+            direction: signal.direction,
+            status: signal.status,
+            started_at: signal.started_at,
+            cleared_at: signal.cleared_at,
+            expected: signal.expected,
+            samples: signal.samples.clone(),
+        }
+    }
+}
+
 impl EvidenceRecord {
-    /// Makes a record; its texts are cut to [`MAX_TEXT`].
+    /// Makes a record; its excerpt is cut to [`MAX_TEXT`].
     ///
     /// # Errors
     /// If the content cannot be written as JSON.

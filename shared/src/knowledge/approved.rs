@@ -5,10 +5,11 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio_postgres::types::Json;
 
-use super::{Chunk, Embedder, Index};
+use super::{Chunk, Embedder, Index, embedded};
 use crate::audit::AuditAction;
+use crate::effects::Audit;
 use crate::ids::IncidentId;
-use crate::store::feedback::Line;
+use crate::store::feedback::write_audit;
 use crate::store::{self, Store, row};
 
 /// Most approved documents.
@@ -65,15 +66,14 @@ pub async fn approve(store: &Store, document: &Approved) -> Result<Outcome, stor
     if written == 0 {
         return Ok(Outcome::Full);
     }
-    let line = Line {
+    let line = Audit {
         incident_id: document.incident_id,
         at: document.approved_at,
-        actor: &document.approved_by,
         action: AuditAction::PostmortemApproved,
         summary: format!("{} was approved by {}.", document.doc_id, document.approved_by),
         detail: json!({ "doc_id": document.doc_id }),
     };
-    line.write(&tx).await?;
+    write_audit(&tx, &document.approved_by, &line).await?;
     tx.commit().await?;
     Ok(Outcome::Recorded)
 }
@@ -93,15 +93,14 @@ pub async fn withdraw(
     let tx = client.transaction().await?;
     let gone = tx.execute("delete from approved_documents where doc_id = $1", &[&doc_id]).await?;
     if gone > 0 {
-        let line = Line {
+        let line = Audit {
             incident_id,
             at,
-            actor: by,
             action: AuditAction::PostmortemWithdrawn,
             summary: format!("{doc_id} was withdrawn by {by}."),
             detail: json!({ "doc_id": doc_id }),
         };
-        line.write(&tx).await?;
+        write_audit(&tx, by, &line).await?;
     }
     tx.commit().await?;
     Ok(gone > 0)
@@ -136,9 +135,7 @@ pub async fn index(
     embedder: &dyn Embedder,
     index: &dyn Index,
 ) -> Result<(), super::Error> {
-    let texts: Vec<String> = document.chunks.iter().map(Chunk::embedded_text).collect();
-    let vectors = embedder.embed(&texts).await?;
-    let rows: Vec<(Chunk, Vec<f32>)> = document.chunks.iter().cloned().zip(vectors).collect();
+    let rows = embedded(document.chunks.iter(), embedder).await?;
     index.prepare(embedder.dimensions()).await?;
     remove(&document.doc_id, index).await?;
     index.upsert(&rows).await

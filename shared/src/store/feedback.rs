@@ -3,12 +3,13 @@
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use strum::{Display, EnumString, IntoStaticStr};
 use tokio_postgres::types::Json;
 
 use super::{Error, Reads, Store, row};
 use crate::audit::AuditAction;
+use crate::effects::Audit;
 use crate::events::{Category, RootCause};
 use crate::ids::{IncidentId, derive};
 
@@ -77,41 +78,29 @@ impl Store {
             &[&id.0, &MAX_JUDGEMENTS],
         )
         .await?;
-        let line = Line {
+        let line = Audit {
             incident_id: id,
             at: feedback.given_at,
-            actor: &feedback.given_by,
             action: AuditAction::FeedbackGiven,
             summary: format!("The cause was {cause}, says {}.", feedback.given_by),
             detail: json!({ "cause": cause, "service": feedback.service, "category": feedback.category }),
         };
-        line.write(&tx).await?;
+        write_audit(&tx, &feedback.given_by, &line).await?;
         Ok(tx.commit().await?)
     }
 }
 
-/// A line of the audit trail about what a person did.
-pub(crate) struct Line<'a> {
-    pub(crate) incident_id: IncidentId,
-    pub(crate) at: Timestamp,
-    pub(crate) actor: &'a str,
-    pub(crate) action: AuditAction,
-    pub(crate) summary: String,
-    pub(crate) detail: Value,
-}
-
-impl Line<'_> {
-    pub(crate) async fn write(&self, tx: &Transaction<'_>) -> Result<(), Error> {
-        let Self { incident_id, at, actor, action, summary, detail } = self;
-        let event = derive(&["person", &incident_id.to_string(), action.name(), &at.to_string()]);
-        tx.execute(
-            "insert into audit (incident_id, at, actor, action, summary, detail, event_id, ordinal) \
-             values ($1, $2, $3, $4, $5, $6, $7, 0) on conflict do nothing",
-            &[&incident_id.0, at, actor, &action.name(), summary, detail, &event],
-        )
-        .await?;
-        Ok(())
-    }
+/// Writes a line of the audit trail about what a person did.
+pub(crate) async fn write_audit(tx: &Transaction<'_>, person: &str, line: &Audit) -> Result<(), Error> {
+    let Audit { incident_id, at, action, summary, detail } = line;
+    let event = derive(&["person", &incident_id.to_string(), action.name(), &at.to_string()]);
+    tx.execute(
+        "insert into audit (incident_id, at, actor, action, summary, detail, event_id, ordinal) \
+         values ($1, $2, $3, $4, $5, $6, $7, 0) on conflict do nothing",
+        &[&incident_id.0, at, &person, &action.name(), summary, detail, &event],
+    )
+    .await?;
+    Ok(())
 }
 
 impl Reads {

@@ -229,11 +229,7 @@ impl Reads {
         let client = self.client().await?;
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let statement = "select anomaly_id, body, incident_id, context from signals where anomaly_id = any ($1) order by 1";
-        let read = |found: &Row| {
-            let (mut signal, incident) = member(found)?;
-            context::put(&mut signal, row::document(found, "signals", 3)?);
-            Ok((Arc::new(signal), incident))
-        };
+        let read = |found: &Row| whole_member(found).map(|(signal, incident)| (Arc::new(signal), incident));
         query(&client, statement, &[&ids]).await?.iter().map(read).collect()
     }
 
@@ -274,12 +270,7 @@ impl Reads {
         let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
             [&environment, &from, &to, &(MAX_LOOSE_SIGNALS as i64)];
         let rows = self.client().await?.query(statement, &values).await?;
-        let read = |found: &Row| {
-            let (mut signal, incident) = member(found)?;
-            context::put(&mut signal, row::document(found, "signals", 3)?);
-            Ok((signal, incident))
-        };
-        Ok(row::readable(&rows, read))
+        Ok(row::readable(&rows, whole_member))
     }
 
     /// Returns whether a signal of a service is stored, of any time.
@@ -391,6 +382,13 @@ fn incident(found: &Row) -> Result<Incident, Error> {
 fn member(found: &Row) -> Result<(Signal, Option<IncidentId>), Error> {
     let incident: Option<uuid::Uuid> = row::value(found, "signals", 2)?;
     Ok((row::document(found, "signals", 1)?, incident.map(IncidentId)))
+}
+
+/// Reads a row of a member with its context in the fourth column.
+fn whole_member(found: &Row) -> Result<(Signal, Option<IncidentId>), Error> {
+    let (mut signal, incident) = member(found)?;
+    context::put(&mut signal, row::document(found, "signals", 3)?);
+    Ok((signal, incident))
 }
 
 fn evidence(found: &Row) -> Result<EvidenceRecord, Error> {

@@ -1,5 +1,7 @@
 //! A diagnosis as a page: what was looked at, what is abnormal, and the cause.
 
+use investigation::verdict::Knowledge;
+
 use super::Diagnosis;
 use crate::figures::{counted, moment};
 use crate::incidents::show::{cause, signals};
@@ -52,13 +54,21 @@ fn looked_at(diagnosis: &Diagnosis) -> Vec<String> {
         ),
     ];
     if let Some(documents) = diagnosis.documents {
-        items.push(documents.words().to_owned());
+        items.push(searched(documents).to_owned());
     }
     if !diagnosis.incidents.is_empty() {
         let numbers: Vec<String> = diagnosis.incidents.iter().map(|number| format!("#{number}")).collect();
         items.push(format!("these series belong to {}", numbers.join(", ")));
     }
     items
+}
+
+fn searched(documents: Knowledge) -> &'static str {
+    match documents {
+        Knowledge::Unavailable => "the knowledge base could not be searched",
+        Knowledge::NothingSimilar => "the knowledge base: no similar past incident",
+        Knowledge::Found => "the knowledge base: similar past incidents are named below",
+    }
 }
 
 /// Says that nothing is abnormal, and what that rests on.

@@ -1,7 +1,7 @@
 //! The records of an incident, one line each.
 
 use super::{Shown, source_words};
-use crate::terminal::{Screen, Tone, cell, finished};
+use crate::terminal::{Screen, Tone, cell, clean, finished};
 
 /// Longest excerpt of a line, characters.
 const EXCERPT: usize = 80;
@@ -17,17 +17,9 @@ pub fn render(records: &[Shown], screen: &Screen) -> String {
         table.add_row([
             cell(Tone::Strong, pieces),
             cell(tone, source_words(&shown.record.source)),
-            cell(tone, short(&shown.record.excerpt)),
+            cell(tone, clean(&shown.record.excerpt, EXCERPT)),
             cell(Tone::Faint, shown.record.id),
         ]);
     }
     finished(&table)
-}
-
-fn short(text: &str) -> String {
-    let mut short: String = text.chars().take(EXCERPT).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }

@@ -7,11 +7,9 @@ use shared::events::incident::{Incident, Signal};
 use shared::events::rca::{Candidate, RootCause};
 use shared::events::{Category, Kind};
 use shared::knowledge::DocumentKind;
-use shared::store::feedback::Feedback;
+use shared::store::feedback::{Feedback, Judgement};
 use shared::text::format::duration;
 use shared::text::sanitize::one_line;
-
-use super::is_refuted;
 
 /// Most symptoms.
 const MAX_SYMPTOMS: usize = 6;
@@ -84,7 +82,7 @@ struct Cause {
 impl Cause {
     fn of(result: Option<&RootCause>, feedback: Option<&Feedback>) -> Result<Self, &'static str> {
         let found = result.and_then(RootCause::cause);
-        if !is_refuted(feedback) {
+        if feedback.is_none_or(|said| said.cause == Judgement::Right) {
             let found = found.ok_or("its cause is not known; say it with firewatch feedback")?;
             let origin = match feedback {
                 Some(_) => "the cause was found from telemetry and confirmed by a person",

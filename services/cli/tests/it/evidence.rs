@@ -24,17 +24,7 @@ fn samples() -> EvidenceRecord {
         metric: signal.metric.clone(),
         anomaly_id: signal.anomaly_id,
     };
-    let content = Content::Samples {
-        measures: signal.kind,
-        unit: signal.unit.clone(),
-        direction: signal.direction,
-        status: signal.status,
-        started_at: signal.started_at,
-        cleared_at: signal.cleared_at,
-        expected: signal.expected,
-        samples: signal.samples.clone(),
-    };
-    record(source, &signal.explanation, content)
+    record(source, &signal.explanation, Content::samples_of(signal))
 }
 
 fn others() -> Vec<EvidenceRecord> {
