@@ -23,6 +23,8 @@ pub use role::{Pace, Role};
 
 /// Share of a disk from which on it is full.
 const FULL_SHARE: f64 = 0.95;
+/// Part of the time that a function may run at which it counts as cut off: what is reported is rounded.
+const CUT_OFF_SHARE: f64 = 0.995;
 /// What is left of a disk that is full, where its size is not known.
 const NOTHING_LEFT: f64 = 0.0;
 
@@ -112,6 +114,8 @@ pub struct MetricProfile {
     pub objective: Option<f64>,
     /// Whether it is the room of a disk, which is full near the size that another metric reports, whatever is usual.
     pub is_disk_room: bool,
+    /// Whether it is how long a function runs, of which another metric may report after which time it is cut off.
+    pub is_function: bool,
     /// Whether it never fires.
     pub silent: bool,
     /// What the bars that it has to reach to fire are divided by.
@@ -175,6 +179,22 @@ pub(crate) fn fits(pattern: &str, name: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start))
 }
 
+/// Returns what a metric is the limit of, or the use of, with the unit.
+fn resource_of(
+    name: &Name,
+    entry: &Entry,
+    unit: &str,
+    mode: DetectionMode,
+    is_use: bool,
+) -> Option<Box<str>> {
+    let resource = match mode {
+        DetectionMode::Limit => name.limited(),
+        _ if is_use => name.used(),
+        _ => return None,
+    };
+    Some(format!("{} {unit}", entry.resource.as_deref().unwrap_or(&resource)).into())
+}
+
 /// Returns the largest value of a share in that unit.
 fn whole(name: &Name, unit: &str) -> Option<f64> {
     let is_share = name.has(&["ratio", "utilization", "utilisation", "fraction"]);
@@ -194,7 +214,10 @@ impl MetricProfile {
         let entry = catalogue::entry(&name)
             .filter(|entry| correction.kind.is_none_or(|kind| Some(kind) == entry.kind))
             .unwrap_or(Entry::NONE);
-        let kind = correction.kind.or(entry.kind).unwrap_or(Kind::Other);
+        let function = name.function().filter(|_| correction.kind.is_none() && correction.mode.is_none());
+        let is_timeout = function.is_some() && name.is_timeout() && entry.kind.is_none();
+        let kind =
+            correction.kind.or(entry.kind).or(is_timeout.then_some(Kind::Latency)).unwrap_or(Kind::Other);
         let counter = correction.counter.or(entry.counter).unwrap_or(name.last() == "total");
         let unit = match (correction.unit.as_deref().unwrap_or(unit), entry.unit.as_deref()) {
             ("", Some(unit)) => unit,
@@ -217,6 +240,7 @@ impl MetricProfile {
         let mode = stated.unwrap_or(match kind {
             Kind::Certificate => DetectionMode::Expiry,
             Kind::Restarts => DetectionMode::Restarts,
+            _ if is_timeout => DetectionMode::Limit,
             _ if fills && ceiling.is_none() && name.is_limit() => DetectionMode::Limit,
             _ if fills && ends => DetectionMode::Forecast,
             _ => DetectionMode::Normal,
@@ -227,17 +251,14 @@ impl MetricProfile {
             && !is_certain
             && (bad_direction == BadDirection::Up || ends)
             && matches!(stated, None | Some(DetectionMode::Forecast));
-        let resource = match mode {
-            DetectionMode::Limit => Some(name.limited()),
-            _ if is_use => Some(name.used()),
-            _ => None,
-        };
-        let named = |used: String| format!("{} {unit}", entry.resource.as_deref().unwrap_or(&used)).into();
-        let resource = resource.map(named);
-        let role = match correction.ceiling.or(entry.ceiling) {
-            None => Role::of(&name, kind, unit, counter),
-            Some(_) => Role::None,
-        };
+        let function =
+            function.filter(|_| kind == Kind::Latency && !counter && correction.objective.is_none());
+        let is_function = function.is_some();
+        // of its time, whatever the unit
+        let run_time = function.map(|function| format!("run time of {function}").into());
+        let resource = run_time.or_else(|| resource_of(&name, entry, unit, mode, is_use));
+        let has_ceiling = correction.ceiling.or(entry.ceiling).is_some();
+        let role = if has_ceiling { Role::None } else { Role::of(&name, kind, unit, counter) };
         let pace = Pace::of(&name, unit, counter);
         let of_requests = role::is_of_requests(&name, kind);
         let unit = if counter && mode.is_by_normal() { per_second(unit) } else { unit.to_owned() };
@@ -256,6 +277,7 @@ impl MetricProfile {
             of_requests,
             objective,
             is_disk_room,
+            is_function,
             silent: correction.silent.unwrap_or(false),
             sensitivity: correction.sensitivity.unwrap_or(1.0),
         }
@@ -268,7 +290,8 @@ impl MetricProfile {
 
     /// Returns whether there is a value beyond which it is bad whatever is usual for it, or may be one.
     pub(crate) fn may_have_objective(&self) -> bool {
-        let may_follow = self.is_disk_room && self.may_be_limited() && self.mode.is_by_normal();
+        let may_follow =
+            (self.is_disk_room || self.is_function) && self.may_be_limited() && self.mode.is_by_normal();
         !self.silent && (self.objective.is_some() || may_follow)
     }
 
@@ -299,9 +322,12 @@ pub struct Bounded<'a> {
 
 impl Bounded<'_> {
     /// Returns the value beyond which it is bad whatever is usual for it, to the side that harms: its objective, or for a
-    /// disk of which another metric reports the size, where that is nearly used up.
+    /// disk of which another metric reports the size, where that is nearly used up; or for a function, where it is cut off.
     pub(crate) fn objective(self, is_limited: bool) -> Option<f64> {
         let profile = self.profile;
+        if profile.is_function && is_limited {
+            return self.ceiling.map(|timeout| CUT_OFF_SHARE * timeout);
+        }
         if !profile.is_disk_room || !is_limited {
             return profile.objective;
         }
@@ -503,6 +529,24 @@ mod tests {
                 assert!(MetricProfile::of(name, "", &[]).may_be_limited(), "{name}");
                 assert_eq!(resource(name), resource(limit), "{name}");
             }
+        }
+        for (timeout, durations) in [
+            ("lambda_timeout_seconds", &["lambda_duration_max_ms", "lambda_duration_p99_ms"][..]),
+            ("aws.lambda.resize.timeout", &["aws.lambda.resize.duration.maximum"]),
+            ("function_timeout_ms", &["function_duration_seconds"]),
+            ("faas.timeout", &["faas.invoke_duration"]),
+        ] {
+            assert_eq!(MetricProfile::of(timeout, "", &[]).mode, DetectionMode::Limit, "{timeout}");
+            for name in durations {
+                let profile = MetricProfile::of(name, "", &[]);
+                assert!(profile.may_be_limited() && profile.may_have_objective(), "{name}");
+                assert_eq!(resource(name), resource(timeout), "{name}");
+            }
+        }
+        for name in
+            ["lambda_init_duration_ms", "function_cold_start_ms", "http_timeout_ms", "http_timeouts_total"]
+        {
+            assert_eq!(resource(name), None, "{name}");
         }
         assert_ne!(resource("hikaricp_connections_pending"), resource("hikaricp_connections_max"));
         assert_ne!(

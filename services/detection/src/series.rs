@@ -241,7 +241,8 @@ impl Series {
         let local = if is_proof { local } else { local.noticed() };
         let was_certain = self.episode.as_ref().is_some_and(|episode| episode.is_certain);
         let is_known = self.recurrence.as_ref().is_some_and(|recurrence| {
-            !history.is_seasonal && recurrence.explains(Timed::new(local_ms, reading))
+            let lasts_ms = self.episode.as_ref().map_or(0, |episode| self.lasts_ms(episode));
+            !history.is_seasonal && recurrence.explains(Timed::new(local_ms, reading), lasts_ms)
         });
         if !is_known {
             return local.or_alarm(history, was_certain, threshold);
@@ -282,6 +283,7 @@ impl Series {
                 self.baseline.record_false_ramp(episode.direction);
             }
         }
+        self.learn_episode(&episode, reading.level);
         // a renewed alarm is a decision of its own, also where the episode goes on
         let is_decision = history.is_alarm || episode.is_certain && !was_certain;
         if is_decision && transition.is_none() {
@@ -319,7 +321,13 @@ impl Series {
         settings: &Settings,
     ) -> Option<RuleOutcome> {
         let mut rule = self.rule.take()?;
-        let outcome = rule.observe(&Observation {
+        let outcome = rule.observe(&self.observation(service, value, settings));
+        self.rule = Some(rule);
+        outcome
+    }
+
+    fn observation<'a>(&'a self, service: &'a str, value: f64, settings: &'a Settings) -> Observation<'a> {
+        Observation {
             service,
             metric: &self.metric.name,
             bounded: self.bounded(),
@@ -328,9 +336,7 @@ impl Series {
             interval_ms: self.interval_ms,
             samples: &self.samples,
             settings,
-        });
-        self.rule = Some(rule);
-        outcome
+        }
     }
 
     /// Judges the sample that was just taken by the objective of the series, if it has one.
@@ -441,11 +447,32 @@ impl Series {
         self.latest(self.last_ms)
     }
 
+    /// Returns whether something is reported of it that is not over.
+    pub(crate) fn is_open(&self) -> bool {
+        self.episode.is_some()
+            || self.objective.as_ref().is_some_and(|objective| objective.is_open())
+            || self.slo.as_ref().is_some_and(|slo| slo.is_open())
+            || self.rule.as_ref().is_some_and(|rule| rule.is_open())
+    }
+
     /// Ends the episode the series is in, for it does not report any more.
     pub(crate) fn give_up(&mut self) -> Option<Box<Episode>> {
         let mut episode = self.episode.take()?;
         episode.end(Transition::Ongoing);
         Some(episode)
+    }
+
+    /// Ends the alerts of its rule and its objectives, for it does not report any more. Returns the reports of that, without
+    /// explanations.
+    pub(crate) fn give_up_rules(&mut self, service: &str, settings: &Settings) -> Vec<Report> {
+        let (mut rule, mut objective, mut slo) = (self.rule.take(), self.objective.take(), self.slo.take());
+        let last = self.last_sample().map(|(_, value)| self.observation(service, value, settings));
+        let by_rule = rule.as_mut().zip(last).and_then(|(rule, last)| rule.give_up(&last));
+        let by_objective = objective.as_mut().and_then(|objective| objective.give_up(self));
+        let kept = Kept { service, series: self, requests: None };
+        let by_slo = slo.as_mut().and_then(|slo| slo.give_up(kept));
+        (self.rule, self.objective, self.slo) = (rule, objective, slo.filter(|slo| slo.is_needed()));
+        [by_rule, by_objective, by_slo].into_iter().flatten().collect()
     }
 
     /// Returns the status of the episode the series is in, if it is in one.

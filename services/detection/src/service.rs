@@ -13,6 +13,7 @@ mod room;
 pub mod silence;
 mod slo;
 pub mod state;
+mod stopped;
 
 use shared::clock::from_ms;
 use shared::events::Kind;
@@ -23,7 +24,7 @@ use crate::alert::certainty::Certainty;
 use crate::alert::format::duration;
 use crate::alert::{Detector as _, Report, Revision, Subject, Verdict};
 use crate::config::Settings;
-use crate::metric_profile::DetectionMode;
+use crate::metric_profile::{DetectionMode, units};
 use crate::series::alarm_budget::FiringThreshold;
 use crate::series::episode::Transition;
 use crate::series::explain;
@@ -73,6 +74,8 @@ pub(crate) struct Service {
     pub(crate) logs: Option<Box<LogModel>>,
     pub(crate) deployed: Option<Deployed>,
     pub(crate) reporting: ReportingCadence,
+    /// Event time at which it reported again after a pause, milliseconds.
+    resumed_ms: Option<i64>,
     /// What was last asked of the other partitions about it, since it stopped reporting here.
     pub(crate) inquiry: Option<Box<Inquiry>>,
     joint: Option<Box<Joint>>,
@@ -103,6 +106,7 @@ impl Service {
             logs: None,
             deployed: None,
             reporting: ReportingCadence::default(),
+            resumed_ms: None,
             inquiry: None,
             joint: None,
             rollout: None,
@@ -146,7 +150,7 @@ impl Service {
         for place in uses {
             let may_forecast = self.may_forecast();
             self.series[place].limit_by(reported_by);
-            if may_forecast {
+            if may_forecast && !self.series[place].profile().is_function {
                 self.series[place].forecast();
             }
         }
@@ -231,7 +235,7 @@ impl Service {
         };
         self.publish(report, outcome);
         if let Some((ended, at_ms)) = end {
-            self.end_episodes(ended, at_ms, outcome);
+            self.end_all(ended, at_ms, settings, outcome);
         }
         is_reported
     }
@@ -322,7 +326,12 @@ impl Service {
     /// Looks up the limit of a series that has just taken a sample, if another one reports it.
     fn follow_limit(&mut self, place: usize, ts_ms: i64, value: f64, settings: &Settings) {
         let Some(limit) = self.series[place].limit() else { return };
-        let reported = limit.reported_by.and_then(|limit| self.series[limit].standing(ts_ms, settings));
+        let reported = limit.reported_by.and_then(|limit| {
+            let (limit, unit) = (&self.series[limit], &*self.series[place].profile().unit);
+            let own = &*limit.profile().unit;
+            let factor = if own == unit { Some(1.0) } else { units::factor(own, unit) };
+            Some(factor? * limit.standing(ts_ms, settings)?)
+        });
         self.series[place].limit_to(reported, value);
     }
 

@@ -39,6 +39,12 @@ impl Verdict {
             expected,
         }
     }
+
+    /// Returns the verdict that nothing can be said any more, with what was seen at last.
+    pub fn not_known(observed: f64) -> Self {
+        let expected = Band { lower: observed, center: observed, upper: observed };
+        Self::over(Direction::Up, observed, expected)
+    }
 }
 
 /// One alert.

@@ -79,6 +79,36 @@ pub(super) fn entry(name: &Name) -> Option<&'static Entry> {
     ENTRIES.iter().find(|entry| entry.fits(name))
 }
 
+/// Words in the names of a function's run time, and of the time after which it is cut off, that do not name the function.
+const RUN_TIME_WORDS: [&str; 26] = [
+    "duration",
+    "latency",
+    "time",
+    "run",
+    "execution",
+    "timeout",
+    "configured",
+    "max",
+    "maximum",
+    "limit",
+    "mean",
+    "average",
+    "avg",
+    "p50",
+    "p90",
+    "p95",
+    "p99",
+    "ms",
+    "milliseconds",
+    "s",
+    "seconds",
+    "invocation",
+    "invocations",
+    "invoke",
+    "function",
+    "functions",
+];
+
 /// A metric name as words.
 pub(super) struct Name {
     words: Vec<String>,
@@ -129,6 +159,19 @@ impl Name {
             "available",
             "remaining",
         ])
+    }
+
+    /// Returns which function's run time it is about, or how long that may run at most; nothing for others, and for the time
+    /// in which an instance starts.
+    pub(super) fn function(&self) -> Option<String> {
+        let is_function = self.has(&["lambda", "function", "functions", "faas", "invocation", "invocations"]);
+        let starts = self.has(&["init", "cold", "restore", "start", "startup", "queue", "pending"]);
+        (is_function && !starts).then(|| self.without(&RUN_TIME_WORDS))
+    }
+
+    /// Returns whether it names the time after which something is cut off.
+    pub(super) fn is_timeout(&self) -> bool {
+        self.has(&["timeout"])
     }
 
     /// Returns the name without some words in a row.

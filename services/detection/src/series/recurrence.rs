@@ -1,9 +1,11 @@
-//! What a series does again and again at its time: a job each hour, a backup each night, a rise each morning.
+//! What a series does again and again: at its time, as a job each hour, a backup each night, a rise each morning; or at no time
+//! of its own, as bursts.
 //!
-//! A deviation that is no larger than what was seen twice before at the same time is expected, however far it is from the
-//! last hours. Begun with the first deviation that is certain; most series never need it.
+//! A deviation that is no larger than what was seen twice before at the same time, or again and again for as long, is expected,
+//! however far it is from the last hours. Begun with the first deviation that is certain; most series never need it.
 
 mod day;
+pub(super) mod episodes;
 mod hour;
 
 use serde::{Deserialize, Serialize};
@@ -11,9 +13,10 @@ use shared::events::anomaly::Direction;
 
 use super::Series;
 use super::baseline::Reading;
-use super::episode::{CONFIRM_NOVELTY, Finding};
+use super::episode::{CONFIRM_NOVELTY, Episode, Finding};
 use crate::alert::certainty::{Certainty, nats};
 use day::{DayEnvelope, MonthEnvelope};
+use episodes::EpisodeEnvelope;
 use hour::HourEnvelope;
 
 /// How much farther than before a deviation may go.
@@ -30,6 +33,9 @@ pub(super) struct Recurrence {
     day: DayEnvelope,
     month: Option<Box<MonthEnvelope>>,
     hour: HourEnvelope,
+    /// In a section of its own.
+    #[serde(skip)]
+    pub(super) episodes: EpisodeEnvelope,
 }
 
 /// A sample as it is compared with other days.
@@ -52,25 +58,29 @@ impl Timed {
 }
 
 impl Recurrence {
-    /// Returns whether the series has deviated as far as this, at this time, at least twice before.
-    pub(super) fn explains(&self, sample: Timed) -> bool {
+    /// Returns whether the series has deviated as far as this, at this time, at least twice before, or often enough for as long
+    /// as it does now.
+    pub(super) fn explains(&self, sample: Timed, lasts_ms: i64) -> bool {
         let Timed { local_ms, value, level, spread } = sample;
         let deviation = value - level;
         let is_within = |farthest| is_within(deviation, spread, farthest);
         let is_up = deviation >= 0.0;
         is_within(self.day.farthest(local_ms, is_up, level))
             || is_within(self.hour.farthest(local_ms, is_up))
+            || is_within(self.episodes.farthest(local_ms, lasts_ms, is_up))
             || self.month.as_ref().is_some_and(|month| is_within(month.farthest(local_ms, is_up, level)))
     }
 
-    /// Learns a sample. What an episode of more than half an hour shows (`is_long`) belongs to the day and not to the
-    /// hour. Returns whether what comes each hour, or on each such day, has not come.
-    pub(super) fn learn(&mut self, sample: Timed, is_long: bool) -> bool {
+    /// Learns a sample of an episode that has lasted so long, or of none. What an episode of more than half an hour shows
+    /// belongs to the day and not to the hour. Returns whether what comes each hour, or on each such day, has not come.
+    pub(super) fn learn(&mut self, sample: Timed, lasts_ms: i64) -> bool {
         let Timed { local_ms, value, level, spread } = sample;
-        // what comes each hour must not hide what comes at another minute of a half hour
-        let is_hourly = self.hour.is_job_known()
-            && is_within(value - level, spread, self.hour.farthest(local_ms, value >= level));
-        let usual = if is_hourly { value.clamp(level - spread, level + spread) } else { value };
+        let (is_up, is_long) = (value >= level, lasts_ms > LONG_MS);
+        // what comes each hour must not hide what comes at another minute of a half hour, nor bursts what lasts
+        let is_hourly =
+            self.hour.is_job_known() && is_within(value - level, spread, self.hour.farthest(local_ms, is_up));
+        let is_burst = is_within(value - level, spread, self.episodes.farthest(local_ms, lasts_ms, is_up));
+        let usual = if is_hourly || is_burst { value.clamp(level - spread, level + spread) } else { value };
         let is_day_missed = self.day.learn(local_ms, usual, JOB_SPREADS * spread);
         if day::is_first_of_month(local_ms) {
             self.month.get_or_insert_default().learn(local_ms, usual);
@@ -96,12 +106,9 @@ impl Series {
         if finding.certainty == Certainty::Certain {
             self.recurrence.get_or_insert_default();
         }
+        let lasts_ms = self.episode.as_ref().map_or(0, |episode| self.lasts_ms(episode));
         let Some(recurrence) = &mut self.recurrence else { return finding };
-        let is_long = self
-            .episode
-            .as_ref()
-            .is_some_and(|episode| self.last_ms.saturating_sub(episode.alert.started_ms) > LONG_MS);
-        if !recurrence.learn(Timed::new(local_ms, reading), is_long) {
+        if !recurrence.learn(Timed::new(local_ms, reading), lasts_ms) {
             return finding;
         }
         Finding {
@@ -111,6 +118,19 @@ impl Series {
             may_fire: true,
             is_known: false,
         }
+    }
+
+    /// Learns how far the episode has gone by now, and how long it has lasted.
+    pub(super) fn learn_episode(&mut self, episode: &Episode, level: f64) {
+        let lasts_ms = self.lasts_ms(episode);
+        if let Some(recurrence) = &mut self.recurrence {
+            recurrence.episodes.learn(episode.alert.started_ms, lasts_ms, episode.worst - level);
+        }
+    }
+
+    /// Returns how long an episode has lasted, milliseconds.
+    pub(super) fn lasts_ms(&self, episode: &Episode) -> i64 {
+        self.last_ms.saturating_sub(episode.alert.started_ms)
     }
 
     /// Returns whether it remembers what it does at its time.

@@ -89,6 +89,24 @@ impl Rule {
         }
     }
 
+    /// Returns whether it has an alert that is not over.
+    pub(crate) fn is_open(&self) -> bool {
+        match self {
+            Self::Forecast(forecast) => forecast.is_open(),
+            Self::Certificate(certificate) => certificate.is_open(),
+            Self::Restarts(_) => false,
+        }
+    }
+
+    /// Ends its alert where the series stopped reporting. Returns the report of that, without an explanation.
+    pub(crate) fn give_up(&mut self, last: &Observation<'_>) -> Option<Report> {
+        match self {
+            Self::Forecast(forecast) => forecast.give_up(last),
+            Self::Certificate(certificate) => certificate.give_up(last),
+            Self::Restarts(_) => None,
+        }
+    }
+
     /// Takes a sample.
     pub(crate) fn observe(&mut self, observation: &Observation<'_>) -> Option<RuleOutcome> {
         let report = match self {

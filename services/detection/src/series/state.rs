@@ -22,6 +22,8 @@ const BASELINE: Section = Section::new("baseline", 2);
 const HISTORY: Section = Section::new("history", 2);
 /// What each series does at its time, where it does.
 const RECURRENCES: Section = Section::new("recurrences", 1);
+/// How far and long its deviations go that come at no time of their own.
+const EPISODE_ENVELOPES: Section = Section::new("episode_envelopes", 1);
 /// How often each series is zero.
 const ZEROS: Section = Section::new("zeros", 1);
 /// The last deviations of each series.
@@ -65,6 +67,7 @@ pub(crate) fn write(series: &[Series], sections: &mut Writer) {
     dense(series, sections, HISTORY, |one| &one.memory);
     dense(series, sections, ZEROS, |one| &one.sparse);
     sparse(series, sections, RECURRENCES, |one| one.recurrence.as_deref());
+    sparse(series, sections, EPISODE_ENVELOPES, |one| Some(&one.recurrence.as_deref()?.episodes));
     dense(series, sections, DEVIATIONS, |one| (&one.recent, one.run, one.is_known));
     sparse(series, sections, OBJECTIVES, |one| one.objective.as_deref().filter(|one| one.is_open()));
     sparse(series, sections, SLOS, |one| one.slo.as_deref().filter(|one| one.is_open()));
@@ -106,6 +109,9 @@ pub(crate) fn read(
     each(&mut series, sections, HISTORY, |one, memory| one.memory = memory);
     each(&mut series, sections, ZEROS, |one, zeros| one.sparse = zeros);
     some(&mut series, sections, RECURRENCES, |one, recurrence| one.recurrence = Some(Box::new(recurrence)));
+    some(&mut series, sections, EPISODE_ENVELOPES, |one, envelope| {
+        one.recurrence.get_or_insert_default().episodes = envelope;
+    });
     each(&mut series, sections, DEVIATIONS, |one, deviations| {
         (one.recent, one.run, one.is_known) = deviations;
     });

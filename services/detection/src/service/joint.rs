@@ -278,6 +278,7 @@ fn profile() -> MetricProfile {
         pace: Pace::Sample,
         objective: None,
         is_disk_room: false,
+        is_function: false,
         silent: false,
         sensitivity: 1.0,
     }

@@ -23,6 +23,7 @@ use shared::events::raw::Level;
 
 use crate::alert::certainty::Certainty;
 use crate::alert::{Detector, Report};
+pub(crate) use channel::Gathered;
 use channel::{Channel, ChannelKind, Window};
 pub(crate) use clock::LogClock;
 pub(crate) use critical::Phrases;
@@ -149,7 +150,7 @@ impl LogModel {
             let certainty = if is_certain { Certainty::Certain } else { Certainty::Noticed };
             channel.raise_critical(hit.severity, certainty, &at)
         } else if is_known {
-            let mut score = channel.total.score(at.seconds, kind.bar());
+            let mut score = channel.score(kind, at.seconds);
             if kind != ChannelKind::New {
                 score = score.or(self.templates[place].rate.score(at.seconds, kind.bar()));
             }
@@ -178,6 +179,16 @@ impl LogModel {
         let alert = self.channels[ChannelKind::Critical as usize].alert.as_ref();
         self.is_habit = is_habit && alert.is_none_or(|alert| alert.status != Status::Firing);
         self.is_habit
+    }
+
+    /// Returns the lines of new templates that are judged together with the open window.
+    pub(crate) fn gathered(&self) -> &Gathered {
+        &self.channels[ChannelKind::New as usize].gathered
+    }
+
+    /// Goes on with such lines of a snapshot.
+    pub(crate) fn resume_gathered(&mut self, gathered: Gathered) {
+        self.channels[ChannelKind::New as usize].gathered = gathered;
     }
 
     /// Returns when an open alert has to be looked at, if there is one.
@@ -274,7 +285,7 @@ impl LogModel {
         if kind == ChannelKind::Critical || !self.is_known() {
             return Score::default();
         }
-        let total = self.channels[kind as usize].total.score(seconds, kind.bar());
+        let total = self.channels[kind as usize].score(kind, seconds);
         let own =
             self.templates.iter().filter(|template| kind != ChannelKind::New && template.channel() == kind);
         own.fold(total, |score, template| score.or(template.rate.score(seconds, kind.bar())))

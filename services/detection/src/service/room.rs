@@ -6,12 +6,13 @@ use super::outcome::Outcome;
 use super::{DETECTOR, Service};
 use crate::alert::format::{duration, quantity, range, time};
 use crate::alert::{Report, Revision, Subject, Verdict};
+use crate::config::Settings;
 use crate::series::Series;
 use crate::series::rules::MAX_FORECASTS;
 
 /// Time without a sample after which a series is dead, milliseconds and in intervals.
-const DEAD_MS: i64 = 600_000;
-const DEAD_INTERVALS: i64 = 30;
+pub(super) const DEAD_MS: i64 = 600_000;
+pub(super) const DEAD_INTERVALS: i64 = 30;
 /// The same while half of the room or more is left over.
 const LONG_DEAD_MS: i64 = 21_600_000;
 
@@ -47,10 +48,11 @@ impl Service {
         place: usize,
         series: Series,
         (ended, now_ms): (Ended, i64),
+        settings: &Settings,
         outcome: &mut Outcome,
     ) {
-        let report = self.give_up(place, ended, now_ms);
-        self.publish(report, outcome);
+        let reports = self.give_up(place, ended, now_ms, settings);
+        self.publish(reports, outcome);
         let before = std::mem::replace(&mut self.series[place], series);
         self.series[place].state(self.stated);
         let known = &self.series;
@@ -79,24 +81,41 @@ impl Service {
         }
     }
 
-    /// Ends the episodes of all series.
-    pub(crate) fn end_episodes(&mut self, ended: Ended, now_ms: i64, outcome: &mut Outcome) {
+    /// Ends what is reported of all series.
+    pub(crate) fn end_all(&mut self, ended: Ended, now_ms: i64, settings: &Settings, outcome: &mut Outcome) {
         for place in 0..self.series.len() {
-            let report = self.give_up(place, ended, now_ms);
-            self.publish(report, outcome);
+            let reports = self.give_up(place, ended, now_ms, settings);
+            self.publish(reports, outcome);
         }
     }
 
     /// Gives up all series, which are dead, because others need their room. Returns how many there were.
-    pub(crate) fn give_up_all(&mut self, now_ms: i64, outcome: &mut Outcome) -> usize {
-        self.end_episodes(Ended::Forced, now_ms, outcome);
+    pub(crate) fn give_up_all(&mut self, now_ms: i64, settings: &Settings, outcome: &mut Outcome) -> usize {
+        self.end_all(Ended::Forced, now_ms, settings, outcome);
         (self.joint, self.rollout, self.restarts) = (None, None, None);
         self.by_metric = super::NameIndex::default();
         std::mem::take(&mut self.series).len()
     }
 
-    /// Ends the episode of a series that does not report any more, if it is in one.
-    fn give_up(&mut self, place: usize, ended: Ended, now_ms: i64) -> Option<Report> {
+    /// Ends what is reported of a series that does not report any more.
+    pub(super) fn give_up(
+        &mut self,
+        place: usize,
+        ended: Ended,
+        now_ms: i64,
+        settings: &Settings,
+    ) -> Vec<Report> {
+        let by_rules = self.series[place].give_up_rules(&self.name, settings);
+        let explained = |report: Report| {
+            let explanation = self.ending(place, &report.subject.metric, ended, now_ms);
+            Report { at_ms: now_ms, ..report.ended_by(ended).explained(explanation) }
+        };
+        let by_rules: Vec<Report> = by_rules.into_iter().map(explained).collect();
+        self.give_up_episode(place, ended, now_ms).into_iter().chain(by_rules).collect()
+    }
+
+    /// Ends the episode of such a series, if it is in one.
+    fn give_up_episode(&mut self, place: usize, ended: Ended, now_ms: i64) -> Option<Report> {
         let episode = self.series[place].give_up()?;
         let series = &self.series[place];
         let (value, expected) = series.last_expected()?;
@@ -109,23 +128,14 @@ impl Service {
         };
         let verdict =
             Verdict { direction: episode.direction, ..Verdict::over(Direction::Up, value, expected) };
-        let (metric, service) = (series.name(), &self.name);
-        let since = time(series.last_ms(), now_ms);
-        let silent = duration(now_ms.saturating_sub(series.last_ms()));
         let explanation = match ended {
             Ended::Retired => format!(
-                "{metric} of {service} ended because {service} was retired at {}; it was {} at last, {} was expected",
-                time(now_ms, now_ms),
+                "{}; it was {} at last, {} was expected",
+                self.ending(place, series.name(), ended, now_ms),
                 quantity(value, &profile.unit),
                 range(&expected, &profile.unit),
             ),
-            Ended::Forced => format!(
-                "{metric} of {service} has not reported for {silent}, since {since}; it makes room for other series, \
-                 because the limit of series is reached"
-            ),
-            Ended::SourceGone | Ended::NewLevel | Ended::Recovered => format!(
-                "{metric} of {service} has not reported for {silent}, since {since}; it is not watched any more"
-            ),
+            _ => self.ending(place, series.name(), ended, now_ms),
         };
         let revision = Revision { alert: episode.alert, is_decision: false };
         let report = Report::new(subject, &revision, verdict, now_ms)
@@ -134,5 +144,25 @@ impl Service {
             .points(series.points().collect())
             .explained(explanation);
         Some(report)
+    }
+
+    /// Says why something that is reported of a series ends that does not report any more.
+    fn ending(&self, place: usize, metric: &str, ended: Ended, now_ms: i64) -> String {
+        let last_ms = self.series[place].last_ms();
+        let (service, since) = (&self.name, time(last_ms, now_ms));
+        let silent = duration(now_ms.saturating_sub(last_ms));
+        match ended {
+            Ended::Retired => format!(
+                "{metric} of {service} ended because {service} was retired at {}",
+                time(now_ms, now_ms)
+            ),
+            Ended::Forced => format!(
+                "{metric} of {service} has not reported for {silent}, since {since}; it makes room for other series, \
+                 because the limit of series is reached"
+            ),
+            Ended::SourceGone | Ended::NewLevel | Ended::Recovered => format!(
+                "{metric} of {service} has not reported for {silent}, since {since}; it is not watched any more"
+            ),
+        }
     }
 }

@@ -355,6 +355,11 @@ impl ReportingCadence {
         report
     }
 
+    /// Returns the event time of its newest sample, milliseconds, if there was one.
+    pub(crate) fn newest_ms(&self) -> Option<i64> {
+        (self.last_ms > i64::MIN).then_some(self.last_ms)
+    }
+
     /// Returns the usual pause between its reports, milliseconds, once it is known.
     pub fn usual_ms(&self) -> Option<i64> {
         (self.pauses >= WARM_UP_PAUSES).then_some(self.usual_ms.round() as i64).filter(|&usual| usual > 0)

@@ -14,8 +14,12 @@ pub(crate) const OFFSETS: Section = Section::new("offsets", 1);
 /// Environment and name. A record without them is not read.
 const SERVICE: Section = Section::new("service", 1);
 const LOGS: Section = Section::new("logs", 2);
+/// Lines of new templates that are judged together with the open window.
+const LOGS_GATHERED: Section = Section::new("logs_gathered", 1);
 const DEPLOYMENT: Section = Section::new("deployment", 1);
 const SILENCE: Section = Section::new("silence", 1);
+/// When it reported again after a pause.
+const RESUMED: Section = Section::new("resumed", 1);
 /// A question about its silence that is under way.
 const INQUIRY: Section = Section::new("inquiry", 1);
 /// How often the log of an input began anew.
@@ -83,8 +87,10 @@ impl Service {
         sections.put(SERVICE, &(&self.environment, &self.name));
         series::state::write(&self.series, &mut sections);
         sections.put(SILENCE, &self.reporting);
+        sections.put_some(RESUMED, self.resumed_ms.as_ref());
         sections.put_some(INQUIRY, self.inquiry.as_deref());
         sections.put_some(LOGS, self.logs.as_deref());
+        sections.put_some(LOGS_GATHERED, self.logs.as_ref().map(|logs| logs.gathered()));
         sections.put_some(DEPLOYMENT, self.deployed.as_ref());
         sections.put_some(JOINT, self.joint.as_deref());
         sections.put_some(REGRESSION, self.rollout.as_deref());
@@ -106,8 +112,13 @@ impl Service {
         let log = sections.get(LOG).unwrap_or_default();
         let mut service = Self { restored, log, ..Self::new(&environment, &name, 0) };
         service.reporting = sections.get(SILENCE).unwrap_or_default();
+        service.resumed_ms = sections.get(RESUMED);
         service.inquiry = sections.get(INQUIRY);
         service.logs = sections.get(LOGS);
+        let gathered = sections.get(LOGS_GATHERED);
+        if let Some((logs, gathered)) = service.logs.as_mut().zip(gathered) {
+            logs.resume_gathered(gathered);
+        }
         service.deployed = sections.get(DEPLOYMENT);
         service.joint = sections.get(JOINT);
         service.intake = sections.get(INTAKE);

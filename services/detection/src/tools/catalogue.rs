@@ -70,6 +70,9 @@ fn explain(service: &str, metric: &str, overrides: &[Override], mut out: impl Wr
                 None if profile.is_disk_room && profile.may_be_limited() => {
                     "unless another metric reports its size: then 95 % of it in use".to_owned()
                 }
+                None if profile.is_function && profile.may_be_limited() => {
+                    "unless another metric reports its timeout: then that".to_owned()
+                }
                 None => "name, unit and catalogue".to_owned(),
             },
             _ => "name, unit and catalogue".to_owned(),

@@ -1,5 +1,7 @@
 //! Each anomaly that clears states why.
 
+use std::collections::BTreeMap;
+
 use detection::{At, Settings};
 use shared::events::anomaly::{Anomaly, Ended, Status};
 
@@ -71,20 +73,66 @@ fn the_episodes_of_a_service_end_with_its_retirement() {
     insta::assert_snapshot!(end.explanation);
 }
 
+/// Samples of a service whose disk is full and whose certificate ends; without these two where they have `stopped`.
+fn full_disk(feed: &mut Feed, rounds: i64, stopped: bool) {
+    feed.rounds(rounds, |_, noise| {
+        let mut rows = vec![row("payment", "queue_depth", 100.0 + noise.draw())];
+        if !stopped {
+            rows.push(row("payment", "disk_used_percent", 97.0 + 0.1 * noise.draw()).in_unit("%"));
+            rows.push(row("payment", "certificate_expiry_days", 10.0).in_unit("d"));
+        }
+        rows
+    });
+}
+
+/// Returns how each thing that was reported stands.
+fn statuses(feed: &Feed) -> BTreeMap<&str, (Status, Option<Ended>)> {
+    feed.told.iter().map(|one| (one.metric.as_str(), (one.status, one.ended))).collect()
+}
+
+#[test]
+fn what_is_reported_of_a_series_ends_when_it_stops_while_its_service_goes_on() {
+    let mut feed = Feed::new(10_000);
+    full_disk(&mut feed, 100, false);
+    let firing = (Status::Firing, None);
+    let both = ["certificate_expiry_days", "disk_used_percent:objective"];
+    assert_eq!(statuses(&feed), BTreeMap::from(both.map(|metric| (metric, firing))));
+    full_disk(&mut feed, 59, true);
+    assert_eq!(
+        statuses(&feed),
+        BTreeMap::from(both.map(|metric| (metric, firing))),
+        "ten minutes are not over"
+    );
+    full_disk(&mut feed, 12, true);
+    let gone = (Status::Cleared, Some(Ended::SourceGone));
+    assert_eq!(statuses(&feed), BTreeMap::from(both.map(|metric| (metric, gone))));
+    let sentences: Vec<&str> = both.map(|metric| feed.of(metric).pop().unwrap().explanation.as_str()).into();
+    insta::assert_snapshot!(sentences.join("\n"));
+    full_disk(&mut feed, 3, false);
+    assert_eq!(statuses(&feed), BTreeMap::from(both.map(|metric| (metric, firing))), "it is full still");
+}
+
+#[test]
+fn a_pause_of_the_whole_service_ends_nothing() {
+    let mut feed = Feed::new(10_000);
+    full_disk(&mut feed, 100, false);
+    feed.now_ms += 7_200_000;
+    // what comes first after the pause must not make the others look gone
+    full_disk(&mut feed, 40, true);
+    let firing = |feed: &Feed| statuses(feed).values().all(|(status, _)| *status == Status::Firing);
+    assert!(firing(&feed));
+    full_disk(&mut feed, 40, false);
+    assert!(firing(&feed));
+}
+
 #[test]
 fn a_series_that_a_limit_ends_is_not_said_to_have_recovered() {
-    let settings = Settings { max_series_per_service: 2, partitions: 1, ..Settings::default() };
+    let settings = Settings { max_series: 2, partitions: 1, ..Settings::default() };
     let mut feed = Feed::with(settings, 10_000);
-    for (count, level) in [(200, 240.0), (20, 820.0)] {
-        feed.rounds(count, |_, noise| {
-            vec![
-                row("payment", "latency_p99_ms", level + 9.0 * noise.draw()).in_unit("ms"),
-                row("payment", "queue_depth", 100.0 + noise.draw()),
-            ]
-        });
-    }
-    // the latency is dead, and another series needs its room
-    feed.rounds(120, |_, noise| vec![row("payment", "queue_depth", 100.0 + noise.draw())]);
-    feed.rounds(3, |_, noise| vec![row("payment", "other", 100.0 + noise.draw())]);
+    latency(&mut feed, 200, 240.0);
+    latency(&mut feed, 20, 820.0);
+    // payment is dead, and other series need its room
+    feed.rounds(120, |_, noise| vec![row("order", "queue_depth", 100.0 + noise.draw())]);
+    feed.rounds(70, |_, noise| vec![row("order", "other", 100.0 + noise.draw())]);
     assert_eq!((last(&feed).status, last(&feed).ended), (Status::Cleared, Some(Ended::Forced)));
 }

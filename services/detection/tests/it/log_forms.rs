@@ -222,6 +222,33 @@ fn a_new_complaint_is_found_in_every_form_as_soon_as_in_plain_text() {
 }
 
 #[test]
+fn a_trace_of_which_each_line_is_a_record_is_found_as_soon_as_one_in_one_record() {
+    let mut late = Vec::new();
+    for (name, known, new, telling) in forms() {
+        if !["java", "python", "go", "dotnet", "node"].contains(&name) {
+            continue;
+        }
+        let lines = |trace: &str| -> Vec<String> { trace.lines().map(str::to_owned).collect() };
+        let after = fires_after(&lines(&known), &lines(&new), telling);
+        if after.is_none_or(|after| after > 60) {
+            late.push((name, after));
+        }
+    }
+    assert!(late.is_empty(), "{late:?}");
+}
+
+#[test]
+fn a_new_complaint_is_found_beside_three_times_as_many_known_ones() {
+    let known: Vec<String> =
+        ["user {} has no balance left", "card of user {} has expired", "user {} is blocked"]
+            .map(str::to_owned)
+            .to_vec();
+    let new = ["order {} was not paid: provider rejected the signature".to_owned()];
+    let after = fires_after(&known, &new, "rejected the signature");
+    assert!(after.is_some_and(|after| after <= 60), "{after:?}");
+}
+
+#[test]
 fn a_known_complaint_with_other_numbers_names_and_places_is_no_new_one() {
     for (known, again) in [
         (

@@ -9,6 +9,7 @@ mod endings;
 mod feed;
 mod fire;
 mod found;
+mod functions;
 mod hostile;
 mod inquiries;
 mod intake;

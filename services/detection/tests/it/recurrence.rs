@@ -247,3 +247,32 @@ fn days(all: &[i64]) -> Vec<String> {
         })
         .collect()
 }
+
+/// About every two hours, at no time of its own, something takes the processor for half a minute to a minute and a half.
+fn in_bursts(ts_ms: i64) -> f64 {
+    let slot = ts_ms.div_euclid(2 * HOUR_MS);
+    let began = (draw(slot) * 110.0 * MINUTE_MS as f64) as i64;
+    let lasts = 30_000 + (draw(slot + 5000) * MINUTE_MS as f64) as i64;
+    let at = ts_ms.rem_euclid(2 * HOUR_MS);
+    if (began..began + lasts).contains(&at) { 55.0 + 10.0 * draw(slot + 9000) } else { 22.0 }
+}
+
+#[test]
+fn bursts_at_no_time_of_their_own_are_known_from_the_third_day_on() {
+    for every_ms in [5_000, 10_000] {
+        let all = fired("cpu_percent", "%", every_ms, MONDAY_MS..MONDAY_MS + 8 * DAY_MS, &in_bursts);
+        let (early, late): (Vec<i64>, Vec<i64>) = all.iter().partition(|at| **at < MONDAY_MS + 2 * DAY_MS);
+        assert!(early.len() >= 6 && late.len() <= 1, "{every_ms} ms: {all:?}");
+    }
+}
+
+#[test]
+fn a_burst_that_lasts_longer_or_goes_farther_than_usual_fires() {
+    let fault_ms = MONDAY_MS + 6 * DAY_MS + 10 * HOUR_MS;
+    for (level, lasts_ms, within_ms) in [(60.0, 30 * MINUTE_MS, 5 * MINUTE_MS), (96.0, MINUTE_MS, MINUTE_MS)]
+    {
+        let life = |at| if (fault_ms..fault_ms + lasts_ms).contains(&at) { level } else { in_bursts(at) };
+        let all = fired("cpu_percent", "%", 10_000, MONDAY_MS..fault_ms + HOUR_MS, &life);
+        assert!(all.iter().any(|at| (fault_ms..=fault_ms + within_ms).contains(at)), "{level}: {all:?}");
+    }
+}

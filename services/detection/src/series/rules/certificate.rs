@@ -68,18 +68,35 @@ impl Detector for Certificate {
         let &Observation { service, metric, bounded, ts_ms, value, .. } = observation;
         let MetricProfile { unit, mode, .. } = bounded.profile;
         let due = self.judge(ts_ms, value, unit, *mode, observation.settings)?;
-        let subject =
-            Subject { metric: metric.into(), kind: Kind::Certificate, unit: UNIT.into(), detector: DETECTOR };
-        Some(
-            Report::new(subject, &due.revision, due.verdict, ts_ms)
-                .every(observation.interval_ms.round() as u64)
-                .points(days_left(observation.samples.points(), unit, *mode))
-                .explained(due.sentence(service, metric, ts_ms)),
-        )
+        let sentence = due.sentence(service, metric, ts_ms);
+        Some(report(observation, &due.revision, due.verdict).explained(sentence))
     }
 }
 
+fn report(observation: &Observation<'_>, revision: &Revision, verdict: Verdict) -> Report {
+    let &Observation { metric, bounded, ts_ms, .. } = observation;
+    let MetricProfile { unit, mode, .. } = bounded.profile;
+    let subject =
+        Subject { metric: metric.into(), kind: Kind::Certificate, unit: UNIT.into(), detector: DETECTOR };
+    Report::new(subject, revision, verdict, ts_ms)
+        .every(observation.interval_ms.round() as u64)
+        .points(days_left(observation.samples.points(), unit, *mode))
+}
+
 impl Certificate {
+    /// Returns whether it has an alert that is not over.
+    pub(crate) fn is_open(&self) -> bool {
+        self.alert.is_some()
+    }
+
+    /// Ends its alert where the series stopped reporting. Returns the report of that, without an explanation.
+    pub(crate) fn give_up(&mut self, last: &Observation<'_>) -> Option<Report> {
+        let left_ms = self.end_ms?.saturating_sub(last.ts_ms);
+        let verdict = Verdict::not_known(left_ms as f64 / DAY_MS);
+        let revision = Alert::follow(&mut self.alert, &verdict, last.ts_ms)?;
+        Some(report(last, &revision, verdict))
+    }
+
     /// Takes a sample of a series in `unit`. Values that are no time (0 where a certificate is yet to be issued) are
     /// passed over.
     fn judge(

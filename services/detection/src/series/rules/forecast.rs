@@ -115,23 +115,36 @@ impl Detector for Forecast {
     fn observe(&mut self, observation: &Observation<'_>) -> Option<Report> {
         let &Observation { service, metric, bounded, ts_ms, value, interval_ms, .. } = observation;
         let due = self.judge(ts_ms, value, bounded, interval_ms)?;
-        let subject = Subject {
-            metric: format!("{metric}{SUFFIX}").into(),
-            kind: bounded.profile.kind,
-            unit: bounded.profile.unit.clone(),
-            detector: DETECTOR,
-        };
         let explanation = due.sentence(service, metric, bounded, ts_ms);
-        Some(
-            Report::new(subject, &due.revision, due.verdict, ts_ms)
-                .every(interval_ms.round() as u64)
-                .points(due.points)
-                .explained(explanation),
-        )
+        Some(report(observation, &due.revision, due.verdict).points(due.points).explained(explanation))
     }
 }
 
+fn report(observation: &Observation<'_>, revision: &Revision, verdict: Verdict) -> Report {
+    let &Observation { metric, bounded, ts_ms, interval_ms, .. } = observation;
+    let subject = Subject {
+        metric: format!("{metric}{SUFFIX}").into(),
+        kind: bounded.profile.kind,
+        unit: bounded.profile.unit.clone(),
+        detector: DETECTOR,
+    };
+    Report::new(subject, revision, verdict, ts_ms).every(interval_ms.round() as u64)
+}
+
 impl Forecast {
+    /// Returns whether it has an alert that is not over.
+    pub(crate) fn is_open(&self) -> bool {
+        self.alert.is_some()
+    }
+
+    /// Ends its alert where the series stopped reporting. Returns the report of that, without an explanation.
+    pub(crate) fn give_up(&mut self, last: &Observation<'_>) -> Option<Report> {
+        self.rise = None;
+        let verdict = Verdict::not_known(last.value);
+        let revision = Alert::follow(&mut self.alert, &verdict, last.ts_ms)?;
+        Some(report(last, &revision, verdict).points(last.samples.points().collect()))
+    }
+
     /// Takes the next sample of a series that has samples every `interval_ms`.
     fn judge(&mut self, ts_ms: i64, value: f64, bounded: Bounded<'_>, interval_ms: f64) -> Option<Due> {
         // inside, more is worse, and 0 is the end where what is free runs out

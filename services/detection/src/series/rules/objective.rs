@@ -43,9 +43,8 @@ impl Detector for Objective {
         let bounded = series.bounded();
         let Point { ts_ms, value } = series.newest().filter(|newest| newest.ts_ms == series.last_ms())?;
         let Some(objective) = bounded.objective(series.limit().is_some()) else {
-            // the size is not reported any more
-            let expected = Band { lower: value, center: value, upper: value };
-            return self.end(service, series, &Verdict::over(Direction::Up, value, expected), ts_ms);
+            let explanation = format!("the size of {} of {service} is not known any more", series.name());
+            return Some(self.give_up(series)?.explained(explanation));
         };
         let (direction, is_missed, expected) = if profile.bad_direction == BadDirection::Down {
             let upper = bounded.ceiling.unwrap_or(objective).max(objective);
@@ -83,12 +82,13 @@ impl Objective {
         self.alert.is_some() || self.missed > 0
     }
 
-    /// Ends it where there is no such value any more.
-    fn end(&mut self, service: &str, series: &Series, verdict: &Verdict, ts_ms: i64) -> Option<Report> {
+    /// Ends its alert where it cannot be judged any more. Returns the report of that, without an explanation.
+    pub(crate) fn give_up(&mut self, series: &Series) -> Option<Report> {
         self.missed = 0;
-        let revision = Alert::follow(&mut self.alert, verdict, ts_ms)?;
-        let explanation = format!("the size of {} of {service} is not known any more", series.name());
-        Some(report(series, &revision, *verdict, ts_ms).explained(explanation))
+        let Point { ts_ms, value } = series.newest()?;
+        let verdict = Verdict::not_known(value);
+        let revision = Alert::follow(&mut self.alert, &verdict, ts_ms)?;
+        Some(report(series, &revision, verdict, ts_ms))
     }
 }
 
@@ -117,6 +117,23 @@ fn sentence(
     let (observed, bar) = (quantity(value, &profile.unit), quantity(objective, &profile.unit));
     let since = time(revision.alert.started_ms, series.last_ms());
     let side = if direction == Direction::Up { "above" } else { "below" };
+    if profile.is_function && series.limit().is_some() {
+        let timeout =
+            series.bounded().ceiling.map_or_else(|| bar.clone(), |most| quantity(most, &profile.unit));
+        return match revision.alert.status {
+            Status::Cleared => format!(
+                "{name} of {service} is {observed} again; it reached its timeout of {timeout} since {since}"
+            ),
+            Status::Suspect => {
+                format!("{name} of {service} is {observed}, its timeout is {timeout}; not yet certain")
+            }
+            Status::Firing => {
+                format!(
+                    "{name} of {service} reaches its timeout of {timeout} since {since}: calls are cut off"
+                )
+            }
+        };
+    }
     let missed = match (profile.is_disk_room, objective > 0.0) {
         (true, true) => format!("{side} {bar}, where it counts as full"),
         (true, false) => "nothing is left".to_owned(),

@@ -285,15 +285,30 @@ impl Slo {
 
     /// Ends what was reported of an objective that the catalogue does not state any more.
     fn withdraw(&mut self, newest: Point, kept: Kept<'_>) -> Option<Report> {
-        let expected = Band { lower: newest.value, center: newest.value, upper: newest.value };
-        let verdict = Verdict::over(Direction::Up, newest.value, expected);
         let (name, service) = (kept.series.name(), kept.service);
-        let (unit, points) = (&kept.series.profile().unit, kept.series.points().collect());
-        self.report(&verdict, newest.ts_ms, (unit, points), kept, |_, since| {
+        self.end(newest, kept, |since| {
             format!(
                 "the service catalogue states no objective for {name} of {service} any more; it was missed since {since}"
             )
         })
+    }
+
+    /// Ends its alert where the series stopped reporting. Returns the report of that, without an explanation.
+    pub(crate) fn give_up(&mut self, kept: Kept<'_>) -> Option<Report> {
+        self.burn = None;
+        self.end(kept.series.newest()?, kept, |_| String::new())
+    }
+
+    /// Ends its alert because it cannot be judged any more.
+    fn end(
+        &mut self,
+        newest: Point,
+        kept: Kept<'_>,
+        sentence: impl FnOnce(&str) -> String,
+    ) -> Option<Report> {
+        let verdict = Verdict::not_known(newest.value);
+        let (unit, points) = (&kept.series.profile().unit, kept.series.points().collect());
+        self.report(&verdict, newest.ts_ms, (unit, points), kept, |_, since| sentence(since))
     }
 
     /// Returns whether it may be reported: what the series itself reports is not said a second time.

@@ -22,6 +22,9 @@ const MIN_ERROR_LINES: u32 = 5;
 /// Loud windows after which errors are certain, and those after which warnings are.
 const CONFIRM_WINDOWS: u32 = 2;
 const CONFIRM_WARNING_WINDOWS: u32 = 4;
+/// Time over which lines of new templates are gathered, seconds: so much to three times as much, however short the windows
+/// are that suit what is known.
+const GATHERED_S: f64 = 30.0;
 /// Shortest time over which a rate is shown, seconds.
 const MIN_SHOWN_S: f64 = 10.0;
 
@@ -132,6 +135,52 @@ impl Run {
     }
 }
 
+/// Lines of the last windows before the open one that are judged together with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Part {
+    lines: u32,
+    errors: u32,
+    seconds: f64,
+    /// Time of the first of them, milliseconds; nothing without one.
+    first_ms: Option<i64>,
+}
+
+impl Part {
+    fn add(self, other: Self) -> Self {
+        Self {
+            lines: self.lines.saturating_add(other.lines),
+            errors: self.errors.saturating_add(other.errors),
+            seconds: self.seconds + other.seconds,
+            first_ms: self.first_ms.or(other.first_ms),
+        }
+    }
+}
+
+/// Such lines in two parts: the newer one becomes the older one when it holds enough.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Gathered {
+    older: Part,
+    newer: Part,
+}
+
+impl Gathered {
+    fn all(&self) -> Part {
+        self.older.add(self.newer)
+    }
+
+    fn take(&mut self, part: Part) {
+        if part.seconds >= 2.0 * GATHERED_S {
+            // it is judged by itself
+            *self = Self::default();
+            return;
+        }
+        self.newer = self.newer.add(part);
+        if self.newer.seconds >= GATHERED_S {
+            self.older = std::mem::take(&mut self.newer);
+        }
+    }
+}
+
 /// One thing that is watched.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Channel {
@@ -148,9 +197,18 @@ pub(super) struct Channel {
     moment_lines: u32,
     run: Run,
     pauses: Pauses,
+    /// In a section of its own; used for new templates only.
+    #[serde(skip)]
+    pub(super) gathered: Gathered,
 }
 
 impl Channel {
+    /// Judges the open window of so many seconds, as if it were over, together with what was gathered before it.
+    pub(super) fn score(&self, kind: ChannelKind, seconds: f64) -> Score {
+        let Part { lines, seconds: before, .. } = self.gathered.all();
+        self.total.score_of(self.total.now.saturating_add(lines), seconds + before, kind.bar())
+    }
+
     /// Counts a line.
     pub(super) fn count(&mut self, level: Level, now_ms: i64) {
         if self.total.now == 0 {
@@ -172,7 +230,7 @@ impl Channel {
             return None;
         }
         let loud = self.run.loud.saturating_add(u32::from(is_loud(kind, score)));
-        let errors = self.run.errors.saturating_add(self.errors);
+        let errors = self.run.errors.saturating_add(self.errors).saturating_add(self.gathered.all().errors);
         let certainty = if lasts(kind, loud, errors) { Certainty::Certain } else { Certainty::Noticed };
         let nats = self.run.nats + score.nats - kind.bar().nats + FIRST_NATS;
         let observed = self.per_minute(at.passed);
@@ -207,13 +265,22 @@ impl Channel {
             self.points.get_or_insert_with(|| Box::new(Buffer::new())).push(end_ms, observed);
         }
         let (errors, moments) = (std::mem::take(&mut self.errors), std::mem::take(&mut self.moments));
-        let Some(alert) = self.alert.as_ref() else { return (None, Lesson::Learn) };
+        let Some(alert) = self.alert.as_ref() else {
+            if kind == ChannelKind::New {
+                let first_ms = (self.total.now > 0).then_some(self.first_ms);
+                let seconds = at.seconds * (1.0 + f64::from(empty));
+                self.gathered.take(Part { lines: self.total.now, errors, seconds, first_ms });
+            }
+            return (None, Lesson::Learn);
+        };
+        let gathered = std::mem::take(&mut self.gathered).all();
         let (has_fired, began_ms) = (alert.status == Status::Firing, alert.started_ms);
         let is_loud = if kind == ChannelKind::Critical { self.total.now > 0 } else { is_loud(kind, score) };
-        self.run.lines = self.run.lines.saturating_add(u64::from(self.total.now));
-        self.run.errors = self.run.errors.saturating_add(errors);
+        let lines = self.total.now.saturating_add(gathered.lines);
+        self.run.lines = self.run.lines.saturating_add(u64::from(lines));
+        self.run.errors = self.run.errors.saturating_add(errors).saturating_add(gathered.errors);
         if is_loud {
-            self.run.add_loud(score.nats, self.total.now, empty, at.seconds);
+            self.run.add_loud(score.nats, lines, empty, at.seconds + gathered.seconds);
             if kind != ChannelKind::Critical {
                 let start_ms = end_ms.saturating_sub((at.seconds * 1000.0) as i64);
                 self.pauses.note_window(start_ms, end_ms, moments);
@@ -289,8 +356,11 @@ impl Channel {
             observed,
             expected: Band { lower, center, upper },
         };
-        let revision = Alert::follow(&mut self.alert, &verdict, self.first_ms)?;
-        let open = if certainty == Certainty::Normal { 0 } else { u64::from(self.total.now) };
+        let gathered = self.gathered.all();
+        let began_ms = gathered.first_ms.unwrap_or(self.first_ms);
+        let revision = Alert::follow(&mut self.alert, &verdict, began_ms)?;
+        let lines = u64::from(self.total.now) + u64::from(gathered.lines);
+        let open = if certainty == Certainty::Normal { 0 } else { lines };
         let lines = self.run.lines.saturating_add(open);
         Some(LogRevision {
             alert: revision.alert,
@@ -302,7 +372,9 @@ impl Channel {
     }
 
     fn per_minute(&self, seconds: f64) -> f64 {
-        f64::from(self.total.now) * 60.0 / seconds.max(MIN_SHOWN_S)
+        let gathered = self.gathered.all();
+        let lines = f64::from(self.total.now) + f64::from(gathered.lines);
+        lines * 60.0 / (seconds + gathered.seconds).max(MIN_SHOWN_S)
     }
 }
 

@@ -24,6 +24,9 @@ const TAIL_CHARS: usize = 800;
 /// Formats within formats that are read: a container runtime's JSON around the service's own, say.
 const MAX_DEPTH: usize = 3;
 
+/// What platforms write when a function ran into its timeout: AWS Lambda (two), Google Cloud Functions, Azure Functions.
+const CUT_OFF: [&str; 4] =
+    ["Task timed out after ", "Status: timeout", "finished with status: 'timeout'", " exceeded by function"];
 /// Stands between the parts of a statement: message, error, innermost cause.
 pub(super) const PART: &str = " | ";
 /// Stands where something was left out.
@@ -44,7 +47,16 @@ pub(super) fn read(level: Level, message: &str) -> Statement {
     let bounded = ends(message, HEAD_BYTES, TAIL_BYTES);
     let plain = without_escapes(&bounded);
     let text = clean(&statement(&plain, &mut level, 0));
+    if level < Level::Error && is_cut_off(&text) {
+        level = Level::Error;
+    }
     Statement { level, text }
+}
+
+/// Returns whether it is the platform's line about a function that ran into its timeout, which has no level. Not while an
+/// instance started: that is tried again.
+fn is_cut_off(text: &str) -> bool {
+    CUT_OFF.iter().any(|phrase| text.contains(phrase)) && !text.starts_with("INIT_REPORT")
 }
 
 /// Returns whether a record is only a part of the trace that came before it, which says nothing by itself.

@@ -112,12 +112,17 @@ impl Rate {
     /// usual and variance is c times the mean. Quasi-likelihood of an over-dispersed Poisson count: Wedderburn,
     /// Biometrika 61 (1974).
     pub(super) fn score(&self, seconds: f64, bar: Bar) -> Score {
-        let (count, usual) = (f64::from(self.now), self.expected(seconds));
+        self.score_of(self.now, seconds, bar)
+    }
+
+    /// Judges so many lines in so many seconds in the same way.
+    pub(super) fn score_of(&self, lines: u32, seconds: f64, bar: Bar) -> Score {
+        let (count, usual) = (f64::from(lines), self.expected(seconds));
         if count < HELD_FACTOR * usual {
             return Score::default();
         }
         let nats = (count * (count / usual).ln() - count + usual) / self.overdispersion(bar.overdispersion);
-        let is_surge = nats >= bar.nats && self.now >= bar.lines && count >= SURGE_FACTOR * usual;
+        let is_surge = nats >= bar.nats && lines >= bar.lines && count >= SURGE_FACTOR * usual;
         Score { nats, is_surge }
     }
 
