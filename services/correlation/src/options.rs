@@ -47,6 +47,10 @@ pub struct Options {
     pub max_age_hours: u32,
     /// Summed evidence, in nats, at which weak signals of several series open an incident together.
     pub open_nats: f64,
+    /// Evidence, in nats, below which a firing series that nothing else speaks for does not open an incident at once.
+    pub slight_nats: f64,
+    /// For how long such a series has to fire, in its intervals.
+    pub slight_intervals: f64,
     /// Lead, in nats, that another hypothesis must have over the suspect that was announced before it replaces it.
     pub cause_lead_nats: f64,
     /// For how long it must have that lead, in intervals of the slowest member.
@@ -80,6 +84,8 @@ impl Default for Options {
             unseen_min_ms: 1_800_000,
             max_age_hours: 24,
             open_nats: 6.0,
+            slight_nats: 3.0,
+            slight_intervals: 6.0,
             cause_lead_nats: 1.5,
             cause_hold_intervals: 5.0,
             cause_hold_min_ms: 3_000,
@@ -127,6 +133,8 @@ impl StageOptions for Options {
             ("resolve_hold_intervals", self.resolve_hold_intervals),
             ("unseen_intervals", self.unseen_intervals),
             ("open_nats", self.open_nats),
+            ("slight_nats", self.slight_nats),
+            ("slight_intervals", self.slight_intervals),
             ("cause_lead_nats", self.cause_lead_nats),
             ("cause_hold_intervals", self.cause_hold_intervals),
         ] {

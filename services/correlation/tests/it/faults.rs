@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use shared::events::anomaly::{Anomaly, Direction, LogTemplate, Status};
 use shared::events::incident::{Relation, State};
 use shared::events::raw::Level;
-use shared::events::{Category, Kind};
+use shared::events::{Category, Kind, Severity};
 use shared::lifecycle::Change;
 
 use crate::shop::{Shop, anomaly, at};
@@ -454,4 +454,33 @@ fn latency_alone_does_not_settle_the_category() {
     assert_eq!(first.category, Category::Dependency);
     assert!(first.posterior < 0.8, "{first:?}");
     assert!(first.service_posterior.unwrap() > first.posterior);
+}
+
+#[test]
+fn a_slight_deviation_of_one_series_opens_an_incident_when_it_grows_lasts_or_has_company() {
+    let slight = |revision: u32, evidence: f64, until: i64| Anomaly {
+        revision,
+        evidence,
+        observed_at: at(until),
+        ..anomaly("payment", "latency_p99_ms", Kind::Latency, 10)
+    };
+    let opens = |anomalies: &[Anomaly]| {
+        let mut shop = Shop::default();
+        for one in anomalies {
+            shop.take(one);
+        }
+        !standing(&shop).is_empty()
+    };
+    assert!(!opens(&[slight(1, 2.6, 12)]));
+    let over = Anomaly { status: Status::Cleared, ..slight(2, 2.6, 18) };
+    assert!(!opens(&[slight(1, 2.6, 12), over]));
+    assert!(opens(&[slight(1, 2.6, 12), slight(2, 3.6, 13)]), "it grows");
+    assert!(opens(&[slight(1, 2.6, 12), slight(2, 2.6, 22)]), "it lasts");
+    let company = anomaly("payment", "error_rate", Kind::Errors, 11);
+    assert!(opens(&[slight(1, 2.6, 12), company]));
+    let beside = anomaly("payment", "db_connections", Kind::Pool, 10);
+    assert!(opens(&[beside, slight(1, 2.6, 12)]));
+    assert!(opens(&[Anomaly { severity: Severity::Sev2, ..slight(1, 2.6, 12) }]), "users notice");
+    let of_log = Anomaly { kind: Kind::Logs, ..slight(1, 2.6, 12) };
+    assert!(opens(&[of_log]), "lines are no noise");
 }
