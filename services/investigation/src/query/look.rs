@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use shared::clock::from_ms;
 use shared::events::Question;
 use shared::events::evidence::Answer;
 use shared::events::incident::{Signal, Suspect};
@@ -114,7 +115,10 @@ impl Case<'_> {
         let onset = own.map(|signal| signal.started_at).min().unwrap_or(self.began);
         let at = |time: SignedDuration| onset.saturating_add(time).unwrap_or(onset);
         let to = self.until.clamp(at(MIN_SINCE), at(SINCE));
-        Question { service: service.clone(), subject: *subject, from: at(-BEFORE), onset, to }
+        // logs are counted by whole minutes of the clock
+        let from_s = at(-BEFORE).as_second();
+        let from = from_ms((from_s - from_s.rem_euclid(60)) * 1_000);
+        Question { service: service.clone(), subject: *subject, from, onset, to }
     }
 }
 

@@ -4,6 +4,7 @@ mod kubernetes;
 mod logs;
 mod misbehaviour;
 mod prometheus;
+mod real;
 mod traces;
 
 use std::time::Duration;

@@ -10,8 +10,9 @@ use shared::events::question::{Aspect, LogTopic, Report, Role, Subject};
 
 use crate::scene::at;
 
+/// Asks about the time of the scene, which begins 40 s after a whole minute.
 pub(crate) fn question(service: &str, subject: Subject) -> Question {
-    Question { service: service.into(), subject, from: at(-3_600), onset: at(0), to: at(600) }
+    Question { service: service.into(), subject, from: at(-3_640), onset: at(0), to: at(600) }
 }
 
 /// Values each 15 s, with some noise.

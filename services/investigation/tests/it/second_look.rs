@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::double::{Double, Reply, Request, matrix, prometheus_at};
 use crate::scene::{at, incident, signal, sources, suspect};
+use crate::stage::TURN;
 
 const TOPICS: [Topic; 4] = [
     Topic::IncidentsOpened,
@@ -116,6 +117,7 @@ fn clock() -> ManualClock {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_correct_the_first_result_once() {
+    let _turn = TURN.lock().await;
     let bench = bench().await;
     let (id, clock) = (bench.incident("memory"), clock());
     let double = Double::serve(memory).await;
@@ -167,6 +169,7 @@ async fn answers_correct_the_first_result_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_is_down_is_reported_and_asked_a_minute_later_by_another_replica() {
+    let _turn = TURN.lock().await;
     let bench = bench().await;
     let (id, clock) = (bench.incident("down"), clock());
     announce(&bench, id).await;
@@ -204,6 +207,7 @@ async fn a_source_that_is_down_is_reported_and_asked_a_minute_later_by_another_r
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_sources_there_is_no_second_look() {
+    let _turn = TURN.lock().await;
     let bench = bench().await;
     let (id, clock) = (bench.incident("none"), clock());
     announce(&bench, id).await;

@@ -126,7 +126,7 @@ fn logs(request: &Request, started: i64) -> Reply {
 
 #[tokio::test]
 async fn lines_of_pods_are_counted_as_far_as_their_logs_reach() {
-    for (started, minutes_known) in [(-90_000, 70), (-300, 15), (100, 8)] {
+    for (started, minutes_known) in [(-90_000, 71), (-300, 15), (100, 8)] {
         let double = Double::serve(move |request| logs(request, started)).await;
         let answer =
             ask(&PodLogSource::new(&options(&double.url)).unwrap(), &question("payment", MEMORY)).await;
@@ -140,6 +140,6 @@ async fn lines_of_pods_are_counted_as_far_as_their_logs_reach() {
         assert_eq!(example.as_deref(), Some("Out of memory: killed"));
         let log = &double.requests()[1];
         assert_eq!(log.query["container"], "payment");
-        assert_eq!(log.query["sinceTime"], at(-3_600).to_string());
+        assert_eq!(log.query["sinceTime"], at(-3_640).to_string());
     }
 }

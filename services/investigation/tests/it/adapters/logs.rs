@@ -18,17 +18,17 @@ use crate::scene::at;
 const MEMORY: Subject = Subject::Lines { about: LogTopic::Memory };
 const LINE: &str = "java.lang.OutOfMemoryError: Java heap space";
 
-/// Checks an answer: five lines in the first minute since, none else.
+/// Checks an answer: five lines in the minute of the first symptom, none else.
 async fn five_lines(source: &dyn QuerySource) {
     let answer = ask(source, &question("payment", MEMORY)).await;
     let Ok(Answer::Lines { minutes, example }) = answer else { panic!("{}: {answer:?}", source.name()) };
-    assert_eq!(minutes.len(), 70);
+    assert_eq!(minutes.len(), 71);
     let lines: Vec<(i64, f64)> = minutes
         .iter()
         .filter(|minute| minute.value > 0.0)
         .map(|minute| (minute.ts_ms / 1_000 - at(0).as_second(), minute.value))
         .collect();
-    assert_eq!(lines, [(0, 5.0)], "{}", source.name());
+    assert_eq!(lines, [(-40, 5.0)], "{}", source.name());
     assert_eq!(example.as_deref(), Some(LINE));
 }
 
@@ -41,7 +41,7 @@ fn loki(request: &Request, lines: bool, others: bool) -> Reply {
     assert_eq!(request.path, "/loki/api/v1/query_range");
     let query = &request.query["query"];
     let (kind, result) = if query.starts_with("sum(count_over_time(") {
-        let values = json!([[at(60).as_second(), "5"]]);
+        let values = json!([[at(20).as_second(), "5"]]);
         ("matrix", if lines { json!([{ "metric": {}, "values": values }]) } else { json!([]) })
     } else {
         let is_any = !query.contains("|~");
@@ -81,7 +81,7 @@ async fn loki_counts_by_the_minute_and_gives_an_example() {
 fn victorialogs(request: &Request, lines: bool) -> Reply {
     match request.path.as_str() {
         "/select/logsql/hits" if lines => Reply::Json(json!({ "hits": [
-            { "fields": {}, "timestamps": [at(0), at(60)], "values": [5, 0], "total": 5 },
+            { "fields": {}, "timestamps": [at(-40), at(20)], "values": [5, 0], "total": 5 },
         ] })),
         "/select/logsql/hits" => Reply::Json(json!({ "hits": [] })),
         "/select/logsql/query" if lines => Reply::Body(
@@ -137,7 +137,7 @@ async fn elasticsearch_counts_by_the_minute_and_gives_an_example() {
     let double = Double::serve(|_| Reply::Json(found(900, false, 0))).await;
     let answer = ask(&ElasticSource::new(&options(&double.url)).unwrap(), &question("payment", MEMORY)).await;
     let Ok(Answer::Lines { minutes, example }) = answer else { panic!("{answer:?}") };
-    assert_eq!((minutes.len(), minutes.iter().map(|minute| minute.value).sum::<f64>()), (70, 5.0));
+    assert_eq!((minutes.len(), minutes.iter().map(|minute| minute.value).sum::<f64>()), (71, 5.0));
     assert_eq!(example.as_deref(), Some(LINE));
     let request = &double.requests()[0];
     assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/logs-shop/_search"));
