@@ -93,16 +93,17 @@ fn compared(relation: &Relation, source: &str, question: &Question) -> Option<St
     let Relation::Compared { trend, before, since, unit, onset, .. } = relation else { return None };
     let (what, source) = (subject(question.subject, &question.service), title(source));
     let (before, since, onset) = (figure(*before, unit), figure(*since, unit), clock(*onset));
-    let verb = match trend {
-        Trend::Rose => "rose",
-        Trend::Fell => "fell",
-        Trend::AsBefore => {
-            return Some(format!(
-                "{what} stayed in its range after {onset} UTC: {since}, {before} in the hour before ({source})"
-            ));
+    Some(match trend {
+        Trend::Rose => {
+            format!("{what} rose from {before} in the hour before {onset} UTC to {since} ({source})")
         }
-    };
-    Some(format!("{what} {verb} after {onset} UTC: {since}, {before} in the hour before ({source})"))
+        Trend::Fell => {
+            format!("{what} fell from {before} in the hour before {onset} UTC to {since} ({source})")
+        }
+        Trend::AsBefore => format!(
+            "{what} stayed in its range after {onset} UTC: {since}, {before} in the hour before ({source})"
+        ),
+    })
 }
 
 /// Says the order in which series left their bands.

@@ -1,6 +1,6 @@
 //! What an answer says: the level since the first symptom against a robust band of the time before. Pure.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shared::events::anomaly::Point;
 use shared::events::evidence::{Answer, Call, Reported};
 use shared::events::question::{Aspect, Question, Report, Role, Subject, Trend};
@@ -15,6 +15,8 @@ const MIN_LINES: f64 = 3.0;
 /// Fewest calls before, and since, that a share of failures is taken from.
 const MIN_CALLS_BEFORE: usize = 10;
 const MIN_CALLS_SINCE: usize = 5;
+/// Time since the first symptom from which it says something that a level is as before: until then it may still move.
+const MIN_ABSENCE: SignedDuration = SignedDuration::from_mins(3);
 /// Half width of the band, in spreads.
 const SPREADS: f64 = 3.0;
 /// Spread of a normal distribution in median absolute deviations.
@@ -100,6 +102,11 @@ pub fn reports(about: Report, reason: &str, message: &str) -> bool {
 
 /// Returns what an answer says; nothing where it is too little, or no answer to that question.
 pub fn compare(question: &Question, answer: &Answer) -> Option<Comparison> {
+    let is_early = question.to.duration_since(question.onset) < MIN_ABSENCE;
+    compared(question, answer).filter(|found| !is_early || found.trend != Trend::AsBefore)
+}
+
+fn compared(question: &Question, answer: &Answer) -> Option<Comparison> {
     match (question.subject, answer) {
         (Subject::Series { role }, Answer::Series { unit: has, points }) if has == unit(role) => {
             let values = points.iter().map(|point| (point.ts_ms, point.value));

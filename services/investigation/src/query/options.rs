@@ -162,8 +162,8 @@ impl Default for Options {
         Self {
             timeout_ms: 2_000,
             look_ms: 10_000,
-            queries: 40,
-            looks: 3,
+            queries: 80,
+            looks: 5,
             prometheus: Prometheus::default(),
             kubernetes: Kubernetes::default(),
             jaeger: Jaeger::default(),

@@ -122,7 +122,8 @@ impl Guarded {
         metrics::QUERIES.add_one([self.name(), name]);
         metrics::QUERY_SECONDS.observe([self.name()], begun.elapsed().as_secs_f64());
         if let Err(failure) = &outcome {
-            tracing::warn!(source = self.name(), ?failure, "query failed");
+            let detail = one_line(&self.redactor.redact(&format!("{failure:?}")), MAX_WORDS);
+            tracing::warn!(source = self.name(), detail, "query failed");
         }
         outcome.map(|answer| clean(answer, &self.redactor))
     }

@@ -59,7 +59,14 @@ fn settings_are_checked_and_nothing_is_asked_without_an_address() {
 fn settings_are_read_from_a_file_and_the_environment() {
     let file = "[investigation.queries]\ntimeout_ms = 500\n[investigation.queries.prometheus]\nurl = 'http://127.0.0.1:9090'\n\
                 [investigation.queries.prometheus.templates]\nrestarts = 'sum(restarts{app=\"$service\"})'\n";
-    let variables = [("FIREWATCH_INVESTIGATION__QUERIES__PROMETHEUS__TOKEN", "t0ken")];
+    let secret = std::env::temp_dir().join(format!("firewatch-token-{}", std::process::id()));
+    std::fs::write(&secret, "p4ss\n").unwrap();
+    let variables = [
+        ("FIREWATCH_INVESTIGATION__QUERIES__PROMETHEUS__TOKEN", "t0ken"),
+        ("FIREWATCH_INVESTIGATION__QUERIES__LOKI__PASSWORD_FILE", secret.to_str().unwrap()),
+        ("FIREWATCH_INVESTIGATION__QUERIES__LOKI__URL", "https://loki"),
+        ("FIREWATCH_INVESTIGATION__QUERIES__LOKI__USER", "firewatch"),
+    ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let config = shared::service::Config::<investigation::Options>::from_sources(
         "investigation",
@@ -70,5 +77,8 @@ fn settings_are_read_from_a_file_and_the_environment() {
     let queries = &config.stage.queries;
     assert_eq!((queries.timeout_ms, queries.prometheus.token.expose()), (500, "t0ken"));
     assert_eq!(queries.prometheus.templates.len(), 1);
-    assert!(!config.to_toml().contains("t0ken"), "{}", config.to_toml());
+    assert_eq!(queries.loki.password.expose(), "p4ss");
+    let printed = config.to_toml();
+    assert!(!printed.contains("t0ken") && !printed.contains("p4ss"), "{printed}");
+    std::fs::remove_file(&secret).unwrap();
 }

@@ -65,6 +65,14 @@ fn too_little_says_nothing() {
 }
 
 #[test]
+fn that_nothing_has_moved_says_nothing_in_the_first_minutes() {
+    let asked = |minutes: i64| shared::events::Question { to: at(minutes * 60), ..question("payment", CPU) };
+    let trend = |minutes, since| compare(&asked(minutes), &series("%", 40.0, since)).map(|found| found.trend);
+    assert_eq!((trend(2, 40.0), trend(2, 95.0)), (None, Some(Trend::Rose)));
+    assert_eq!(trend(3, 40.0), Some(Trend::AsBefore));
+}
+
+#[test]
 fn lines_are_compared_by_the_minute() {
     assert_eq!(trend(LINES, &lines(0.0, 4.0)), Some(Trend::Rose));
     assert_eq!(trend(LINES, &lines(2.0, 4.0)), Some(Trend::AsBefore));

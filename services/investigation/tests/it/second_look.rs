@@ -137,7 +137,8 @@ async fn answers_correct_the_first_result_once() {
         claims.iter().filter(compared).map(|claim| claim.text.clone()).collect()
     };
     assert!(
-        claims(&first.claims)[0].starts_with("Memory usage of payment rose after 09:26:40 UTC: 97 %, 40 %"),
+        claims(&first.claims)[0]
+            .starts_with("Memory usage of payment rose from 40 % in the hour before 09:26:40 UTC to 97 %"),
         "{first:#?}"
     );
     assert!(claims(&corrected.exclusions)[0].ends_with("(Prometheus)."), "{:?}", corrected.exclusions);

@@ -1,5 +1,7 @@
 //! Adapters against real servers, where these are installed. Without one its test is skipped with a message.
 
+mod kubernetes;
+
 use std::fmt::Debug;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
