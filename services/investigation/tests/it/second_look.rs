@@ -8,15 +8,15 @@ use investigation::Investigation;
 use jiff::Timestamp;
 use shared::agent::Agent;
 use shared::clock::{Clock as _, ManualClock, SystemClock};
-use shared::events::incident::Incident;
+use shared::events::incident::{Incident, Suspect};
 use shared::events::rca::{Relation, RootCause, Verdict};
 use shared::events::{Category, Kind, Topic};
 use shared::ids::{EventId, IncidentId};
 use shared::knowledge::Options as Knowledge;
-use shared::lifecycle::Change;
+use shared::lifecycle::{Assessment, Change};
 use shared::service::{Deps, Readiness};
-use shared::stage::Effects;
 use shared::stage::run::{self, StageDeps};
+use shared::stage::{Effects, IncidentChange};
 use shared::store::{ArtifactKind, Write};
 use shared::text::secrets::Redactor;
 use stack::testing::bench::{Bench, until};
@@ -225,4 +225,57 @@ async fn without_sources_there_is_no_second_look() {
     revision(&bench, other, 2).await;
     running.stop().await;
     assert_eq!(published(&bench, id).await, [1]);
+}
+
+/// Changes the suspects of an incident as correlation does, and publishes it.
+async fn reassess(bench: &Bench, id: IncidentId, suspects: Vec<Suspect>) {
+    let stored = bench.store.reads().incident(id).await.unwrap().unwrap();
+    let assessment = Assessment {
+        title: stored.title,
+        severity: stored.severity,
+        suspects,
+        challenger: None,
+        signals: stored.signals.into_iter().map(Arc::new).collect(),
+        blast_radius: stored.blast_radius,
+        impact: None,
+        deployment: None,
+        storm: false,
+    };
+    let change = Change::Reassessed(Box::new(assessment));
+    let incidents = vec![IncidentChange { incident_id: id, change, publish: None }];
+    bench.apply(id, "reassessed", Effects { incidents, ..Effects::none() }).await.unwrap();
+    let stored = bench.store.reads().incident(id).await.unwrap().unwrap();
+    let event = EventId::of("updated", &id.to_string(), 2);
+    bench.send(Topic::IncidentsUpdated, &stored, event, stored.opened_at).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_suspect_is_told_at_once_and_looked_at_a_minute_after_the_last_correction() {
+    let _turn = TURN.lock().await;
+    let bench = bench().await;
+    let (id, clock) = (bench.incident("changed"), clock());
+    let double = Double::serve(memory).await;
+    announce(&bench, id).await;
+    let running = Running::start(&bench, &double.url, &clock).await;
+    let corrected = revision(&bench, id, 2).await;
+    clock.advance_ms(10_000);
+    let suspects = vec![suspect("payment", Category::Disk, 0.9), suspect("payment", Category::Memory, 0.01)];
+    reassess(&bench, id, suspects).await;
+    let told = revision(&bench, id, 3).await;
+    // what was answered counts for the other suspects as well
+    assert_eq!((told.candidates[0].category, told.corrected_at), (Category::Disk, corrected.corrected_at));
+    assert!(told.candidates[1].confidence > 0.01, "{told:#?}");
+    let other = bench.incident("beside");
+    announce(&bench, other).await;
+    revision(&bench, other, 2).await;
+    assert_eq!(published(&bench, id).await, [1, 2, 3]);
+    clock.advance_ms(50_000);
+    let again = revision(&bench, id, 4).await;
+    running.stop().await;
+    assert!(
+        again.exclusions.iter().any(|claim| claim.text.starts_with("Disk usage of payment stayed")),
+        "{again:#?}"
+    );
+    assert!(again.corrected_at.unwrap().duration_since(corrected.corrected_at.unwrap()).as_secs() >= 60);
+    assert!(again.queries > told.queries);
 }
