@@ -20,7 +20,7 @@ use shared::store::{ArtifactKind, Write};
 
 use crate::investigator::{Investigator, Outcome};
 use crate::options::Options;
-use crate::query::look::{Case, Found};
+use crate::query::look::{Case, Found, title};
 use crate::query::{self, Asked, Looker};
 use crate::sources::Members;
 use crate::{metrics, verdict};
@@ -244,9 +244,10 @@ fn corrects(before: &RootCause, result: &RootCause, asked: &Asked) -> bool {
         let all = result.candidates.iter().flat_map(|one| &one.claims).chain(&result.exclusions);
         all.filter(of_queries).map(|claim| claim.text.clone()).collect()
     };
+    let is_reported = |source: &String| before.missing.iter().any(|line| line.starts_with(&title(source)));
     told(before) != told(result)
         || !claims(result).is_subset(&claims(before))
-        || asked.failures.iter().any(|failure| !before.missing.contains(failure))
+        || asked.failures.keys().any(|source| !is_reported(source))
 }
 
 fn summary(result: &RootCause) -> String {

@@ -64,8 +64,8 @@ impl Found {
 pub struct Asked {
     /// Answers.
     pub answers: Vec<Found>,
-    /// Sources that did not answer, one sentence each.
-    pub failures: Vec<String>,
+    /// Sources that did not answer, with why as a sentence.
+    pub failures: BTreeMap<String, String>,
     /// What sources know too little or nothing about, and what was not asked, one sentence each.
     pub gaps: Vec<String>,
     /// Queries that were made.
@@ -80,7 +80,7 @@ impl Asked {
 
     /// Returns findings on the sources themselves, one sentence each.
     pub fn missing(&self) -> Vec<String> {
-        self.failures.iter().chain(&self.gaps).cloned().collect()
+        self.failures.values().chain(&self.gaps).cloned().collect()
     }
 
     /// Returns what is believed of suspects with these answers.
@@ -237,10 +237,10 @@ impl Round<'_> {
             self.down.insert(source.name());
         }
         let sentence = format!("{} {failure}.", title(source.name()));
-        let is_gap = matches!(failure, Failure::Unknown(_));
-        let list = if is_gap { &mut self.asked.gaps } else { &mut self.asked.failures };
-        if !list.contains(&sentence) {
-            list.push(sentence);
+        if !matches!(failure, Failure::Unknown(_)) {
+            self.asked.failures.entry(source.name().to_owned()).or_insert(sentence);
+        } else if !self.asked.gaps.contains(&sentence) {
+            self.asked.gaps.push(sentence);
         }
         None
     }

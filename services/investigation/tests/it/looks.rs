@@ -131,12 +131,12 @@ async fn a_source_that_is_down_is_left_alone_and_asked_again_once_it_is_back() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_source_is_given_up_after_its_timeout_and_named() {
     let (slow, asked) = scripted("prometheus", |question, _| (Duration::from_mins(1), Ok(memory(question))));
-    let (logs, _) = scripted("loki", |_, _| (Duration::ZERO, Ok(lines(0.0, 9.0))));
+    let (logs, _) = scripted("loki", |_, _| (Duration::ZERO, Ok(lines(0.0, 0.0))));
     let begun = Instant::now();
     let found = look(&looker(vec![slow, logs]), &[suspect("payment", Category::Memory, 0.5)], 40).await;
     assert_eq!(begun.elapsed(), TIMEOUT);
     assert_eq!(asked.lock().unwrap().len(), 1, "not asked again in this look");
-    assert_eq!(found.failures, ["Prometheus did not answer within 2 s."]);
+    assert_eq!(found.failures.values().collect::<Vec<_>>(), ["Prometheus did not answer within 2 s."]);
     // the others still are
     assert_eq!(found.answers.len(), 1);
     assert_eq!(found.answers[0].source, "loki");
@@ -200,7 +200,8 @@ async fn a_source_that_knows_too_little_is_named_and_another_one_is_asked() {
     let (empty, _) = scripted("loki", |_, _| (Duration::ZERO, Err(Failure::Unknown("payment".into()))));
     let (full, _) = scripted("victorialogs", |_, _| (Duration::ZERO, Ok(lines(0.0, 9.0))));
     let found = look(&looker(vec![empty, full]), &[suspect("payment", Category::Pool, 0.5)], 40).await;
-    assert_eq!((found.gaps, found.failures), (vec!["Loki has no data on payment.".to_owned()], Vec::new()));
+    assert_eq!(found.gaps, ["Loki has no data on payment."]);
+    assert!(found.failures.is_empty(), "{found:?}");
     assert_eq!(found.answers[0].source, "victorialogs");
     let (short, _) =
         scripted("loki", |_, _| (Duration::ZERO, Ok(Answer::Lines { minutes: Vec::new(), example: None })));

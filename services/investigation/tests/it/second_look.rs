@@ -11,7 +11,7 @@ use shared::clock::{Clock as _, ManualClock, SystemClock};
 use shared::events::incident::{Incident, Suspect};
 use shared::events::rca::{Relation, RootCause, Verdict};
 use shared::events::{Category, Kind, Topic};
-use shared::ids::{EventId, IncidentId};
+use shared::ids::{AnomalyId, EventId, IncidentId};
 use shared::knowledge::Options as Knowledge;
 use shared::lifecycle::{Assessment, Change};
 use shared::service::{Deps, Readiness};
@@ -44,7 +44,10 @@ async fn bench() -> Bench {
 /// Stores an incident that looks as if payment were down, and publishes it.
 async fn announce(bench: &Bench, id: IncidentId) {
     let mut known = sources();
-    known.signals = vec![signal("payment", "error_rate", Kind::Errors, 0, 63.5)];
+    let mut errors = signal("payment", "error_rate", Kind::Errors, 0, 63.5);
+    // an episode is a member of one incident only
+    errors.anomaly_id = AnomalyId::of_episode("production", "payment", &id.to_string(), 0);
+    known.signals = vec![errors];
     let suspects = vec![suspect("payment", Category::Down, 0.6), suspect("payment", Category::Memory, 0.3)];
     let incident = Incident { incident_id: id, suspects, ..incident(&known) };
     bench.record(id, incident.clone(), vec![Change::Announced]).await.unwrap();
@@ -278,4 +281,30 @@ async fn another_suspect_is_told_at_once_and_looked_at_a_minute_after_the_last_c
     );
     assert!(again.corrected_at.unwrap().duration_since(corrected.corrected_at.unwrap()).as_secs() >= 60);
     assert!(again.queries > told.queries);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_learns_nothing_publishes_nothing_and_is_repeated() {
+    let _turn = TURN.lock().await;
+    let bench = bench().await;
+    let (id, clock) = (bench.incident("nothing"), clock());
+    let empty = serde_json::json!({ "status": "success", "data": { "resultType": "matrix", "result": [] } });
+    let double = Double::serve(move |_| Reply::Json(empty.clone())).await;
+    announce(&bench, id).await;
+    let running = Running::start(&bench, &double.url, &clock).await;
+    let asked = async |more: usize| {
+        let look =
+            async || Some(double.requests().len()).filter(|seen| *seen >= more).ok_or(double.requests());
+        until(Duration::from_secs(30), look).await.unwrap()
+    };
+    // instances and the use of memory: without these, restarts alone could change nothing
+    asked(2).await;
+    clock.advance_ms(60_000);
+    asked(4).await;
+    let other = bench.incident("another");
+    announce(&bench, other).await;
+    revision(&bench, other, 1).await;
+    running.stop().await;
+    let last = bench.store.reads().artifact::<RootCause>(id, ArtifactKind::RootCause).await.unwrap().unwrap();
+    assert_eq!((published(&bench, id).await, last.revision), (vec![1], 1), "{last:#?}");
 }

@@ -82,7 +82,6 @@ struct Container {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Status {
-    start_time: Option<Timestamp>,
     container_statuses: Vec<ContainerStatus>,
 }
 
@@ -114,10 +113,10 @@ impl Pod {
         names.find(|name| *name == service).or(first)
     }
 
-    /// Returns since when its log is there.
+    /// Returns since when its log is there; nothing while the container does not run.
     fn started(&self, container: &str) -> Option<Timestamp> {
         let own = self.status.container_statuses.iter().find(|status| status.name == container);
-        own.and_then(|status| status.state.running.as_ref()?.started_at).or(self.status.start_time)
+        own.and_then(|status| status.state.running.as_ref()?.started_at)
     }
 }
 
@@ -177,14 +176,19 @@ impl QuerySource for PodLogSource {
             return Err(Failure::Malformed("no question for logs of pods".to_owned()));
         };
         let pods = self.pods.of(&question.service, deadline).await?;
-        if pods.is_empty() {
-            return Err(Failure::Unknown(question.service.clone()));
-        }
         let mut known_from = question.from;
         let (mut counts, mut example) = (Vec::new(), None);
-        for pod in &pods {
-            let Some(container) = pod.container(&question.service) else { continue };
-            known_from = known_from.max(pod.started(container).unwrap_or(question.from));
+        // of a container that never ran the API gives an empty log
+        let running = pods.iter().filter_map(|pod| {
+            let container = pod.container(&question.service)?;
+            Some((pod, container, pod.started(container)?))
+        });
+        let running: Vec<(&Pod, &str, Timestamp)> = running.collect();
+        if running.is_empty() {
+            return Err(Failure::Unknown(question.service.clone()));
+        }
+        for (pod, container, started) in running {
+            known_from = known_from.max(started);
             let log = self.log(pod, container, question.from, deadline).await?;
             let lines: Vec<(Timestamp, &str)> = log
                 .lines()
