@@ -103,7 +103,8 @@ fn answer(page: &mut Page<'_>, answer: &Answer) {
         Answer::Events { events } => {
             page.heading("Events", &counted(events.len(), "event"));
             for Reported { at, reason, object, message, count } in events {
-                page.line(&format!("  {}  {reason} of {object}, {count} times", clock(*at)));
+                let times = counted(*count as usize, "time");
+                page.line(&format!("  {}  {reason} of {object}, {times}", clock(*at)));
                 page.hanging("      message   ", message);
             }
         }

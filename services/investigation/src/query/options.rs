@@ -211,6 +211,19 @@ impl Options {
                 problems.push(format!("prometheus.templates.{role} {problem}"));
             }
         }
+        for (name, value) in [
+            ("kubernetes.namespace", &self.kubernetes.namespace),
+            ("kubernetes.label", &self.kubernetes.label),
+            ("victorialogs.service_field", &self.victorialogs.service_field),
+            ("elasticsearch.index", &self.elasticsearch.index),
+            ("elasticsearch.service_field", &self.elasticsearch.service_field),
+            ("elasticsearch.message_field", &self.elasticsearch.message_field),
+            ("elasticsearch.time_field", &self.elasticsearch.time_field),
+        ] {
+            if value.trim().is_empty() {
+                problems.push(format!("{name} is empty"));
+            }
+        }
         if !self.loki.selector.contains("$service") {
             problems.push("loki.selector does not contain $service".to_owned());
         }

@@ -37,6 +37,7 @@ fn settings_are_checked_and_nothing_is_asked_without_an_address() {
     options.loki.ca_file = "/nowhere/ca.pem".into();
     (options.tempo.url, options.tempo.token) = ("http://tempo".into(), Secret::new("a\nb"));
     options.tempo.user = "u".into();
+    options.kubernetes.namespace = " ".into();
     let problems = options.validate();
     for part in [
         "timeout_ms 0",
@@ -44,6 +45,7 @@ fn settings_are_checked_and_nothing_is_asked_without_an_address() {
         "prometheus.url",
         "prometheus.templates.restarts contains neither",
         "jaeger.url: holds a login",
+        "kubernetes.namespace is empty",
         "loki.selector",
         "loki.ca_file",
         "tempo.token and user are set",
