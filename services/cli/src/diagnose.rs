@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use investigation::investigator::{Investigator, Outcome};
+use investigation::query::Asked;
+use investigation::query::look::Case;
 use investigation::sources::{CHANGES_BEFORE, Members};
 use investigation::verdict::Knowledge;
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +23,7 @@ use shared::knowledge::retrieval::Retrieval;
 use shared::lifecycle::{self, Change};
 use shared::service::Config;
 use shared::store::{Neighbourhood, Reads, Store};
+use shared::text::secrets::Redactor;
 
 use crate::failure::CliError;
 use crate::incidents::{failed, open_store};
@@ -80,8 +83,9 @@ pub async fn run(
             scope.incidents(store.reads()).await.map_err(|error| failed(settings, &error))?;
         let retrieval = retrieval(&settings.common.knowledge, &store).await;
         let incident = scope.incident(&request, &correlation.stage)?;
+        let asked = ask(&investigation, &incident, &diagnosis).await?;
         let outcome = Investigator::new(investigation.stage, retrieval)
-            .investigate(&incident, Members::Listed, 1, store.reads())
+            .investigate_with(&incident, Members::Listed, 1, &asked, store.reads())
             .await
             .map_err(|error| CliError::Failed(format!("the investigation failed: {error}")))?;
         diagnosis = diagnosis.with(outcome);
@@ -91,6 +95,27 @@ pub async fn run(
     } else {
         page::render(&cleaned(&diagnosis)?, screen)
     })
+}
+
+/// Asks the sources that are configured for investigation.
+async fn ask(
+    config: &Config<investigation::Options>,
+    incident: &Incident,
+    diagnosis: &Diagnosis,
+) -> Result<Asked, CliError> {
+    let redactor = Redactor::new(&config.common.redaction);
+    let looker = config.stage.looker(&redactor);
+    let looker = looker.map_err(|error| CliError::Usage(format!("investigation: {error:#}")))?;
+    let Some(looker) = looker else { return Ok(Asked::default()) };
+    let case = Case {
+        suspects: &incident.suspects,
+        signals: &diagnosis.signals,
+        began: incident.started_at,
+        until: diagnosis.at,
+        known: &[],
+        queries: config.stage.queries.queries,
+    };
+    Ok(looker.look(case).await)
 }
 
 /// Returns search over the knowledge base; nothing where it cannot be had, which is reported.

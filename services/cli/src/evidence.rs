@@ -134,5 +134,6 @@ pub(crate) fn source_words(source: &Source) -> String {
         Source::Deployments { service, .. } => format!("deployments of {service}"),
         Source::Edge { caller, callee } => format!("call from {caller} to {callee}"),
         Source::Document { doc_id, section } => format!("{doc_id}, {section}"),
+        Source::Query { source, question } => format!("answer of {source} about {}", question.service),
     }
 }

@@ -52,7 +52,8 @@ pub async fn run(
             let config: Config<investigation::Options> = configured("investigation", file)?;
             let knowledge = config.common.knowledge.retrieval(work.production()?).await;
             let retrieval = knowledge.map_err(|error| CliError::Failed(format!("knowledge: {error}")))?;
-            work.replay(&Investigation::new(config.stage, retrieval)).await?
+            // a run of the past asks no system of today
+            work.replay(&Investigation::new(config.stage, retrieval, None)).await?
         }
         Agent::Remediation => {
             let index = settings.common.knowledge.open_index(work.production()?);

@@ -13,6 +13,9 @@ use shared::events::rca::{Claim, Evidence, Relation, Source};
 use shared::knowledge::{Chunk, DocumentKind};
 
 use crate::phrase::phrase;
+use crate::query::compare::{Comparison, compare};
+use crate::query::findings::quote;
+use crate::query::look::Found;
 use crate::records::Records;
 use crate::sources::{Sources, change_text, edge_text, no_change_text, sample_text};
 
@@ -52,7 +55,7 @@ pub fn check(claim: &Claim, evidence: &[Evidence], records: &Records, sources: &
         if piece.record.is_none() || piece.record != records.id_of(&piece.source) {
             return Err(Flaw::Evidence);
         }
-        holds(relation, piece, sources)?;
+        holds(relation, piece, records, sources)?;
         if let Relation::Began { at, .. } = relation {
             if *at < last {
                 return Err(Flaw::Relation);
@@ -69,7 +72,7 @@ pub fn check(claim: &Claim, evidence: &[Evidence], records: &Records, sources: &
 }
 
 /// Whether a relation holds of what its evidence names, and the evidence quotes what the relation is about.
-fn holds(relation: &Relation, piece: &Evidence, sources: &Sources) -> Result<(), Flaw> {
+fn holds(relation: &Relation, piece: &Evidence, records: &Records, sources: &Sources) -> Result<(), Flaw> {
     match relation {
         Relation::Outside { .. } | Relation::Reported { .. } | Relation::Began { .. } => {
             of_series(relation, piece, sources)
@@ -105,7 +108,33 @@ fn holds(relation: &Relation, piece: &Evidence, sources: &Sources) -> Result<(),
                 Err(Flaw::Quote)
             }
         }
+        Relation::Compared { .. } => of_answer(relation, piece, records, sources),
     }
+}
+
+/// What is said of the answer of a queried system: it is computed again from the record, and where the system answered once
+/// more, that answer says the same.
+fn of_answer(
+    relation: &Relation,
+    piece: &Evidence,
+    records: &Records,
+    sources: &Sources,
+) -> Result<(), Flaw> {
+    let Relation::Compared { trend, before, since, lower, upper, unit, onset, until, .. } = relation else {
+        return Err(Flaw::Relation);
+    };
+    let record = records.of_source(&piece.source).ok_or(Flaw::Evidence)?;
+    let Found { question, answer, .. } =
+        Found::of_record(&piece.source, &record.content).ok_or(Flaw::Evidence)?;
+    let computed = compare(&question, &answer).ok_or(Flaw::Relation)?;
+    let Comparison { unit: own, .. } = computed;
+    so(unit == own && *onset == question.onset && *until == question.to)?;
+    let (trend, before, since, lower, upper) = (*trend, *before, *since, *lower, *upper);
+    so(computed == Comparison { trend, before, since, lower, upper, unit: own })?;
+    if let Some(again) = sources.answers.get(&piece.source) {
+        so(compare(&question, again).is_some_and(|second| second.trend == trend))?;
+    }
+    quotes(piece, &quote(&question, &answer, &computed))
 }
 
 /// Returns the line in which the page of a service names a kind of failure, without its list marker.

@@ -64,7 +64,7 @@ pub fn candidate(
 }
 
 /// Makes a claim of relations over evidence that was filed.
-fn claim(relations: Vec<Relation>, ledger: &Ledger<'_>) -> Option<Claim> {
+pub(crate) fn claim(relations: Vec<Relation>, ledger: &Ledger<'_>) -> Option<Claim> {
     let text = phrase(&relations, ledger.pieces())?;
     let ids: BTreeSet<&str> = relations.iter().map(Relation::evidence).collect();
     let evidence = ids.into_iter().map(str::to_owned).collect();

@@ -13,6 +13,7 @@ use crate::check::check;
 use crate::documents::{self, Documents};
 use crate::ledger::{self, Ledger};
 use crate::options::Options;
+use crate::query::{Asked, findings};
 use crate::records::Records;
 use crate::sources::{EDGES, Members, Sources};
 use crate::verdict::Knowledge;
@@ -68,15 +69,22 @@ struct Claimed {
 }
 
 impl Claimed {
-    fn over(incident: &Incident, sources: &Sources, gathered: &Gathered) -> Result<Self, Error> {
-        let records =
-            Records::of(incident, sources, &gathered.documents, &gathered.edges).map_err(Error::reject)?;
+    fn over(
+        incident: &Incident,
+        sources: &Sources,
+        gathered: &Gathered,
+        asked: &Asked,
+    ) -> Result<Self, Error> {
+        let records = Records::of(incident, sources, &gathered.documents, &gathered.edges)
+            .and_then(|records| records.with_answers(incident, &asked.answers))
+            .map_err(Error::reject)?;
         let mut ledger = Ledger::new(&records);
         let suspects = incident.suspects.iter().zip(&gathered.documents);
-        let candidates = suspects
+        let mut candidates: Vec<Candidate> = suspects
             .map(|(suspect, found)| claims::candidate(incident, suspect, sources, found, &mut ledger))
             .collect();
-        let exclusions = claims::exclusions(incident, sources, &mut ledger);
+        let mut exclusions = claims::exclusions(incident, sources, &mut ledger);
+        findings::add(asked, &mut candidates, &mut exclusions, &mut ledger);
         let evidence = ledger.into_pieces();
         Ok(Self { records, evidence, candidates, exclusions })
     }
@@ -99,9 +107,41 @@ impl Investigator {
         revision: u32,
         reads: &Reads,
     ) -> Result<Outcome, Error> {
+        self.investigate_with(incident, members, revision, &Asked::default(), reads).await
+    }
+
+    /// Investigates an incident with the answers of queried systems.
+    ///
+    /// # Errors
+    /// If the store cannot be read. Documents that cannot be searched are reported as missing.
+    pub async fn investigate_with(
+        &self,
+        incident: &Incident,
+        members: Members,
+        revision: u32,
+        asked: &Asked,
+        reads: &Reads,
+    ) -> Result<Outcome, Error> {
+        if asked.answers.is_empty() {
+            return self.rank(incident, members, revision, asked, reads).await;
+        }
+        let suspects = asked.beliefs(&incident.suspects).ranked(&incident.suspects);
+        let incident = Incident { suspects, ..incident.clone() };
+        self.rank(&incident, members, revision, asked, reads).await
+    }
+
+    /// Ranks and claims over the suspects as they are.
+    async fn rank(
+        &self,
+        incident: &Incident,
+        members: Members,
+        revision: u32,
+        asked: &Asked,
+        reads: &Reads,
+    ) -> Result<Outcome, Error> {
         let mut sources = Sources::read(incident, members, reads).await?;
         let gathered = self.gather(incident, &sources, reads).await?;
-        let mut claimed = Claimed::over(incident, &sources, &gathered)?;
+        let mut claimed = Claimed::over(incident, &sources, &gathered, asked)?;
         // what is published is checked against another reading of its sources; where they have changed meanwhile, it is claimed anew
         let mut again = Sources::read(incident, members, reads).await?;
         for _ in 0..MAX_REPEATS {
@@ -109,10 +149,11 @@ impl Investigator {
                 break;
             }
             sources = again;
-            claimed = Claimed::over(incident, &sources, &gathered)?;
+            claimed = Claimed::over(incident, &sources, &gathered, asked)?;
             again = Sources::read(incident, members, reads).await?;
         }
         let Claimed { records, evidence, mut candidates, exclusions } = claimed;
+        again.answers = asked.again();
         if let Some(retrieval) = &self.retrieval {
             again.read_documents(evidence.iter().map(|piece| &piece.source), retrieval).await;
         }
@@ -139,13 +180,18 @@ impl Investigator {
             candidates,
             ruled_out: exclusions.iter().map(|claim| claim.text.clone()).collect(),
             exclusions,
-            missing: verdict::missing(incident, has_edges(incident, &sources), knowledge),
+            missing: {
+                let missing = verdict::missing(incident, has_edges(incident, &sources), knowledge);
+                [missing, asked.missing()].concat()
+            },
             method: Method::Deterministic,
             claims_verified: tally.verified,
             claims_total: tally.verified + tally.dropped,
             tokens: 0,
             cost_microdollars: 0,
             completed_at: last_seen(&incident.signals).unwrap_or(incident.opened_at),
+            corrected_at: None,
+            queries: 0,
         };
         let looked_at =
             LookedAt { changes: sources.changes.len(), changes_since: sources.changes_since, knowledge };

@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod options;
 pub mod phrase;
+pub mod query;
 pub mod records;
 pub mod similar;
 pub mod sources;
@@ -20,6 +21,7 @@ use anyhow::Result;
 use shared::clock::SystemClock;
 use shared::service::{Config, Deps, wait_for};
 use shared::stage::run::{self, StageDeps};
+use shared::text::secrets::Redactor;
 use tokio_util::sync::CancellationToken;
 
 pub use options::Options;
@@ -28,6 +30,11 @@ pub use stage::Investigation;
 /// Runs the stage until `shutdown`.
 pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
     metrics::register();
+    for warning in config.stage.queries.warnings() {
+        tracing::warn!(warning, "risky setting");
+    }
+    let redactor = Redactor::new(&config.common.redaction);
+    let looker = config.stage.looker(&redactor)?;
     let Some(base) = StageDeps::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await?
     else {
         return Ok(());
@@ -35,7 +42,7 @@ pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToke
     let knowledge = &config.common.knowledge;
     let load = || knowledge.retrieval(base.store.clone());
     match wait_for("embedding model", &deps.readiness, &shutdown, load).await {
-        Some(retrieval) => run::run(Investigation::new(config.stage, retrieval), base).await,
+        Some(retrieval) => run::run(Investigation::new(config.stage, retrieval, looker), base).await,
         None => Ok(()),
     }
 }

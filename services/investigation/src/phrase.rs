@@ -5,8 +5,12 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use shared::events::anomaly::{Band, Direction};
+use shared::events::question::{Question, Trend};
 use shared::events::rca::{Evidence, Relation, Source};
 use shared::text::format::{band_in_words, clock, duration, figure};
+
+use crate::query::look::title;
+use crate::query::words::subject;
 
 /// Returns the sentence of relations over evidence; nothing where they are of no known pattern.
 pub fn phrase(relations: &[Relation], evidence: &[Evidence]) -> Option<String> {
@@ -77,7 +81,28 @@ fn single(relation: &Relation, evidence: &[Evidence]) -> Option<String> {
         (Relation::KnownFailure { service, category, .. }, Source::Document { doc_id, .. }) => {
             format!("{doc_id} names {} among the known failures of {service}", category.words())
         }
+        (Relation::Compared { .. }, Source::Query { source, question }) => {
+            compared(relation, source, question)?
+        }
         _ => return None,
+    })
+}
+
+/// Says what the answer of a queried system shows.
+fn compared(relation: &Relation, source: &str, question: &Question) -> Option<String> {
+    let Relation::Compared { trend, before, since, unit, onset, .. } = relation else { return None };
+    let (what, source) = (subject(question.subject, &question.service), title(source));
+    let (before, since, onset) = (figure(*before, unit), figure(*since, unit), clock(*onset));
+    Some(match trend {
+        Trend::Rose => {
+            format!("{what} rose from {before} in the hour before {onset} UTC to {since} ({source})")
+        }
+        Trend::Fell => {
+            format!("{what} fell from {before} in the hour before {onset} UTC to {since} ({source})")
+        }
+        Trend::AsBefore => format!(
+            "{what} stayed in its range after {onset} UTC: {since}, {before} in the hour before ({source})"
+        ),
     })
 }
 

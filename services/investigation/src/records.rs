@@ -13,6 +13,9 @@ use shared::knowledge::Chunk;
 use shared::store::edges::Edge;
 
 use crate::documents::Documents;
+use crate::query::compare::compare;
+use crate::query::findings::quote;
+use crate::query::look::Found;
 use crate::sources::{self, CHANGES_BEFORE, Sources, change_text, edge_text, no_change_text, sample_text};
 
 /// Most edges that are recorded, those of suspects first.
@@ -54,12 +57,36 @@ impl Records {
         Ok(collected.records)
     }
 
+    /// Adds the answers of queried systems. Where there are too many records, the least important ones make room.
+    ///
+    /// # Errors
+    /// If an answer cannot be written as JSON.
+    pub fn with_answers(mut self, incident: &Incident, found: &[Found]) -> Result<Self, serde_json::Error> {
+        let room = MAX_RECORDS.saturating_sub(found.len());
+        for record in self.all.drain(self.all.len().min(room)..) {
+            self.ids.remove(&record.source);
+        }
+        let mut collected = Collector { incident, records: self };
+        for one in found {
+            let Some(comparison) = compare(&one.question, &one.answer) else { continue };
+            let excerpt = quote(&one.question, &one.answer, &comparison);
+            collected.add(one.cited(), &excerpt, Content::Answer(one.answer.clone()))?;
+        }
+        Ok(collected.records)
+    }
+
+    /// Returns the record of a source.
+    pub fn of_source(&self, source: &Source) -> Option<&EvidenceRecord> {
+        let id = self.id_of(source)?;
+        self.all.iter().find(|record| record.id == id)
+    }
+
     /// Returns all records.
     pub fn all(&self) -> &[EvidenceRecord] {
         &self.all
     }
 
-    /// Returns the record of a source.
+    /// Returns the id of the record of a source.
     pub fn id_of(&self, source: &Source) -> Option<EvidenceId> {
         self.ids.get(source).copied()
     }

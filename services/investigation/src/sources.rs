@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use shared::clock::from_ms;
 use shared::events::Deployment;
 use shared::events::anomaly::Sibling;
+use shared::events::evidence::Answer;
 use shared::events::incident::{Incident, Signal};
 use shared::events::rca::Source;
 use shared::graph::Graph;
@@ -43,6 +44,8 @@ pub struct Sources {
     pub graph: Graph,
     /// Sections of documents, by document and section.
     pub sections: BTreeMap<(String, String), Chunk>,
+    /// What queried systems answered when they were asked again, by what they were asked.
+    pub answers: BTreeMap<Source, Answer>,
 }
 
 impl Sources {
@@ -67,6 +70,7 @@ impl Sources {
             changes_since,
             signals,
             sections: BTreeMap::new(),
+            answers: BTreeMap::new(),
         })
     }
 

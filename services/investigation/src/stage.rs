@@ -1,31 +1,45 @@
-//! The stage: looks for the cause of an incident when it is announced, and again when its suspect changes.
+//! The stage: looks for the cause of an incident when it is announced, and again when its suspect changes. Where sources are
+//! configured, a timer asks them after each result and corrects it.
+
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::agent::Agent;
 use shared::audit::AuditAction;
 use shared::events::incident::Incident;
-use shared::events::rca::{RootCause, Verdict};
-use shared::events::{Refusal, Topic, decode};
+use shared::events::rca::{Claim, Relation, RootCause, Source, Verdict};
+use shared::events::{Category, EvidenceRecord, Refusal, Topic, decode};
+use shared::ids::{EvidenceId, IncidentId};
 use shared::knowledge::retrieval::Retrieval;
 use shared::lifecycle::Change;
-use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage};
+use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage, Timer, TimerPayload};
 use shared::store::{ArtifactKind, Write};
 
 use crate::investigator::{Investigator, Outcome};
 use crate::options::Options;
+use crate::query::look::{Case, Found, title};
+use crate::query::{self, Asked, Looker};
 use crate::sources::Members;
-use crate::verdict;
+use crate::{metrics, verdict};
+
+/// Least time between two corrections of one incident.
+const CORRECTION: SignedDuration = SignedDuration::from_mins(1);
 
 /// Looks for causes.
 pub struct Investigation {
     investigator: Investigator,
+    queries: query::Options,
+    looker: Option<Looker>,
 }
 
 impl Investigation {
-    /// Searches in `retrieval`.
-    pub fn new(options: Options, retrieval: Retrieval) -> Self {
-        Self { investigator: Investigator::new(options, Some(retrieval)) }
+    /// Searches in `retrieval`, and asks further sources by `looker` once the first result is on record.
+    pub fn new(options: Options, retrieval: Retrieval, looker: Option<Looker>) -> Self {
+        let queries = options.queries.clone();
+        Self { investigator: Investigator::new(options, Some(retrieval)), queries, looker }
     }
 }
 
@@ -45,55 +59,195 @@ impl Stage for Investigation {
     async fn handle(&self, incident: &Incident, ctx: &Context) -> Result<Effects, Error> {
         let before: Option<RootCause> =
             ctx.store.artifact(incident.incident_id, ArtifactKind::RootCause).await?;
-        if before.as_ref().is_some_and(|before| !is_news(before, incident)) {
+        let known = match &before {
+            Some(before) => known(before, ctx).await?,
+            None => Asked::default(),
+        };
+        if before.as_ref().is_some_and(|before| !is_news(before, incident, &known)) {
             return Ok(Effects::none());
         }
         let revision = before.as_ref().map_or(1, |before| before.revision + 1);
-        let Outcome { result, records, .. } =
-            self.investigator.investigate(incident, Members::OfIncident, revision, &ctx.store).await?;
-        let change = |change| IncidentChange { incident_id: incident.incident_id, change, publish: None };
-        let mut changes = vec![change(Change::CauseRanked)];
-        if before.is_none() {
-            changes.insert(0, change(Change::InvestigationStarted));
+        let Outcome { mut result, records, .. } = self
+            .investigator
+            .investigate_with(incident, Members::OfIncident, revision, &known, &ctx.store)
+            .await?;
+        if let Some(before) = &before {
+            (result.corrected_at, result.queries) = (before.corrected_at, before.queries);
         }
-        let mut effects = ctx.completed(
-            ArtifactKind::RootCause,
-            incident.incident_id,
-            revision,
-            &result,
-            result.completed_at,
-        )?;
-        let incident_id = incident.incident_id;
-        effects.writes.insert(0, Write::Evidence { incident_id, revision, records });
-        Ok(Effects {
-            incidents: changes,
-            audit: vec![Audit {
-                incident_id: incident.incident_id,
-                at: result.completed_at,
-                action: AuditAction::CauseRanked,
-                summary: summary(&result),
-                detail: json!({
-                    "revision": revision,
-                    "verdict": result.verdict,
-                    "claims_verified": result.claims_verified,
-                    "claims_total": result.claims_total,
-                }),
-            }],
-            ..effects
-        })
+        let mut effects = completed(&result, records, ctx)?;
+        if before.is_none() {
+            let change = Change::InvestigationStarted;
+            let started = IncidentChange { incident_id: incident.incident_id, change, publish: None };
+            effects.incidents.insert(0, started);
+        }
+        if self.looker.is_some() {
+            let (incident_id, queries) = (result.incident_id, result.queries);
+            let look = Look { incident_id, revision, looks: 0, queries };
+            effects.timers.push(look.timer(ctx.wall_clock())?);
+        }
+        Ok(effects)
+    }
+
+    async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {
+        if timer.name != Look::NAME {
+            return Err(timer.unknown());
+        }
+        let look: Look = timer.read()?;
+        // without sources, since the settings have changed, there is nothing to look at
+        let Some(looker) = &self.looker else { return Ok(superseded()) };
+        let Some(before) = ctx.store.artifact::<RootCause>(look.incident_id, ArtifactKind::RootCause).await?
+        else {
+            return Ok(superseded());
+        };
+        let incident = ctx.store.incident(look.incident_id).await?;
+        let incident = incident.filter(|incident| incident.state.is_open());
+        let Some(incident) = incident.filter(|_| before.revision == look.revision) else {
+            return Ok(superseded());
+        };
+        let now = ctx.wall_clock();
+        if let Some(next) = before.corrected_at.map(|at| at + CORRECTION).filter(|next| now < *next) {
+            return Ok(Effects { again: Some(next), ..Effects::none() });
+        }
+        let known = known(&before, ctx).await?;
+        let signals = ctx.store.signals_of(look.incident_id).await?;
+        let case = Case {
+            suspects: &incident.suspects,
+            signals: &signals,
+            began: incident.started_at,
+            until: timer.due,
+            known: &known.answers,
+            queries: self.queries.queries.saturating_sub(look.queries),
+        };
+        let asked: Asked = ctx.step("ask", || async { Ok(looker.look(case).await) }).await?;
+        let revision = before.revision + 1;
+        let Outcome { mut result, records, .. } = self
+            .investigator
+            .investigate_with(&incident, Members::OfIncident, revision, &asked, &ctx.store)
+            .await?;
+        let is_correction = corrects(&before, &result, &asked);
+        let queries = look.queries.saturating_add(asked.queries);
+        metrics::LOOKS.add_one([if is_correction { "corrected" } else { "unchanged" }]);
+        let mut effects = Effects::none();
+        if is_correction {
+            (result.corrected_at, result.queries) = (Some(now), queries);
+            effects = completed(&result, records, ctx)?;
+        }
+        let next = Look {
+            revision: if is_correction { revision } else { before.revision },
+            looks: look.looks + 1,
+            queries,
+            ..look
+        };
+        let is_incomplete = !asked.failures.is_empty() || !asked.gaps.is_empty();
+        if is_incomplete && next.looks < self.queries.looks && next.queries < self.queries.queries {
+            effects.timers.push(next.timer(now + CORRECTION)?);
+        }
+        Ok(effects)
     }
 }
 
+/// Payload of the timer of a second look.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Look {
+    /// Incident.
+    pub incident_id: IncidentId,
+    /// Result that it follows: where there is a later one, that has a look of its own.
+    pub revision: u32,
+    /// Looks before this one.
+    pub looks: u32,
+    /// Queries that were made for the incident.
+    pub queries: u32,
+}
+
+impl TimerPayload for Look {
+    const NAME: &'static str = "look";
+}
+
+impl Look {
+    fn timer(&self, due: Timestamp) -> Result<Timer, Error> {
+        // a result that was superseded holds up no look after the next one
+        let key = format!("{}/{}", self.incident_id, self.revision);
+        Timer::new(key, &[&self.looks.to_string()], due, self)
+    }
+}
+
+fn superseded() -> Effects {
+    metrics::LOOKS.add_one(["superseded"]);
+    Effects::none()
+}
+
+/// Returns what follows from a result.
+fn completed(result: &RootCause, records: Vec<EvidenceRecord>, ctx: &Context) -> Result<Effects, Error> {
+    let (incident_id, revision) = (result.incident_id, result.revision);
+    let mut effects =
+        ctx.completed(ArtifactKind::RootCause, incident_id, revision, result, result.completed_at)?;
+    effects.writes.insert(0, Write::Evidence { incident_id, revision, records });
+    Ok(Effects {
+        incidents: vec![IncidentChange { incident_id, change: Change::CauseRanked, publish: None }],
+        audit: vec![Audit {
+            incident_id,
+            at: result.completed_at,
+            action: AuditAction::CauseRanked,
+            summary: summary(result),
+            detail: json!({
+                "revision": revision,
+                "verdict": result.verdict,
+                "claims_verified": result.claims_verified,
+                "claims_total": result.claims_total,
+            }),
+        }],
+        ..effects
+    })
+}
+
+/// Returns the answers that a result rests on, as they are stored.
+async fn known(before: &RootCause, ctx: &Context) -> Result<Asked, Error> {
+    let cited: Vec<EvidenceId> = before
+        .evidence
+        .iter()
+        .filter(|piece| matches!(piece.source, Source::Query { .. }))
+        .filter_map(|piece| piece.record)
+        .collect();
+    let records =
+        if cited.is_empty() { Vec::new() } else { ctx.store.evidence_of(before.incident_id).await? };
+    let cited = records.iter().filter(|record| cited.contains(&record.id));
+    let answers = cited.filter_map(|record| Found::of_record(&record.source, &record.content)).collect();
+    Ok(Asked { answers, ..Asked::default() })
+}
+
 /// Returns whether the incident says something that the last result does not answer: another first suspect, another kind
-/// of cause, or evidence that makes the verdict another one.
-fn is_news(before: &RootCause, incident: &Incident) -> bool {
+/// of cause, or evidence that makes the verdict another one. `known` are the answers that the last result rests on.
+fn is_news(before: &RootCause, incident: &Incident, known: &Asked) -> bool {
     if incident.revision <= before.incident_revision || !incident.state.is_open() {
         return false;
     }
-    let told =
-        before.candidates.first().map(|first| (first.service.as_str(), first.category, before.verdict));
-    let now = incident.suspects.first();
-    told != now.map(|first| (first.service.as_str(), first.category, verdict::of(first.posterior)))
+    let suspects = if known.answers.is_empty() {
+        incident.suspects.clone()
+    } else {
+        known.beliefs(&incident.suspects).ranked(&incident.suspects)
+    };
+    let now = suspects.first();
+    told(before) != now.map(|first| (first.service.as_str(), first.category, verdict::of(first.posterior)))
+}
+
+fn told(result: &RootCause) -> Option<(&str, Category, Verdict)> {
+    result.candidates.first().map(|first| (first.service.as_str(), first.category, result.verdict))
+}
+
+/// Returns whether a reader wants to know of a result after a look: another first suspect or verdict, a claim over an answer that
+/// was not there, or a source that did not answer.
+fn corrects(before: &RootCause, result: &RootCause, asked: &Asked) -> bool {
+    let claims = |result: &RootCause| -> BTreeSet<String> {
+        let of_queries = |claim: &&Claim| {
+            claim.relations.iter().any(|relation| matches!(relation, Relation::Compared { .. }))
+        };
+        let all = result.candidates.iter().flat_map(|one| &one.claims).chain(&result.exclusions);
+        all.filter(of_queries).map(|claim| claim.text.clone()).collect()
+    };
+    let is_reported = |source: &String| before.missing.iter().any(|line| line.starts_with(&title(source)));
+    told(before) != told(result)
+        || !claims(result).is_subset(&claims(before))
+        || asked.failures.keys().any(|source| !is_reported(source))
 }
 
 fn summary(result: &RootCause) -> String {

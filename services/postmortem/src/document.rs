@@ -235,6 +235,9 @@ fn evidence(cause: &Candidate, result: &RootCause) -> String {
             Source::Deployments { service, .. } => format!("deployments of {}", name(service)),
             Source::Edge { caller, callee } => format!("call from {} to {}", name(caller), name(callee)),
             Source::Document { doc_id, section } => format!("{}, section {}", name(doc_id), name(section)),
+            Source::Query { source, question } => {
+                format!("answer of {} about {}", name(source), name(&question.service))
+            }
         };
         format!("- **{}** {place}: {}", text(&piece.id, 12), quote(&piece.quote))
     };

@@ -91,6 +91,73 @@ pub enum Content {
         /// What the document is about.
         facets: BTreeMap<String, String>,
     },
+    /// What a queried system answered.
+    Answer(Answer),
+}
+
+/// Most points of an answer.
+pub const MAX_POINTS: usize = 480;
+/// Most spans or events of an answer.
+pub const MAX_ITEMS: usize = 100;
+/// Longest text of an answer, characters.
+pub const MAX_WORDS: usize = 240;
+
+/// The answer of a queried system. Texts are redacted, of one line and at most [`MAX_WORDS`] long.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case")]
+pub enum Answer {
+    /// A series.
+    Series {
+        /// Unit of the values, or empty.
+        unit: String,
+        /// Values, oldest first.
+        points: Vec<Point>,
+    },
+    /// Lines of a log.
+    Lines {
+        /// Lines of each minute, oldest first; a minute without a point is unknown.
+        minutes: Vec<Point>,
+        /// One of the last lines.
+        example: Option<String>,
+    },
+    /// Calls.
+    Calls {
+        /// The calls, oldest first.
+        calls: Vec<Call>,
+    },
+    /// Events of a cluster.
+    Events {
+        /// Events, oldest first.
+        events: Vec<Reported>,
+    },
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// Begin.
+    pub at: Timestamp,
+    /// Name of the span.
+    pub name: String,
+    /// Duration, milliseconds.
+    pub ms: f64,
+    /// Whether it failed.
+    pub failed: bool,
+}
+
+/// One event of a cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reported {
+    /// When it was last reported.
+    pub at: Timestamp,
+    /// Reason, e.g. `BackOff`.
+    pub reason: String,
+    /// Object, e.g. a pod.
+    pub object: String,
+    /// Message.
+    pub message: String,
+    /// How often it was reported.
+    pub count: u32,
 }
 
 /// Figures of the calls of an edge in the quarter of an hour before the record was made; without spans all are absent.

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::anomaly::Direction;
+use super::question::{Question, Trend};
 use super::raw::Level;
 use super::{Category, Event, Refusal, finite, named};
 use crate::ids::{EvidenceId, IncidentId};
@@ -80,6 +81,13 @@ pub enum Source {
         doc_id: String,
         /// Section.
         section: String,
+    },
+    /// The answer of a system that was queried.
+    Query {
+        /// Name of the system in the settings, e.g. `prometheus`.
+        source: String,
+        /// What it was asked.
+        question: Question,
     },
 }
 
@@ -203,6 +211,27 @@ pub enum Relation {
         /// Kind of cause.
         category: Category,
     },
+    /// The answer of a queried system, the time since the first symptom against the hour before.
+    Compared {
+        /// Id of the answer.
+        evidence: String,
+        /// What happened.
+        trend: Trend,
+        /// Level before, in `unit`.
+        before: f64,
+        /// Level since, in `unit`.
+        since: f64,
+        /// Below it, the level has fallen, in `unit`.
+        lower: f64,
+        /// Above it, the level has risen, in `unit`.
+        upper: f64,
+        /// Unit of the levels.
+        unit: String,
+        /// First symptom.
+        onset: Timestamp,
+        /// End of the time that was asked for.
+        until: Timestamp,
+    },
 }
 
 impl Relation {
@@ -218,7 +247,8 @@ impl Relation {
             | Self::Calls { evidence }
             | Self::Began { evidence, .. }
             | Self::SameCause { evidence, .. }
-            | Self::KnownFailure { evidence, .. } => evidence,
+            | Self::KnownFailure { evidence, .. }
+            | Self::Compared { evidence, .. } => evidence,
         }
     }
 }
@@ -315,6 +345,17 @@ pub struct RootCause {
     pub cost_microdollars: u64,
     /// Event time of the incident revision it answers.
     pub completed_at: Timestamp,
+    /// When answers of queried systems last changed the result, by the wall clock; absent while none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected_at: Option<Timestamp>,
+    /// Queries that were made for the incident so far.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub queries: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl RootCause {

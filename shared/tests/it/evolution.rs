@@ -27,6 +27,7 @@ use shape::Shape;
 /// sends them to its dead letters: an entry here says that all readers were released before the first writer.
 const ADDED: &[(&str, &str, &str)] = &[
     ("firewatch.rca.v1", "evidence[].source.kind", "deployments"),
+    ("firewatch.rca.v1", "evidence[].source.kind", "query"),
     ("firewatch.anomaly.v1", "kind", "silence"),
     ("firewatch.anomaly.v1", "kind", "restarts"),
     ("firewatch.anomaly.v1", "kind", "logs"),

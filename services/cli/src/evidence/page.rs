@@ -3,7 +3,7 @@
 use shared::clock::from_ms;
 use shared::events::Deployment;
 use shared::events::anomaly::{Band, LogTemplate};
-use shared::events::evidence::{Content, EdgeFigures};
+use shared::events::evidence::{Answer, Call, Content, EdgeFigures, Reported};
 use shared::text::format::{band_in_words, clock};
 
 use super::{Shown, source_words};
@@ -70,6 +70,43 @@ fn content(page: &mut Page<'_>, content: &Content) {
             page.field("Title", title);
             page.heading("Section", "");
             page.instructions("  ", text);
+        }
+        Content::Answer(found) => answer(page, found),
+    }
+}
+
+fn answer(page: &mut Page<'_>, answer: &Answer) {
+    match answer {
+        Answer::Series { unit, points } => {
+            page.heading("Values", &counted(points.len(), "value"));
+            for point in &points[points.len().saturating_sub(SAMPLES)..] {
+                page.line(&format!("  {}  {}", clock(from_ms(point.ts_ms)), quantity(point.value, unit)));
+            }
+        }
+        Answer::Lines { minutes, example } => {
+            let lines: f64 = minutes.iter().map(|minute| minute.value).sum();
+            page.heading("Log lines", &counted(lines as usize, "line"));
+            for minute in minutes.iter().filter(|minute| minute.value > 0.0) {
+                page.line(&format!("  {}  {}", clock(from_ms(minute.ts_ms)), minute.value));
+            }
+            if let Some(line) = example {
+                page.hanging("      example   ", line);
+            }
+        }
+        Answer::Calls { calls } => {
+            page.heading("Calls", &counted(calls.len(), "call"));
+            for Call { at, name, ms, failed } in calls {
+                let failed = if *failed { "  failed" } else { "" };
+                page.line(&format!("  {}  {}  {name}{failed}", clock(*at), quantity(*ms, "ms")));
+            }
+        }
+        Answer::Events { events } => {
+            page.heading("Events", &counted(events.len(), "event"));
+            for Reported { at, reason, object, message, count } in events {
+                let times = counted(*count as usize, "time");
+                page.line(&format!("  {}  {reason} of {object}, {times}", clock(*at)));
+                page.hanging("      message   ", message);
+            }
         }
     }
 }

@@ -87,6 +87,54 @@ fn a_record_is_shown_with_what_its_source_held_and_the_claims_that_cite_it() {
     insta::assert_snapshot!("evidence_others", text.join("\n---\n"));
 }
 
+/// Answers of queried systems, one of each kind.
+fn answers() -> Vec<EvidenceRecord> {
+    let at = "2026-03-01T10:00:30Z";
+    let minutes = json!([{ "ts_ms": 1_772_359_200_000_i64, "value": 0.0 }, { "ts_ms": 1_772_359_260_000_i64, "value": 4.0 }]);
+    let answers = [
+        (
+            "prometheus",
+            json!({ "kind": "series", "role": "cpu_usage" }),
+            json!({ "of": "series", "unit": "%", "points": minutes }),
+        ),
+        (
+            "loki",
+            json!({ "kind": "lines", "about": "pool" }),
+            json!({ "of": "lines", "minutes": minutes, "example": "no connection" }),
+        ),
+        (
+            "jaeger",
+            json!({ "kind": "calls", "aspect": "duration" }),
+            json!({ "of": "calls", "calls": [{ "at": at, "name": "POST /charge", "ms": 820.0, "failed": true }] }),
+        ),
+        (
+            "kubernetes",
+            json!({ "kind": "events", "about": "failing" }),
+            json!({ "of": "events", "events": [{ "at": at, "reason": "BackOff", "object": "pod payment-0",
+                "message": "Back-off restarting failed container", "count": 7 }] }),
+        ),
+    ];
+    answers
+        .into_iter()
+        .map(|(source, subject, answer)| {
+            let question =
+                of(json!({ "service": "payment", "subject": subject, "from": "2026-03-01T09:00:00Z",
+                "onset": "2026-03-01T10:00:00Z", "to": "2026-03-01T10:10:00Z" }));
+            let source = Source::Query { source: source.into(), question };
+            record(source, "as it was quoted", Content::Answer(of(answer)))
+        })
+        .collect()
+}
+
+#[test]
+fn an_answer_of_a_queried_system_is_shown_as_it_was_given() {
+    let text: Vec<String> = answers()
+        .into_iter()
+        .map(|record| page::render(&Shown::of(12, record, None).cleaned().unwrap(), &screen()))
+        .collect();
+    insta::assert_snapshot!("evidence_answers", text.join("\n---\n"));
+}
+
 #[test]
 fn cited_records_come_first() {
     let result = result();

@@ -373,6 +373,8 @@ pub(crate) fn root_cause() -> RootCause {
         tokens: 0,
         cost_microdollars: 0,
         completed_at: after(51),
+        corrected_at: None,
+        queries: 0,
     }
 }
 

@@ -4,7 +4,10 @@ use investigation::check::Flaw;
 use shared::events::Kind;
 use shared::events::rca::{Claim, Relation};
 
-use crate::scene::{Investigated, at, change, incident, investigate, over, signal, sources};
+use crate::answers::{asked, series};
+use crate::scene::{
+    Investigated, at, change, incident, investigate, investigate_with, over, signal, sources,
+};
 
 fn texts(claims: &[Claim]) -> String {
     claims.iter().map(|claim| claim.text.as_str()).collect::<Vec<_>>().join("\n")
@@ -98,4 +101,39 @@ fn a_caller_that_suffered_first_is_not_explained_by_what_it_calls() {
     let Investigated { candidate, exclusions, .. } = investigate(&sources, &incident(&sources));
     assert!(!texts(&exclusions).contains("is explained by"), "{exclusions:#?}");
     assert!(!texts(&candidate.claims).contains("→ error_rate of order"), "{candidate:#?}");
+}
+
+#[test]
+fn what_queried_systems_answered_is_claimed_for_or_against() {
+    let mut sources = sources();
+    let asked = asked();
+    let found = investigate_with(&sources, &incident(&sources), &asked);
+    sources.answers = asked.again();
+    let of_queries = |claims: &[Claim]| -> Vec<Claim> {
+        let compared = |claim: &&Claim| matches!(claim.relations[..], [Relation::Compared { .. }]);
+        claims.iter().filter(compared).cloned().collect()
+    };
+    let (own, against) = (of_queries(&found.candidate.claims), of_queries(&found.exclusions));
+    for claim in own.iter().chain(&against) {
+        assert_eq!(found.check(claim, &sources), Ok(()), "{claim:#?}");
+    }
+    insta::assert_snapshot!(texts(&own), @r"
+    The number of requests waiting for a connection of payment rose from 0.1 in the hour before 09:26:40 UTC to 17.1 (Prometheus).
+    The rate of log lines of payment about waiting for a connection rose from 0 lines a minute in the hour before 09:26:40 UTC to 4 lines a minute (Loki).
+    ");
+    insta::assert_snapshot!(texts(&against), @r"
+    The number of running instances of payment stayed in its range after 09:26:40 UTC: 3.1, 3.1 in the hour before (Prometheus).
+    The duration of outgoing calls of payment stayed in its range after 09:26:40 UTC: 21 ms, 20 ms in the hour before (Jaeger).
+    The share of failed outgoing calls of payment stayed in its range after 09:26:40 UTC: 0 %, 0 % in the hour before (Jaeger).
+    The rate of cluster events of payment about pods that fail stayed in its range after 09:26:40 UTC: 0 events a hour, 2.97 events a hour in the hour before (Kubernetes).
+    ");
+
+    // a second answer that says otherwise outweighs the first; without one the record stands
+    let cited = asked.answers[0].cited();
+    sources.answers.insert(cited.clone(), series("", 0.0, 0.0));
+    assert_eq!(found.check(&own[0], &sources), Err(Flaw::Relation));
+    sources.answers.insert(cited.clone(), series("", 0.0, 21.0));
+    assert_eq!(found.check(&own[0], &sources), Ok(()));
+    sources.answers.remove(&cited);
+    assert_eq!(found.check(&own[0], &sources), Ok(()));
 }

@@ -8,6 +8,7 @@ use shared::events::EvidenceRecord;
 use shared::events::evidence::{Content, MAX_RECORDS};
 use shared::events::rca::Source;
 
+use crate::answers::asked;
 use crate::scene::{documents, incident, investigate, sources};
 
 #[test]
@@ -78,4 +79,10 @@ fn records_of_a_storm_are_bounded_and_those_of_the_suspect_are_among_them() {
     assert_eq!(records.all().len(), MAX_RECORDS);
     let suspect = |record: &&EvidenceRecord| matches!(&record.source, Source::Samples { service, .. } if service == "payment");
     assert_eq!(records.all().iter().filter(suspect).count(), 3);
+    // answers are cited, so what matters least makes room for them
+    let asked = asked();
+    let records = records.with_answers(&incident, &asked.answers).unwrap();
+    assert_eq!(records.all().len(), MAX_RECORDS);
+    assert_eq!(records.all().iter().filter(suspect).count(), 3);
+    assert!(asked.answers.iter().all(|found| records.of_source(&found.cited()).is_some()));
 }

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use investigation::check::{Flaw, check};
 use investigation::documents::Documents;
 use investigation::ledger::Ledger;
+use investigation::query::{Asked, findings};
 use investigation::records::Records;
 use investigation::sources::Sources;
 use jiff::Timestamp;
@@ -132,6 +133,7 @@ pub(crate) fn sources() -> Sources {
             .map(|chunk| ((chunk.doc_id.clone(), chunk.section.clone()), chunk))
             .into_iter()
             .collect(),
+        answers: BTreeMap::new(),
     }
 }
 
@@ -221,12 +223,20 @@ pub(crate) fn documents() -> Documents {
 }
 
 pub(crate) fn investigate(sources: &Sources, incident: &Incident) -> Investigated {
+    investigate_with(sources, incident, &Asked::default())
+}
+
+/// Investigates with the answers of queried systems.
+pub(crate) fn investigate_with(sources: &Sources, incident: &Incident, asked: &Asked) -> Investigated {
     let documents = documents();
-    let records = Records::of(incident, sources, std::slice::from_ref(&documents), &[]).unwrap();
+    let records = Records::of(incident, sources, std::slice::from_ref(&documents), &[])
+        .and_then(|records| records.with_answers(incident, &asked.answers))
+        .unwrap();
     let mut ledger = Ledger::new(&records);
     let first = &incident.suspects[0];
-    let candidate = investigation::claims::candidate(incident, first, sources, &documents, &mut ledger);
-    let exclusions = investigation::claims::exclusions(incident, sources, &mut ledger);
+    let mut candidate = investigation::claims::candidate(incident, first, sources, &documents, &mut ledger);
+    let mut exclusions = investigation::claims::exclusions(incident, sources, &mut ledger);
+    findings::add(asked, std::slice::from_mut(&mut candidate), &mut exclusions, &mut ledger);
     let evidence = ledger.pieces().to_vec();
     Investigated { candidate, exclusions, evidence, records }
 }

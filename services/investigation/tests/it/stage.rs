@@ -19,9 +19,13 @@ use shared::service::{Config, Deps, Readiness};
 use shared::stage::Effects;
 use shared::store::{ArtifactKind, EdgeCalls, Write};
 use stack::testing::bench::{Bench, until};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::scene::{at, incident, signal, sources, suspect};
+
+/// Replicas of the stage are of one group: two tests at once would read each other's events.
+pub(crate) static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Stores an incident with its members as correlation does, and publishes it.
 async fn announce(bench: &Bench, id: IncidentId, incident: &Incident) {
@@ -66,6 +70,7 @@ async fn are_on_record(bench: &Bench, id: IncidentId, cause: &RootCause) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn causes_rest_on_what_is_stored_and_on_past_incidents_that_are_alike() {
+    let _turn = TURN.lock().await;
     let topics = [
         Topic::IncidentsOpened,
         Topic::IncidentsUpdated,

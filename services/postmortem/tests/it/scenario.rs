@@ -379,6 +379,8 @@ fn root_cause(incident: &Incident) -> RootCause {
         tokens: 0,
         cost_microdollars: 0,
         completed_at: after(30),
+        corrected_at: None,
+        queries: 0,
     }
 }
 

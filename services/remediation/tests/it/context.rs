@@ -206,6 +206,8 @@ pub(crate) fn ranking(verdict: Verdict, candidates: Vec<Candidate>) -> RootCause
         tokens: 0,
         cost_microdollars: 0,
         completed_at: at("09:28:11"),
+        corrected_at: None,
+        queries: 0,
     }
 }
 

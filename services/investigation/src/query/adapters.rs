@@ -1,0 +1,9 @@
+//! An adapter for each system.
+
+pub mod elasticsearch;
+pub mod jaeger;
+pub mod kubernetes;
+pub mod loki;
+pub mod prometheus;
+pub mod tempo;
+pub mod victorialogs;
