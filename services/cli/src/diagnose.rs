@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use investigation::investigator::{Investigator, Outcome};
 use investigation::query::Asked;
+use investigation::query::compare::EVENTS_KEPT;
 use investigation::query::look::Case;
 use investigation::sources::{CHANGES_BEFORE, Members};
 use investigation::verdict::Knowledge;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use shared::clock::from_ms;
+use shared::clock::{Clock as _, SystemClock, from_ms};
 use shared::events::incident::{Incident, Signal};
 use shared::events::{EvidenceRecord, RootCause};
 use shared::graph::Graph;
@@ -104,7 +105,11 @@ async fn ask(
     diagnosis: &Diagnosis,
 ) -> Result<Asked, CliError> {
     let redactor = Redactor::new(&config.common.redaction);
-    let looker = config.stage.looker(&redactor);
+    let mut stage = config.stage.clone();
+    if SystemClock.now().duration_since(diagnosis.at) > EVENTS_KEPT {
+        stage.queries = stage.queries.without_events();
+    }
+    let looker = stage.looker(&redactor);
     let looker = looker.map_err(|error| CliError::Usage(format!("investigation: {error:#}")))?;
     let Some(looker) = looker else { return Ok(Asked::default()) };
     let case = Case {

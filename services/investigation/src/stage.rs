@@ -1,7 +1,7 @@
 //! The stage: looks for the cause of an incident when it is announced, and again when its suspect changes. Where sources are
 //! configured, a timer asks them after each result and corrects it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::agent::Agent;
 use shared::audit::AuditAction;
-use shared::events::incident::Incident;
-use shared::events::rca::{Claim, Relation, RootCause, Source, Verdict};
+use shared::events::incident::{Incident, Signal};
+use shared::events::rca::{Claim, Relation, RootCause, Verdict};
 use shared::events::{Category, EvidenceRecord, Refusal, Topic, decode};
-use shared::ids::{EvidenceId, IncidentId};
+use shared::ids::IncidentId;
 use shared::knowledge::retrieval::Retrieval;
 use shared::lifecycle::Change;
 use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage, Timer, TimerPayload};
@@ -20,13 +20,16 @@ use shared::store::{ArtifactKind, Write};
 
 use crate::investigator::{Investigator, Outcome};
 use crate::options::Options;
-use crate::query::look::{Case, Found, title};
-use crate::query::{self, Asked, Looker};
+use crate::query::beliefs::Open;
+use crate::query::look::{Case, Found};
+use crate::query::{self, Asked, Looker, predictions};
 use crate::sources::Members;
 use crate::{metrics, verdict};
 
 /// Least time between two corrections of one incident.
 const CORRECTION: SignedDuration = SignedDuration::from_mins(1);
+/// Results of one incident that are followed by a look: suspects that change without end do not make queries without end.
+const MAX_LOOKED_REVISIONS: u32 = 20;
 
 /// Looks for causes.
 pub struct Investigation {
@@ -60,7 +63,7 @@ impl Stage for Investigation {
         let before: Option<RootCause> =
             ctx.store.artifact(incident.incident_id, ArtifactKind::RootCause).await?;
         let known = match &before {
-            Some(before) => known(before, ctx).await?,
+            Some(before) => known(before, &ctx.store.signals_of(incident.incident_id).await?, ctx).await?,
             None => Asked::default(),
         };
         if before.as_ref().is_some_and(|before| !is_news(before, incident, &known)) {
@@ -80,7 +83,7 @@ impl Stage for Investigation {
             let started = IncidentChange { incident_id: incident.incident_id, change, publish: None };
             effects.incidents.insert(0, started);
         }
-        if self.looker.is_some() {
+        if self.looker.is_some() && revision <= MAX_LOOKED_REVISIONS {
             let (incident_id, queries) = (result.incident_id, result.queries);
             let look = Look { incident_id, revision, looks: 0, queries };
             effects.timers.push(look.timer(ctx.wall_clock())?);
@@ -108,8 +111,9 @@ impl Stage for Investigation {
         if let Some(next) = before.corrected_at.map(|at| at + CORRECTION).filter(|next| now < *next) {
             return Ok(Effects { again: Some(next), ..Effects::none() });
         }
-        let known = known(&before, ctx).await?;
         let signals = ctx.store.signals_of(look.incident_id).await?;
+        let mut known = known(&before, &signals, ctx).await?;
+        known.answers.retain(|found| !found.may_still_come(timer.due));
         let case = Case {
             suspects: &incident.suspects,
             signals: &signals,
@@ -119,6 +123,11 @@ impl Stage for Investigation {
             queries: self.queries.queries.saturating_sub(look.queries),
         };
         let asked: Asked = ctx.step("ask", || async { Ok(looker.look(case).await) }).await?;
+        // asking has taken a while
+        let incident = ctx.store.incident(look.incident_id).await?;
+        let Some(incident) = incident.filter(|incident| incident.state.is_open()) else {
+            return Ok(superseded());
+        };
         let revision = before.revision + 1;
         let Outcome { mut result, records, .. } = self
             .investigator
@@ -200,19 +209,21 @@ fn completed(result: &RootCause, records: Vec<EvidenceRecord>, ctx: &Context) ->
     })
 }
 
-/// Returns the answers that a result rests on, as they are stored.
-async fn known(before: &RootCause, ctx: &Context) -> Result<Asked, Error> {
-    let cited: Vec<EvidenceId> = before
-        .evidence
-        .iter()
-        .filter(|piece| matches!(piece.source, Source::Query { .. }))
-        .filter_map(|piece| piece.record)
-        .collect();
+/// Returns the answers that a result rests on, as they are stored: of each question the last one. What members answer by now
+/// counts once.
+async fn known(before: &RootCause, signals: &[Signal], ctx: &Context) -> Result<Asked, Error> {
     let records =
-        if cited.is_empty() { Vec::new() } else { ctx.store.evidence_of(before.incident_id).await? };
-    let cited = records.iter().filter(|record| cited.contains(&record.id));
-    let answers = cited.filter_map(|record| Found::of_record(&record.source, &record.content)).collect();
-    Ok(Asked { answers, ..Asked::default() })
+        if before.queries == 0 { Vec::new() } else { ctx.store.evidence_of(before.incident_id).await? };
+    let all = records.iter().filter_map(|record| Found::of_record(&record.source, &record.content));
+    let mut last: BTreeMap<Open, Found> = BTreeMap::new();
+    for found in all
+        .filter(|found| !predictions::is_answered(signals, &found.question.service, found.question.subject))
+    {
+        if last.get(&found.open()).is_none_or(|known| known.question.to < found.question.to) {
+            last.insert(found.open(), found);
+        }
+    }
+    Ok(Asked { answers: last.into_values().collect(), ..Asked::default() })
 }
 
 /// Returns whether the incident says something that the last result does not answer: another first suspect, another kind
@@ -244,10 +255,10 @@ fn corrects(before: &RootCause, result: &RootCause, asked: &Asked) -> bool {
         let all = result.candidates.iter().flat_map(|one| &one.claims).chain(&result.exclusions);
         all.filter(of_queries).map(|claim| claim.text.clone()).collect()
     };
-    let is_reported = |source: &String| before.missing.iter().any(|line| line.starts_with(&title(source)));
+    let is_reported = |sentence: &String| before.missing.contains(sentence);
     told(before) != told(result)
         || !claims(result).is_subset(&claims(before))
-        || asked.failures.keys().any(|source| !is_reported(source))
+        || asked.failures.values().any(|sentence| !is_reported(sentence))
 }
 
 fn summary(result: &RootCause) -> String {

@@ -5,6 +5,9 @@ use shared::events::anomaly::Point;
 use shared::events::evidence::{Answer, Call, Reported};
 use shared::events::question::{Aspect, Question, Report, Role, Subject, Trend};
 
+use super::minutes::MINUTE_MS;
+use super::predictions;
+
 /// Fewest values before, and since, that a level is taken from.
 const MIN_BEFORE: usize = 8;
 const MIN_SINCE: usize = 2;
@@ -28,7 +31,13 @@ const MIN_LINE_RATE: f64 = 0.2;
 /// A rate that rises has at least this multiple of what it was.
 const RATE_FACTOR: f64 = 3.0;
 
-const MINUTE_MS: i64 = 60_000;
+/// Level from which on a usage that does not rise refutes nothing, percent: it may have been reached slowly.
+const HIGH_USAGE: f64 = 80.0;
+
+/// Time for which a cluster keeps its events (the default of kube-apiserver's `--event-ttl`).
+pub const EVENTS_KEPT: SignedDuration = SignedDuration::from_hours(1);
+/// Events by which there are more than before, where there were some.
+const MORE_EVENTS: f64 = 1.5;
 
 /// Unit of lines.
 const LINES: &str = "{line}/min";
@@ -103,11 +112,32 @@ pub fn reports(about: Report, reason: &str, message: &str) -> bool {
 /// Returns what an answer says; nothing where it is too little, or no answer to that question.
 pub fn compare(question: &Question, answer: &Answer) -> Option<Comparison> {
     let is_early = question.to.duration_since(question.onset) < MIN_ABSENCE;
-    compared(question, answer).filter(|found| !is_early || found.trend != Trend::AsBefore)
+    let expected = predictions::observation(question.subject).map(|(expected, _)| expected);
+    compared(question, answer).filter(|found| {
+        let is_seen = expected.is_some_and(|expected| expected.is_seen(found.trend));
+        is_seen || !is_early && refutes(question.subject, found)
+    })
+}
+
+/// Returns whether it says something that the expected is not seen. A memory that falls may be that of a container that was
+/// started anew, and what fills slowly is high long before the first symptom.
+fn refutes(subject: Subject, found: &Comparison) -> bool {
+    match subject {
+        Subject::Series { role: Role::MemoryUsage } if found.trend == Trend::Fell => false,
+        Subject::Series { role: Role::CpuUsage | Role::MemoryUsage | Role::DiskUsage } => {
+            found.since < HIGH_USAGE
+        }
+        _ => true,
+    }
 }
 
 fn compared(question: &Question, answer: &Answer) -> Option<Comparison> {
     match (question.subject, answer) {
+        (Subject::Series { role: Role::Restarts }, Answer::Series { unit: has, points })
+            if has == unit(Role::Restarts) =>
+        {
+            restarts(question, points)
+        }
         (Subject::Series { role }, Answer::Series { unit: has, points }) if has == unit(role) => {
             let values = points.iter().map(|point| (point.ts_ms, point.value));
             levels(question, values, floor(role), unit(role))
@@ -143,6 +173,19 @@ fn levels(
     Comparison::of(center, median(&mut since)?, width, f64::MIN, unit)
 }
 
+/// Compares the last counts: one restart moves no median. A count that falls was begun anew.
+fn restarts(question: &Question, points: &[Point]) -> Option<Comparison> {
+    let onset = question.onset.as_millisecond();
+    let known = points.iter().filter(|point| point.value.is_finite() && within(question, point.ts_ms));
+    let (before, since): (Vec<&Point>, Vec<&Point>) = known.partition(|point| point.ts_ms < onset);
+    if before.len() < MIN_BEFORE || since.len() < MIN_SINCE {
+        return None;
+    }
+    let (was, is) = (before.last()?.value, since.last()?.value);
+    let found = Comparison::of(was, is, floor(Role::Restarts).0, f64::MIN, unit(Role::Restarts))?;
+    (found.trend != Trend::Fell).then_some(found)
+}
+
 /// Compares lines a minute.
 fn lines(question: &Question, minutes: &[Point]) -> Option<Comparison> {
     let onset = question.onset.as_millisecond();
@@ -156,8 +199,9 @@ fn lines(question: &Question, minutes: &[Point]) -> Option<Comparison> {
     let total: f64 = since.iter().map(|point| point.value).sum();
     let mean = before.iter().sum::<f64>() / before.len() as f64;
     let width = (SPREADS * spread(&before)?).max((RATE_FACTOR - 1.0) * mean).max(MIN_LINE_RATE);
+    let rate = total / since.len() as f64;
     // a line or two is what healthy services write as well
-    let rate = if total < MIN_LINES { mean.min(total) } else { total / since.len() as f64 };
+    let width = if total < MIN_LINES { width.max(rate) } else { width };
     Comparison::of(mean, rate, width, 0.0, LINES)
 }
 
@@ -172,26 +216,32 @@ fn failures(question: &Question, calls: &[Call]) -> Option<Comparison> {
     }
     let share = |calls: &[&Call]| calls.iter().filter(|call| call.failed).count() as f64 / calls.len() as f64;
     let (was, is) = (share(&before), share(&since));
-    let error = 100.0 * (was * (1.0 - was) / before.len() as f64).sqrt();
+    let all: Vec<&Call> = before.iter().chain(&since).copied().collect();
+    let (pooled, each) = (share(&all), 1.0 / before.len() as f64 + 1.0 / since.len() as f64);
+    let error = 100.0 * (pooled * (1.0 - pooled) * each).sqrt();
     Comparison::of(100.0 * was, 100.0 * is, (SPREADS * error).max(MIN_SHARE), 0.0, "%")
 }
 
 /// Compares events an hour.
 fn counted(question: &Question, about: Report, events: &[Reported]) -> Option<Comparison> {
     let hours = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs_f64() / 3_600.0;
-    let (hours_before, hours_since) =
-        (hours(question.from, question.onset), hours(question.onset, question.to));
+    // what was reported earlier is not kept
+    let from = question.to.saturating_sub(EVENTS_KEPT).map_or(question.from, |kept| kept.max(question.from));
+    let (hours_before, hours_since) = (hours(from, question.onset), hours(question.onset, question.to));
     if hours_before <= 0.0 || hours_since <= 0.0 {
         return None;
     }
     let own = events
         .iter()
-        .filter(|event| within(question, event.at.as_millisecond()))
+        .filter(|event| event.at >= from && event.at <= question.to)
         .filter(|event| reports(about, &event.reason, &event.message));
     let (before, since): (Vec<&Reported>, Vec<&Reported>) = own.partition(|event| event.at < question.onset);
     let total = |events: &[&Reported]| events.iter().map(|event| f64::from(event.count)).sum::<f64>();
     let was = total(&before) / hours_before;
-    Comparison::of(was, total(&since) / hours_since, (RATE_FACTOR - 1.0) * was, 0.0, EVENTS)
+    // one event more in a few minutes is a high rate, and no rise where there were some before
+    let least = if was > 0.0 { MORE_EVENTS / hours_since } else { 0.0 };
+    let width = ((RATE_FACTOR - 1.0) * was).max(least);
+    Comparison::of(was, total(&since) / hours_since, width, 0.0, EVENTS)
 }
 
 fn within(question: &Question, ts_ms: i64) -> bool {

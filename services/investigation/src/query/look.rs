@@ -46,10 +46,17 @@ impl Found {
         (self.question.service.clone(), self.question.subject)
     }
 
-    /// Returns whether the source said the same where it was asked again.
+    /// Returns whether the source said the same when it was asked again.
     fn is_stable(&self) -> bool {
         let trend = |answer: &Answer| compare::compare(&self.question, answer).map(|one| one.trend);
-        self.again.as_ref().is_none_or(|again| trend(again) == trend(&self.answer))
+        self.again.as_ref().is_some_and(|again| trend(again) == trend(&self.answer))
+    }
+
+    /// Returns whether what was not seen so far may be seen when it is asked for at `now`: the question ended earlier than one
+    /// would.
+    pub fn may_still_come(&self, now: Timestamp) -> bool {
+        let last = self.question.onset.saturating_add(SINCE).unwrap_or(Timestamp::MAX);
+        self.is_seen() == Some(false) && self.question.to < last.min(now)
     }
 
     /// Returns whether what is expected was seen.
@@ -116,9 +123,9 @@ impl Case<'_> {
         let at = |time: SignedDuration| onset.saturating_add(time).unwrap_or(onset);
         let to = self.until.clamp(at(MIN_SINCE), at(SINCE));
         // logs are counted by whole minutes of the clock
-        let from_s = at(-BEFORE).as_second();
-        let from = from_ms((from_s - from_s.rem_euclid(60)) * 1_000);
-        Question { service: service.clone(), subject: *subject, from, onset, to }
+        let minute = |time: Timestamp| from_ms((time.as_second() - time.as_second().rem_euclid(60)) * 1_000);
+        let to = if matches!(subject, Subject::Lines { .. }) { minute(to) } else { to };
+        Question { service: service.clone(), subject: *subject, from: minute(at(-BEFORE)), onset, to }
     }
 }
 
@@ -149,7 +156,7 @@ impl Looker {
         Self { sources, suspects, time }
     }
 
-    /// Asks until no answer could change who leads or how sure that is, or the budget is spent; then asks again for the check.
+    /// Asks until no answer could change who leads or how sure that is, or the budget is spent. Each answer is asked for twice.
     pub async fn look(&self, case: Case<'_>) -> Asked {
         let mut round = Round {
             looker: self,
@@ -174,7 +181,6 @@ impl Looker {
                 round.asked.answers.push(found);
             }
         }
-        round.confirm(case.known.len()).await;
         round.finish(case.queries)
     }
 
@@ -208,8 +214,9 @@ struct Round<'l> {
 }
 
 impl Round<'_> {
+    /// Whether less is left than a question and its confirmation.
     fn is_spent(&self) -> bool {
-        self.budget.queries == 0 || Instant::now() >= self.budget.until
+        self.budget.queries < 2 || Instant::now() >= self.budget.until
     }
 
     /// Asks one source after another until one has an answer that says something.
@@ -217,8 +224,13 @@ impl Round<'_> {
         for source in self.looker.sources.iter().filter(|source| source.can_answer(question.subject)) {
             let Some(answer) = self.answer(source, question).await else { continue };
             if compare::compare(question, &answer).is_some() {
-                let (source, question) = (source.name().to_owned(), question.clone());
-                return Some(Found { source, question, answer, again: None });
+                let found = Found {
+                    source: source.name().to_owned(),
+                    question: question.clone(),
+                    answer,
+                    again: None,
+                };
+                return self.confirmed(source, found).await;
             }
             self.unknown.push((source.name(), question.service.clone(), question.subject));
         }
@@ -245,28 +257,20 @@ impl Round<'_> {
         None
     }
 
-    /// Asks again what was answered in this look. What is answered in another way then is no answer.
-    async fn confirm(&mut self, known: usize) {
-        for place in known..self.asked.answers.len() {
-            let found = &self.asked.answers[place];
-            let source = self.looker.sources.iter().find(|source| source.name() == found.source);
-            let Some(source) = source else { continue };
-            if self.down.contains(source.name()) || !self.budget.take() {
-                continue;
-            }
-            let question = found.question.clone();
-            if let Ok(answer) = source.ask(&question, self.budget.until).await {
-                self.asked.answers[place].again = Some(answer);
-            }
+    /// Asks again what was answered. What is answered in another way then, or not at all, is no answer.
+    async fn confirmed(&mut self, source: &Guarded, mut found: Found) -> Option<Found> {
+        found.again = self.answer(source, &found.question).await;
+        if found.is_stable() {
+            return Some(found);
         }
-        let (kept, unstable): (Vec<Found>, Vec<Found>) =
-            std::mem::take(&mut self.asked.answers).into_iter().partition(Found::is_stable);
-        self.asked.answers = kept;
-        for found in unstable {
-            let (source, what) =
-                (title(&found.source), words::subject(found.question.subject, &found.question.service));
-            self.asked.gaps.push(format!("{what} was answered in two ways by {source}."));
-        }
+        let what = words::subject(found.question.subject, &found.question.service);
+        let source = title(&found.source);
+        self.asked.gaps.push(if found.again.is_some() {
+            format!("{what} had two different answers from {source}.")
+        } else {
+            format!("{what} was not confirmed by a second answer from {source}.")
+        });
+        None
     }
 
     fn finish(mut self, allowed: u32) -> Asked {
@@ -281,7 +285,7 @@ impl Round<'_> {
                 subject
             });
             let list = about.collect::<Vec<_>>().join(", ");
-            self.asked.gaps.push(format!("{} knows too little about {list}.", title(source)));
+            self.asked.gaps.push(format!("{} has too little data on {list}.", title(source)));
         }
         self.asked.queries = allowed - self.budget.queries;
         self.asked

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use shared::events::anomaly::Point;
 use shared::events::evidence::MAX_POINTS;
 
+/// Most lines of a minute: what is more is no count.
+const MAX_COUNT: f64 = 1e15;
 /// Length of a minute, milliseconds.
 pub const MINUTE_MS: i64 = 60_000;
 
@@ -18,7 +20,7 @@ pub fn of(from: Timestamp, to: Timestamp, counts: impl Iterator<Item = (i64, f64
     for (ts_ms, count) in counts.filter(|(_, count)| count.is_finite() && *count > 0.0) {
         let place = usize::try_from(ts_ms.saturating_sub(begin).div_euclid(MINUTE_MS));
         if let Some(minute) = place.ok().and_then(|place| minutes.get_mut(place)) {
-            minute.value += count;
+            minute.value = (minute.value + count).min(MAX_COUNT);
         }
     }
     minutes

@@ -224,8 +224,8 @@ impl Options {
                 problems.push(format!("{name} is empty"));
             }
         }
-        if !self.loki.selector.contains("$service") {
-            problems.push("loki.selector does not contain $service".to_owned());
+        if let Err(problem) = prometheus::check_template(&self.loki.selector) {
+            problems.push(format!("loki.selector {problem}"));
         }
         problems
     }
@@ -241,6 +241,12 @@ impl Options {
                 .then(|| format!("{what} sent to {source} at {host} in plain text; set an https:// address"))
         };
         self.configured().into_iter().filter_map(plain).collect()
+    }
+
+    /// Returns the same without what a cluster reports, which is not kept for as long as that.
+    #[must_use]
+    pub fn without_events(self) -> Self {
+        Self { kubernetes: Kubernetes { url: String::new(), ..self.kubernetes }, ..self }
     }
 
     /// Makes what asks the configured sources about the first `suspects`; nothing where none is configured.

@@ -81,7 +81,7 @@ pub fn subject(subject: Subject, service: &str) -> String {
         Subject::Calls { aspect: Aspect::Failures } => "The share of failed outgoing calls",
         Subject::Events { about } => {
             let about = match about {
-                Report::OutOfMemory => "killed containers without memory",
+                Report::OutOfMemory => "containers killed for lack of memory",
                 Report::Failing => "pods that fail",
                 Report::Storage => "full volumes and evictions",
             };

@@ -121,6 +121,62 @@ fn one_event_is_a_rise_where_there_was_none_and_others_do_not_count() {
     assert_eq!(trend(oom, &events("OOMKilling", &[30])), Some(Trend::Rose));
 }
 
+#[test]
+fn one_more_event_is_no_rise_where_there_were_some() {
+    let one = |second| match events("BackOff", &[second]) {
+        Answer::Events { mut events } => {
+            for event in &mut events {
+                event.count = 1;
+            }
+            events
+        }
+        other => panic!("{other:?}"),
+    };
+    let both = Answer::Events { events: [one(-600), one(30)].concat() };
+    assert_eq!(trend(FAILING, &both), Some(Trend::AsBefore));
+    assert_eq!(trend(FAILING, &Answer::Events { events: one(30) }), Some(Trend::Rose));
+}
+
+#[test]
+fn a_restart_counts_whenever_it_was_and_one_before_the_first_symptom_does_not() {
+    let restarted = |second: i64| {
+        let points = (-3_600..=600).step_by(15).map(|at_s: i64| Point {
+            ts_ms: at(at_s).as_millisecond(),
+            value: if at_s < second { 300.0 } else { 301.0 },
+        });
+        Answer::Series { unit: String::new(), points: points.collect() }
+    };
+    assert_eq!(trend(RESTARTS, &restarted(540)), Some(Trend::Rose));
+    assert_eq!(trend(RESTARTS, &restarted(-1_500)), Some(Trend::AsBefore));
+    // counted anew, as after a rollout
+    let Answer::Series { unit, mut points } = restarted(700) else { unreachable!() };
+    points
+        .iter_mut()
+        .filter(|point| point.ts_ms >= at(60).as_millisecond())
+        .for_each(|point| point.value = 0.0);
+    assert_eq!(trend(RESTARTS, &Answer::Series { unit, points }), None);
+}
+
+#[test]
+fn what_fills_slowly_or_was_started_anew_refutes_nothing() {
+    let (memory, disk) =
+        (Subject::Series { role: Role::MemoryUsage }, Subject::Series { role: Role::DiskUsage });
+    assert_eq!(trend(disk, &series("%", 97.0, 97.0)), None);
+    assert_eq!(trend(disk, &series("%", 40.0, 40.0)), Some(Trend::AsBefore));
+    assert_eq!(trend(memory, &series("%", 90.0, 30.0)), None);
+    assert_eq!(trend(CPU, &series("%", 40.0, 20.0)), Some(Trend::Fell));
+    let early = shared::events::Question { to: at(90), ..question("payment", CPU) };
+    assert_eq!(compare(&early, &series("%", 40.0, 20.0)), None, "it may still rise");
+}
+
+#[test]
+fn a_few_failures_of_a_few_calls_are_no_rise() {
+    let failures = Subject::Calls { aspect: Aspect::Failures };
+    let Answer::Calls { mut calls } = calls(20.0, 20.0, false) else { unreachable!() };
+    calls.last_mut().unwrap().failed = true;
+    assert_eq!(trend(failures, &Answer::Calls { calls }), Some(Trend::AsBefore));
+}
+
 fn answer() -> impl Strategy<Value = Answer> {
     let number = prop_oneof![any::<f64>(), Just(f64::NAN), Just(f64::INFINITY), 0.0..100.0];
     let second = prop_oneof![-4_000_i64..1_000, Just(i64::MIN / 2_000), Just(i64::MAX / 2_000)];

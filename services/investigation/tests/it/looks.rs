@@ -6,8 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use investigation::query::breaker::{Breaker, MAX_FAILURES, PAUSE};
 use investigation::query::look::{Asked, Case, Looker};
+use investigation::query::minutes;
 use investigation::query::source::{Failure, Guarded, QuerySource, clean};
 use jiff::Timestamp;
+use shared::events::anomaly::Point;
 use shared::events::evidence::{Answer, MAX_ITEMS, MAX_POINTS, MAX_WORDS, Reported};
 use shared::events::incident::Suspect;
 use shared::events::question::{Role, Subject};
@@ -192,7 +194,10 @@ async fn what_is_answered_in_two_ways_is_no_answer() {
     });
     let found = look(&looker(vec![source]), &suspects, 2).await;
     assert!(found.answers.is_empty(), "{found:?}");
-    assert!(found.gaps.iter().any(|gap| gap.contains("in two ways by Prometheus")), "{found:?}");
+    assert!(
+        found.gaps.iter().any(|gap| gap.contains("had two different answers from Prometheus")),
+        "{found:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,7 +211,7 @@ async fn a_source_that_knows_too_little_is_named_and_another_one_is_asked() {
     let (short, _) =
         scripted("loki", |_, _| (Duration::ZERO, Ok(Answer::Lines { minutes: Vec::new(), example: None })));
     let found = look(&looker(vec![short]), &[suspect("payment", Category::Pool, 0.5)], 40).await;
-    let gap = "Loki knows too little about the rate of log lines of payment about waiting for a connection.";
+    let gap = "Loki has too little data on the rate of log lines of payment about waiting for a connection.";
     assert_eq!(found.gaps, [gap]);
 }
 
@@ -230,4 +235,13 @@ fn answers_are_capped_and_hold_no_secret_and_nothing_that_steers_a_terminal() {
     };
     assert_eq!(events.len(), MAX_ITEMS);
     assert!(!format!("{events:?}").contains("hunter2"));
+}
+
+#[test]
+fn counts_without_bounds_are_journalled_as_numbers() {
+    let huge = |second: i64| (at(second).as_millisecond(), 1.7e308);
+    let minutes = minutes::of(at(-120), at(0), [huge(-90), huge(-80), huge(-70)].into_iter());
+    assert!(minutes.iter().all(|minute| minute.value.is_finite()), "{minutes:?}");
+    let written = serde_json::to_value(&minutes).unwrap();
+    assert_eq!(serde_json::from_value::<Vec<Point>>(written).unwrap(), minutes);
 }

@@ -107,7 +107,8 @@ impl Scale {
                 if each.is_empty() {
                     name.clone()
                 } else {
-                    format!("{name} a {each}").trim_start().to_owned()
+                    let article = if *each == "hour" { "an" } else { "a" };
+                    format!("{name} {article} {each}").trim_start().to_owned()
                 }
             }
         }

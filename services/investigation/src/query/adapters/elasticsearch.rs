@@ -38,6 +38,7 @@ impl ElasticSource {
         };
         let should: Vec<Value> = words::of(about).iter().map(one).collect();
         let (from, to) = (question.from.to_string(), question.to.to_string());
+        let since = json!({ "range": { time_field: { "gte": question.onset.to_string() } } });
         json!({
             "size": 0,
             "track_total_hits": true,
@@ -45,7 +46,7 @@ impl ElasticSource {
                 { "term": { service_field: question.service } },
                 { "range": { time_field: { "gte": from, "lt": to } } },
             ] } },
-            "aggs": { "matching": {
+            "aggs": { "since": { "filter": since }, "matching": {
                 "filter": { "bool": { "should": should, "minimum_should_match": 1 } },
                 "aggs": {
                     "minutes": { "date_histogram": { "field": time_field, "fixed_interval": "1m", "min_doc_count": 1 } },
@@ -99,7 +100,14 @@ struct Hit {
 
 #[derive(Deserialize)]
 struct Aggregations {
+    since: Since,
     matching: Matching,
+}
+
+/// Lines of the service since the first symptom.
+#[derive(Deserialize)]
+struct Since {
+    doc_count: u64,
 }
 
 #[derive(Deserialize)]
@@ -143,10 +151,11 @@ impl QuerySource for ElasticSource {
         if document.timed_out || document.shards.failed > 0 {
             return Err(Failure::Partial);
         }
-        if document.hits.total.is_none_or(|total| total.value == 0) {
+        let is_empty = document.hits.total.is_none_or(|total| total.value == 0);
+        let found = document.aggregations.filter(|_| !is_empty);
+        let Some(found) = found.filter(|found| found.since.doc_count > 0) else {
             return Err(Failure::Unknown(question.service.clone()));
-        }
-        let found = document.aggregations.ok_or_else(|| Failure::Malformed("no aggregations".to_owned()))?;
+        };
         let Matching { minutes, example } = found.matching;
         // buckets begin with whole minutes: their middle says to which of ours they belong
         let counts = minutes

@@ -29,11 +29,11 @@ impl LokiSource {
         Ok(Self { client, selector: options.selector.clone() })
     }
 
-    /// Fails where there is no line of the service at all.
+    /// Fails where there is no line of the service since the first symptom: then the absence of some says nothing.
     async fn knows(&self, question: &Question, deadline: Instant) -> Result<(), Failure> {
         let query = [
             ("query", fill(&self.selector, &question.service)),
-            ("start", question.from.as_second().to_string()),
+            ("start", question.onset.as_second().to_string()),
             ("end", question.to.as_second().to_string()),
             ("limit", "1".to_owned()),
         ];
@@ -88,7 +88,7 @@ fn counts(document: Document) -> Result<Vec<(i64, f64)>, Failure> {
         .map(|(at, count)| {
             let count = count.parse().map_err(|_| Failure::Malformed("a count is no number".to_owned()))?;
             // a value counts the minute before it
-            Ok(((at * 1_000.0) as i64 - 1, count))
+            Ok((((at * 1_000.0) as i64).saturating_sub(1), count))
         })
         .collect()
 }
@@ -132,7 +132,7 @@ impl QuerySource for LokiSource {
             ("direction", "backward".to_owned()),
         ];
         let example = example(self.client.json(&PATH, &query, deadline).await?)?;
-        if example.is_none() && minutes.iter().all(|minute| minute.value == 0.0) {
+        if example.is_none() {
             self.knows(question, deadline).await?;
         }
         Ok(Answer::Lines { minutes, example })

@@ -61,11 +61,11 @@ pub fn template(role: Role) -> &'static str {
         Role::PoolWaiting => r#"sum(hikaricp_connections_pending{application="$service"})"#,
         Role::ConsumerLag => r#"sum(kafka_consumergroup_lag{consumergroup="$service"})"#,
         Role::DiskUsage => {
-            r#"100 * max(kubelet_volume_stats_used_bytes{persistentvolumeclaim=~".*$pattern.*"} / kubelet_volume_stats_capacity_bytes) or 100 * (1 - min(node_filesystem_avail_bytes{job="$service",fstype!~"tmpfs|overlay"} / node_filesystem_size_bytes))"#
+            r#"100 * max(kubelet_volume_stats_used_bytes{persistentvolumeclaim=~"(data-)?$pattern(-(data|[0-9]+))*"} / kubelet_volume_stats_capacity_bytes) or 100 * (1 - min(node_filesystem_avail_bytes{job="$service",fstype!~"tmpfs|overlay"} / node_filesystem_size_bytes))"#
         }
         Role::Requests => r#"sum(rate(http_server_requests_seconds_count{application="$service"}[2m]))"#,
         Role::DroppedPackets => {
-            r#"sum(rate(container_network_receive_packets_dropped_total{pod=~"$pattern-.*"}[2m])) + sum(rate(container_network_transmit_packets_dropped_total{pod=~"$pattern-.*"}[2m]))"#
+            r#"sum(rate(container_network_receive_packets_dropped_total{pod=~"$pattern(-[bcdfghjklmnpqrstvwxz0-9]{1,10}){1,2}"}[2m])) + sum(rate(container_network_transmit_packets_dropped_total{pod=~"$pattern(-[bcdfghjklmnpqrstvwxz0-9]{1,10}){1,2}"}[2m]))"#
         }
     }
 }
@@ -75,11 +75,27 @@ pub fn check_template(template: &str) -> Result<(), &'static str> {
     if template.len() > MAX_TEMPLATE {
         return Err("is longer than 2,000 bytes");
     }
-    if template.contains("$service") || template.contains("$pattern") {
-        Ok(())
-    } else {
-        Err("contains neither $service nor $pattern")
+    if !template.contains("$service") && !template.contains("$pattern") {
+        return Err("contains neither $service nor $pattern");
     }
+    // between backticks nothing is escaped, and a name is never part of the language
+    let mut quote = None;
+    let mut rest = template.chars();
+    while let Some(character) = rest.next() {
+        let is_placeholder =
+            character == '$' && ["service", "pattern"].iter().any(|name| rest.as_str().starts_with(name));
+        match quote {
+            None if is_placeholder => return Err("has a placeholder outside of quotes"),
+            None if matches!(character, '"' | '\'' | '`') => quote = Some(character),
+            Some('`') if is_placeholder => return Err("has a placeholder between backticks"),
+            Some('"' | '\'') if character == '\\' => {
+                rest.next();
+            }
+            Some(open) if open == character => quote = None,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Puts a service into a template: `$service` as part of a string, `$pattern` as part of a string that is a regular expression.
@@ -112,9 +128,9 @@ pub fn fill(template: &str, service: &str) -> String {
     filled
 }
 
-/// Escapes a text that stands between double quotes.
+/// Escapes a text that stands between quotes, double or single.
 pub fn quoted(text: &str) -> String {
-    text.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
+    text.replace('\\', r"\\").replace('"', r"\x22").replace('\'', r"\x27").replace('\n', r"\n")
 }
 
 #[derive(Deserialize)]

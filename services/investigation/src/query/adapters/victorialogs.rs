@@ -37,11 +37,11 @@ impl VictoriaLogsSource {
         format!(r#""{}":="{}""#, quoted(&self.service_field), quoted(service))
     }
 
-    /// Fails where there is no line of the service at all.
+    /// Fails where there is no line of the service since the first symptom: then the absence of some says nothing.
     async fn knows(&self, question: &Question, deadline: Instant) -> Result<(), Failure> {
         let query = [
             ("query", format!("{} | limit 1", self.service(&question.service))),
-            ("start", question.from.to_string()),
+            ("start", question.onset.to_string()),
             ("end", question.to.to_string()),
         ];
         let any = example(&self.client.get(&QUERY, &query, deadline).await?)?;
@@ -115,7 +115,7 @@ impl QuerySource for VictoriaLogsSource {
             ("end", question.to.to_string()),
         ];
         let example = example(&self.client.get(&QUERY, &query, deadline).await?)?;
-        if example.is_none() && minutes.iter().all(|minute| minute.value == 0.0) {
+        if example.is_none() {
             self.knows(question, deadline).await?;
         }
         Ok(Answer::Lines { minutes, example })

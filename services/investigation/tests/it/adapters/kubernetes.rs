@@ -62,16 +62,7 @@ async fn events_of_a_workload_are_split_at_the_first_symptom() {
         .iter()
         .map(|event| (event.at.as_second() - at(0).as_second(), event.reason.as_str(), event.count))
         .collect();
-    assert_eq!(
-        seen,
-        [
-            (-1, "FailedMount", 3),
-            (-1, "BackOff", 5),
-            (30, "Unhealthy", 1),
-            (60, "FailedMount", 1),
-            (300, "BackOff", 6)
-        ]
-    );
+    assert_eq!(seen, [(-1, "BackOff", 5), (30, "Unhealthy", 1), (60, "FailedMount", 1), (300, "BackOff", 6)]);
     assert_eq!(double.requests()[0].query["fieldSelector"], "type=Warning");
 }
 

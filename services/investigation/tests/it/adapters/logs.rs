@@ -121,7 +121,7 @@ fn found(total: u64, timed_out: bool, failed: u64) -> Value {
     json!({
         "took": 3, "timed_out": timed_out, "_shards": { "total": 5, "successful": 5 - failed, "failed": failed },
         "hits": { "total": { "value": total, "relation": "eq" }, "hits": [] },
-        "aggregations": { "matching": {
+        "aggregations": { "since": { "doc_count": total }, "matching": {
             "doc_count": 5,
             // whole minutes of the clock, not of the window
             "minutes": { "buckets": [{ "key": at(0).as_millisecond() / 60_000 * 60_000, "doc_count": 5 }] },

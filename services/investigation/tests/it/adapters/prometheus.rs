@@ -1,6 +1,6 @@
 //! Prometheus.
 
-use investigation::query::adapters::prometheus::{PrometheusSource, fill, template};
+use investigation::query::adapters::prometheus::{PrometheusSource, check_template, fill, template};
 use investigation::query::options::Prometheus;
 use investigation::query::source::Failure;
 use serde_json::json;
@@ -83,8 +83,18 @@ fn a_service_cannot_leave_its_place_in_a_query() {
     let filled = fill(r#"up{job="$service",x=~"$pattern.*",y="$other"}"#, "a\"}\\ or b.c$service\n");
     assert_eq!(
         filled,
-        r#"up{job="a\"}\\ or b.c$service\n",x=~"a\"\\}\\\\ or b\\.c\\$service\n.*",y="$other"}"#
+        r#"up{job="a\x22}\\ or b.c$service\n",x=~"a\x22\\}\\\\ or b\\.c\\$service\n.*",y="$other"}"#
     );
+    assert_eq!(fill("up{job='$service'}", "a'} or b"), r"up{job='a\x27} or b'}");
+    for (template, problem) in [
+        ("up{job=`$service`}", "has a placeholder between backticks"),
+        ("$service_up", "has a placeholder outside of quotes"),
+        (r#"up{job="\"$service"}"#, ""),
+        (r#"up{job="x",pod=~'$pattern.*'}"#, ""),
+        ("up", "contains neither $service nor $pattern"),
+    ] {
+        assert_eq!(check_template(template).err().unwrap_or_default(), problem, "{template}");
+    }
     let own = Prometheus {
         url: "http://127.0.0.1:1".into(),
         templates: [(Role::Restarts, "sum(x{app=\"$service\"})".to_owned())].into(),

@@ -92,9 +92,15 @@ impl Event {
         let count = series.map(|series| series.count).or(self.count).unwrap_or(1).max(1);
         let seconds = |time: SignedDuration| time.as_secs_f64().max(0.0);
         let whole = seconds(last.duration_since(first));
-        let share = if whole > 0.0 { seconds(question.onset.duration_since(first)) / whole } else { 0.0 };
+        // how many there were up to a time, of those that were spread evenly; the last one is known
+        let until = |time: Timestamp| {
+            let share = if whole > 0.0 { seconds(time.duration_since(first)) / whole } else { 0.0 };
+            (f64::from(count - 1) * share.min(1.0)).round() as u32
+        };
+        let earlier = until(question.from);
         let all_before = last < question.onset;
-        let before = if all_before { count } else { (f64::from(count - 1) * share.min(1.0)).round() as u32 };
+        let before = if all_before { count } else { until(question.onset) }.saturating_sub(earlier);
+        let since = count - earlier - before;
         let just_before = question.onset - SignedDuration::from_millis(1);
         let object = format!("{} {}", self.involved_object.kind.to_lowercase(), self.involved_object.name);
         let one = |at: Timestamp, count: u32| Reported {
@@ -108,8 +114,8 @@ impl Event {
         if before > 0 {
             all.push(one(last.min(just_before), before));
         }
-        if count > before {
-            all.push(one(last, count - before));
+        if since > 0 {
+            all.push(one(last, since));
         }
         all.retain(|one| one.at >= question.from && one.at <= question.to);
         all

@@ -177,7 +177,7 @@ impl QuerySource for PodLogSource {
         };
         let pods = self.pods.of(&question.service, deadline).await?;
         let mut known_from = question.from;
-        let (mut counts, mut example) = (Vec::new(), None);
+        let (mut counts, mut example, mut is_known) = (Vec::new(), None, false);
         // of a container that never ran the API gives an empty log
         let running = pods.iter().filter_map(|pod| {
             let container = pod.container(&question.service)?;
@@ -199,6 +199,7 @@ impl QuerySource for PodLogSource {
             if let Some((first, _)) = lines.first().filter(|_| lines.len() >= MAX_LINES) {
                 known_from = known_from.max(*first);
             }
+            is_known |= lines.iter().any(|(at, _)| (question.onset..question.to).contains(at));
             for (at, line) in
                 lines.into_iter().filter(|(at, line)| *at < question.to && words::are_in(about, line))
             {
@@ -207,6 +208,10 @@ impl QuerySource for PodLogSource {
                     example = example.max(Some((at, line.to_owned())));
                 }
             }
+        }
+        if !is_known {
+            // then the absence of some lines says nothing
+            return Err(Failure::Unknown(question.service.clone()));
         }
         let mut minutes = minutes::of(question.from, question.to, counts.into_iter());
         minutes.retain(|minute| minute.ts_ms >= known_from.as_millisecond());
