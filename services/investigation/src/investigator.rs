@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use shared::error::Error;
 use shared::events::EvidenceRecord;
 use shared::events::incident::{Incident, Signal};
-use shared::events::rca::{Candidate, Claim, Evidence, Method, RootCause};
+use shared::events::rca::{Candidate, Claim, Evidence, Method, RootCause, Verdict};
 use shared::knowledge::retrieval::Retrieval;
 use shared::store::Reads;
 use shared::store::edges::Edge;
@@ -13,6 +13,7 @@ use crate::check::check;
 use crate::documents::{self, Documents};
 use crate::ledger::{self, Ledger};
 use crate::options::Options;
+use crate::query::look::most_telling;
 use crate::query::{Asked, findings};
 use crate::records::Records;
 use crate::sources::{EDGES, Members, Sources};
@@ -169,21 +170,19 @@ impl Investigator {
         metrics::CLAIMS.add(["dropped"], u64::from(tally.dropped));
         let cited = candidates.iter().flat_map(|candidate| &candidate.claims).chain(&exclusions);
         let evidence = ledger::cited(evidence, cited);
+        let verdict = verdict::verdict(&candidates);
         let result = RootCause {
             incident_id: incident.incident_id,
             number: incident.number,
             revision,
             incident_revision: incident.revision,
             environment: incident.environment.clone(),
-            verdict: verdict::verdict(&candidates),
+            verdict,
             evidence,
             candidates,
             ruled_out: exclusions.iter().map(|claim| claim.text.clone()).collect(),
             exclusions,
-            missing: {
-                let missing = verdict::missing(incident, has_edges(incident, &sources), knowledge);
-                [missing, asked.missing()].concat()
-            },
+            missing: self.missing(incident, &sources, knowledge, verdict, asked),
             method: Method::Deterministic,
             claims_verified: tally.verified,
             claims_total: tally.verified + tally.dropped,
@@ -196,6 +195,24 @@ impl Investigator {
         let looked_at =
             LookedAt { changes: sources.changes.len(), changes_since: sources.changes_since, knowledge };
         Ok(Outcome { result, records: records.into_all(), looked_at })
+    }
+
+    /// Returns which telemetry would help and is not there, what would tell most, and which sources did not answer.
+    fn missing(
+        &self,
+        incident: &Incident,
+        sources: &Sources,
+        knowledge: Knowledge,
+        verdict: Verdict,
+        asked: &Asked,
+    ) -> Vec<String> {
+        let mut missing = verdict::missing(incident, has_edges(incident, sources), knowledge);
+        if verdict != Verdict::Cause {
+            let suspects = &incident.suspects[..incident.suspects.len().min(self.options.candidates)];
+            missing.extend(most_telling(suspects, &sources.signals, asked));
+        }
+        missing.extend(asked.missing());
+        missing
     }
 
     /// Searches for documents and reads the figures of edges.

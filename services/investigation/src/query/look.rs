@@ -184,22 +184,40 @@ impl Looker {
         round.finish(case.queries)
     }
 
-    /// Returns the questions that are worth asking: predicted by a suspect, not answered by a member or before, and with a source.
+    /// Returns the questions that are worth asking and have a source.
     fn open(&self, case: &Case<'_>) -> Vec<Open> {
-        let mut open: Vec<Open> = Vec::new();
-        for suspect in case.suspects.iter().take(self.suspects) {
-            for subject in predictions::of(suspect.category) {
-                let one = (suspect.service.clone(), subject);
-                let is_new = !open.contains(&one)
-                    && !predictions::is_answered(case.signals, &one.0, subject)
-                    && case.known.iter().all(|found| found.open() != one);
-                if is_new && self.sources.iter().any(|source| source.can_answer(subject)) {
-                    open.push(one);
-                }
-            }
-        }
+        let suspects = &case.suspects[..case.suspects.len().min(self.suspects)];
+        let mut open = open(suspects, case.signals, case.known);
+        open.retain(|(_, subject)| self.sources.iter().any(|source| source.can_answer(*subject)));
         open
     }
+}
+
+/// Returns what suspects predict and neither a member nor an earlier answer says.
+fn open(suspects: &[Suspect], signals: &[Signal], known: &[Found]) -> Vec<Open> {
+    let mut open: Vec<Open> = Vec::new();
+    for suspect in suspects {
+        for subject in predictions::of(suspect.category) {
+            let one = (suspect.service.clone(), subject);
+            if !open.contains(&one)
+                && !predictions::is_answered(signals, &one.0, subject)
+                && known.iter().all(|found| found.open() != one)
+            {
+                open.push(one);
+            }
+        }
+    }
+    open
+}
+
+/// Returns in one sentence the single observation that would tell most of the cause and is not at hand; nothing where none could
+/// change who leads or how sure that is.
+pub fn most_telling(suspects: &[Suspect], signals: &[Signal], asked: &Asked) -> Option<String> {
+    let open = open(suspects, signals, &asked.answers);
+    // the suspects are ranked with what was answered already
+    let place = Beliefs::of(suspects).next(&open)?;
+    let (service, subject) = open.get(place)?;
+    Some(format!("{} would tell most, and is not at hand.", words::subject(*subject, service)))
 }
 
 /// One look under way.
