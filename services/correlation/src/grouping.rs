@@ -146,7 +146,7 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
         && hypotheses::rank(&group, surroundings(neighbourhood, options))
             .first()
             .is_some_and(|suspect| suspect.score >= options.open_nats);
-    if !together && (anomaly.status != Status::Firing || is_slight(anomaly, neighbourhood, options)) {
+    if !together && (anomaly.status != Status::Firing || is_slight(anomaly, options)) {
         return Decision { signal, over, grouping: Grouping::Unassigned };
     }
     if let Some(incident) = come_back(&signal, neighbourhood, options) {
@@ -172,14 +172,13 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
     Decision { signal, over, grouping }
 }
 
-/// Returns whether an anomaly that nothing else speaks for may still be a moment of noise: slight, not severe, short so far,
-/// and while nothing else is wrong. Lines of a log are no noise, and CPU use may be what the next symptom follows from without a
+/// Returns whether an anomaly that nothing else speaks for may still be a moment of noise: slight, not severe and short so
+/// far. Lines of a log are no noise, and CPU use may be what the next symptom follows from without a
 /// call between them.
-fn is_slight(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Options) -> bool {
+fn is_slight(anomaly: &Anomaly, options: &Options) -> bool {
     let lasted_ms = anomaly.observed_at.duration_since(anomaly.started_at).as_millis();
     let least_ms = anomaly.interval_ms as f64 * options.slight_intervals;
-    neighbourhood.incidents.is_empty()
-        && !matches!(anomaly.kind, Kind::Logs | Kind::Cpu)
+    !matches!(anomaly.kind, Kind::Logs | Kind::Cpu)
         && anomaly.severity <= Severity::Sev3
         && anomaly.evidence < options.slight_nats
         && (lasted_ms as f64) < least_ms
