@@ -63,8 +63,10 @@ impl Stage for Investigation {
         let before: Option<RootCause> =
             ctx.store.artifact(incident.incident_id, ArtifactKind::RootCause).await?;
         let known = match &before {
-            Some(before) => known(before, &ctx.store.signals_of(incident.incident_id).await?, ctx).await?,
-            None => Asked::default(),
+            Some(before) if before.queries > 0 => {
+                known(before, &ctx.store.signals_of(incident.incident_id).await?, ctx).await?
+            }
+            _ => Asked::default(),
         };
         if before.as_ref().is_some_and(|before| !is_news(before, incident, &known)) {
             return Ok(Effects::none());
