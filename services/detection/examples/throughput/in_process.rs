@@ -17,11 +17,11 @@ const INTERVAL_MS: i64 = 10_000;
 const START_MS: i64 = 1_767_225_600_000;
 const ROUNDS: usize = 5;
 /// Services, series of each and samples of each series with which memory is measured.
-const SERVICES: usize = 100;
+const SERVICES: usize = 25;
 const SERIES: usize = 400;
-const FILLED: i64 = 160;
+const FILLED: i64 = 864;
 /// Time between those, milliseconds: they fill three days, by when a series has learned its first hours of the week.
-const FILLED_EVERY_MS: i64 = 1_800_000;
+const FILLED_EVERY_MS: i64 = 300_000;
 
 /// Measures and prints.
 pub(crate) fn measure(figures: &mut Figures) -> anyhow::Result<()> {
