@@ -36,6 +36,12 @@ pub use rca::RootCause;
 pub use remediation::Plan;
 pub use topic::Topic;
 
+/// Returns whether a count is left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 /// Largest payload that is read, in bytes. A larger one is refused before it is parsed.
 pub const MAX_PAYLOAD: usize = 512 * 1024;
 

@@ -86,7 +86,7 @@ pub async fn run(
         let incident = scope.incident(&request, &correlation.stage)?;
         let asked = ask(&investigation, &incident, &diagnosis).await?;
         let outcome = Investigator::new(investigation.stage, retrieval)
-            .investigate_with(&incident, Members::Listed, 1, &asked, store.reads())
+            .investigate(&incident, Members::Listed, 1, &asked, store.reads())
             .await
             .map_err(|error| CliError::Failed(format!("the investigation failed: {error}")))?;
         diagnosis = diagnosis.with(outcome);

@@ -211,7 +211,7 @@ impl Partition {
         (service.version, service.ahead_ms) = (self.version, told_ms);
         // the service reports, also where there is no room for one more of its series
         service.inquiry = None;
-        service.pass_time(ts_ms, &self.settings, outcome);
+        service.pass_time(ts_ms, outcome);
         let event = silence::Event::Sample { ts_ms, now };
         service.observe_silence(event, &self.settings, outcome);
         self.due = self.due.min(service.reporting.due(&self.settings));

@@ -321,12 +321,12 @@ impl Series {
         settings: &Settings,
     ) -> Option<RuleOutcome> {
         let mut rule = self.rule.take()?;
-        let outcome = rule.observe(&self.observation(service, value, settings));
+        let outcome = rule.observe(&self.observation(service, value), settings);
         self.rule = Some(rule);
         outcome
     }
 
-    fn observation<'a>(&'a self, service: &'a str, value: f64, settings: &'a Settings) -> Observation<'a> {
+    fn observation<'a>(&'a self, service: &'a str, value: f64) -> Observation<'a> {
         Observation {
             service,
             metric: &self.metric.name,
@@ -335,7 +335,6 @@ impl Series {
             value,
             interval_ms: self.interval_ms,
             samples: &self.samples,
-            settings,
         }
     }
 
@@ -464,9 +463,9 @@ impl Series {
 
     /// Ends the alerts of its rule and its objectives, for it does not report any more. Returns the reports of that, without
     /// explanations.
-    pub(crate) fn give_up_rules(&mut self, service: &str, settings: &Settings) -> Vec<Report> {
+    pub(crate) fn give_up_rules(&mut self, service: &str) -> Vec<Report> {
         let (mut rule, mut objective, mut slo) = (self.rule.take(), self.objective.take(), self.slo.take());
-        let last = self.last_sample().map(|(_, value)| self.observation(service, value, settings));
+        let last = self.last_sample().map(|(_, value)| self.observation(service, value));
         let by_rule = rule.as_mut().zip(last).and_then(|(rule, last)| rule.give_up(&last));
         let by_objective = objective.as_mut().and_then(|objective| objective.give_up(self));
         let kept = Kept { service, series: self, requests: None };
@@ -563,7 +562,7 @@ impl Series {
         if is_known
             && !episode.has_fired()
             && episode.samples.is_multiple_of(BUFFER_SAMPLES as u32)
-            && self.last_ms.saturating_sub(episode.alert.started_ms) > recurrence::LONG_MS
+            && self.lasts_ms(episode) > recurrence::LONG_MS
             && self.is_steady()
         {
             // it comes at its time, and what breaks while it lasts is to be found
@@ -572,8 +571,7 @@ impl Series {
         let patience = if episode.alert.severity >= Severity::Sev2 { PATIENCE_FACTOR } else { 1 };
         episode.samples.is_multiple_of(BUFFER_SAMPLES as u32)
             && episode.samples >= settings.accept_after.saturating_mul(patience)
-            && self.last_ms.saturating_sub(episode.alert.started_ms)
-                >= settings.accept_after_ms() * i64::from(patience)
+            && self.lasts_ms(episode) >= settings.accept_after_ms() * i64::from(patience)
             && self.is_steady()
     }
 

@@ -235,7 +235,7 @@ impl Service {
         };
         self.publish(report, outcome);
         if let Some((ended, at_ms)) = end {
-            self.end_all(ended, at_ms, settings, outcome);
+            self.end_all(ended, at_ms, outcome);
         }
         is_reported
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use catalogue::Content;
 use investigation::investigator::{Investigator, Outcome};
+use investigation::query::Asked;
 use investigation::sources::Members;
 use jiff::{SignedDuration, Timestamp};
 use shared::calls::Calls;
@@ -125,7 +126,9 @@ async fn store(bench: &Bench, number: usize) -> Result<Incident> {
 async fn timed(bench: &Bench, investigator: &Investigator, incident: &Incident) -> Result<(Duration, usize)> {
     let id: IncidentId = incident.incident_id;
     let begin = Instant::now();
-    let found = investigator.investigate(incident, Members::OfIncident, 1, bench.store.reads()).await;
+    let found = investigator
+        .investigate(incident, Members::OfIncident, 1, &Asked::default(), bench.store.reads())
+        .await;
     let Outcome { result, records, .. } = found.map_err(|error| anyhow!("{error}"))?;
     let (body, number) = (serde_json::to_value(&result)?, records.len());
     let writes = vec![

@@ -13,7 +13,7 @@ use crate::check::check;
 use crate::documents::{self, Documents};
 use crate::ledger::{self, Ledger};
 use crate::options::Options;
-use crate::query::look::most_telling;
+use crate::query::look::most_informative;
 use crate::query::{Asked, findings};
 use crate::records::Records;
 use crate::sources::{EDGES, Members, Sources};
@@ -97,7 +97,7 @@ impl Investigator {
         Self { options, retrieval }
     }
 
-    /// Investigates an incident.
+    /// Investigates an incident, with what queried systems have answered so far.
     ///
     /// # Errors
     /// If the store cannot be read. Documents that cannot be searched are reported as missing.
@@ -106,40 +106,10 @@ impl Investigator {
         incident: &Incident,
         members: Members,
         revision: u32,
-        reads: &Reads,
-    ) -> Result<Outcome, Error> {
-        self.investigate_with(incident, members, revision, &Asked::default(), reads).await
-    }
-
-    /// Investigates an incident with the answers of queried systems.
-    ///
-    /// # Errors
-    /// If the store cannot be read. Documents that cannot be searched are reported as missing.
-    pub async fn investigate_with(
-        &self,
-        incident: &Incident,
-        members: Members,
-        revision: u32,
         asked: &Asked,
         reads: &Reads,
     ) -> Result<Outcome, Error> {
-        if asked.answers.is_empty() {
-            return self.rank(incident, members, revision, asked, reads).await;
-        }
-        let suspects = asked.beliefs(&incident.suspects).ranked(&incident.suspects);
-        let incident = Incident { suspects, ..incident.clone() };
-        self.rank(&incident, members, revision, asked, reads).await
-    }
-
-    /// Ranks and claims over the suspects as they are.
-    async fn rank(
-        &self,
-        incident: &Incident,
-        members: Members,
-        revision: u32,
-        asked: &Asked,
-        reads: &Reads,
-    ) -> Result<Outcome, Error> {
+        let incident = &*asked.ranked(incident);
         let mut sources = Sources::read(incident, members, reads).await?;
         let gathered = self.gather(incident, &sources, reads).await?;
         let mut claimed = Claimed::over(incident, &sources, &gathered, asked)?;
@@ -209,7 +179,7 @@ impl Investigator {
         let mut missing = verdict::missing(incident, has_edges(incident, sources), knowledge);
         if verdict != Verdict::Cause {
             let suspects = &incident.suspects[..incident.suspects.len().min(self.options.candidates)];
-            missing.extend(most_telling(suspects, &sources.signals, asked));
+            missing.extend(most_informative(suspects, &sources.signals, asked));
         }
         missing.extend(asked.missing());
         missing

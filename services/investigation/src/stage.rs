@@ -28,7 +28,7 @@ use crate::{metrics, verdict};
 
 /// Least time between two corrections of one incident.
 const CORRECTION: SignedDuration = SignedDuration::from_mins(1);
-/// Results of one incident that are followed by a look: suspects that change without end do not make queries without end.
+/// Results of one incident that are followed by a look: suspects that keep changing do not cause queries without a limit.
 const MAX_LOOKED_REVISIONS: u32 = 20;
 
 /// Looks for causes.
@@ -74,7 +74,7 @@ impl Stage for Investigation {
         let revision = before.as_ref().map_or(1, |before| before.revision + 1);
         let Outcome { mut result, records, .. } = self
             .investigator
-            .investigate_with(incident, Members::OfIncident, revision, &known, &ctx.store)
+            .investigate(incident, Members::OfIncident, revision, &known, &ctx.store)
             .await?;
         if let Some(before) = &before {
             (result.corrected_at, result.queries) = (before.corrected_at, before.queries);
@@ -133,7 +133,7 @@ impl Stage for Investigation {
         let revision = before.revision + 1;
         let Outcome { mut result, records, .. } = self
             .investigator
-            .investigate_with(&incident, Members::OfIncident, revision, &asked, &ctx.store)
+            .investigate(&incident, Members::OfIncident, revision, &asked, &ctx.store)
             .await?;
         let is_correction = corrects(&before, &result, &asked);
         let queries = look.queries.saturating_add(asked.queries);
@@ -234,12 +234,8 @@ fn is_news(before: &RootCause, incident: &Incident, known: &Asked) -> bool {
     if incident.revision <= before.incident_revision || !incident.state.is_open() {
         return false;
     }
-    let suspects = if known.answers.is_empty() {
-        incident.suspects.clone()
-    } else {
-        known.beliefs(&incident.suspects).ranked(&incident.suspects)
-    };
-    let now = suspects.first();
+    let ranked = known.ranked(incident);
+    let now = ranked.suspects.first();
     told(before) != now.map(|first| (first.service.as_str(), first.category, verdict::of(first.posterior)))
 }
 

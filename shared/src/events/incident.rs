@@ -340,7 +340,7 @@ pub struct Incident {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
     /// How often the fault came back after the incident was resolved, and opened it again.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "super::is_zero")]
     pub reopened: u32,
     /// Whether it collects what broke while too many incidents opened at once. Its members need not be of one fault.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -348,11 +348,6 @@ pub struct Incident {
     /// Other incidents that belong to this one (at most 20, the first ones).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 impl Incident {

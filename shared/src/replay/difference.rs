@@ -66,7 +66,7 @@ pub(super) async fn compare(
         if output::<&str>(found, 2)? == "then" { then.push(of_side) } else { now.push(of_side) }
     }
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
-    let mut differences: BTreeMap<(Timestamp, String, String, String), Difference> = BTreeMap::new();
+    let mut differences: BTreeMap<(Timestamp, String, String, Option<i64>), Difference> = BTreeMap::new();
     let (mut unlisted, mut done) = (0, 0);
     for ((topic, subject), (then, now)) in subjects {
         for (then, now) in pairs(then, now, end) {
@@ -87,6 +87,7 @@ pub(super) async fn compare(
             else {
                 continue;
             };
+            let seq = then.as_ref().or(now.as_ref()).map(|output| output.seq);
             let difference = Difference {
                 topic: topic.clone(),
                 subject: subject.clone(),
@@ -99,8 +100,8 @@ pub(super) async fn compare(
                 more_fields,
             };
             let at = difference.then.or(difference.now).unwrap_or_default();
-            let id = difference.then_id.clone().or_else(|| difference.now_id.clone()).unwrap_or_default();
-            differences.insert((at, topic.clone(), subject.clone(), id), difference);
+            // what one transaction wrote has one time
+            differences.insert((at, topic.clone(), subject.clone(), seq), difference);
             if differences.len() > LISTED {
                 differences.pop_last();
                 unlisted += 1;

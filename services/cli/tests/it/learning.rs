@@ -7,6 +7,7 @@ use catalogue::incident::Incident as Document;
 use cli::feedback::accuracy::{Accuracy, render};
 use cli::postmortem::draft::draft;
 use investigation::investigator::{Investigator, Outcome};
+use investigation::query::Asked;
 use investigation::sources::Members;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -145,7 +146,7 @@ async fn investigated(bench: &Bench) -> (IncidentId, i64) {
     let stored = reads.incident(id).await.unwrap().unwrap();
     let investigator = Investigator::new(investigation::Options::default(), None);
     let Outcome { result, records, .. } =
-        investigator.investigate(&stored, Members::OfIncident, 1, reads).await.unwrap();
+        investigator.investigate(&stored, Members::OfIncident, 1, &Asked::default(), reads).await.unwrap();
     assert!(result.claims_verified > 0, "{result:#?}");
     let body = serde_json::to_value(&result).unwrap();
     let writes = vec![
@@ -236,7 +237,8 @@ async fn an_approved_document_is_found_and_survives_seeding_until_it_is_withdraw
     let reads = bench.store.reads();
     let stored = reads.incident(id).await.unwrap().unwrap();
     let investigator = Investigator::new(investigation::Options::default(), Some(retrieval));
-    let outcome = investigator.investigate(&stored, Members::OfIncident, 2, reads).await.unwrap();
+    let outcome =
+        investigator.investigate(&stored, Members::OfIncident, 2, &Asked::default(), reads).await.unwrap();
     let past = &outcome.result.candidates[0].similar_incidents;
     let doc_id = format!("incident/FW-{number}");
     assert_eq!(past.first().map(|found| &found.doc_id), Some(&doc_id), "{past:#?}");

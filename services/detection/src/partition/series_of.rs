@@ -69,7 +69,7 @@ impl Partition {
         let is_half_full = 2 * own >= settings.max_series_per_service || 2 * all >= settings.max_series;
         if let Some(place) = is_half_full.then(|| service.dead(ts_ms, !is_full)).flatten() {
             let ended = if is_full { Ended::Forced } else { Ended::SourceGone };
-            service.replace(place, series, (ended, ts_ms), &settings, outcome);
+            service.replace(place, series, (ended, ts_ms), outcome);
             return Ok(place);
         }
         if is_full {
@@ -88,7 +88,7 @@ impl Partition {
         if let Some((_, slot)) = dead.min() {
             let service = &mut self.services[slot];
             service.version = self.version;
-            self.series -= service.give_up_all(now_ms, &self.settings, outcome);
+            self.series -= service.give_up_all(now_ms, outcome);
         }
     }
 }

@@ -77,10 +77,11 @@ impl Recurrence {
         let Timed { local_ms, value, level, spread } = sample;
         let (is_up, is_long) = (value >= level, lasts_ms > LONG_MS);
         // what comes each hour must not hide what comes at another minute of a half hour, nor bursts what lasts
-        let is_hourly =
-            self.hour.is_job_known() && is_within(value - level, spread, self.hour.farthest(local_ms, is_up));
-        let is_burst = is_within(value - level, spread, self.episodes.farthest(local_ms, lasts_ms, is_up));
-        let usual = if is_hourly || is_burst { value.clamp(level - spread, level + spread) } else { value };
+        let is_within = |farthest| is_within(value - level, spread, farthest);
+        let is_known = !is_within(0.0)
+            && (self.hour.is_job_known() && is_within(self.hour.farthest(local_ms, is_up))
+                || is_within(self.episodes.farthest(local_ms, lasts_ms, is_up)));
+        let usual = if is_known { value.clamp(level - spread, level + spread) } else { value };
         let is_day_missed = self.day.learn(local_ms, usual, JOB_SPREADS * spread);
         if day::is_first_of_month(local_ms) {
             self.month.get_or_insert_default().learn(local_ms, usual);

@@ -47,8 +47,6 @@ pub(crate) struct Observation<'a> {
     pub(crate) interval_ms: f64,
     /// The last samples of the series, with this one.
     pub(crate) samples: &'a Buffer,
-    /// Settings.
-    pub(crate) settings: &'a Settings,
 }
 
 /// What a rule makes of a sample.
@@ -108,10 +106,14 @@ impl Rule {
     }
 
     /// Takes a sample.
-    pub(crate) fn observe(&mut self, observation: &Observation<'_>) -> Option<RuleOutcome> {
+    pub(crate) fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        settings: &Settings,
+    ) -> Option<RuleOutcome> {
         let report = match self {
             Self::Forecast(forecast) => forecast.observe(observation)?,
-            Self::Certificate(certificate) => certificate.observe(observation)?,
+            Self::Certificate(certificate) => certificate.observe((observation, settings))?,
             Self::Restarts(source) => {
                 let value = in_seconds(observation.value, observation.bounded.profile);
                 let restarts = source.look(observation.ts_ms, value);

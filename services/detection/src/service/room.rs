@@ -6,15 +6,19 @@ use super::outcome::Outcome;
 use super::{DETECTOR, Service};
 use crate::alert::format::{duration, quantity, range, time};
 use crate::alert::{Report, Revision, Subject, Verdict};
-use crate::config::Settings;
 use crate::series::Series;
 use crate::series::rules::MAX_FORECASTS;
 
 /// Time without a sample after which a series is dead, milliseconds and in intervals.
-pub(super) const DEAD_MS: i64 = 600_000;
-pub(super) const DEAD_INTERVALS: i64 = 30;
+const DEAD_MS: i64 = 600_000;
+const DEAD_INTERVALS: i64 = 30;
 /// The same while half of the room or more is left over.
 const LONG_DEAD_MS: i64 = 21_600_000;
+
+/// Returns the time without a sample after which a series with that usual distance between samples is dead, milliseconds.
+pub(super) fn dead_after_ms(interval_ms: u64) -> i64 {
+    DEAD_INTERVALS.saturating_mul(interval_ms as i64).max(DEAD_MS)
+}
 
 impl Service {
     /// Returns the place of the series that makes room for a new one at a time (milliseconds), if one does. While there is
@@ -25,8 +29,8 @@ impl Service {
         let now_ms = if has_room { newest_ms } else { now_ms };
         let is_dead = |series: &Series| {
             let silent_ms = now_ms.saturating_sub(series.last_ms());
-            let own_ms = DEAD_INTERVALS.saturating_mul(series.interval_ms() as i64);
-            silent_ms > own_ms.max(if has_room { LONG_DEAD_MS } else { DEAD_MS })
+            let least_ms = if has_room { LONG_DEAD_MS } else { DEAD_MS };
+            silent_ms > dead_after_ms(series.interval_ms()).max(least_ms)
         };
         (0..self.series.len())
             .filter(|&place| is_dead(&self.series[place]))
@@ -36,10 +40,8 @@ impl Service {
     /// Returns when the last sample of any of its series was, if all of them are dead.
     pub(crate) fn dead_since_ms(&self, now_ms: i64) -> Option<i64> {
         let newest_ms = self.series.iter().map(Series::last_ms).max()?;
-        let slowest_ms = self.series.iter().map(|series| series.interval_ms() as i64).max()?;
-        let is_dead =
-            now_ms.saturating_sub(newest_ms) > DEAD_MS.max(DEAD_INTERVALS.saturating_mul(slowest_ms));
-        is_dead.then_some(newest_ms)
+        let slowest_ms = self.series.iter().map(Series::interval_ms).max()?;
+        (now_ms.saturating_sub(newest_ms) > dead_after_ms(slowest_ms)).then_some(newest_ms)
     }
 
     /// Puts a new series into the place of a dead one, whose episode ends as `ended`.
@@ -48,10 +50,9 @@ impl Service {
         place: usize,
         series: Series,
         (ended, now_ms): (Ended, i64),
-        settings: &Settings,
         outcome: &mut Outcome,
     ) {
-        let reports = self.give_up(place, ended, now_ms, settings);
+        let reports = self.give_up(place, ended, now_ms);
         self.publish(reports, outcome);
         let before = std::mem::replace(&mut self.series[place], series);
         self.series[place].state(self.stated);
@@ -82,30 +83,24 @@ impl Service {
     }
 
     /// Ends what is reported of all series.
-    pub(crate) fn end_all(&mut self, ended: Ended, now_ms: i64, settings: &Settings, outcome: &mut Outcome) {
+    pub(crate) fn end_all(&mut self, ended: Ended, now_ms: i64, outcome: &mut Outcome) {
         for place in 0..self.series.len() {
-            let reports = self.give_up(place, ended, now_ms, settings);
+            let reports = self.give_up(place, ended, now_ms);
             self.publish(reports, outcome);
         }
     }
 
     /// Gives up all series, which are dead, because others need their room. Returns how many there were.
-    pub(crate) fn give_up_all(&mut self, now_ms: i64, settings: &Settings, outcome: &mut Outcome) -> usize {
-        self.end_all(Ended::Forced, now_ms, settings, outcome);
+    pub(crate) fn give_up_all(&mut self, now_ms: i64, outcome: &mut Outcome) -> usize {
+        self.end_all(Ended::Forced, now_ms, outcome);
         (self.joint, self.rollout, self.restarts) = (None, None, None);
         self.by_metric = super::NameIndex::default();
         std::mem::take(&mut self.series).len()
     }
 
     /// Ends what is reported of a series that does not report any more.
-    pub(super) fn give_up(
-        &mut self,
-        place: usize,
-        ended: Ended,
-        now_ms: i64,
-        settings: &Settings,
-    ) -> Vec<Report> {
-        let by_rules = self.series[place].give_up_rules(&self.name, settings);
+    pub(super) fn give_up(&mut self, place: usize, ended: Ended, now_ms: i64) -> Vec<Report> {
+        let by_rules = self.series[place].give_up_rules(&self.name);
         let explained = |report: Report| {
             let explanation = self.ending(place, &report.subject.metric, ended, now_ms);
             Report { at_ms: now_ms, ..report.ended_by(ended).explained(explanation) }

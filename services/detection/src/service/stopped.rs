@@ -5,8 +5,7 @@ use shared::events::anomaly::Ended;
 
 use super::Service;
 use super::outcome::Outcome;
-use super::room::{DEAD_INTERVALS, DEAD_MS};
-use crate::config::Settings;
+use super::room::dead_after_ms;
 
 /// How often series are looked at, by event time, milliseconds.
 const LOOK_MS: i64 = 60_000;
@@ -17,25 +16,24 @@ const PAUSE_MS: i64 = 60_000;
 impl Service {
     /// Notes that a sample of the service comes, before it is taken. Once a minute, what is reported of series that do not
     /// report any more ends.
-    pub(crate) fn pass_time(&mut self, ts_ms: i64, settings: &Settings, outcome: &mut Outcome) {
+    pub(crate) fn pass_time(&mut self, ts_ms: i64, outcome: &mut Outcome) {
         let Some(before_ms) = self.reporting.newest_ms() else { return };
         let passed_ms = ts_ms.saturating_sub(before_ms);
         let usual_ms = self.reporting.usual_ms().unwrap_or(PAUSE_MS);
         if passed_ms > PAUSE_MS.max(PAUSE_INTERVALS.saturating_mul(usual_ms)) {
             self.resumed_ms = Some(ts_ms);
         } else if passed_ms > 0 && before_ms.div_euclid(LOOK_MS) != ts_ms.div_euclid(LOOK_MS) {
-            self.end_stopped(ts_ms, settings, outcome);
+            self.end_stopped(ts_ms, outcome);
         }
     }
 
-    fn end_stopped(&mut self, now_ms: i64, settings: &Settings, outcome: &mut Outcome) {
+    fn end_stopped(&mut self, now_ms: i64, outcome: &mut Outcome) {
         for place in 0..self.series.len() {
             let series = &self.series[place];
             let since_ms =
                 self.resumed_ms.map_or(series.last_ms(), |resumed_ms| resumed_ms.max(series.last_ms()));
-            let own_ms = DEAD_INTERVALS.saturating_mul(series.interval_ms() as i64);
-            if series.is_open() && now_ms.saturating_sub(since_ms) > own_ms.max(DEAD_MS) {
-                let reports = self.give_up(place, Ended::SourceGone, now_ms, settings);
+            if series.is_open() && now_ms.saturating_sub(since_ms) > dead_after_ms(series.interval_ms()) {
+                let reports = self.give_up(place, Ended::SourceGone, now_ms);
                 self.publish(reports, outcome);
             }
         }

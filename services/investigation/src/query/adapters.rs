@@ -1,5 +1,6 @@
 //! An adapter for each system.
 
+mod calls;
 pub mod elasticsearch;
 pub mod jaeger;
 pub mod kubernetes;

@@ -69,8 +69,8 @@ impl Beliefs {
         if self.share(best) >= LEAD * self.share(0) { best } else { 0 }
     }
 
-    /// Returns what is told: who leads, and how sure that is.
-    pub fn told(&self) -> (usize, Verdict) {
+    /// Returns the conclusion: who leads, and how sure that is.
+    pub fn conclusion(&self) -> (usize, Verdict) {
         let leader = self.leader();
         (leader, verdict::of(self.share(leader)))
     }
@@ -107,7 +107,7 @@ impl Beliefs {
         chance * change(true) + (1.0 - chance) * change(false)
     }
 
-    /// Returns the question that is most telling; nothing where no answers to all of them together could change who leads or
+    /// Returns the question that is most informative; nothing where no answers to all of them together could change who leads or
     /// how sure that is. Of equal ones the first is taken.
     pub fn next(&self, open: &[Open]) -> Option<usize> {
         if !self.can_change(open) {
@@ -119,14 +119,14 @@ impl Beliefs {
 
     /// Tries the answers that favour each suspect most, and those that favour the leading one least.
     fn can_change(&self, open: &[Open]) -> bool {
-        let (told, leader) = (self.told(), self.leader());
+        let (conclusion, leader) = (self.conclusion(), self.leader());
         let favours = |place: usize, most: bool| {
             open.iter().fold(self.clone(), |known, one| {
                 let (seen, not) = (known.with(one, true), known.with(one, false));
                 if (seen.share(place) >= not.share(place)) == most { seen } else { not }
             })
         };
-        (0..self.suspects.len()).any(|place| favours(place, true).told() != told)
-            || favours(leader, false).told() != told
+        (0..self.suspects.len()).any(|place| favours(place, true).conclusion() != conclusion)
+            || favours(leader, false).conclusion() != conclusion
     }
 }

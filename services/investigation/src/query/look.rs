@@ -1,5 +1,6 @@
-//! Asks what is most telling first, within a budget, and stops when the answer no longer changes.
+//! Asks what is most informative first, within a budget, and stops when the answer no longer changes.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use shared::clock::from_ms;
 use shared::events::Question;
 use shared::events::evidence::Answer;
-use shared::events::incident::{Signal, Suspect};
+use shared::events::incident::{Incident, Signal, Suspect};
 use shared::events::question::Subject;
 use shared::events::rca::Source;
 use shared::text::format::counted;
@@ -88,6 +89,15 @@ impl Asked {
     /// Returns findings on the sources themselves, one sentence each.
     pub fn missing(&self) -> Vec<String> {
         self.failures.values().chain(&self.gaps).cloned().collect()
+    }
+
+    /// Returns the incident with its suspects ranked by these answers too.
+    pub fn ranked<'i>(&self, incident: &'i Incident) -> Cow<'i, Incident> {
+        if self.answers.is_empty() {
+            return Cow::Borrowed(incident);
+        }
+        let suspects = self.beliefs(&incident.suspects).ranked(&incident.suspects);
+        Cow::Owned(Incident { suspects, ..incident.clone() })
     }
 
     /// Returns what is believed of suspects with these answers.
@@ -212,7 +222,7 @@ fn open(suspects: &[Suspect], signals: &[Signal], known: &[Found]) -> Vec<Open> 
 
 /// Returns in one sentence the single observation that would tell most of the cause and is not at hand; nothing where none could
 /// change who leads or how sure that is.
-pub fn most_telling(suspects: &[Suspect], signals: &[Signal], asked: &Asked) -> Option<String> {
+pub fn most_informative(suspects: &[Suspect], signals: &[Signal], asked: &Asked) -> Option<String> {
     let open = open(suspects, signals, &asked.answers);
     // the suspects are ranked with what was answered already
     let place = Beliefs::of(suspects).next(&open)?;

@@ -1,4 +1,4 @@
-//! What each kind of cause predicts, and how telling it is to see it or not. Pure.
+//! What each kind of cause predicts, and how informative it is to see it or not. Pure.
 
 use shared::events::incident::Signal;
 use shared::events::question::{Aspect, LogTopic, Report, Role, Subject, Trend};

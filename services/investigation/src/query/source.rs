@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use shared::events::Question;
 use shared::events::evidence::{Answer, MAX_ITEMS, MAX_POINTS, MAX_WORDS};
-use shared::events::question::Subject;
+use shared::events::question::{LogTopic, Subject};
 use shared::text::format::duration;
 use shared::text::sanitize::{NAME, one_line};
 use shared::text::secrets::Redactor;
@@ -61,6 +61,14 @@ impl Failure {
             Self::Unknown(_) => "unknown",
             Self::Broken => "broken",
         }
+    }
+}
+
+/// Returns what lines are about that are asked for; a source of lines can be asked nothing else.
+pub fn topic(question: &Question) -> Result<LogTopic, Failure> {
+    match question.subject {
+        Subject::Lines { about } => Ok(about),
+        _ => Err(Failure::Malformed("no question about lines".to_owned())),
     }
 }
 

@@ -71,7 +71,7 @@ fn what_was_seen_favours_what_predicts_it_and_what_was_not_disfavours_it() {
     assert!(not[0].posterior > 0.5 && not[1].posterior < 0.3, "{not:?}");
     // the same of another service says nothing about this one
     let other = before.with(&("order".to_owned(), role(Role::MemoryUsage)), true);
-    assert_eq!(other.told(), before.told());
+    assert_eq!(other.conclusion(), before.conclusion());
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn the_most_telling_question_is_asked_first_and_none_once_nothing_can_change() {
     assert_eq!(Beliefs::of(&certain).next(&open("payment", Category::Code)), None);
     // hopeless as well
     let nobody = [suspect("payment", Category::Code, 0.01)];
-    assert_eq!(Beliefs::of(&nobody).told().1, Verdict::Unknown);
+    assert_eq!(Beliefs::of(&nobody).conclusion().1, Verdict::Unknown);
     assert_eq!(Beliefs::of(&nobody).next(&open("payment", Category::Code)), None);
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use investigation::query::breaker::{Breaker, MAX_FAILURES, PAUSE};
-use investigation::query::look::{Asked, Case, Looker, most_telling};
+use investigation::query::look::{Asked, Case, Looker, most_informative};
 use investigation::query::minutes;
 use investigation::query::source::{Failure, Guarded, QuerySource, clean};
 use jiff::Timestamp;
@@ -249,7 +249,7 @@ fn counts_without_bounds_are_journalled_as_numbers() {
 #[test]
 fn the_observation_that_would_tell_most_is_named_where_the_cause_is_not_certain() {
     let suspects = [suspect("payment", Category::Lag, 0.45), suspect("payment", Category::Code, 0.4)];
-    let telling = |suspects: &[Suspect]| most_telling(suspects, &[], &Asked::default());
+    let telling = |suspects: &[Suspect]| most_informative(suspects, &[], &Asked::default());
     let lag = "Consumer lag of payment would tell most, and is not at hand.";
     assert_eq!(telling(&suspects).as_deref(), Some(lag));
     assert_eq!(telling(&[suspect("payment", Category::Unknown, 0.5)]), None, "it predicts nothing");

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::stats::half::Half;
 
-/// Durations that are told apart, milliseconds: what lasts at least so long.
+/// Durations that are distinguished, milliseconds: what lasts at least so long.
 const LASTED_MS: [i64; 9] = [0, 30_000, 60_000, 120_000, 240_000, 480_000, 960_000, 1_920_000, 3_840_000];
 /// Duration from which on nothing is usual, milliseconds.
 const TOO_LONG_MS: i64 = 2 * LASTED_MS[LASTED_MS.len() - 1];

@@ -61,13 +61,13 @@ struct Due {
 }
 
 impl Detector for Certificate {
-    type Input<'a> = &'a Observation<'a>;
+    type Input<'a> = (&'a Observation<'a>, &'a Settings);
     type Reports = Option<Report>;
 
-    fn observe(&mut self, observation: &Observation<'_>) -> Option<Report> {
+    fn observe(&mut self, (observation, settings): (&Observation<'_>, &Settings)) -> Option<Report> {
         let &Observation { service, metric, bounded, ts_ms, value, .. } = observation;
         let MetricProfile { unit, mode, .. } = bounded.profile;
-        let due = self.judge(ts_ms, value, unit, *mode, observation.settings)?;
+        let due = self.judge(ts_ms, value, unit, *mode, settings)?;
         let sentence = due.sentence(service, metric, ts_ms);
         Some(report(observation, &due.revision, due.verdict).explained(sentence))
     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::query::http::Client;
 use crate::query::options::Elasticsearch;
-use crate::query::source::{Failure, QuerySource};
+use crate::query::source::{Failure, QuerySource, topic};
 use crate::query::{minutes, words};
 
 /// Asks Elasticsearch or OpenSearch.
@@ -143,9 +143,7 @@ impl QuerySource for ElasticSource {
     }
 
     async fn ask(&self, question: &Question, deadline: Instant) -> Result<Answer, Failure> {
-        let Subject::Lines { about } = question.subject else {
-            return Err(Failure::Malformed("no question for Elasticsearch".to_owned()));
-        };
+        let about = topic(question)?;
         let path = [self.options.index.as_str(), "_search"];
         let document: Document = self.client.post(&path, &self.request(question, about), deadline).await?;
         if document.timed_out || document.shards.failed > 0 {

@@ -8,18 +8,17 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 use shared::events::Question;
-use shared::events::evidence::{Answer, Call, MAX_ITEMS};
+use shared::events::evidence::{Answer, Call};
 use shared::events::question::Subject;
 use tokio::time::Instant;
 
+use super::calls::{Spans, around};
 use crate::query::http::Client;
 use crate::query::options::Jaeger;
 use crate::query::source::{Failure, QuerySource};
 
 /// Most traces of each of the two times.
 const MAX_TRACES: usize = 40;
-/// Most calls of each of the two times.
-pub const MAX_CALLS: usize = MAX_ITEMS / 2;
 
 /// Asks Jaeger.
 pub struct JaegerSource {
@@ -31,7 +30,10 @@ impl JaegerSource {
     pub fn new(options: &Jaeger) -> Result<Self> {
         Ok(Self { client: Client::new(options.access())? })
     }
+}
 
+#[async_trait]
+impl Spans for JaegerSource {
     async fn calls(
         &self,
         service: &str,
@@ -51,11 +53,7 @@ impl JaegerSource {
             return Err(Failure::Partial);
         }
         let traces = document.data.unwrap_or_default().into_iter();
-        let mut calls: Vec<Call> = traces.flat_map(|trace| trace.calls(service)).collect();
-        calls.retain(|call| call.at >= from && call.at < to);
-        calls.sort_by(|a, b| a.at.cmp(&b.at).then(a.name.cmp(&b.name)));
-        calls.truncate(MAX_CALLS);
-        Ok(calls)
+        Ok(traces.flat_map(|trace| trace.calls(service)).collect())
     }
 }
 
@@ -135,9 +133,6 @@ impl QuerySource for JaegerSource {
     }
 
     async fn ask(&self, question: &Question, deadline: Instant) -> Result<Answer, Failure> {
-        let Question { service, from, onset, to, .. } = question;
-        let mut calls = self.calls(service, *from, *onset, deadline).await?;
-        calls.extend(self.calls(service, *onset, *to, deadline).await?);
-        Ok(Answer::Calls { calls })
+        around(self, question, deadline).await
     }
 }

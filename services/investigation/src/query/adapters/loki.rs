@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::prometheus::fill;
 use crate::query::http::Client;
 use crate::query::options::Loki;
-use crate::query::source::{Failure, QuerySource};
+use crate::query::source::{Failure, QuerySource, topic};
 use crate::query::{minutes, words};
 
 const PATH: [&str; 4] = ["loki", "api", "v1", "query_range"];
@@ -111,9 +111,7 @@ impl QuerySource for LokiSource {
     }
 
     async fn ask(&self, question: &Question, deadline: Instant) -> Result<Answer, Failure> {
-        let Subject::Lines { about } = question.subject else {
-            return Err(Failure::Malformed("no question for Loki".to_owned()));
-        };
+        let about = topic(question)?;
         let lines = self.lines(&question.service, about);
         let step_s = minutes::MINUTE_MS / 1_000;
         let query = [

@@ -9,7 +9,7 @@ use shared::events::evidence::{Answer, Call};
 use shared::events::question::Subject;
 use tokio::time::Instant;
 
-use super::jaeger::MAX_CALLS;
+use super::calls::{MAX_CALLS, Spans, around};
 use super::prometheus::quoted;
 use crate::query::http::Client;
 use crate::query::options::Tempo;
@@ -28,7 +28,10 @@ impl TempoSource {
     pub fn new(options: &Tempo) -> Result<Self> {
         Ok(Self { client: Client::new(options.access())?.with_header("x-scope-orgid", &options.tenant)? })
     }
+}
 
+#[async_trait]
+impl Spans for TempoSource {
     async fn calls(
         &self,
         service: &str,
@@ -51,14 +54,7 @@ impl TempoSource {
         ];
         let document: Document = self.client.json(&["api", "search"], &query, deadline).await?;
         let sets = document.traces.into_iter().flat_map(|trace| trace.span_sets);
-        let mut calls = Vec::new();
-        for span in sets.flat_map(|set| set.spans) {
-            calls.push(span.call()?);
-        }
-        calls.retain(|call| call.at >= from && call.at < to);
-        calls.sort_by(|a, b| a.at.cmp(&b.at).then(a.name.cmp(&b.name)));
-        calls.truncate(MAX_CALLS);
-        Ok(calls)
+        sets.flat_map(|set| set.spans).map(Span::call).collect()
     }
 }
 
@@ -129,9 +125,6 @@ impl QuerySource for TempoSource {
     }
 
     async fn ask(&self, question: &Question, deadline: Instant) -> Result<Answer, Failure> {
-        let Question { service, from, onset, to, .. } = question;
-        let mut calls = self.calls(service, *from, *onset, deadline).await?;
-        calls.extend(self.calls(service, *onset, *to, deadline).await?);
-        Ok(Answer::Calls { calls })
+        around(self, question, deadline).await
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::prometheus::quoted;
 use crate::query::http::{Client, parse};
 use crate::query::options::VictoriaLogs;
-use crate::query::source::{Failure, QuerySource};
+use crate::query::source::{Failure, QuerySource, topic};
 use crate::query::{minutes, words};
 
 const QUERY: [&str; 3] = ["select", "logsql", "query"];
@@ -97,9 +97,7 @@ impl QuerySource for VictoriaLogsSource {
     }
 
     async fn ask(&self, question: &Question, deadline: Instant) -> Result<Answer, Failure> {
-        let Subject::Lines { about } = question.subject else {
-            return Err(Failure::Malformed("no question for VictoriaLogs".to_owned()));
-        };
+        let about = topic(question)?;
         let lines = self.lines(&question.service, about);
         let query = [
             ("query", lines.clone()),

@@ -10,7 +10,7 @@ use shared::events::question::Subject;
 use tokio::time::Instant;
 
 use super::pods::Pods;
-use crate::query::http::Client;
+use crate::query::http::parse;
 use crate::query::options::Kubernetes;
 use crate::query::source::{Failure, QuerySource};
 
@@ -21,16 +21,13 @@ const GENERATED: &str = "bcdfghjklmnpqrstvwxz0123456789";
 
 /// Asks the API server for events.
 pub struct EventSource {
-    client: Client,
-    namespace: String,
     pods: Pods,
 }
 
 impl EventSource {
     /// Makes the source; nothing is connected yet.
     pub fn new(options: &Kubernetes) -> Result<Self> {
-        let client = Client::new(options.access())?;
-        Ok(Self { client, namespace: options.namespace.clone(), pods: Pods::new(options)? })
+        Ok(Self { pods: Pods::new(options)? })
     }
 }
 
@@ -143,9 +140,8 @@ impl QuerySource for EventSource {
     }
 
     async fn ask(&self, question: &Question, deadline: Instant) -> Result<Answer, Failure> {
-        let path = ["api", "v1", "namespaces", &self.namespace, "events"];
         let query = [("fieldSelector", "type=Warning".to_owned()), ("limit", MAX_EVENTS.to_string())];
-        let document: Document = self.client.json(&path, &query, deadline).await?;
+        let document: Document = parse(&self.pods.get(&["events"], &query, deadline).await?)?;
         if document.metadata.next.is_some_and(|next| !next.is_empty()) {
             return Err(Failure::Partial);
         }

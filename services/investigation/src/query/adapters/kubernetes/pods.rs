@@ -9,9 +9,9 @@ use shared::events::evidence::Answer;
 use shared::events::question::Subject;
 use tokio::time::Instant;
 
-use crate::query::http::Client;
+use crate::query::http::{Client, parse};
 use crate::query::options::Kubernetes;
-use crate::query::source::{Failure, QuerySource};
+use crate::query::source::{Failure, QuerySource, topic};
 use crate::query::{minutes, words};
 
 /// Most pods whose logs are read.
@@ -21,7 +21,7 @@ const MAX_LINES: usize = 5_000;
 /// Most bytes of the log of a pod.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// Lists pods.
+/// A namespace of a cluster, and its pods.
 pub(super) struct Pods {
     client: Client,
     namespace: String,
@@ -34,15 +34,25 @@ impl Pods {
         Ok(Self { client, namespace: options.namespace.clone(), label: options.label.clone() })
     }
 
+    /// Gets a document of the namespace.
+    pub(super) async fn get(
+        &self,
+        what: &[&str],
+        query: &[(&str, String)],
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Failure> {
+        let path = [&["api", "v1", "namespaces", &self.namespace], what].concat();
+        self.client.get(&path, query, deadline).await
+    }
+
     /// Returns pods of a service.
     pub(super) async fn of(&self, service: &str, deadline: Instant) -> Result<Vec<Pod>, Failure> {
         // a value of a label has these characters only, so any other service has no pods
         if !service.chars().all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character)) {
             return Ok(Vec::new());
         }
-        let path = ["api", "v1", "namespaces", &self.namespace, "pods"];
         let query = [("labelSelector", format!("{}={service}", self.label)), ("limit", MAX_PODS.to_string())];
-        let document: Document = self.client.json(&path, &query, deadline).await?;
+        let document: Document = parse(&self.get(&["pods"], &query, deadline).await?)?;
         Ok(document.items.into_iter().take(MAX_PODS).collect())
     }
 }
@@ -122,16 +132,13 @@ impl Pod {
 
 /// Asks the API server for logs of pods.
 pub struct PodLogSource {
-    client: Client,
-    namespace: String,
     pods: Pods,
 }
 
 impl PodLogSource {
     /// Makes the source; nothing is connected yet.
     pub fn new(options: &Kubernetes) -> Result<Self> {
-        let client = Client::new(options.access())?;
-        Ok(Self { client, namespace: options.namespace.clone(), pods: Pods::new(options)? })
+        Ok(Self { pods: Pods::new(options)? })
     }
 
     async fn log(
@@ -141,7 +148,6 @@ impl PodLogSource {
         from: Timestamp,
         deadline: Instant,
     ) -> Result<String, Failure> {
-        let path = ["api", "v1", "namespaces", &self.namespace, "pods", &pod.metadata.name, "log"];
         let query = [
             ("container", container.to_owned()),
             ("timestamps", "true".to_owned()),
@@ -153,7 +159,7 @@ impl PodLogSource {
             ("tailLines", MAX_LINES.to_string()),
             ("limitBytes", MAX_BYTES.to_string()),
         ];
-        let body = self.client.get(&path, &query, deadline).await?;
+        let body = self.pods.get(&["pods", &pod.metadata.name, "log"], &query, deadline).await?;
         if body.len() >= MAX_BYTES {
             return Err(Failure::TooLarge);
         }
@@ -172,9 +178,7 @@ impl QuerySource for PodLogSource {
     }
 
     async fn ask(&self, question: &Question, deadline: Instant) -> Result<Answer, Failure> {
-        let Subject::Lines { about } = question.subject else {
-            return Err(Failure::Malformed("no question for logs of pods".to_owned()));
-        };
+        let about = topic(question)?;
         let pods = self.pods.of(&question.service, deadline).await?;
         let mut known_from = question.from;
         let (mut counts, mut example, mut is_known) = (Vec::new(), None, false);
