@@ -129,7 +129,7 @@ pub struct Series {
     /// What the sample that it is about to take amounts to. Follows from the service.
     pub(crate) weight: Weight,
     /// Place of the series that counts the requests of which it is a share, and among how many it was looked for.
-    pub(crate) requests: Option<(usize, Option<usize>)>,
+    pub(crate) requests: Option<(u32, Option<u32>)>,
 }
 
 impl Series {

@@ -197,11 +197,11 @@ impl Service {
         if !recurred && self.series[place].recurs() {
             self.limit_recurrences(place);
         }
-        let episode = change.map(|change| self.report(place, &change, ts_ms));
-        let regression = self.compare(place, settings);
-        let objective = self.series[place].judge_by_objective(&self.name);
-        let slo = self.judge_by_slo(place);
-        let mut reports: Vec<Report> = [episode, regression, objective, slo].into_iter().flatten().collect();
+        let mut reports = Vec::new();
+        reports.extend(change.map(|change| self.report(place, &change, ts_ms)));
+        reports.extend(self.compare(place, settings));
+        reports.extend(self.series[place].judge_by_objective(&self.name));
+        reports.extend(self.judge_by_slo(place));
         for report in &mut reports {
             report.burn_rate = self.series[place].burn_rate();
             report.impact = self.failing_requests(place, report.alert.started_ms);

@@ -35,7 +35,6 @@ impl Partition {
     fn hand_out(&mut self, offset: i64) {
         self.next = self.next.max(offset + 1);
         self.waiting += 1;
-        self.moved = Some(Instant::now());
     }
 }
 
@@ -114,6 +113,8 @@ impl Tracker {
         let partition = state.partitions.entry(place).or_default();
         partition.unfinished.insert(offset, 1);
         partition.hand_out(offset);
+        // the records that follow in its ticket come at once
+        partition.moved = Some(Instant::now());
         let log = partition.log;
         drop(state);
         Ticket {

@@ -1,6 +1,6 @@
 //! Logs and trace spans of a process.
 
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt};
@@ -28,7 +28,9 @@ pub fn init(name: &'static str, process: &str, log: &Log, tracing: &Tracing) -> 
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // spans are exported and not written: a line has the fields that it needs
-    let lines = lines.with_filter(filter).with_filter(filter_fn(|of| !of.is_span()));
+    // the hint lets what no line is written of be skipped where it is said: the Kafka client says something at each poll
+    let is_line = filter_fn(|of| !of.is_span()).with_max_level_hint(LevelFilter::TRACE);
+    let lines = lines.with_filter(filter.and(is_line));
     let lines = tracing_subscriber::registry().with(lines);
     // a second call, as in tests, finds a subscriber installed
     #[cfg(feature = "otlp")]

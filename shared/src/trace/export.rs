@@ -96,12 +96,13 @@ where
 /// Lets through our spans, and what is logged within them.
 fn exported() -> FilterFn<fn(&Metadata<'_>) -> bool> {
     const QUIET: [&str; 4] = ["h2", "hyper", "opentelemetry", "tonic"];
-    filter::filter_fn(|of| {
+    let is_exported: fn(&Metadata<'_>) -> bool = |of| {
         if of.is_span() {
             return of.target() == TARGET;
         }
         *of.level() <= tracing::Level::INFO && !QUIET.iter().any(|prefix| of.target().starts_with(prefix))
-    })
+    };
+    filter::filter_fn(is_exported).with_max_level_hint(tracing::Level::INFO)
 }
 
 /// Sends what is left. Blocking.

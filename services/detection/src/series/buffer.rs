@@ -9,6 +9,9 @@ use crate::config::BUFFER_SAMPLES;
 
 /// Samples from which on a value that never changed is taken to stand.
 const STANDING_SAMPLES: usize = 10;
+/// Values that are rounded to decimal places, and to these: below, whole numbers and these places tell all values apart.
+const ROUNDED: std::ops::Range<f64> = 1e-3..1e7;
+const TENS: [f64; 13] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12];
 
 /// The last samples. Their times are exact, their values have seven digits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,7 +89,17 @@ impl Buffer {
 
 /// Widens a value without the digits that only the conversion would add: 0.1 stays 0.1.
 fn digits(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or_else(|_| f64::from(value))
+    let wide = f64::from(value);
+    if ROUNDED.contains(&wide.abs()) {
+        // what most values need, and each sample passes here: as few places as tell it from its neighbours
+        let rounded = TENS.iter().map(|ten| (wide * ten).round() / ten);
+        if let Some(rounded) =
+            rounded.into_iter().find(|&rounded| (rounded as f32).to_bits() == value.to_bits())
+        {
+            return rounded;
+        }
+    }
+    value.to_string().parse().unwrap_or(wide)
 }
 
 #[cfg(test)]
@@ -106,6 +119,17 @@ mod tests {
         assert_eq!(kept.time_of_last(1), 1_750_000_009_801);
         assert_eq!(kept.time_of_last(3), 1_750_000_009_409);
         assert_eq!(kept.newest(), Some(points[59]));
+    }
+
+    #[test]
+    fn values_have_the_digits_that_are_printed() {
+        let printed = |value: f32| value.to_string().parse::<f64>().unwrap();
+        let steps = (0..2_000_000_u32).map(|step| f32::from_bits(step.wrapping_mul(2_147_001)));
+        let few = (0..200_000).map(|i| (f64::from(i) * 0.001) as f32);
+        for value in steps.chain(few).filter(|value| value.is_finite()) {
+            assert_eq!(digits(value).to_bits(), printed(value).to_bits(), "{value}");
+            assert_eq!(digits(-value).to_bits(), printed(-value).to_bits(), "-{value}");
+        }
     }
 
     #[test]

@@ -124,12 +124,12 @@ impl Service {
     /// Returns the place of the series that counts the requests of which some fail at a place. It is looked for once for
     /// each series that is new.
     pub(super) fn requests_of(&mut self, place: usize) -> Option<usize> {
-        let count = self.series.len();
+        let count = self.series.len() as u32;
         if let Some((_, known)) = self.series[place].requests.filter(|&(of, _)| of == count) {
-            return known;
+            return known.map(|place| place as usize);
         }
         let found = self.most_alike(self.series[place].name());
-        self.series[place].requests = Some((count, found));
+        self.series[place].requests = Some((count, found.map(|place| place as u32)));
         found
     }
 

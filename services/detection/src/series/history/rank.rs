@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::array;
+use super::{array, log10};
 
 /// What one more score adds to a count. Counts keep fractions when they are halved: whole numbers would forget the
 /// extremes, which are what matters.
@@ -71,9 +71,9 @@ impl<const BINS: usize> Ranks<BINS> {
         let above = self.at_least.get(bin + 1).map_or(0.0, |&count| scores(count));
         let in_bin = scores(self.at_least[bin]) - above;
         let farther = above + in_bin * (1.0 - (place - bin as f64));
-        let mut rarity = -((farther + 0.5) / (past.count() + 1.0)).log10();
+        let mut rarity = -log10((farther + 0.5) / (past.count() + 1.0));
         if farther < 0.5 {
-            rarity = rarity.max((past.count() + 1.0).log10() + self.beyond(place, scale, past));
+            rarity = rarity.max(log10(past.count() + 1.0) + self.beyond(place, scale, past));
         }
         for count in &mut self.at_least[..=bin] {
             *count += COUNT_UNIT;
@@ -102,7 +102,7 @@ impl<const BINS: usize> Ranks<BINS> {
             lowest -= 1;
         }
         let width = ((top - lowest) as f64).max(0.5 * scale.resolution);
-        let slope = (tail.max(1.0).log10() / width).clamp(0.2 / scale.resolution, 4.0 / scale.resolution);
+        let slope = (log10(tail.max(1.0)) / width).clamp(0.2 / scale.resolution, 4.0 / scale.resolution);
         slope * (place - top as f64 - 1.0).max(0.0)
     }
 }

@@ -101,7 +101,8 @@ pub(super) struct Seen {
     pub(super) residual: Option<Residual>,
     /// Samples before it.
     pub(super) index: u32,
-    /// Decimal logarithm of how much shorter than five minutes the interval is.
+    /// How many times shorter than five minutes the interval is, and its decimal logarithm.
+    pub(super) cadence: f64,
     pub(super) cadence_log10: f64,
     /// Most that a deviation counts, in spreads.
     pub(super) limit: f64,
@@ -172,9 +173,9 @@ impl Records {
             if !self.inside {
                 self.remember(measures, bars, index);
             }
-            let half_life = HALF_LIFE_SAMPLES * 10_f64.powf(seen.cadence_log10.max(0.0));
-            let decay = 0.5_f64.powf(1.0 / half_life) as f32;
-            self.marks.iter_mut().for_each(|record| record.far *= decay);
+            // the first term of 0.5^(1 / half life), whose rest is below what a record can tell
+            let decay = 1.0 - std::f64::consts::LN_2 / (HALF_LIFE_SAMPLES * seen.cadence.max(1.0));
+            self.marks.iter_mut().for_each(|record| record.far *= decay as f32);
         }
         self.learn(seen, deviation, spread, floor);
         beyond
