@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod options;
 pub mod sampling;
 pub mod severity;
+pub mod shared_requests;
 pub mod split;
 pub mod stage;
 pub mod standing;

@@ -171,6 +171,7 @@ mod tests {
             samples: Vec::new(),
             siblings: Vec::new(),
             logs: Vec::new(),
+            requests: Vec::new(),
         }
     }
 

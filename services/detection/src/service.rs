@@ -439,7 +439,12 @@ impl Service {
             ended: report.ended,
             burn_rate: report.burn_rate,
             impact: report.impact,
-            context: Context { samples: report.points, siblings, logs: self.recent_logs(at_ms) },
+            context: Context {
+                samples: report.points,
+                siblings,
+                logs: self.recent_logs(at_ms),
+                requests: self.logs.as_ref().map(|model| model.requests().at(at_ms)).unwrap_or_default(),
+            },
         }
     }
 

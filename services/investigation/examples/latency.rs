@@ -71,6 +71,7 @@ fn signal(service: &str, metric: &str, kind: Kind, began: Timestamp) -> Signal {
         samples: (-90..30).map(point).collect(),
         siblings: Vec::new(),
         logs: vec![log],
+        requests: Vec::new(),
     }
 }
 

@@ -366,6 +366,7 @@ pub(crate) mod tests {
             samples: Vec::new(),
             siblings: Vec::new(),
             logs: Vec::new(),
+            requests: Vec::new(),
         }
     }
 

@@ -101,6 +101,15 @@ pub struct LogTemplate {
     pub last_seen: Timestamp,
 }
 
+/// A request that warnings and errors of a service belong to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TracedRequest {
+    /// Trace id, as it is written in the lines: see [`is_trace_id`](super::raw::is_trace_id).
+    pub trace_id: String,
+    /// Event time of the first of these lines.
+    pub at: Timestamp,
+}
+
 /// Context of the anomaly when it was raised, for later review.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Context {
@@ -113,7 +122,14 @@ pub struct Context {
     /// Most frequent recent warnings and errors of the service (at most 5).
     #[serde(default)]
     pub logs: Vec<LogTemplate>,
+    /// Requests that recent warnings and errors of the service belong to (at most [`MAX_TRACED`]): of all, those whose trace ids
+    /// have the smallest hashes, so that services that complain about the same requests keep the same ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<TracedRequest>,
 }
+
+/// Requests that a context carries at most.
+pub const MAX_TRACED: usize = 8;
 
 /// Burn rate ([`Anomaly::burn_rate`]) from which on it is a fast one: it uses up 2 % of the budget of 30 days in an hour.
 /// Basis: Google, The Site Reliability Workbook (2018), chapter 5.

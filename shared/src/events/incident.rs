@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::anomaly::{Anomaly, Band, Direction, Ended, FailingRequests, LogTemplate, Point, Sibling, Status};
+use super::anomaly::{
+    Anomaly, Band, Direction, Ended, FailingRequests, LogTemplate, MAX_TRACED, Point, Sibling, Status,
+    TracedRequest,
+};
 use super::{Category, Event, Kind, Refusal, Severity, finite, named};
 use crate::ids::{AnomalyId, IncidentId};
 
@@ -122,6 +125,9 @@ pub struct Signal {
     /// Recent log lines of the service (at most 5 templates).
     #[serde(default)]
     pub logs: Vec<LogTemplate>,
+    /// Requests that recent warnings and errors of the service belong to (at most 8).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<TracedRequest>,
 }
 
 impl Signal {
@@ -172,6 +178,7 @@ impl Signal {
                 Some(before) if anomaly.context.logs.is_empty() => before.logs.clone(),
                 _ => anomaly.context.logs.clone(),
             },
+            requests: anomaly.context.requests.iter().take(MAX_TRACED).cloned().collect(),
         }
     }
 }

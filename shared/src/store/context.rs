@@ -1,4 +1,4 @@
-//! What signals carry to be shown, and decisions do not rest on: stored once, beside the signal, and put back into an
+//! What signals carry to be shown, and decisions do not rest on (all but the requests): stored once, beside the signal, and put back into an
 //! incident where it is read by people or leaves the house.
 
 use std::collections::BTreeMap;
@@ -20,6 +20,7 @@ pub(super) fn take(signal: &mut Signal) -> Context {
         samples: std::mem::take(&mut signal.samples),
         siblings: std::mem::take(&mut signal.siblings),
         logs: std::mem::take(&mut signal.logs),
+        requests: Vec::new(),
     }
 }
 

@@ -252,7 +252,12 @@ impl Burst {
             ended: None,
             burn_rate: None,
             impact: None,
-            context: Context { samples: samples.collect(), siblings: siblings.collect(), logs: vec![logs] },
+            context: Context {
+                samples: samples.collect(),
+                siblings: siblings.collect(),
+                logs: vec![logs],
+                requests: Vec::new(),
+            },
         }
     }
 }

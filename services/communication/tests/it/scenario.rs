@@ -139,6 +139,7 @@ fn signal(series: &Series, until: i64, values: impl Fn(i64, f64) -> f64) -> Sign
         samples,
         siblings: vec![],
         logs: vec![],
+        requests: vec![],
     }
 }
 

@@ -49,7 +49,12 @@ impl Partition {
         let now_ms = self.log_clock.take(ts_ms, at.stamp_ms(), &self.settings)?;
         let slot = self.service(&record.environment, &record.service)?;
         if at.offset > self.services[slot].restored.logs {
-            let line = NewLine { level: record.level, message: &record.message, ts_ms };
+            let line = NewLine {
+                level: record.level,
+                message: &record.message,
+                ts_ms,
+                trace_id: record.trace_id.as_deref(),
+            };
             self.observe_log(slot, Some(line), now_ms, outcome);
         }
         Ok(())

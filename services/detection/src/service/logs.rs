@@ -13,6 +13,7 @@ mod habit;
 mod line;
 mod rate;
 mod reader;
+mod requests;
 mod template;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,7 @@ use habit::{Habits, Moment};
 use line::Statement;
 use rate::{Lesson, Rate, Score};
 pub use reader::{LineReader, Reading};
+pub(crate) use requests::Requests;
 use template::{Line, Template};
 
 /// Templates that an anomaly carries.
@@ -68,6 +70,9 @@ pub(crate) struct LogModel {
     is_habit: bool,
     /// Whether the last record belonged to a stack trace that is written in several records.
     in_trace: bool,
+    /// In a section of its own.
+    #[serde(skip)]
+    requests: Requests,
 }
 
 /// A line that a service has written.
@@ -78,6 +83,8 @@ pub(crate) struct NewLine<'a> {
     pub(crate) message: &'a str,
     /// Event time, milliseconds.
     pub(crate) ts_ms: i64,
+    /// Id of the trace that it belongs to, as its sender states it.
+    pub(crate) trace_id: Option<&'a str>,
 }
 
 /// A moment of the partition's log clock, with the line that came, if one did.
@@ -114,12 +121,13 @@ impl LogModel {
             habits: Habits::default(),
             is_habit: false,
             in_trace: false,
+            requests: Requests::default(),
         }
     }
 
     /// Takes a line. Returns the report of the alert that it begins or goes on with, if it is due.
     fn take(&mut self, line: NewLine<'_>, now_ms: i64, context: &LogContext<'_>) -> Option<Report> {
-        let NewLine { level, message, ts_ms } = line;
+        let NewLine { level, message, ts_ms, trace_id } = line;
         self.in_trace = line::is_frame(message, self.in_trace);
         if self.in_trace {
             self.all.count();
@@ -128,6 +136,9 @@ impl LogModel {
         let Statement { level, text } = line::read(level, message);
         if text.is_empty() {
             return None;
+        }
+        if let Some(trace_id) = trace_id.filter(|_| level >= Level::Warn) {
+            self.requests.note(trace_id, ts_ms);
         }
         let shape = line::mask(&text);
         let is_known = self.is_known();
@@ -179,6 +190,16 @@ impl LogModel {
         let alert = self.channels[ChannelKind::Critical as usize].alert.as_ref();
         self.is_habit = is_habit && alert.is_none_or(|alert| alert.status != Status::Firing);
         self.is_habit
+    }
+
+    /// Returns the requests that recent warnings and errors belong to.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// Goes on with such requests of a snapshot.
+    pub(crate) fn resume_requests(&mut self, requests: Requests) {
+        self.requests = requests;
     }
 
     /// Returns the lines of new templates that are judged together with the open window.
@@ -349,7 +370,7 @@ mod tests {
             (Level::Error, "charge 1 failed", 10),
             (Level::Error, "charge 2 failed", 20),
         ] {
-            let line = Some(NewLine { level, message, ts_ms: ms });
+            let line = Some(NewLine { level, message, ts_ms: ms, trace_id: None });
             assert!(book.observe(Observation { line, now_ms: ms, context: &context }).is_empty());
         }
         let recent = book.recent(1000);

@@ -16,6 +16,8 @@ const SERVICE: Section = Section::new("service", 1);
 const LOGS: Section = Section::new("logs", 2);
 /// Lines of new templates that are judged together with the open window.
 const LOGS_GATHERED: Section = Section::new("logs_gathered", 1);
+/// Requests that recent warnings and errors belong to.
+const LOGS_REQUESTS: Section = Section::new("logs_requests", 1);
 const DEPLOYMENT: Section = Section::new("deployment", 1);
 const SILENCE: Section = Section::new("silence", 1);
 /// When it reported again after a pause.
@@ -91,6 +93,8 @@ impl Service {
         sections.put_some(INQUIRY, self.inquiry.as_deref());
         sections.put_some(LOGS, self.logs.as_deref());
         sections.put_some(LOGS_GATHERED, self.logs.as_ref().map(|logs| logs.gathered()));
+        let requests = self.logs.as_ref().map(|logs| logs.requests());
+        sections.put_some(LOGS_REQUESTS, requests.filter(|requests| !requests.is_empty()));
         sections.put_some(DEPLOYMENT, self.deployed.as_ref());
         sections.put_some(JOINT, self.joint.as_deref());
         sections.put_some(REGRESSION, self.rollout.as_deref());
@@ -118,6 +122,10 @@ impl Service {
         let gathered = sections.get(LOGS_GATHERED);
         if let Some((logs, gathered)) = service.logs.as_mut().zip(gathered) {
             logs.resume_gathered(gathered);
+        }
+        let requests = sections.get(LOGS_REQUESTS);
+        if let Some((logs, requests)) = service.logs.as_mut().zip(requests) {
+            logs.resume_requests(requests);
         }
         service.deployed = sections.get(DEPLOYMENT);
         service.joint = sections.get(JOINT);

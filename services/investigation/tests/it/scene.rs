@@ -66,6 +66,7 @@ pub(crate) fn signal(service: &str, metric: &str, kind: Kind, began: i64, peak: 
         samples: seconds.map(point).collect(),
         siblings: Vec::new(),
         logs: Vec::new(),
+        requests: Vec::new(),
     }
 }
 

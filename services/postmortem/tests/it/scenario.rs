@@ -112,6 +112,7 @@ fn signal(series: &Series) -> Signal {
         samples,
         siblings: vec![],
         logs: vec![],
+        requests: vec![],
     }
 }
 

@@ -99,6 +99,7 @@ pub(crate) fn incident() -> Incident {
         samples: vec![],
         siblings: vec![],
         logs: vec![],
+        requests: vec![],
     };
     let errors = Signal {
         anomaly_id: AnomalyId::of_episode("production", "api-gateway", "error_rate", 0),
