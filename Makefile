@@ -151,6 +151,12 @@ score-investigation: install ## Times investigations over real PostgreSQL and th
 	cargo build --quiet --release -p investigation --example latency
 	@$(STACK) run -- target/release/examples/latency
 
+.PHONY: score-decisions
+score-decisions: install ## Times decisions of correlation with 1,000 open incidents over real PostgreSQL
+	cargo build --quiet -p stack
+	cargo build --quiet --release -p correlation --example decision_latency
+	@$(STACK) run -- target/release/examples/decision_latency
+
 .PHONY: score-retrieval
 score-retrieval: install ## Scores the search in runbooks (documents by FIREWATCH_BENCH_DIR): words, meaning and both
 	cargo build --quiet -p stack

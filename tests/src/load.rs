@@ -291,10 +291,12 @@ async fn violations(stack: &Stack, watch: &Watch, outcome: &Outcome) -> Result<V
             1,
             format!("select count(*) from incidents where environment = '{WORST}' and {STANDS}"),
         ),
-        ("timers that failed", 0, "select count(*) from timers where state = 'failed'".to_owned()),
     ] {
         let found = count(stack, &statement).await?;
         expect(found == expected, format!("{found} {what} instead of {expected}"));
+    }
+    for failed in failed_timers(stack).await? {
+        expect(false, failed);
     }
     for (stage, dead) in dead_letters(stack).await? {
         expect(dead == 0, format!("{dead} dead letters of {stage}"));
@@ -311,6 +313,14 @@ async fn dead_letters(stack: &Stack) -> Result<BTreeMap<Topic, i64>> {
         .into_iter()
         .map(|(topic, partitions)| (topic, partitions.iter().map(bus::lag::OffsetRange::records).sum()))
         .collect())
+}
+
+/// Returns, in a line each, why timers have failed.
+async fn failed_timers(stack: &Stack) -> Result<Vec<String>> {
+    let client = shared::testing::client(&stack.store()?).await?;
+    let statement = "select format('%s timers %s of %s failed: %s', count(*), name, stage, last_error) from timers \
+                     where state = 'failed' group by name, stage, last_error order by count(*) desc limit 10";
+    Ok(client.query(statement, &[]).await?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
 async fn count(stack: &Stack, statement: &str) -> Result<i64> {

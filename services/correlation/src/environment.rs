@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use shared::events::anomaly::Status;
 use shared::events::incident::{Incident, Signal};
 use shared::ids::{AnomalyId, IncidentId};
-use shared::lifecycle::{self, IllegalTransition};
+use shared::lifecycle::{self, Change, IllegalTransition};
 use shared::stage::{Effects, IncidentChange};
 use shared::store::read::{MAX_LOOSE_SIGNALS, MAX_MEMBERS};
 use shared::store::{Neighbourhood, Write};
@@ -162,6 +162,10 @@ fn change_incident(
         Some(incidents.remove(place))
     };
     let before = take(&mut neighbourhood.incidents).or_else(|| take(&mut neighbourhood.past));
+    // one that is over is held only where it was asked for, and a link does not open it again
+    if before.is_none() && matches!(change, Change::Linked(_)) {
+        return Ok(());
+    }
     let mut after = lifecycle::apply(before, *incident_id, change.clone())?;
     after.signals.iter_mut().for_each(bare);
     // both as the database sorts them; one without a number is the newest

@@ -1,56 +1,88 @@
-//! Calls that no span shows: two services complain about the same requests, so one of them has called the other, directly or
-//! not.
+//! Calls that no span shows: services of which the graph does not know that one calls the other log errors for the same
+//! requests. They follow from what is abnormal now, hold for one decision, and are not stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use shared::events::Anomaly;
+use shared::events::anomaly::{FailedRequest, Status};
+use shared::events::incident::Signal;
+use shared::graph::Graph;
+use shared::ids::RequestId;
 use shared::store::Neighbourhood;
 
-/// Requests that both have to complain about: one alone may be an id that is written into everything.
+/// Requests that both have to log errors for: one alone may be an id that is written into everything.
 const MIN_SHARED: usize = 2;
-/// Calls that follow from one anomaly at most.
-const MAX_CALLS: usize = 8;
+/// Services that are compared, those with most requests first.
+const MAX_SERVICES: usize = 100;
 
-/// A call from one service to another one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SharedCall {
-    /// Who calls.
-    pub caller: String,
-    /// Who is called.
-    pub callee: String,
-    /// Event time of the last request that shows it.
-    pub at: Timestamp,
+/// What is abnormal of one service.
+#[derive(Debug, Default)]
+struct Abnormal {
+    /// When the first error for each request was logged.
+    requests: BTreeMap<RequestId, Timestamp>,
+    /// When its first symptom began.
+    began: Option<Timestamp>,
 }
 
-/// Returns the calls that an anomaly shows together with what else is abnormal, between services of which the graph does not
-/// know that one calls the other. What fails comes back to its caller, so the callee is who complained first about most of the
-/// requests.
-pub fn calls(anomaly: &Anomaly, neighbourhood: &Neighbourhood) -> Vec<SharedCall> {
-    let own: BTreeMap<&str, Timestamp> =
-        anomaly.context.requests.iter().map(|request| (request.trace_id.as_str(), request.at)).collect();
-    let mut shared: BTreeMap<&str, BTreeSet<(Timestamp, Timestamp, &str)>> = BTreeMap::new();
-    if own.len() >= MIN_SHARED {
-        for (signal, _) in &neighbourhood.signals {
-            let both = signal.requests.iter().filter_map(|request| {
-                let at = *own.get(request.trace_id.as_str())?;
-                Some((at, request.at, request.trace_id.as_str()))
-            });
-            shared.entry(&signal.service).or_default().extend(both);
+impl Abnormal {
+    fn take(&mut self, began: Timestamp, requests: &[FailedRequest]) {
+        self.began = Some(self.began.map_or(began, |known| known.min(began)));
+        for request in requests {
+            let first = self.requests.entry(request.id).or_insert(request.at);
+            *first = request.at.min(*first);
         }
     }
-    let is_new = |service: &str| !neighbourhood.graph.related(&anomaly.service, service);
-    shared
-        .into_iter()
-        .filter_map(|(service, requests)| {
-            let ids: BTreeSet<&str> = requests.iter().map(|(_, _, trace_id)| *trace_id).collect();
-            let at = requests.iter().map(|(at, theirs, _)| *at.max(theirs)).max()?;
-            let earlier = requests.iter().filter(|(at, theirs, _)| theirs <= at).count();
-            let names = [anomaly.service.clone(), service.to_owned()];
-            let [caller, callee] =
-                if 2 * earlier >= requests.len() { names } else { [names[1].clone(), names[0].clone()] };
-            (ids.len() >= MIN_SHARED && is_new(service)).then_some(SharedCall { caller, callee, at })
-        })
-        .take(MAX_CALLS)
-        .collect()
+}
+
+/// Returns the graph with the calls, as pairs of caller and callee, that the signals of a neighbourhood and one more signal show;
+/// nothing where they show none. What fails comes back to its caller, so the callee is the service that was the first to log
+/// errors for most of the requests, or else whose symptoms began first.
+pub fn graph(neighbourhood: &Neighbourhood, signal: Option<&Signal>) -> Option<Graph> {
+    let mut services: BTreeMap<&str, Abnormal> = BTreeMap::new();
+    let signals = neighbourhood.signals.iter().map(|(known, _)| &**known).chain(signal);
+    for signal in signals.filter(|signal| signal.status != Status::Cleared && !signal.requests.is_empty()) {
+        services.entry(&signal.service).or_default().take(signal.started_at, &signal.requests);
+    }
+    let mut services: Vec<(&str, Abnormal)> = services.into_iter().collect();
+    services.sort_by_key(|(name, of)| (std::cmp::Reverse(of.requests.len()), *name));
+    services.truncate(MAX_SERVICES);
+    services.sort_by_key(|(name, _)| *name);
+    let mut graph: Option<Graph> = None;
+    for (place, one) in services.iter().enumerate() {
+        for other in &services[place + 1..] {
+            let known = graph.as_ref().unwrap_or(&neighbourhood.graph);
+            if let Some((caller, callee)) = call(one, other, known) {
+                let graph = graph.get_or_insert_with(|| neighbourhood.graph.clone());
+                graph.add_edge(caller.to_owned(), callee.to_owned());
+            }
+        }
+    }
+    graph
+}
+
+/// Returns who calls whom of two services, in order of their names, if they share requests and the graph does not say why.
+fn call<'a>(
+    one: &(&'a str, Abnormal),
+    other: &(&'a str, Abnormal),
+    graph: &Graph,
+) -> Option<(&'a str, &'a str)> {
+    let ((first, of_first), (second, of_second)) = (one, other);
+    let both: Vec<(Timestamp, Timestamp)> =
+        of_first.requests.iter().filter_map(|(id, at)| Some((*at, *of_second.requests.get(id)?))).collect();
+    if both.len() < MIN_SHARED || graph.related(first, second) {
+        return None;
+    }
+    // one that calls both passes its requests on to both
+    let callers: BTreeSet<&str> = graph.ancestors(first);
+    if graph.ancestors(second).iter().any(|caller| callers.contains(caller)) {
+        return None;
+    }
+    let earlier = both.iter().filter(|(at, theirs)| at < theirs).count();
+    let later = both.iter().filter(|(at, theirs)| at > theirs).count();
+    let is_callee = match (2 * earlier > both.len(), 2 * later > both.len()) {
+        (true, _) => true,
+        (_, true) => false,
+        _ => of_first.began <= of_second.began,
+    };
+    Some(if is_callee { (second, first) } else { (first, second) })
 }

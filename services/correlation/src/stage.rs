@@ -11,15 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::agent::Agent;
 use shared::audit::AuditAction;
-use shared::calls::Calls;
 use shared::clock::from_ms;
 use shared::events::incident::{Challenger, Incident, Link, Relation, Signal, State};
 use shared::events::{Anomaly, Deployment, Refusal, Span, Topic};
-use shared::graph::Callee;
 use shared::ids::{AnomalyId, IncidentId};
 use shared::lifecycle::{Assessment, Change};
 use shared::stage::{Audit, Context, Effects, Error, Guard, IncidentChange, Key, Stage, Timer, TimerPayload};
-use shared::store::{EdgeCalls, Neighbourhood, Write};
+use shared::store::{Neighbourhood, Write};
 use shared::text::format::counted;
 
 use crate::assessment::assess;
@@ -29,7 +27,7 @@ use crate::grouping::{self, Absorbed, Decision, Grouping};
 use crate::input::Input;
 use crate::metrics;
 use crate::options::Options;
-use crate::shared_requests::{self, SharedCall};
+use crate::shared_requests;
 use crate::split::Split;
 use crate::standing;
 use ends::{Overdue, Unseen, resolve};
@@ -135,15 +133,17 @@ impl Correlation {
         ctx: &Context,
     ) -> Result<Effects, Error> {
         environment.look_at(anomaly.anomaly_id);
-        let calls = shared_requests::calls(anomaly, &environment.neighbourhood);
-        for call in &calls {
-            environment.neighbourhood.graph.add_edge(call.caller.clone(), call.callee.clone());
-        }
+        let signal = Signal::from_anomaly(anomaly, None);
+        let known = shared_requests::graph(&environment.neighbourhood, Some(&signal))
+            .map(|graph| std::mem::replace(&mut environment.neighbourhood.graph, graph));
         let neighbourhood = &environment.neighbourhood;
         let decision = grouping::decide(anomaly, neighbourhood, &self.options);
-        let mut effects = self.effects(anomaly, decision, neighbourhood, ctx.wall_clock())?;
-        effects.writes.extend(calls.into_iter().map(|call| edge(anomaly, call)));
-        Ok(effects)
+        let effects = self.effects(anomaly, decision, neighbourhood, ctx.wall_clock());
+        // what shared requests show holds for this decision
+        if let Some(known) = known {
+            environment.neighbourhood.graph = known;
+        }
+        effects
     }
 
     /// Takes a span; what follows is what is due to be written of the service graph.
@@ -331,7 +331,11 @@ impl Correlation {
         let Some(incident) = ctx.store.incident(incident_id).await? else {
             return Err(Error::reject(anyhow::anyhow!("a timer names the unknown incident {incident_id}")));
         };
-        let neighbourhood = self.neighbourhood(&environment, incident.opened_at, ctx).await?;
+        let mut neighbourhood = self.neighbourhood(&environment, incident.opened_at, ctx).await?;
+        if let Some(graph) = shared_requests::graph(&neighbourhood, None) {
+            // it is read anew with the next decision
+            neighbourhood.graph = graph;
+        }
         let mut effects = Effects::none();
         decide(&incident, &neighbourhood, &mut effects);
         let mut after = Environment::new(neighbourhood, Vec::new());
@@ -536,17 +540,6 @@ fn announce(incident: &Incident, effects: &mut Effects) {
         change: Change::Announced,
         publish: Some(Topic::IncidentsOpened),
     });
-}
-
-/// Returns the edge that a call without spans is: nothing is known of it but that it is one.
-fn edge(anomaly: &Anomaly, call: SharedCall) -> Write {
-    Write::Edge {
-        environment: anomaly.environment.clone(),
-        caller: call.caller,
-        callee: call.callee,
-        last_seen: call.at,
-        seen: Box::new(EdgeCalls { kind: Callee::Service, first_seen: call.at, calls: Calls::default() }),
-    }
 }
 
 /// A write of a signal of the anomaly's environment.

@@ -73,6 +73,10 @@ id!(
     /// One record of evidence of an incident.
     EvidenceId
 );
+id!(
+    /// One request that services have handled, by the trace id of their log lines.
+    RequestId
+);
 
 impl AnomalyId {
     /// Returns the id of the episode that began at `started_at_ms` in one series.

@@ -263,6 +263,9 @@ fn reassess(incident: &mut Incident, assessment: Assessment) {
         .unwrap_or(incident.started_at);
     signals.truncate(MAX_SIGNALS);
     let mut signals: Vec<Signal> = signals.into_iter().map(Arc::unwrap_or_clone).collect();
+    for signal in &mut signals {
+        signal.requests.clear();
+    }
     for signal in signals.iter_mut().skip(MAX_FULL_SIGNALS) {
         signal.samples.clear();
         signal.siblings.clear();

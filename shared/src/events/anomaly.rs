@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Event, Kind, Refusal, Severity, finite, named};
-use crate::ids::AnomalyId;
+use crate::ids::{AnomalyId, RequestId};
 
 /// Status of an episode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -101,11 +101,11 @@ pub struct LogTemplate {
     pub last_seen: Timestamp,
 }
 
-/// A request that warnings and errors of a service belong to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct TracedRequest {
-    /// Trace id, as it is written in the lines: see [`is_trace_id`](super::raw::is_trace_id).
-    pub trace_id: String,
+/// A request for which a service has logged warnings or errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FailedRequest {
+    /// Derived from the trace id of the lines, and not that id itself: senders write into it what they like.
+    pub id: RequestId,
     /// Event time of the first of these lines.
     pub at: Timestamp,
 }
@@ -122,14 +122,14 @@ pub struct Context {
     /// Most frequent recent warnings and errors of the service (at most 5).
     #[serde(default)]
     pub logs: Vec<LogTemplate>,
-    /// Requests that recent warnings and errors of the service belong to (at most [`MAX_TRACED`]): of all, those whose trace ids
-    /// have the smallest hashes, so that services that complain about the same requests keep the same ones.
+    /// Requests for which the service has lately logged warnings or errors (at most [`MAX_REQUESTS`]), those with the smallest ids,
+    /// so that services that log errors for the same requests mostly keep the same ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub requests: Vec<TracedRequest>,
+    pub requests: Vec<FailedRequest>,
 }
 
 /// Requests that a context carries at most.
-pub const MAX_TRACED: usize = 8;
+pub const MAX_REQUESTS: usize = 8;
 
 /// Burn rate ([`Anomaly::burn_rate`]) from which on it is a fast one: it uses up 2 % of the budget of 30 days in an hour.
 /// Basis: Google, The Site Reliability Workbook (2018), chapter 5.

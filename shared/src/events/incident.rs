@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::anomaly::{
-    Anomaly, Band, Direction, Ended, FailingRequests, LogTemplate, MAX_TRACED, Point, Sibling, Status,
-    TracedRequest,
+    Anomaly, Band, Direction, Ended, FailedRequest, FailingRequests, LogTemplate, MAX_REQUESTS, Point,
+    Sibling, Status,
 };
 use super::{Category, Event, Kind, Refusal, Severity, finite, named};
 use crate::ids::{AnomalyId, IncidentId};
@@ -125,9 +125,9 @@ pub struct Signal {
     /// Recent log lines of the service (at most 5 templates).
     #[serde(default)]
     pub logs: Vec<LogTemplate>,
-    /// Requests that recent warnings and errors of the service belong to (at most 8).
+    /// Requests for which the service has lately logged warnings or errors (at most 8). Incidents leave them out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub requests: Vec<TracedRequest>,
+    pub requests: Vec<FailedRequest>,
 }
 
 impl Signal {
@@ -178,7 +178,10 @@ impl Signal {
                 Some(before) if anomaly.context.logs.is_empty() => before.logs.clone(),
                 _ => anomaly.context.logs.clone(),
             },
-            requests: anomaly.context.requests.iter().take(MAX_TRACED).cloned().collect(),
+            requests: match before {
+                Some(before) if anomaly.context.requests.is_empty() => before.requests.clone(),
+                _ => anomaly.context.requests.iter().take(MAX_REQUESTS).copied().collect(),
+            },
         }
     }
 }

@@ -58,19 +58,6 @@ pub enum NoEventTime {
     Other,
 }
 
-/// Fewest and most characters of a trace id.
-const TRACE_ID_LENGTH: std::ops::RangeInclusive<usize> = 8..=64;
-
-/// Returns whether a text can be the id of a trace: 8 to 64 letters, digits, hyphens and underscores, not all the same. W3C
-/// trace ids are 32 hexadecimal digits, and not all zero.
-pub fn is_trace_id(text: &str) -> bool {
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let first = text.bytes().next();
-    TRACE_ID_LENGTH.contains(&text.len())
-        && text.bytes().all(is_letter)
-        && text.bytes().any(|byte| Some(byte) != first)
-}
-
 /// Checks that an event time is one: a clock that was never set and another unit of time are refused, for the first
 /// sample of a series would be taken for its normal.
 pub fn event_time(ts_ms: i64) -> Result<(), NoEventTime> {

@@ -28,7 +28,7 @@ pub fn init(name: &'static str, process: &str, log: &Log, tracing: &Tracing) -> 
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // spans are exported and not written: a line has the fields that it needs
-    // the hint lets what no line is written of be skipped where it is said: the Kafka client says something at each poll
+    // with the hint, events below the level of the log cost nothing: the Kafka client emits some at each poll
     let is_line = filter_fn(|of| !of.is_span()).with_max_level_hint(LevelFilter::TRACE);
     let lines = lines.with_filter(filter.and(is_line));
     let lines = tracing_subscriber::registry().with(lines);

@@ -1,4 +1,4 @@
-//! What signals carry to be shown, and decisions do not rest on (all but the requests): stored once, beside the signal, and put back into an
+//! What signals carry to be shown, and decisions do not rest on: stored once, beside the signal, and put back into an
 //! incident where it is read by people or leaves the house.
 
 use std::collections::BTreeMap;

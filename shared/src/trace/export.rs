@@ -93,7 +93,7 @@ where
     Ok(layer.with_filter(exported()))
 }
 
-/// Lets through our spans, and what is logged within them.
+/// Lets through our spans, which are all of level info, and what is logged within them.
 fn exported() -> FilterFn<fn(&Metadata<'_>) -> bool> {
     const QUIET: [&str; 4] = ["h2", "hyper", "opentelemetry", "tonic"];
     let is_exported: fn(&Metadata<'_>) -> bool = |of| {

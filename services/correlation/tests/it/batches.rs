@@ -7,12 +7,13 @@ use correlation::{Correlation, Options};
 use shared::agent::Agent;
 use shared::calls::Calls;
 use shared::clock::ManualClock;
-use shared::events::anomaly::{Anomaly, Ended, Status};
+use shared::events::anomaly::{Anomaly, Ended, FailedRequest, Status};
 use shared::events::incident::{Incident, Relation};
 use shared::events::{Kind, Severity};
 use shared::graph::Callee;
-use shared::ids::{EventId, IncidentId, derive};
-use shared::stage::{Context, Effects, Stage as _};
+use shared::ids::{EventId, IncidentId, RequestId, derive};
+use shared::lifecycle::Change;
+use shared::stage::{Context, Effects, IncidentChange, Stage as _, Timer};
 use shared::store::apply::Applied;
 use shared::store::{self, EdgeCalls, Store, Write};
 use shared::testing;
@@ -64,6 +65,13 @@ fn events() -> Vec<Input> {
     all.push(cleared(&all[11].clone(), 31));
     all.push(revised(&cleared(&loose[1], 14), 9, 32));
     all.extend(fault("payment", 33));
+    // no call is known between these two
+    for service in ["ledger", "statement"] {
+        let mut errors = anomaly(service, "error_rate", Kind::Errors, 34);
+        errors.context.requests =
+            ["one", "two"].map(|id| FailedRequest { id: RequestId(derive(&[id])), at: at(34) }).to_vec();
+        all.push(errors);
+    }
     let anomalies = all.into_iter().map(|anomaly| Input::Anomaly(Box::new(anomaly)));
     std::iter::once(Input::Deployment(change)).chain(anomalies).collect()
 }
@@ -145,6 +153,8 @@ async fn outcome(sizes: &[usize], replicas: usize) -> Left {
 async fn decisions_made_together_are_those_made_one_by_one_whoever_makes_them() {
     let alone = outcome(&[1], 1).await;
     assert!(alone[0].len() >= 2 && alone[3].len() >= 6, "{alone:#?}");
+    let of_requests = alone[0].iter().filter(|row| row.contains("ledger") && row.contains("statement"));
+    assert_eq!(of_requests.count(), 1, "one incident of both: {:#?}", alone[0]);
     for (sizes, replicas) in [(&[100][..], 1), (&[3, 1, 7], 1), (&[1], 2), (&[2, 5, 1], 2)] {
         assert_eq!(outcome(sizes, replicas).await, alone, "batches of {sizes:?} by {replicas}");
     }
@@ -177,10 +187,8 @@ async fn a_batch_that_lost_against_another_replica_leaves_nothing_and_is_decided
     assert_eq!(left(&one.store).await, outcome(&[1], 1).await);
 }
 
-#[tokio::test]
-async fn both_parts_of_a_split_incident_are_on_record_and_name_each_other() {
-    let database = stack::testing::postgres().await.unwrap();
-    let replica = Replica::new(&database);
+/// Lets an incident split in two, and returns the timers that this leaves.
+async fn split(replica: &Replica) -> Vec<Timer> {
     let seen = EdgeCalls { kind: Callee::Service, first_seen: at(8), calls: Calls::default() };
     let edge = Write::Edge {
         environment: "production".into(),
@@ -203,11 +211,51 @@ async fn both_parts_of_a_split_incident_are_on_record_and_name_each_other() {
         timers.extend(decided.iter().flat_map(|(_, effects)| effects.timers.clone()));
         testing::apply_all(&replica.store, "correlation", &decided).await.unwrap();
     }
+    timers
+}
+
+/// Announces the incidents of these timers.
+async fn settle(replica: &Replica, timers: &[Timer]) {
     for timer in timers.iter().filter(|timer| timer.name == "settle") {
-        let effects = replica.stage.on_timer(timer, &replica.context(id(&timer.key))).await.unwrap();
-        let event = (id(&timer.key), effects);
-        testing::apply_all(&replica.store, "correlation", &[event]).await.unwrap();
+        let id = EventId(derive(&["settle", &timer.key]));
+        let effects = replica.stage.on_timer(timer, &replica.context(id)).await.unwrap();
+        testing::apply_all(&replica.store, "correlation", &[(id, effects)]).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_part_is_announced_though_the_incident_that_it_left_is_over() {
+    let database = stack::testing::postgres().await.unwrap();
+    let replica = Replica::new(&database);
+    let timers = split(&replica).await;
+    let rows = "select incident_id from incidents order by number";
+    let client = testing::client(&replica.store).await.unwrap();
+    let whole = IncidentId(client.query(rows, &[]).await.unwrap()[0].try_get(0).unwrap());
+    let changes = [Change::Announced, Change::Resolved { at: at(20), reason: Ended::Recovered }];
+    let incidents =
+        changes.map(|change| IncidentChange { incident_id: whole, change, publish: None }).to_vec();
+    let resolved = (EventId(derive(&["over"])), Effects { incidents, ..Effects::none() });
+    testing::apply_all(&replica.store, "correlation", &[resolved]).await.unwrap();
+    // as another replica would: it holds only what is open
+    let other = Replica::new(&database);
+    let of_part: Vec<Timer> = timers.into_iter().filter(|timer| timer.key != whole.to_string()).collect();
+    settle(&other, &of_part).await;
+    let announced = "select body->>'state' from incidents order by number";
+    let states: Vec<String> =
+        client.query(announced, &[]).await.unwrap().iter().map(|row| row.try_get(0).unwrap()).collect();
+    assert_eq!(states, ["resolved", "correlating"]);
+    let linked = "select body->'links'->0->>'relation' from incidents order by number";
+    let links: Vec<String> =
+        client.query(linked, &[]).await.unwrap().iter().map(|row| row.try_get(0).unwrap()).collect();
+    assert_eq!(links, ["split_into", "split_from"]);
+}
+
+#[tokio::test]
+async fn both_parts_of_a_split_incident_are_on_record_and_name_each_other() {
+    let database = stack::testing::postgres().await.unwrap();
+    let replica = Replica::new(&database);
+    let timers = split(&replica).await;
+    settle(&replica, &timers).await;
 
     let client = testing::client(&replica.store).await.unwrap();
     let texts = async |statement: &str| -> Vec<String> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use correlation::Options;
 use correlation::endings;
 use correlation::grouping::{self, Grouping, decide};
-use correlation::shared_requests::{self, SharedCall};
+use correlation::shared_requests;
 use jiff::Timestamp;
 use shared::catalogue::Catalogue;
 use shared::events::anomaly::{Anomaly, Band, Context, Direction, Ended, Point, Status};
@@ -86,8 +86,6 @@ pub(crate) struct Shop {
     pub(crate) deployments: Vec<Deployment>,
     /// Calls besides those of the shop.
     pub(crate) edges: Vec<(&'static str, &'static str)>,
-    /// Calls that only shared requests show.
-    pub(crate) calls: Vec<SharedCall>,
     /// Calls to far ends that are not instrumented.
     pub(crate) far_ends: Vec<(&'static str, &'static str)>,
     /// What is known of services.
@@ -111,9 +109,6 @@ impl Shop {
         let mut graph = graph();
         for (caller, callee) in &self.edges {
             graph.add_edge((*caller).to_owned(), (*callee).to_owned());
-        }
-        for call in &self.calls {
-            graph.add_edge(call.caller.clone(), call.callee.clone());
         }
         for (caller, far_end) in &self.far_ends {
             graph.add_far_end((*caller).to_owned(), (*far_end).to_owned());
@@ -178,9 +173,12 @@ impl Shop {
     }
 
     pub(crate) fn take(&mut self, anomaly: &Anomaly) {
-        let calls = shared_requests::calls(anomaly, &self.neighbourhood());
-        self.calls.extend(calls);
-        let decision = decide(anomaly, &self.neighbourhood(), &Options::default());
+        let mut neighbourhood = self.neighbourhood();
+        let signal = Signal::from_anomaly(anomaly, None);
+        if let Some(graph) = shared_requests::graph(&neighbourhood, Some(&signal)) {
+            neighbourhood.graph = graph;
+        }
+        let decision = decide(anomaly, &neighbourhood, &Options::default());
         let home = match decision.grouping {
             Grouping::Stale => return,
             Grouping::Unassigned => None,

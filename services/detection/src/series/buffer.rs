@@ -9,7 +9,7 @@ use crate::config::BUFFER_SAMPLES;
 
 /// Samples from which on a value that never changed is taken to stand.
 const STANDING_SAMPLES: usize = 10;
-/// Values that are rounded to decimal places, and to these: below, whole numbers and these places tell all values apart.
+/// Magnitudes within which twelve decimal places distinguish all values, and the powers of ten that round to so many places.
 const ROUNDED: std::ops::Range<f64> = 1e-3..1e7;
 const TENS: [f64; 13] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12];
 
@@ -91,7 +91,7 @@ impl Buffer {
 fn digits(value: f32) -> f64 {
     let wide = f64::from(value);
     if ROUNDED.contains(&wide.abs()) {
-        // what most values need, and each sample passes here: as few places as tell it from its neighbours
+        // faster than a text, for each sample passes here: the fewest places that distinguish it from its neighbours
         let rounded = TENS.iter().map(|ten| (wide * ten).round() / ten);
         if let Some(rounded) =
             rounded.into_iter().find(|&rounded| (rounded as f32).to_bits() == value.to_bits())

@@ -138,7 +138,7 @@ impl LogModel {
             return None;
         }
         if let Some(trace_id) = trace_id.filter(|_| level >= Level::Warn) {
-            self.requests.note(trace_id, ts_ms);
+            self.requests.note(trace_id, ts_ms, now_ms);
         }
         let shape = line::mask(&text);
         let is_known = self.is_known();
@@ -192,7 +192,7 @@ impl LogModel {
         self.is_habit
     }
 
-    /// Returns the requests that recent warnings and errors belong to.
+    /// Returns the requests for which warnings or errors were lately logged.
     pub(crate) fn requests(&self) -> &Requests {
         &self.requests
     }

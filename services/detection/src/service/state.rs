@@ -16,7 +16,7 @@ const SERVICE: Section = Section::new("service", 1);
 const LOGS: Section = Section::new("logs", 2);
 /// Lines of new templates that are judged together with the open window.
 const LOGS_GATHERED: Section = Section::new("logs_gathered", 1);
-/// Requests that recent warnings and errors belong to.
+/// Requests for which warnings or errors were lately logged.
 const LOGS_REQUESTS: Section = Section::new("logs_requests", 1);
 const DEPLOYMENT: Section = Section::new("deployment", 1);
 const SILENCE: Section = Section::new("silence", 1);
