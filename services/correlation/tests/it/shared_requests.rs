@@ -22,7 +22,7 @@ fn errors(service: &str, tick: i64, requests: &[&str], after_ms: i64) -> Anomaly
 fn calls(shop: &Shop, anomaly: &Anomaly) -> Vec<(String, String)> {
     let neighbourhood = shop.neighbourhood();
     let graph = shared_requests::graph(&neighbourhood, Some(&Signal::from_anomaly(anomaly, None)));
-    let added = graph.iter().flat_map(|graph| graph.edges());
+    let added = graph.iter().flat_map(shared::graph::Graph::edges);
     added
         .filter(|(caller, callee, _)| !neighbourhood.graph.has_edge(caller, callee))
         .map(|(caller, callee, _)| (caller.to_owned(), callee.to_owned()))
