@@ -303,8 +303,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::clock::from_ms;
     use crate::events::Kind;
-    use crate::events::anomaly::{Band, Direction, Status};
-    use crate::ids::{AnomalyId, derive};
+    use crate::events::anomaly::{Band, Direction, FailedRequest, MAX_REQUESTS, Status};
+    use crate::ids::{AnomalyId, RequestId, derive};
 
     fn assessment() -> Assessment {
         Assessment {
@@ -475,6 +475,7 @@ pub(crate) mod tests {
         let signal = |number: usize| Signal {
             service: format!("{number:0>256}"),
             metric: format!("{number:0>256}"),
+            requests: vec![FailedRequest { id: RequestId(derive(&[])), at: from_ms(1) }; MAX_REQUESTS],
             ..signal_of(number)
         };
         let mut incident = None;
