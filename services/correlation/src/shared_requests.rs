@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use shared::events::anomaly::{FailedRequest, Status};
-use shared::events::incident::Signal;
+use shared::events::anomaly::{Anomaly, FailedRequest, MAX_REQUESTS, Status};
 use shared::graph::Graph;
 use shared::ids::RequestId;
 use shared::store::Neighbourhood;
@@ -27,21 +26,33 @@ struct Abnormal {
 impl Abnormal {
     fn take(&mut self, began: Timestamp, requests: &[FailedRequest]) {
         self.began = Some(self.began.map_or(began, |known| known.min(began)));
-        for request in requests {
+        for request in requests.iter().take(MAX_REQUESTS) {
             let first = self.requests.entry(request.id).or_insert(request.at);
             *first = request.at.min(*first);
         }
     }
 }
 
-/// Returns the graph with the calls, as pairs of caller and callee, that the signals of a neighbourhood and one more signal show;
+/// Adds to the graph of a neighbourhood the calls that its signals and one more anomaly show, and returns the graph as it was;
 /// nothing where they show none. What fails comes back to its caller, so the callee is the service that was the first to log
 /// errors for most of the requests, or else whose symptoms began first.
-pub fn graph(neighbourhood: &Neighbourhood, signal: Option<&Signal>) -> Option<Graph> {
+pub fn connect(neighbourhood: &mut Neighbourhood, anomaly: Option<&Anomaly>) -> Option<Graph> {
+    let graph = graph(neighbourhood, anomaly)?;
+    Some(std::mem::replace(&mut neighbourhood.graph, graph))
+}
+
+/// Returns the graph with these calls; nothing where there are none.
+fn graph(neighbourhood: &Neighbourhood, anomaly: Option<&Anomaly>) -> Option<Graph> {
     let mut services: BTreeMap<&str, Abnormal> = BTreeMap::new();
-    let signals = neighbourhood.signals.iter().map(|(known, _)| &**known).chain(signal);
-    for signal in signals.filter(|signal| signal.status != Status::Cleared && !signal.requests.is_empty()) {
-        services.entry(&signal.service).or_default().take(signal.started_at, &signal.requests);
+    let signals = neighbourhood.signals.iter().map(|(known, _)| {
+        (known.status, known.service.as_str(), known.started_at, known.requests.as_slice())
+    });
+    let newest = anomaly
+        .map(|new| (new.status, new.service.as_str(), new.started_at, new.context.requests.as_slice()));
+    for (status, service, began, requests) in signals.chain(newest) {
+        if status != Status::Cleared && !requests.is_empty() {
+            services.entry(service).or_default().take(began, requests);
+        }
     }
     let mut services: Vec<(&str, Abnormal)> = services.into_iter().collect();
     services.sort_by_key(|(name, of)| (std::cmp::Reverse(of.requests.len()), *name));

@@ -133,9 +133,7 @@ impl Correlation {
         ctx: &Context,
     ) -> Result<Effects, Error> {
         environment.look_at(anomaly.anomaly_id);
-        let signal = Signal::from_anomaly(anomaly, None);
-        let known = shared_requests::graph(&environment.neighbourhood, Some(&signal))
-            .map(|graph| std::mem::replace(&mut environment.neighbourhood.graph, graph));
+        let known = shared_requests::connect(&mut environment.neighbourhood, Some(anomaly));
         let neighbourhood = &environment.neighbourhood;
         let decision = grouping::decide(anomaly, neighbourhood, &self.options);
         let effects = self.effects(anomaly, decision, neighbourhood, ctx.wall_clock());
@@ -332,10 +330,8 @@ impl Correlation {
             return Err(Error::reject(anyhow::anyhow!("a timer names the unknown incident {incident_id}")));
         };
         let mut neighbourhood = self.neighbourhood(&environment, incident.opened_at, ctx).await?;
-        if let Some(graph) = shared_requests::graph(&neighbourhood, None) {
-            // it is read anew with the next decision
-            neighbourhood.graph = graph;
-        }
+        // the graph is read anew with the next decision
+        shared_requests::connect(&mut neighbourhood, None);
         let mut effects = Effects::none();
         decide(&incident, &neighbourhood, &mut effects);
         let mut after = Environment::new(neighbourhood, Vec::new());

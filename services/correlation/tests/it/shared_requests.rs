@@ -4,7 +4,6 @@ use correlation::shared_requests;
 use jiff::SignedDuration;
 use shared::events::Kind;
 use shared::events::anomaly::{Anomaly, FailedRequest};
-use shared::events::incident::Signal;
 use shared::ids::{RequestId, derive};
 
 use crate::shop::{Shop, anomaly, at};
@@ -20,11 +19,12 @@ fn errors(service: &str, tick: i64, requests: &[&str], after_ms: i64) -> Anomaly
 
 /// Returns the calls that follow from an anomaly beside those that are known.
 fn calls(shop: &Shop, anomaly: &Anomaly) -> Vec<(String, String)> {
-    let neighbourhood = shop.neighbourhood();
-    let graph = shared_requests::graph(&neighbourhood, Some(&Signal::from_anomaly(anomaly, None)));
-    let added = graph.iter().flat_map(shared::graph::Graph::edges);
-    added
-        .filter(|(caller, callee, _)| !neighbourhood.graph.has_edge(caller, callee))
+    let mut neighbourhood = shop.neighbourhood();
+    let known = neighbourhood.graph.clone();
+    shared_requests::connect(&mut neighbourhood, Some(anomaly));
+    let edges = neighbourhood.graph.edges();
+    edges
+        .filter(|(caller, callee, _)| !known.has_edge(caller, callee))
         .map(|(caller, callee, _)| (caller.to_owned(), callee.to_owned()))
         .collect()
 }

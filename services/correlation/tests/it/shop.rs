@@ -174,10 +174,7 @@ impl Shop {
 
     pub(crate) fn take(&mut self, anomaly: &Anomaly) {
         let mut neighbourhood = self.neighbourhood();
-        let signal = Signal::from_anomaly(anomaly, None);
-        if let Some(graph) = shared_requests::graph(&neighbourhood, Some(&signal)) {
-            neighbourhood.graph = graph;
-        }
+        shared_requests::connect(&mut neighbourhood, Some(anomaly));
         let decision = decide(anomaly, &neighbourhood, &Options::default());
         let home = match decision.grouping {
             Grouping::Stale => return,

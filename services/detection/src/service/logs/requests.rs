@@ -13,7 +13,7 @@ use shared::ids::{RequestId, derive};
 const KEPT_MS: i64 = 300_000;
 /// Requests that are kept, of which an anomaly carries the first: what is forgotten leaves no gap.
 const MAX_KEPT: usize = 8 * MAX_REQUESTS;
-/// Most characters of a trace id.
+/// Most bytes of a trace id.
 const MAX_LENGTH: usize = 128;
 
 /// A request of which lines have come.
