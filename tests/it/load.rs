@@ -1,14 +1,15 @@
-//! A tenth of the burst of `make load`.
+//! A tenth of the burst of `make load`, and of its steady rate after it.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use tests::load::{self, burst::Size};
+use tests::load::burst::Size;
+use tests::load::{self, pace::Pace};
 
 #[tokio::test]
 async fn a_burst_keeps_memory_bounded_loses_nothing_and_shows_in_metrics() -> Result<()> {
     let _alone = tests::alone().await?;
-    let run = load::run(Size::new(100_000, 1_000)?, None);
+    let run = load::run(Size::new(100_000, 1_000)?, Pace { per_second: 50, seconds: 10 }, None);
     let outcome = tokio::time::timeout(Duration::from_mins(8), run).await??;
     ensure!(outcome.violations.is_empty(), "{outcome:#?}");
     Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use correlation::grouping::{self, Absorbed, Grouping};
-use correlation::{Options, endings, standing};
+use correlation::{Options, endings, links, standing};
 use detection::{At, Outcome, Partition, Settings};
 use jiff::{SignedDuration, Timestamp};
 use rand::SeedableRng;
@@ -169,7 +169,8 @@ impl Correlation {
     }
 
     fn take(&mut self, anomaly: &Anomaly) -> Result<()> {
-        let neighbourhood = self.neighbourhood();
+        let mut neighbourhood = self.neighbourhood();
+        links::connect(&mut neighbourhood, Some(anomaly), &self.options.log_terms);
         let decision = grouping::decide(anomaly, &neighbourhood, &self.options);
         if let Some((id, at)) = decision.over {
             let reason = endings::resolution(&grouping::members(id, &neighbourhood));

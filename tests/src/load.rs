@@ -2,6 +2,7 @@
 //! the lag, and the time to recover is measured.
 
 pub mod burst;
+pub mod pace;
 pub mod watch;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use stack::{AGENTS, Agent, Options, Program, Stack};
 
 use crate::quiescence::{self, STANDS};
 use burst::{Burst, REVISIONS, Size, WORST};
+use pace::{Pace, Paced};
 use watch::Watch;
 
 /// Longest time for all agents to be ready.
@@ -83,6 +85,8 @@ pub struct Outcome {
     pub memory_bound: u64,
     /// What was measured of each agent.
     pub agents: Vec<AgentOutcome>,
+    /// Anomalies at a steady rate, after the burst was handled.
+    pub paced: Option<Paced>,
     /// Expectations that are not met.
     pub violations: Vec<String>,
 }
@@ -117,7 +121,7 @@ impl Machine {
 
 /// Starts a pipeline with one copy of each agent, writes the burst, waits until it is handled, and checks the rows and records
 /// that it leaves.
-pub async fn run(size: Size, binaries: Option<PathBuf>) -> Result<Outcome> {
+pub async fn run(size: Size, pace: Pace, binaries: Option<PathBuf>) -> Result<Outcome> {
     let mut options = Options { progress: Progress::Slow, ..Options::throw_away()? };
     if let Some(binaries) = binaries {
         options.binaries = binaries;
@@ -139,7 +143,7 @@ pub async fn run(size: Size, binaries: Option<PathBuf>) -> Result<Outcome> {
 
     let mut watch = Watch::new(agents)?;
     let begun = Instant::now();
-    let written = watch_over(&stack, &mut watch, burst, broker).await?;
+    let written = watch_over(&stack, &mut watch, burst, broker.clone()).await?;
     let seconds = begun.elapsed().as_secs_f64();
     let recovered = |at: Instant| at.saturating_duration_since(begun + written).as_secs_f64();
     let mut agents = Vec::new();
@@ -165,9 +169,20 @@ pub async fn run(size: Size, binaries: Option<PathBuf>) -> Result<Outcome> {
         conflicts: watch.agents[1].exposed.sum("firewatch_conflicts_total", "") as u64,
         memory_bound: MEMORY,
         agents,
+        paced: None,
         violations: Vec::new(),
     };
     outcome.violations = violations(&stack, &watch, &outcome).await?;
+    let paced = pace::run(burst, pace, &broker).await?;
+    if paced.told < paced.news {
+        outcome.violations.push(format!(
+            "incidents told of {} of {} changes of status within {} s",
+            paced.told,
+            paced.news,
+            pace::LAST.as_secs()
+        ));
+    }
+    outcome.paced = Some(paced);
     stack.stop().await?;
     Ok(outcome)
 }

@@ -135,7 +135,7 @@ async fn retrieval(options: &shared::knowledge::Options, store: &Store) -> Optio
 
 impl Diagnosis {
     fn with(self, outcome: Outcome) -> Self {
-        let Outcome { result, records, looked_at } = outcome;
+        let Outcome { result, records, looked_at, .. } = outcome;
         Self {
             changes: looked_at.changes,
             changes_since: looked_at.changes_since,

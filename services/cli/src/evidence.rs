@@ -133,6 +133,9 @@ pub(crate) fn source_words(source: &Source) -> String {
         Source::Deployment { service, version } => format!("deployment of {service} {version}"),
         Source::Deployments { service, .. } => format!("deployments of {service}"),
         Source::Edge { caller, callee } => format!("call from {caller} to {callee}"),
+        Source::EdgeTimes { caller, callee, onset, .. } => {
+            format!("duration of calls from {caller} to {callee} around {onset}")
+        }
         Source::Document { doc_id, section } => format!("{doc_id}, {section}"),
         Source::Query { source, question } => format!("answer of {source} about {}", question.service),
     }

@@ -3,7 +3,8 @@
 //! Latency, errors, log lines and other symptoms travel from a service to its callers, traffic from callers to callees. What
 //! fills up inside a service, or stops there, is explained by nothing elsewhere: it is a fault of its own. A pool or a
 //! lag of a caller is explained only if it followed the latency or the errors of the service that it waits for. CPU time that a
-//! host gave to others is explained by the service that took it, and so is what follows from the loss.
+//! host gave to others is explained by the service that took it, and so is what follows from the loss. What is not watched explains
+//! what it does to all services that complain of it: see [`shared_complaints`](crate::shared_complaints).
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
@@ -32,6 +33,7 @@ pub struct Root<'a> {
     pub slow_since: Option<Timestamp>,
     /// When its own CPU use left its band, and milliseconds between two samples of it; if that may be the cause.
     cpu_use: Option<(Timestamp, u64)>,
+    /// Services that wait for this one, or for the unwatched thing that it waits for.
     callers: BTreeSet<&'a str>,
     callees: BTreeSet<&'a str>,
     /// Services from whose host it took CPU time, and their callers.
@@ -57,12 +59,20 @@ impl<'a> Root<'a> {
         let of_host = signals.filter(|signal| user.is_some_and(|user| steal::is_taken_by(signal, user)));
         let starved: Vec<String> = of_host.map(|signal| signal.service.clone()).collect();
         let graph = surroundings.graph;
+        let mut callers = graph.ancestors(service);
+        if category.is_none_or(is_outside) {
+            for companion in graph.companions(service).filter(|companion| *companion != service) {
+                callers.extend(graph.ancestors(companion));
+                callers.insert(companion);
+            }
+            callers.remove(service);
+        }
         Self {
             service,
             category,
             slow_since,
             cpu_use: user.map(|user| (user.started_at, user.interval_ms)),
-            callers: graph.ancestors(service),
+            callers,
             callees: graph.descendants(service),
             callers_of_starved: starved.iter().flat_map(|name| graph.ancestors(name)).collect(),
             starved,
@@ -142,10 +152,7 @@ impl<'a> Root<'a> {
     /// Whether what log lines of a caller name can come from here: what it waits for and the way there, and not its own
     /// memory or code.
     fn explains_lines(&self, signal: &Signal) -> bool {
-        use Category::{Certificate, Dependency, Network, Traffic};
-        self.log_terms
-            .named_by(signal)
-            .is_none_or(|named| matches!(named, Certificate | Dependency | Network | Traffic))
+        self.log_terms.named_by(signal).is_none_or(|named| is_outside(named) || named == Category::Traffic)
     }
 
     /// Whether a fault here explains all that is certain in `members`; where nothing is, all of it.
@@ -158,6 +165,11 @@ impl<'a> Root<'a> {
         let any_certain = members.clone().any(is_certain);
         members.all(|member| (any_certain && !is_certain(member)) || self.explains(member))
     }
+}
+
+/// Whether a cause of this kind may lie outside the service that shows it.
+pub fn is_outside(category: Category) -> bool {
+    matches!(category, Category::Certificate | Category::Dependency | Category::Network)
 }
 
 fn is_slow(signal: &Signal) -> bool {

@@ -20,6 +20,7 @@ use crate::explanation::{Root, share_a_change};
 use crate::hypotheses::{self, WEAK_NATS};
 use crate::options::Options;
 use crate::sampling;
+use crate::shared_complaints;
 use crate::split::{self, Split};
 use crate::storm::{self, Place};
 
@@ -104,6 +105,12 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
     if before.is_some_and(|before| before.revision >= anomaly.revision) {
         return Decision { signal: Arc::new(signal), over: None, grouping: Grouping::Stale };
     }
+    signal.complaints = shared_complaints::of(
+        anomaly,
+        before.map(|before| &**before),
+        &neighbourhood.graph,
+        &options.log_terms,
+    );
     // anyone may write an anomaly, and an incident carries many
     options.redactor.anomaly(&mut signal.explanation, &mut signal.logs);
     signal.explanation = sanitize::one_line(&signal.explanation, sanitize::SENTENCE);

@@ -83,7 +83,7 @@ impl LogTerms {
     }
 
     /// Returns the category with the longest term in `text`.
-    fn category(&self, text: &str) -> Option<Category> {
+    pub fn category(&self, text: &str) -> Option<Category> {
         let text = text.to_lowercase();
         let found = |term: &&String| {
             text.match_indices(term.as_str())

@@ -172,6 +172,7 @@ mod tests {
             siblings: Vec::new(),
             logs: Vec::new(),
             requests: Vec::new(),
+            complaints: Vec::new(),
         }
     }
 

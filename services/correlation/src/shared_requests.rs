@@ -33,16 +33,10 @@ impl Abnormal {
     }
 }
 
-/// Adds to the graph of a neighbourhood the calls that its signals and one more anomaly show, and returns the graph as it was;
-/// nothing where they show none. What fails comes back to its caller, so the callee is the service that was the first to log
-/// errors for most of the requests, or else whose symptoms began first.
-pub fn connect(neighbourhood: &mut Neighbourhood, anomaly: Option<&Anomaly>) -> Option<Graph> {
-    let graph = graph(neighbourhood, anomaly)?;
-    Some(std::mem::replace(&mut neighbourhood.graph, graph))
-}
-
-/// Returns the graph with these calls; nothing where there are none.
-fn graph(neighbourhood: &Neighbourhood, anomaly: Option<&Anomaly>) -> Option<Graph> {
+/// Returns the graph of a neighbourhood with the calls that its signals and one more anomaly show; nothing where they show none.
+/// What fails comes back to its caller, so the callee is the service that was the first to log errors for most of the
+/// requests, or else whose symptoms began first.
+pub fn graph(neighbourhood: &Neighbourhood, anomaly: Option<&Anomaly>) -> Option<Graph> {
     let mut services: BTreeMap<&str, Abnormal> = BTreeMap::new();
     let signals = neighbourhood.signals.iter().map(|(known, _)| {
         (known.status, known.service.as_str(), known.started_at, known.requests.as_slice())

@@ -25,9 +25,9 @@ use crate::edges::Edges;
 use crate::environment::{Environment, Environments};
 use crate::grouping::{self, Absorbed, Decision, Grouping};
 use crate::input::Input;
+use crate::links;
 use crate::metrics;
 use crate::options::Options;
-use crate::shared_requests;
 use crate::split::Split;
 use crate::standing;
 use ends::{Overdue, Unseen, resolve};
@@ -133,11 +133,11 @@ impl Correlation {
         ctx: &Context,
     ) -> Result<Effects, Error> {
         environment.look_at(anomaly.anomaly_id);
-        let known = shared_requests::connect(&mut environment.neighbourhood, Some(anomaly));
+        let known = links::connect(&mut environment.neighbourhood, Some(anomaly), &self.options.log_terms);
         let neighbourhood = &environment.neighbourhood;
         let decision = grouping::decide(anomaly, neighbourhood, &self.options);
         let effects = self.effects(anomaly, decision, neighbourhood, ctx.wall_clock());
-        // what shared requests show holds for this decision
+        // what log lines share holds for this decision
         if let Some(known) = known {
             environment.neighbourhood.graph = known;
         }
@@ -331,7 +331,7 @@ impl Correlation {
         };
         let mut neighbourhood = self.neighbourhood(&environment, incident.opened_at, ctx).await?;
         // the graph is read anew with the next decision
-        shared_requests::connect(&mut neighbourhood, None);
+        links::connect(&mut neighbourhood, None, &self.options.log_terms);
         let mut effects = Effects::none();
         decide(&incident, &neighbourhood, &mut effects);
         let mut after = Environment::new(neighbourhood, Vec::new());

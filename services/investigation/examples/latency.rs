@@ -72,6 +72,7 @@ fn signal(service: &str, metric: &str, kind: Kind, began: Timestamp) -> Signal {
         siblings: Vec::new(),
         logs: vec![log],
         requests: Vec::new(),
+        complaints: Vec::new(),
     }
 }
 

@@ -7,17 +7,19 @@ use jiff::Timestamp;
 use shared::clock::from_ms;
 use shared::events::Category;
 use shared::events::anomaly::{Direction, Status};
+use shared::events::evidence::Content;
 use shared::events::incident::Signal;
 use shared::events::raw::Level;
 use shared::events::rca::{Claim, Evidence, Relation, Source};
 use shared::knowledge::{Chunk, DocumentKind};
 
+use crate::edge_times;
 use crate::phrase::phrase;
 use crate::query::compare::{Comparison, compare};
 use crate::query::findings::quote;
 use crate::query::look::Found;
 use crate::records::Records;
-use crate::sources::{Sources, change_text, edge_text, no_change_text, sample_text};
+use crate::sources::{Sources, change_text, edge_text, no_change_text, sample_text, times_text};
 
 /// Fewest lines of one shape that count as evidence: a line or two is what healthy services write as well.
 pub const MIN_LINES: u64 = 3;
@@ -90,6 +92,7 @@ fn holds(relation: &Relation, piece: &Evidence, records: &Records, sources: &Sou
             so(sources.graph.has_edge(caller, callee))?;
             quotes(piece, &edge_text(caller, callee))
         }
+        Relation::Took { .. } => of_times(relation, piece, records, sources),
         Relation::KnownFailure { service, category, .. } => {
             let page = sources.section(&piece.source).ok_or(Flaw::Evidence)?;
             so(page.kind == DocumentKind::Service
@@ -135,6 +138,20 @@ fn of_answer(
         so(compare(&question, again).is_some_and(|second| second.trend == trend))?;
     }
     quotes(piece, &quote(&question, &answer, &computed))
+}
+
+/// What is said of the times of calls: it is computed again from the record, and what is stored by now has to show the same.
+fn of_times(relation: &Relation, piece: &Evidence, records: &Records, sources: &Sources) -> Result<(), Flaw> {
+    let record = records.of_source(&piece.source).ok_or(Flaw::Evidence)?;
+    let Content::EdgeTimes(times) = &record.content else { return Err(Flaw::Evidence) };
+    so(edge_times::relation(piece.id.clone(), times).as_ref() == Some(relation))?;
+    let now = sources.edge_times.get(&piece.source).ok_or(Flaw::Evidence)?;
+    let trend = |relation: &Relation| match relation {
+        Relation::Took { trend, .. } => Some(*trend),
+        _ => None,
+    };
+    so(edge_times::relation(piece.id.clone(), now).as_ref().and_then(trend) == trend(relation))?;
+    quotes(piece, &times_text(times))
 }
 
 /// Returns the line in which the page of a service names a kind of failure, without its list marker.

@@ -14,6 +14,7 @@ use shared::text::format::side;
 
 use crate::check::{MIN_LINES, began_text, known_failure};
 use crate::documents::Documents;
+use crate::edge_times;
 use crate::ledger::Ledger;
 use crate::phrase::phrase;
 use crate::similar;
@@ -48,6 +49,7 @@ pub fn candidate(
     claims.push(of_logs(sources, service, ledger));
     claims.push(of_change(sources, service, ledger));
     claims.extend(of_callers(sources, service, ledger));
+    claims.extend(edge_times::slow(sources, suspect, ledger));
     claims.push(of_chain(sources, suspect, ledger));
     claims.push(of_past(suspect, documents, ledger));
     claims.push(of_page(suspect, documents, ledger));
@@ -261,6 +263,7 @@ fn of_page(suspect: &Suspect, documents: &Documents, ledger: &mut Ledger<'_>) ->
 pub fn exclusions(incident: &Incident, sources: &Sources, ledger: &mut Ledger<'_>) -> Vec<Claim> {
     let Some(first) = incident.suspects.first() else { return Vec::new() };
     let mut claims: Vec<Option<Claim>> = vec![no_change(sources, &first.service, ledger)];
+    claims.extend(edge_times::steady(sources, &first.service, ledger));
     for other in incident.suspects.iter().skip(1).filter(|other| other.posterior < RULED_OUT) {
         claims.push(explained(sources, &first.service, &other.service, ledger));
     }

@@ -11,6 +11,7 @@ use shared::store::edges::Edge;
 
 use crate::check::check;
 use crate::documents::{self, Documents};
+use crate::edge_times;
 use crate::ledger::{self, Ledger};
 use crate::options::Options;
 use crate::query::look::most_informative;
@@ -39,6 +40,8 @@ pub struct Outcome {
     pub result: RootCause,
     /// What was read for it, to be stored.
     pub records: Vec<EvidenceRecord>,
+    /// Whether calls of the first suspect are still to be measured.
+    pub awaits_calls: bool,
     /// What was looked at.
     pub looked_at: LookedAt,
 }
@@ -164,7 +167,9 @@ impl Investigator {
         };
         let looked_at =
             LookedAt { changes: sources.changes.len(), changes_since: sources.changes_since, knowledge };
-        Ok(Outcome { result, records: records.into_all(), looked_at })
+        let first = result.candidates.first();
+        let awaits_calls = first.is_some_and(|first| edge_times::are_awaited(&sources, &first.service));
+        Ok(Outcome { result, records: records.into_all(), awaits_calls, looked_at })
     }
 
     /// Returns which telemetry would help and is not there, what would tell most, and which sources did not answer.

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod claims;
 pub mod documents;
+pub mod edge_times;
 pub mod investigator;
 pub mod ledger;
 pub mod metrics;

@@ -81,11 +81,33 @@ fn single(relation: &Relation, evidence: &[Evidence]) -> Option<String> {
         (Relation::KnownFailure { service, category, .. }, Source::Document { doc_id, .. }) => {
             format!("{doc_id} names {} among the known failures of {service}", category.words())
         }
+        (Relation::Took { .. }, Source::EdgeTimes { caller, callee, onset, .. }) => {
+            took(relation, caller, callee, *onset)?
+        }
         (Relation::Compared { .. }, Source::Query { source, question }) => {
             compared(relation, source, question)?
         }
         _ => return None,
     })
+}
+
+/// Says how long calls took, and how much of it the callee worked itself.
+fn took(relation: &Relation, caller: &str, callee: &str, onset: Timestamp) -> Option<String> {
+    let Relation::Took { trend, before_ms, since_ms, self_before_ms, self_since_ms, .. } = relation else {
+        return None;
+    };
+    let ms = |value: f64| figure(value, "ms");
+    let (before, since) = (ms(*before_ms), ms(*since_ms));
+    let mut text = match trend {
+        Trend::Rose => format!("Calls from {caller} to {callee} became slow"),
+        Trend::Fell => format!("Calls from {caller} to {callee} became fast"),
+        Trend::AsBefore => format!("Calls from {caller} to {callee} took as long as before"),
+    };
+    _ = write!(text, ": {since} on average since {} UTC, {before} in the half hour before", clock(onset));
+    if let Some((own_before, own)) = self_before_ms.zip(*self_since_ms) {
+        _ = write!(text, "; {callee} itself worked {} of it, {} before", ms(own), ms(own_before));
+    }
+    Some(text)
 }
 
 /// Says what the answer of a queried system shows.

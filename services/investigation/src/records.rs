@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::calls::Calls;
 use shared::events::EvidenceRecord;
 use shared::events::evidence::{Content, EdgeFigures, MAX_RECORDS, MAX_TEXT};
 use shared::events::incident::{Incident, Signal};
@@ -16,7 +15,9 @@ use crate::documents::Documents;
 use crate::query::compare::compare;
 use crate::query::findings::quote;
 use crate::query::look::Found;
-use crate::sources::{self, CHANGES_BEFORE, Sources, change_text, edge_text, no_change_text, sample_text};
+use crate::sources::{
+    self, CHANGES_BEFORE, Sources, change_text, edge_text, no_change_text, sample_text, times_text,
+};
 
 /// Most edges that are recorded, those of suspects first.
 const MAX_EDGES: usize = 60;
@@ -50,6 +51,9 @@ impl Records {
             }
         }
         collected.changes(sources)?;
+        for (source, times) in &sources.edge_times {
+            collected.add(source.clone(), &times_text(times), Content::EdgeTimes(times.clone()))?;
+        }
         collected.edges(sources, edges)?;
         for signal in by_importance(incident, sources) {
             collected.signal(signal)?;
@@ -214,13 +218,5 @@ fn by_importance<'a>(incident: &Incident, sources: &'a Sources) -> Vec<&'a Signa
 
 fn figures_of(edge: &Edge) -> EdgeFigures {
     let Some(seen) = &edge.seen else { return EdgeFigures::default() };
-    let calls: &Calls = &seen.calls;
-    EdgeFigures {
-        last_seen: Some(seen.last),
-        calls: Some(calls.calls),
-        failed_share: calls.failed_share(),
-        latency_mean_ms: calls.mean_latency_ms(),
-        latency_p95_ms: calls.p95_latency_ms(),
-        self_mean_ms: calls.mean_self_ms(),
-    }
+    EdgeFigures { last_seen: Some(seen.last), ..EdgeFigures::from(&seen.calls) }
 }

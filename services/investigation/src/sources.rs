@@ -8,17 +8,19 @@ use jiff::{SignedDuration, Timestamp};
 use shared::clock::from_ms;
 use shared::events::Deployment;
 use shared::events::anomaly::Sibling;
-use shared::events::evidence::Answer;
+use shared::events::evidence::{Answer, EdgeFigures, EdgeTimes};
 use shared::events::incident::{Incident, Signal};
 use shared::events::rca::Source;
 use shared::graph::Graph;
 use shared::knowledge::Chunk;
 use shared::knowledge::retrieval::Retrieval;
 use shared::store::{self, Reads};
-use shared::text::format::figure;
+use shared::text::format::{counted, figure};
 
 /// How long before the first symptom a change is looked for.
 pub const CHANGES_BEFORE: SignedDuration = SignedDuration::from_hours(1);
+/// How long before the first symptom calls are measured.
+pub const TIMES_BEFORE: SignedDuration = SignedDuration::from_mins(30);
 /// How old an edge may be.
 pub const EDGES: SignedDuration = SignedDuration::from_hours(24 * 7);
 
@@ -42,6 +44,8 @@ pub struct Sources {
     pub changes_since: Timestamp,
     /// Who calls whom.
     pub graph: Graph,
+    /// How long calls to and from suspects took before and since the first symptom, by their sources.
+    pub edge_times: BTreeMap<Source, EdgeTimes>,
     /// Sections of documents, by document and section.
     pub sections: BTreeMap<(String, String), Chunk>,
     /// What queried systems answered when they were asked again, by what they were asked.
@@ -64,8 +68,14 @@ impl Sources {
         // of very many, the oldest were left out
         let oldest = changes.last().filter(|_| changes.len() >= store::MAX_DEPLOYMENTS);
         let changes_since = oldest.map_or(since, |change| from_ms(change.ts_ms + 1));
+        let suspects: Vec<&str> = incident.suspects.iter().map(|one| one.service.as_str()).collect();
+        let onset = began.unwrap_or(incident.started_at);
+        let until = signals.iter().map(|signal| signal.observed_at).max().unwrap_or(onset);
         Ok(Self {
             changes,
+            edge_times: reads
+                .edge_times(&incident.environment, &suspects, onset - TIMES_BEFORE, onset, until)
+                .await?,
             graph: reads.graph(&incident.environment, incident.started_at - EDGES).await?,
             changes_since,
             signals,
@@ -191,6 +201,21 @@ pub fn change_text(change: &Deployment) -> String {
 /// Returns an edge as it is quoted.
 pub fn edge_text(caller: &str, callee: &str) -> String {
     format!("{caller} calls {callee}")
+}
+
+/// Returns the times of the calls of an edge as they are quoted.
+pub fn times_text(times: &EdgeTimes) -> String {
+    let of = |figures: &EdgeFigures, when: &str| match (figures.calls, figures.latency_mean_ms) {
+        (Some(calls), Some(mean)) => {
+            format!("{} {when}, {} on average", counted(calls.max(0) as usize, "call"), plain(mean))
+        }
+        _ => format!("no calls {when}"),
+    };
+    format!("{}; {}", of(&times.before, "before"), of(&times.since, "since"))
+}
+
+fn plain(ms: f64) -> String {
+    figure(ms, "ms").replace('\u{a0}', " ")
 }
 
 /// Returns an empty list of changes as it is quoted.

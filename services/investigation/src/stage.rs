@@ -1,5 +1,5 @@
-//! The stage: looks for the cause of an incident when it is announced, and again when its suspect changes. Where sources are
-//! configured, a timer asks them after each result and corrects it.
+//! The stage: looks for the cause of an incident when it is announced, and again when its suspect changes. A timer corrects the
+//! result: it asks the configured sources, and reads the times of calls that were not measured yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,7 +72,7 @@ impl Stage for Investigation {
             return Ok(Effects::none());
         }
         let revision = before.as_ref().map_or(1, |before| before.revision + 1);
-        let Outcome { mut result, records, .. } = self
+        let Outcome { mut result, records, awaits_calls, .. } = self
             .investigator
             .investigate(incident, Members::OfIncident, revision, &known, &ctx.store)
             .await?;
@@ -85,10 +85,12 @@ impl Stage for Investigation {
             let started = IncidentChange { incident_id: incident.incident_id, change, publish: None };
             effects.incidents.insert(0, started);
         }
-        if self.looker.is_some() && revision <= MAX_LOOKED_REVISIONS {
+        if (self.looker.is_some() || awaits_calls) && revision <= MAX_LOOKED_REVISIONS {
             let (incident_id, queries) = (result.incident_id, result.queries);
             let look = Look { incident_id, revision, looks: 0, queries };
-            effects.timers.push(look.timer(ctx.wall_clock())?);
+            let now = ctx.wall_clock();
+            let due = if self.looker.is_some() { now } else { now + CORRECTION };
+            effects.timers.push(look.timer(due)?);
         }
         Ok(effects)
     }
@@ -98,8 +100,6 @@ impl Stage for Investigation {
             return Err(timer.unknown());
         }
         let look: Look = timer.read()?;
-        // without sources, since the settings have changed, there is nothing to look at
-        let Some(looker) = &self.looker else { return Ok(superseded()) };
         let Some(before) = ctx.store.artifact::<RootCause>(look.incident_id, ArtifactKind::RootCause).await?
         else {
             return Ok(superseded());
@@ -124,14 +124,17 @@ impl Stage for Investigation {
             known: &known.answers,
             queries: self.queries.queries.saturating_sub(look.queries),
         };
-        let asked: Asked = ctx.step("ask", || async { Ok(looker.look(case).await) }).await?;
+        let asked: Asked = match &self.looker {
+            Some(looker) => ctx.step("ask", || async { Ok(looker.look(case).await) }).await?,
+            None => known,
+        };
         // asking has taken a while
         let incident = ctx.store.incident(look.incident_id).await?;
         let Some(incident) = incident.filter(|incident| incident.state.is_open()) else {
             return Ok(superseded());
         };
         let revision = before.revision + 1;
-        let Outcome { mut result, records, .. } = self
+        let Outcome { mut result, records, awaits_calls, .. } = self
             .investigator
             .investigate(&incident, Members::OfIncident, revision, &asked, &ctx.store)
             .await?;
@@ -149,7 +152,7 @@ impl Stage for Investigation {
             queries,
             ..look
         };
-        let is_incomplete = !asked.failures.is_empty() || !asked.gaps.is_empty();
+        let is_incomplete = awaits_calls || !asked.failures.is_empty() || !asked.gaps.is_empty();
         if is_incomplete && next.looks < self.queries.looks && next.queries < self.queries.queries {
             effects.timers.push(next.timer(now + CORRECTION)?);
         }
@@ -243,15 +246,18 @@ fn told(result: &RootCause) -> Option<(&str, Category, Verdict)> {
     result.candidates.first().map(|first| (first.service.as_str(), first.category, result.verdict))
 }
 
-/// Returns whether a reader wants to know of a result after a look: another first suspect or verdict, a claim over an answer that
-/// was not there, or a source that did not answer.
+/// Returns whether a reader wants to know of a result after a look: another first suspect or verdict, a claim over an answer or
+/// over calls that was not there, or a source that did not answer.
 fn corrects(before: &RootCause, result: &RootCause, asked: &Asked) -> bool {
+    // the figures of calls change as long as there are calls
+    let told_of = |claim: &Claim| match claim.relations.as_slice() {
+        [Relation::Took { .. }] => claim.text.split(':').next().map(str::to_owned),
+        [Relation::Compared { .. }] => Some(claim.text.clone()),
+        _ => None,
+    };
     let claims = |result: &RootCause| -> BTreeSet<String> {
-        let of_queries = |claim: &&Claim| {
-            claim.relations.iter().any(|relation| matches!(relation, Relation::Compared { .. }))
-        };
         let all = result.candidates.iter().flat_map(|one| &one.claims).chain(&result.exclusions);
-        all.filter(of_queries).map(|claim| claim.text.clone()).collect()
+        all.filter_map(told_of).collect()
     };
     let is_reported = |sentence: &String| before.missing.contains(sentence);
     told(before) != told(result)

@@ -233,7 +233,9 @@ fn evidence(cause: &Candidate, result: &RootCause) -> String {
                 format!("deployment {} of {}", name(version), name(service))
             }
             Source::Deployments { service, .. } => format!("deployments of {}", name(service)),
-            Source::Edge { caller, callee } => format!("call from {} to {}", name(caller), name(callee)),
+            Source::Edge { caller, callee } | Source::EdgeTimes { caller, callee, .. } => {
+                format!("call from {} to {}", name(caller), name(callee))
+            }
             Source::Document { doc_id, section } => format!("{}, section {}", name(doc_id), name(section)),
             Source::Query { source, question } => {
                 format!("answer of {} about {}", name(source), name(&question.service))

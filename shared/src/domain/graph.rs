@@ -19,6 +19,8 @@ pub struct Graph {
     services: BTreeSet<String>,
     /// Callers of each far end that is not instrumented. None of these names is a service.
     far_ends: BTreeMap<String, BTreeSet<String>>,
+    /// Services that suffer from the same thing that nobody watches, both ways. They hold for one decision.
+    companions: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// What an edge leads to.
@@ -69,6 +71,19 @@ impl Graph {
         }
     }
 
+    /// Notes that two services suffer from the same thing that nobody watches. It is no call, and no part of the structure that is
+    /// stored.
+    pub fn add_companions(&mut self, one: &str, other: &str) {
+        for (service, with) in [(one, other), (other, one)] {
+            self.companions.entry(service.to_owned()).or_default().insert(with.to_owned());
+        }
+    }
+
+    /// Returns the services that suffer from the same unwatched thing as `service`, sorted.
+    pub fn companions(&self, service: &str) -> impl Iterator<Item = &str> {
+        self.companions.get(service).into_iter().flatten().map(String::as_str)
+    }
+
     fn connect(&mut self, caller: String, callee: String) {
         if caller != callee {
             self.callees.entry(caller.clone()).or_default().insert(callee.clone());
@@ -100,6 +115,11 @@ impl Graph {
             callers.iter().map(move |caller| (caller.as_str(), far_end.as_str(), Callee::FarEnd))
         });
         calls.chain(leaving)
+    }
+
+    /// Returns whether `caller` calls a far end of this name that is not instrumented.
+    pub fn calls_far_end(&self, caller: &str, far_end: &str) -> bool {
+        self.far_ends.get(far_end).is_some_and(|callers| callers.contains(caller))
     }
 
     /// Returns the version of the structure: 12 hexadecimal digits of the SHA-256 of services, edges and far ends. It changes

@@ -77,6 +77,10 @@ id!(
     /// One request that services have handled, by the trace id of their log lines.
     RequestId
 );
+id!(
+    /// What a log line complains of that services share: an address, a far end, or the words of the line.
+    ComplaintId
+);
 
 impl AnomalyId {
     /// Returns the id of the episode that began at `started_at_ms` in one series.

@@ -265,6 +265,7 @@ fn reassess(incident: &mut Incident, assessment: Assessment) {
     let mut signals: Vec<Signal> = signals.into_iter().map(Arc::unwrap_or_clone).collect();
     for signal in &mut signals {
         signal.requests.clear();
+        signal.complaints.clear();
     }
     for signal in signals.iter_mut().skip(MAX_FULL_SIGNALS) {
         signal.samples.clear();
@@ -304,7 +305,8 @@ pub(crate) mod tests {
     use crate::clock::from_ms;
     use crate::events::Kind;
     use crate::events::anomaly::{Band, Direction, FailedRequest, MAX_REQUESTS, Status};
-    use crate::ids::{AnomalyId, RequestId, derive};
+    use crate::events::incident::{Complaint, MAX_COMPLAINTS};
+    use crate::ids::{AnomalyId, ComplaintId, RequestId, derive};
 
     fn assessment() -> Assessment {
         Assessment {
@@ -370,6 +372,7 @@ pub(crate) mod tests {
             siblings: Vec::new(),
             logs: Vec::new(),
             requests: Vec::new(),
+            complaints: Vec::new(),
         }
     }
 
@@ -476,6 +479,7 @@ pub(crate) mod tests {
             service: format!("{number:0>256}"),
             metric: format!("{number:0>256}"),
             requests: vec![FailedRequest { id: RequestId(derive(&[])), at: from_ms(1) }; MAX_REQUESTS],
+            complaints: vec![Complaint { id: ComplaintId(derive(&[])), is_named: true }; MAX_COMPLAINTS],
             ..signal_of(number)
         };
         let mut incident = None;

@@ -11,6 +11,7 @@ use super::anomaly::{Band, Direction, LogTemplate, Point, Status};
 use super::incident::Signal;
 use super::raw::Deployment;
 use super::rca::Source;
+use crate::calls::Calls;
 use crate::ids::{EvidenceId, IncidentId};
 
 /// Most records of one investigation.
@@ -82,6 +83,8 @@ pub enum Content {
     },
     /// An edge of the service graph.
     Edge(EdgeFigures),
+    /// Calls of an edge before and since the first symptom.
+    EdgeTimes(EdgeTimes),
     /// A section of a document.
     Section {
         /// Title of the document.
@@ -160,7 +163,7 @@ pub struct Reported {
     pub count: u32,
 }
 
-/// Figures of the calls of an edge in the quarter of an hour before the record was made; without spans all are absent.
+/// Figures of the calls of an edge, of a record by itself in the quarter of an hour before it was made; without spans all are absent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EdgeFigures {
@@ -176,6 +179,28 @@ pub struct EdgeFigures {
     pub latency_p95_ms: Option<f64>,
     /// Mean self time of the callee in a call, milliseconds.
     pub self_mean_ms: Option<f64>,
+}
+
+/// Figures of the calls of an edge before and since a time.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EdgeTimes {
+    /// Before.
+    pub before: EdgeFigures,
+    /// Since.
+    pub since: EdgeFigures,
+}
+
+impl From<&Calls> for EdgeFigures {
+    fn from(calls: &Calls) -> Self {
+        Self {
+            last_seen: None,
+            calls: Some(calls.calls),
+            failed_share: calls.failed_share(),
+            latency_mean_ms: calls.mean_latency_ms(),
+            latency_p95_ms: calls.p95_latency_ms(),
+            self_mean_ms: calls.mean_self_ms(),
+        }
+    }
 }
 
 impl Content {

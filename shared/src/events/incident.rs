@@ -9,7 +9,7 @@ use super::anomaly::{
     Sibling, Status,
 };
 use super::{Category, Event, Kind, Refusal, Severity, finite, named};
-use crate::ids::{AnomalyId, IncidentId};
+use crate::ids::{AnomalyId, ComplaintId, IncidentId};
 
 /// State of an incident. `shared::lifecycle` has the allowed transitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -128,6 +128,22 @@ pub struct Signal {
     /// Requests for which the service has lately logged warnings or errors (at most 8). Incidents leave them out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<FailedRequest>,
+    /// What its log lines complain of that other services may complain of too (at most [`MAX_COMPLAINTS`]). Incidents leave it
+    /// out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub complaints: Vec<Complaint>,
+}
+
+/// Complaints that a signal carries at most.
+pub const MAX_COMPLAINTS: usize = 4;
+
+/// What a log line complains of that services share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Complaint {
+    /// Derived from what the line names.
+    pub id: ComplaintId,
+    /// Whether the line names it, by an address or as a far end; otherwise it is known by the words of the line.
+    pub is_named: bool,
 }
 
 impl Signal {
@@ -182,6 +198,7 @@ impl Signal {
                 Some(before) if anomaly.context.requests.is_empty() => before.requests.clone(),
                 _ => anomaly.context.requests.iter().take(MAX_REQUESTS).copied().collect(),
             },
+            complaints: before.map(|before| before.complaints.clone()).unwrap_or_default(),
         }
     }
 }

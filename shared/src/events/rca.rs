@@ -75,6 +75,19 @@ pub enum Source {
         /// Callee.
         callee: String,
     },
+    /// Calls of an edge of the service graph, before and since the first symptom of an incident.
+    EdgeTimes {
+        /// Caller.
+        caller: String,
+        /// Callee.
+        callee: String,
+        /// Begin of the time before.
+        from: Timestamp,
+        /// The minute of the first symptom.
+        onset: Timestamp,
+        /// The last minute.
+        to: Timestamp,
+    },
     /// A section of a document.
     Document {
         /// Document.
@@ -184,6 +197,23 @@ pub enum Relation {
         /// Id of the edge.
         evidence: String,
     },
+    /// How long calls of an edge took since the first symptom, against the half hour before.
+    Took {
+        /// Id of the times.
+        evidence: String,
+        /// What happened.
+        trend: Trend,
+        /// Mean latency before, milliseconds.
+        before_ms: f64,
+        /// Mean latency since, milliseconds.
+        since_ms: f64,
+        /// Mean self time of the callee before, milliseconds; absent where it is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        self_before_ms: Option<f64>,
+        /// Mean self time of the callee since, milliseconds; absent where it is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        self_since_ms: Option<f64>,
+    },
     /// The series left its band then. Of several in one claim, none began before the one above it.
     Began {
         /// Id of the samples.
@@ -245,6 +275,7 @@ impl Relation {
             | Self::Before { evidence, .. }
             | Self::NoneBefore { evidence }
             | Self::Calls { evidence }
+            | Self::Took { evidence, .. }
             | Self::Began { evidence, .. }
             | Self::SameCause { evidence, .. }
             | Self::KnownFailure { evidence, .. }

@@ -19,6 +19,8 @@ use super::write::EdgeCalls;
 use super::{Error, Reads, row};
 use crate::calls::{Calls, LATENCY_BUCKETS};
 use crate::catalogue::Catalogue;
+use crate::events::evidence::{EdgeFigures, EdgeTimes};
+use crate::events::rca::Source;
 use crate::graph::{Callee, Graph};
 #[cfg(feature = "stage")]
 use crate::metrics::runtime;
@@ -41,6 +43,10 @@ pub const SETTLE_S: i64 = 60;
 const MIN_OBSERVED_S: f64 = 10.0;
 /// Environments that are named where one is unknown.
 const MAX_ENVIRONMENTS: i64 = 20;
+
+/// Most edges of which times are read.
+const MAX_TIMES: usize = 100;
+const ONE_SECOND: SignedDuration = SignedDuration::from_secs(1);
 
 /// Edges of an environment that were seen since a time, and whether each leads to a far end that has sent no spans.
 pub(super) const EDGES: &str = "\
@@ -167,7 +173,7 @@ impl Reads {
         let last = seen.iter().map(|times| times.last).max();
         let until = last.map_or(now, |last| last.min(now));
         let from = minute(until.saturating_sub(window).unwrap_or(Timestamp::MIN));
-        let figures = query(&snapshot, &sums(), &[&environment, &from, &until]).await?;
+        let figures = query(&snapshot, &sums(""), &[&environment, &from, &until]).await?;
         snapshot.commit().await?;
         let figures = row::readable(&figures, figures_of);
         let mut seen: BySides<Seen> = seen
@@ -192,6 +198,31 @@ impl Reads {
             .collect();
         edges.sort_by(|a, b| (&a.caller, &a.callee).cmp(&(&b.caller, &b.callee)));
         Ok(Some(ServiceGraph { graph, edges, until }))
+    }
+
+    /// Returns how long calls to and from services took between `from` and `onset`, and from the minute of `onset` to that of
+    /// `until`, by the source that names them; of very many edges the first ones by name.
+    pub async fn edge_times(
+        &self,
+        environment: &str,
+        services: &[&str],
+        from: Timestamp,
+        onset: Timestamp,
+        until: Timestamp,
+    ) -> Result<std::collections::BTreeMap<Source, EdgeTimes>, Error> {
+        let (from, onset, to) = (minute(from), minute(onset), minute(until));
+        let mut times: std::collections::BTreeMap<Source, EdgeTimes> = std::collections::BTreeMap::new();
+        let client = self.client().await?;
+        for (begin, end, is_since) in [(from, onset - ONE_SECOND, false), (onset, to, true)] {
+            let limit = format!("{} limit {MAX_TIMES}", sums("and (caller = any($4) or callee = any($4))"));
+            let found = query(&client, &limit, &[&environment, &begin, &end, &services]).await?;
+            for ((caller, callee), calls) in row::readable(&found, figures_of) {
+                let times = times.entry(Source::EdgeTimes { caller, callee, from, onset, to }).or_default();
+                let side = if is_since { &mut times.since } else { &mut times.before };
+                *side = EdgeFigures::from(&calls);
+            }
+        }
+        Ok(times)
     }
 
     /// Returns environments that anything is stored of, sorted; of many, the first 20.
@@ -241,15 +272,16 @@ impl Times {
     }
 }
 
-/// Returns the statement that adds up the figures of each edge within a window.
-fn sums() -> String {
+/// Returns the statement that adds up the figures of each edge within a window, of those edges that a condition selects.
+fn sums(condition: &str) -> String {
     let buckets: Vec<String> = (1..=LATENCY_BUCKETS)
         .map(|number| format!("coalesce(sum(latency_buckets[{number}]), 0)::bigint"))
         .collect();
     format!(
         "select caller, callee, sum(calls)::bigint, sum(failed)::bigint, sum(latency_ms), array[{}], \
          sum(self_calls)::bigint, sum(self_ms) from edge_minutes \
-         where environment = $1 and minute >= $2 and minute <= $3 group by caller, callee",
+         where environment = $1 and minute >= $2 and minute <= $3 {condition} group by caller, callee \
+         order by caller, callee",
         buckets.join(", ")
     )
 }

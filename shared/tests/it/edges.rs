@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use shared::calls::Calls;
 use shared::catalogue::{Catalogue, Service};
 use shared::clock::from_ms;
+use shared::events::rca::Source;
 use shared::graph::Callee;
 use shared::ids::{EventId, derive};
 use shared::stage::Effects;
@@ -47,6 +48,39 @@ async fn read(store: &Store, window_min: i64) -> ServiceGraph {
 
 async fn number(store: &Store, statement: &str) -> i64 {
     testing::client(store).await.unwrap().query_one(statement, &[]).await.unwrap().try_get(0).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_a_service_are_told_apart_by_the_minute_of_a_time() {
+    let database = stack::testing::postgres().await.unwrap();
+    let store = database.store().unwrap();
+    let kind = Callee::Service;
+    // the time lies 20 s into its minute, and what is before it in that minute counts as since
+    let parts = [
+        edge("order", "payment", kind, (-3_600, -3_000), 7),
+        edge("order", "payment", kind, (-900, -600), 50),
+        edge("order", "payment", kind, (-30, -30), 40),
+        edge("order", "payment", kind, (120, 120), 3),
+        edge("payment", "vault", Callee::FarEnd, (-600, -600), 9),
+        edge("user", "ledger", kind, (-600, -600), 5),
+    ];
+    write(&store, "times", parts.to_vec()).await;
+    let (from, onset, until) = (at(-1_800), at(-40), at(0));
+    let times = store.reads().edge_times(ENVIRONMENT, &["payment"], from, onset, until).await.unwrap();
+    let calls: Vec<_> = times
+        .iter()
+        .map(|(source, times)| {
+            let Source::EdgeTimes { caller, callee, .. } = source else { panic!("{source:?}") };
+            (caller.as_str(), callee.as_str(), times.before.calls, times.since.calls)
+        })
+        .collect();
+    assert_eq!(
+        calls,
+        [("order", "payment", Some(50), Some(40)), ("payment", "vault", Some(9), None)],
+        "{times:#?}"
+    );
+    let first = times.values().next().unwrap();
+    assert_eq!((first.since.latency_mean_ms, first.since.self_mean_ms), (Some(10.0), Some(4.0)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

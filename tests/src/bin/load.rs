@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use tests::load::burst::Size;
+use tests::load::pace::Pace;
 use tests::load::{self, Outcome};
 
 /// Writes a burst within a minute, and checks that memory stays bounded, that nothing is lost and that the lag is exposed.
@@ -18,6 +19,12 @@ struct Arguments {
     /// Revisions of anomalies
     #[arg(long, default_value_t = 10_000)]
     anomalies: u32,
+    /// Anomalies a second after the burst
+    #[arg(long, default_value_t = 500)]
+    per_second: u32,
+    /// Seconds of that
+    #[arg(long, default_value_t = 20)]
+    seconds: u32,
     /// Folder with the binaries of the workspace, if not that of this program
     #[arg(long)]
     binaries: Option<PathBuf>,
@@ -30,7 +37,8 @@ struct Arguments {
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let size = Size::new(arguments.samples, arguments.anomalies)?;
-    let outcome = load::run(size, arguments.binaries).await?;
+    let pace = Pace { per_second: arguments.per_second, seconds: arguments.seconds };
+    let outcome = load::run(size, pace, arguments.binaries).await?;
     std::fs::create_dir_all(&arguments.out)?;
     std::fs::write(arguments.out.join("summary.json"), serde_json::to_vec_pretty(&outcome)?)?;
     print(&outcome);
@@ -64,6 +72,19 @@ fn print(outcome: &Outcome) {
             agent.agent,
             agent.peak_lag,
             agent.peak_memory >> 20
+        );
+    }
+    if let Some(paced) = &outcome.paced {
+        println!(
+            "\n{} anomalies at {:.0}/s into {} open incidents: {} of {} changes of status told by their incident, after {:.0} ms (p50), {:.0} ms (p99), at most {:.0} ms",
+            paced.anomalies,
+            paced.per_second,
+            paced.incidents,
+            paced.told,
+            paced.news,
+            paced.p50_ms,
+            paced.p99_ms,
+            paced.max_ms
         );
     }
     for violation in &outcome.violations {

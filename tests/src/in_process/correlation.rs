@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use correlation::assessment::assess;
 use correlation::edges::Edges;
 use correlation::grouping::{self, Absorbed, Decision, Grouping};
-use correlation::{Options, endings, standing};
+use correlation::{Options, endings, links, standing};
 use jiff::{SignedDuration, Timestamp};
 use shared::catalogue::Catalogue;
 use shared::clock::from_ms;
@@ -95,7 +95,8 @@ impl Correlation {
 
     /// Takes a revision of an anomaly that is read at `now`.
     pub fn anomaly(&mut self, anomaly: &Anomaly, now: Timestamp) -> Result<()> {
-        let neighbourhood = self.neighbourhood(anomaly.observed_at, Some(anomaly));
+        let mut neighbourhood = self.neighbourhood(anomaly.observed_at, Some(anomaly));
+        links::connect(&mut neighbourhood, Some(anomaly), &self.options.log_terms);
         let Decision { signal, over, grouping } = grouping::decide(anomaly, &neighbourhood, &self.options);
         if let Some((id, at)) = over {
             self.resolve(id, at, now)?;

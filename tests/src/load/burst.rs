@@ -33,7 +33,7 @@ const HEALTHY_SERIES: u32 = 10;
 /// Seconds of one record of samples.
 const SECONDS: u32 = 10;
 const INTERVAL_MS: u64 = 10_000;
-const METRICS: [(&str, Kind, &str); 5] = [
+pub(super) const METRICS: [(&str, Kind, &str); 5] = [
     ("latency_p99_ms", Kind::Latency, "ms"),
     ("error_rate", Kind::Errors, "%"),
     ("latency_p50_ms", Kind::Latency, "ms"),
@@ -203,7 +203,7 @@ impl Burst {
     }
 
     /// Returns a revision with as much context as that of a long-lived series.
-    fn anomaly(
+    pub(super) fn anomaly(
         self,
         environment: &str,
         service: &str,
@@ -284,7 +284,7 @@ fn noise(a: u32, b: u32) -> f64 {
         .sum()
 }
 
-async fn acknowledged(pending: Vec<Pending>) -> Result<()> {
+pub(super) async fn acknowledged(pending: Vec<Pending>) -> Result<()> {
     for record in pending {
         record.acknowledged().await?;
     }

@@ -3,7 +3,7 @@
 use shared::clock::from_ms;
 use shared::events::Deployment;
 use shared::events::anomaly::{Band, LogTemplate};
-use shared::events::evidence::{Answer, Call, Content, EdgeFigures, Reported};
+use shared::events::evidence::{Answer, Call, Content, EdgeFigures, EdgeTimes, Reported};
 use shared::text::format::{band_in_words, clock};
 
 use super::{Shown, source_words};
@@ -65,7 +65,15 @@ fn content(page: &mut Page<'_>, content: &Content) {
                 page.line(&format!("  {at}  {} {}", change.change_type, change.version));
             }
         }
-        Content::Edge(figures) => edge(page, figures),
+        Content::Edge(figures) => {
+            edge(page, figures, "in the 15 minutes before", "no spans; the catalogue names the call");
+        }
+        Content::EdgeTimes(EdgeTimes { before, since }) => {
+            for (title, figures) in [("Before", before), ("Since", since)] {
+                page.heading(title, "the first symptom");
+                edge(page, figures, "", "none");
+            }
+        }
         Content::Section { title, text, .. } => {
             page.field("Title", title);
             page.heading("Section", "");
@@ -143,13 +151,13 @@ fn deployment(page: &mut Page<'_>, change: &Deployment) {
     }
 }
 
-fn edge(page: &mut Page<'_>, figures: &EdgeFigures) {
+fn edge(page: &mut Page<'_>, figures: &EdgeFigures, when: &str, none: &str) {
     let Some(calls) = figures.calls else {
-        page.field("Calls", "no spans; the catalogue names the call");
+        page.field("Calls", none);
         return;
     };
     let calls = counted(usize::try_from(calls).unwrap_or_default(), "call");
-    page.field("Calls", &format!("{calls} in the 15 minutes before"));
+    page.field("Calls", format!("{calls} {when}").trim_end());
     let optional = [
         ("Last call", figures.last_seen.map(moment)),
         ("Failed", figures.failed_share.map(|share| quantity(share * 100.0, "%"))),

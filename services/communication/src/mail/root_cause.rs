@@ -169,6 +169,9 @@ impl Quote {
             }
             Source::Deployments { service, .. } => format!("deployments of {}", name(service)),
             Source::Edge { caller, callee } => format!("call edge {} → {}", name(caller), name(callee)),
+            Source::EdgeTimes { caller, callee, .. } => {
+                format!("duration of calls {} → {}", name(caller), name(callee))
+            }
             Source::Document { doc_id, section } => format!("{} § {}", name(doc_id), name(section)),
             Source::Query { source, question } => {
                 format!("answer of {} about {}", name(source), name(&question.service))

@@ -140,6 +140,7 @@ fn signal(series: &Series, until: i64, values: impl Fn(i64, f64) -> f64) -> Sign
         siblings: vec![],
         logs: vec![],
         requests: vec![],
+        complaints: vec![],
     }
 }
 

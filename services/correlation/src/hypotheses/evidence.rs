@@ -115,6 +115,15 @@ impl<'a> Evidence<'a> {
         FROM_LOGS * self.named.get(&(service, category)).copied().unwrap_or(0.0)
     }
 
+    /// Returns the service that suffers most from the same unwatched thing, and the strongest evidence of it.
+    pub(super) fn companion(&self, service: &str) -> Option<(&'a str, f64)> {
+        let suffers = |name: &'a str| {
+            [Kind::Latency, Kind::Errors].map(|kind| self.of(name, kind)).into_iter().fold(0.0, f64::max)
+        };
+        let all = self.graph.companions(service).map(|name| (name, suffers(name)));
+        all.filter(|(_, nats)| *nats > 0.0).max_by(|(_, a), (_, b)| a.total_cmp(b))
+    }
+
     /// Whether log lines of the service name any category.
     pub(super) fn is_named(&self, service: &str) -> bool {
         self.named.keys().any(|(name, _)| *name == service)

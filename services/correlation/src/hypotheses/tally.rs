@@ -8,6 +8,7 @@ use shared::events::{Category, Deployment, Kind};
 
 use super::evidence::Evidence;
 use super::{Detail, WEAK_NATS};
+use crate::explanation::is_outside;
 
 /// Share of what callers show that speaks for the callee.
 const FROM_CALLERS: f64 = 0.3;
@@ -89,6 +90,7 @@ pub(super) fn of_service(
     let callers = evidence.ancestors(service);
     let latency = evidence.callers(&callers, Kind::Latency);
     let errors = evidence.callers(&callers, Kind::Errors);
+    let companion = evidence.companion(service);
     let is_first = evidence.is_first(service);
     let finish = |mut tally: Tally| {
         if tally.category != Category::Network {
@@ -96,6 +98,9 @@ pub(super) fn of_service(
                 format!("latency of callers of {service} is elevated as well")
             });
             tally.add(FROM_CALLERS * errors, || format!("requests of callers of {service} fail as well"));
+        }
+        if let Some((companion, nats)) = companion.filter(|_| is_outside(tally.category)) {
+            tally.add(FROM_CALLERS * nats, || format!("{companion} logs the same complaint"));
         }
         if is_first {
             tally.add(FIRST, || format!("{service} showed the first symptom"));

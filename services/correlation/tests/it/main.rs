@@ -11,6 +11,7 @@ mod faults;
 mod hostile;
 mod impact;
 mod reference;
+mod shared_complaints;
 mod shared_requests;
 mod shop;
 mod storms;

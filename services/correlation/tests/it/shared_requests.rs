@@ -1,6 +1,6 @@
 //! Services between which no call is known, but which log errors for the same requests.
 
-use correlation::shared_requests;
+use correlation::{Options, links};
 use jiff::SignedDuration;
 use shared::events::Kind;
 use shared::events::anomaly::{Anomaly, FailedRequest};
@@ -21,7 +21,7 @@ fn errors(service: &str, tick: i64, requests: &[&str], after_ms: i64) -> Anomaly
 fn calls(shop: &Shop, anomaly: &Anomaly) -> Vec<(String, String)> {
     let mut neighbourhood = shop.neighbourhood();
     let known = neighbourhood.graph.clone();
-    shared_requests::connect(&mut neighbourhood, Some(anomaly));
+    links::connect(&mut neighbourhood, Some(anomaly), &Options::default().log_terms);
     let edges = neighbourhood.graph.edges();
     edges
         .filter(|(caller, callee, _)| !known.has_edge(caller, callee))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use correlation::Options;
 use correlation::endings;
 use correlation::grouping::{self, Grouping, decide};
-use correlation::shared_requests;
+use correlation::links;
 use jiff::Timestamp;
 use shared::catalogue::Catalogue;
 use shared::events::anomaly::{Anomaly, Band, Context, Direction, Ended, Point, Status};
@@ -174,7 +174,7 @@ impl Shop {
 
     pub(crate) fn take(&mut self, anomaly: &Anomaly) {
         let mut neighbourhood = self.neighbourhood();
-        shared_requests::connect(&mut neighbourhood, Some(anomaly));
+        links::connect(&mut neighbourhood, Some(anomaly), &Options::default().log_terms);
         let decision = decide(anomaly, &neighbourhood, &Options::default());
         let home = match decision.grouping {
             Grouping::Stale => return,

@@ -74,6 +74,7 @@ fn changed_words(text: &str) -> Vec<Value> {
         "failing" => &["storage"],
         "payment" => &["order", "api-gateway"],
         "order" => &["payment", "user"],
+        "vault" => &["audit"],
         id if id.starts_with('E') && id[1..].parse::<u8>().is_ok() => &["E1", "E2", "E3", "E99"],
         _ => &[],
     };
@@ -170,6 +171,7 @@ fn what_is_flipped_covers_every_relation() {
         "repeated",
         "reported",
         "same_cause",
+        "took",
     ];
     assert_eq!(kinds, all);
 }

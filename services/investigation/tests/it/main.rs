@@ -8,6 +8,7 @@ mod beliefs;
 mod claims;
 mod compare;
 mod double;
+mod edge_times;
 mod flips;
 mod looks;
 mod records;

@@ -12,9 +12,10 @@ use investigation::sources::Sources;
 use jiff::Timestamp;
 use shared::clock::{Clock as _, SystemClock};
 use shared::events::anomaly::{Band, Direction, Ended, LogTemplate, Point, Sibling, Status};
+use shared::events::evidence::{EdgeFigures, EdgeTimes};
 use shared::events::incident::{BlastRadius, Incident, Signal, State, Suspect};
 use shared::events::raw::Level;
-use shared::events::rca::{Candidate, Claim, Evidence};
+use shared::events::rca::{Candidate, Claim, Evidence, Source};
 use shared::events::{Category, Deployment, Kind, Severity};
 use shared::graph::Graph;
 use shared::ids::{AnomalyId, IncidentId};
@@ -67,6 +68,7 @@ pub(crate) fn signal(service: &str, metric: &str, kind: Kind, began: i64, peak: 
         siblings: Vec::new(),
         logs: Vec::new(),
         requests: Vec::new(),
+        complaints: Vec::new(),
     }
 }
 
@@ -135,7 +137,32 @@ pub(crate) fn sources() -> Sources {
             .into_iter()
             .collect(),
         answers: BTreeMap::new(),
+        edge_times: edge_times(),
     }
+}
+
+/// Calls to payment became slow, by payment itself; those that it makes to vault did not.
+pub(crate) fn edge_times() -> BTreeMap<Source, EdgeTimes> {
+    let figures = |calls: i64, mean_ms: f64, own_ms: f64| EdgeFigures {
+        calls: Some(calls),
+        latency_mean_ms: Some(mean_ms),
+        self_mean_ms: Some(own_ms),
+        ..EdgeFigures::default()
+    };
+    let edge = |caller: &str, callee: &str| Source::EdgeTimes {
+        caller: caller.into(),
+        callee: callee.into(),
+        from: at(-1_840),
+        onset: at(-40),
+        to: at(20),
+    };
+    let of = |before, since| EdgeTimes { before, since };
+    BTreeMap::from([
+        (edge("order", "payment"), of(figures(1_800, 15.25, 12.5), figures(75, 490.5, 470.25))),
+        (edge("payment", "vault"), of(figures(1_700, 4.25, 4.25), figures(70, 4.5, 4.5))),
+        // too few to tell
+        (edge("payment", "audit"), of(figures(1_700, 4.0, 4.0), figures(7, 400.0, 400.0))),
+    ])
 }
 
 pub(crate) fn past() -> Chunk {

@@ -113,6 +113,7 @@ fn signal(series: &Series) -> Signal {
         siblings: vec![],
         logs: vec![],
         requests: vec![],
+        complaints: vec![],
     }
 }
 

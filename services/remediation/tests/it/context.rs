@@ -100,6 +100,7 @@ pub(crate) fn incident() -> Incident {
         siblings: vec![],
         logs: vec![],
         requests: vec![],
+        complaints: vec![],
     };
     let errors = Signal {
         anomaly_id: AnomalyId::of_episode("production", "api-gateway", "error_rate", 0),
