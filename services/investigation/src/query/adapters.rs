@@ -1,6 +1,7 @@
 //! An adapter for each system.
 
 mod calls;
+pub mod cloudwatch;
 pub mod elasticsearch;
 pub mod jaeger;
 pub mod kubernetes;

@@ -1,11 +1,12 @@
 //! HTTP as sources are asked: one host, a deadline, a bounded body, no redirects, no proxy.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use anyhow::{Context as _, Result, ensure};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{RequestBuilder, Url};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use shared::secret::Secret;
 use shared::tls::{Check, Files, client};
@@ -31,7 +32,13 @@ pub struct Access<'a> {
     pub ca_file: &'a Path,
 }
 
-impl Access<'_> {
+impl<'a> Access<'a> {
+    /// Returns an address without a login.
+    pub fn without_login(url: &'a str, ca_file: &'a Path) -> Self {
+        static NONE: LazyLock<Secret> = LazyLock::new(Secret::default);
+        Self { url, token: &NONE, user: "", password: &NONE, ca_file }
+    }
+
     /// Returns everything that is wrong, one line each.
     pub fn validate(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -134,6 +141,22 @@ impl Client {
         parse(&self.send(request, deadline).await?)
     }
 
+    /// Returns the address.
+    pub fn address(&self) -> &Url {
+        &self.base
+    }
+
+    /// Posts a body to the address itself. Returns status and body of the answer, that of an error too.
+    pub async fn post_raw(
+        &self,
+        headers: HeaderMap,
+        body: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<(StatusCode, Vec<u8>), Failure> {
+        let request = self.http.post(self.base.clone()).headers(headers).body(body);
+        self.within(deadline, request, async |response| Ok((response.status(), read(response).await?))).await
+    }
+
     fn url(&self, segments: &[&str], query: &[(&str, String)]) -> Result<Url, Failure> {
         let mut url = self.base.clone();
         url.path_segments_mut()
@@ -147,23 +170,40 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder, deadline: Instant) -> Result<Vec<u8>, Failure> {
+        self.within(deadline, request, async |response| {
+            if response.status().is_success() {
+                read(response).await
+            } else {
+                Err(Failure::Status(response.status().as_u16()))
+            }
+        })
+        .await
+    }
+
+    /// Sends a request with the login, and reads the answer until the deadline.
+    async fn within<T>(
+        &self,
+        deadline: Instant,
+        request: RequestBuilder,
+        read: impl AsyncFnOnce(Response) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let allowed = deadline.saturating_duration_since(Instant::now());
         let mut request = request.headers(self.headers.clone());
         if !self.user.is_empty() {
             request = request.basic_auth(&self.user, Some(self.password.expose()));
         }
-        tokio::time::timeout_at(deadline, read(request))
+        let answer = async { read(request.send().await.map_err(lost)?).await };
+        tokio::time::timeout_at(deadline, answer)
             .await
             .unwrap_or(Err(Failure::Timeout(allowed.as_millis() as u64)))
     }
 }
 
-async fn read(request: RequestBuilder) -> Result<Vec<u8>, Failure> {
-    let lost = |error: reqwest::Error| Failure::Unreachable(shared::error::chain(&error.without_url()));
-    let mut response = request.send().await.map_err(lost)?;
-    if !response.status().is_success() {
-        return Err(Failure::Status(response.status().as_u16()));
-    }
+fn lost(error: reqwest::Error) -> Failure {
+    Failure::Unreachable(shared::error::chain(&error.without_url()))
+}
+
+async fn read(mut response: Response) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(lost)? {
         if body.len() + chunk.len() > MAX_BODY {

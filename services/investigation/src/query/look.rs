@@ -331,6 +331,8 @@ pub fn title(source: &str) -> String {
         "victorialogs" => "VictoriaLogs",
         "tempo" => "Tempo",
         "elasticsearch" => "Elasticsearch",
+        "cloudwatch" => "CloudWatch",
+        "cloudwatch_logs" => "CloudWatch Logs",
         other => other,
     }
     .to_owned()

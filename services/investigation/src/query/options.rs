@@ -1,5 +1,7 @@
 //! Settings of queries (`[investigation.queries]`).
 
+mod cloudwatch;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use shared::secret::Secret;
 use shared::text::redact::is_loopback;
 use shared::text::secrets::Redactor;
 
+use super::adapters::cloudwatch::{LogSource, MetricSource};
 use super::adapters::elasticsearch::ElasticSource;
 use super::adapters::jaeger::JaegerSource;
 use super::adapters::kubernetes::{EventSource, PodLogSource};
@@ -21,6 +24,8 @@ use super::adapters::victorialogs::VictoriaLogsSource;
 use super::http::Access;
 use super::look::Looker;
 use super::source::{Guarded, QuerySource};
+
+pub use self::cloudwatch::{CloudWatch, Metric, Statistic, fill};
 
 /// Defines the settings of a source: where it is, how it is logged in to, and what it needs besides.
 macro_rules! source {
@@ -155,6 +160,8 @@ pub struct Options {
     pub victorialogs: VictoriaLogs,
     /// Elasticsearch or OpenSearch.
     pub elasticsearch: Elasticsearch,
+    /// Amazon CloudWatch.
+    pub cloudwatch: CloudWatch,
 }
 
 impl Default for Options {
@@ -171,6 +178,7 @@ impl Default for Options {
             loki: Loki::default(),
             victorialogs: VictoriaLogs::default(),
             elasticsearch: Elasticsearch::default(),
+            cloudwatch: CloudWatch::default(),
         }
     }
 }
@@ -227,20 +235,30 @@ impl Options {
         if let Err(problem) = prometheus::check_template(&self.loki.selector) {
             problems.push(format!("loki.selector {problem}"));
         }
+        let cloudwatch = self.cloudwatch.validate().into_iter();
+        problems.extend(cloudwatch.map(|problem| format!("cloudwatch.{problem}")));
         problems
     }
 
     /// Returns what works but is risky, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
-        let plain = |(source, access): (&str, Access<'_>)| {
-            let rest = access.url.strip_prefix("http://")?;
+        let plain = |source: &str, url: &str, has_login: bool| {
+            let rest = url.strip_prefix("http://")?;
             let host = rest.split('/').next().unwrap_or_default();
-            let has_login = !access.token.is_empty() || !access.user.is_empty();
             let what = if has_login { "a login is" } else { "queries are" };
             (!is_loopback(host))
                 .then(|| format!("{what} sent to {source} at {host} in plain text; set an https:// address"))
         };
-        self.configured().into_iter().filter_map(plain).collect()
+        let with_login = |(source, access): (&'static str, Access<'_>)| {
+            plain(source, access.url, !access.token.is_empty() || !access.user.is_empty())
+        };
+        let mut warnings: Vec<String> = self.configured().into_iter().filter_map(with_login).collect();
+        let urls = [&self.cloudwatch.metrics_url, &self.cloudwatch.logs_url];
+        let urls = urls.into_iter().filter(|_| !self.cloudwatch.region.is_empty());
+        // the key itself is not sent, a token is
+        let has_token = !self.cloudwatch.session_token.is_empty();
+        warnings.extend(urls.filter_map(|url| plain("cloudwatch", url, has_token)));
+        warnings
     }
 
     /// Returns the same without what a cluster reports, which is not kept for as long as that.
@@ -274,6 +292,12 @@ impl Options {
         if !self.elasticsearch.url.is_empty() {
             let source = ElasticSource::new(&self.elasticsearch).context("queries.elasticsearch")?;
             sources.push(Box::new(source));
+        }
+        if self.cloudwatch.asks_metrics() {
+            sources.push(Box::new(MetricSource::new(&self.cloudwatch).context("queries.cloudwatch")?));
+        }
+        if self.cloudwatch.asks_logs() {
+            sources.push(Box::new(LogSource::new(&self.cloudwatch).context("queries.cloudwatch")?));
         }
         // stores of logs answer about the whole time; pods know only their own
         if !self.kubernetes.url.is_empty() && self.kubernetes.pod_logs {

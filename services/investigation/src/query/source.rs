@@ -27,6 +27,9 @@ pub enum Failure {
     /// It answered with an error.
     #[error("answered with status {0}")]
     Status(u16),
+    /// It answered with an error that has a code, e.g. `ThrottlingException`.
+    #[error("refused the query: {0}")]
+    Refused(String),
     /// The answer is larger than what is read.
     #[error("sent an answer that is too large")]
     TooLarge,
@@ -55,6 +58,7 @@ impl Failure {
             Self::Timeout(_) => "timeout",
             Self::Unreachable(_) => "unreachable",
             Self::Status(_) => "status",
+            Self::Refused(_) => "refused",
             Self::TooLarge => "too_large",
             Self::Malformed(_) => "malformed",
             Self::Partial => "partial",

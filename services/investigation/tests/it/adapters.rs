@@ -1,5 +1,6 @@
 //! Each adapter against a double of the documented API.
 
+mod cloudwatch;
 mod kubernetes;
 mod logs;
 mod misbehaviour;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use investigation::query::adapters::cloudwatch::{LogSource, MetricSource};
 use investigation::query::adapters::elasticsearch::ElasticSource;
 use investigation::query::adapters::jaeger::JaegerSource;
 use investigation::query::adapters::kubernetes::{EventSource, PodLogSource};
@@ -31,6 +32,7 @@ fn all(url: &str) -> Vec<(Box<dyn QuerySource>, Question)> {
     let url = || url.to_owned();
     let prometheus = Prometheus { url: url(), ..Prometheus::default() };
     let kubernetes = Kubernetes { url: url(), ..Kubernetes::default() };
+    let cloudwatch = super::cloudwatch::options(&url());
     let sources: Vec<(Box<dyn QuerySource>, Subject)> = vec![
         (Box::new(PrometheusSource::new(&prometheus).unwrap()), Subject::Series { role: Role::CpuUsage }),
         (Box::new(EventSource::new(&kubernetes).unwrap()), Subject::Events { about: Report::Failing }),
@@ -48,6 +50,8 @@ fn all(url: &str) -> Vec<(Box<dyn QuerySource>, Question)> {
             Box::new(ElasticSource::new(&Elasticsearch { url: url(), ..Elasticsearch::default() }).unwrap()),
             LINES,
         ),
+        (Box::new(MetricSource::new(&cloudwatch).unwrap()), Subject::Series { role: Role::CpuUsage }),
+        (Box::new(LogSource::new(&cloudwatch).unwrap()), LINES),
     ];
     sources.into_iter().map(|(source, subject)| (source, question("payment", subject))).collect()
 }
@@ -119,61 +123,73 @@ async fn silence_and_half_an_answer_end_at_the_deadline() {
     }
 }
 
+/// Words that the APIs use.
+const WORDS: [&str; 60] = [
+    "status",
+    "success",
+    "data",
+    "resultType",
+    "matrix",
+    "streams",
+    "result",
+    "values",
+    "metric",
+    "items",
+    "metadata",
+    "name",
+    "involvedObject",
+    "payment",
+    "count",
+    "firstTimestamp",
+    "lastTimestamp",
+    "2026-11-29T09:26:40Z",
+    "spans",
+    "processes",
+    "p1",
+    "processID",
+    "serviceName",
+    "startTime",
+    "duration",
+    "tags",
+    "key",
+    "value",
+    "span.kind",
+    "client",
+    "traces",
+    "spanSets",
+    "startTimeUnixNano",
+    "durationNanos",
+    "hits",
+    "timestamps",
+    "_msg",
+    "timed_out",
+    "_shards",
+    "failed",
+    "total",
+    "aggregations",
+    "matching",
+    "minutes",
+    "buckets",
+    "doc_count",
+    "example",
+    "_source",
+    "MetricDataResults",
+    "Timestamps",
+    "Values",
+    "StatusCode",
+    "Complete",
+    "NextToken",
+    "events",
+    "timestamp",
+    "nextToken",
+    "__type",
+    "1e308",
+    "-1",
+];
+
 /// JSON of the words that the APIs use, in any places.
 fn document() -> impl Strategy<Value = serde_json::Value> {
-    let words = [
-        "status",
-        "success",
-        "data",
-        "resultType",
-        "matrix",
-        "streams",
-        "result",
-        "values",
-        "metric",
-        "items",
-        "metadata",
-        "name",
-        "involvedObject",
-        "payment",
-        "count",
-        "firstTimestamp",
-        "lastTimestamp",
-        "2026-11-29T09:26:40Z",
-        "spans",
-        "processes",
-        "p1",
-        "processID",
-        "serviceName",
-        "startTime",
-        "duration",
-        "tags",
-        "key",
-        "value",
-        "span.kind",
-        "client",
-        "traces",
-        "spanSets",
-        "startTimeUnixNano",
-        "durationNanos",
-        "hits",
-        "timestamps",
-        "_msg",
-        "timed_out",
-        "_shards",
-        "failed",
-        "total",
-        "aggregations",
-        "matching",
-        "minutes",
-        "buckets",
-        "doc_count",
-        "example",
-        "_source",
-        "1e308",
-        "-1",
-    ];
-    let word = prop::sample::select(words.to_vec()).prop_map(str::to_owned);
+    let word = prop::sample::select(WORDS.to_vec()).prop_map(str::to_owned);
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(Into::into),

@@ -1,5 +1,6 @@
 //! Adapters against real servers, where these are installed. Without one its test is skipped with a message.
 
+mod cloudwatch;
 mod kubernetes;
 
 use std::fmt::Debug;
