@@ -3,6 +3,8 @@
 
 pub mod format;
 pub mod markdown;
+pub mod markup;
 pub mod redact;
 pub mod sanitize;
+pub mod seal;
 pub mod secrets;

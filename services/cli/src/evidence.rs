@@ -4,12 +4,16 @@ pub mod arguments;
 pub mod list;
 pub mod page;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use shared::events::evidence::Content;
 use shared::events::rca::{Claim, Source};
 use shared::events::{EvidenceRecord, RootCause};
 use shared::ids::{EvidenceId, IncidentId};
-use shared::store::{ArtifactKind, Reads};
+use shared::store::{ArtifactKind, Reads, Store};
+use shared::text::sanitize::{NAME, SENTENCE, one_line};
+use shared::text::seal::Sealer;
 
 use crate::arguments::IncidentRef;
 use crate::failure::CliError;
@@ -72,8 +76,19 @@ pub async fn run(command: Evidence, settings: &Settings, screen: &Screen) -> Res
             let shown = request.show(&which).await?;
             if json { terminal::json(&shown, true)? } else { page::render(&shown.cleaned()?, screen) }
         }
+        Evidence::Open { which, placeholder, by } => {
+            let opened = Opened { which, placeholder: &placeholder, by: &one_line(&by, NAME) };
+            request.open(&store, opened, screen).await?
+        }
     };
     terminal::print(&text)
+}
+
+/// A placeholder that a person wants to read.
+struct Opened<'a> {
+    which: IncidentRef,
+    placeholder: &'a str,
+    by: &'a str,
 }
 
 /// Reads what is asked for.
@@ -102,6 +117,37 @@ impl Request<'_> {
         let record = found.ok_or_else(|| CliError::NotFound(format!("{which} is not on record")))?;
         let (number, id) = self.incident(IncidentRef::Id(record.incident_id)).await?;
         Ok(Shown::of(number, record, self.result(id).await?.as_ref()))
+    }
+
+    /// Opens what stands behind a placeholder, once it is on record who reads it.
+    async fn open(&self, store: &Store, asked: Opened<'_>, screen: &Screen) -> Result<String, CliError> {
+        let Opened { which, placeholder, by } = asked;
+        let key = &self.settings.common.redaction.seal_key;
+        let sealer = Sealer::new(key).ok_or_else(|| {
+            CliError::Usage(
+                "no key: set redaction.seal_key (FIREWATCH_REDACTION__SEAL_KEY) to the key of the agents"
+                    .into(),
+            )
+        })?;
+        let (number, id) = self.incident(which).await?;
+        let signals = self.reads.signals_of(id).await.map_err(|error| failed(self.settings, &error))?;
+        let all: Vec<_> = signals
+            .iter()
+            .flat_map(|signal| &signal.sealed)
+            .filter(|sealed| sealed.placeholder == placeholder)
+            .collect();
+        let said = terminal::clean(placeholder, NAME);
+        if all.is_empty() {
+            return Err(CliError::NotFound(format!("no value of {said} is sealed in incident #{number}")));
+        }
+        let values: BTreeSet<String> = all.iter().filter_map(|sealed| sealer.open(sealed)).collect();
+        if values.is_empty() {
+            return Err(CliError::Failed(format!(
+                "{said} of incident #{number} was sealed with another key"
+            )));
+        }
+        store.note_opened(id, &said, by, screen.now).await.map_err(|error| failed(self.settings, &error))?;
+        Ok(values.iter().map(|value| terminal::clean(value, SENTENCE) + "\n").collect())
     }
 
     /// Returns the record that a piece of the last result is quoted from.

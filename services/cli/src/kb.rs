@@ -1,6 +1,7 @@
 //! `firewatch kb`: the knowledge base, searched as the agents search it, and the check of its content.
 
 pub mod arguments;
+pub mod draft;
 pub mod explain;
 pub mod lint;
 pub mod search;
@@ -24,6 +25,7 @@ pub async fn run(
         Kb::Search(arguments) => search(&arguments, &settings()?, screen).await,
         Kb::Explain(arguments) => explain(&arguments, &settings()?, screen).await,
         Kb::Lint(arguments) => lint::run(&arguments, screen),
+        Kb::Draft(arguments) => draft::run(&arguments, &settings()?, screen).await,
     }
 }
 

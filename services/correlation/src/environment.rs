@@ -139,6 +139,7 @@ fn put((known, of): &mut Kept, signal: &Arc<Signal>, incident: Option<IncidentId
         known.samples.clone_from(&before.samples);
         known.siblings.clone_from(&before.siblings);
         known.logs.clone_from(&before.logs);
+        known.sealed.clone_from(&before.sealed);
     }
 }
 
@@ -151,6 +152,7 @@ fn bare(signal: &mut Signal) {
     signal.samples = Vec::new();
     signal.siblings = Vec::new();
     signal.logs = Vec::new();
+    signal.sealed = Vec::new();
 }
 
 fn change_incident(

@@ -112,7 +112,7 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
         &options.log_terms,
     );
     // anyone may write an anomaly, and an incident carries many
-    options.redactor.anomaly(&mut signal.explanation, &mut signal.logs);
+    options.redactor.anomaly(&mut signal.explanation, &mut signal.logs, &mut signal.sealed);
     signal.explanation = sanitize::one_line(&signal.explanation, sanitize::SENTENCE);
     signal.unit = sanitize::one_line(&signal.unit, sanitize::NAME);
     let belonged = known.and_then(|(_, incident)| *incident);

@@ -173,6 +173,7 @@ mod tests {
             logs: Vec::new(),
             requests: Vec::new(),
             complaints: Vec::new(),
+            sealed: Vec::new(),
         }
     }
 

@@ -444,6 +444,7 @@ impl Service {
                 siblings,
                 logs: self.recent_logs(at_ms),
                 requests: self.logs.as_ref().map(|model| model.requests().at(at_ms)).unwrap_or_default(),
+                sealed: Vec::new(),
             },
         }
     }

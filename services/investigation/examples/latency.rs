@@ -73,6 +73,7 @@ fn signal(service: &str, metric: &str, kind: Kind, began: Timestamp) -> Signal {
         logs: vec![log],
         requests: Vec::new(),
         complaints: Vec::new(),
+        sealed: Vec::new(),
     }
 }
 

@@ -17,10 +17,10 @@ use shared::store::TimelineEntry;
 use shared::text::format::{between, clock, counted, percent};
 use shared::text::sanitize::{SENTENCE, one_line};
 
-use crate::markup::{items, listed, name, quote, row, text};
 use crate::record::Record;
 use crate::timeline::{Timeline, timeline};
 use crate::{actions, impact, review};
+use shared::text::markup::{items, listed, name, quote, row, text};
 
 /// Longest title, characters.
 const MAX_TITLE: usize = 160;

@@ -8,8 +8,8 @@ use shared::events::incident::Signal;
 use shared::impact::{self, Tense};
 use shared::text::format::{band, between, figure, percent};
 
-use crate::markup::{listed, name, row, text};
 use crate::record::Record;
+use shared::text::markup::{listed, name, row, text};
 
 /// Most series in the table.
 const MAX_SERIES: usize = 20;

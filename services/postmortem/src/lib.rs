@@ -3,7 +3,6 @@
 pub mod actions;
 pub mod document;
 pub mod impact;
-pub mod markup;
 pub mod metrics;
 pub mod options;
 pub mod record;

@@ -9,8 +9,8 @@ use shared::store::NotificationState;
 use shared::text::format::{between, counted, duration, percent};
 use shared::text::sanitize::{NAME, SENTENCE};
 
-use crate::markup::{listed, name, text};
 use crate::record::Record;
+use shared::text::markup::{listed, name, text};
 
 /// Noticed within this many samples: quick.
 pub const QUICK_SAMPLES: i64 = 5;

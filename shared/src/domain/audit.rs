@@ -52,6 +52,8 @@ pub enum AuditAction {
     PostmortemApproved,
     /// A person withdrew what was learned from an incident.
     PostmortemWithdrawn,
+    /// A person read what a placeholder stands for.
+    PlaceholderOpened,
     /// A person said whether the cause was right.
     FeedbackGiven,
 }

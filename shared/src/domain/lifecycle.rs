@@ -266,6 +266,7 @@ fn reassess(incident: &mut Incident, assessment: Assessment) {
     for signal in &mut signals {
         signal.requests.clear();
         signal.complaints.clear();
+        signal.sealed.clear();
     }
     for signal in signals.iter_mut().skip(MAX_FULL_SIGNALS) {
         signal.samples.clear();
@@ -373,6 +374,7 @@ pub(crate) mod tests {
             logs: Vec::new(),
             requests: Vec::new(),
             complaints: Vec::new(),
+            sealed: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Event, Kind, Refusal, Severity, finite, named};
 use crate::ids::{AnomalyId, RequestId};
+use crate::text::seal::Sealed;
 
 /// Status of an episode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -126,6 +127,9 @@ pub struct Context {
     /// so that services that log errors for the same requests mostly keep the same ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<FailedRequest>,
+    /// Values behind placeholders in these texts (at most [`MAX_SEALED`](crate::text::secrets::MAX_SEALED)); none without a key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed: Vec<Sealed>,
 }
 
 /// Requests that a context carries at most.

@@ -10,6 +10,8 @@ use super::anomaly::{
 };
 use super::{Category, Event, Kind, Refusal, Severity, finite, named};
 use crate::ids::{AnomalyId, ComplaintId, IncidentId};
+use crate::text::seal::Sealed;
+use crate::text::secrets::MAX_SEALED;
 
 /// State of an incident. `shared::lifecycle` has the allowed transitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -132,6 +134,9 @@ pub struct Signal {
     /// out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub complaints: Vec<Complaint>,
+    /// Values behind placeholders in its texts, sealed. Incidents leave them out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed: Vec<Sealed>,
 }
 
 /// Complaints that a signal carries at most.
@@ -199,8 +204,24 @@ impl Signal {
                 _ => anomaly.context.requests.iter().take(MAX_REQUESTS).copied().collect(),
             },
             complaints: before.map(|before| before.complaints.clone()).unwrap_or_default(),
+            sealed: match before {
+                // the sentence may be that of an earlier revision
+                Some(before) => joined(&before.sealed, &anomaly.context.sealed),
+                None => joined(&anomaly.context.sealed, &[]),
+            },
         }
     }
+}
+
+/// Returns the values of both, one for each placeholder.
+fn joined(before: &[Sealed], new: &[Sealed]) -> Vec<Sealed> {
+    let mut all: Vec<Sealed> = Vec::new();
+    for sealed in new.iter().chain(before) {
+        if all.len() < MAX_SEALED && !all.contains(sealed) {
+            all.push(sealed.clone());
+        }
+    }
+    all
 }
 
 /// Returns the larger of two by `size`, the first where they are alike.

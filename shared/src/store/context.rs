@@ -21,6 +21,7 @@ pub(super) fn take(signal: &mut Signal) -> Context {
         siblings: std::mem::take(&mut signal.siblings),
         logs: std::mem::take(&mut signal.logs),
         requests: Vec::new(),
+        sealed: std::mem::take(&mut signal.sealed),
     }
 }
 
@@ -28,6 +29,7 @@ pub(super) fn take(signal: &mut Signal) -> Context {
 pub(super) fn put(signal: &mut Signal, context: Context) {
     if is_bare(signal) {
         (signal.samples, signal.siblings, signal.logs) = (context.samples, context.siblings, context.logs);
+        signal.sealed = context.sealed;
     }
 }
 

@@ -88,6 +88,30 @@ impl Store {
         write_audit(&tx, &feedback.given_by, &line).await?;
         Ok(tx.commit().await?)
     }
+
+    /// Records that a person reads what a placeholder of an incident stands for.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn note_opened(
+        &self,
+        id: IncidentId,
+        placeholder: &str,
+        by: &str,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        let mut client = self.client().await?;
+        let tx = client.transaction().await?;
+        let line = Audit {
+            incident_id: id,
+            at,
+            action: AuditAction::PlaceholderOpened,
+            summary: format!("{by} read what {placeholder} stands for."),
+            detail: json!({ "placeholder": placeholder }),
+        };
+        write_audit(&tx, by, &line).await?;
+        Ok(tx.commit().await?)
+    }
 }
 
 /// Writes a line of the audit trail about what a person did.

@@ -1,21 +1,30 @@
 //! Secrets and personal data in text from telemetry: found by their form, and replaced before the text is stored, published or
 //! shown.
 //!
-//! The same value gets the same placeholder, so that two lines about one customer are still seen to be about one. The
-//! placeholder cannot be turned back.
+//! The same value gets the same placeholder, so that two lines about one customer are still seen to be about one. By itself a
+//! placeholder cannot be turned back. With a key in the settings, values that tell who is concerned are [sealed](super::seal)
+//! beside the text; passwords, tokens, keys and card numbers never are.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use regex::{Captures, Regex};
 use serde::{Deserialize, Serialize};
 
+use super::seal::{Sealed, Sealer};
 use crate::events::anomaly::LogTemplate;
+use crate::secret::Secret;
 
 /// Most patterns of one's own.
 const MAX_PATTERNS: usize = 50;
 /// Longest pattern, bytes.
 const MAX_PATTERN: usize = 1_000;
+/// Most values that are sealed beside one anomaly.
+pub const MAX_SEALED: usize = 20;
+/// What `patterns` match, by its name in placeholders.
+const CUSTOM: &str = "redacted";
+/// What may be read again: who is concerned. Nobody needs a password or a card number to end an incident.
+const SEALED: [&str; 4] = ["email", "phone", "ip", CUSTOM];
 /// Words that may stand where a secret would, and are none.
 const NO_SECRETS: [&str; 22] = [
     "absent",
@@ -50,6 +59,9 @@ pub struct Options {
     pub ip_addresses: bool,
     /// Further regular expressions whose matches are replaced (at most 50 of 1,000 bytes).
     pub patterns: Vec<String>,
+    /// Key with which mail addresses, phone numbers, IP addresses and what `patterns` match are sealed, 64 hexadecimal digits;
+    /// empty: they cannot be read again.
+    pub seal_key: Secret,
 }
 
 impl Options {
@@ -70,6 +82,9 @@ impl Options {
                 }
                 Ok(_) => {}
             }
+        }
+        if !self.seal_key.is_empty() && Sealer::new(&self.seal_key).is_none() {
+            problems.push("seal_key: not 64 hexadecimal digits".to_owned());
         }
         problems
     }
@@ -141,6 +156,7 @@ static ADDRESSES: LazyLock<Form> = LazyLock::new(|| {
 pub struct Redactor {
     ip_addresses: bool,
     patterns: Vec<Regex>,
+    sealer: Option<Arc<Sealer>>,
 }
 
 impl PartialEq for Redactor {
@@ -156,27 +172,43 @@ impl Redactor {
     /// [`Options::validate`] reports it.
     pub fn new(options: &Options) -> Self {
         let patterns = options.patterns.iter().take(MAX_PATTERNS).filter_map(|one| Regex::new(one).ok());
-        Self { ip_addresses: options.ip_addresses, patterns: patterns.collect() }
+        let sealer = Sealer::new(&options.seal_key).map(Arc::new);
+        Self { ip_addresses: options.ip_addresses, patterns: patterns.collect(), sealer }
     }
 
     /// Returns the text with placeholders, e.g. `login of [email 3f2a] failed`. A text that was redacted stays as it is.
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.sealing(text, &mut |_, _| {})
+    }
+
+    /// As [`Self::redact`]; each placeholder is told with the value that it stands for.
+    fn sealing<'a>(&self, text: &'a str, tell: &mut dyn FnMut(&str, &str)) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);
         for form in FORMS.iter().chain(self.ip_addresses.then(|| &*ADDRESSES)) {
-            replace(&mut text, form.name, &form.expression, form.group, form.is_secret);
+            replace(&mut text, form.name, &form.expression, form.group, form.is_secret, tell);
         }
         for pattern in &self.patterns {
-            replace(&mut text, "redacted", pattern, 0, |found| !found.is_empty() && !found.starts_with('['));
+            let is_secret = |found: &str| !found.is_empty() && !found.starts_with('[');
+            replace(&mut text, CUSTOM, pattern, 0, is_secret, tell);
         }
         text
     }
 
-    /// Redacts what an anomaly says: its explanation, and the lines beside it.
-    pub fn anomaly(&self, explanation: &mut String, logs: &mut [LogTemplate]) {
-        self.apply(explanation);
-        for log in logs {
-            self.apply(&mut log.template);
-            self.apply(&mut log.example);
+    /// Redacts what an anomaly says: its explanation, and the lines beside it. With a key, values that may be read again are
+    /// added to `sealed`, at most [`MAX_SEALED`].
+    pub fn anomaly(&self, explanation: &mut String, logs: &mut [LogTemplate], sealed: &mut Vec<Sealed>) {
+        let texts = logs.iter_mut().flat_map(|log| [&mut log.template, &mut log.example]);
+        for text in std::iter::once(explanation).chain(texts) {
+            let redacted = self.sealing(text, &mut |placeholder, value| {
+                let kind = placeholder.trim_start_matches('[').split(' ').next().unwrap_or_default();
+                let known = sealed.iter().any(|known| known.placeholder == placeholder);
+                if SEALED.contains(&kind) && !known && sealed.len() < MAX_SEALED {
+                    sealed.extend(self.sealer.as_ref().and_then(|sealer| sealer.seal(placeholder, value)));
+                }
+            });
+            if let Cow::Owned(redacted) = redacted {
+                *text = redacted;
+            }
         }
     }
 
@@ -194,8 +226,9 @@ fn replace(
     expression: &Regex,
     group: usize,
     is_secret: impl Fn(&str) -> bool,
+    tell: &mut dyn FnMut(&str, &str),
 ) {
-    let of = |found: &Captures<'_>| -> String {
+    let mut of = |found: &Captures<'_>| -> String {
         let (whole, secret) = (found.get(0), found.get(group));
         let (Some(whole), Some(secret)) = (whole, secret) else { return String::new() };
         if !is_secret(secret.as_str()) {
@@ -203,9 +236,11 @@ fn replace(
         }
         let place = secret.start() - whole.start();
         let rest = &whole.as_str()[place + secret.len()..];
-        format!("{}{}{rest}", &whole.as_str()[..place], placeholder(name, secret.as_str()))
+        let placeholder = placeholder(name, secret.as_str());
+        tell(&placeholder, secret.as_str());
+        format!("{}{placeholder}{rest}", &whole.as_str()[..place])
     };
-    if let Cow::Owned(replaced) = expression.replace_all(text, of) {
+    if let Cow::Owned(replaced) = expression.replace_all(text, &mut of) {
         *text = Cow::Owned(replaced);
     }
 }
@@ -292,14 +327,44 @@ mod tests {
     #[test]
     fn addresses_and_further_patterns_by_settings() {
         let patterns = vec![r"\bCUST-\d+\b".to_owned()];
-        let redactor = Redactor::new(&Options { ip_addresses: true, patterns });
+        let redactor = Redactor::new(&Options { ip_addresses: true, patterns, ..Options::default() });
         let read = redactor.redact("CUST-42 at 10.0.3.17 and 2001:db8::17, version 1.2.3, 12:34:56");
         assert!(read.starts_with("[redacted ") && read.contains("at [ip "), "{read}");
         assert!(!read.contains("10.0.3.17") && !read.contains("2001:db8"), "{read}");
         assert!(read.ends_with("version 1.2.3, 12:34:56"), "{read}");
-        let wrong =
-            Options { ip_addresses: false, patterns: vec!["(".into(), "a*".into(), "x".repeat(2_000)] };
-        assert_eq!(wrong.validate().len(), 3);
+        let wrong = Options {
+            patterns: vec!["(".into(), "a*".into(), "x".repeat(2_000)],
+            seal_key: Secret::new("short"),
+            ..Options::default()
+        };
+        assert_eq!(wrong.validate().len(), 4);
+    }
+
+    #[test]
+    fn with_a_key_who_is_concerned_can_be_read_again_and_secrets_cannot() {
+        let seal_key = Secret::new("5a".repeat(32));
+        let sealer = Sealer::new(&seal_key).unwrap();
+        let line = "ada@example.com (CUST-42, 10.0.3.17) paid with 4111 1111 1111 1111, password=hunter22xyz";
+        let says = |redactor: &Redactor| {
+            let (mut explanation, mut sealed) = (line.to_owned(), Vec::new());
+            redactor.anomaly(&mut explanation, &mut [], &mut sealed);
+            redactor.anomaly(&mut explanation, &mut [], &mut sealed);
+            (explanation, sealed)
+        };
+        let patterns = vec![r"\bCUST-\d+\b".to_owned()];
+        let options = Options { ip_addresses: true, patterns, seal_key };
+        let (explanation, sealed) = says(&Redactor::new(&options));
+        let read: Vec<String> = sealed.iter().filter_map(|one| sealer.open(one)).collect();
+        assert_eq!(read, ["ada@example.com", "10.0.3.17", "CUST-42"]);
+        assert!(sealed.iter().all(|one| explanation.contains(&one.placeholder)), "{explanation}");
+        let (without, none) = says(&Redactor::new(&Options { seal_key: Secret::default(), ..options }));
+        assert_eq!((without, none), (explanation, Vec::new()));
+        let many: String = (0..100).map(|number| format!("a{number}@example.com ")).collect();
+        let mut sealed = Vec::new();
+        let redactor =
+            Redactor::new(&Options { seal_key: Secret::new("5a".repeat(32)), ..Options::default() });
+        redactor.anomaly(&mut many.clone(), &mut [], &mut sealed);
+        assert_eq!(sealed.len(), MAX_SEALED);
     }
 
     fn secret() -> impl Strategy<Value = (String, String)> {

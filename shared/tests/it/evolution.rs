@@ -28,6 +28,7 @@ use shape::Shape;
 const ADDED: &[(&str, &str, &str)] = &[
     ("firewatch.rca.v1", "evidence[].source.kind", "deployments"),
     ("firewatch.rca.v1", "evidence[].source.kind", "query"),
+    ("firewatch.rca.v1", "evidence[].source.kind", "edge_times"),
     ("firewatch.anomaly.v1", "kind", "silence"),
     ("firewatch.anomaly.v1", "kind", "restarts"),
     ("firewatch.anomaly.v1", "kind", "logs"),

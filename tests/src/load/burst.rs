@@ -257,6 +257,7 @@ impl Burst {
                 siblings: siblings.collect(),
                 logs: vec![logs],
                 requests: Vec::new(),
+                sealed: Vec::new(),
             },
         }
     }

@@ -1,4 +1,4 @@
-//! Anomalies at a steady rate in an environment with open incidents, and how long each takes until its incident's event can
+//! Anomalies at a steady rate in environments with open incidents, and how long each takes until its incident's event can
 //! be read: decision, rows, outbox and both topics.
 
 use std::collections::HashMap;
@@ -10,15 +10,17 @@ use serde::{Deserialize, Serialize};
 use shared::bus::{Consumer, Options, Pending, Producer};
 use shared::clock::{Clock, SystemClock};
 use shared::events::anomaly::Status;
-use shared::events::envelope::header;
 use shared::events::{Outgoing, Topic};
-use shared::ids::{EventId, derive};
+use shared::ids::{AnomalyId, EventId};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::burst::{Burst, METRICS, acknowledged};
 
-const ENVIRONMENT: &str = "load-pace";
-/// Services, of which none calls another: each is an incident.
-const SERVICES: u32 = 50;
+/// Begin of the names of the environments.
+const ENVIRONMENT: &str = "paced-";
+/// Environments, and services of each, of which none calls another: each is an incident. More in one would be a storm.
+const ENVIRONMENTS: u32 = 5;
+const SERVICES: u32 = 8;
 /// One revision in so many changes the status of its member, which is what an incident's event tells.
 const NEWS_EVERY: u32 = 10;
 /// Longest time until all incidents are open.
@@ -50,7 +52,7 @@ pub struct Paced {
     pub per_second: f64,
     /// Anomalies written.
     pub anomalies: u32,
-    /// Open incidents of the environment.
+    /// Open incidents of the environments.
     pub incidents: u32,
     /// Anomalies whose incident must tell of them.
     pub news: usize,
@@ -66,8 +68,39 @@ pub struct Paced {
 
 /// What is read of an incident's event.
 #[derive(Deserialize)]
-struct Head {
+struct Told {
     environment: String,
+    signals: Vec<Member>,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    anomaly_id: AnomalyId,
+    revision: u32,
+}
+
+/// When anomalies were written that their incidents must tell of, by episode, and how long that took.
+#[derive(Default)]
+struct Wait {
+    waiting: HashMap<AnomalyId, Vec<(u32, Instant)>>,
+    /// Seconds.
+    took: Vec<f64>,
+}
+
+impl Wait {
+    /// Takes an event that was read at a time: it tells of these revisions and of those before them.
+    fn take(&mut self, told: &Told, at: Instant) {
+        for member in &told.signals {
+            if let Some(waiting) = self.waiting.get_mut(&member.anomaly_id) {
+                let known = waiting.extract_if(.., |(revision, _)| *revision <= member.revision);
+                self.took.extend(known.map(|(_, begun)| at.saturating_duration_since(begun).as_secs_f64()));
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.waiting.values().all(Vec::is_empty)
+    }
 }
 
 /// Opens incidents, writes anomalies at the rate, and reads what follows.
@@ -81,39 +114,39 @@ pub async fn run(burst: Burst, pace: Pace, broker: &Options) -> Result<Paced> {
     }
     acknowledged(pending).await?;
     let mut opened = 0;
-    while opened < SERVICES {
-        let (topic, _, _) = next(&mut consumer, OPENING).await.context("not all incidents opened")?;
+    while opened < ENVIRONMENTS * SERVICES {
+        let (topic, ..) = next(&mut consumer, OPENING).await.context("not all incidents opened")?;
         opened += u32::from(topic == Topic::IncidentsOpened);
     }
-    let writing = tokio::spawn(write_all(producer, burst, pace));
-    let mut read: HashMap<String, Instant> = HashMap::new();
-    while !writing.is_finished() {
-        if let Some((_, trace, at)) = next(&mut consumer, Duration::from_millis(100)).await {
-            read.entry(trace).or_insert(at);
+    let (sender, mut receiver) = unbounded_channel();
+    let writing = tokio::spawn(write_all(producer, burst, pace, sender));
+    let (mut wait, mut news) = (Wait::default(), 0);
+    let mut deadline: Option<Instant> = None;
+    while deadline.is_none_or(|deadline| Instant::now() < deadline) && !(deadline.is_some() && wait.is_over())
+    {
+        let event = next(&mut consumer, Duration::from_millis(100)).await;
+        while let Ok((episode, revision, at)) = receiver.try_recv() {
+            wait.waiting.entry(episode).or_default().push((revision, at));
+            news += 1;
+        }
+        if let Some((_, told, at)) = event {
+            wait.take(&told, at);
+        }
+        if deadline.is_none() && writing.is_finished() {
+            deadline = Some(Instant::now() + LAST);
         }
     }
-    let (written, took) = writing.await??;
-    let deadline = Instant::now() + LAST;
-    while written.keys().any(|trace| !read.contains_key(trace)) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let Some((_, trace, at)) = next(&mut consumer, left).await else { break };
-        read.entry(trace).or_insert(at);
-    }
     consumer.leave().await;
-    let mut times: Vec<f64> = written
-        .iter()
-        .filter_map(|(trace, at)| {
-            Some(read.get(trace)?.saturating_duration_since(*at).as_secs_f64() * 1_000.0)
-        })
-        .collect();
+    let took = writing.await??;
+    let mut times = wait.took;
     ensure!(!times.is_empty(), "no incident told of an anomaly");
     times.sort_by(f64::total_cmp);
-    let rank = |share: f64| times[((times.len() - 1) as f64 * share).ceil() as usize];
+    let rank = |share: f64| 1_000.0 * times[((times.len() - 1) as f64 * share).ceil() as usize];
     Ok(Paced {
         per_second: f64::from(pace.anomalies()) / took.as_secs_f64(),
         anomalies: pace.anomalies(),
-        incidents: SERVICES,
-        news: written.len(),
+        incidents: ENVIRONMENTS * SERVICES,
+        news,
         told: times.len(),
         p50_ms: rank(0.5),
         p99_ms: rank(0.99),
@@ -122,17 +155,18 @@ pub async fn run(burst: Burst, pace: Pace, broker: &Options) -> Result<Paced> {
 }
 
 fn episodes() -> u32 {
-    SERVICES * METRICS.len() as u32
+    ENVIRONMENTS * SERVICES * METRICS.len() as u32
 }
 
-/// Writes at the rate. Returns when each anomaly was written whose incident must tell of it, by its trace, and how long all took.
+/// Writes at the rate, and sends on which revision is written when, of those that an incident must tell of. Returns how long all
+/// took.
 async fn write_all(
     producer: Producer,
     burst: Burst,
     pace: Pace,
-) -> Result<(HashMap<String, Instant>, Duration)> {
+    news: UnboundedSender<(AnomalyId, u32, Instant)>,
+) -> Result<Duration> {
     let begun = Instant::now();
-    let mut written = HashMap::new();
     let mut pending = Vec::new();
     let mut firing = vec![true; episodes() as usize];
     for number in 0..pace.anomalies() {
@@ -146,56 +180,56 @@ async fn write_all(
         *fires ^= is_news;
         let status = if *fires { Status::Firing } else { Status::Suspect };
         let at = Instant::now();
-        let (trace, record) = write(&producer, burst, episode, revision, status).await?;
+        let (episode, record) = write(&producer, burst, episode, revision, status).await?;
         pending.push(record);
         if is_news {
-            written.insert(trace, at);
+            news.send((episode, revision, at))?;
         }
     }
     acknowledged(pending).await?;
-    Ok((written, begun.elapsed()))
+    Ok(begun.elapsed())
 }
 
-/// Enqueues a revision of an episode under a trace of its own, which it returns.
+/// Enqueues a revision of an episode, whose id it returns.
 async fn write(
     producer: &Producer,
     burst: Burst,
     episode: u32,
     revision: u32,
     status: Status,
-) -> Result<(String, Pending)> {
-    let service = format!("paced-{:02}", episode % SERVICES);
-    let metric = METRICS[(episode / SERVICES) as usize];
-    let mut anomaly = burst.anomaly(ENVIRONMENT, &service, metric, 2);
+) -> Result<(AnomalyId, Pending)> {
+    let environment = format!("{ENVIRONMENT}{}", episode % ENVIRONMENTS);
+    let place = episode / ENVIRONMENTS;
+    let service = format!("paced-{}", place % SERVICES);
+    let metric = METRICS[(place / SERVICES) as usize];
+    let mut anomaly = burst.anomaly(&environment, &service, metric, 2);
     anomaly.revision = revision;
     anomaly.status = status;
     anomaly.evidence = 6.0;
     anomaly.observed_at = (SystemClock.now() - SignedDuration::from_secs(1)).max(anomaly.started_at);
-    let trace = derive(&["load-pace", &episode.to_string(), &revision.to_string()]).simple().to_string();
-    let parent = format!("00-{trace}-{}-01", &trace[16..]);
     let id = EventId::of("anomaly", &anomaly.anomaly_id.to_string(), revision);
     let at = anomaly.observed_at;
-    let outgoing = Outgoing::new(Topic::Anomalies, &anomaly, id, "detection", at, Some(&parent))?;
+    let outgoing = Outgoing::new(Topic::Anomalies, &anomaly, id, "detection", at, None)?;
     let headers = outgoing.envelope.to_headers();
     let record = producer.enqueue(outgoing.topic, Some(&outgoing.key), &headers, &outgoing.payload).await?;
-    Ok((trace, record))
+    Ok((anomaly.anomaly_id, record))
 }
 
-/// Reads the next event of an incident of the environment: its topic, its trace and the time. Nothing if none comes in time.
-async fn next(consumer: &mut Consumer, longest: Duration) -> Option<(Topic, String, Instant)> {
+/// Reads the next event of an incident of these environments: its topic, what it tells and the time. Nothing if none comes in
+/// time.
+async fn next(consumer: &mut Consumer, longest: Duration) -> Option<(Topic, Told, Instant)> {
     let deadline = Instant::now() + longest;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut record = tokio::time::timeout(left, consumer.next()).await.ok()??;
         let at = Instant::now();
         if record.ticket.start() {
-            let trace = header(&record.headers, "traceparent").and_then(|parent| parent.split('-').nth(1));
-            let found = trace.map(|trace| (record.topic, trace.to_owned(), at));
             // the burst's incidents are read as well, from the beginning of the topics
-            let head = serde_json::from_slice::<Head>(&record.payload);
+            let told = serde_json::from_slice::<Told>(&record.payload);
+            let topic = record.topic;
             record.ticket.finish();
-            if let Some(found) = found.filter(|_| head.is_ok_and(|head| head.environment == ENVIRONMENT)) {
-                return Some(found);
+            if let Some(told) = told.ok().filter(|told| told.environment.starts_with(ENVIRONMENT)) {
+                return Some((topic, told, at));
             }
         }
     }

@@ -29,6 +29,19 @@ pub enum Evidence {
         #[arg(long)]
         json: bool,
     },
+    /// Prints what a placeholder in the texts of an incident stands for; needs the key that the agents seal with
+    /// (`redaction.seal_key`). Who has read it is on record in the timeline.
+    Open {
+        /// Its number, e.g. 12, or its id.
+        #[arg(value_name = "NUMBER|ID")]
+        which: IncidentRef,
+        /// The placeholder, e.g. '[email 3f2a]'.
+        #[arg(value_name = "PLACEHOLDER")]
+        placeholder: String,
+        /// Who reads it.
+        #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "somebody")]
+        by: String,
+    },
 }
 
 /// How a record is named.

@@ -25,6 +25,28 @@ pub enum Kb {
     ///
     /// Exit code 1 if there is an error, 0 with warnings only.
     Lint(Lint),
+    /// Writes the draft of a runbook from what approved postmortems of one service and kind of cause have in common.
+    ///
+    /// Without --service and --category it lists the services and kinds of cause that have come back. A draft is printed and
+    /// never published: edit it, put it into `runbooks` of the content directory, check it with `kb lint`.
+    Draft(Draft),
+}
+
+/// Writes the draft of a runbook.
+#[derive(Debug, Clone, Args)]
+pub struct Draft {
+    /// Service that was at fault.
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// Kind of cause.
+    #[arg(long, value_name = "CATEGORY", value_parser = category)]
+    pub category: Option<Category>,
+    /// Fewest incidents.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(2..=100))]
+    pub at_least: u16,
+    /// Prints the list as a JSON array.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Searches incidents, runbooks and service pages, as investigation does.

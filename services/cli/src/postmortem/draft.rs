@@ -49,8 +49,6 @@ pub fn draft(
     let log = strongest.iter().flat_map(|signal| &signal.logs).max_by_key(|log| (log.level, log.count));
     symptoms.extend(log.map(|log| item(&format!("log: {}", log.example))));
     symptoms.retain(|symptom| !symptom.is_empty());
-    let lasted = resolved_at.duration_since(incident.started_at);
-    let how = incident.reason();
     Ok(Document {
         id: id(incident.number),
         title: one_line(&incident.title, MAX_TITLE),
@@ -63,11 +61,18 @@ pub fn draft(
         resolved_at: resolved_at.max(incident.opened_at + SignedDuration::from_secs(1)),
         symptoms,
         root_cause: one_line(&cause.text, MAX_TEXT),
-        resolution: format!("{} after {}.", ending::headline(how), duration(lasted.as_millis() as i64)),
+        resolution: how_it_ended(incident),
         contributing_factors: vec![cause.origin.to_owned()],
         tags: vec![environment(incident)],
         runbooks: cause.runbooks,
     })
+}
+
+/// Says how an incident ended and how long it took, which is all that the record says of it.
+pub fn how_it_ended(incident: &Incident) -> String {
+    let until = incident.resolved_at.unwrap_or(incident.started_at);
+    let lasted = until.duration_since(incident.started_at);
+    format!("{} after {}.", ending::headline(incident.reason()), duration(lasted.as_millis() as i64))
 }
 
 /// What is held to be the cause.

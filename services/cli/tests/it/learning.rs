@@ -16,9 +16,11 @@ use shared::events::rca::{RootCause, Verdict};
 use shared::events::{Category, Incident, Topic};
 use shared::ids::{IncidentId, derive};
 use shared::lifecycle::Change;
+use shared::secret::Secret;
 use shared::stage::Effects;
 use shared::store::feedback::{Feedback, Judged, Judgement};
 use shared::store::{ArtifactKind, Write};
+use shared::text::seal::{Sealed, Sealer};
 use stack::testing::bench::Bench;
 
 use crate::fixtures::{case, of, root_cause, screen};
@@ -103,8 +105,27 @@ fn accuracy_counts_what_people_have_judged() {
     insta::assert_snapshot!("accuracy_of_none", render(&none, &screen()));
 }
 
+const SEAL_KEY: &str = "5a";
+
+/// A value as detection seals it.
+fn seal() -> Sealed {
+    Sealer::new(&Secret::new(SEAL_KEY.repeat(32))).unwrap().seal("[email 3f2a]", "ada@example.com").unwrap()
+}
+
+/// Returns what is on record of an incident, by its number.
+async fn reads_of(bench: &Bench, number: i64) -> Vec<String> {
+    let reads = bench.store.reads();
+    let id = reads.incident_by_number(number).await.unwrap().unwrap().incident_id;
+    reads.timeline(id).await.unwrap().into_iter().map(|entry| entry.action).collect()
+}
+
 /// Runs the binary over a database.
 fn firewatch(bench: &Bench, arguments: &[&str]) -> Output {
+    firewatch_with(bench, arguments, &[])
+}
+
+/// Runs the binary over a database, with settings.
+fn firewatch_with(bench: &Bench, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_firewatch"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("FIREWATCH_") {
@@ -117,6 +138,7 @@ fn firewatch(bench: &Bench, arguments: &[&str]) -> Output {
         .env("USER", "ann")
         .env("FIREWATCH_POSTGRES__URL", &bench.common.postgres.url)
         .env("FIREWATCH_KNOWLEDGE__MODEL_DIR", model)
+        .envs(settings.iter().copied())
         .output()
         .unwrap()
 }
@@ -133,7 +155,8 @@ fn json(output: &Output) -> Value {
 /// Stores an incident with its signals, and its investigation as the stage writes it.
 async fn investigated(bench: &Bench) -> (IncidentId, i64) {
     let id = bench.incident("learning");
-    let signals = case().signals;
+    let mut signals = case().signals;
+    signals[0].sealed = vec![seal()];
     let incident = Incident { signals: signals.clone(), incident_id: id, ..case().incident };
     bench.record(id, incident, vec![Change::Announced]).await.unwrap();
     let writes = signals.into_iter().map(|signal| Write::Signal {
@@ -186,6 +209,26 @@ async fn evidence_is_shown_and_a_time_is_diagnosed_without_an_incident() {
         assert_eq!(output.status.code(), Some(3), "{missing}: {output:?}");
     }
 
+    // who is concerned can be read with the key that the agents sealed with
+    let open = |key: &str, placeholder: &str| {
+        let variables = [("FIREWATCH_REDACTION__SEAL_KEY", key)];
+        firewatch_with(&bench, &["evidence", "open", &number.to_string(), placeholder], &variables)
+    };
+    let sealed = seal().placeholder;
+    assert_eq!(printed(&open(&SEAL_KEY.repeat(32), &sealed)), "ada@example.com\n");
+    for (key, placeholder, code) in [
+        ("", sealed.as_str(), 2),
+        ("5a5a", &sealed, 2),
+        (&"00".repeat(32), &sealed, 1),
+        (&SEAL_KEY.repeat(32), "[email 0000]", 3),
+    ] {
+        let output = open(key, placeholder);
+        assert_eq!(output.status.code(), Some(code), "{key} {placeholder}: {output:?}");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("5a5a5a"), "{output:?}");
+    }
+    let opened = reads_of(&bench, number).await;
+    assert_eq!(opened.iter().filter(|action| *action == "placeholder_opened").count(), 1, "{opened:?}");
+
     // the same time again, without the incident
     let at = "2026-03-01T10:02:32Z";
     let diagnosis = json(&firewatch(&bench, &["diagnose", "payment", "--at", at, "--json"]));
@@ -224,6 +267,10 @@ async fn an_approved_document_is_found_and_survives_seeding_until_it_is_withdraw
     let path = file.to_str().unwrap();
     printed(&firewatch(&bench, &["postmortem", "approve", &number, "--file", path]));
     std::fs::remove_file(&file).unwrap();
+    let once = printed(&firewatch(&bench, &["kb", "draft"]));
+    assert!(once.starts_with("No kind of cause is that of 3 or more"), "{once}");
+    let few = firewatch(&bench, &["kb", "draft", "--service", "payment", "--category", "pool"]);
+    assert_eq!(few.status.code(), Some(3), "{few:?}");
 
     // the next investigation of such a fault finds it, also after the index was made anew
     let knowledge = &bench.common.knowledge;

@@ -5,6 +5,7 @@
 mod backtest;
 mod binary;
 mod dlq;
+mod drafts;
 mod evidence;
 mod fixtures;
 mod graph;

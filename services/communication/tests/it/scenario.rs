@@ -141,6 +141,7 @@ fn signal(series: &Series, until: i64, values: impl Fn(i64, f64) -> f64) -> Sign
         logs: vec![],
         requests: vec![],
         complaints: vec![],
+        sealed: vec![],
     }
 }
 

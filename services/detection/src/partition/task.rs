@@ -87,7 +87,8 @@ impl Assigned {
     fn output(&self, mut outcome: Outcome) -> Output {
         let mut publish = Vec::with_capacity(outcome.anomalies.len());
         for anomaly in &mut outcome.anomalies {
-            self.settings.redactor.anomaly(&mut anomaly.explanation, &mut anomaly.context.logs);
+            let context = &mut anomaly.context;
+            self.settings.redactor.anomaly(&mut anomaly.explanation, &mut context.logs, &mut context.sealed);
             let id = EventId::of("anomaly", &anomaly.anomaly_id.to_string(), anomaly.revision);
             match Outgoing::new(Topic::Anomalies, anomaly, id, "detection", anomaly.observed_at, None) {
                 Ok(outgoing) => {

@@ -69,6 +69,7 @@ pub(crate) fn signal(service: &str, metric: &str, kind: Kind, began: i64, peak: 
         logs: Vec::new(),
         requests: Vec::new(),
         complaints: Vec::new(),
+        sealed: Vec::new(),
     }
 }
 

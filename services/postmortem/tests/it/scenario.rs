@@ -114,6 +114,7 @@ fn signal(series: &Series) -> Signal {
         logs: vec![],
         requests: vec![],
         complaints: vec![],
+        sealed: vec![],
     }
 }
 

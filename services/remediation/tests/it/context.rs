@@ -101,6 +101,7 @@ pub(crate) fn incident() -> Incident {
         logs: vec![],
         requests: vec![],
         complaints: vec![],
+        sealed: vec![],
     };
     let errors = Signal {
         anomaly_id: AnomalyId::of_episode("production", "api-gateway", "error_rate", 0),

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use shared::text::sanitize::{NAME, one_line};
+use crate::text::sanitize::{NAME, one_line};
 
 /// Longest quote, characters.
 const MAX_QUOTE: usize = 240;
