@@ -144,7 +144,10 @@ fn put((known, of): &mut Kept, signal: &Arc<Signal>, incident: Option<IncidentId
 }
 
 fn is_bare(signal: &Signal) -> bool {
-    signal.samples.is_empty() && signal.siblings.is_empty() && signal.logs.is_empty()
+    signal.samples.is_empty()
+        && signal.siblings.is_empty()
+        && signal.logs.is_empty()
+        && signal.sealed.is_empty()
 }
 
 /// Takes from a signal what the database keeps beside it.

@@ -101,22 +101,12 @@ pub struct Decision {
 pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Options) -> Decision {
     let known = neighbourhood.signals.iter().find(|(signal, _)| signal.anomaly_id == anomaly.anomaly_id);
     let before = known.map(|(signal, _)| signal);
-    let mut signal = Signal::from_anomaly(anomaly, before.map(|before| &**before));
     if before.is_some_and(|before| before.revision >= anomaly.revision) {
+        let signal = Signal::from_anomaly(anomaly, before.map(|before| &**before));
         return Decision { signal: Arc::new(signal), over: None, grouping: Grouping::Stale };
     }
-    signal.complaints = shared_complaints::of(
-        anomaly,
-        before.map(|before| &**before),
-        &neighbourhood.graph,
-        &options.log_terms,
-    );
-    // anyone may write an anomaly, and an incident carries many
-    options.redactor.anomaly(&mut signal.explanation, &mut signal.logs, &mut signal.sealed);
-    signal.explanation = sanitize::one_line(&signal.explanation, sanitize::SENTENCE);
-    signal.unit = sanitize::one_line(&signal.unit, sanitize::NAME);
+    let signal = Arc::new(kept(anomaly, before.map(|before| &**before), neighbourhood, options));
     let belonged = known.and_then(|(_, incident)| *incident);
-    let signal = Arc::new(signal);
     let own = neighbourhood.signals.iter().map(|(signal, _)| signal).chain([&signal]);
     let root = Root::new(&anomaly.service, None, own, surroundings(neighbourhood, options));
     let mut over = None;
@@ -177,6 +167,21 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
         follows: follows(&signal, &root, neighbourhood, options),
     };
     Decision { signal, over, grouping }
+}
+
+/// Returns the signal to keep of an anomaly, fit to be shown: anyone may write an anomaly, and an incident carries many.
+fn kept(
+    anomaly: &Anomaly,
+    before: Option<&Signal>,
+    neighbourhood: &Neighbourhood,
+    options: &Options,
+) -> Signal {
+    let mut signal = Signal::from_anomaly(anomaly, before);
+    signal.complaints = shared_complaints::of(anomaly, before, &neighbourhood.graph, &options.log_terms);
+    options.redactor.anomaly(&mut signal.explanation, &mut signal.logs, &mut signal.sealed);
+    signal.explanation = sanitize::one_line(&signal.explanation, sanitize::SENTENCE);
+    signal.unit = sanitize::one_line(&signal.unit, sanitize::NAME);
+    signal
 }
 
 /// Returns whether an anomaly that nothing else speaks for may still be a moment of noise: slight, not severe and short so

@@ -1,6 +1,6 @@
 //! How long calls took since the first symptom, against the half hour before: which call became slow, and where its time went.
 
-use shared::events::evidence::EdgeTimes;
+use shared::events::evidence::{EdgeFigures, EdgeTimes};
 use shared::events::incident::Suspect;
 use shared::events::question::Trend;
 use shared::events::rca::{Claim, Relation, Source};
@@ -9,9 +9,13 @@ use crate::claims::claim;
 use crate::ledger::Ledger;
 use crate::sources::{Sources, times_text};
 
-/// Fewest calls of each of the two times. With latencies spread like an exponential distribution, a ratio of two such means lies
-/// above [`ROSE`] by chance once in more than a thousand times.
-const MIN_CALLS: i64 = 30;
+/// Fewest calls of each of the two times. With latencies spread like an exponential distribution, the ratio of two such means is
+/// F-distributed with 100 and 100 degrees of freedom, and above [`ROSE`] by chance three times in 10,000.
+const MIN_CALLS: i64 = 50;
+/// The mean has risen by at least so much, milliseconds: less is noise of the clock.
+const LEAST_RISE_MS: f64 = 1.0;
+/// Calls are as before only if the share that fails has not risen by more than this: a call that fails may be as fast.
+const MORE_FAILURES: f64 = 0.02;
 /// The mean has risen to at least so many times what it was.
 const ROSE: f64 = 2.0;
 /// It is as before up to so many times what it was.
@@ -26,10 +30,12 @@ pub fn relation(evidence: String, times: &EdgeTimes) -> Option<Relation> {
         return None;
     }
     let (before_ms, since_ms) = (before.latency_mean_ms?, since.latency_mean_ms?);
+    let failed = |figures: &EdgeFigures| figures.failed_share.unwrap_or(0.0);
+    let fail_more = failed(since) > failed(before) + MORE_FAILURES;
     let trend = match since_ms / before_ms {
-        ratio if ratio >= ROSE => Trend::Rose,
+        ratio if ratio >= ROSE && since_ms - before_ms >= LEAST_RISE_MS => Trend::Rose,
         ratio if ratio <= 1.0 / ROSE => Trend::Fell,
-        ratio if (1.0 / AS_BEFORE..=AS_BEFORE).contains(&ratio) => Trend::AsBefore,
+        ratio if (1.0 / AS_BEFORE..=AS_BEFORE).contains(&ratio) && !fail_more => Trend::AsBefore,
         _ => return None,
     };
     let (self_before_ms, self_since_ms) = before.self_mean_ms.zip(since.self_mean_ms).unzip();

@@ -105,7 +105,7 @@ fn took(relation: &Relation, caller: &str, callee: &str, onset: Timestamp) -> Op
     };
     _ = write!(text, ": {since} on average since {} UTC, {before} in the half hour before", clock(onset));
     if let Some((own_before, own)) = self_before_ms.zip(*self_since_ms) {
-        _ = write!(text, "; {callee} itself worked {} of it, {} before", ms(own), ms(own_before));
+        _ = write!(text, "; self time of {callee} {}, {} before", ms(own), ms(own_before));
     }
     Some(text)
 }

@@ -115,7 +115,9 @@ impl Stage for Investigation {
         }
         let signals = ctx.store.signals_of(look.incident_id).await?;
         let mut known = known(&before, &signals, ctx).await?;
-        known.answers.retain(|found| !found.may_still_come(timer.due));
+        if self.looker.is_some() {
+            known.answers.retain(|found| !found.may_still_come(timer.due));
+        }
         let case = Case {
             suspects: &incident.suspects,
             signals: &signals,

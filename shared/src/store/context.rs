@@ -34,7 +34,10 @@ pub(super) fn put(signal: &mut Signal, context: Context) {
 }
 
 fn is_bare(signal: &Signal) -> bool {
-    signal.samples.is_empty() && signal.siblings.is_empty() && signal.logs.is_empty()
+    signal.samples.is_empty()
+        && signal.siblings.is_empty()
+        && signal.logs.is_empty()
+        && signal.sealed.is_empty()
 }
 
 /// Returns the incident as it is stored: its signals without context.
@@ -92,7 +95,8 @@ fn fill(incident: &mut Incident, mut contexts: Contexts) -> Result<(), Error> {
     for (place, signal) in incident.signals.iter_mut().enumerate() {
         let stored = contexts.remove(&signal.anomaly_id.0).unwrap_or_default();
         put(signal, stored);
-        let context = take(signal);
+        // who is concerned is read from the members only, by people with the key
+        let context = Context { sealed: Vec::new(), ..take(signal) };
         let size = serde_json::to_vec(&context)?.len();
         if place < MAX_FULL_SIGNALS && size <= room {
             room -= size;
@@ -111,6 +115,7 @@ mod tests {
     use crate::events::{Severity, encode};
     use crate::ids::{IncidentId, derive};
     use crate::lifecycle::tests::signal;
+    use crate::text::seal::Sealed;
 
     fn incident(signals: usize) -> Incident {
         Incident {
@@ -178,5 +183,20 @@ mod tests {
         let contexts = before.signals.iter().take(MAX_FULL_SIGNALS);
         fill(&mut after, contexts.map(|signal| (signal.anomaly_id.0, context(3))).collect()).unwrap();
         assert_eq!(after, before);
+    }
+
+    #[test]
+    fn sealed_values_are_kept_beside_a_member_and_are_in_no_incident() {
+        let sealed = vec![Sealed { placeholder: "[email 3f2a]".into(), value: "00".into() }];
+        let mut member = signal(0);
+        member.sealed.clone_from(&sealed);
+        let kept = take(&mut member);
+        assert!(is_bare(&member));
+        put(&mut member, kept.clone());
+        assert_eq!(member.sealed, sealed);
+        let mut incident = incident(1);
+        let id = incident.signals[0].anomaly_id.0;
+        fill(&mut incident, [(id, Context { sealed, ..context(3) })].into()).unwrap();
+        assert_eq!((incident.signals[0].samples.len(), incident.signals[0].sealed.len()), (3, 0));
     }
 }

@@ -292,6 +292,23 @@ impl Reads {
         Ok(row::readable(&rows, |found| row::document(found, "deployments", 1)))
     }
 
+    /// Returns the changes of a service within a time, oldest first; of very many the last 50.
+    pub async fn changes_between(
+        &self,
+        environment: &str,
+        service: &str,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Deployment>, Error> {
+        let statement = "select service || ' ' || version, body from deployments where environment = $1 and service = $2 and at between $3 and $4 \
+                         order by at desc limit 50";
+        let rows = self.client().await?.query(statement, &[&environment, &service, &from, &to]).await?;
+        let mut changes: Vec<Deployment> =
+            row::readable(&rows, |found| row::document(found, "deployments", 1));
+        changes.reverse();
+        Ok(changes)
+    }
+
     /// Returns the last revision of a result of an incident.
     pub async fn artifact<T: DeserializeOwned>(
         &self,

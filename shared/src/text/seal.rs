@@ -1,7 +1,7 @@
 //! Values behind placeholders, sealed so that a person with the key can read them again within an incident.
 //!
-//! The nonce is derived from the value (synthetic, as in RFC 8452), so that the same line is sealed to the same text in every run;
-//! what this tells, that two values are the same, their placeholders tell too.
+//! The nonce is derived from the value (synthetic, as in RFC 8452), so that the same line is sealed to the same text in every run.
+//! It shows that two values are equal, as their placeholders do.
 
 use std::fmt;
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use shared::clock::from_ms;
 use shared::events::incident::{Incident, Signal};
 use shared::events::{Category, Deployment};
 use shared::knowledge::approved::{self, Approved};
@@ -122,14 +121,8 @@ async fn read(
 ) -> Result<Option<Case>, shared::store::Error> {
     let Some(incident) = reads.incident(document.incident_id).await? else { return Ok(None) };
     let signals = reads.signals_of(incident.incident_id).await?;
-    let mut changes = reads.deployments(&incident.environment, incident.started_at).await?;
-    changes.retain(|change| {
-        let at = from_ms(change.ts_ms);
-        change.service == service
-            && at >= incident.opened_at
-            && incident.resolved_at.is_none_or(|resolved| at <= resolved)
-    });
-    changes.reverse();
+    let until = incident.resolved_at.unwrap_or(incident.opened_at);
+    let changes = reads.changes_between(&incident.environment, service, incident.opened_at, until).await?;
     Ok(Some(Case { document, incident, signals, changes }))
 }
 
@@ -172,12 +165,12 @@ pub fn draft(service: &str, category: Category, owner: &str, cases: &[Case]) -> 
         counted(cases.len(), "incident"),
         ids.join(", ")
     );
-    items(&mut out, symptoms(service, cases), "What is seen first: write it here.");
+    items(&mut out, &symptoms(service, cases), "What is seen first: write it here.");
     out.push_str("## Diagnosis\n\n");
     let causes = cases.iter().map(|case| format!("{}: {}", case.document.doc_id, section(case, "cause")));
-    items(&mut out, causes.collect(), "How to tell: write it here.");
+    items(&mut out, &causes.collect::<Vec<_>>(), "How to tell: write it here.");
     let _ = write!(out, "## {}\n\n", ACTIONS[0].0);
-    for step in actions(category, cases) {
+    for step in actions(cases) {
         out.push_str(&step);
     }
     let mean = mean_minutes(cases);
@@ -198,7 +191,7 @@ pub fn draft(service: &str, category: Category, owner: &str, cases: &[Case]) -> 
         let line = line.rsplit_once(" (").map_or(line.as_str(), |(line, _)| line);
         format!("No longer: {line}")
     });
-    items(&mut out, series.collect(), "How to tell that it is over: write it here.");
+    items(&mut out, &series.collect::<Vec<_>>(), "How to tell that it is over: write it here.");
     let _ = write!(
         out,
         "## {ESCALATION}\n\n- After: 15 minutes\n- To: team of {PLACEHOLDER}\n\nWrite here when to call sooner.\n"
@@ -235,8 +228,8 @@ fn side(signal: &Signal) -> &'static str {
     }
 }
 
-/// Returns what ended the incidents: what people wrote, and changes of the service while they were open.
-fn actions(category: Category, cases: &[Case]) -> Vec<String> {
+/// Returns what may have ended the incidents: what people wrote, and changes of the service while they were open.
+fn actions(cases: &[Case]) -> Vec<String> {
     let mut steps = Vec::new();
     let changed: Vec<&Case> = cases.iter().filter(|case| !case.changes.is_empty()).collect();
     if 2 * changed.len() >= cases.len() && !changed.is_empty() {
@@ -250,10 +243,13 @@ fn actions(category: Category, cases: &[Case]) -> Vec<String> {
             )
         });
         let told = fit(&told.collect::<Vec<_>>().join("; "));
-        let expected = format!("{} is over within minutes", category.words());
-        let title =
-            format!("Roll out what ended it in {} of {}", changed.len(), counted(cases.len(), "incident"));
-        steps.push(manual(&title, &expected, &format!("Changes while it was open: {told}.")));
+        let title = "Compare the changes that were made while it was open";
+        let how = format!(
+            "In {} of {} the service was changed, last: {told}. Whether that ended it is not on record.",
+            changed.len(),
+            counted(cases.len(), "incident")
+        );
+        steps.push(manual(title, "one of them is named that ends it, or none", &how));
     }
     for case in cases {
         let said = section(case, "resolution");
@@ -296,7 +292,7 @@ fn mean_minutes(cases: &[Case]) -> i64 {
     all.iter().sum::<i64>() / i64::try_from(all.len()).unwrap_or(1).max(1)
 }
 
-fn items(out: &mut String, lines: Vec<String>, none: &str) {
+fn items(out: &mut String, lines: &[String], none: &str) {
     for line in lines.iter().take(MAX_ITEMS) {
         let _ = writeln!(out, "- {line}");
     }

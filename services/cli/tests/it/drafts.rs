@@ -22,7 +22,7 @@ fn approved(number: i64, resolution: Option<&str>, changes: Vec<Deployment>) -> 
     let mut document =
         postmortem(&incident, &case().signals, Some(&of::<RootCause>(root_cause())), None).unwrap();
     if let Some(resolution) = resolution {
-        document.resolution = resolution.to_owned();
+        resolution.clone_into(&mut document.resolution);
     }
     let document = Approved {
         doc_id: document.doc_id(),

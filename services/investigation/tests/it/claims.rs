@@ -28,13 +28,13 @@ fn every_claim_of_a_whole_incident_is_verified() {
     payment logged this line 42 times, as error.
     payment 2.4.1 was rolled out 10 min before its first symptom.
     order calls payment, and shows it: error_rate of order: 51.5 % at 09:27:30 UTC, above its band (at most 30 %); abnormal since 09:27:10 UTC.
-    Calls from order to payment became slow: 490 ms on average since 09:26:00 UTC, 15.2 ms in the half hour before; payment itself worked 470 ms of it, 12.5 ms before.
+    Calls from order to payment became slow: 490 ms on average since 09:26:00 UTC, 15.2 ms in the half hour before; self time of payment 470 ms, 12.5 ms before.
     Order of events: pool_percent of payment at 09:26:40 UTC → error_rate of payment (+20 s) → error_rate of order (+30 s).
     incident/INC-1107 had the same kind of cause (an exhausted connection pool) at payment.
     service/payment names an exhausted connection pool among the known failures of payment.
     ");
     insta::assert_snapshot!(texts(&exclusions), @r"
-    Calls from payment to vault took as long as before: 4.5 ms on average since 09:26:00 UTC, 4.25 ms in the half hour before; vault itself worked 4.5 ms of it, 4.25 ms before.
+    Calls from payment to vault took as long as before: 4.5 ms on average since 09:26:00 UTC, 4.25 ms in the half hour before; self time of vault 4.5 ms, 4.25 ms before.
     order is explained by payment, which it calls: error_rate of order left its band 30 s after pool_percent of payment.
     cpu_percent of payment was inside its band at 09:27:40 UTC: 22.4 %, expected 18 to 26 %.
     ");

@@ -8,7 +8,7 @@ use shared::events::{Category, evidence::EdgeTimes};
 
 use crate::scene::{edge_times, incident, investigate, sources, suspect};
 
-fn is_of_times(claim: &&Claim) -> bool {
+fn is_of_times(claim: &Claim) -> bool {
     matches!(claim.relations[..], [Relation::Took { .. }])
 }
 
@@ -24,12 +24,26 @@ fn between_the_bars_and_of_few_calls_nothing_is_said() {
             _ => None,
         }
     };
-    assert_eq!(with(30, 2.0), Some(Trend::Rose));
-    assert_eq!(with(30, 0.5), Some(Trend::Fell));
-    assert_eq!(with(30, 1.25), Some(Trend::AsBefore));
-    assert_eq!(with(30, 1.6), None);
-    assert_eq!(with(29, 2.0), None);
-    assert_eq!(with(30, f64::NAN), None);
+    assert_eq!(with(50, 2.0), Some(Trend::Rose));
+    assert_eq!(with(50, 0.5), Some(Trend::Fell));
+    assert_eq!(with(50, 1.25), Some(Trend::AsBefore));
+    assert_eq!(with(50, 1.6), None);
+    assert_eq!(with(49, 2.0), None);
+    assert_eq!(with(50, f64::NAN), None);
+    let mut tiny = times.clone();
+    (tiny.before.latency_mean_ms, tiny.since.latency_mean_ms) = (Some(0.2), Some(0.6));
+    assert_eq!(relation("E1".into(), &tiny), None);
+}
+
+#[test]
+fn calls_that_fail_as_fast_as_before_are_not_said_to_be_as_before() {
+    let mut times = edge_times().into_values().next().unwrap();
+    times.since.latency_mean_ms = times.before.latency_mean_ms;
+    times.before.failed_share = Some(0.001);
+    times.since.failed_share = Some(0.001);
+    assert!(relation("E1".into(), &times).is_some());
+    times.since.failed_share = Some(1.0);
+    assert_eq!(relation("E1".into(), &times), None);
 }
 
 #[test]
@@ -47,11 +61,16 @@ fn a_far_end_that_became_slow_is_named_and_a_service_below_is_not_said_to_be_at_
         let mut incident = incident(&sources);
         incident.suspects[0] = suspect("payment", Category::Dependency, 0.9);
         let found = investigate(&sources, &incident);
-        let texts: Vec<&str> =
-            found.candidate.claims.iter().filter(is_of_times).map(|claim| claim.text.as_str()).collect();
+        let texts: Vec<&str> = found
+            .candidate
+            .claims
+            .iter()
+            .filter(|claim| is_of_times(claim))
+            .map(|claim| claim.text.as_str())
+            .collect();
         assert_eq!(texts.len(), said, "{texts:#?}");
         assert_eq!(texts.iter().any(|text| text.starts_with("Calls from payment to vault")), is_far_end);
-        for claim in found.claims().filter(is_of_times) {
+        for claim in found.claims().filter(|claim| is_of_times(claim)) {
             assert_eq!(found.check(claim, &sources), Ok(()), "{claim:#?}");
         }
     }
@@ -61,7 +80,7 @@ fn a_far_end_that_became_slow_is_named_and_a_service_below_is_not_said_to_be_at_
 fn a_claim_falls_where_the_stored_calls_no_longer_show_it() {
     let sources = sources();
     let found = investigate(&sources, &incident(&sources));
-    let claim = found.candidate.claims.iter().find(is_of_times).unwrap();
+    let claim = found.candidate.claims.iter().find(|claim| is_of_times(claim)).unwrap();
     let mut later = sources.clone();
     for times in later.edge_times.values_mut() {
         times.since.latency_mean_ms = Some(480.0);
