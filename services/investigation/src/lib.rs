@@ -2,11 +2,13 @@
 
 pub mod check;
 pub mod claims;
+pub mod decision;
 pub mod documents;
 pub mod edge_times;
 pub mod investigator;
 pub mod ledger;
 pub mod metrics;
+pub mod news;
 pub mod options;
 pub mod phrase;
 pub mod query;

@@ -52,6 +52,27 @@ pub struct Sources {
     pub answers: BTreeMap<Source, Answer>,
 }
 
+/// The times that are read, as the members of an incident say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// Begin of the first symptom.
+    pub onset: Timestamp,
+    /// From when changes are read.
+    pub changes_since: Timestamp,
+    /// Time of the last sample.
+    pub until: Timestamp,
+}
+
+impl Times {
+    /// Returns the times of an incident with these members.
+    pub fn of(incident: &Incident, signals: &[Signal]) -> Self {
+        let began = signals.iter().map(|signal| signal.started_at).chain([incident.started_at]).min();
+        let onset = began.unwrap_or(incident.started_at);
+        let until = signals.iter().map(|signal| signal.observed_at).max().unwrap_or(onset);
+        Self { onset, changes_since: onset - CHANGES_BEFORE, until }
+    }
+}
+
 impl Sources {
     /// Reads all but documents.
     pub async fn read(incident: &Incident, members: Members, reads: &Reads) -> Result<Self, store::Error> {
@@ -62,15 +83,12 @@ impl Sources {
                 known.into_iter().map(|(signal, _)| Arc::unwrap_or_clone(signal)).collect()
             }
         };
-        let began = signals.iter().map(|signal| signal.started_at).chain([incident.started_at]).min();
-        let since = began.unwrap_or(incident.started_at) - CHANGES_BEFORE;
+        let Times { onset, changes_since: since, until } = Times::of(incident, &signals);
         let changes = reads.deployments(&incident.environment, since).await?;
         // of very many, the oldest were left out
         let oldest = changes.last().filter(|_| changes.len() >= store::MAX_DEPLOYMENTS);
         let changes_since = oldest.map_or(since, |change| from_ms(change.ts_ms + 1));
         let suspects: Vec<&str> = incident.suspects.iter().map(|one| one.service.as_str()).collect();
-        let onset = began.unwrap_or(incident.started_at);
-        let until = signals.iter().map(|signal| signal.observed_at).max().unwrap_or(onset);
         Ok(Self {
             changes,
             edge_times: reads

@@ -1,7 +1,7 @@
 //! The stage: looks for the cause of an incident when it is announced, and again when its suspect changes. A timer corrects the
 //! result: it asks the configured sources, and reads the times of calls that were not measured yet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -10,26 +10,28 @@ use serde_json::json;
 use shared::agent::Agent;
 use shared::audit::AuditAction;
 use shared::events::incident::{Incident, Signal};
-use shared::events::rca::{Claim, Relation, RootCause, Verdict};
-use shared::events::{Category, EvidenceRecord, Refusal, Topic, decode};
+use shared::events::rca::{RootCause, Verdict};
+use shared::events::{EvidenceRecord, Refusal, Topic, decode};
 use shared::ids::IncidentId;
 use shared::knowledge::retrieval::Retrieval;
 use shared::lifecycle::Change;
 use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage, Timer, TimerPayload};
 use shared::store::{ArtifactKind, Write};
 
-use crate::investigator::{Investigator, Outcome};
+use crate::decision::Outcome;
+use crate::investigator::Investigator;
+use crate::metrics;
+use crate::news::{corrects, is_news};
 use crate::options::Options;
 use crate::query::beliefs::Open;
 use crate::query::look::{Case, Found};
 use crate::query::{self, Asked, Looker, predictions};
 use crate::sources::Members;
-use crate::{metrics, verdict};
 
 /// Least time between two corrections of one incident.
-const CORRECTION: SignedDuration = SignedDuration::from_mins(1);
+pub const CORRECTION: SignedDuration = SignedDuration::from_mins(1);
 /// Results of one incident that are followed by a look: suspects that keep changing do not cause queries without a limit.
-const MAX_LOOKED_REVISIONS: u32 = 20;
+pub const MAX_LOOKED_REVISIONS: u32 = 20;
 
 /// Looks for causes.
 pub struct Investigation {
@@ -231,40 +233,6 @@ async fn known(before: &RootCause, signals: &[Signal], ctx: &Context) -> Result<
         }
     }
     Ok(Asked { answers: last.into_values().collect(), ..Asked::default() })
-}
-
-/// Returns whether the incident says something that the last result does not answer: another first suspect, another kind
-/// of cause, or evidence that makes the verdict another one. `known` are the answers that the last result rests on.
-fn is_news(before: &RootCause, incident: &Incident, known: &Asked) -> bool {
-    if incident.revision <= before.incident_revision || !incident.state.is_open() {
-        return false;
-    }
-    let ranked = known.ranked(incident);
-    let now = ranked.suspects.first();
-    told(before) != now.map(|first| (first.service.as_str(), first.category, verdict::of(first.posterior)))
-}
-
-fn told(result: &RootCause) -> Option<(&str, Category, Verdict)> {
-    result.candidates.first().map(|first| (first.service.as_str(), first.category, result.verdict))
-}
-
-/// Returns whether a reader wants to know of a result after a look: another first suspect or verdict, a claim over an answer or
-/// over calls that was not there, or a source that did not answer.
-fn corrects(before: &RootCause, result: &RootCause, asked: &Asked) -> bool {
-    // the figures of calls change as long as there are calls
-    let told_of = |claim: &Claim| match claim.relations.as_slice() {
-        [Relation::Took { .. }] => claim.text.split(':').next().map(str::to_owned),
-        [Relation::Compared { .. }] => Some(claim.text.clone()),
-        _ => None,
-    };
-    let claims = |result: &RootCause| -> BTreeSet<String> {
-        let all = result.candidates.iter().flat_map(|one| &one.claims).chain(&result.exclusions);
-        all.filter_map(told_of).collect()
-    };
-    let is_reported = |sentence: &String| before.missing.contains(sentence);
-    told(before) != told(result)
-        || !claims(result).is_subset(&claims(before))
-        || asked.failures.values().any(|sentence| !is_reported(sentence))
 }
 
 fn summary(result: &RootCause) -> String {
