@@ -145,11 +145,19 @@ score: install ## Scores detection (NAB files by FIREWATCH_BENCH_DIR); writes do
 score-correlation: install ## Scores correlation over faults of the simulator; writes docs/scoreboard-correlation.md and target/score/correlation.jsonl
 	cargo run --quiet --release -p tests --example correlation-scoreboard
 
+# What cannot be measured (no kit, no embedding model) leaves no figures, and the document says so.
 .PHONY: score-investigation
-score-investigation: install ## Times investigations over real PostgreSQL and the real embedding model
+score-investigation: install ## Scores investigation over faults of the simulator, the kit's cases (FIREWATCH_BENCH_DIR), retrieval and latency; writes docs/scoreboard-investigation.md
 	cargo build --quiet -p stack
+	cargo build --quiet --release -p correlation --example causes
+	cargo build --quiet --release -p knowledge --example retrieval-scoreboard
 	cargo build --quiet --release -p investigation --example latency
-	@$(STACK) run -- target/release/examples/latency
+	cargo build --quiet --release -p tests --example investigation-scoreboard
+	rm -f target/score/causes.jsonl target/score/retrieval.jsonl target/score/latency.jsonl
+	-target/release/examples/causes --cases
+	-@$(STACK) run -- target/release/examples/retrieval-scoreboard
+	-@$(STACK) run -- target/release/examples/latency
+	target/release/examples/investigation-scoreboard
 
 .PHONY: score-decisions
 score-decisions: install ## Times decisions of correlation with 1,000 open incidents over real PostgreSQL

@@ -7,5 +7,6 @@ mod oracle;
 mod outages;
 mod quiet;
 mod scenarios;
+mod scoreboard;
 mod silence;
 mod traces;

@@ -1,8 +1,10 @@
-//! From telemetry to published incidents in one process, without a bus and a database. Detection and correlation decide
-//! as they do in production; this module does what the runtime does between them.
+//! From telemetry to published incidents and their causes in one process, without a bus and a database. Detection, correlation
+//! and investigation decide as they do in production; this module does what the runtime does between them.
 
+mod calls;
 mod correlation;
 mod detection;
+mod investigation;
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -16,6 +18,7 @@ use simulator::record::{Record, records};
 
 pub use correlation::{Correlation, Published};
 pub use detection::Detection;
+pub use investigation::{Investigated, Investigation};
 
 /// Part of an interval within which all records of a tick arrive.
 const ARRIVALS: f64 = 0.1;
@@ -24,6 +27,7 @@ const ARRIVALS: f64 = 0.1;
 pub struct Pipeline {
     detection: Detection,
     correlation: Correlation,
+    investigation: Option<Investigation>,
     /// Order in which records of a tick are read.
     order: ChaCha8Rng,
     interval_ms: u64,
@@ -37,11 +41,18 @@ impl Pipeline {
         Self {
             detection: Detection::default(),
             correlation: Correlation::default(),
+            investigation: None,
             order: ChaCha8Rng::seed_from_u64(seed),
             interval_ms,
             samples: 0,
             anomalies: Vec::new(),
         }
+    }
+
+    /// Investigates each incident as well.
+    #[must_use]
+    pub fn with_investigation(self) -> Self {
+        Self { investigation: Some(Investigation::default()), ..self }
     }
 
     /// Takes all that a tick reports. Neither partitions nor topics are ordered among each other.
@@ -70,12 +81,20 @@ impl Pipeline {
             self.correlation.anomaly(&anomaly, arrives)?;
             self.anomalies.push(anomaly);
         }
-        Ok(())
+        match &mut self.investigation {
+            Some(investigation) => investigation.follow(&self.correlation, arrives),
+            None => Ok(()),
+        }
     }
 
     /// Returns what was published so far, in order.
     pub fn published(&self) -> &[Published] {
         self.correlation.published()
+    }
+
+    /// Returns the results of investigations so far, in order.
+    pub fn investigated(&self) -> &[Investigated] {
+        self.investigation.as_ref().map_or(&[], Investigation::results)
     }
 
     /// Returns every revision of every anomaly so far, in the order of the decisions.

@@ -7,6 +7,7 @@ pub mod load;
 pub mod mutants;
 pub mod oracle;
 pub mod quiescence;
+pub mod scoreboard;
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};

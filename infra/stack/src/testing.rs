@@ -5,6 +5,7 @@
 //! them afterwards, so that a plain `cargo test -p CRATE` works too.
 
 pub mod bench;
+pub mod durations;
 
 use std::path::PathBuf;
 use std::sync::Arc;

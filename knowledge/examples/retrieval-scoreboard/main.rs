@@ -1,16 +1,16 @@
 //! The scoreboard of retrieval: `make score-retrieval`. Seeds the documents of the evaluation kit (found by
 //! `FIREWATCH_BENCH_DIR`) into a real PostgreSQL with the real embedding model, and prints for words alone, meaning alone
 //! and both: hit@1, hit@3 and MRR@10; and for floors of similarity how often "something similar is known" is right: once with
-//! the wanted documents in the index, and once without them.
+//! the wanted documents in the index, and once without them. The figures are also written to `target/score/retrieval.jsonl`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use shared::knowledge::postgres::PostgresIndex;
 use shared::knowledge::retrieval::{By, Found, Retrieval};
 use shared::knowledge::{Chunk, DocumentKind, Options, Query};
@@ -19,6 +19,8 @@ use shared::knowledge::{Chunk, DocumentKind, Options, Query};
 const RANKS: usize = 10;
 /// Longest chunk, characters; about what the model reads.
 const LONGEST: usize = 1_200;
+/// Where the figures are written.
+const FIGURES: &str = "target/score/retrieval.jsonl";
 
 #[derive(Debug, Deserialize)]
 struct Document {
@@ -53,7 +55,7 @@ async fn main() -> Result<()> {
     println!("{} documents in {} chunks, {} queries", documents.len(), chunks.len(), asked.len());
 
     println!("\n| ranking | hit@1 | hit@3 | MRR@10 |\n|---|---|---|---|");
-    let mut both = Vec::new();
+    let (mut both, mut rankings) = (Vec::new(), Vec::new());
     for (name, by) in [("words (BM25)", By::Words), ("meaning (vectors)", By::Meaning), ("both", By::Both)] {
         let mut places = Vec::new();
         both.clear();
@@ -63,9 +65,21 @@ async fn main() -> Result<()> {
             places.push(found.iter().position(|found| one.relevant.contains(&found.chunk.doc_id)));
             both.push(found);
         }
-        println!("| {name} | {} |", figures(&places));
+        let ranking = Figures::of(name, &places);
+        println!("{}", ranking.line());
+        rankings.push(ranking);
     }
-    println!("\n{}", floors(&asked, &both));
+    let floors = floors(&asked, &both);
+    println!(
+        "\n| floor | wanted document above it | without the wanted documents: nothing above it | mean of both |\n|---|---|---|---|"
+    );
+    for floor in &floors {
+        println!("{}", floor.line());
+    }
+    let figures = json!({ "documents": documents.len(), "chunks": chunks.len(), "queries": asked.len(),
+        "rankings": rankings, "floors": floors });
+    std::fs::create_dir_all("target/score")?;
+    std::fs::write(FIGURES, format!("{figures}\n"))?;
     Ok(())
 }
 
@@ -108,23 +122,52 @@ fn chunks(document: &Document) -> Vec<Chunk> {
         .collect()
 }
 
-fn figures(places: &[Option<usize>]) -> String {
-    let all = places.len() as f64;
-    let hits = |most: usize| places.iter().flatten().filter(|place| **place < most).count() as f64 / all;
-    let reciprocal: f64 = places.iter().flatten().map(|place| 1.0 / (*place as f64 + 1.0)).sum();
-    format!("{:.3} | {:.3} | {:.3}", hits(1), hits(3), reciprocal / all)
+/// How well a ranking finds what is wanted.
+#[derive(Debug, Serialize)]
+struct Figures {
+    name: &'static str,
+    hit_1: f64,
+    hit_3: f64,
+    mrr_10: f64,
 }
 
-/// For each floor: how often the best hit that is wanted lies above it, and how often the best one that is not wanted lies below.
-fn floors(asked: &[Asked], found: &[Vec<Found>]) -> String {
-    let mut text = String::from(
-        "| floor | wanted document above it | without the wanted documents: nothing above it | mean of both |\n|---|---|---|---|\n",
-    );
+impl Figures {
+    fn of(name: &'static str, places: &[Option<usize>]) -> Self {
+        let all = places.len() as f64;
+        let hits = |most: usize| places.iter().flatten().filter(|place| **place < most).count() as f64 / all;
+        let reciprocal: f64 = places.iter().flatten().map(|place| 1.0 / (*place as f64 + 1.0)).sum();
+        Self { name, hit_1: hits(1), hit_3: hits(3), mrr_10: reciprocal / all }
+    }
+
+    fn line(&self) -> String {
+        let Self { name, hit_1, hit_3, mrr_10 } = self;
+        format!("| {name} | {hit_1:.3} | {hit_3:.3} | {mrr_10:.3} |")
+    }
+}
+
+/// For a floor of similarity: how often the best hit that is wanted lies above it, and how often the best one that is not wanted lies
+/// below.
+#[derive(Debug, Serialize)]
+struct Floor {
+    #[serde(rename = "floor")]
+    similarity: f64,
+    kept: f64,
+    refused: f64,
+}
+
+impl Floor {
+    fn line(&self) -> String {
+        let Self { similarity, kept, refused } = self;
+        format!("| {similarity:.2} | {kept:.3} | {refused:.3} | {:.3} |", f64::midpoint(*kept, *refused))
+    }
+}
+
+fn floors(asked: &[Asked], found: &[Vec<Found>]) -> Vec<Floor> {
     let best = |found: &[Found], wanted: &BTreeSet<&String>, is_wanted: bool| {
         let fit = found.iter().filter(|one| wanted.contains(&one.chunk.doc_id) == is_wanted);
         fit.filter_map(|one| one.similarity).reduce(f32::max)
     };
-    for floor in (30..=80).step_by(5).map(|percent| percent as f32 / 100.0) {
+    let of = |floor: f32| {
         let (mut kept, mut refused) = (0, 0);
         for (one, found) in asked.iter().zip(found) {
             let wanted: BTreeSet<&String> = one.relevant.iter().collect();
@@ -132,9 +175,7 @@ fn floors(asked: &[Asked], found: &[Vec<Found>]) -> String {
             refused += usize::from(best(found, &wanted, false).is_none_or(|similarity| similarity < floor));
         }
         let share = |number: usize| number as f64 / asked.len() as f64;
-        let mean = f64::midpoint(share(kept), share(refused));
-        let (kept, refused) = (share(kept), share(refused));
-        _ = writeln!(text, "| {floor:.2} | {kept:.3} | {refused:.3} | {mean:.3} |");
-    }
-    text
+        Floor { similarity: f64::from(floor), kept: share(kept), refused: share(refused) }
+    };
+    (30..=80).step_by(5).map(|percent| of(percent as f32 / 100.0)).collect()
 }

@@ -18,6 +18,7 @@ use shared::ids::{AnomalyId, EventId, derive};
 use shared::stage::{Effects, Stage as _};
 use shared::store::{EdgeCalls, Store, Write};
 use shared::testing;
+use stack::testing::durations::Durations;
 
 /// Open incidents, each of a service of its own that two others call, and decisions that are timed.
 const INCIDENTS: usize = 1_000;
@@ -88,17 +89,8 @@ async fn store_calls(store: &Store, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-fn print(what: &str, times: &mut [Duration]) {
-    times.sort_unstable();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize].as_secs_f64() * 1_000.0;
-    println!(
-        "{what:<34} {} decisions: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, most {:.1} ms",
-        times.len(),
-        at(0.5),
-        at(0.95),
-        at(0.99),
-        at(1.0)
-    );
+fn print(what: &str, times: &Durations) {
+    println!("{what:<34} {} decisions: {times}", times.number());
 }
 
 #[tokio::main]
@@ -111,7 +103,7 @@ async fn main() -> Result<()> {
     let options = || Options { storm_incidents: 0, ..Options::default() };
     let stage = Correlation::new(options());
     let began = now - SignedDuration::from_mins(2);
-    let (mut opening, mut opened) = (Vec::new(), 0);
+    let (mut opening, mut opened) = (Durations::default(), 0);
     for i in 0..INCIDENTS {
         let (time, opens) = decide(&stage, &store, anomaly(&format!("service-{i}"), 0, began, 1)).await?;
         opening.push(time);
@@ -119,7 +111,7 @@ async fn main() -> Result<()> {
     }
     ensure!(opened == INCIDENTS, "{opened} incidents have opened");
 
-    let (mut warm, mut cold) = (Vec::new(), Vec::new());
+    let (mut warm, mut cold) = (Durations::default(), Durations::default());
     for i in 0..DECISIONS {
         let place = i * 7 % INCIDENTS;
         let service = format!("service-{place}");
@@ -136,8 +128,8 @@ async fn main() -> Result<()> {
         // after another replica's decision, the environment that is held is not up to date
         if i % COLD_EVERY <= 1 { cold.push(time) } else { warm.push(time) }
     }
-    print("with 0 to 999 open incidents", &mut opening);
-    print("with 1,000, as held in memory", &mut warm);
-    print("with 1,000, environment read anew", &mut cold);
+    print("with 0 to 999 open incidents", &opening);
+    print("with 1,000, as held in memory", &warm);
+    print("with 1,000, environment read anew", &cold);
     Ok(())
 }

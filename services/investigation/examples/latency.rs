@@ -11,6 +11,7 @@ use investigation::investigator::{Investigator, Outcome};
 use investigation::query::Asked;
 use investigation::sources::Members;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 use shared::calls::Calls;
 use shared::clock::{Clock as _, SystemClock};
 use shared::events::anomaly::{Band, Direction, LogTemplate, Point, Status};
@@ -25,15 +26,19 @@ use shared::lifecycle::{Assessment, Change};
 use shared::stage::{Effects, IncidentChange};
 use shared::store::{ArtifactKind, EdgeCalls, Write};
 use stack::testing::bench::Bench;
+use stack::testing::durations::Durations;
 
 /// Investigations that are timed.
 const INCIDENTS: usize = 300;
 /// Investigations before them, which fill caches and the pool.
 const WARM_UP: usize = 20;
+/// Where the figures are written.
+const FIGURES: &str = "target/score/latency.jsonl";
 const SERVICES: [&str; 4] = ["payment", "order", "api-gateway", "user"];
 const CATEGORIES: [Category; 4] = [Category::Pool, Category::Memory, Category::Code, Category::Cpu];
 const METRICS: [(&str, Kind); 3] =
     [("latency_p99_ms", Kind::Latency), ("error_rate", Kind::Errors), ("pool_percent", Kind::Pool)];
+const MEMBERS: usize = SERVICES.len() * METRICS.len();
 
 fn signal(service: &str, metric: &str, kind: Kind, began: Timestamp) -> Signal {
     let point = |second: i64| Point {
@@ -165,7 +170,7 @@ async fn main() -> Result<()> {
 
     let retrieval = knowledge.retrieval(bench.store.clone()).await?;
     let investigator = Investigator::new(investigation::Options::default(), Some(retrieval));
-    let (mut times, mut records) = (Vec::new(), 0);
+    let (mut times, mut records) = (Durations::default(), 0);
     for number in 0..WARM_UP + INCIDENTS {
         let incident = store(&bench, number).await?;
         let (time, number_of_records) = timed(&bench, &investigator, &incident).await?;
@@ -174,15 +179,14 @@ async fn main() -> Result<()> {
             records += number_of_records;
         }
     }
-    times.sort_unstable();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize].as_secs_f64() * 1_000.0;
     println!(
-        "{INCIDENTS} investigations, 12 members and {} records each: p50 {:.0} ms, p95 {:.0} ms, p99 {:.0} ms, most {:.0} ms",
-        records / INCIDENTS,
-        at(0.5),
-        at(0.95),
-        at(0.99),
-        at(1.0)
+        "{INCIDENTS} investigations, {MEMBERS} members and {} records each: {times}",
+        records / INCIDENTS
     );
+    let at = |share: f64| times.percentile_ms(share);
+    let figures = json!({ "investigations": INCIDENTS, "members": MEMBERS, "records": records / INCIDENTS,
+        "p50_ms": at(0.5), "p95_ms": at(0.95), "p99_ms": at(0.99), "most_ms": at(1.0) });
+    std::fs::create_dir_all("target/score")?;
+    std::fs::write(FIGURES, format!("{figures}\n"))?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use simulator::Noise;
 
-use crate::tally::{Calibration, Share, Tally};
+use crate::tally::{Calibration, Tally};
 
 /// One line of the table.
 pub(crate) struct Row {
@@ -15,14 +15,6 @@ pub(crate) struct Row {
 
 const HEAD: &str = "| scenario | incidents a fault | one each | closed early | false recoveries | unfounded | still open | service at opening | category at opening | service at the end | category at the end | changes of mind | ECE at opening | ECE at the end | naive: incidents a fault | naive: service |\n\
     |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
-
-fn shown(share: Share) -> String {
-    if share.all == 0 {
-        return "-".to_owned();
-    }
-    let (from, to) = share.interval();
-    format!("{:.3} ({from:.2}-{to:.2})", share.value())
-}
 
 fn a_fault(number: u32, tally: &Tally) -> String {
     if tally.faults == 0 {
@@ -40,20 +32,20 @@ impl Row {
             self.scenario,
             format!("{:?}", self.noise).to_lowercase(),
             a_fault(tally.incidents, tally),
-            shown(tally.one_each),
+            tally.one_each,
             tally.early,
             tally.false_recoveries,
             tally.unfounded,
             tally.open,
-            shown(tally.service_at_opening),
-            shown(tally.category_at_opening),
-            shown(tally.service_at_end),
-            shown(tally.category_at_end),
+            tally.service_at_opening,
+            tally.category_at_opening,
+            tally.service_at_end,
+            tally.category_at_end,
             tally.changes,
             tally.at_opening.error(),
             tally.at_end.error(),
             a_fault(tally.naive_incidents, tally),
-            shown(tally.naive_service),
+            tally.naive_service,
         )
     }
 }
@@ -74,7 +66,7 @@ pub(crate) fn calibration(rows: &[Row]) -> String {
         for (sum, share) in [one, other] {
             let mean = sum / f64::from(share.all.max(1));
             let mean = if share.all == 0 { "-".to_owned() } else { format!("{mean:.3}") };
-            let _ = write!(text, " {} | {mean} | {} |", share.all, shown(*share));
+            let _ = write!(text, " {} | {mean} | {} |", share.all, share);
         }
         text.push('\n');
     }

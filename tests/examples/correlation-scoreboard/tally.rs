@@ -2,46 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use tests::scoreboard::Share;
+
 use crate::case::Outcome;
 
 /// Bins of the reliability table.
 pub(crate) const BINS: usize = 10;
-
-/// A number of cases out of all.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Share {
-    pub(crate) hits: u32,
-    pub(crate) all: u32,
-}
-
-impl Share {
-    pub(crate) fn add(&mut self, hit: bool) {
-        self.hits += u32::from(hit);
-        self.all += 1;
-    }
-
-    pub(crate) fn merge(&mut self, other: Self) {
-        self.hits += other.hits;
-        self.all += other.all;
-    }
-
-    pub(crate) fn value(self) -> f64 {
-        f64::from(self.hits) / f64::from(self.all.max(1))
-    }
-
-    /// Returns the Wilson score interval at 95 % (E. B. Wilson, Probable inference, 1927).
-    pub(crate) fn interval(self) -> (f64, f64) {
-        const Z: f64 = 1.96;
-        if self.all == 0 {
-            return (0.0, 1.0);
-        }
-        let (number, share) = (f64::from(self.all), self.value());
-        let width = 1.0 + Z * Z / number;
-        let center = (share + Z * Z / (2.0 * number)) / width;
-        let half = Z * (share * (1.0 - share) / number + Z * Z / (4.0 * number * number)).sqrt() / width;
-        ((center - half).max(0.0), (center + half).min(1.0))
-    }
-}
 
 /// Posteriors of first suspects beside how often they were right.
 #[derive(Debug, Clone, Copy, Default)]
@@ -104,27 +70,27 @@ impl Tally {
     pub(crate) fn add(&mut self, outcome: &Outcome) {
         self.seeds += 1;
         self.faults += outcome.truths.len() as u32;
-        self.incidents += outcome.told.len() as u32;
+        self.incidents += outcome.announced.len() as u32;
         self.naive_incidents += outcome.naive_incidents as u32;
         let right = |name: &String| outcome.truths.iter().any(|truth| &truth.service == name);
         if !outcome.truths.is_empty() {
             self.naive_service.add(outcome.naive_suspect.as_ref().is_some_and(right));
         }
         let about: BTreeSet<usize> = outcome.about.iter().flatten().copied().collect();
-        let matched = about.len() == outcome.truths.len() && outcome.told.len() == outcome.truths.len();
+        let matched = about.len() == outcome.truths.len() && outcome.announced.len() == outcome.truths.len();
         self.one_each.add(matched);
         // a fault is judged by the first incident about it
         let mut judged = BTreeSet::new();
-        for (place, told) in outcome.told.iter().enumerate() {
-            self.changes += told.changes as u32;
-            self.open += u32::from(told.over.is_none());
+        for (place, announced) in outcome.announced.iter().enumerate() {
+            self.changes += announced.changes as u32;
+            self.open += u32::from(announced.over.is_none());
             let Some(truth) = outcome.truth(place) else {
                 self.unfounded += 1;
                 continue;
             };
-            let is_early = told.resolved.is_some_and(|resolved| resolved < truth.ends);
+            let is_early = announced.resolved.is_some_and(|resolved| resolved < truth.ends);
             self.early += u32::from(is_early);
-            self.false_recoveries += u32::from(told.over.is_some_and(|over| over < truth.ends));
+            self.false_recoveries += u32::from(announced.over.is_some_and(|over| over < truth.ends));
             if !judged.insert(outcome.about[place]) {
                 continue;
             }
@@ -133,11 +99,11 @@ impl Tally {
                     .first()
                     .map(|one| (one.service == truth.service, one.category == truth.category, one.posterior))
             };
-            let (service, category, posterior) = first(&told.at_opening).unwrap_or_default();
+            let (service, category, posterior) = first(&announced.at_opening).unwrap_or_default();
             self.service_at_opening.add(service);
             self.category_at_opening.add(service && category);
             self.at_opening.add(posterior, service && category);
-            let (service, category, posterior) = first(&told.at_end).unwrap_or_default();
+            let (service, category, posterior) = first(&announced.at_end).unwrap_or_default();
             self.service_at_end.add(service);
             self.category_at_end.add(service && category);
             self.at_end.add(posterior, service && category);

@@ -8,16 +8,18 @@ use correlation::assessment::assess;
 use correlation::edges::Edges;
 use correlation::grouping::{self, Absorbed, Decision, Grouping};
 use correlation::{Options, endings, links, standing};
+use investigation::sources::{EDGES, Sources, TIMES_BEFORE, Times};
 use jiff::{SignedDuration, Timestamp};
 use shared::catalogue::Catalogue;
 use shared::clock::from_ms;
 use shared::events::anomaly::Status;
 use shared::events::incident::{Incident, Link, Relation, Signal, State};
 use shared::events::{Anomaly, Deployment, Span, Topic};
-use shared::graph::{Callee, Graph};
 use shared::ids::{AnomalyId, IncidentId};
 use shared::lifecycle::{self, Assessment, Change};
-use shared::store::{Neighbourhood, Write};
+use shared::store::Neighbourhood;
+
+use super::calls::Stored;
 
 /// Most incidents of the past that a decision looks at, as in the store.
 const MAX_PAST: usize = 50;
@@ -45,8 +47,7 @@ enum Due {
 pub struct Correlation {
     options: Options,
     edges: Edges,
-    /// When each call was seen last.
-    calls: BTreeMap<(String, String), Timestamp>,
+    calls: Stored,
     /// In the order in which they were first seen.
     signals: Vec<(Arc<Signal>, Option<IncidentId>)>,
     incidents: BTreeMap<IncidentId, Incident>,
@@ -61,7 +62,7 @@ impl Default for Correlation {
         Self {
             options: Options { log_terms: options.log_terms.clone().completed(), ..options },
             edges: Edges::default(),
-            calls: BTreeMap::new(),
+            calls: Stored::default(),
             signals: Vec::new(),
             incidents: BTreeMap::new(),
             deployments: Vec::new(),
@@ -74,12 +75,9 @@ impl Default for Correlation {
 impl Correlation {
     /// Takes a span.
     pub fn span(&mut self, span: &Span) {
+        self.calls.note(span);
         for write in self.edges.observe(span) {
-            if let Write::Edge { caller, callee, last_seen, seen, .. } = write
-                && seen.kind == Callee::Service
-            {
-                self.calls.insert((caller, callee), last_seen);
-            }
+            self.calls.write(write);
         }
     }
 
@@ -91,6 +89,31 @@ impl Correlation {
     /// Returns what was published so far, in order.
     pub fn published(&self) -> &[Published] {
         &self.published
+    }
+
+    /// Returns an incident as it stands.
+    pub fn incident(&self, id: IncidentId) -> Option<&Incident> {
+        self.incidents.get(&id)
+    }
+
+    /// Returns what the store would return for an investigation.
+    pub fn sources(&self, incident: &Incident) -> Sources {
+        let own = self.signals.iter().filter(|(_, of)| *of == Some(incident.incident_id));
+        let mut signals: Vec<Signal> = own.map(|(signal, _)| Signal::clone(signal)).collect();
+        signals.sort_by_key(|signal| (signal.started_at, signal.anomaly_id));
+        let Times { onset, changes_since, until } = Times::of(incident, &signals);
+        let mut changes: Vec<Deployment> =
+            self.deployments.iter().filter(|one| from_ms(one.ts_ms) >= changes_since).cloned().collect();
+        changes.sort_by_key(|change| std::cmp::Reverse(change.ts_ms));
+        let suspects: Vec<&str> = incident.suspects.iter().map(|one| one.service.as_str()).collect();
+        Sources {
+            signals,
+            changes,
+            changes_since,
+            graph: self.calls.graph(incident.started_at - EDGES),
+            edge_times: self.calls.times(&suspects, onset - TIMES_BEFORE, onset, until),
+            ..Sources::default()
+        }
     }
 
     /// Takes a revision of an anomaly that is read at `now`.
@@ -196,7 +219,6 @@ impl Correlation {
         let since = at - SignedDuration::from_mins(i64::from(self.options.deployment_window_min) + 60);
         let edges_since = at - SignedDuration::from_hours(i64::from(self.options.edge_age_hours));
         let deployments = self.deployments.iter().rev();
-        let calls = self.calls.iter().filter(|(_, last_seen)| **last_seen >= edges_since);
         let mut incidents: Vec<Incident> =
             self.incidents.values().filter(|incident| incident.state.is_open()).cloned().collect();
         incidents.sort_by_key(|incident| incident.number);
@@ -205,7 +227,7 @@ impl Correlation {
             signals,
             incidents,
             catalogue: Catalogue::default(),
-            graph: Graph::from_edges(calls.map(|(call, _)| call.clone())),
+            graph: self.calls.graph(edges_since),
             deployments: deployments.filter(|one| from_ms(one.ts_ms) >= since).cloned().collect(),
             past: anomaly.map(|anomaly| self.past(anomaly)).unwrap_or_default(),
         }

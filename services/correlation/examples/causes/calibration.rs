@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use correlation::backtest::cause::Ranking;
+use anyhow::{Context as _, Result};
+use correlation::backtest::cause::{Ranking, Verdict};
+use serde_json::{Value, json};
 use shared::events::Category;
 
 use crate::kit::Known;
@@ -39,6 +41,24 @@ fn category(kind: &str) -> Option<Category> {
         "return" | "exception" => Some(Category::Code),
         _ => None,
     }
+}
+
+/// Returns how often each verdict is said, and how often the first service is the faulty one then.
+pub(crate) fn verdicts(rankings: &[&Ranking], known: &[Known]) -> Result<Value> {
+    let mut verdicts = Value::default();
+    for verdict in [Verdict::Cause, Verdict::Likely, Verdict::NotVisible] {
+        let (mut said, mut right) = (0, 0);
+        for ranking in rankings.iter().filter(|ranking| ranking.verdict == verdict) {
+            let known = known.iter().find(|known| known.case_id == ranking.case_id).context("no answer")?;
+            let first = ranking.ranking.first();
+            said += 1;
+            right += usize::from(first.is_some_and(|first| first.service == known.culprit));
+        }
+        let name = serde_json::to_value(verdict)?;
+        let name = name.as_str().context("a verdict is no text")?;
+        verdicts[name] = json!({ "said": said, "right": right });
+    }
+    Ok(verdicts)
 }
 
 /// Writes a reliability table, the expected calibration error and the area under the ROC curve.

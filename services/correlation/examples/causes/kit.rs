@@ -141,7 +141,8 @@ fn json_lines(path: &Path) -> Result<Vec<Value>> {
     text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-fn write_lines<T: Serialize>(path: &Path, lines: &[T]) -> Result<()> {
+/// Writes documents, one a line.
+pub(crate) fn write_lines<T: Serialize>(path: &Path, lines: &[T]) -> Result<()> {
     let mut file = std::io::BufWriter::new(File::create(path)?);
     for line in lines {
         serde_json::to_writer(&mut file, line)?;

@@ -3,6 +3,8 @@
 //!
 //! `cargo run --release -p correlation --example causes [REFERENCE]`, where REFERENCE is a folder that
 //! `tests/reference/kit.py` wrote: then each case and incident is compared as well. The kit's scripts need `python3`.
+//! `causes --cases` leaves out invented changes and streams. The figures of the cases are also written to
+//! `target/score/causes.jsonl`.
 
 mod calibration;
 mod kit;
@@ -20,6 +22,7 @@ use correlation::backtest::topology;
 use correlation::cause::incidents::WARM_UP_ROWS;
 use correlation::cause::{Evidence, Minutes};
 use kit::{Kit, Known};
+use serde_json::{Value, json};
 
 /// How the spans and logs from before a case are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +45,9 @@ struct Mode {
     /// AC@1 and AC@3 of the research code, by the first letters of the cases.
     reference: &'static [(&'static str, &'static str)],
 }
+
+/// Where the figures of the cases are written.
+const FIGURES: &str = "target/score/causes.jsonl";
 
 const MODES: [Mode; 6] = [
     Mode {
@@ -93,10 +99,17 @@ fn main() -> Result<()> {
         eprintln!("FIREWATCH_BENCH_DIR is not set: NOTHING is ranked and NOTHING is compared");
         return Ok(());
     };
-    let reference = std::env::args_os().nth(1).map(PathBuf::from);
+    let argument = std::env::args_os().nth(1);
+    let only_cases = argument.as_ref().is_some_and(|argument| argument == "--cases");
+    let reference = argument.filter(|_| !only_cases).map(PathBuf::from);
     let kit = Kit::expand(folder.as_ref())?;
+    let mut lines = Vec::new();
     for mode in &MODES {
-        score(&kit, mode, reference.as_deref())?;
+        lines.extend(score(&kit, mode, reference.as_deref())?);
+    }
+    kit::write_lines(Path::new(FIGURES), &lines)?;
+    if only_cases {
+        return Ok(());
     }
     changes(&kit)?;
     for name in ["ob_2022-08-22", "tt_2023-01-30"] {
@@ -105,7 +118,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn score(kit: &Kit, mode: &Mode, reference: Option<&Path>) -> Result<()> {
+/// Ranks the cases of a part, and returns their figures.
+fn score(kit: &Kit, mode: &Mode, reference: Option<&Path>) -> Result<Vec<Value>> {
     let known = kit.known(mode.part)?;
     let mut rankings = Vec::new();
     let (mut slowest, mut total) = (0.0_f64, 0.0);
@@ -125,16 +139,19 @@ fn score(kit: &Kit, mode: &Mode, reference: Option<&Path>) -> Result<()> {
         total / known.len() as f64
     );
     println!("cases: AC@1 / AC@3, the research code's AC@1 / AC@3");
+    let mut lines = Vec::new();
     for (prefix, theirs) in mode.reference {
         let some: Vec<&Ranking> = rankings.iter().filter(|one| one.case_id.starts_with(prefix)).collect();
         let ours = kit.judge(mode.part, prefix, &some)?;
         println!("{prefix}: {:.3} / {:.3}, {theirs}", ours.0, ours.1);
+        lines.push(json!({ "cases": prefix, "mode": mode.name, "number": some.len(), "ac_1": ours.0,
+            "ac_3": ours.1, "verdicts": calibration::verdicts(&some, &known)? }));
     }
     println!("{}", Calibration::of(&rankings, &known));
     if let Some(reference) = reference {
         reference::compare(&rankings, &reference.join(format!("{}.jsonl", mode.name)))?;
     }
-    Ok(())
+    Ok(lines)
 }
 
 /// Seeds of invented changes.

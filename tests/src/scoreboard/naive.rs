@@ -11,7 +11,7 @@ const APART_MS: i64 = 300_000;
 
 /// Mean and deviation of each series before the fault, and the largest z-score since.
 #[derive(Debug, Default)]
-pub(crate) struct Scores {
+pub struct Scores {
     series: BTreeMap<(String, String), Series>,
 }
 
@@ -25,7 +25,7 @@ struct Series {
 
 impl Scores {
     /// Learns a sample from before the fault.
-    pub(crate) fn learn(&mut self, sample: &MetricSample) {
+    pub fn learn(&mut self, sample: &MetricSample) {
         let series = self.of(sample);
         series.number += 1.0;
         let step = sample.value - series.mean;
@@ -34,7 +34,7 @@ impl Scores {
     }
 
     /// Scores a sample.
-    pub(crate) fn score(&mut self, sample: &MetricSample) {
+    pub fn score(&mut self, sample: &MetricSample) {
         let series = self.of(sample);
         let deviation = (series.squares / (series.number - 1.0).max(1.0)).sqrt().max(1e-9);
         series.largest = series.largest.max((sample.value - series.mean).abs() / deviation);
@@ -45,14 +45,14 @@ impl Scores {
     }
 
     /// Returns the service with the largest z-score.
-    pub(crate) fn suspect(&self) -> Option<&str> {
+    pub fn suspect(&self) -> Option<&str> {
         let largest = self.series.iter().max_by(|(_, a), (_, b)| a.largest.total_cmp(&b.largest));
         largest.filter(|(_, series)| series.largest > 3.0).map(|((service, _), _)| service.as_str())
     }
 }
 
 /// Returns how many incidents grouping by time alone makes of what fires.
-pub(crate) fn incidents(anomalies: &[Anomaly]) -> usize {
+pub fn incidents(anomalies: &[Anomaly]) -> usize {
     let firing = anomalies.iter().filter(|anomaly| anomaly.status == Status::Firing);
     let mut times: Vec<i64> = firing.map(|anomaly| anomaly.observed_at.as_millisecond()).collect();
     times.sort_unstable();
