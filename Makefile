@@ -123,7 +123,7 @@ fuzz: install ## Searches for inputs that break a parser (SECONDS=30); found one
 
 .PHONY: load
 load: build ## Lets a minute's burst fall on all agents: loss, lag, memory, recovery; figures also in target/load/summary.json
-	@target/debug/load
+	@target/debug/load --per-second 50
 
 .PHONY: load-release
 load-release: build ## The same with agents that are built with optimisation, which takes a quarter of an hour

@@ -17,6 +17,7 @@ mod options;
 pub mod postgres;
 #[cfg(feature = "qdrant")]
 pub mod qdrant;
+pub mod reranking;
 pub mod retrieval;
 
 use std::collections::BTreeMap;

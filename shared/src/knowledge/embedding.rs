@@ -24,6 +24,8 @@ pub const MODEL: &str = "all-minilm-l6-v2-q.onnx";
 /// File name of its tokenizer.
 pub const TOKENIZER: &str = "all-minilm-l6-v2-q-tokenizer.json";
 
+/// Setting that names the directory.
+const SETTING: &str = "knowledge.model_dir";
 /// Numbers in a vector.
 const DIMENSIONS: usize = 384;
 /// Longer texts are cut, tokens: what the model was trained with.
@@ -105,12 +107,9 @@ fn embed(model: &mut TextEmbedding, text: &str) -> anyhow::Result<Vec<f32>> {
 }
 
 fn load(directory: &Path) -> anyhow::Result<TextEmbedding> {
-    let library = format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    let library = present(directory, &library)?;
-    let onnx = present(directory, MODEL)?;
-    let tokenizer = present(directory, TOKENIZER)?;
-    // the first library that is loaded serves the whole process; its version is checked here
-    drop(ort::init_from(&library).context("loading ONNX Runtime")?);
+    load_runtime(directory)?;
+    let onnx = present(directory, MODEL, SETTING)?;
+    let tokenizer = present(directory, TOKENIZER, SETTING)?;
     let read = |path: &Path| std::fs::read(path).with_context(|| path.display().to_string());
     let files = TokenizerFiles {
         tokenizer_file: read(&tokenizer)?,
@@ -125,9 +124,19 @@ fn load(directory: &Path) -> anyhow::Result<TextEmbedding> {
     TextEmbedding::try_new_from_user_defined(model, options).context("loading the embedding model")
 }
 
-fn present(directory: &Path, name: &str) -> anyhow::Result<PathBuf> {
+/// Loads ONNX Runtime from the directory of the embedding model. The first library that is loaded serves the whole process; its
+/// version is checked here.
+pub(super) fn load_runtime(directory: &Path) -> anyhow::Result<()> {
+    let library = format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let library = present(directory, &library, SETTING)?;
+    drop(ort::init_from(&library).context("loading ONNX Runtime")?);
+    Ok(())
+}
+
+/// Returns the path of a file that has to be in a directory, which a setting names.
+pub(super) fn present(directory: &Path, name: &str, setting: &str) -> anyhow::Result<PathBuf> {
     let path = std::path::absolute(directory.join(name)).context("model directory")?;
-    anyhow::ensure!(path.is_file(), "{} is missing (setting knowledge.model_dir)", path.display());
+    anyhow::ensure!(path.is_file(), "{} is missing (setting {setting})", path.display());
     Ok(path)
 }
 

@@ -108,6 +108,9 @@ pub struct Explanation {
     pub score: f64,
     /// Its rank among all documents that are found, from 1; none where it is not found.
     pub rank: Option<usize>,
+    /// Its rank before a cross-encoder ordered the first documents anew, from 1; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fused_rank: Option<usize>,
     /// Documents that are found; the answer holds the first `limit` of them.
     pub found: usize,
 }
@@ -160,6 +163,7 @@ pub(super) fn explain(
         meaning,
         score: rank.map_or(0.0, |rank| found[rank].score),
         rank: rank.map(|rank| rank + 1),
+        fused_rank: None,
         found: found.len(),
     })
 }

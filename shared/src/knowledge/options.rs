@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::embedding::FastEmbedder;
 use super::postgres::PostgresIndex;
+use super::reranking::CrossEncoder;
 use super::retrieval::Retrieval;
 use super::{Error, Index};
 use crate::secret::Secret;
@@ -31,6 +32,8 @@ pub enum Adapter {
 pub struct Options {
     /// Directory with model, tokenizer and ONNX Runtime, see [`super::embedding`].
     pub model_dir: PathBuf,
+    /// Directory with a cross-encoder, see [`super::reranking`]; empty: documents stand as the two rankings have them.
+    pub reranker_dir: PathBuf,
     /// Where chunks are kept.
     pub index: Adapter,
     /// Qdrant's gRPC address; `https://` for TLS.
@@ -47,6 +50,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             model_dir: PathBuf::from("models"),
+            reranker_dir: PathBuf::new(),
             index: Adapter::Postgres,
             qdrant_url: "http://127.0.0.1:6334".to_owned(),
             qdrant_api_key: Secret::default(),
@@ -118,7 +122,12 @@ impl Options {
 
     /// Loads the model and returns search over the index.
     pub async fn retrieval(&self, store: Store) -> Result<Retrieval, Error> {
-        Ok(Retrieval::new(Arc::new(self.embedder().await?), self.open_index(store)?))
+        let retrieval = Retrieval::new(Arc::new(self.embedder().await?), self.open_index(store)?);
+        if self.reranker_dir.as_os_str().is_empty() {
+            return Ok(retrieval);
+        }
+        let reranker = CrossEncoder::load(&self.reranker_dir, &self.model_dir).await?;
+        Ok(retrieval.reranked_by(Arc::new(reranker)))
     }
 
     /// Returns search by words alone over the index, which needs no model.

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::explanation::{self, Explanation};
 use super::lexical::Corpus;
+use super::reranking::{RERANKED, Reranker};
 use super::{Chunk, Embedder, Error, Hit, Index, MAX_CHUNKS, Query};
 use crate::events::rca::Reference;
 
@@ -81,6 +82,7 @@ pub struct Retrieval {
     embedder: Option<Arc<dyn Embedder>>,
     index: Arc<dyn Index>,
     words: Arc<Mutex<Option<Counted>>>,
+    reranker: Option<Arc<dyn Reranker>>,
 }
 
 /// Counted words, and when they were.
@@ -92,12 +94,18 @@ struct Counted {
 impl Retrieval {
     /// Searches that index with vectors of that embedder.
     pub fn new(embedder: Arc<dyn Embedder>, index: Arc<dyn Index>) -> Self {
-        Self { embedder: Some(embedder), index, words: Arc::default() }
+        Self { embedder: Some(embedder), index, words: Arc::default(), reranker: None }
+    }
+
+    /// Orders the first [`RERANKED`] documents of the fused ranking by that reranker. If it fails, they stand as they are.
+    #[must_use]
+    pub fn reranked_by(self, reranker: Arc<dyn Reranker>) -> Self {
+        Self { reranker: Some(reranker), ..self }
     }
 
     /// Searches that index by words alone, without a model; a search by meaning fails.
     pub fn words_only(index: Arc<dyn Index>) -> Self {
-        Self { embedder: None, index, words: Arc::default() }
+        Self { embedder: None, index, words: Arc::default(), reranker: None }
     }
 
     /// Returns the documents that fit, best first; equal scores by similarity, then by document id.
@@ -111,24 +119,55 @@ impl Retrieval {
     /// alone nothing is embedded.
     pub async fn search_by(&self, query: &Query, by: By) -> Result<Vec<Found>, Error> {
         let query = bounded(query);
+        let mut found = self.ranked(&query, by).await?;
+        found.truncate(query.limit);
+        Ok(found)
+    }
+
+    /// Returns all documents that a search finds, best first.
+    async fn ranked(&self, query: &Query, by: By) -> Result<Vec<Found>, Error> {
         if query.limit == 0 || query.text.trim().is_empty() {
             return Ok(Vec::new());
         }
         let mut rankings = Vec::with_capacity(by.rankings());
         if by != By::Words {
-            let deep = Query { limit: depth(&query), ..query.clone() };
+            let deep = Query { limit: depth(query), ..query.clone() };
             let hits = self.index.nearest(&self.vector(&query.text).await?, &deep).await?;
             rankings.push(by_meaning(&hits));
         }
         if by != By::Meaning {
             let corpus = self.corpus().await?;
             let mut chunks = corpus.search(&query.text, |chunk| query.admits(chunk));
-            chunks.truncate(depth(&query));
+            chunks.truncate(depth(query));
             rankings.push(by_words(&chunks));
         }
         let mut found = fuse(rankings);
-        found.truncate(query.limit);
+        if by == By::Both {
+            self.rerank(&query.text, &mut found).await;
+        }
         Ok(found)
+    }
+
+    /// Orders the first documents anew. They share the scores that they had, so that these go on to say how documents stand.
+    async fn rerank(&self, text: &str, found: &mut [Found]) {
+        let Some(reranker) = &self.reranker else { return };
+        let most = found.len().min(RERANKED);
+        let first = &mut found[..most];
+        let texts = first.iter().map(|one| format!("{}\n{}", one.chunk.title, one.chunk.text)).collect();
+        match reranker.scores(text, texts).await {
+            Ok(scores) if scores.len() == first.len() => {
+                let held: Vec<f64> = first.iter().map(|one| one.score).collect();
+                let mut order: Vec<usize> = (0..first.len()).collect();
+                // of equal ones the first stays first
+                order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+                let ordered: Vec<Found> = order.into_iter().map(|place| first[place].clone()).collect();
+                for ((place, one), score) in first.iter_mut().zip(ordered).zip(held) {
+                    *place = Found { score, ..one };
+                }
+            }
+            Ok(scores) => tracing::warn!(scores = scores.len(), "the cross-encoder gave too few scores"),
+            Err(error) => tracing::warn!(%error, "documents could not be ordered by the cross-encoder"),
+        }
     }
 
     /// Returns why a document stands where it does in a search; nothing where the index does not hold it.
@@ -143,7 +182,17 @@ impl Retrieval {
             let all = Query { limit: MAX_CHUNKS, ..Query::default() };
             self.index.nearest(&self.vector(&query.text).await?, &all).await?
         };
-        Ok(explanation::explain(&query, by, doc_id, &corpus, &hits))
+        let mut explanation = explanation::explain(&query, by, doc_id, &corpus, &hits);
+        if let Some(explanation) = explanation.as_mut().filter(|one| one.rank.is_some() && by == By::Both)
+            && self.reranker.is_some()
+        {
+            let found = self.ranked(&query, by).await?;
+            if let Some(place) = found.iter().position(|one| one.chunk.doc_id == doc_id) {
+                explanation.fused_rank = explanation.rank.replace(place + 1);
+                explanation.score = found[place].score;
+            }
+        }
+        Ok(explanation)
     }
 
     /// Returns all chunks of a document in order; empty where there is none.

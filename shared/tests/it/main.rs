@@ -10,6 +10,7 @@ mod hostile;
 mod knowledge;
 mod poison;
 mod replay;
+mod reranking;
 mod rooms;
 mod rows;
 mod schemas;

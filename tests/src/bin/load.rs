@@ -76,7 +76,7 @@ fn print(outcome: &Outcome) {
     }
     if let Some(paced) = &outcome.paced {
         println!(
-            "\n{} anomalies at {:.0}/s into {} open incidents: {} of {} changes of status told by their incident, after {:.0} ms (p50), {:.0} ms (p99), at most {:.0} ms",
+            "\n{} anomalies at {:.0}/s into {} open incidents: {} of {} changes of status were in an event of their incident, after {:.0} ms (p50), {:.0} ms (p99), at most {:.0} ms",
             paced.anomalies,
             paced.per_second,
             paced.incidents,

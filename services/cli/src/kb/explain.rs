@@ -42,18 +42,20 @@ pub fn render(explanation: &Explanation, screen: &Screen) -> String {
 
 /// Returns where the document stands in the search, in a sentence.
 fn result(explanation: &Explanation, screen: &Screen) -> String {
-    let Explanation { rank, found, limit, score, .. } = explanation;
+    let Explanation { rank, found, limit, score, fused_rank, .. } = explanation;
+    let before =
+        fused_rank.map_or_else(String::new, |fused| format!(" (rank {fused} before the cross-encoder)"));
     let (tone, text) = match rank {
         Some(rank) if explanation.is_returned() => (
             Tone::Good,
             format!(
-                "rank {rank} of {found} found, score {score:.3}: among the first {limit}, so it is returned"
+                "rank {rank} of {found} found{before}, score {score:.3}: among the first {limit}, so it is returned"
             ),
         ),
         Some(rank) => (
             Tone::Warning,
             format!(
-                "rank {rank} of {found} found, score {score:.3}: not among the first {limit}, so it is not returned"
+                "rank {rank} of {found} found{before}, score {score:.3}: not among the first {limit}, so it is not returned"
             ),
         ),
         None if explanation.excluded_by.is_empty() => {

@@ -118,6 +118,7 @@ fn explanation() -> Explanation {
         }),
         meaning: Some(Meaning { place: meaning, cosine: 0.5712 }),
         rank: Some(2),
+        fused_rank: None,
         found: 48,
     }
 }
