@@ -117,6 +117,11 @@ impl Graph {
         calls.chain(leaving)
     }
 
+    /// Returns whether `caller` calls any far end that is not instrumented.
+    pub fn calls_any_far_end(&self, caller: &str) -> bool {
+        self.far_ends.values().any(|callers| callers.contains(caller))
+    }
+
     /// Returns whether `caller` calls a far end of this name that is not instrumented.
     pub fn calls_far_end(&self, caller: &str, far_end: &str) -> bool {
         self.far_ends.get(far_end).is_some_and(|callers| callers.contains(caller))

@@ -115,6 +115,16 @@ impl<'a> Evidence<'a> {
         FROM_LOGS * self.named.get(&(service, category)).copied().unwrap_or(0.0)
     }
 
+    /// Whether no call of a service is known and it has logged nothing unusual: what it waits for cannot be told from it.
+    pub(super) fn is_opaque(&self, service: &str) -> bool {
+        let graph = self.graph;
+        graph.callers(service).next().is_none()
+            && graph.callees(service).next().is_none()
+            && !graph.calls_any_far_end(service)
+            && self.of(service, Kind::Logs) <= 0.0
+            && !self.is_named(service)
+    }
+
     /// Returns the service that suffers most from the same unwatched thing, and the strongest evidence of it.
     pub(super) fn companion(&self, service: &str) -> Option<(&'a str, f64)> {
         let suffers = |name: &'a str| {

@@ -20,8 +20,8 @@ const PRICE: f64 = 0.6;
 /// which they fall, seconds.
 const CHANGE_ODDS: f64 = 9.0;
 const CHANGE_AGES_S: f64 = 600.0;
-/// How much more often a service that is slow, and shows nothing else, waits for something below it than it is slow by itself,
-/// nats. Telemetry does not tell the two apart; an estimate.
+/// How much more often a service that is slow, and shows nothing else, or that fails, and of which no call and no log line is known,
+/// waits for something below it than it is slow or fails by itself, nats. Telemetry does not tell the two apart; an estimate.
 const BELOW: f64 = 1.0;
 /// Worth of the first symptom of all, nats.
 const FIRST: f64 = 0.5;
@@ -242,16 +242,24 @@ fn dependency(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
     let nats = evidence.own(service, Kind::Latency);
     let logs = evidence.named(service, Category::Dependency);
     let logs = if evidence.callee_suffers(service) { 0.0 } else { logs };
-    (nats > 0.0 || logs > 0.0).then(|| {
+    // where nothing shows what it waits for, requests fail for that as often as for its own code
+    let opaque = if evidence.is_opaque(service) { evidence.own(service, Kind::Errors) } else { 0.0 };
+    (nats > 0.0 || logs > 0.0 || opaque > 0.0).then(|| {
         let mut tally = Tally::new(evidence, Category::Dependency);
         tally.add(0.9 * nats, || format!("latency of {service} is elevated beyond what its callees explain"));
-        let errors = if logs > 0.0 { 0.7 } else { 0.5 };
+        let errors = match (opaque > 0.0, logs > 0.0) {
+            (true, _) => 0.9,
+            (false, true) => 0.7,
+            (false, false) => 0.5,
+        };
         tally.add(errors * evidence.own(service, Kind::Errors), || {
             format!("requests of {service} fail beyond what its callees explain")
         });
         tally.add(logs, || format!("log lines of {service} name {}", Category::Dependency.words()));
         // latency by itself may come from the service too
-        tally.demand(logs.max(nats / 3.0), || format!("no log line of {service} names a dependency"));
+        tally.demand(logs.max(nats / 3.0).max(opaque / 3.0), || {
+            format!("no log line of {service} names a dependency")
+        });
         tally
     })
 }
@@ -275,6 +283,9 @@ fn code(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
     let told = own_fault(evidence, service, &mut tally);
     if tally.score <= 0.0 {
         return None;
+    }
+    if evidence.is_opaque(service) {
+        tally.add(-BELOW, || format!("neither a call nor a log line of {service} is known"));
     }
     tally.demand(told, || format!("requests of {service} do not fail"));
     Some(tally)

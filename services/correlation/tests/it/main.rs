@@ -10,6 +10,7 @@ mod far_ends;
 mod faults;
 mod hostile;
 mod impact;
+mod opaque;
 mod reference;
 mod shared_complaints;
 mod shared_requests;

@@ -1,23 +1,25 @@
-//! The second look over real Kafka and PostgreSQL: it corrects the first result, once, survives a restart, and is not there
-//! without sources.
+//! The second look over real Kafka and PostgreSQL: it corrects the first result, once, and survives a restart; without sources
+//! it is there only for calls that are not stored yet.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use investigation::Investigation;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shared::agent::Agent;
+use shared::calls::Calls;
 use shared::clock::{Clock as _, ManualClock, SystemClock};
 use shared::events::incident::{Incident, Suspect};
 use shared::events::rca::{Relation, RootCause, Verdict};
 use shared::events::{Category, Kind, Topic};
+use shared::graph::Callee;
 use shared::ids::{AnomalyId, EventId, IncidentId};
 use shared::knowledge::Options as Knowledge;
 use shared::lifecycle::{Assessment, Change};
 use shared::service::{Deps, Readiness};
 use shared::stage::run::{self, StageDeps};
 use shared::stage::{Effects, IncidentChange};
-use shared::store::{ArtifactKind, Write};
+use shared::store::{ArtifactKind, EdgeCalls, Write};
 use shared::text::secrets::Redactor;
 use stack::testing::bench::{Bench, until};
 use tokio::task::JoinHandle;
@@ -43,13 +45,24 @@ async fn bench() -> Bench {
 
 /// Stores an incident that looks as if payment were down, and publishes it.
 async fn announce(bench: &Bench, id: IncidentId) {
+    announce_at(bench, id, SignedDuration::ZERO).await;
+}
+
+/// The same, so much later.
+async fn announce_at(bench: &Bench, id: IncidentId, later: SignedDuration) {
     let mut known = sources();
     let mut errors = signal("payment", "error_rate", Kind::Errors, 0, 63.5);
     // an episode is a member of one incident only
     errors.anomaly_id = AnomalyId::of_episode("production", "payment", &id.to_string(), 0);
+    (errors.started_at, errors.observed_at) = (errors.started_at + later, errors.observed_at + later);
+    for point in &mut errors.samples {
+        point.ts_ms += later.as_millis() as i64;
+    }
     known.signals = vec![errors];
     let suspects = vec![suspect("payment", Category::Down, 0.6), suspect("payment", Category::Memory, 0.3)];
-    let incident = Incident { incident_id: id, suspects, ..incident(&known) };
+    let incident = incident(&known);
+    let (started_at, opened_at) = (incident.started_at + later, incident.opened_at + later);
+    let incident = Incident { incident_id: id, suspects, started_at, opened_at, ..incident };
     bench.record(id, incident.clone(), vec![Change::Announced]).await.unwrap();
     let writes = incident.signals.iter().map(|signal| Write::Signal {
         environment: incident.environment.clone(),
@@ -307,4 +320,62 @@ async fn a_look_that_learns_nothing_publishes_nothing_and_is_repeated() {
     running.stop().await;
     let last = bench.store.reads().artifact::<RootCause>(id, ArtifactKind::RootCause).await.unwrap().unwrap();
     assert_eq!((published(&bench, id).await, last.revision), (vec![1], 1), "{last:#?}");
+}
+
+/// Stores calls from order to payment at a time, with this mean latency.
+async fn calls(bench: &Bench, id: IncidentId, seed: &str, time: Timestamp, ms: f64) {
+    let mut calls = Calls::default();
+    for _ in 0..60 {
+        calls.add(ms, false);
+        calls.add_self(ms - 1.0);
+    }
+    let edge = Write::Edge {
+        environment: "production".into(),
+        caller: "order".into(),
+        callee: "payment".into(),
+        last_seen: time,
+        seen: Box::new(EdgeCalls { kind: Callee::Service, first_seen: time, calls }),
+    };
+    bench.apply(id, seed, Effects { writes: vec![edge], ..Effects::none() }).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_are_stored_after_the_first_result_are_named_by_a_look_without_sources() {
+    let _turn = TURN.lock().await;
+    let bench = bench().await;
+    let (id, clock) = (bench.incident("calls"), clock());
+    // calls are kept for two hours
+    let later = clock.now().duration_since(at(0)) - SignedDuration::from_mins(5);
+    calls(&bench, id, "before", at(-600) + later, 15.0).await;
+    announce_at(&bench, id, later).await;
+    let running = Running::start(&bench, "", &clock).await;
+    let first = revision(&bench, id, 1).await;
+    let took = |result: &RootCause| -> Vec<String> {
+        let all = result.candidates.iter().flat_map(|one| &one.claims);
+        let took = all.filter(|claim| matches!(claim.relations[..], [Relation::Took { .. }]));
+        took.map(|claim| claim.text.clone()).collect()
+    };
+    assert!(took(&first).is_empty(), "{first:#?}");
+    calls(&bench, id, "since", at(10) + later, 450.0).await;
+    clock.advance_ms(60_000);
+    let corrected = revision(&bench, id, 2).await;
+    let said = took(&corrected);
+    assert_eq!(said.len(), 2, "both hypotheses are about payment: {said:?}");
+    assert!(
+        said[0].starts_with("Calls from order to payment became slow: 450 ms on average since "),
+        "{said:?}"
+    );
+    assert!(
+        said[0].ends_with("UTC, 15 ms in the half hour before; self time of payment 449 ms, 14 ms before."),
+        "{said:?}"
+    );
+    assert_eq!(corrected.claims_verified, corrected.claims_total, "{corrected:#?}");
+    assert_eq!(corrected.queries, 0);
+    // nothing is awaited any more: there is no further look
+    clock.advance_ms(600_000);
+    let other = bench.incident("after");
+    announce(&bench, other).await;
+    revision(&bench, other, 1).await;
+    running.stop().await;
+    assert_eq!(published(&bench, id).await, [1, 2]);
 }
