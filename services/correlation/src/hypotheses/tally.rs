@@ -20,9 +20,14 @@ const PRICE: f64 = 0.6;
 /// which they fall, seconds.
 const CHANGE_ODDS: f64 = 9.0;
 const CHANGE_AGES_S: f64 = 600.0;
-/// How much more often a service that is slow, and shows nothing else, or that fails, and of which no call and no log line is known,
-/// waits for something below it than it is slow or fails by itself, nats. Telemetry does not tell the two apart; an estimate.
+/// How much more often a service that is slow, and shows nothing else, waits for something below it than it is slow by itself,
+/// nats. Telemetry does not tell the two apart; an estimate.
 const BELOW: f64 = 1.0;
+/// What a hypothesis about a service that fails loses where neither its calls nor its log lines are known, nats: it may as well
+/// wait for something as fail by itself, and who else it may be is not known either.
+const OPAQUE: f64 = 1.0;
+/// Share of the latency of a service that speaks for a fault in its code.
+const CODE_LATENCY: f64 = 0.6;
 /// Worth of the first symptom of all, nats.
 const FIRST: f64 = 0.5;
 
@@ -242,24 +247,29 @@ fn dependency(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
     let nats = evidence.own(service, Kind::Latency);
     let logs = evidence.named(service, Category::Dependency);
     let logs = if evidence.callee_suffers(service) { 0.0 } else { logs };
-    // where nothing shows what it waits for, requests fail for that as often as for its own code
-    let opaque = if evidence.is_opaque(service) { evidence.own(service, Kind::Errors) } else { 0.0 };
-    (nats > 0.0 || logs > 0.0 || opaque > 0.0).then(|| {
+    let errors = evidence.own(service, Kind::Errors);
+    // where nothing shows what it waits for, requests that fail speak for that as they do for its own code
+    let is_opaque = errors > 0.0 && evidence.is_opaque(service);
+    (nats > 0.0 || logs > 0.0 || is_opaque).then(|| {
         let mut tally = Tally::new(evidence, Category::Dependency);
-        tally.add(0.9 * nats, || format!("latency of {service} is elevated beyond what its callees explain"));
-        let errors = match (opaque > 0.0, logs > 0.0) {
-            (true, _) => 0.9,
-            (false, true) => 0.7,
-            (false, false) => 0.5,
+        let (of_latency, of_errors) = match (is_opaque, logs > 0.0) {
+            (true, _) => (CODE_LATENCY, 1.0),
+            (false, true) => (0.9, 0.7),
+            (false, false) => (0.9, 0.5),
         };
-        tally.add(errors * evidence.own(service, Kind::Errors), || {
+        tally.add(of_latency * nats, || {
+            format!("latency of {service} is elevated beyond what its callees explain")
+        });
+        tally.add(of_errors * errors, || {
             format!("requests of {service} fail beyond what its callees explain")
         });
         tally.add(logs, || format!("log lines of {service} name {}", Category::Dependency.words()));
+        if is_opaque {
+            tally.add(-OPAQUE, || format!("neither a call nor a log line of {service} is known"));
+        }
         // latency by itself may come from the service too
-        tally.demand(logs.max(nats / 3.0).max(opaque / 3.0), || {
-            format!("no log line of {service} names a dependency")
-        });
+        let told = if is_opaque { errors } else { logs.max(nats / 3.0) };
+        tally.demand(told, || format!("no log line of {service} names a dependency"));
         tally
     })
 }
@@ -284,8 +294,8 @@ fn code(evidence: &Evidence<'_>, service: &str) -> Option<Tally> {
     if tally.score <= 0.0 {
         return None;
     }
-    if evidence.is_opaque(service) {
-        tally.add(-BELOW, || format!("neither a call nor a log line of {service} is known"));
+    if evidence.is_opaque(service) && evidence.own(service, Kind::Errors) > 0.0 {
+        tally.add(-OPAQUE, || format!("neither a call nor a log line of {service} is known"));
     }
     tally.demand(told, || format!("requests of {service} do not fail"));
     Some(tally)
@@ -319,7 +329,9 @@ fn own_fault(evidence: &Evidence<'_>, service: &str, tally: &mut Tally) -> f64 {
     let other = [Kind::DataLoss, Kind::Security, Kind::Other].map(|kind| evidence.of(service, kind));
     let other = other.into_iter().fold(0.0, f64::max);
     tally.add(errors, || format!("requests of {service} fail beyond what its callees explain"));
-    tally.add(0.6 * latency, || format!("latency of {service} is elevated beyond what its callees explain"));
+    tally.add(CODE_LATENCY * latency, || {
+        format!("latency of {service} is elevated beyond what its callees explain")
+    });
     tally.add(if errors > 0.0 { named.min(errors) } else { named }, || {
         format!("log lines of {service} name {}", Category::Code.words())
     });
