@@ -174,10 +174,10 @@ pub async fn run(size: Size, pace: Pace, binaries: Option<PathBuf>) -> Result<Ou
     };
     outcome.violations = violations(&stack, &watch, &outcome).await?;
     let paced = pace::run(burst, pace, &broker).await?;
-    if paced.told < paced.news {
+    if paced.shown < paced.news {
         outcome.violations.push(format!(
-            "incidents told of {} of {} changes of status within {} s",
-            paced.told,
+            "{} of {} changes of status were in an event of their incident within {} s",
+            paced.shown,
             paced.news,
             pace::LAST.as_secs()
         ));

@@ -54,31 +54,22 @@ pub fn pairs<'a>(
     neighbourhood: &'a Neighbourhood,
     anomaly: Option<(&'a Anomaly, &[Complaint])>,
 ) -> BTreeSet<(&'a str, &'a str)> {
-    let mut compared: Vec<(Complaining<'_>, &[Complaint])> = neighbourhood
-        .signals
-        .iter()
-        .filter(|(known, _)| !known.complaints.is_empty())
-        .map(|(known, _)| {
-            let who = Complaining {
-                service: &known.service,
-                began: known.started_at,
-                cleared: known.cleared_at,
-                interval_ms: known.interval_ms,
-                is_named: false,
-            };
-            (who, known.complaints.as_slice())
-        })
-        .collect();
-    if let Some((new, complaints)) = anomaly.filter(|(new, _)| new.status != Status::Cleared) {
-        let who = Complaining {
-            service: &new.service,
-            began: new.started_at,
-            cleared: None,
-            interval_ms: new.interval_ms,
-            is_named: false,
-        };
-        compared.push((who, complaints));
-    }
+    let who = |service, began, cleared, interval_ms| Complaining {
+        service,
+        began,
+        cleared,
+        interval_ms,
+        is_named: false,
+    };
+    let signals = neighbourhood.signals.iter().map(|(known, _)| known);
+    let known = signals.filter(|known| !known.complaints.is_empty()).map(|known| {
+        let who = who(known.service.as_str(), known.started_at, known.cleared_at, known.interval_ms);
+        (who, known.complaints.as_slice())
+    });
+    let newest = anomaly.filter(|(new, _)| new.status != Status::Cleared).map(|(new, complaints)| {
+        (who(new.service.as_str(), new.started_at, None, new.interval_ms), complaints)
+    });
+    let mut compared: Vec<(Complaining<'_>, &[Complaint])> = known.chain(newest).collect();
     compared.sort_by(|(a, _), (b, _)| (b.began, a.service).cmp(&(a.began, b.service)));
     compared.truncate(MAX_COMPARED);
     // of a service that complains in several signals, the one that still does, and of those the first

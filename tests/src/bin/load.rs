@@ -80,7 +80,7 @@ fn print(outcome: &Outcome) {
             paced.anomalies,
             paced.per_second,
             paced.incidents,
-            paced.told,
+            paced.shown,
             paced.news,
             paced.p50_ms,
             paced.p99_ms,

@@ -12,6 +12,7 @@ use shared::clock::{Clock, SystemClock};
 use shared::events::anomaly::Status;
 use shared::events::{Outgoing, Topic};
 use shared::ids::{AnomalyId, EventId};
+use stack::testing::durations::Durations;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::burst::{Burst, METRICS, acknowledged};
@@ -21,7 +22,7 @@ const ENVIRONMENT: &str = "paced-";
 /// Environments, and services of each, of which none calls another: each is an incident. More in one would be a storm.
 const ENVIRONMENTS: u32 = 5;
 const SERVICES: u32 = 8;
-/// One revision in so many changes the status of its member, which is what an incident's event tells.
+/// One revision in so many changes the status of its member, and only that is published with the incident.
 const NEWS_EVERY: u32 = 10;
 /// Longest time until all incidents are open.
 const OPENING: Duration = Duration::from_mins(1);
@@ -54,10 +55,10 @@ pub struct Paced {
     pub anomalies: u32,
     /// Open incidents of the environments.
     pub incidents: u32,
-    /// Anomalies whose incident must tell of them.
+    /// Anomalies that an event of their incident has to show.
     pub news: usize,
-    /// Of these, the ones whose incident told of them in time.
-    pub told: usize,
+    /// Of these, the ones that an event showed in time.
+    pub shown: usize,
     /// Time from the write of such an anomaly until the event of its incident was read, milliseconds.
     pub p50_ms: f64,
     /// 99th percentile.
@@ -68,7 +69,7 @@ pub struct Paced {
 
 /// What is read of an incident's event.
 #[derive(Deserialize)]
-struct Told {
+struct Shown {
     environment: String,
     signals: Vec<Member>,
 }
@@ -79,21 +80,20 @@ struct Member {
     revision: u32,
 }
 
-/// When anomalies were written that their incidents must tell of, by episode, and how long that took.
+/// When anomalies were written that an event has to show, by episode, and how long that took.
 #[derive(Default)]
 struct Wait {
     waiting: HashMap<AnomalyId, Vec<(u32, Instant)>>,
-    /// Seconds.
-    took: Vec<f64>,
+    took: Durations,
 }
 
 impl Wait {
-    /// Takes an event that was read at a time: it tells of these revisions and of those before them.
-    fn take(&mut self, told: &Told, at: Instant) {
-        for member in &told.signals {
+    /// Takes an event that was read at a time: it shows these revisions and those before them.
+    fn take(&mut self, shown: &Shown, at: Instant) {
+        for member in &shown.signals {
             if let Some(waiting) = self.waiting.get_mut(&member.anomaly_id) {
                 let known = waiting.extract_if(.., |(revision, _)| *revision <= member.revision);
-                self.took.extend(known.map(|(_, begun)| at.saturating_duration_since(begun).as_secs_f64()));
+                known.for_each(|(_, begun)| self.took.push(at.saturating_duration_since(begun)));
             }
         }
     }
@@ -129,8 +129,8 @@ pub async fn run(burst: Burst, pace: Pace, broker: &Options) -> Result<Paced> {
             wait.waiting.entry(episode).or_default().push((revision, at));
             news += 1;
         }
-        if let Some((_, told, at)) = event {
-            wait.take(&told, at);
+        if let Some((_, shown, at)) = event {
+            wait.take(&shown, at);
         }
         if deadline.is_none() && writing.is_finished() {
             deadline = Some(Instant::now() + LAST);
@@ -138,19 +138,17 @@ pub async fn run(burst: Burst, pace: Pace, broker: &Options) -> Result<Paced> {
     }
     consumer.leave().await;
     let took = writing.await??;
-    let mut times = wait.took;
-    ensure!(!times.is_empty(), "no incident told of an anomaly");
-    times.sort_by(f64::total_cmp);
-    let rank = |share: f64| 1_000.0 * times[((times.len() - 1) as f64 * share).ceil() as usize];
+    let times = wait.took;
+    ensure!(times.number() > 0, "no event of an incident showed an anomaly");
     Ok(Paced {
         per_second: f64::from(pace.anomalies()) / took.as_secs_f64(),
         anomalies: pace.anomalies(),
         incidents: ENVIRONMENTS * SERVICES,
         news,
-        told: times.len(),
-        p50_ms: rank(0.5),
-        p99_ms: rank(0.99),
-        max_ms: rank(1.0),
+        shown: times.number(),
+        p50_ms: times.percentile_ms(0.5),
+        p99_ms: times.percentile_ms(0.99),
+        max_ms: times.percentile_ms(1.0),
     })
 }
 
@@ -158,7 +156,7 @@ fn episodes() -> u32 {
     ENVIRONMENTS * SERVICES * METRICS.len() as u32
 }
 
-/// Writes at the rate, and sends on which revision is written when, of those that an incident must tell of. Returns how long all
+/// Writes at the rate, and sends on which revision is written when, of those that an event has to show. Returns how long all
 /// took.
 async fn write_all(
     producer: Producer,
@@ -215,9 +213,9 @@ async fn write(
     Ok((anomaly.anomaly_id, record))
 }
 
-/// Reads the next event of an incident of these environments: its topic, what it tells and the time. Nothing if none comes in
+/// Reads the next event of an incident of these environments: its topic, what it shows and the time. Nothing if none comes in
 /// time.
-async fn next(consumer: &mut Consumer, longest: Duration) -> Option<(Topic, Told, Instant)> {
+async fn next(consumer: &mut Consumer, longest: Duration) -> Option<(Topic, Shown, Instant)> {
     let deadline = Instant::now() + longest;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -225,11 +223,11 @@ async fn next(consumer: &mut Consumer, longest: Duration) -> Option<(Topic, Told
         let at = Instant::now();
         if record.ticket.start() {
             // the burst's incidents are read as well, from the beginning of the topics
-            let told = serde_json::from_slice::<Told>(&record.payload);
+            let shown = serde_json::from_slice::<Shown>(&record.payload);
             let topic = record.topic;
             record.ticket.finish();
-            if let Some(told) = told.ok().filter(|told| told.environment.starts_with(ENVIRONMENT)) {
-                return Some((topic, told, at));
+            if let Some(shown) = shown.ok().filter(|shown| shown.environment.starts_with(ENVIRONMENT)) {
+                return Some((topic, shown, at));
             }
         }
     }

@@ -234,7 +234,7 @@ fn actions(cases: &[Case]) -> Vec<String> {
     let changed: Vec<&Case> = cases.iter().filter(|case| !case.changes.is_empty()).collect();
     if 2 * changed.len() >= cases.len() && !changed.is_empty() {
         let last = changed.iter().filter_map(|case| Some((case, case.changes.last()?)));
-        let told = last.map(|(case, change)| {
+        let all = last.map(|(case, change)| {
             format!(
                 "{} {} in {}",
                 text(&change.change_type, NAME),
@@ -242,10 +242,10 @@ fn actions(cases: &[Case]) -> Vec<String> {
                 case.document.doc_id
             )
         });
-        let told = fit(&told.collect::<Vec<_>>().join("; "));
+        let listed = fit(&all.collect::<Vec<_>>().join("; "));
         let title = "Compare the changes that were made while it was open";
         let how = format!(
-            "In {} of {} the service was changed, last: {told}. Whether that ended it is not on record.",
+            "In {} of {} the service was changed, last: {listed}. Whether that ended it is not on record.",
             changed.len(),
             counted(cases.len(), "incident")
         );

@@ -115,7 +115,7 @@ impl<'a> Evidence<'a> {
         FROM_LOGS * self.named.get(&(service, category)).copied().unwrap_or(0.0)
     }
 
-    /// Whether no call of a service is known and it has logged nothing unusual: what it waits for cannot be told from it.
+    /// Whether no call of a service is known and it has logged nothing unusual: what it waits for is not known.
     pub(super) fn is_opaque(&self, service: &str) -> bool {
         let graph = self.graph;
         graph.callers(service).next().is_none()
