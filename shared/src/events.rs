@@ -5,6 +5,7 @@
 
 pub mod anomaly;
 pub mod catalogue_service;
+pub mod command;
 pub mod envelope;
 pub mod evidence;
 pub mod fault;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use anomaly::Anomaly;
 pub use catalogue_service::CatalogueService;
+pub use command::Command;
 pub use envelope::Envelope;
 pub use evidence::EvidenceRecord;
 pub use fault::Fault;

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "stage")]
 pub mod apply;
+pub mod commands;
 mod context;
 pub mod edges;
 pub mod feedback;

@@ -174,7 +174,7 @@ impl Correlation {
         let decision = grouping::decide(anomaly, &neighbourhood, &self.options);
         if let Some((id, at)) = decision.over {
             let reason = endings::resolution(&grouping::members(id, &neighbourhood));
-            self.change(id, Change::Resolved { at, reason }, at)?;
+            self.change(id, Change::resolved(at, reason), at)?;
         }
         let home = match decision.grouping {
             Grouping::Stale => return Ok(()),
@@ -182,7 +182,7 @@ impl Correlation {
             Grouping::LateJoin { incident } => Some(incident.incident_id),
             Grouping::Reopen { incident, assessment, adopted } => {
                 let id = incident.incident_id;
-                self.change(id, Change::Reopened(Box::new(assessment)), anomaly.observed_at)?;
+                self.change(id, Change::reopened(assessment), anomaly.observed_at)?;
                 self.adopt(&adopted, id);
                 Some(id)
             }
@@ -202,7 +202,7 @@ impl Correlation {
                 for Absorbed { incident: other, members } in absorbed {
                     self.adopt(&members, into);
                     let at = anomaly.observed_at;
-                    self.change(other.incident_id, Change::Merged { into, number: incident.number, at }, at)?;
+                    self.change(other.incident_id, Change::merged(into, incident.number, at), at)?;
                 }
                 Some(into)
             }
@@ -249,7 +249,7 @@ impl Correlation {
             if let Some((at, hold)) = grouping::all_clear(&members)
                 && now >= at + self.options.hold_of(&incident, hold)
             {
-                self.change(id, Change::Resolved { at, reason: endings::resolution(&members) }, now)?;
+                self.change(id, Change::resolved(at, endings::resolution(&members)), now)?;
             }
         }
         Ok(())

@@ -20,7 +20,8 @@ Settings, as for the agents; later ones win:
 Without --config and with neither variable set, the nearest .run/env in this folder or one above is
 read: the file a running demo leaves there, so that the commands just work beside it.
 
-Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 not found, 4 a replay differs.
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 not found, 4 a replay differs,
+5 a command was refused, 6 a command has no outcome yet.
 Colours only on a terminal, and never where NO_COLOR is set. Times are UTC.";
 
 /// Looks at incidents and at what travels between the agents, and sends again what was refused.
@@ -49,6 +50,9 @@ pub enum Command {
     /// The same ranking and the same checked claims as for an incident, over what is stored: abnormal series of the service, of
     /// those it calls and of those that call it, changes, the service graph and the knowledge base. Nothing is written.
     Diagnose(crate::diagnose::arguments::Diagnose),
+    /// What changes an incident or takes a service out of operation.
+    #[command(flatten)]
+    Request(crate::command::arguments::Request),
     /// Evidence: what was read for an investigation, as it was then.
     Evidence {
         /// What to do with it.
@@ -87,6 +91,18 @@ pub enum Command {
     },
     /// Runs a window of the past through a stage once more and tells what would differ.
     Replay(crate::replay::arguments::Replay),
+    /// Prints the completions of a shell, e.g. for `source <(firewatch completions bash)`.
+    Completions {
+        /// Which shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page, for `man -l -`; of one command where that is named.
+    Man {
+        /// Command, e.g. `resolve` or `topics tail`.
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+    },
     /// Tries Firewatch on files of the past; needs neither Kafka nor PostgreSQL.
     Backtest {
         /// What to try.

@@ -17,6 +17,12 @@ pub enum CliError {
     /// A replay has found differences.
     #[error("{0} outputs differ")]
     Differs(u64),
+    /// A command was refused.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// A command has no outcome yet.
+    #[error("{0}")]
+    Unanswered(String),
     /// Whoever read our output has seen enough, e.g. `head`: a quiet end.
     #[error("the output was closed")]
     Closed,
@@ -31,6 +37,8 @@ impl CliError {
             Self::Usage(_) => 2,
             Self::NotFound(_) => 3,
             Self::Differs(_) => 4,
+            Self::Refused(_) => 5,
+            Self::Unanswered(_) => 6,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod arguments;
 pub mod backtest;
+pub mod command;
 pub mod diagnose;
 pub mod dlq;
 pub mod evidence;
@@ -11,6 +12,7 @@ pub mod figures;
 pub mod graph;
 pub mod incidents;
 pub mod kb;
+pub mod manual;
 pub mod postmortem;
 pub mod replay;
 pub mod settings;
@@ -58,6 +60,9 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
     let screen = Screen::of_stdout(&SystemClock);
     match arguments.command {
         Command::Incidents { command } => incidents::run(command, &settings()?, &screen).await,
+        Command::Request(request) => command::run(request, &settings()?, &screen).await,
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { command } => manual::page(&command),
         Command::Diagnose(request) => diagnose::run(request, file, &settings()?, &screen).await,
         Command::Evidence { command } => evidence::run(command, &settings()?, &screen).await,
         Command::Postmortem { command } => postmortem::run(command, &settings()?, &screen).await,

@@ -68,6 +68,7 @@ fn key_of(topic: Topic) -> &'static str {
         | Topic::Plans
         | Topic::Actions
         | Topic::Postmortems => "incident",
+        Topic::OperatorCommands => "incident or environment",
         Topic::DetectionState => "partition, service",
         Topic::DeadLetters(_) => "as the input",
     }

@@ -120,6 +120,7 @@ fn words(event: &LifecycleEvent) -> &'static str {
         LifecycleEvent::Resolved(incident) => match incident.reason() {
             Ended::Recovered => Kind::Resolved.words(),
             Ended::Retired => "Incident resolved, the service was retired",
+            Ended::Manual => "Incident resolved by a person",
             Ended::NewLevel | Ended::SourceGone | Ended::Forced => "Incident resolved without recovery",
         },
         event => event.kind().words(),

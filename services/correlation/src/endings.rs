@@ -45,7 +45,8 @@ fn rank(ended: Ended) -> u8 {
         Ended::Retired => 1,
         Ended::NewLevel => 2,
         Ended::Forced => 3,
-        Ended::SourceGone => 4,
+        Ended::Manual => 4,
+        Ended::SourceGone => 5,
     }
 }
 

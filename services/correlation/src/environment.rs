@@ -95,6 +95,8 @@ impl Environment {
                 | Write::SpanService { .. }
                 | Write::Artifact { .. }
                 | Write::Evidence { .. }
+                | Write::Command(_)
+                | Write::Feedback { .. }
                 | Write::Notification(_)
                 | Write::Attempt(_) => {}
             }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use shared::events::anomaly::{Anomaly, Status};
+use shared::events::anomaly::{Anomaly, Ended, Status};
 use shared::events::incident::{Link, Relation, Signal, Suspect};
 use shared::events::{Category, Incident, Kind, Severity};
 use shared::ids::{AnomalyId, IncidentId};
@@ -111,6 +111,11 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
     let root = Root::new(&anomaly.service, None, own, surroundings(neighbourhood, options));
     let mut over = None;
     let belongs_to = belonged.and_then(|id| neighbourhood.incidents.iter().find(|one| one.incident_id == id));
+    if belongs_to.is_none()
+        && let Some(ended) = before.and_then(|before| still_over(before, &signal, options))
+    {
+        return Decision { signal: Arc::new(ended), over, grouping: Grouping::Unassigned };
+    }
     let homes = match belongs_to {
         Some(incident) => {
             let caused = of_one_fault(&signal, &root, incident, neighbourhood, options);
@@ -146,7 +151,7 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
     if !together && (anomaly.status != Status::Firing || is_slight(anomaly, options)) {
         return Decision { signal, over, grouping: Grouping::Unassigned };
     }
-    if let Some(incident) = come_back(&signal, neighbourhood, options) {
+    if let Some(incident) = come_back(&signal, belonged, neighbourhood, options) {
         let grouping = reopen(&signal, incident, adopted, neighbourhood, options);
         return Decision { signal, over, grouping };
     }
@@ -167,6 +172,21 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
         follows: follows(&signal, &root, neighbourhood, options),
     };
     Decision { signal, over, grouping }
+}
+
+/// Returns a signal as it stays over, because a person resolved its incident a short while ago and it is no worse since.
+fn still_over(before: &Signal, signal: &Signal, options: &Options) -> Option<Signal> {
+    let cleared_at = before.cleared_at.filter(|_| before.ended == Some(Ended::Manual))?;
+    let hold = SignedDuration::from_mins(i64::from(options.manual_hold_min));
+    let is_over = signal.status != Status::Cleared
+        && signal.severity <= before.severity
+        && signal.observed_at < cleared_at.saturating_add(hold).unwrap_or(Timestamp::MAX);
+    is_over.then(|| Signal {
+        status: Status::Cleared,
+        ended: Some(Ended::Manual),
+        cleared_at: Some(cleared_at),
+        ..signal.clone()
+    })
 }
 
 /// Returns the signal to keep of an anomaly, fit to be shown: anyone may write an anomaly, and an incident carries many.
@@ -233,6 +253,7 @@ fn once(group: &mut Vec<Arc<Signal>>) {
 /// suspected, soon after.
 fn come_back<'a>(
     signal: &Arc<Signal>,
+    belonged: Option<IncidentId>,
     neighbourhood: &'a Neighbourhood,
     options: &Options,
 ) -> Option<&'a Incident> {
@@ -241,6 +262,10 @@ fn come_back<'a>(
         let same_series = |member: &Signal| {
             member.service == signal.service && member.metric == signal.metric && member.evidence > WEAK_NATS
         };
+        // its episode never ended: a person said that the incident was over
+        if belonged == Some(past.incident_id) && past.resolved_by.is_some() {
+            return past.merged_into().is_none();
+        }
         past.merged_into().is_none()
             && !past.storm
             && was_suspected
@@ -267,11 +292,8 @@ fn follows(
                 gap >= SignedDuration::ZERO && gap <= options.flap_window(0)
             })
     };
-    neighbourhood.past.iter().find(soon).map(|past| Link {
-        incident_id: past.incident_id,
-        number: past.number,
-        relation: Relation::Follows,
-    })
+    let past = neighbourhood.past.iter().find(soon)?;
+    Some(Link::new(past.incident_id, past.number, Relation::Follows))
 }
 
 /// Open incidents that an anomaly may belong to.
@@ -307,6 +329,7 @@ fn homes<'a>(
         // all members were clear for longer than the hold when this began: that one is over, whatever the clock says
         if let Some((at, hold)) = all_clear(members.iter().copied())
             && signal.started_at > at + options.hold_of(incident, hold)
+            && incident.kept_open.is_none()
         {
             *over = over.or(Some((incident.incident_id, at)));
             continue;
@@ -327,7 +350,11 @@ fn homes<'a>(
     }
     // incidents are listed in the order of their numbers
     let home = explained.map(|(_, _, incident)| incident).or_else(|| caused.first().copied());
-    caused.retain(|other| home.is_some_and(|home| home.incident_id != other.incident_id));
+    caused.retain(|other| {
+        home.is_some_and(|home| {
+            home.incident_id != other.incident_id && !home.was_parted_from(other.incident_id)
+        })
+    });
     Homes { home, caused }
 }
 
@@ -346,13 +373,15 @@ fn of_one_fault<'a>(
         // what a storm collects need not be of one fault
         let is_near =
             other.incident_id != home.incident_id && !other.storm && !home.storm && near(other, root);
+        let is_near = is_near && !home.was_parted_from(other.incident_id);
         if !is_near || !absorbs(other, signal, neighbourhood, options) {
             return false;
         }
         let theirs = members(other.incident_id, neighbourhood);
         // a symptom may be over before its cause is read: partitions do not wait for each other
         let is_over = all_clear(&theirs)
-            .is_some_and(|(at, hold)| signal.started_at > at + options.hold_of(other, hold));
+            .is_some_and(|(at, hold)| signal.started_at > at + options.hold_of(other, hold))
+            && other.kept_open.is_none();
         if theirs.is_empty() || is_over {
             return false;
         }

@@ -1,6 +1,6 @@
 //! What correlation reads.
 
-use shared::events::{Anomaly, Deployment, Refusal, Span, Topic, decode};
+use shared::events::{Anomaly, Command, Deployment, Refusal, Span, Topic, decode};
 use shared::stage::Key;
 
 /// One record, decoded.
@@ -12,6 +12,8 @@ pub enum Input {
     Deployment(Deployment),
     /// A call.
     Span(Span),
+    /// What a person asks for.
+    Command(Box<Command>),
 }
 
 impl Input {
@@ -21,6 +23,7 @@ impl Input {
             Topic::Anomalies => Ok(Self::Anomaly(Box::new(decode(payload)?))),
             Topic::RawDeployments => Ok(Self::Deployment(decode(payload)?)),
             Topic::RawSpans => Ok(Self::Span(decode(payload)?)),
+            Topic::OperatorCommands => Ok(Self::Command(Box::new(decode(payload)?))),
             other => Err(Refusal::UnknownType(other.name().to_owned())),
         }
     }
@@ -29,7 +32,7 @@ impl Input {
     pub fn anomaly(&self) -> Option<&Anomaly> {
         match self {
             Self::Anomaly(anomaly) => Some(anomaly),
-            Self::Deployment(_) | Self::Span(_) => None,
+            Self::Deployment(_) | Self::Span(_) | Self::Command(_) => None,
         }
     }
 
@@ -39,6 +42,7 @@ impl Input {
             Self::Anomaly(anomaly) => Key(anomaly.environment.clone()),
             Self::Deployment(deployment) => Key(deployment.environment.clone()),
             Self::Span(span) => Key(span.trace_id.clone()),
+            Self::Command(command) => Key(command.environment.clone()),
         }
     }
 }

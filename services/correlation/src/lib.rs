@@ -22,6 +22,7 @@ pub mod shared_requests;
 pub mod split;
 pub mod stage;
 pub mod standing;
+pub mod statements;
 pub mod steal;
 pub mod storm;
 

@@ -59,6 +59,9 @@ pub struct Options {
     pub cause_hold_min_ms: u64,
     /// Most of that, milliseconds.
     pub cause_hold_max_ms: u64,
+    /// Members that go on after a person has resolved their incident, and become no worse, open it again after this time,
+    /// minutes.
+    pub manual_hold_min: u32,
     /// What is replaced in text from telemetry and of changes; set from `[redaction]`.
     #[serde(skip)]
     pub redactor: Redactor,
@@ -90,6 +93,7 @@ impl Default for Options {
             cause_hold_intervals: 5.0,
             cause_hold_min_ms: 3_000,
             cause_hold_max_ms: 120_000,
+            manual_hold_min: 30,
             redactor: Redactor::default(),
             log_terms: LogTerms::default(),
             deployment_window_min: 60,
@@ -153,6 +157,10 @@ impl StageOptions for Options {
         }
         if self.cause_hold_max_ms > LONGEST_HOLD_MS {
             problems.push(format!("cause_hold_max_ms {} is more than a day", self.cause_hold_max_ms));
+        }
+        if !(1..=24 * 60).contains(&self.manual_hold_min) {
+            problems
+                .push(format!("manual_hold_min {} is not between a minute and a day", self.manual_hold_min));
         }
         if self.edge_age_hours > LONGEST_EDGE_AGE_HOURS {
             problems.push(format!("edge_age_hours {} is more than 90 days", self.edge_age_hours));

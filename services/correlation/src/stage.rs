@@ -1,8 +1,10 @@
 //! The stage: a grouping becomes effects.
 
+mod commands;
 mod ends;
 mod lines;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -12,6 +14,7 @@ use serde_json::json;
 use shared::agent::Agent;
 use shared::audit::AuditAction;
 use shared::clock::from_ms;
+use shared::events::anomaly::Ended;
 use shared::events::incident::{Challenger, Incident, Link, Relation, Signal, State};
 use shared::events::{Anomaly, Deployment, Refusal, Span, Topic};
 use shared::ids::{AnomalyId, IncidentId};
@@ -73,6 +76,23 @@ impl TimerPayload for Reconsider {
 /// A record from further in the future than this is refused.
 const FUTURE: SignedDuration = SignedDuration::from_hours(1);
 
+/// What an incident opens on.
+#[derive(Debug, Clone, Copy)]
+struct Occasion<'a> {
+    environment: &'a str,
+    /// Event time.
+    at: Timestamp,
+    /// Usual distance between samples, milliseconds.
+    interval_ms: u64,
+}
+
+impl<'a> Occasion<'a> {
+    fn of(anomaly: &'a Anomaly) -> Self {
+        let Anomaly { environment, observed_at, interval_ms, .. } = anomaly;
+        Self { environment, at: *observed_at, interval_ms: *interval_ms }
+    }
+}
+
 /// Groups anomalies into incidents.
 pub struct Correlation {
     options: Options,
@@ -116,7 +136,18 @@ impl Correlation {
         let since = earliest(|anomaly, options| anomaly.observed_at - options.look_back(anomaly.interval_ms));
         neighbourhood.past = ctx.store.past(&first.environment, since).await?;
         let episodes: Vec<AnomalyId> = anomalies.iter().map(|(anomaly, _)| anomaly.anomaly_id).collect();
-        Ok(Some(Environment::new(neighbourhood, ctx.store.signals(&episodes).await?)))
+        let known = ctx.store.signals(&episodes).await?;
+        // an incident that a person resolved matters as long as its own episodes go on
+        let is_manual = |signal: &Signal| signal.ended == Some(Ended::Manual);
+        let resolved = known.iter().filter(|(signal, _)| is_manual(signal)).filter_map(|(_, of)| *of);
+        let missing: BTreeSet<IncidentId> =
+            resolved.filter(|id| !neighbourhood.past.iter().any(|past| past.incident_id == *id)).collect();
+        if !missing.is_empty() {
+            let missing: Vec<IncidentId> = missing.into_iter().collect();
+            let over = ctx.store.incidents_by_id(&missing).await?;
+            neighbourhood.past.extend(over.into_iter().filter(|incident| !incident.state.is_open()));
+        }
+        Ok(Some(Environment::new(neighbourhood, known)))
     }
 
     /// Guards decisions on an environment, and holds it as they leave it.
@@ -176,26 +207,28 @@ impl Correlation {
         }
         match grouping {
             Grouping::Stale => {}
-            Grouping::Unassigned => effects.writes.push(kept(anomaly, signal, None)),
+            Grouping::Unassigned => effects.writes.push(kept(&anomaly.environment, signal, None)),
             Grouping::LateJoin { incident } => {
                 let known = neighbourhood.signals.iter().any(|(known, of)| {
                     known.anomaly_id == signal.anomaly_id && *of == Some(incident.incident_id)
                 });
                 effects.audit.extend((!known).then(|| late_line(&incident, anomaly)));
-                effects.writes.push(kept(anomaly, signal, Some(incident.incident_id)));
+                effects.writes.push(kept(&anomaly.environment, signal, Some(incident.incident_id)));
             }
             Grouping::Open { incident, assessment, adopted, follows } => {
                 effects.audit.push(opened(incident, anomaly, &assessment));
-                self.open(incident, anomaly, assessment, now, &mut effects)?;
+                self.open(incident, Occasion::of(anomaly), assessment, now, &mut effects)?;
                 effects.incidents.extend(follows.map(|link| linked(incident, link)));
                 let members = std::iter::once(signal).chain(adopted);
-                effects.writes.extend(members.map(|signal| kept(anomaly, signal, Some(incident))));
+                effects
+                    .writes
+                    .extend(members.map(|signal| kept(&anomaly.environment, signal, Some(incident))));
             }
             Grouping::Reopen { incident, assessment, adopted } => {
                 self.reopen(&incident, anomaly, assessment, now, &mut effects)?;
                 let members = std::iter::once(signal).chain(adopted);
                 let id = Some(incident.incident_id);
-                effects.writes.extend(members.map(|signal| kept(anomaly, signal, id)));
+                effects.writes.extend(members.map(|signal| kept(&anomaly.environment, signal, id)));
             }
             Grouping::Join { incident, assessment, is_new, all_clear, absorbed, split } => {
                 effects.audit.extend(member_line(&incident, anomaly, is_new));
@@ -212,9 +245,19 @@ impl Correlation {
                 let part = left.filter(|split| split.has(&signal));
                 let home = part.map_or(incident.incident_id, |split| split.incident);
                 if let Some(split) = split {
-                    self.split(&incident, anomaly, *split, now, &mut effects)?;
+                    let lines =
+                        split_lines(&incident, split.incident, &split.assessment, anomaly.observed_at);
+                    effects.audit.extend(lines);
+                    let link = Link::new(incident.incident_id, incident.number, Relation::SplitFrom);
+                    let has = |member: &Arc<Signal>| member.anomaly_id != anomaly.anomaly_id;
+                    // the anomaly's own signal is written by the decision on it
+                    let split = Split {
+                        members: split.members.iter().filter(|one| has(one)).cloned().collect(),
+                        ..*split
+                    };
+                    self.split(split, link, Occasion::of(anomaly), now, &mut effects)?;
                 }
-                effects.writes.push(kept(anomaly, signal, Some(home)));
+                effects.writes.push(kept(&anomaly.environment, signal, Some(home)));
                 for other in absorbed {
                     merge(&incident, other, anomaly.observed_at, &mut effects);
                 }
@@ -226,21 +269,21 @@ impl Correlation {
     fn open(
         &self,
         incident: IncidentId,
-        anomaly: &Anomaly,
+        occasion: Occasion<'_>,
         assessment: Assessment,
         now: Timestamp,
         effects: &mut Effects,
     ) -> Result<(), Error> {
-        let environment = &anomaly.environment;
+        let Occasion { environment, at, interval_ms } = occasion;
         let members = &assessment.signals;
         effects.timers.extend(ends::timers(incident, environment, members, 0, now, &self.options)?);
-        let wait = (anomaly.interval_ms as f64 * self.options.group_wait_intervals) as u64;
+        let wait = (interval_ms as f64 * self.options.group_wait_intervals) as u64;
         let wait = wait.clamp(self.options.group_wait_min_ms, self.options.group_wait_max_ms);
         effects.incidents.push(IncidentChange {
             incident_id: incident,
             change: Change::Opened {
-                environment: environment.clone(),
-                at: anomaly.observed_at,
+                environment: environment.to_owned(),
+                at,
                 assessment: Box::new(assessment),
             },
             publish: None,
@@ -250,7 +293,7 @@ impl Correlation {
             incident.to_string(),
             &[],
             now + SignedDuration::from_millis(wait as i64),
-            &Settle { incident_id: incident, environment: environment.clone() },
+            &Settle { incident_id: incident, environment: environment.to_owned() },
         )?);
         Ok(())
     }
@@ -269,7 +312,7 @@ impl Correlation {
         effects.timers.extend(ends::timers(id, &anomaly.environment, members, times, now, &self.options)?);
         effects.incidents.push(IncidentChange {
             incident_id: id,
-            change: Change::Reopened(Box::new(assessment)),
+            change: Change::reopened(assessment),
             publish: Some(Topic::IncidentsOpened),
         });
         Ok(())
@@ -297,24 +340,21 @@ impl Correlation {
         Ok(())
     }
 
-    /// Opens the incident that members of `whole` become, with a line in each.
+    /// Opens the incident that members of another one become.
     fn split(
         &self,
-        whole: &Incident,
-        anomaly: &Anomaly,
         split: Split,
+        whole: Link,
+        occasion: Occasion<'_>,
         now: Timestamp,
         effects: &mut Effects,
     ) -> Result<(), Error> {
         let Split { incident, assessment, members } = split;
-        effects.audit.extend(split_lines(whole, incident, &assessment, anomaly.observed_at));
-        self.open(incident, anomaly, assessment, now, effects)?;
-        let link =
-            Link { incident_id: whole.incident_id, number: whole.number, relation: Relation::SplitFrom };
-        effects.incidents.push(linked(incident, link));
-        // the anomaly's own signal is written by the decision on it
-        let others = members.into_iter().filter(|member| member.anomaly_id != anomaly.anomaly_id);
-        effects.writes.extend(others.map(|member| kept(anomaly, member, Some(incident))));
+        self.open(incident, occasion, assessment, now, effects)?;
+        effects.incidents.push(linked(incident, whole));
+        effects
+            .writes
+            .extend(members.into_iter().map(|member| kept(occasion.environment, member, Some(incident))));
         Ok(())
     }
 
@@ -411,6 +451,12 @@ impl Stage for Correlation {
     }
 
     async fn handle_all(&self, events: &[(&Input, &Context)]) -> Result<Vec<Effects>, Error> {
+        if let [(Input::Command(command), ctx), ..] = events {
+            return self.commands(command, ctx, events).await;
+        }
+        // commands that follow are decided by themselves
+        let is_command = |(input, _): &(&Input, &Context)| matches!(input, Input::Command(_));
+        let events = &events[..events.iter().position(is_command).unwrap_or(events.len())];
         let anomalies: Vec<(&Anomaly, &Context)> =
             events.iter().filter_map(|(input, ctx)| Some((input.anomaly()?, *ctx))).collect();
         let mut environment = self.environment(&anomalies).await?;
@@ -421,6 +467,8 @@ impl Stage for Correlation {
                 (Input::Anomaly(_), None) => Effects::none(),
                 (Input::Deployment(deployment), _) => self.deployment(deployment, ctx.wall_clock())?,
                 (Input::Span(span), _) => self.span(span, ctx.wall_clock())?,
+                // decided before
+                (Input::Command(_), _) => break,
             };
             if let Some(environment) = &mut environment {
                 environment.advance(&effects).map_err(Error::reject)?;
@@ -516,7 +564,8 @@ fn announce(incident: &Incident, effects: &mut Effects) {
     let number = incident.number;
     // only now it has a number
     for whole in incident.links.iter().filter(|link| link.relation == Relation::SplitFrom) {
-        let link = Link { incident_id: incident.incident_id, number, relation: Relation::SplitInto };
+        let by = whole.by.clone();
+        let link = Link { incident_id: incident.incident_id, number, relation: Relation::SplitInto, by };
         effects.incidents.push(linked(whole.incident_id, link));
     }
     effects.audit.push(Audit {
@@ -538,9 +587,9 @@ fn announce(incident: &Incident, effects: &mut Effects) {
     });
 }
 
-/// A write of a signal of the anomaly's environment.
-fn kept(anomaly: &Anomaly, signal: Arc<Signal>, incident_id: Option<IncidentId>) -> Write {
-    Write::Signal { environment: anomaly.environment.clone(), signal, incident_id }
+/// A write of a signal of an environment.
+fn kept(environment: &str, signal: Arc<Signal>, incident_id: Option<IncidentId>) -> Write {
+    Write::Signal { environment: environment.to_owned(), signal, incident_id }
 }
 
 fn linked(incident_id: IncidentId, link: Link) -> IncidentChange {
@@ -550,6 +599,13 @@ fn linked(incident_id: IncidentId, link: Link) -> IncidentChange {
 /// Ends an incident in another one of the same fault, with a line in each.
 fn merge(into: &Incident, absorbed: Absorbed, at: Timestamp, effects: &mut Effects) {
     let Absorbed { incident, members } = absorbed;
+    let why = "both are of the same fault";
+    effects.audit.extend(merge_lines(into, &incident, why, at));
+    end_in(into, &incident, members, None, at, effects);
+}
+
+/// Returns a line for each of two incidents of which one ends in the other.
+fn merge_lines(into: &Incident, incident: &Incident, why: &str, at: Timestamp) -> [Audit; 2] {
     let line = |incident: &Incident, other: &Incident, summary: String| Audit {
         incident_id: incident.incident_id,
         at,
@@ -557,30 +613,31 @@ fn merge(into: &Incident, absorbed: Absorbed, at: Timestamp, effects: &mut Effec
         summary,
         detail: json!({ "incident_id": other.incident_id, "number": other.number }),
     };
-    effects.audit.push(line(
-        &incident,
-        into,
-        format!("Merged into incident #{}: both are of the same fault.", into.number),
-    ));
-    effects.audit.push(line(
-        into,
-        &incident,
-        format!("Incident #{} was merged into this one: both are of the same fault.", incident.number),
-    ));
-    let (id, number) = (incident.incident_id, incident.number);
-    effects
-        .incidents
-        .push(linked(into.incident_id, Link { incident_id: id, number, relation: Relation::Absorbed }));
+    [
+        line(incident, into, format!("Merged into incident #{}: {why}.", into.number)),
+        line(into, incident, format!("Incident #{} was merged into this one: {why}.", incident.number)),
+    ]
+}
+
+/// Ends an incident in another one, which its members join. `by` is who asked for it.
+fn end_in(
+    into: &Incident,
+    incident: &Incident,
+    members: Vec<Arc<Signal>>,
+    by: Option<&str>,
+    at: Timestamp,
+    effects: &mut Effects,
+) {
+    let (incident_id, by) = (incident.incident_id, by.map(str::to_owned));
+    let link = Link { incident_id, number: incident.number, relation: Relation::Absorbed, by: by.clone() };
+    effects.incidents.push(linked(into.incident_id, link));
     effects.incidents.push(IncidentChange {
-        incident_id: id,
-        change: Change::Merged { into: into.incident_id, number: into.number, at },
+        incident_id,
+        change: Change::Merged { into: into.incident_id, number: into.number, at, by },
         publish: (incident.state != State::Detecting).then_some(Topic::IncidentsResolved),
     });
-    effects.writes.extend(members.into_iter().map(|signal| Write::Signal {
-        environment: incident.environment.clone(),
-        signal,
-        incident_id: Some(into.incident_id),
-    }));
+    let joining = members.into_iter();
+    effects.writes.extend(joining.map(|signal| kept(&incident.environment, signal, Some(into.incident_id))));
 }
 
 fn last_seen(incident: &Incident) -> Timestamp {

@@ -49,6 +49,7 @@ pub fn section(record: &Record<'_>) -> String {
         Ended::NewLevel => " until the new level was accepted",
         Ended::SourceGone => " until the source was given up",
         Ended::Retired => " until the service was retired",
+        Ended::Manual => " until a person resolved it",
         Ended::Forced => " until it was ended by a limit",
     };
     let _ = writeln!(out, "- **Duration:** {lasted}{until}, noticed after {noticed}.");

@@ -59,7 +59,9 @@ impl Agent {
             Self::Detection => {
                 &[Topic::RawMetrics, Topic::RawLogs, Topic::RawDeployments, Topic::CatalogueServices]
             }
-            Self::Correlation => &[Topic::Anomalies, Topic::RawDeployments, Topic::RawSpans],
+            Self::Correlation => {
+                &[Topic::Anomalies, Topic::RawDeployments, Topic::RawSpans, Topic::OperatorCommands]
+            }
             Self::Investigation => &[Topic::IncidentsOpened, Topic::IncidentsUpdated],
             Self::Remediation => &[Topic::RcaCompleted],
             Self::Communication => &[
@@ -73,7 +75,8 @@ impl Agent {
         }
     }
 
-    /// Returns the topics it publishes to, beside its dead letters.
+    /// Returns the topics it publishes its results to, beside its dead letters. A command that retires a service goes on to
+    /// `raw.deployments` as well.
     pub const fn outputs(self) -> &'static [Topic] {
         match self {
             Self::Detection => &[Topic::Anomalies, Topic::DetectionState],

@@ -48,6 +48,18 @@ pub enum AuditAction {
     MailAddressUnusable,
     /// A postmortem was written.
     PostmortemWritten,
+    /// A person works on an incident.
+    Acknowledged,
+    /// An incident has an owner.
+    Assigned,
+    /// A remark of a person.
+    Commented,
+    /// A person set the severity, or left it to be computed again.
+    SeverityOverridden,
+    /// A person ended updates about an incident for a time.
+    Muted,
+    /// A person wants updates about an incident again.
+    Unmuted,
     /// A person approved what is to be learned from an incident.
     PostmortemApproved,
     /// A person withdrew what was learned from an incident.

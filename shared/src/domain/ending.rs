@@ -16,6 +16,7 @@ pub fn headline(ended: Ended) -> &'static str {
         Ended::NewLevel => "Ended without recovery, at a new level",
         Ended::SourceGone => "Ended without recovery, because a source stopped reporting",
         Ended::Retired => "Ended with the retirement of a service",
+        Ended::Manual => "Resolved by a person",
         Ended::Forced => "Ended by a limit, without known recovery",
     }
 }
@@ -27,6 +28,7 @@ pub fn label(ended: Ended) -> &'static str {
         Ended::NewLevel => "new level accepted",
         Ended::SourceGone => "stopped reporting",
         Ended::Retired => "retired",
+        Ended::Manual => "resolved by a person",
         Ended::Forced => "ended by a limit",
     }
 }
@@ -54,6 +56,9 @@ pub fn sentence(signal: &Signal) -> String {
             None => format!("{metric} of {service} did not recover: it stopped being reported"),
         },
         Some(Ended::Retired) => format!("{metric} of {service} ended because {service} was retired"),
+        Some(Ended::Manual) => {
+            format!("{metric} of {service} was still abnormal when a person resolved the incident{lasted}")
+        }
         Some(Ended::Forced) => {
             format!("{metric} of {service} was ended by a limit{lasted}; whether it recovered is not known")
         }

@@ -1,5 +1,5 @@
 //! Identifiers. Each is derived from what it names, so that the same input always yields the same id and a
-//! replay changes nothing downstream.
+//! replay changes nothing downstream. Only commands are named by their senders.
 
 use std::fmt;
 
@@ -70,6 +70,10 @@ id!(
     PostmortemId
 );
 id!(
+    /// One command of a person, chosen by the sender.
+    CommandId
+);
+id!(
     /// One record of evidence of an incident.
     EvidenceId
 );
@@ -100,9 +104,21 @@ impl IncidentId {
         Self(derive(&["incident", &past.to_string(), &anomaly.to_string(), &revision.to_string()]))
     }
 
+    /// Returns the id of the incident that members of `whole` became when a person asked for it.
+    pub fn split_by(whole: Self, command: CommandId) -> Self {
+        Self(derive(&["split", &whole.to_string(), &command.to_string()]))
+    }
+
     /// Returns the id of the incident that members of `whole` became when a revision of an episode was decided on.
     pub fn split_from(whole: Self, anomaly: AnomalyId, revision: u32) -> Self {
         Self(derive(&["split", &whole.to_string(), &anomaly.to_string(), &revision.to_string()]))
+    }
+}
+
+impl CommandId {
+    /// Draws the id of a command that is sent for the first time.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
     }
 }
 

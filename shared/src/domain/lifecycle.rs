@@ -18,7 +18,8 @@ use strum::IntoStaticStr;
 use crate::events::Severity;
 use crate::events::anomaly::Ended;
 use crate::events::incident::{
-    BlastRadius, Challenger, Change as Trigger, Impact, Incident, Link, Relation, Signal, State, Suspect,
+    BlastRadius, Challenger, Change as Trigger, Impact, Incident, Link, Mute, Relation, SeverityOverride,
+    Signal, State, Statement, Suspect,
 };
 use crate::ids::IncidentId;
 
@@ -89,14 +90,21 @@ pub enum Change {
         at: Timestamp,
         /// Why it is over.
         reason: Ended,
+        /// Who says so; none where telemetry does.
+        by: Option<Statement>,
     },
     /// The postmortem is written.
     Closed {
         /// Event time.
         at: Timestamp,
     },
-    /// The fault came back.
-    Reopened(Box<Assessment>),
+    /// The fault came back, or a person says that it is not over.
+    Reopened {
+        /// Assessment as it now stands.
+        assessment: Box<Assessment>,
+        /// Who says so; none where telemetry does.
+        by: Option<Statement>,
+    },
     /// Members left it, for they are of another fault. The assessment is of those that stay.
     Split(Box<Assessment>),
     /// Another incident belongs to this one.
@@ -109,10 +117,52 @@ pub enum Change {
         number: i64,
         /// Event time.
         at: Timestamp,
+        /// Who asked for it; none where it was decided from telemetry.
+        by: Option<String>,
     },
+    /// A person works on it.
+    Acknowledged(Statement),
+    /// It has an owner.
+    Assigned {
+        /// Who works on it.
+        to: String,
+    },
+    /// A person sets the severity; none: it is computed again.
+    SeverityOverridden {
+        /// The severity.
+        severity: Option<Severity>,
+        /// Who, and why.
+        statement: Statement,
+    },
+    /// Nothing is sent about it for a time; none: updates are sent again.
+    Muted(Option<Mute>),
 }
 
 impl Change {
+    /// Returns the end of an incident that telemetry shows.
+    pub fn resolved(at: Timestamp, reason: Ended) -> Self {
+        Self::Resolved { at, reason, by: None }
+    }
+
+    /// Returns the return of a fault that telemetry shows.
+    pub fn reopened(assessment: Assessment) -> Self {
+        Self::Reopened { assessment: Box::new(assessment), by: None }
+    }
+
+    /// Returns the end in another incident that telemetry shows.
+    pub fn merged(into: IncidentId, number: i64, at: Timestamp) -> Self {
+        Self::Merged { into, number, at, by: None }
+    }
+
+    /// Returns whether a person asks for it without a look at the rest of the environment. Such a change is decided anew where
+    /// the incident has moved on meanwhile.
+    pub fn is_stated(&self) -> bool {
+        matches!(
+            self,
+            Self::Acknowledged(_) | Self::Assigned { .. } | Self::SeverityOverridden { .. } | Self::Muted(_)
+        )
+    }
+
     /// Returns a short name for logs, metrics and errors.
     pub fn name(&self) -> &'static str {
         self.into()
@@ -169,29 +219,48 @@ pub fn apply(
         (state @ (RcaComplete | Remediating), Change::PlanProposed) => state.max(Remediating),
         // knowledge that comes late is recorded and moves nothing
         (state @ (Resolved | Closed), Change::CauseRanked | Change::PlanProposed) => state,
-        (state, Change::Resolved { at, reason }) if state.is_open() => {
+        (state, Change::Resolved { at, reason, by }) if state.is_open() => {
             incident.resolved_at = Some(at.max(incident.started_at));
-            incident.resolution = Some(reason);
+            (incident.resolution, incident.resolved_by) = (Some(reason), by);
+            (incident.mute, incident.kept_open) = (None, None);
             Resolved
         }
         (Resolved, Change::Closed { at }) => {
             incident.closed_at = Some(at);
             Closed
         }
-        (Resolved | Closed, Change::Reopened(assessment)) if incident.merged_into().is_none() => {
+        (Resolved | Closed, Change::Reopened { assessment, by }) if incident.merged_into().is_none() => {
             (incident.resolved_at, incident.resolution, incident.closed_at) = (None, None, None);
+            (incident.resolved_by, incident.acknowledged, incident.kept_open) = (None, None, by);
             incident.reopened += 1;
             reassess(&mut incident, *assessment);
             Correlating
+        }
+        (state, Change::Acknowledged(statement)) if state.is_open() => {
+            incident.acknowledged = Some(statement);
+            state
+        }
+        (state, Change::Assigned { to }) if state != Closed => {
+            incident.assignee = Some(to);
+            state
+        }
+        (state, Change::SeverityOverridden { severity, statement }) if state.is_open() => {
+            set_severity(&mut incident, severity, statement);
+            state
+        }
+        (state, Change::Muted(mute)) if state.is_open() => {
+            incident.mute = mute;
+            state
         }
         (state, Change::Linked(link)) => {
             link_to(&mut incident, link);
             state
         }
-        (state, Change::Merged { into, number, at }) if state.is_open() => {
+        (state, Change::Merged { into, number, at, by }) if state.is_open() => {
             // it says where it ended, whatever else it was linked to
             incident.links.truncate(MAX_LINKS - 1);
-            link_to(&mut incident, Link { incident_id: into, number, relation: Relation::MergedInto });
+            let relation = Relation::MergedInto;
+            link_to(&mut incident, Link { incident_id: into, number, relation, by });
             incident.resolved_at = Some(at.max(incident.started_at));
             incident.closed_at = incident.resolved_at;
             Closed
@@ -206,6 +275,13 @@ fn link_to(incident: &mut Incident, link: Link) {
     if incident.links.len() < MAX_LINKS && !incident.links.contains(&link) {
         incident.links.push(link);
     }
+}
+
+/// Sets the severity that a person states, or the worst one that was computed where none is stated any more.
+fn set_severity(incident: &mut Incident, severity: Option<Severity>, statement: Statement) {
+    let computed = incident.severity_override.take().map_or(incident.severity, |set| set.computed);
+    incident.severity = severity.unwrap_or(computed);
+    incident.severity_override = severity.map(|_| SeverityOverride { computed, statement });
 }
 
 fn opened(id: IncidentId, environment: String, at: Timestamp, assessment: Assessment) -> Incident {
@@ -233,6 +309,12 @@ fn opened(id: IncidentId, environment: String, at: Timestamp, assessment: Assess
         reopened: 0,
         storm: false,
         links: Vec::new(),
+        acknowledged: None,
+        assignee: None,
+        severity_override: None,
+        mute: None,
+        kept_open: None,
+        resolved_by: None,
     };
     reassess(&mut incident, assessment);
     incident
@@ -274,7 +356,10 @@ fn reassess(incident: &mut Incident, assessment: Assessment) {
         signal.logs.clear();
     }
     incident.title = title;
-    incident.severity = incident.severity.max(severity);
+    match &mut incident.severity_override {
+        Some(set) => set.computed = set.computed.max(severity),
+        None => incident.severity = incident.severity.max(severity),
+    }
     incident.suspects = suspects;
     incident.challenger = challenger;
     incident.members = members;
@@ -336,7 +421,7 @@ pub(crate) mod tests {
     }
 
     fn resolved(ms: i64) -> Change {
-        Change::Resolved { at: from_ms(ms), reason: Ended::Recovered }
+        Change::resolved(from_ms(ms), Ended::Recovered)
     }
 
     fn walk(changes: impl IntoIterator<Item = Change>) -> Result<Incident, IllegalTransition> {
@@ -386,7 +471,7 @@ pub(crate) mod tests {
             Change::InvestigationStarted,
             Change::CauseRanked,
             Change::PlanProposed,
-            Change::Resolved { at: from_ms(9_000), reason: Ended::NewLevel },
+            Change::resolved(from_ms(9_000), Ended::NewLevel),
             Change::Closed { at: from_ms(9_000) },
         ])
         .unwrap();
@@ -403,13 +488,10 @@ pub(crate) mod tests {
 
     #[test]
     fn a_fault_that_comes_back_opens_its_incident_again() {
-        let back = Change::Reopened(Box::new(assessment()));
+        let back = Change::reopened(assessment());
         for over in [vec![], vec![Change::Closed { at: from_ms(9_000) }]] {
-            let mut changes = vec![
-                opened_change(),
-                Change::Announced,
-                Change::Resolved { at: from_ms(9_000), reason: Ended::Recovered },
-            ];
+            let mut changes =
+                vec![opened_change(), Change::Announced, Change::resolved(from_ms(9_000), Ended::Recovered)];
             changes.extend(over);
             changes.push(back.clone());
             let incident = walk(changes).unwrap();
@@ -422,11 +504,11 @@ pub(crate) mod tests {
     #[test]
     fn what_was_merged_says_where_it_ended_and_stays_there() {
         let other = IncidentId(derive(&["other"]));
-        let merged = Change::Merged { into: other, number: 7, at: from_ms(5_000) };
+        let merged = Change::merged(other, 7, from_ms(5_000));
         let incident = walk([opened_change(), Change::Announced, merged.clone()]).unwrap();
         assert_eq!(incident.state, State::Closed);
         assert_eq!(incident.merged_into().map(|link| (link.incident_id, link.number)), Some((other, 7)));
-        let back = Change::Reopened(Box::new(assessment()));
+        let back = Change::reopened(assessment());
         assert!(walk([opened_change(), merged.clone(), back]).is_err());
         assert!(walk([opened_change(), merged.clone(), merged]).is_err());
     }
@@ -450,11 +532,38 @@ pub(crate) mod tests {
         assert!(walk([opened_change(), resolved(1), Change::Split(Box::new(with(&[1])))]).is_err());
     }
 
+    fn statement() -> Statement {
+        Statement { by: "jane".into(), at: from_ms(2_000), reason: "no users yet".into() }
+    }
+
+    #[test]
+    fn what_people_say_holds_until_the_incident_is_over_or_opens_again() {
+        let mute = Mute { statement: statement(), until: None };
+        let severity = Some(Severity::Sev1);
+        let open = walk([
+            opened_change(),
+            Change::Announced,
+            Change::Acknowledged(statement()),
+            Change::Muted(Some(mute)),
+            Change::SeverityOverridden { severity, statement: statement() },
+        ])
+        .unwrap();
+        assert_eq!((open.severity, open.state), (Severity::Sev1, State::Correlating));
+        let by = Some(statement());
+        let change = Change::Resolved { at: from_ms(9_000), reason: Ended::Manual, by };
+        let over = apply(Some(open), id(), change).unwrap();
+        assert_eq!((&over.mute, &over.resolved_by), (&None, &Some(statement())));
+        let back = Change::Reopened { assessment: Box::new(assessment()), by: Some(statement()) };
+        let again = apply(Some(over), id(), back).unwrap();
+        assert_eq!((again.acknowledged, again.resolved_by), (None, None));
+        assert_eq!(again.kept_open, Some(statement()));
+    }
+
     #[test]
     fn links_are_bounded() {
         let links = (0..50).map(|number| {
             let incident_id = IncidentId(derive(&[&number.to_string()]));
-            Change::Linked(Link { incident_id, number, relation: Relation::Absorbed })
+            Change::Linked(Link::new(incident_id, number, Relation::Absorbed))
         });
         let incident = walk(std::iter::once(opened_change()).chain(links)).unwrap();
         assert_eq!(incident.links.len(), MAX_LINKS);
@@ -468,6 +577,14 @@ pub(crate) mod tests {
             vec![opened_change(), Change::PlanProposed],
             vec![opened_change(), Change::Closed { at: from_ms(1) }],
             vec![opened_change(), resolved(1), resolved(2)],
+            vec![opened_change(), resolved(1), Change::Acknowledged(statement())],
+            vec![opened_change(), resolved(1), Change::Muted(None)],
+            vec![
+                opened_change(),
+                resolved(1),
+                Change::Closed { at: from_ms(2) },
+                Change::Assigned { to: "joe".into() },
+            ],
             vec![opened_change(), resolved(1), Change::Reassessed(Box::new(assessment()))],
         ] {
             assert!(walk(illegal.clone()).is_err(), "{illegal:?}");

@@ -32,6 +32,8 @@ pub enum Ended {
     SourceGone,
     /// The service was taken out of operation as planned (`change_type: retire`).
     Retired,
+    /// A person said that the incident is over. Whether it recovered is not known.
+    Manual,
     /// It was ended from outside, e.g. by a limit on the number of series. Whether it recovered is not known.
     Forced,
 }

@@ -273,6 +273,37 @@ pub enum Relation {
     SplitInto,
 }
 
+/// Something that a person has said of an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Statement {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why, where a reason is asked for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// A severity that a person has set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SeverityOverride {
+    /// Worst severity that was computed.
+    pub computed: Severity,
+    /// Who set it, and why.
+    pub statement: Statement,
+}
+
+/// A time in which nothing is sent about an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Mute {
+    /// Who muted it.
+    pub statement: Statement,
+    /// Until when; absent: until it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
 /// Another incident that belongs to this one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
@@ -282,6 +313,16 @@ pub struct Link {
     pub number: i64,
     /// How they belong together.
     pub relation: Relation,
+    /// Who asked for it; absent where it was decided from telemetry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+impl Link {
+    /// Links an incident as telemetry shows.
+    pub fn new(incident_id: IncidentId, number: i64, relation: Relation) -> Self {
+        Self { incident_id, number, relation, by: None }
+    }
 }
 
 /// Services that call the first suspect, directly or indirectly.
@@ -349,7 +390,7 @@ pub struct Incident {
     pub revision: u32,
     /// State in the life cycle.
     pub state: State,
-    /// Worst severity so far.
+    /// Worst severity so far, or the one that a person has set.
     pub severity: Severity,
     /// One line for people.
     pub title: String,
@@ -396,12 +437,45 @@ pub struct Incident {
     /// Other incidents that belong to this one (at most 20, the first ones).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
+    /// Who has acknowledged it; absent where nobody has since it was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Statement>,
+    /// Who works on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignee: Option<String>,
+    /// Present where a person has set the severity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity_override: Option<SeverityOverride>,
+    /// Present where nothing is sent about it for a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mute: Option<Mute>,
+    /// Present where a person has opened it again: then it is over when a person says so, or when a member that has joined
+    /// since has recovered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_open: Option<Statement>,
+    /// Present where a person has resolved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_by: Option<Statement>,
 }
 
 impl Incident {
     /// Returns the incident that this one was merged into, if it was.
     pub fn merged_into(&self) -> Option<&Link> {
         self.links.iter().find(|link| link.relation == Relation::MergedInto)
+    }
+
+    /// Returns whether a person has said that this one and another are of different faults.
+    pub fn was_parted_from(&self, other: IncidentId) -> bool {
+        self.links.iter().any(|link| {
+            link.incident_id == other
+                && link.by.is_some()
+                && matches!(link.relation, Relation::SplitFrom | Relation::SplitInto)
+        })
+    }
+
+    /// Returns whether nothing is to be sent about it at `now`.
+    pub fn is_muted(&self, now: Timestamp) -> bool {
+        self.mute.as_ref().is_some_and(|mute| mute.until.is_none_or(|until| now < until))
     }
 
     /// Returns why it is over; `recovered` where an older writer left it out, or where it is not over.

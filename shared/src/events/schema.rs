@@ -4,8 +4,8 @@ use schemars::{JsonSchema, Schema, schema_for};
 
 use super::remediation::ActionResult;
 use super::{
-    Anomaly, CatalogueService, Deployment, Event, Fault, Incident, LogRecord, MetricSample, Plan, Postmortem,
-    RootCause, Span, Topic,
+    Anomaly, CatalogueService, Command, Deployment, Event, Fault, Incident, LogRecord, MetricSample, Plan,
+    Postmortem, RootCause, Span, Topic,
 };
 
 /// Returns (file stem, schema) of every event type.
@@ -19,6 +19,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         of::<Deployment>(),
         of::<Span>(),
         of::<CatalogueService>(),
+        of::<Command>(),
         of::<Anomaly>(),
         of::<Incident>(),
         of::<RootCause>(),
@@ -37,6 +38,7 @@ pub fn type_of(topic: Topic) -> Option<&'static str> {
         Topic::RawDeployments => Deployment::TYPE,
         Topic::RawSpans => Span::TYPE,
         Topic::CatalogueServices => CatalogueService::TYPE,
+        Topic::OperatorCommands => Command::TYPE,
         Topic::Anomalies => Anomaly::TYPE,
         Topic::IncidentsOpened | Topic::IncidentsUpdated | Topic::IncidentsResolved => Incident::TYPE,
         Topic::RcaCompleted => RootCause::TYPE,

@@ -26,6 +26,8 @@ pub enum Topic {
     RawSpans,
     /// What the service catalogue states of each service, keyed by service.
     CatalogueServices,
+    /// What people ask for, keyed by incident or environment.
+    OperatorCommands,
     /// Anomalies, keyed by service.
     Anomalies,
     /// Announced incidents, keyed by incident.
@@ -59,6 +61,7 @@ impl Topic {
             Self::RawDeployments,
             Self::RawSpans,
             Self::CatalogueServices,
+            Self::OperatorCommands,
             Self::Anomalies,
             Self::IncidentsOpened,
             Self::IncidentsUpdated,
@@ -87,6 +90,7 @@ impl Topic {
             Self::RawDeployments => "raw.deployments",
             Self::RawSpans => "raw.spans",
             Self::CatalogueServices => "catalogue.services",
+            Self::OperatorCommands => "operator.commands",
             Self::Anomalies => "anomalies.detected",
             Self::IncidentsOpened => "incidents.opened",
             Self::IncidentsUpdated => "incidents.updated",

@@ -247,7 +247,13 @@ impl Incidents {
         let id = change.incident_id;
         let before = self.stand.remove(&id);
         let is_new = before.is_none();
-        let mut after = lifecycle::apply(before, id, change.change.clone())?;
+        let mut after = lifecycle::apply(before, id, change.change.clone()).map_err(|illegal| {
+            if change.change.is_stated() {
+                Error::Conflict { scope: format!("incident {id}") }
+            } else {
+                illegal.into()
+            }
+        })?;
         if is_new {
             after.number = next_number(tx).await?;
             self.new.insert(id);

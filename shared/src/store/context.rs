@@ -142,6 +142,12 @@ mod tests {
             reopened: 0,
             storm: false,
             links: Vec::new(),
+            acknowledged: None,
+            assignee: None,
+            severity_override: None,
+            mute: None,
+            kept_open: None,
+            resolved_by: None,
         }
     }
 

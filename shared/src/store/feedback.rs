@@ -59,36 +59,6 @@ pub struct Judged {
 }
 
 impl Store {
-    /// Records what a person says of the cause of an incident. Of very many judgements the oldest are deleted.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn give_feedback(&self, id: IncidentId, feedback: &Feedback) -> Result<(), Error> {
-        let mut client = self.client().await?;
-        let tx = client.transaction().await?;
-        let cause: &'static str = feedback.cause.into();
-        tx.execute(
-            "insert into feedback (incident_id, cause, body, given_at) values ($1, $2, $3, $4)",
-            &[&id.0, &cause, &Json(feedback), &feedback.given_at],
-        )
-        .await?;
-        tx.execute(
-            "delete from feedback where incident_id = $1 and id not in \
-             (select id from feedback where incident_id = $1 order by id desc limit $2)",
-            &[&id.0, &MAX_JUDGEMENTS],
-        )
-        .await?;
-        let line = Audit {
-            incident_id: id,
-            at: feedback.given_at,
-            action: AuditAction::FeedbackGiven,
-            summary: format!("The cause was {cause}, says {}.", feedback.given_by),
-            detail: json!({ "cause": cause, "service": feedback.service, "category": feedback.category }),
-        };
-        write_audit(&tx, &feedback.given_by, &line).await?;
-        Ok(tx.commit().await?)
-    }
-
     /// Records that a person reads what a placeholder of an incident stands for.
     ///
     /// # Errors
@@ -112,6 +82,24 @@ impl Store {
         write_audit(&tx, by, &line).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// Writes what a person says of the cause of an incident. Of very many judgements the oldest are deleted.
+#[cfg(feature = "stage")]
+pub(super) async fn write(tx: &Transaction<'_>, id: IncidentId, feedback: &Feedback) -> Result<(), Error> {
+    let cause: &'static str = feedback.cause.into();
+    tx.execute(
+        "insert into feedback (incident_id, cause, body, given_at) values ($1, $2, $3, $4)",
+        &[&id.0, &cause, &Json(feedback), &feedback.given_at],
+    )
+    .await?;
+    tx.execute(
+        "delete from feedback where incident_id = $1 and id not in \
+         (select id from feedback where incident_id = $1 order by id desc limit $2)",
+        &[&id.0, &MAX_JUDGEMENTS],
+    )
+    .await?;
+    Ok(())
 }
 
 /// Writes a line of the audit trail about what a person did.

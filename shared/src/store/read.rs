@@ -203,6 +203,15 @@ impl Reads {
         with_context(&**client, row).await
     }
 
+    /// Returns those of the incidents that exist, by their ids. Their signals are without samples, siblings and logs.
+    pub async fn incidents_by_id(&self, ids: &[IncidentId]) -> Result<Vec<Incident>, Error> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let statement =
+            "select incident_id, body from incidents where incident_id = any ($1) order by incident_id";
+        let rows = query(&self.client().await?, statement, &[&ids]).await?;
+        rows.iter().map(incident).collect()
+    }
+
     /// Returns the incident with that number.
     pub async fn incident_by_number(&self, number: i64) -> Result<Option<Incident>, Error> {
         let client = self.client().await?;

@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr};
 
+use super::commands;
+use super::feedback::Feedback;
 use crate::agent::Agent;
 use crate::calls::Calls;
 use crate::events::incident::Signal;
@@ -248,6 +250,15 @@ pub enum Write {
         revision: u32,
         /// The records.
         records: Vec<EvidenceRecord>,
+    },
+    /// What became of a command.
+    Command(Box<commands::Decision>),
+    /// What a person says of the cause of an incident.
+    Feedback {
+        /// Incident.
+        incident_id: IncidentId,
+        /// The judgement.
+        feedback: Feedback,
     },
     /// A message to people. The same id again changes nothing.
     Notification(Box<Notification>),

@@ -15,8 +15,8 @@ use shared::events::envelope::{Envelope, Headers, expect_type};
 use shared::events::remediation::ActionResult;
 use shared::events::schema::{self, type_of};
 use shared::events::{
-    Anomaly, CatalogueService, Deployment, Event, Fault, Incident, LogRecord, MetricSample, Plan, Postmortem,
-    Refusal, RootCause, Span, Topic, decode, encode,
+    Anomaly, CatalogueService, Command, Deployment, Event, Fault, Incident, LogRecord, MetricSample, Plan,
+    Postmortem, Refusal, RootCause, Span, Topic, decode, encode,
 };
 use shared::ids::{AnomalyId, EventId, IncidentId};
 
@@ -29,6 +29,9 @@ const ADDED: &[(&str, &str, &str)] = &[
     ("firewatch.rca.v1", "evidence[].source.kind", "deployments"),
     ("firewatch.rca.v1", "evidence[].source.kind", "query"),
     ("firewatch.rca.v1", "evidence[].source.kind", "edge_times"),
+    ("firewatch.anomaly.v1", "ended", "manual"),
+    ("firewatch.incident.v1", "resolution", "manual"),
+    ("firewatch.incident.v1", "signals[].ended", "manual"),
     ("firewatch.anomaly.v1", "kind", "silence"),
     ("firewatch.anomaly.v1", "kind", "restarts"),
     ("firewatch.anomaly.v1", "kind", "logs"),
@@ -74,13 +77,14 @@ fn kind<E: Event>() -> Kind {
     }
 }
 
-fn kinds() -> [Kind; 12] {
+fn kinds() -> [Kind; 13] {
     [
         kind::<MetricSample>(),
         kind::<LogRecord>(),
         kind::<Deployment>(),
         kind::<Span>(),
         kind::<CatalogueService>(),
+        kind::<Command>(),
         kind::<Anomaly>(),
         kind::<Incident>(),
         kind::<RootCause>(),

@@ -137,7 +137,7 @@ impl Correlation {
             }
             Grouping::Reopen { incident, assessment, adopted } => {
                 let id = incident.incident_id;
-                let back = Change::Reopened(Box::new(assessment));
+                let back = Change::reopened(assessment);
                 self.change(id, back, Some(Topic::IncidentsOpened), now)?;
                 self.adopt(&adopted, id);
                 Some(id)
@@ -277,10 +277,10 @@ impl Correlation {
     fn merge(&mut self, into: &Incident, other: &Absorbed, at: Timestamp, now: Timestamp) -> Result<()> {
         let topic = (other.incident.state != State::Detecting).then_some(Topic::IncidentsResolved);
         self.adopt(&other.members, into.incident_id);
-        let merged = Change::Merged { into: into.incident_id, number: into.number, at };
+        let merged = Change::merged(into.incident_id, into.number, at);
         self.change(other.incident.incident_id, merged, topic, now)?;
         let Incident { incident_id, number, .. } = other.incident;
-        let link = Link { incident_id, number, relation: Relation::Absorbed };
+        let link = Link::new(incident_id, number, Relation::Absorbed);
         self.change(into.incident_id, Change::Linked(link), None, now)
     }
 
@@ -323,7 +323,7 @@ impl Correlation {
         }
         let members = self.signals.iter().filter(|(_, of)| *of == Some(id)).map(|(signal, _)| signal.clone());
         let reason = endings::resolution(&members.collect::<Vec<Arc<Signal>>>());
-        self.change(id, Change::Resolved { at, reason }, Some(Topic::IncidentsResolved), now)
+        self.change(id, Change::resolved(at, reason), Some(Topic::IncidentsResolved), now)
     }
 
     fn change(

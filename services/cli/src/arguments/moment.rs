@@ -43,6 +43,36 @@ impl FromStr for Moment {
     }
 }
 
+/// A time to come as people write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// A point in time.
+    At(Timestamp),
+    /// After so long.
+    In(SignedDuration),
+}
+
+impl Until {
+    /// Returns the point in time, seen from `now`.
+    pub fn seen_from(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::In(wait) => now.saturating_add(wait).unwrap_or(Timestamp::MAX),
+        }
+    }
+}
+
+impl FromStr for Until {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<Moment>().map(|moment| match moment {
+            Moment::At(at) => Self::At(at),
+            Moment::Ago(wait) => Self::In(wait),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

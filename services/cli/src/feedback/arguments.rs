@@ -2,20 +2,20 @@
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use jiff::Timestamp;
 use shared::events::Category;
-use shared::store::feedback::{Feedback, Judgement};
-use shared::text::sanitize::{NAME, SENTENCE, one_line};
+use shared::events::command::Action;
+use shared::store::feedback::Judgement;
 
-use crate::arguments::{IncidentRef, category};
+use crate::arguments::category;
+use crate::command::arguments::OfIncident;
 use crate::failure::CliError;
 
 /// Says whether the cause that was found for an incident was right. The last word counts.
 #[derive(Debug, Clone, Args)]
 pub struct FeedbackArguments {
-    /// Its number, e.g. 12, or its id.
-    #[arg(value_name = "NUMBER|ID")]
-    pub incident: IncidentRef,
+    /// Which one, and who says so.
+    #[command(flatten)]
+    pub of: OfIncident,
     /// Whether the first candidate was the cause.
     #[arg(long, value_parser = PossibleValuesParser::new(["right", "wrong"]).try_map(|text| text.parse::<Judgement>()))]
     pub cause: Judgement,
@@ -28,9 +28,6 @@ pub struct FeedbackArguments {
     /// Why, in a sentence.
     #[arg(long, value_name = "TEXT")]
     pub comment: Option<String>,
-    /// Who says so.
-    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "somebody")]
-    pub by: String,
 }
 
 /// Counts how often causes were right, of those that people have judged.
@@ -45,21 +42,19 @@ pub struct AccuracyArguments {
 }
 
 impl FeedbackArguments {
-    /// Returns the judgement, given at `now`.
-    pub fn feedback(self, now: Timestamp) -> Result<Feedback, CliError> {
-        let is_corrected = self.service.is_some() || self.category.is_some();
-        if self.cause == Judgement::Right && is_corrected {
+    /// Returns what is asked for.
+    pub fn action(&self) -> Result<Action, CliError> {
+        let is_right = self.cause == Judgement::Right;
+        if is_right && (self.service.is_some() || self.category.is_some()) {
             return Err(CliError::Usage(
                 "a cause that is right needs neither --service nor --category".into(),
             ));
         }
-        Ok(Feedback {
-            cause: self.cause,
-            service: self.service.map(|name| one_line(&name, NAME)),
+        Ok(Action::Feedback {
+            is_right,
+            service: self.service.clone(),
             category: self.category,
-            comment: self.comment.map(|text| one_line(&text, SENTENCE)),
-            given_by: one_line(&self.by, NAME),
-            given_at: now,
+            comment: self.comment.clone(),
         })
     }
 }

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use shared::ending;
 use shared::events::Postmortem;
-use shared::events::incident::{Change, Incident, Suspect};
+use shared::events::incident::{Change, Incident, Statement, Suspect};
 use shared::impact::{self, Tense};
 use shared::store::{NotificationState, TimelineEntry};
 use shared::text::format::{clock, number};
@@ -63,6 +63,7 @@ fn header(page: &mut Page<'_>, incident: &Incident, screen: &Screen) {
         }
         None => page.field("Resolved", &format!("not yet, {}", lasted(incident, screen))),
     }
+    people(page, incident);
     page.field("Affected", &incident.affected_services.join(", "));
     page.field("Blast radius", &blast_radius(incident));
     if let Some(impact) = &incident.impact {
@@ -74,6 +75,37 @@ fn header(page: &mut Page<'_>, incident: &Incident, screen: &Screen) {
         &incident.deployment.as_ref().map_or_else(|| "none nearby".to_owned(), deployment),
     );
     page.field("Id", &format!("{}, revision {}", incident.incident_id, incident.revision));
+}
+
+/// Shows what people have said of an incident.
+fn people(page: &mut Page<'_>, incident: &Incident) {
+    let by = |statement: &Statement| {
+        let reason = match statement.reason.as_str() {
+            "" => String::new(),
+            reason => format!(": {reason}"),
+        };
+        format!("by {}, {}{reason}", statement.by, moment(statement.at))
+    };
+    if let Some(statement) = &incident.acknowledged {
+        page.field("Acknowledged", &by(statement));
+    }
+    if let Some(name) = &incident.assignee {
+        page.field("Assigned to", name);
+    }
+    if let Some(set) = &incident.severity_override {
+        let computed = set.computed.label();
+        page.field("Severity set", &format!("{}; computed: {computed}", by(&set.statement)));
+    }
+    if let Some(mute) = &incident.mute {
+        let until = mute.until.map_or_else(|| "it is over".to_owned(), moment);
+        page.field("Muted", &format!("until {until}, {}", by(&mute.statement)));
+    }
+    if let Some(statement) = &incident.kept_open {
+        page.field("Opened again", &by(statement));
+    }
+    if let Some(statement) = &incident.resolved_by {
+        page.field("Resolved by", &by(statement));
+    }
 }
 
 fn blast_radius(incident: &Incident) -> String {

@@ -15,7 +15,9 @@ use shared::events::fault::{Fault, Phase};
 use shared::events::raw::{Deployment, Level, LogRecord, MetricSample, Span, SpanStatus};
 use shared::events::rca::Verdict;
 use shared::events::remediation::ActionResult;
-use shared::events::{CatalogueService, Event, Incident, MAX_PAYLOAD, Plan, Postmortem, RootCause, Topic};
+use shared::events::{
+    CatalogueService, Command, Event, Incident, MAX_PAYLOAD, Plan, Postmortem, RootCause, Topic,
+};
 use shared::text::format::{count, number};
 
 use crate::figures::{counted, duration, evidence, expectation, moment, percent, quantity};
@@ -114,6 +116,7 @@ fn tell(topic: Topic, payload: &[u8], screen: &Screen) -> Option<Told> {
         Topic::Plans => plan(&read(payload)?, screen),
         Topic::Actions => action(&read(payload)?),
         Topic::Postmortems => postmortem(&read(payload)?, screen),
+        Topic::OperatorCommands => command(&read(payload)?, screen),
         Topic::SimFaults => fault(&read(payload)?, screen),
         Topic::DetectionState | Topic::DeadLetters(_) => return None,
     })
@@ -166,6 +169,13 @@ fn log(log: &LogRecord, screen: &Screen) -> Told {
         from_ms(log.ts_ms),
         format!("{level} {}  {}", screen.paint(Tone::Strong, &log.service), log.message),
     )
+}
+
+fn command(command: &Command, screen: &Screen) -> Told {
+    let Command { action, by, origin, incident_id, environment, .. } = command;
+    let about = incident_id.map_or_else(|| environment.clone(), |incident| incident.to_string());
+    let verb = screen.paint(Tone::Strong, action.verb());
+    Told::at(command.at, format!("{verb} of {about}, asked by {by} ({origin})"))
 }
 
 fn deployment(deployment: &Deployment, screen: &Screen) -> Told {

@@ -44,6 +44,10 @@ fn help_tells_all() {
     insta::assert_snapshot!(help(&["graph", "--help"]));
     insta::assert_snapshot!(help(&["evidence", "show", "--help"]));
     insta::assert_snapshot!(help(&["diagnose", "--help"]));
+    insta::assert_snapshot!(help(&["ack", "--help"]));
+    insta::assert_snapshot!(help(&["severity", "--help"]));
+    insta::assert_snapshot!(help(&["split", "--help"]));
+    insta::assert_snapshot!(help(&["mute", "--help"]));
     insta::assert_snapshot!(help(&["feedback", "--help"]));
     insta::assert_snapshot!(help(&["postmortem", "--help"]));
     insta::assert_snapshot!(help(&["kb", "search", "--help"]));
@@ -62,6 +66,9 @@ fn a_wrong_command_line_or_configuration_ends_with_2() {
         &["diagnose", "payment", "--since", "2d"],
         &["feedback", "12"],
         &["feedback", "12", "--cause", "wrong", "--category", "unknown"],
+        &["resolve", "12"],
+        &["severity", "12", "high", "--reason", "x"],
+        &["ack", "12", "--wait", "2h"],
         &["incidents", "list", "--config", "missing.toml"],
     ] {
         let (code, text) = said(&firewatch("usage", arguments).output().unwrap());
@@ -72,6 +79,25 @@ fn a_wrong_command_line_or_configuration_ends_with_2() {
     assert_eq!(code, Some(2), "{text}");
     assert!(text.starts_with("firewatch: the configuration is invalid: kafka: "), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+#[test]
+fn completions_and_manual_know_every_command() {
+    let printed = |arguments: &[&str]| {
+        let output = firewatch("help", arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for shell in ["bash", "zsh", "fish"] {
+        let text = printed(&["completions", shell]);
+        assert!(["ack", "merge", "incidents", "dlq"].iter().all(|name| text.contains(name)), "{shell}");
+    }
+    let page = printed(&["man"]);
+    assert!(page.starts_with(".ie") && page.contains(".TH firewatch 1"), "{page}");
+    let page = printed(&["man", "topics", "tail"]);
+    assert!(page.contains("firewatch\\-topics\\-tail") && page.contains("TOPIC"), "{page}");
+    let (code, text) = said(&firewatch("help", &["man", "explode"]).output().unwrap());
+    assert_eq!((code, text.as_str()), (Some(3), "firewatch: there is no command firewatch explode\n"));
 }
 
 #[test]

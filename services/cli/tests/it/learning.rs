@@ -23,6 +23,8 @@ use shared::store::{ArtifactKind, Write};
 use shared::text::seal::{Sealed, Sealer};
 use stack::testing::bench::Bench;
 
+use crate::commands::{self, Owner};
+
 use crate::fixtures::{case, of, root_cause, screen};
 
 fn at(text: &str) -> Timestamp {
@@ -120,7 +122,7 @@ async fn reads_of(bench: &Bench, number: i64) -> Vec<String> {
 }
 
 /// Runs the binary over a database.
-fn firewatch(bench: &Bench, arguments: &[&str]) -> Output {
+pub(crate) fn firewatch(bench: &Bench, arguments: &[&str]) -> Output {
     firewatch_with(bench, arguments, &[])
 }
 
@@ -137,23 +139,24 @@ fn firewatch_with(bench: &Bench, arguments: &[&str], settings: &[(&str, &str)]) 
         .args(arguments)
         .env("USER", "ann")
         .env("FIREWATCH_POSTGRES__URL", &bench.common.postgres.url)
+        .env("FIREWATCH_KAFKA__BROKERS", &bench.common.kafka.brokers)
         .env("FIREWATCH_KNOWLEDGE__MODEL_DIR", model)
         .envs(settings.iter().copied())
         .output()
         .unwrap()
 }
 
-fn printed(output: &Output) -> String {
+pub(crate) fn printed(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn json(output: &Output) -> Value {
+pub(crate) fn json(output: &Output) -> Value {
     serde_json::from_str(&printed(output)).unwrap()
 }
 
 /// Stores an incident with its signals, and its investigation as the stage writes it.
-async fn investigated(bench: &Bench) -> (IncidentId, i64) {
+pub(crate) async fn investigated(bench: &Bench) -> (IncidentId, i64) {
     let id = bench.incident("learning");
     let mut signals = case().signals;
     signals[0].sealed = vec![seal()];
@@ -181,7 +184,7 @@ async fn investigated(bench: &Bench) -> (IncidentId, i64) {
 }
 
 async fn resolve(bench: &Bench, id: IncidentId) {
-    let resolved = Change::Resolved { at: at("2026-03-01T10:42:32Z"), reason: Ended::Recovered };
+    let resolved = Change::resolved(at("2026-03-01T10:42:32Z"), Ended::Recovered);
     let change = shared::stage::IncidentChange { incident_id: id, change: resolved, publish: None };
     bench.apply(id, "resolved", Effects { incidents: vec![change], ..Effects::none() }).await.unwrap();
 }
@@ -245,7 +248,7 @@ async fn evidence_is_shown_and_a_time_is_diagnosed_without_an_incident() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approved_document_is_found_and_survives_seeding_until_it_is_withdrawn() {
-    let mut bench = Bench::open(&[Topic::Actions]).await.unwrap();
+    let mut bench = Bench::open(&commands::TOPICS).await.unwrap();
     bench.common.knowledge.model_dir = stack::testing::model().await.unwrap();
     let (id, number) = investigated(&bench).await;
     let number = number.to_string();
@@ -253,7 +256,9 @@ async fn an_approved_document_is_found_and_survives_seeding_until_it_is_withdraw
     assert_eq!(early.status.code(), Some(1), "{early:?}");
     resolve(&bench, id).await;
 
-    printed(&firewatch(&bench, &["feedback", &number, "--cause", "right"]));
+    let owner = Owner::start(&bench).await;
+    printed(&firewatch(&bench, &["feedback", &number, "--cause", "right", "--wait", "1m"]));
+    owner.stop().await;
     let accuracy = json(&firewatch(&bench, &["accuracy", "--json"]));
     assert_eq!(accuracy["all"], serde_json::json!({"judged": 1, "right": 1}));
     let wrong = firewatch(&bench, &["feedback", &number, "--cause", "right", "--category", "cpu"]);

@@ -4,6 +4,7 @@
 
 mod backtest;
 mod binary;
+mod commands;
 mod dlq;
 mod drafts;
 mod evidence;

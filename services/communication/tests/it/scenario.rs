@@ -232,6 +232,12 @@ fn incident(until: i64) -> Incident {
         reopened: 0,
         storm: false,
         links: Vec::new(),
+        acknowledged: None,
+        assignee: None,
+        severity_override: None,
+        mute: None,
+        kept_open: None,
+        resolved_by: None,
     }
 }
 

@@ -199,7 +199,7 @@ pub(super) fn resolve(incident: &Incident, members: &[Arc<Signal>], at: Timestam
     });
     effects.incidents.push(IncidentChange {
         incident_id: incident.incident_id,
-        change: Change::Resolved { at, reason },
+        change: Change::resolved(at, reason),
         publish: Some(Topic::IncidentsResolved),
     });
 }

@@ -99,22 +99,22 @@ async fn left(store: &Store) -> Left {
     rows
 }
 
-struct Replica {
-    stage: Correlation,
-    store: Store,
+pub(crate) struct Replica {
+    pub(crate) stage: Correlation,
+    pub(crate) store: Store,
 }
 
 impl Replica {
-    fn new(database: &Database) -> Self {
+    pub(crate) fn new(database: &Database) -> Self {
         Self { stage: Correlation::new(Options::default()), store: database.store().unwrap() }
     }
 
-    fn context(&self, event: EventId) -> Context {
+    pub(crate) fn context(&self, event: EventId) -> Context {
         let clock = Arc::new(ManualClock::starting_at(at(0)));
         testing::context(&self.store, Agent::Correlation, event, clock)
     }
 
-    async fn decide(&self, events: &[(EventId, Input)]) -> Vec<(EventId, Effects)> {
+    pub(crate) async fn decide(&self, events: &[(EventId, Input)]) -> Vec<(EventId, Effects)> {
         let contexts: Vec<Context> = events.iter().map(|(id, _)| self.context(*id)).collect();
         let asked: Vec<(&Input, &Context)> =
             events.iter().zip(&contexts).map(|((_, input), context)| (input, context)).collect();
@@ -231,7 +231,7 @@ async fn a_part_is_announced_though_the_incident_that_it_left_is_over() {
     let rows = "select incident_id from incidents order by number";
     let client = testing::client(&replica.store).await.unwrap();
     let whole = IncidentId(client.query(rows, &[]).await.unwrap()[0].try_get(0).unwrap());
-    let changes = [Change::Announced, Change::Resolved { at: at(20), reason: Ended::Recovered }];
+    let changes = [Change::Announced, Change::resolved(at(20), Ended::Recovered)];
     let incidents =
         changes.map(|change| IncidentChange { incident_id: whole, change, publish: None }).to_vec();
     let resolved = (EventId(derive(&["over"])), Effects { incidents, ..Effects::none() });

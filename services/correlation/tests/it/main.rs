@@ -5,6 +5,7 @@
 mod batches;
 mod between;
 mod causes;
+mod commands;
 mod endings;
 mod far_ends;
 mod faults;

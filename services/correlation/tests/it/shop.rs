@@ -124,7 +124,7 @@ impl Shop {
             if let Some((cleared, hold)) = grouping::all_clear(&members)
                 && at(tick) >= cleared + Options::default().hold_of(incident, hold)
             {
-                let resolved = Change::Resolved { at: cleared, reason: endings::resolution(&members) };
+                let resolved = Change::resolved(cleared, endings::resolution(&members));
                 *incident = lifecycle::apply(Some(incident.clone()), incident.incident_id, resolved).unwrap();
             }
         }
@@ -144,7 +144,7 @@ impl Shop {
 
     /// Resolves every open incident.
     pub(crate) fn resolve(&mut self, tick: i64) {
-        self.change(&Change::Resolved { at: at(tick), reason: Ended::Recovered });
+        self.change(&Change::resolved(at(tick), Ended::Recovered));
     }
 
     fn adopt(&mut self, adopted: &[Arc<Signal>], incident: IncidentId) {
@@ -182,7 +182,7 @@ impl Shop {
             Grouping::LateJoin { incident } => Some(incident.incident_id),
             Grouping::Reopen { incident, assessment, adopted } => {
                 let id = incident.incident_id;
-                self.change_one(id, Change::Reopened(Box::new(assessment)));
+                self.change_one(id, Change::reopened(assessment));
                 self.adopt(&adopted, id);
                 Some(id)
             }
@@ -209,11 +209,8 @@ impl Shop {
                 for other in absorbed {
                     self.adopt(&other.members, id);
                     let Incident { incident_id, number, .. } = other.incident;
-                    self.change_one(
-                        incident_id,
-                        Change::Merged { into: id, number: 0, at: anomaly.observed_at },
-                    );
-                    let link = Link { incident_id, number, relation: Relation::Absorbed };
+                    self.change_one(incident_id, Change::merged(id, 0, anomaly.observed_at));
+                    let link = Link::new(incident_id, number, Relation::Absorbed);
                     self.change_one(id, Change::Linked(link));
                 }
                 Some(home.unwrap_or(id))

@@ -224,6 +224,12 @@ pub(crate) fn incident(sources: &Sources) -> Incident {
         reopened: 0,
         storm: false,
         links: Vec::new(),
+        acknowledged: None,
+        assignee: None,
+        severity_override: None,
+        mute: None,
+        kept_open: None,
+        resolved_by: None,
     }
 }
 

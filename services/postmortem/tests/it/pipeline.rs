@@ -32,7 +32,7 @@ impl Place {
 
     /// Puts an incident on record that is over, and tells of it twice.
     async fn resolved(&self, id: IncidentId, scenario: &Scenario) {
-        let further = vec![Change::Announced, Change::Resolved { at: after(220), reason: Ended::Recovered }];
+        let further = vec![Change::Announced, Change::resolved(after(220), Ended::Recovered)];
         self.0.record(id, scenario.incident.clone(), further).await.unwrap();
         let incident: Incident = self.0.store.reads().incident(id).await.unwrap().unwrap();
         let event_id = EventId::of("test", &id.to_string(), 1);

@@ -218,6 +218,12 @@ pub(crate) fn exhausted_connections() -> Scenario {
         reopened: 0,
         storm: false,
         links: Vec::new(),
+        acknowledged: None,
+        assignee: None,
+        severity_override: None,
+        mute: None,
+        kept_open: None,
+        resolved_by: None,
     };
     let cause = root_cause(&incident);
     let plan = plan(&incident);

@@ -155,6 +155,12 @@ pub(crate) fn incident() -> Incident {
         reopened: 0,
         storm: false,
         links: Vec::new(),
+        acknowledged: None,
+        assignee: None,
+        severity_override: None,
+        mute: None,
+        kept_open: None,
+        resolved_by: None,
     }
 }
 

@@ -8,7 +8,9 @@ use serde_json::Value;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::super::{ArtifactKind, Attempt, Error, Notification, Write, context, edges, prepared};
+use super::super::{
+    ArtifactKind, Attempt, Error, Notification, Write, commands, context, edges, feedback, prepared,
+};
 use super::Decided;
 use crate::effects::{Audit, Timer};
 use crate::events::anomaly::Context;
@@ -46,6 +48,10 @@ pub(super) async fn write(tx: &Transaction<'_>, stage: &str, decided: &[Decided<
                 }
                 Write::Evidence { incident_id, revision, records } => {
                     write_evidence(tx, *incident_id, *revision, records).await?;
+                }
+                Write::Command(decision) => commands::write(tx, stage, decision).await?,
+                Write::Feedback { incident_id, feedback } => {
+                    feedback::write(tx, *incident_id, feedback).await?;
                 }
                 Write::Notification(notification) => write_notification(tx, notification).await?,
                 Write::Attempt(attempt) => write_attempt(tx, attempt).await?,

@@ -115,10 +115,10 @@ fn merge_another(observed: &mut Observations, is_announced: bool) {
     let mut other = incident(4, "closed");
     other.incident_id = OTHER.parse().unwrap();
     (other.number, other.resolved_at) = (2, Some(time(13)));
-    let link = Link { incident_id: INCIDENT.parse().unwrap(), number: 1, relation: Relation::MergedInto };
+    let link = Link::new(INCIDENT.parse().unwrap(), 1, Relation::MergedInto);
     other.links.push(link);
     // what absorbed it names it: its events are not those of the other one
-    let link = Link { incident_id: other.incident_id, number: 2, relation: Relation::Absorbed };
+    let link = Link::new(other.incident_id, 2, Relation::Absorbed);
     observed.incidents[0].links.push(link);
     observed.audit.push(entry(OTHER, "opened", 11));
     if is_announced {
