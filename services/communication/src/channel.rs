@@ -5,6 +5,7 @@ pub mod email;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,11 @@ impl Address {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// Returns what addresses that reach the same people have in common.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
 }
 
 impl PartialEq for Address {
@@ -77,6 +83,21 @@ pub struct Receipt {
     pub answer: String,
     /// Recipients it refused, each with the reason; the others have the message.
     pub refused: Vec<String>,
+    /// What later messages of the thread need, e.g. the key of an issue. [`Notification::receipt`] returns it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub envelope: Map<String, Value>,
+}
+
+/// A message to deliver.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery<'a> {
+    /// The message as it is stored.
+    pub notification: &'a Notification,
+    /// What it says.
+    pub content: &'a NotificationContent,
+    /// The first message about the incident on that channel and address, as it stands, with [`Notification::receipt`]; none
+    /// where this is the first, or where there is none.
+    pub opening: Option<&'a Notification>,
 }
 
 /// Why a channel did not accept a message.
@@ -85,6 +106,14 @@ pub enum Failure {
     /// It may accept it later.
     #[error("{0}")]
     Transient(String),
+    /// It may accept it after a pause.
+    #[error("{reason}")]
+    Throttled {
+        /// Why.
+        reason: String,
+        /// Shortest time to the next attempt.
+        pause: Duration,
+    },
     /// It will never accept it.
     #[error("{0}")]
     Permanent(String),
@@ -100,6 +129,11 @@ pub trait Channel: Send + Sync + 'static {
     /// channel.
     fn address(&self, entry: &str) -> Option<Address>;
 
+    /// Returns whether one message goes to all addresses. Otherwise each address gets a message, a thread and a queue of its own.
+    fn one_message_for_all(&self) -> bool {
+        false
+    }
+
     /// Returns what the channel stores with a notification for its own use, e.g. the Message-ID of a mail. The names must
     /// differ from those of [`Notification`]'s fields.
     fn envelope(&self, _incident: IncidentId, _kind: Kind, _occurrence: u32) -> Map<String, Value> {
@@ -108,11 +142,7 @@ pub trait Channel: Send + Sync + 'static {
 
     /// Delivers a notification. Called again for the same notification after a transient failure or a crash: what
     /// identifies the message to its reader must then be the same.
-    async fn deliver(
-        &self,
-        notification: &Notification,
-        content: &NotificationContent,
-    ) -> Result<Receipt, Failure>;
+    async fn deliver(&self, delivery: Delivery<'_>) -> Result<Receipt, Failure>;
 }
 
 /// The channels of a process, by name.
@@ -130,9 +160,9 @@ impl Channels {
         self.0.get(name).map(AsRef::as_ref)
     }
 
-    /// Returns the names in alphabetical order.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.0.keys().copied()
+    /// Returns them in alphabetical order of their names.
+    pub fn all(&self) -> impl Iterator<Item = &dyn Channel> {
+        self.0.values().map(AsRef::as_ref)
     }
 
     /// Replaces each channel by what `wrap` makes of it.
