@@ -30,6 +30,9 @@ pub struct IncidentSummary {
     pub started_at: Timestamp,
     /// The headline signal: the series that is drawn.
     pub signal: Option<Signal>,
+    /// The incident was over when this was written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_over: bool,
 }
 
 impl IncidentSummary {
@@ -48,6 +51,7 @@ impl IncidentSummary {
                 logs: Vec::new(),
                 ..signal.clone()
             }),
+            is_over: !incident.state.is_open(),
         }
     }
 

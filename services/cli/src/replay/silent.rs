@@ -25,6 +25,10 @@ impl Channel for NullChannel {
         self.0.one_message_for_all()
     }
 
+    fn is_named(&self) -> bool {
+        self.0.is_named()
+    }
+
     fn envelope(&self, incident: IncidentId, kind: Kind, occurrence: u32) -> Map<String, Value> {
         self.0.envelope(incident, kind, occurrence)
     }
