@@ -39,12 +39,12 @@ pub(crate) fn check(
         report.unless(is_code, "revenue.currency", || format!("{currency:?} is not a code of ISO 4217"));
     }
     for (field, address) in [("oncall", &service.oncall), ("contact", &service.contact)] {
-        let fine = address.split_once('@').is_some_and(|(name, place)| {
-            !name.is_empty()
-                && place.contains('.')
-                && !address.contains(|c: char| c.is_whitespace() || c.is_control())
+        let is_mail =
+            address.split_once('@').is_some_and(|(name, place)| !name.is_empty() && place.contains('.'));
+        let is_plain = !address.contains(|c: char| c.is_whitespace() || c.is_control());
+        report.unless(is_plain && (is_mail || names_channel(address)), field, || {
+            format!("{address:?} is neither a mail address nor CHANNEL:ADDRESS")
         });
-        report.unless(fine, field, || format!("{address:?} is not a mail address"));
     }
     report.known("depends_on", &service.depends_on, |name| is_service(name) && name != service.name);
     report.known("runbooks", &service.runbooks, is_runbook);
@@ -56,6 +56,15 @@ pub(crate) fn check(
             || "names no cause".into(),
         );
     }
+}
+
+/// Returns whether an entry is `CHANNEL:ADDRESS`. Communication alone knows which channels and receivers there are.
+fn names_channel(entry: &str) -> bool {
+    entry.split_once(':').is_some_and(|(channel, address)| {
+        !address.is_empty()
+            && !channel.is_empty()
+            && channel.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+    })
 }
 
 /// Returns the one chunk of a service.

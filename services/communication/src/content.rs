@@ -30,6 +30,9 @@ pub struct IncidentSummary {
     pub started_at: Timestamp,
     /// The headline signal: the series that is drawn.
     pub signal: Option<Signal>,
+    /// The incident was over when this was written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_over: bool,
 }
 
 impl IncidentSummary {
@@ -48,6 +51,7 @@ impl IncidentSummary {
                 logs: Vec::new(),
                 ..signal.clone()
             }),
+            is_over: !incident.state.is_open(),
         }
     }
 
@@ -158,17 +162,20 @@ pub struct NotificationContent {
 }
 
 /// Which addresses of a channel one message goes to. Part of the notification's id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum AddressClass {
     /// All that the table of recipients names on the channel, together in one message.
     All,
+    /// The address of that identity.
+    One(String),
 }
 
 impl AddressClass {
     /// Returns the name in ids.
-    pub fn as_str(self) -> &'static str {
+    fn parts(&self) -> Vec<&str> {
         match self {
-            Self::All => "all",
+            Self::All => vec!["all"],
+            Self::One(identity) => vec!["one", identity],
         }
     }
 }
@@ -179,7 +186,7 @@ pub fn notification_id(
     kind: Kind,
     occurrence: u32,
     channel: &str,
-    class: AddressClass,
+    class: &AddressClass,
 ) -> EventId {
     let incident = incident.to_string();
     let occurrence = (occurrence > 0).then(|| format!("reopened-{occurrence}"));
@@ -191,10 +198,10 @@ pub fn notification_id(
 
 /// Returns what distinguishes ids on one channel from those on another: nothing for mail to all, whose ids are older than
 /// the other channels and are on record.
-pub(crate) fn qualifier(channel: &str, class: AddressClass) -> Vec<&str> {
+pub(crate) fn qualifier<'a>(channel: &'a str, class: &'a AddressClass) -> Vec<&'a str> {
     match (channel, class) {
         (Email::NAME, AddressClass::All) => Vec::new(),
-        (channel, class) => vec![channel, class.as_str()],
+        (channel, class) => [&[channel], &class.parts()[..]].concat(),
     }
 }
 
@@ -206,7 +213,7 @@ mod tests {
     #[test]
     fn ids_of_mails_are_those_on_record() {
         let incident: IncidentId = serde_json::from_str("\"755c6444-0bae-5593-a637-7d2e66f1aff0\"").unwrap();
-        let id = |kind| notification_id(incident, kind, 0, "email", AddressClass::All).to_string();
+        let id = |kind| notification_id(incident, kind, 0, "email", &AddressClass::All).to_string();
         assert_eq!(
             Kind::ALL.map(id),
             [
@@ -220,20 +227,21 @@ mod tests {
     }
 
     #[test]
-    fn another_channel_or_occurrence_has_other_ids() {
+    fn another_channel_address_or_occurrence_has_other_ids() {
         let incident: IncidentId = serde_json::from_str("\"755c6444-0bae-5593-a637-7d2e66f1aff0\"").unwrap();
-        let mut ids: Vec<String> = ["email", "chat", "pager"]
-            .iter()
-            .flat_map(|channel| {
-                [0, 1].into_iter().flat_map(move |occurrence| {
-                    Kind::ALL
-                        .map(|kind| notification_id(incident, kind, occurrence, channel, AddressClass::All))
-                })
-            })
-            .map(|id| id.to_string())
-            .collect();
+        let classes = [AddressClass::All, AddressClass::One("#a".into()), AddressClass::One("#b".into())];
+        let mut ids = Vec::new();
+        for channel in ["email", "chat", "pager"] {
+            for class in &classes {
+                for occurrence in [0, 1] {
+                    let id = |kind| notification_id(incident, kind, occurrence, channel, class).to_string();
+                    ids.extend(Kind::ALL.map(id));
+                }
+            }
+        }
+        let written = ids.len();
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!(ids.len(), 2 * 3 * Kind::ALL.len());
+        assert_eq!(ids.len(), written);
     }
 }

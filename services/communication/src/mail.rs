@@ -67,7 +67,8 @@ pub struct Fact {
 }
 
 impl Fact {
-    fn new(label: &'static str, value: impl Into<String>) -> Self {
+    /// Labels a text.
+    pub(crate) fn new(label: &'static str, value: impl Into<String>) -> Self {
         Self { label, value: value.into() }
     }
 }
@@ -98,10 +99,7 @@ impl Frame {
             environment: name(&incident.environment),
             lede,
             incident_id: incident.incident_id.to_string(),
-            link: match link_base.trim_end_matches('/') {
-                "" => String::new(),
-                base => format!("{base}/incidents/{}", incident.number),
-            },
+            link: link(link_base, incident.number).unwrap_or_default(),
             picture: picture.map(|picture| Inline {
                 cid: PICTURE_ID.to_owned(),
                 alt: picture.alt.clone(),
@@ -112,8 +110,14 @@ impl Frame {
     }
 }
 
+/// Returns where an incident can be seen; none where no address is set.
+pub(crate) fn link(base: &str, number: i64) -> Option<String> {
+    let base = base.trim_end_matches('/');
+    (!base.is_empty()).then(|| format!("{base}/incidents/{number}"))
+}
+
 /// What a mail is about, in words. One about an incident that did not recover says so.
-fn words(event: &LifecycleEvent) -> &'static str {
+pub(crate) fn words(event: &LifecycleEvent) -> &'static str {
     match event {
         LifecycleEvent::Opened(incident) if incident.reopened > 0 => "Incident opened again",
         LifecycleEvent::Resolved(incident) if incident.merged_into().is_some() => "Incident merged",

@@ -2,16 +2,18 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use shared::audit::AuditAction;
 use shared::ids::{EventId, IncidentId};
 use shared::stage::{Audit, Effects, Error, Timer, TimerPayload};
 use shared::store::{Attempt, Notification, NotificationState, Write};
 
-use crate::channel::{Failure, Receipt};
-use crate::content::{AddressClass, LifecycleEvent, NotificationContent, notification_id, qualifier};
+use crate::channel::{Address, Channels, Failure, Receipt};
+use crate::content::{AddressClass, Kind, LifecycleEvent, NotificationContent, notification_id, qualifier};
 use crate::options::Options;
-use crate::recipients::Directory;
+
+/// Longest pause that a channel can ask for.
+const MAX_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Payload of the timer that sends.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,75 +26,109 @@ impl TimerPayload for Send {
     const NAME: &'static str = "send";
 }
 
-/// The messages about an incident on one channel.
+/// The messages about an incident on one channel, to all of its addresses or to one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thread {
     /// Name of the channel.
     pub channel: &'static str,
+    /// Which addresses its messages go to.
+    pub class: AddressClass,
+    /// The addresses as they are stored; never empty.
+    pub recipients: Vec<String>,
     /// Subject of the first message; none where the thread has not begun.
     pub subject: Option<String>,
 }
 
-/// A decision to announce something.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Announcement {
-    /// What follows; nothing where no channel has a recipient.
-    pub effects: Effects,
-    /// How many configured addresses could not be used.
-    pub unusable: usize,
+impl Thread {
+    /// Returns the thread of one address, not begun.
+    pub fn of_one(channel: &'static str, address: &Address) -> Self {
+        Self {
+            channel,
+            class: AddressClass::One(address.identity().to_owned()),
+            recipients: vec![address.as_str().to_owned()],
+            subject: None,
+        }
+    }
+
+    /// Returns the thread that a notification belongs to; none if its channel or address is not known any more.
+    pub fn of(notification: &Notification, channels: &Channels) -> Option<Self> {
+        let channel = channels.get(notification.channel.as_str())?;
+        if channel.one_message_for_all() {
+            return Some(Self {
+                channel: channel.name(),
+                class: AddressClass::All,
+                recipients: notification.recipients.clone(),
+                subject: None,
+            });
+        }
+        let address = channel.address(notification.recipients.first()?)?;
+        Some(Self::of_one(channel.name(), &address))
+    }
+
+    /// Returns whether both have the same channel and class of addresses.
+    pub fn is(&self, other: &Self) -> bool {
+        self.channel == other.channel && self.class == other.class
+    }
+
+    /// Returns the id of its one notification of an event.
+    pub fn id(&self, event: &LifecycleEvent) -> EventId {
+        notification_id(event.incident_id(), event.kind(), event.occurrence(), self.channel, &self.class)
+    }
+
+    /// Returns the id of its first notification.
+    pub fn opening_id(&self, incident: IncidentId) -> EventId {
+        notification_id(incident, Kind::Opened, 0, self.channel, &self.class)
+    }
 }
 
-/// Decides that an event is announced on each channel of `threads` that has a recipient. `now` is the wall clock's time.
+/// Decides that an event is announced in each of `threads`. `unusable` holds configured entries that could not be used; `now` is
+/// the wall clock's time.
 pub fn announce(
-    directory: &Directory<'_>,
+    channels: &Channels,
     content: &NotificationContent,
     threads: &[Thread],
+    unusable: Vec<String>,
     now: Timestamp,
-) -> anyhow::Result<Announcement> {
+) -> anyhow::Result<Effects> {
     let NotificationContent { incident, event } = content;
     let kind = event.kind();
-    let chosen = directory.choose(incident.service.as_deref(), incident.severity, kind);
     let mut effects = Effects::none();
     for thread in threads {
-        let recipients = chosen.addresses(thread.channel);
-        let Some(channel) = directory.channels.get(thread.channel).filter(|_| !recipients.is_empty()) else {
+        let Some(channel) = channels.get(thread.channel).filter(|_| !thread.recipients.is_empty()) else {
             continue;
         };
         let subject = thread.subject.clone().unwrap_or_else(|| incident.subject());
-        let occurrence = event.occurrence();
-        let id = notification_id(incident.incident_id, kind, occurrence, thread.channel, AddressClass::All);
+        let id = thread.id(event);
         let notification = Notification {
             id,
             incident_id: incident.incident_id,
             kind,
             channel: thread.channel.into(),
-            recipients,
+            recipients: thread.recipients.clone(),
             subject: if event.is_first() { subject } else { format!("Re: {subject}") },
             severity: incident.severity,
             event: serde_json::to_value(content)?,
             created_at: event.at(),
-            envelope: channel.envelope(incident.incident_id, kind, occurrence),
+            envelope: channel.envelope(incident.incident_id, kind, event.occurrence()),
         };
         effects.writes.push(Write::Notification(Box::new(notification)));
-        effects.timers.push(timer(incident.incident_id, event, thread.channel, id, now)?);
+        effects.timers.push(timer(incident.incident_id, event, thread, id, now)?);
     }
-    if effects.writes.is_empty() {
-        return Ok(Announcement::default());
+    if !effects.writes.is_empty() {
+        effects.audit.extend(left_out(incident.incident_id, event, unusable));
     }
-    let unusable = chosen.unusable.len();
-    effects.audit.extend(left_out(incident.incident_id, event, chosen.unusable));
-    Ok(Announcement { effects, unusable })
+    Ok(effects)
 }
 
-/// Sets the timer that sends. Messages of one incident on one channel are sent one after another.
+/// Sets the timer that sends. Messages of one thread are sent one after another.
 fn timer(
     incident: IncidentId,
     event: &LifecycleEvent,
-    channel: &str,
+    thread: &Thread,
     id: EventId,
     now: Timestamp,
 ) -> Result<Timer, Error> {
-    let qualifier = qualifier(channel, AddressClass::All);
+    let qualifier = qualifier(thread.channel, &thread.class);
     let key = [&[incident.to_string().as_str()], &qualifier[..]].concat().join("/");
     let occurrence = (event.occurrence() > 0).then(|| format!("reopened-{}", event.occurrence()));
     let mut seed = vec![event.kind().name()];
@@ -142,7 +178,7 @@ pub fn sent(notification: &Notification, receipt: &Receipt, now: Timestamp) -> E
         outcome = format!("{outcome}; refused: {}", receipt.refused.join("; "));
     }
     Effects {
-        writes: vec![attempt(notification, NotificationState::Sent, outcome, now)],
+        writes: vec![attempt(notification, NotificationState::Sent, outcome, receipt.envelope.clone(), now)],
         audit: vec![audit(notification, AuditAction::MailSent, summary, now, &receipt.refused)],
         ..Effects::default()
     }
@@ -159,26 +195,33 @@ pub fn failed(
     let made = attempts.saturating_add(1);
     let reason = failure.to_string();
     let give_up = |summary: String| Effects {
-        writes: vec![attempt(notification, NotificationState::Failed, reason.clone(), now)],
+        writes: vec![attempt(notification, NotificationState::Failed, reason.clone(), Map::new(), now)],
         audit: vec![audit(notification, AuditAction::MailFailed, summary, now, &[])],
         ..Effects::default()
     };
     match failure {
         Failure::Permanent(reason) => give_up(format!("Failed to send {}: {reason}", what(notification))),
-        Failure::Transient(reason) if made >= options.max_attempts => {
+        Failure::Transient(reason) | Failure::Throttled { reason, .. } if made >= options.max_attempts => {
             give_up(format!("Failed to send {} after {made} attempts: {reason}", what(notification)))
         }
-        Failure::Transient(reason) => {
+        Failure::Transient(reason) | Failure::Throttled { reason, .. } => {
             let delayed = format!("Delayed {}: {reason}", what(notification));
+            let pause = asked(failure).max(pause(options, made));
             Effects {
-                writes: vec![attempt(notification, NotificationState::Pending, reason.clone(), now)],
+                writes: vec![attempt(
+                    notification,
+                    NotificationState::Pending,
+                    reason.clone(),
+                    Map::new(),
+                    now,
+                )],
                 // once is enough for the people who read the trail; each attempt has its row
                 audit: if attempts == 0 {
                     vec![audit(notification, AuditAction::MailDelayed, delayed, now, &[])]
                 } else {
                     Vec::new()
                 },
-                again: Some(now.saturating_add(pause(options, made)).unwrap_or(now)),
+                again: Some(now.saturating_add(pause).unwrap_or(now)),
                 ..Effects::default()
             }
         }
@@ -192,8 +235,24 @@ fn pause(options: &Options, made: u32) -> SignedDuration {
     SignedDuration::from_millis(doubled.min(options.retry_max_ms) as i64)
 }
 
-fn attempt(notification: &Notification, state: NotificationState, outcome: String, at: Timestamp) -> Write {
-    Write::Attempt(Attempt { notification_id: notification.id, state, outcome, at })
+/// Returns the pause that the channel asks for.
+fn asked(failure: &Failure) -> SignedDuration {
+    match failure {
+        Failure::Throttled { pause, .. } => {
+            SignedDuration::try_from(*pause).unwrap_or(MAX_PAUSE).min(MAX_PAUSE)
+        }
+        Failure::Transient(_) | Failure::Permanent(_) => SignedDuration::ZERO,
+    }
+}
+
+fn attempt(
+    notification: &Notification,
+    state: NotificationState,
+    outcome: String,
+    receipt: Map<String, Value>,
+    at: Timestamp,
+) -> Write {
+    Write::Attempt(Attempt { notification_id: notification.id, state, outcome, receipt, at })
 }
 
 fn audit(

@@ -1,5 +1,6 @@
 //! Settings of the stage.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use shared::service::{Secret, StageOptions};
 use url::Url;
 
 use crate::channel;
+use crate::receivers::{Receiver, Slack};
 
 /// Settings under `[communication]`, or `FIREWATCH_COMMUNICATION__...`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +50,12 @@ pub struct Options {
     pub command_timeout_ms: u64,
     /// Longest time one attempt may take as a whole, milliseconds.
     pub send_timeout_ms: u64,
+    /// Sends nothing: what would be sent is logged and recorded.
+    pub dry_run: bool,
+    /// A Slack app.
+    pub slack: Slack,
+    /// Services that are reached by HTTP, by name.
+    pub receivers: BTreeMap<String, Receiver>,
 }
 
 impl Default for Options {
@@ -69,6 +77,9 @@ impl Default for Options {
             retry_max_ms: 60_000,
             command_timeout_ms: 10_000,
             send_timeout_ms: 30_000,
+            dry_run: false,
+            slack: Slack::default(),
+            receivers: BTreeMap::new(),
         }
     }
 }
@@ -120,7 +131,7 @@ impl Options {
         ];
         let entries = lists.into_iter().flat_map(|(name, list)| list.iter().map(move |entry| (name, entry)));
         for (name, entry) in entries.chain([("fallback", &self.fallback)]) {
-            if !channel::is_address(entry) {
+            if !channel::is_address(entry, self) {
                 problems.push(format!("{name}: {entry:?} is not an address"));
             }
         }
@@ -144,8 +155,11 @@ impl Options {
 
     /// Returns what works but is risky, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
-        let Ok(server) = self.server() else { return Vec::new() };
         let mut warnings = Vec::new();
+        if self.dry_run {
+            warnings.push("dry_run is set; nobody is notified".to_owned());
+        }
+        let Ok(server) = self.server() else { return warnings };
         let near = matches!(server.host.as_str(), "localhost" | "127.0.0.1" | "[::1]");
         if !near && matches!(server.security, Security::None | Security::StartTlsIfOffered) {
             warnings.push(format!(

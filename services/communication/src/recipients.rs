@@ -14,7 +14,8 @@ use shared::events::Severity;
 use shared::text::sanitize;
 
 use crate::channel::{Address, Channels, Destination, Email};
-use crate::content::Kind;
+use crate::content::{AddressClass, Kind};
+use crate::notifications::Thread;
 use crate::options::Options;
 
 /// Most recipients of one message; the first in the order of the table stay.
@@ -48,6 +49,24 @@ impl Recipients {
             .filter(|destination| destination.channel == channel)
             .map(|destination| destination.address.as_str().to_owned())
             .collect()
+    }
+}
+
+impl Recipients {
+    /// Returns one thread for each message that an event makes: of a channel, or of a channel and address.
+    pub fn threads(&self, channels: &Channels) -> Vec<Thread> {
+        let mut threads = Vec::new();
+        for channel in channels.all() {
+            let name = channel.name();
+            let here = self.destinations.iter().filter(|destination| destination.channel == name);
+            let recipients = self.addresses(name);
+            if !channel.one_message_for_all() {
+                threads.extend(here.map(|destination| Thread::of_one(name, &destination.address)));
+            } else if !recipients.is_empty() {
+                threads.push(Thread { channel: name, class: AddressClass::All, recipients, subject: None });
+            }
+        }
+        threads
     }
 }
 

@@ -3,22 +3,21 @@
 use std::time::Instant;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use shared::agent::Agent;
 use shared::events::{Incident, Refusal, Topic, decode};
 use shared::ids::IncidentId;
 use shared::stage::{Context, Effects, Error, Key, Stage, Timer};
 use shared::store::{Notification, NotificationState};
 
-use crate::channel::{Channels, Failure, Receipt};
-use crate::content::{
-    AddressClass, IncidentSummary, Kind, LifecycleEvent, NotificationContent, notification_id,
-};
+use crate::channel::{Channels, Delivery, Failure, Receipt};
+use crate::content::{IncidentSummary, Kind, LifecycleEvent, NotificationContent};
 use crate::metrics;
-use crate::notifications::{self, Announcement, Send, Thread};
+use crate::notifications::{self, Send, Thread};
 use crate::options::Options;
-use crate::recipients::Directory;
+use crate::recipients::{Directory, Recipients};
 
-/// Notifies people: five messages in one thread on each channel.
+/// Notifies people: the messages of one incident are one thread on each channel.
 pub struct Communication {
     options: Options,
     channels: Channels,
@@ -30,17 +29,73 @@ impl Communication {
         Self { options, channels }
     }
 
-    /// Returns the channels on which no notification of that event is on record.
-    async fn pending(&self, event: &LifecycleEvent, ctx: &Context) -> Result<Vec<&'static str>, Error> {
-        let (id, kind, occurrence) = (event.incident_id(), event.kind(), event.occurrence());
-        let mut pending = Vec::new();
-        for channel in self.channels.names() {
-            let notification = notification_id(id, kind, occurrence, channel, AddressClass::All);
-            if ctx.store.notification(notification).await?.is_none() {
-                pending.push(channel);
+    /// Returns the threads in which an event has to be announced: those that have no notification of it on record.
+    fn pending(
+        &self,
+        event: &LifecycleEvent,
+        chosen: &Recipients,
+        known: &[(Notification, NotificationState)],
+    ) -> Vec<Thread> {
+        let mut threads = chosen.threads(&self.channels);
+        if event.kind() == Kind::Resolved {
+            // who was called for an incident learns that it is over, whoever its suspect is by then
+            for opened in openings(known).filter_map(|opened| Thread::of(opened, &self.channels)) {
+                if !threads.iter().any(|thread| thread.is(&opened)) {
+                    threads.push(opened);
+                }
             }
         }
-        Ok(pending)
+        threads.retain(|thread| !known.iter().any(|(one, _)| one.id == thread.id(event)));
+        for thread in &mut threads {
+            let opening = thread.opening_id(event.incident_id());
+            let begun = openings(known).find(|opened| opened.id == opening);
+            thread.subject = begun.filter(|_| !event.is_first()).map(|opened| opened.subject.clone());
+        }
+        threads
+    }
+
+    /// Announces the incident as it stands in those of `threads` that have not begun, and sets their subjects. Topics are read
+    /// side by side, so an event may come before the opening: a reply needs a first message. An address that the table does not
+    /// name for an opening gets none.
+    fn begin(
+        &self,
+        threads: &mut [Thread],
+        incident: Incident,
+        directory: &Directory<'_>,
+        now: Timestamp,
+    ) -> Result<Effects, Error> {
+        let incident = Incident { reopened: 0, ..incident };
+        let summary = IncidentSummary::of(&incident);
+        let content = NotificationContent {
+            incident: summary.clone(),
+            event: LifecycleEvent::Opened(Box::new(incident)),
+        };
+        let chosen = directory.choose(summary.service.as_deref(), summary.severity, Kind::Opened);
+        let new: Vec<Thread> = chosen
+            .threads(&self.channels)
+            .into_iter()
+            .filter(|opened| threads.iter().any(|thread| thread.is(opened) && thread.subject.is_none()))
+            .collect();
+        for thread in threads {
+            thread.subject.get_or_insert_with(|| summary.subject());
+        }
+        self.announce(&content, &new, chosen.unusable, now)
+    }
+
+    fn announce(
+        &self,
+        content: &NotificationContent,
+        threads: &[Thread],
+        unusable: Vec<String>,
+        now: Timestamp,
+    ) -> Result<Effects, Error> {
+        let count = unusable.len() as u64;
+        let effects = notifications::announce(&self.channels, content, threads, unusable, now)
+            .map_err(Error::reject)?;
+        if !effects.writes.is_empty() {
+            metrics::ADDRESSES_UNUSABLE.add([], count);
+        }
+        Ok(effects)
     }
 
     async fn deliver(
@@ -60,12 +115,21 @@ impl Communication {
                 notification.channel.as_str()
             ))));
         };
+        let opening = match Thread::of(notification, &self.channels) {
+            Some(thread) => {
+                let id = thread.opening_id(notification.incident_id);
+                if id == notification.id { None } else { ctx.store.notification(id).await? }
+            }
+            None => None,
+        };
+        let opening = opening.as_ref().map(|(opening, _)| opening);
+        let delivery = Delivery { notification, content: &content, opening };
         let started = Instant::now();
         let mut failure = None;
         // remembered on success, so that only a crash in between sends the same mail again
         let outcome = ctx
             .step("deliver", || async {
-                channel.deliver(notification, &content).await.map_err(|error| {
+                channel.deliver(delivery).await.map_err(|error| {
                     failure = Some(error.clone());
                     Error::retry(error)
                 })
@@ -102,53 +166,28 @@ impl Stage for Communication {
 
     async fn handle(&self, event: &LifecycleEvent, ctx: &Context) -> Result<Effects, Error> {
         let id = event.incident_id();
-        let pending = self.pending(event, ctx).await?;
-        if pending.is_empty() {
-            return Ok(count_not_repeated(event));
-        }
         let catalogue = ctx.store.catalogue().await?;
         let directory = Directory { options: &self.options, catalogue: &catalogue, channels: &self.channels };
         let now = ctx.wall_clock();
-        let announce = |content: &NotificationContent, threads: &[Thread]| {
-            notifications::announce(&directory, content, threads, now).map(counted).map_err(Error::reject)
-        };
-        let mut stored = None;
-        let summary = match event {
+        let (incident, is_current) = match event {
             LifecycleEvent::Opened(incident) | LifecycleEvent::Resolved(incident) => {
-                IncidentSummary::of(incident)
+                ((**incident).clone(), false)
             }
-            _ => IncidentSummary::of(stored.insert(incident(id, ctx).await?)),
+            _ => (incident(id, ctx).await?, true),
         };
-        let content = NotificationContent { incident: summary, event: event.clone() };
-        let mut threads = Vec::new();
-        for channel in pending {
-            let subject = if event.is_first() { None } else { opened_on(channel, id, ctx).await? };
-            threads.push(Thread { channel, subject });
+        let summary = IncidentSummary::of(&incident);
+        let chosen = directory.choose(summary.service.as_deref(), summary.severity, event.kind());
+        let mut threads = self.pending(event, &chosen, &ctx.store.notifications(id).await?);
+        if threads.is_empty() {
+            return Ok(count_not_repeated(event));
         }
         let mut effects = Effects::none();
         if !event.is_first() && threads.iter().any(|thread| thread.subject.is_none()) {
-            // topics are read side by side, so the event may come before the opening: a reply needs a first message, so the
-            // thread begins with the incident as it stands
-            let incident = match stored {
-                Some(incident) => incident,
-                None => incident(id, ctx).await?,
-            };
-            let incident = Incident { reopened: 0, ..incident };
-            let opening = NotificationContent {
-                incident: IncidentSummary::of(&incident),
-                event: LifecycleEvent::Opened(Box::new(incident)),
-            };
-            let new: Vec<Thread> =
-                threads.iter().filter(|thread| thread.subject.is_none()).cloned().collect();
-            effects = announce(&opening, &new)?;
-            for thread in &mut threads {
-                thread.subject.get_or_insert_with(|| opening.incident.subject());
-            }
+            let current = if is_current { incident } else { self::incident(id, ctx).await? };
+            effects = self.begin(&mut threads, current, &directory, now)?;
         }
-        let reply = announce(&content, &threads)?;
-        if reply.writes.is_empty() {
-            return Ok(count_not_repeated(event));
-        }
+        let content = NotificationContent { incident: summary, event: event.clone() };
+        let reply = self.announce(&content, &threads, chosen.unusable, now)?;
         effects.writes.extend(reply.writes);
         effects.timers.extend(reply.timers);
         effects.audit.extend(reply.audit);
@@ -198,21 +237,14 @@ impl Stage for Communication {
     }
 }
 
-/// Counts what a decision could not use.
-fn counted(announcement: Announcement) -> Effects {
-    metrics::ADDRESSES_UNUSABLE.add([], announcement.unusable as u64);
-    announcement.effects
+/// Returns the first notification of each thread.
+fn openings(known: &[(Notification, NotificationState)]) -> impl Iterator<Item = &Notification> {
+    known.iter().map(|(notification, _)| notification).filter(|one| one.kind == Kind::Opened)
 }
 
 fn count_not_repeated(event: &LifecycleEvent) -> Effects {
     metrics::NOT_REPEATED.add_one([event.kind().name()]);
     notifications::not_repeated(event)
-}
-
-/// Returns the subject of the opening on a channel, if there is one.
-async fn opened_on(channel: &str, id: IncidentId, ctx: &Context) -> Result<Option<String>, Error> {
-    let opened = notification_id(id, Kind::Opened, 0, channel, AddressClass::All);
-    Ok(ctx.store.notification(opened).await?.map(|(opened, _)| opened.subject))
 }
 
 /// Returns an incident as it stands.

@@ -15,7 +15,7 @@ use crate::bus::{self, dead_letter, window};
 use crate::clock::from_ms;
 use crate::events::envelope::{header, id_of};
 use crate::events::{Incident, Topic, decode};
-use crate::store::row;
+use crate::store::{Notification, row};
 
 /// Longest wait for one answer of the broker.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -196,11 +196,14 @@ impl Log<'_> {
         if self.stage == Agent::Communication {
             let statement = format!(
                 "insert into replay_outputs (side, topic, id, subject, at, body) \
-                 select 'then', $3, n.id::text, incident_id::text, written, convert_to(body::text, 'UTF8') \
+                 select 'then', $3, n.id::text, incident_id::text, written, convert_to((body - $4::text)::text, 'UTF8') \
                  from {production}.notifications n join replay_notifications w on w.id = n.id \
                  where written >= $1 and written <= $2 order by written, n.id"
             );
-            client.execute(&statement, &[&start, &end, &place::NOTIFICATIONS]).await?;
+            // a replay sends nothing, so no channel answers
+            client
+                .execute(&statement, &[&start, &end, &place::NOTIFICATIONS, &Notification::RECEIPT])
+                .await?;
         }
         let statement = format!(
             "insert into replay_outputs (side, topic, id, subject, at, body) \

@@ -362,6 +362,8 @@ fn flatten(name: &str, value: &serde_json::Value, lines: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -369,6 +371,7 @@ mod tests {
     struct Options {
         size: u32,
         password: String,
+        named: BTreeMap<String, BTreeMap<String, String>>,
     }
 
     impl StageOptions for Options {
@@ -395,6 +398,18 @@ mod tests {
         let file = "[detection]\nsize = 30\n[kafka]\ndrain_timeout_ms = 40000\nsession_timeout_ms = 30000\n[oops]\nx = 1\n";
         let Problems(problems) = load(file, &[]).unwrap_err();
         assert_eq!(problems.len(), 3, "{problems:?}");
+    }
+
+    #[test]
+    fn settings_under_names_of_ones_own_are_read_from_files_too() {
+        let path = std::env::temp_dir().join(format!("firewatch-named-{}", std::process::id()));
+        std::fs::write(&path, "hunter2\n").unwrap();
+        let file = format!("[detection.named.pages]\nkey_file = '{}'\nurl = 'u'\n", path.display());
+        let config = load(&file, &[]).unwrap();
+        assert_eq!(config.stage.named["pages"]["key"], "hunter2");
+        let Problems(problems) = load(&format!("{file}key = 'k'\n"), &[]).unwrap_err();
+        assert_eq!(problems, ["detection.named.pages.key and detection.named.pages.key_file are both set"]);
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

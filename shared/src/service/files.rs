@@ -33,14 +33,41 @@ fn walk(
     path: &str,
     problems: &mut Vec<String>,
 ) {
-    let mut stands_for: Vec<(String, String)> = table
+    let is_text = |name: &str| known.get(name).is_some_and(|value| value.is_string() || value.is_null());
+    replace(table, |key, name| !known.contains_key(key) && is_text(name), path, problems);
+    for (name, value) in table.iter_mut() {
+        let path = format!("{path}.{name}");
+        match (&mut value.kind, known.get(name)) {
+            // tables under names of the user's own: the settings of one are known when it is read
+            (ValueKind::Table(named), Some(serde_json::Value::Object(known))) if known.is_empty() => {
+                for (name, value) in named.iter_mut() {
+                    if let ValueKind::Table(inner) = &mut value.kind {
+                        replace(inner, |_, _| true, &format!("{path}.{name}"), problems);
+                    }
+                }
+            }
+            (ValueKind::Table(inner), Some(serde_json::Value::Object(known))) => {
+                walk(inner, known, &path, problems);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Replaces each `<name>_file` of a table for which `stands_for(key, name)` holds.
+fn replace(
+    table: &mut Map<String, Value>,
+    stands_for: impl Fn(&str, &str) -> bool,
+    path: &str,
+    problems: &mut Vec<String>,
+) {
+    let mut found: Vec<(String, String)> = table
         .keys()
-        .filter(|key| !known.contains_key(*key))
         .filter_map(|key| Some((key.clone(), key.strip_suffix(SUFFIX)?.to_owned())))
-        .filter(|(_, name)| known.get(name).is_some_and(|value| value.is_string() || value.is_null()))
+        .filter(|(key, name)| stands_for(key, name))
         .collect();
-    stands_for.sort();
-    for (key, name) in stands_for {
+    found.sort();
+    for (key, name) in found {
         let Some(file) = table.remove(&key).and_then(|value| value.into_string().ok()) else { continue };
         if file.is_empty() {
             continue;
@@ -56,13 +83,6 @@ fn walk(
         match read(Path::new(&file)) {
             Ok(text) => drop(table.insert(name, Value::new(Some(&file), text))),
             Err(problem) => problems.push(format!("{path}.{key}: {file}: {problem}")),
-        }
-    }
-    for (name, value) in table.iter_mut() {
-        if let (ValueKind::Table(inner), Some(serde_json::Value::Object(known))) =
-            (&mut value.kind, known.get(name))
-        {
-            walk(inner, known, &format!("{path}.{name}"), problems);
         }
     }
 }

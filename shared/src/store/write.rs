@@ -171,6 +171,17 @@ pub struct Notification {
     pub envelope: serde_json::Map<String, serde_json::Value>,
 }
 
+impl Notification {
+    /// Name of the field of [`Self::envelope`], and of the row, that holds [`Attempt::receipt`].
+    pub const RECEIPT: &str = "receipt";
+
+    /// Returns what the channel stored when it accepted the message, e.g. the key of an issue; none before that, or where it
+    /// stored nothing.
+    pub fn receipt(&self) -> Option<&serde_json::Map<String, serde_json::Value>> {
+        self.envelope.get(Self::RECEIPT)?.as_object()
+    }
+}
+
 /// One attempt to send a notification.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {
@@ -180,6 +191,9 @@ pub struct Attempt {
     pub state: NotificationState,
     /// What the channel answered.
     pub outcome: String,
+    /// What later messages of the thread need of the answer. It is stored in the notification's row, in the transaction of the
+    /// attempt; empty: nothing.
+    pub receipt: serde_json::Map<String, serde_json::Value>,
     /// When, by the wall clock.
     pub at: Timestamp,
 }

@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use shared::ids::IncidentId;
 use shared::store::Notification;
 
-use super::{Address, Channel, Failure, Receipt};
-use crate::content::{Kind, NotificationContent};
+use super::{Address, Channel, Delivery, Failure, Receipt};
+use crate::content::Kind;
 use crate::options::Options;
 use crate::render::render;
 use crate::templates::Templates;
@@ -108,6 +108,10 @@ impl Channel for Email {
         address(entry)
     }
 
+    fn one_message_for_all(&self) -> bool {
+        true
+    }
+
     fn envelope(&self, incident: IncidentId, kind: Kind, occurrence: u32) -> Map<String, Value> {
         Map::from_iter([(
             "message_id".to_owned(),
@@ -115,11 +119,8 @@ impl Channel for Email {
         )])
     }
 
-    async fn deliver(
-        &self,
-        notification: &Notification,
-        content: &NotificationContent,
-    ) -> Result<Receipt, Failure> {
+    async fn deliver(&self, delivery: Delivery<'_>) -> Result<Receipt, Failure> {
+        let Delivery { notification, content, .. } = delivery;
         let recipients: Vec<lettre::Address> =
             notification.recipients.iter().filter_map(|entry| entry.parse().ok()).collect();
         if recipients.is_empty() {

@@ -105,7 +105,7 @@ impl RootCause {
         let best = event.candidates.first();
         match (event.verdict, best) {
             (Verdict::Unknown, None) => {
-                "The telemetry does not show the cause. This mail lists what was ruled out and what is missing."
+                "The telemetry does not show the cause. What was ruled out and what is missing is listed below."
                     .to_owned()
             }
             (Verdict::Unknown, Some(best)) => format!(

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use communication::channel::{Channels, Email};
 use communication::content::{Kind, NotificationContent};
-use communication::notifications::{self, Thread};
 use communication::options::Options;
 use communication::recipients::Directory;
 use jiff::Timestamp;
@@ -14,7 +13,7 @@ use shared::stage::Effects;
 use shared::store::{Notification, Write};
 
 use crate::chat::Chat;
-use crate::mails::notification;
+use crate::mails::{announced, notification};
 use crate::scenario;
 
 fn announce(commanders: &[&str], content: &NotificationContent) -> Effects {
@@ -25,9 +24,7 @@ fn announce(commanders: &[&str], content: &NotificationContent) -> Effects {
     let email = Arc::new(Email::new(&options).unwrap());
     let channels = Channels::new([email as _, Arc::new(Chat::default()) as _]);
     let directory = Directory { options: &options, catalogue: &Catalogue::default(), channels: &channels };
-    let threads: Vec<Thread> =
-        channels.names().map(|channel| Thread { channel, subject: Some("[SEV2] #12 base".into()) }).collect();
-    notifications::announce(&directory, content, &threads, Timestamp::UNIX_EPOCH).unwrap().effects
+    announced(directory, content, Some("[SEV2] #12 base"), Timestamp::UNIX_EPOCH)
 }
 
 fn notifications(effects: &Effects) -> Vec<Notification> {
@@ -61,6 +58,28 @@ fn each_channel_gets_its_own_notification_and_its_own_queue() {
         let [chat, mail] = &effects.timers[..] else { panic!("{:?}", effects.timers) };
         assert_ne!((&chat.id, &chat.key), (&mail.id, &mail.key), "one channel does not wait for another");
         assert_eq!(mail.key, content.incident.incident_id.to_string());
+    }
+}
+
+#[test]
+fn each_address_of_a_chat_gets_its_own_notification_and_its_own_queue() {
+    for content in scenario::thread() {
+        let effects =
+            announce(&["chat:#a", "a@example.com", "chat:#b", "b@example.com", "chat:#a"], &content);
+        let sent = notifications(&effects);
+        let recipients: Vec<_> = sent.iter().map(|notification| notification.recipients.clone()).collect();
+        assert_eq!(recipients, [vec!["#a"], vec!["#b"], vec!["a@example.com", "b@example.com"]]);
+        let mut ids: Vec<_> = effects.timers.iter().map(|timer| timer.id.0).collect();
+        ids.extend(sent.iter().map(|notification| notification.id.0));
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 6);
+        let incident = content.incident.incident_id;
+        let keys: Vec<_> = effects.timers.iter().map(|timer| timer.key.clone()).collect();
+        assert_eq!(
+            keys,
+            [format!("{incident}/chat/one/a"), format!("{incident}/chat/one/b"), incident.to_string()]
+        );
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use communication::channel::{Address, Channel, Failure, Receipt};
-use communication::content::{Kind, NotificationContent};
+use communication::channel::{Address, Channel, Delivery, Failure, Receipt};
+use communication::content::Kind;
 use serde_json::{Map, Value};
 use shared::ids::IncidentId;
 use shared::store::Notification;
@@ -12,7 +12,14 @@ use shared::store::Notification;
 /// Chat rooms; keeps what it delivers.
 #[derive(Default)]
 pub(crate) struct Chat {
-    delivered: Mutex<Vec<Notification>>,
+    delivered: Mutex<Vec<Message>>,
+}
+
+/// What was delivered, and what its thread began with.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) notification: Notification,
+    pub(crate) opening: Option<Notification>,
 }
 
 impl Chat {
@@ -20,7 +27,7 @@ impl Chat {
     pub(crate) const NAME: &str = "chat";
 
     /// Returns what was delivered, in order.
-    pub(crate) fn delivered(&self) -> Vec<Notification> {
+    pub(crate) fn delivered(&self) -> Vec<Message> {
         self.delivered.lock().unwrap().clone()
     }
 }
@@ -39,12 +46,14 @@ impl Channel for Chat {
         Map::from_iter([("thread".to_owned(), incident.to_string().into())])
     }
 
-    async fn deliver(
-        &self,
-        notification: &Notification,
-        _: &NotificationContent,
-    ) -> Result<Receipt, Failure> {
-        self.delivered.lock().unwrap().push(notification.clone());
-        Ok(Receipt { answer: "posted".into(), refused: vec![] })
+    async fn deliver(&self, delivery: Delivery<'_>) -> Result<Receipt, Failure> {
+        let mut delivered = self.delivered.lock().unwrap();
+        let place = delivered.len();
+        delivered.push(Message {
+            notification: delivery.notification.clone(),
+            opening: delivery.opening.cloned(),
+        });
+        let envelope = Map::from_iter([("place".to_owned(), place.into())]);
+        Ok(Receipt { answer: "posted".into(), refused: vec![], envelope })
     }
 }

@@ -1,15 +1,18 @@
-use communication::channel::{Email, Failure, Receipt};
+use std::time::Duration;
+
+use communication::channel::{Failure, Receipt};
 use communication::content::{IncidentSummary, Kind, LifecycleEvent, NotificationContent};
-use communication::notifications::{self, Thread};
+use communication::notifications;
 use communication::options::Options;
 use communication::recipients::Directory;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Map;
 use shared::catalogue::Catalogue;
 use shared::events::Topic;
 use shared::stage::{Effects, Stage as _};
 use shared::store::{NotificationState, Write};
 
-use crate::mails::{channels, notification};
+use crate::mails::{announced, channels, notification};
 use crate::scenario;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -18,8 +21,7 @@ fn announce(content: &NotificationContent) -> Effects {
     let (options, catalogue) = (Options::default(), Catalogue::default());
     let channels = channels(&options);
     let directory = Directory { options: &options, catalogue: &catalogue, channels: &channels };
-    let thread = Thread { channel: Email::NAME, subject: Some("[SEV2] #12 base".into()) };
-    notifications::announce(&directory, content, &[thread], NOW).unwrap().effects
+    announced(directory, content, Some("[SEV2] #12 base"), NOW)
 }
 
 fn attempt(effects: &Effects) -> (NotificationState, String) {
@@ -84,11 +86,16 @@ fn the_picture_shows_the_first_suspect_even_if_another_signal_is_stronger() {
 #[test]
 fn an_accepted_mail_is_on_record_with_its_refused_recipients() {
     let mail = notification(&scenario::thread()[0]);
-    let receipt = Receipt { answer: "250 ok".into(), refused: vec!["x@example.com: 550 unknown".into()] };
+    let receipt = Receipt {
+        answer: "250 ok".into(),
+        refused: vec!["x@example.com: 550 unknown".into()],
+        envelope: Map::from_iter([("queued".to_owned(), "42".into())]),
+    };
     let effects = notifications::sent(&mail, &receipt, NOW);
     let (state, outcome) = attempt(&effects);
     assert_eq!(state, NotificationState::Sent);
     assert!(outcome.contains("250 ok") && outcome.contains("x@example.com: 550 unknown"), "{outcome}");
+    assert!(matches!(&effects.writes[0], Write::Attempt(attempt) if attempt.receipt == receipt.envelope));
     assert_eq!(effects.audit[0].action.name(), "mail_sent");
     assert_eq!(effects.again, None);
 }
@@ -112,6 +119,12 @@ fn a_delayed_mail_keeps_its_place_and_is_retried_with_growing_pauses() {
     let last = notifications::failed(&options, &mail, &unreachable, 19, NOW);
     assert_eq!(attempt(&last).0, NotificationState::Failed);
     assert_eq!((last.again, last.audit[0].action.name()), (None, "mail_failed"));
+    let busy = |seconds| Failure::Throttled { reason: "busy".into(), pause: Duration::from_secs(seconds) };
+    let pause = |seconds, attempts| {
+        let effects = notifications::failed(&options, &mail, &busy(seconds), attempts, NOW);
+        effects.again.unwrap().duration_since(NOW).as_secs()
+    };
+    assert_eq!([pause(30, 0), pause(3, 6), pause(u64::MAX, 0)], [30, 60, 3_600]);
     let late =
         notifications::failed(&options, &mail, &unreachable, u32::MAX, NOW + SignedDuration::from_hours(1));
     assert_eq!(late.again, None);
@@ -162,8 +175,8 @@ fn audit_summaries() {
     let mail = notification(&content);
     let refused = vec!["x@example.com: 550 unknown".to_owned()];
     let unreachable = Failure::Transient("connection refused".into());
-    add(notifications::sent(&mail, &Receipt { answer: "250 ok".into(), refused: vec![] }, NOW));
-    add(notifications::sent(&mail, &Receipt { answer: "250 ok".into(), refused }, NOW));
+    add(notifications::sent(&mail, &Receipt { answer: "250 ok".into(), ..Receipt::default() }, NOW));
+    add(notifications::sent(&mail, &Receipt { answer: "250 ok".into(), refused, ..Receipt::default() }, NOW));
     add(notifications::failed(&Options::default(), &mail, &unreachable, 0, NOW));
     add(notifications::failed(&Options::default(), &mail, &unreachable, 499, NOW));
     add(notifications::failed(&Options::default(), &mail, &Failure::Permanent("550 no".into()), 0, NOW));
@@ -171,7 +184,6 @@ fn audit_summaries() {
     let options = Options { commanders: vec!["no address".into()], ..Options::default() };
     let channels = channels(&options);
     let directory = Directory { options: &options, catalogue: &Catalogue::default(), channels: &channels };
-    let thread = Thread { channel: Email::NAME, subject: None };
-    add(notifications::announce(&directory, &content, &[thread], NOW).unwrap().effects);
+    add(announced(directory, &content, None, NOW));
     insta::assert_snapshot!(summaries.join("\n"));
 }

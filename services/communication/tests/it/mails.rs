@@ -4,7 +4,7 @@ use communication::channel::email::message::compose;
 use communication::channel::{Channels, Email};
 use communication::chart;
 use communication::content::{IncidentSummary, LifecycleEvent, NotificationContent};
-use communication::notifications::{self, Thread};
+use communication::notifications;
 use communication::options::Options;
 use communication::recipients::Directory;
 use communication::render::{RenderedMail, render};
@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use shared::catalogue::Catalogue;
 use shared::events::anomaly::LogTemplate;
 use shared::events::raw::Level;
+use shared::stage::Effects;
 use shared::store::{Notification, Write};
 use shared::text::markdown::{Span, spans};
 
@@ -27,15 +28,29 @@ pub(crate) fn channels(options: &Options) -> Channels {
     Channels::new([Arc::new(Email::new(options).unwrap()) as _])
 }
 
+/// What follows from an event where no notification of it is on record; threads that have begun have `subject`.
+pub(crate) fn announced(
+    directory: Directory<'_>,
+    content: &NotificationContent,
+    subject: Option<&str>,
+    now: Timestamp,
+) -> Effects {
+    let NotificationContent { incident, event } = content;
+    let chosen = directory.choose(incident.service.as_deref(), incident.severity, event.kind());
+    let mut threads = chosen.threads(directory.channels);
+    for thread in &mut threads {
+        thread.subject = subject.map(str::to_owned);
+    }
+    notifications::announce(directory.channels, content, &threads, chosen.unusable, now).unwrap()
+}
+
 pub(crate) fn notification(content: &NotificationContent) -> Notification {
     let options = Options { commanders: vec!["commander@example.com".into()], ..Options::default() };
     let channels = channels(&options);
     let directory = Directory { options: &options, catalogue: &Catalogue::default(), channels: &channels };
     let opened = scenario::thread().remove(0);
-    let thread = Thread { channel: Email::NAME, subject: Some(opened.incident.subject()) };
-    let announcement =
-        notifications::announce(&directory, content, &[thread], Timestamp::UNIX_EPOCH).unwrap();
-    match announcement.effects.writes.into_iter().next() {
+    let effects = announced(directory, content, Some(&opened.incident.subject()), Timestamp::UNIX_EPOCH);
+    match effects.writes.into_iter().next() {
         Some(Write::Notification(notification)) => *notification,
         other => panic!("no notification but {other:?}"),
     }

@@ -5,9 +5,11 @@
 mod channels;
 mod chat;
 mod decisions;
+mod doubles;
 mod mails;
 mod pipeline;
 mod scenario;
 mod server;
+mod services;
 mod smtp;
 mod templates;

@@ -6,19 +6,22 @@ use std::time::Duration;
 use communication::Communication;
 use communication::channel::email::message_id;
 use communication::channel::{Channels, Email};
-use communication::content::Kind;
+use communication::content::{Kind, LifecycleEvent};
 use communication::options::Options;
 use shared::agent::Agent;
 use shared::clock::SystemClock;
-use shared::events::{Event, Topic};
-use shared::ids::{EventId, derive};
+use shared::events::{Event, Incident, Severity, Topic};
+use shared::ids::{EventId, IncidentId, derive};
 use shared::service::{Deps, Readiness};
+use shared::stage::Stage as _;
 use shared::stage::run::{self, StageDeps};
-use shared::store::NotificationState;
+use shared::store::apply::Cause;
+use shared::store::{NotificationState, Write};
+use shared::testing;
 use stack::testing::bench::{Bench, until};
 use tokio_util::sync::CancellationToken;
 
-use crate::chat::Chat;
+use crate::chat::{Chat, Message};
 use crate::scenario;
 use crate::server::{Script, Server};
 
@@ -50,9 +53,17 @@ async fn whatever_happens_people_get_five_mails_in_one_thread() {
     bench.record(id, scenario::opened(), vec![]).await.unwrap();
 
     let server = Server::start(Script { answers: vec![("RCPT", "451 too busy")], silent: false }).await;
-    let commanders = vec!["first@example.com".into(), "chat:#incidents".into(), "second@example.com".into()];
-    let options =
-        Options { smtp_url: server.url.clone(), commanders, retry_initial_ms: 20, ..Options::default() };
+    let commanders = ["first@example.com", "chat:#incidents", "second@example.com", "chat:#second"]
+        .map(str::to_owned)
+        .into();
+    let postmortem_readers = vec!["chat:#learning".into()];
+    let options = Options {
+        smtp_url: server.url.clone(),
+        commanders,
+        retry_initial_ms: 20,
+        postmortem_readers,
+        ..Options::default()
+    };
     let chat = Arc::new(Chat::default());
     let email = Arc::new(Email::new(&options).unwrap());
     let channels = Channels::new([email as _, Arc::clone(&chat) as _]);
@@ -81,15 +92,22 @@ async fn whatever_happens_people_get_five_mails_in_one_thread() {
     let mut second = scenario::root_cause();
     second.revision = 2;
     publish(&bench, Topic::RcaCompleted, &second, "second cause").await;
-    actions(&[("mail_not_repeated", 2), ("mail_sent", 5)]).await;
+    actions(&[("mail_not_repeated", 2), ("mail_sent", 11)]).await;
     assert!(server.messages().is_empty());
-    assert_eq!(chat.delivered().len(), 5, "one channel does not wait for the other");
+    assert_eq!(chat.delivered().len(), 11, "one channel does not wait for the other");
     server.give_in();
-    actions(&[("mail_sent", 10), ("mail_delayed", 1), ("mail_not_repeated", 2)]).await;
+    actions(&[("mail_sent", 16), ("mail_delayed", 1), ("mail_not_repeated", 2)]).await;
     shutdown.cancel();
     running.await.unwrap().unwrap();
 
-    let messages = server.messages();
+    one_thread_of_mails(&server.messages(), id);
+    one_thread_in_each_room(&chat.delivered());
+    let notifications = bench.store.reads().notifications(id).await.unwrap();
+    assert_eq!(notifications.len(), 16);
+    assert!(notifications.iter().all(|(_, state)| *state == NotificationState::Sent));
+}
+
+fn one_thread_of_mails(messages: &[String], id: IncidentId) {
     let mut ids: Vec<String> = messages.iter().map(|mail| header(mail, "Message-ID").unwrap()).collect();
     let expected = |kind| format!("<{}>", message_id(id, kind, 0, "firewatch.local"));
     assert_eq!(ids[0], expected(Kind::Opened), "the thread begins with the opening");
@@ -102,9 +120,53 @@ async fn whatever_happens_people_get_five_mails_in_one_thread() {
     assert_eq!(ids, all);
     let to = header(&messages[0], "To").unwrap();
     assert_eq!(to, "first@example.com, second@example.com");
-    let posted = chat.delivered();
-    assert_eq!(posted[0].kind, Kind::Opened);
-    assert!(posted.iter().all(|message| message.recipients == ["#incidents"]));
-    let notifications = bench.store.reads().notifications(id).await.unwrap();
-    assert!(notifications.iter().all(|(_, state)| *state == NotificationState::Sent));
+}
+
+fn one_thread_in_each_room(posted: &[Message]) {
+    for room in ["#incidents", "#second"] {
+        let thread: Vec<&Message> =
+            posted.iter().filter(|message| message.notification.recipients == [room]).collect();
+        assert_eq!(thread.len(), 5);
+        assert_eq!((thread[0].notification.kind, &thread[0].opening), (Kind::Opened, &None));
+        let place = posted.iter().position(|message| message.notification.id == thread[0].notification.id);
+        for reply in &thread[1..] {
+            let opening = reply.opening.as_ref().unwrap();
+            assert_eq!(opening.id, thread[0].notification.id, "each address has its own thread");
+            assert_eq!(opening.receipt().unwrap()["place"], place.unwrap(), "with what the channel answered");
+        }
+    }
+    let read: Vec<&Message> =
+        posted.iter().filter(|message| message.notification.recipients == ["#learning"]).collect();
+    assert_eq!(read.len(), 1, "a reader of postmortems is not called for an incident that is over");
+    assert_eq!((read[0].notification.kind, &read[0].opening), (Kind::Postmortem, &None));
+}
+
+/// By its end the incident is less severe, so the table does not name the commanders any more: whoever was called learns that it is
+/// over all the same, and nobody else does.
+#[tokio::test]
+async fn an_address_that_was_called_learns_of_the_end() {
+    let bench = Bench::open(&[]).await.unwrap();
+    bench.record(scenario::opened().incident_id, scenario::opened(), vec![]).await.unwrap();
+    let commanders = vec!["chat:#commanders".into(), "commander@example.com".into()];
+    let options = Options { commanders, ..Options::default() };
+    let email = Arc::new(Email::new(&options).unwrap());
+    let stage = Communication::new(options, Channels::new([email as _, Arc::new(Chat::default()) as _]));
+    let recipients = async |event: LifecycleEvent, id: &str| {
+        let id = EventId(derive(&["called", id]));
+        let context = testing::context(&bench.store, Agent::Communication, id, Arc::new(SystemClock));
+        let effects = stage.handle(&event, &context).await.unwrap();
+        let mut recipients = Vec::new();
+        for write in &effects.writes {
+            if let Write::Notification(notification) = write {
+                recipients.extend(notification.recipients.clone());
+            }
+        }
+        testing::apply(&bench.store, Agent::Communication.name(), Cause::Event(id), &effects).await.unwrap();
+        recipients
+    };
+    let opened = recipients(LifecycleEvent::Opened(Box::new(scenario::opened())), "opened").await;
+    assert_eq!(opened, ["#commanders", "commander@example.com"]);
+    let weaker = Incident { severity: Severity::Sev4, ..scenario::resolved() };
+    let resolved = recipients(LifecycleEvent::Resolved(Box::new(weaker)), "resolved").await;
+    assert_eq!(resolved, [Options::default().fallback.as_str(), "#commanders"]);
 }

@@ -1,4 +1,4 @@
-use communication::channel::{Channel as _, Email, Failure, Receipt};
+use communication::channel::{Channel as _, Delivery, Email, Failure, Receipt};
 use communication::options::Options;
 use shared::service::Secret;
 
@@ -20,7 +20,8 @@ async fn send(options: &Options) -> Result<Receipt, Failure> {
     let content = scenario::thread().remove(0);
     let mut notification = notification(&content);
     notification.recipients = vec!["a@example.com".into(), "b@example.com".into()];
-    Email::new(options).unwrap().deliver(&notification, &content).await
+    let delivery = Delivery { notification: &notification, content: &content, opening: None };
+    Email::new(options).unwrap().deliver(delivery).await
 }
 
 async fn with(answers: &[(&'static str, &'static str)]) -> (Result<Receipt, Failure>, Server) {
@@ -32,7 +33,7 @@ async fn with(answers: &[(&'static str, &'static str)]) -> (Result<Receipt, Fail
 #[tokio::test]
 async fn a_mail_is_handed_over_once_for_all_recipients() {
     let (outcome, server) = with(&[]).await;
-    assert_eq!(outcome, Ok(Receipt { answer: "250 queued as 42".into(), refused: vec![] }));
+    assert_eq!(outcome, Ok(Receipt { answer: "250 queued as 42".into(), ..Receipt::default() }));
     let messages = server.messages();
     assert_eq!(messages.len(), 1);
     assert!(messages[0].contains("\r\nMessage-ID: <opened."), "{}", &messages[0][..400]);

@@ -392,7 +392,15 @@ async fn write_attempt(tx: &Transaction<'_>, attempt: &Attempt) -> Result<(), Er
         &[&id, &state, &attempt.outcome, &attempt.at],
     )
     .await?;
-    let settle = "update notifications set state = $2 where id = $1 and state = 'pending'";
-    prepared::execute(tx, settle, &[&id, &state]).await?;
+    if attempt.receipt.is_empty() {
+        let settle = "update notifications set state = $2 where id = $1 and state = 'pending'";
+        prepared::execute(tx, settle, &[&id, &state]).await?;
+        return Ok(());
+    }
+    // under one name, so that no answer can replace a field of the notification
+    let settle = "update notifications set state = $2, \
+         body = body || jsonb_build_object($3::text, coalesce(body -> $3::text, '{}') || $4) \
+         where id = $1 and state = 'pending'";
+    prepared::execute(tx, settle, &[&id, &state, &Notification::RECEIPT, &Json(&attempt.receipt)]).await?;
     Ok(())
 }

@@ -131,7 +131,7 @@ impl Smtp {
         self.answer(connection.command(Data)).await.map_err(|refusal| refusal.at_stage("message"))?;
         let response =
             self.answer(connection.message(message)).await.map_err(|refusal| refusal.at_stage("message"))?;
-        Ok(Receipt { answer: answer_text(&response), refused })
+        Ok(Receipt { answer: answer_text(&response), refused, ..Receipt::default() })
     }
 
     /// Waits for one answer.
