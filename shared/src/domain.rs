@@ -10,4 +10,5 @@ pub mod graph;
 pub mod ids;
 pub mod impact;
 pub mod lifecycle;
+pub mod matchers;
 pub mod runbook;
