@@ -12,3 +12,4 @@ pub mod impact;
 pub mod lifecycle;
 pub mod matchers;
 pub mod runbook;
+pub mod window;

@@ -38,5 +38,5 @@ pub mod tls;
 mod trace;
 
 pub use domain::{
-    agent, audit, calls, catalogue, ending, finding, graph, ids, impact, lifecycle, matchers, runbook,
+    agent, audit, calls, catalogue, ending, finding, graph, ids, impact, lifecycle, matchers, runbook, window,
 };
