@@ -11,5 +11,6 @@ pub mod ids;
 pub mod impact;
 pub mod lifecycle;
 pub mod matchers;
+pub mod oncall;
 pub mod runbook;
 pub mod window;

@@ -38,5 +38,6 @@ pub mod tls;
 mod trace;
 
 pub use domain::{
-    agent, audit, calls, catalogue, ending, finding, graph, ids, impact, lifecycle, matchers, runbook, window,
+    agent, audit, calls, catalogue, ending, finding, graph, ids, impact, lifecycle, matchers, oncall,
+    runbook, window,
 };
