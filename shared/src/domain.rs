@@ -12,5 +12,6 @@ pub mod impact;
 pub mod lifecycle;
 pub mod matchers;
 pub mod oncall;
+pub mod routes;
 pub mod runbook;
 pub mod window;

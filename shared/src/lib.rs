@@ -38,6 +38,6 @@ pub mod tls;
 mod trace;
 
 pub use domain::{
-    agent, audit, calls, catalogue, ending, finding, graph, ids, impact, lifecycle, matchers, oncall,
+    agent, audit, calls, catalogue, ending, finding, graph, ids, impact, lifecycle, matchers, oncall, routes,
     runbook, window,
 };
