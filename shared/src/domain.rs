@@ -10,4 +10,8 @@ pub mod graph;
 pub mod ids;
 pub mod impact;
 pub mod lifecycle;
+pub mod matchers;
+pub mod oncall;
+pub mod routes;
 pub mod runbook;
+pub mod window;

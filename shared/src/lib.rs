@@ -37,4 +37,7 @@ pub mod tls;
 #[cfg(feature = "bus")]
 mod trace;
 
-pub use domain::{agent, audit, calls, catalogue, ending, finding, graph, ids, impact, lifecycle, runbook};
+pub use domain::{
+    agent, audit, calls, catalogue, ending, finding, graph, ids, impact, lifecycle, matchers, oncall, routes,
+    runbook, window,
+};
