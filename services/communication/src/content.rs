@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::events::incident::{Incident, Signal};
+use shared::events::incident::{Incident, Signal, Statement};
 use shared::events::{Plan, Postmortem, RootCause, Severity};
 use shared::ids::{EventId, IncidentId, derive};
 pub use shared::store::NotificationKind as Kind;
@@ -30,6 +30,18 @@ pub struct IncidentSummary {
     pub started_at: Timestamp,
     /// The headline signal: the series that is drawn.
     pub signal: Option<Signal>,
+    /// Revision of the incident when this was written.
+    #[serde(default)]
+    pub revision: u32,
+    /// How many services were affected.
+    #[serde(default)]
+    pub affected: usize,
+    /// Who had acknowledged it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_by: Option<String>,
+    /// How often it had been opened again.
+    #[serde(default)]
+    pub reopened: u32,
     /// The incident was over when this was written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_over: bool,
@@ -51,6 +63,10 @@ impl IncidentSummary {
                 logs: Vec::new(),
                 ..signal.clone()
             }),
+            revision: incident.revision,
+            affected: incident.affected_services.len(),
+            acknowledged_by: incident.acknowledged.as_ref().map(|statement| statement.by.clone()),
+            reopened: incident.reopened,
             is_over: !incident.state.is_open(),
         }
     }
@@ -77,6 +93,71 @@ fn headline_signal(incident: &Incident) -> Option<&Signal> {
     })
 }
 
+/// News between the events of every incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Update {
+    /// Incident.
+    pub incident_id: IncidentId,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Revision of the record that it follows from; for an escalation, its place in the chain.
+    pub revision: u32,
+    /// What is new.
+    pub news: News,
+}
+
+/// What is new.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum News {
+    /// The severity is another one.
+    Severity {
+        /// As it was announced.
+        before: Severity,
+        /// As it is.
+        after: Severity,
+        /// Who set it, where a person did.
+        stated: Option<Statement>,
+    },
+    /// More services are affected.
+    Scope {
+        /// How many were announced.
+        before: usize,
+        /// Those that are new, at most 20.
+        added: Vec<String>,
+        /// How many there are.
+        count: usize,
+    },
+    /// Another cause than the announced one stands out.
+    Cause {
+        /// What was announced, in words.
+        before: String,
+        /// The result.
+        cause: Box<RootCause>,
+    },
+    /// Another plan takes the place of the announced one.
+    Plan {
+        /// The plan.
+        plan: Box<Plan>,
+    },
+    /// Somebody works on it.
+    Acknowledged {
+        /// Who.
+        by: String,
+        /// Who works on it, where that was said.
+        assignee: Option<String>,
+    },
+    /// Nobody has acknowledged it for a time.
+    Escalated {
+        /// Minutes since the chain began.
+        minutes: u32,
+        /// Level of the chain, from 1.
+        level: u32,
+        /// How often the chain has begun again.
+        round: u32,
+    },
+}
+
 /// An event in the life of an incident.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,6 +172,8 @@ pub enum LifecycleEvent {
     Resolved(Box<Incident>),
     /// The document.
     Postmortem(Box<Postmortem>),
+    /// News between those.
+    Update(Box<Update>),
 }
 
 impl LifecycleEvent {
@@ -102,6 +185,14 @@ impl LifecycleEvent {
             Self::Plan(_) => Kind::Plan,
             Self::Resolved(_) => Kind::Resolved,
             Self::Postmortem(_) => Kind::Postmortem,
+            Self::Update(update) => match update.news {
+                News::Severity { .. } => Kind::SeverityChanged,
+                News::Scope { .. } => Kind::ScopeGrown,
+                News::Cause { .. } => Kind::CauseCorrected,
+                News::Plan { .. } => Kind::PlanReplaced,
+                News::Acknowledged { .. } => Kind::Acknowledged,
+                News::Escalated { .. } => Kind::Escalated,
+            },
         }
     }
 
@@ -112,6 +203,7 @@ impl LifecycleEvent {
             Self::RootCause(cause) => cause.incident_id,
             Self::Plan(plan) => plan.incident_id,
             Self::Postmortem(postmortem) => postmortem.incident_id,
+            Self::Update(update) => update.incident_id,
         }
     }
 
@@ -123,14 +215,25 @@ impl LifecycleEvent {
             Self::Plan(plan) => plan.created_at,
             Self::Resolved(incident) => incident.resolved_at.unwrap_or(incident.opened_at),
             Self::Postmortem(postmortem) => postmortem.generated_at,
+            Self::Update(update) => update.at,
         }
     }
 
-    /// Returns how often the incident had been opened again. An opening or an end of each time is an event of its own.
+    /// Returns which of the events of its kind it is: for an opening or an end, how often the incident had been opened again; for
+    /// news, their revision.
     pub fn occurrence(&self) -> u32 {
         match self {
             Self::Opened(incident) | Self::Resolved(incident) => incident.reopened,
+            Self::Update(update) => update.revision,
             Self::RootCause(_) | Self::Plan(_) | Self::Postmortem(_) => 0,
+        }
+    }
+
+    /// Returns what is new, where it is news between the events of every incident.
+    pub fn news(&self) -> Option<&News> {
+        match self {
+            Self::Update(update) => Some(&update.news),
+            _ => None,
         }
     }
 
@@ -146,6 +249,7 @@ impl LifecycleEvent {
             Self::RootCause(cause) => cause.revision,
             Self::Plan(plan) => plan.revision,
             Self::Postmortem(_) => 1,
+            Self::Update(update) => update.revision,
         }
     }
 }
@@ -215,7 +319,7 @@ mod tests {
         let incident: IncidentId = serde_json::from_str("\"755c6444-0bae-5593-a637-7d2e66f1aff0\"").unwrap();
         let id = |kind| notification_id(incident, kind, 0, "email", &AddressClass::All).to_string();
         assert_eq!(
-            Kind::ALL.map(id),
+            Kind::LIFECYCLE.map(id),
             [
                 "3c239d33-f9f1-53de-aec1-9938cbe4aa5e",
                 "0aebe8d2-e5a3-5aa8-ac9a-b3994f9af88b",
@@ -235,7 +339,7 @@ mod tests {
             for class in &classes {
                 for occurrence in [0, 1] {
                     let id = |kind| notification_id(incident, kind, occurrence, channel, class).to_string();
-                    ids.extend(Kind::ALL.map(id));
+                    ids.extend(Kind::LIFECYCLE.map(id));
                 }
             }
         }

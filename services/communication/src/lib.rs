@@ -3,6 +3,7 @@
 pub mod channel;
 pub mod chart;
 pub mod content;
+pub mod escalation;
 pub mod mail;
 pub mod markdown;
 pub mod message;
@@ -13,8 +14,10 @@ pub mod receivers;
 pub mod recipients;
 pub mod render;
 pub mod stage;
+pub mod table;
 pub mod templates;
 pub mod text;
+pub mod updates;
 
 use std::sync::Arc;
 

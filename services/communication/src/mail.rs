@@ -5,6 +5,7 @@ pub mod plan;
 pub mod postmortem;
 pub mod resolved;
 pub mod root_cause;
+pub mod update;
 
 use jiff::Timestamp;
 use serde::Serialize;

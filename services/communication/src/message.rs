@@ -1,7 +1,7 @@
 //! A message of any channel: what an event says, in plain words and without layout. It is made here alone; channels see its status
 //! and texts, never the event itself.
 
-mod lists;
+pub(crate) mod lists;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,12 +9,13 @@ use shared::events::Severity;
 use shared::ids::IncidentId;
 use shared::text::sanitize;
 
-use crate::content::{IncidentSummary, LifecycleEvent, NotificationContent};
+use crate::content::{IncidentSummary, Kind, LifecycleEvent, NotificationContent};
 use crate::mail::opened::Opened;
 use crate::mail::plan::Plan;
 use crate::mail::postmortem::Postmortem;
 use crate::mail::resolved::Resolved;
 use crate::mail::root_cause::RootCause;
+use crate::mail::update::Update;
 use crate::mail::{self, Fact};
 
 /// Where the incident stands for those who are called.
@@ -113,6 +114,7 @@ impl Message {
     /// Makes the message of an event. `link_base` is where incidents can be seen, or empty.
     pub fn new(content: &NotificationContent, link_base: &str) -> Self {
         let NotificationContent { incident, event } = content;
+        let mut correction = None;
         let (summary, facts, lists): (_, Vec<Fact>, Vec<List>) = match event {
             LifecycleEvent::Opened(opened) => {
                 let mail = Opened::new(opened);
@@ -141,14 +143,23 @@ impl Message {
                 let facts = Postmortem::new(postmortem).facts;
                 (vec![first, Postmortem::lede(postmortem)], facts, lists::postmortem(postmortem))
             }
+            LifecycleEvent::Update(update) => {
+                let mail = Update::new(update, incident);
+                let summary = mail.next.iter().cloned().chain([Update::lede(update)]).collect();
+                correction = Some(mail.correction).filter(|text| !text.is_empty());
+                (summary, mail.facts, mail.lists)
+            }
         };
         Self {
             headline: mail::words(event).to_owned(),
             status: status(content),
-            changes_status: matches!(event, LifecycleEvent::Opened(_) | LifecycleEvent::Resolved(_)),
+            changes_status: matches!(
+                event.kind(),
+                Kind::Opened | Kind::Resolved | Kind::Acknowledged | Kind::SeverityChanged | Kind::Escalated
+            ),
             severity: incident.severity,
             summary: texts(&summary),
-            correction: None,
+            correction,
             facts: facts
                 .into_iter()
                 .map(|fact| Fact::new(fact.label, spaced(&fact.value)))
@@ -245,10 +256,13 @@ fn status(content: &NotificationContent) -> Status {
     match &content.event {
         LifecycleEvent::Resolved(_) => Status::Resolved,
         _ if content.incident.is_over => Status::Resolved,
-        LifecycleEvent::Opened(_)
-        | LifecycleEvent::RootCause(_)
-        | LifecycleEvent::Plan(_)
-        | LifecycleEvent::Postmortem(_) => Status::Firing,
+        // whoever is called by an escalation is called though somebody else may have acknowledged it meanwhile
+        LifecycleEvent::Opened(_) => Status::Firing,
+        event if event.kind() == Kind::Escalated => Status::Firing,
+        event if event.kind() == Kind::Acknowledged || content.incident.acknowledged_by.is_some() => {
+            Status::Acknowledged
+        }
+        _ => Status::Firing,
     }
 }
 

@@ -27,6 +27,11 @@ pub static NOT_REPEATED: Counter<1> = LazyLock::new(|| {
     let help = "Later revisions of what had been announced. They are not announced.";
     CounterFamily::new("firewatch_communication_not_repeated_total", help, ["kind"])
 });
+/// Events of which nothing was sent, because a person muted the incident.
+pub static MUTED: Counter<1> = LazyLock::new(|| {
+    let help = "Events of which nothing was sent, because a person muted the incident.";
+    CounterFamily::new("firewatch_communication_muted_total", help, ["kind"])
+});
 /// Time of one attempt.
 pub static DELIVERY_SECONDS: Histogram<1> = LazyLock::new(|| {
     let help = "Time to render and send one message, seconds.";
@@ -39,5 +44,6 @@ pub fn register() {
     LazyLock::force(&RECIPIENTS_REFUSED);
     LazyLock::force(&ADDRESSES_UNUSABLE);
     LazyLock::force(&NOT_REPEATED);
+    LazyLock::force(&MUTED);
     LazyLock::force(&DELIVERY_SECONDS);
 }

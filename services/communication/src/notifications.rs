@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use shared::audit::AuditAction;
+use shared::events::Incident;
 use shared::ids::{EventId, IncidentId};
 use shared::stage::{Audit, Effects, Error, Timer, TimerPayload};
 use shared::store::{Attempt, Notification, NotificationState, Write};
@@ -165,6 +166,34 @@ pub fn not_repeated(event: &LifecycleEvent) -> Effects {
             detail: json!({ "kind": kind, "revision": event.revision() }),
         }],
         ..Effects::default()
+    }
+}
+
+/// Decides that nothing is sent of an event, because the incident is muted.
+pub fn muted(event: &LifecycleEvent, incident: &Incident) -> Effects {
+    let kind = event.kind();
+    let by = incident.mute.as_ref().map_or("", |mute| &mute.statement.by);
+    Effects {
+        audit: vec![Audit {
+            incident_id: event.incident_id(),
+            at: event.at(),
+            action: AuditAction::NotificationMuted,
+            summary: format!("Not sent: {}; the incident is muted by {by}.", headed(kind.words())),
+            detail: json!({ "kind": kind, "revision": event.revision(), "by": by }),
+        }],
+        ..Effects::default()
+    }
+}
+
+/// Says that the next level was called.
+pub fn escalated(event: &LifecycleEvent, level: u32, round: u32, minutes: u32) -> Audit {
+    let again = if round > 0 { format!(", round {}", round + 1) } else { String::new() };
+    Audit {
+        incident_id: event.incident_id(),
+        at: event.at(),
+        action: AuditAction::Escalated,
+        summary: format!("Escalated to level {level}{again}: not acknowledged for {minutes} minutes."),
+        detail: json!({ "level": level, "round": round, "minutes": minutes }),
     }
 }
 

@@ -40,6 +40,10 @@ pub struct Options {
     pub postmortem_readers: Vec<String>,
     /// Notified where no other recipient is known.
     pub fallback: String,
+    /// Minutes after which each level is called where nobody acknowledges a SEV1 or SEV2; empty: no escalation.
+    pub escalation_minutes: Vec<u32>,
+    /// How often the escalation begins again after its last level.
+    pub escalation_repeats: u32,
     /// Attempts to send one message before it is given up.
     pub max_attempts: u32,
     /// Pause after the first failed attempt, milliseconds; doubled after each further one.
@@ -72,6 +76,8 @@ impl Default for Options {
             stakeholders: Vec::new(),
             postmortem_readers: Vec::new(),
             fallback: "oncall@firewatch.local".to_owned(),
+            escalation_minutes: vec![15, 30],
+            escalation_repeats: 3,
             max_attempts: 500,
             retry_initial_ms: 1_000,
             retry_max_ms: 60_000,
@@ -146,6 +152,16 @@ impl Options {
             if !range.contains(&value) {
                 problems.push(format!("{name}: {value} is outside {} to {}", range.start(), range.end()));
             }
+        }
+        let steps = &self.escalation_minutes;
+        if steps.len() > 10 || steps.iter().any(|minutes| !(1..=7 * 24 * 60).contains(minutes)) {
+            problems.push("escalation_minutes: not at most 10 numbers from 1 to 10080".to_owned());
+        }
+        if !steps.is_sorted_by(|a, b| a < b) {
+            problems.push("escalation_minutes: each number must be larger than the one before".to_owned());
+        }
+        if self.escalation_repeats > 100 {
+            problems.push(format!("escalation_repeats: {} is more than 100", self.escalation_repeats));
         }
         if self.send_timeout_ms < self.command_timeout_ms {
             problems.push("send_timeout_ms is below command_timeout_ms".to_owned());

@@ -83,11 +83,29 @@ impl Directory<'_> {
         if severity >= Severity::Sev2 {
             wanted.extend(options.commanders.iter().map(String::as_str));
         }
-        if severity == Severity::Sev1 && matches!(kind, Kind::Opened | Kind::Resolved) {
+        if severity == Severity::Sev1 && matches!(kind, Kind::Opened | Kind::Resolved | Kind::SeverityChanged)
+        {
             wanted.extend(options.stakeholders.iter().map(String::as_str));
         }
         if kind == Kind::Postmortem {
             wanted.extend(options.postmortem_readers.iter().map(String::as_str));
+        }
+        let mut chosen = self.collect(wanted);
+        if chosen.destinations.is_empty() {
+            chosen.destinations.push(self.fallback());
+        }
+        chosen
+    }
+
+    /// Chooses whom a level of the escalation calls: the first the on-call and team of the suspect's service once more and the
+    /// commanders, all others the commanders and `fallback` as well.
+    pub fn escalate(&self, service: Option<&str>, level: u32) -> Recipients {
+        let owner = service.and_then(|name| self.catalogue.get(name));
+        let mut wanted: Vec<&str> = Vec::new();
+        wanted.extend(owner.iter().flat_map(|service| [service.oncall.as_str(), service.contact.as_str()]));
+        wanted.extend(self.options.commanders.iter().map(String::as_str));
+        if level > 1 {
+            wanted.push(&self.options.fallback);
         }
         let mut chosen = self.collect(wanted);
         if chosen.destinations.is_empty() {

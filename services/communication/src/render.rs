@@ -11,6 +11,7 @@ use crate::mail::plan::Plan;
 use crate::mail::postmortem::Postmortem;
 use crate::mail::resolved::Resolved;
 use crate::mail::root_cause::RootCause;
+use crate::mail::update::Update;
 use crate::templates::Templates;
 
 /// A mail as people see it, before it becomes MIME.
@@ -33,7 +34,7 @@ pub fn render(
     let kind = content.event.kind();
     let picture = match (&content.incident.signal, kind) {
         // a plan names the series to watch in words
-        (None, _) | (_, Kind::Plan) => None,
+        (None, _) | (_, Kind::Plan | Kind::PlanReplaced | Kind::Acknowledged) => None,
         (Some(signal), _) => chart::draw(signal)?,
     };
     let (lede, mail) = match &content.event {
@@ -51,6 +52,9 @@ pub fn render(
         }
         LifecycleEvent::Postmortem(event) => {
             (Postmortem::lede(event), Value::from(Serde(Postmortem::new(event))))
+        }
+        LifecycleEvent::Update(update) => {
+            (Update::lede(update), Value::from(Serde(Update::new(update, &content.incident))))
         }
     };
     let frame = Frame::new(content, lede, link_base, picture.as_ref());

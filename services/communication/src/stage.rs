@@ -7,15 +7,18 @@ use jiff::Timestamp;
 use shared::agent::Agent;
 use shared::events::{Incident, Refusal, Topic, decode};
 use shared::ids::IncidentId;
-use shared::stage::{Context, Effects, Error, Key, Stage, Timer};
+use shared::stage::{Context, Effects, Error, Key, Stage, Timer, TimerPayload as _};
 use shared::store::{Notification, NotificationState};
 
 use crate::channel::{Channels, Delivery, Failure, Receipt};
-use crate::content::{IncidentSummary, Kind, LifecycleEvent, NotificationContent};
+use crate::content::{IncidentSummary, Kind, LifecycleEvent, News, NotificationContent};
+use crate::escalation::{self, Due, Escalate};
 use crate::metrics;
 use crate::notifications::{self, Send, Thread};
 use crate::options::Options;
 use crate::recipients::{Directory, Recipients};
+use crate::table;
+use crate::updates::Announced;
 
 /// Notifies people: the messages of one incident are one thread on each channel.
 pub struct Communication {
@@ -37,8 +40,8 @@ impl Communication {
         known: &[(Notification, NotificationState)],
     ) -> Vec<Thread> {
         let mut threads = chosen.threads(&self.channels);
-        if event.kind() == Kind::Resolved {
-            // who was called for an incident learns that it is over, whoever its suspect is by then
+        if matches!(event.kind(), Kind::Resolved | Kind::Acknowledged | Kind::SeverityChanged) {
+            // who was called for an incident learns how it stands, whoever its suspect is by then
             for opened in openings(known).filter_map(|opened| Thread::of(opened, &self.channels)) {
                 if !threads.iter().any(|thread| thread.is(&opened)) {
                     threads.push(opened);
@@ -144,49 +147,56 @@ impl Communication {
     }
 }
 
-#[async_trait]
-impl Stage for Communication {
-    const AGENT: Agent = Agent::Communication;
-    type Input = LifecycleEvent;
+/// What communication reads.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// An event of every incident.
+    Event(LifecycleEvent),
+    /// An incident that has changed: it may be news.
+    Updated(Box<Incident>),
+}
 
-    fn decode(topic: Topic, payload: &[u8]) -> Result<LifecycleEvent, Refusal> {
-        match topic {
-            Topic::IncidentsOpened => Ok(LifecycleEvent::Opened(Box::new(decode(payload)?))),
-            Topic::IncidentsResolved => Ok(LifecycleEvent::Resolved(Box::new(decode(payload)?))),
-            Topic::RcaCompleted => Ok(LifecycleEvent::RootCause(Box::new(decode(payload)?))),
-            Topic::Plans => Ok(LifecycleEvent::Plan(Box::new(decode(payload)?))),
-            Topic::Postmortems => Ok(LifecycleEvent::Postmortem(Box::new(decode(payload)?))),
-            other => Err(Refusal::Invalid(format!("communication does not consume {other}"))),
-        }
-    }
-
-    fn key(event: &LifecycleEvent) -> Key {
-        event.incident_id().into()
-    }
-
-    async fn handle(&self, event: &LifecycleEvent, ctx: &Context) -> Result<Effects, Error> {
-        let id = event.incident_id();
+impl Communication {
+    /// Announces an event of an incident, which is as `incident`; the threads that have not begun begin with it as it stands.
+    async fn tell(
+        &self,
+        event: LifecycleEvent,
+        incident: Incident,
+        known: &[(Notification, NotificationState)],
+        ctx: &Context,
+    ) -> Result<Effects, Error> {
         let catalogue = ctx.store.catalogue().await?;
         let directory = Directory { options: &self.options, catalogue: &catalogue, channels: &self.channels };
         let now = ctx.wall_clock();
-        let (incident, is_current) = match event {
-            LifecycleEvent::Opened(incident) | LifecycleEvent::Resolved(incident) => {
-                ((**incident).clone(), false)
-            }
-            _ => (incident(id, ctx).await?, true),
-        };
         let summary = IncidentSummary::of(&incident);
-        let chosen = directory.choose(summary.service.as_deref(), summary.severity, event.kind());
-        let mut threads = self.pending(event, &chosen, &ctx.store.notifications(id).await?);
+        let service = summary.service.as_deref();
+        let chosen = match event.news() {
+            Some(News::Escalated { level, .. }) => directory.escalate(service, *level),
+            _ => directory.choose(service, summary.severity, event.kind()),
+        };
+        let mut threads = self.pending(&event, &chosen, known);
+        threads.retain(|thread| table::is_sent(&event, summary.severity, thread.channel));
         if threads.is_empty() {
-            return Ok(count_not_repeated(event));
+            return Ok(count_not_repeated(&event));
+        }
+        if event.kind() != Kind::Resolved && incident.is_muted(now) {
+            metrics::MUTED.add_one([event.kind().name()]);
+            return Ok(notifications::muted(&event, &incident));
         }
         let mut effects = Effects::none();
         if !event.is_first() && threads.iter().any(|thread| thread.subject.is_none()) {
-            let current = if is_current { incident } else { self::incident(id, ctx).await? };
-            effects = self.begin(&mut threads, current, &directory, now)?;
+            effects = self.begin(&mut threads, incident.clone(), &directory, now)?;
         }
-        let content = NotificationContent { incident: summary, event: event.clone() };
+        let begins = match event.news() {
+            Some(News::Severity { before, after, .. }) => {
+                escalation::applies(*after, &self.options) && !escalation::applies(*before, &self.options)
+            }
+            _ => event.kind() == Kind::Opened,
+        };
+        if begins {
+            effects.timers.extend(escalation::begin(&incident, now, &self.options)?);
+        }
+        let content = NotificationContent { incident: summary, event };
         let reply = self.announce(&content, &threads, chosen.unusable, now)?;
         effects.writes.extend(reply.writes);
         effects.timers.extend(reply.timers);
@@ -194,7 +204,91 @@ impl Stage for Communication {
         Ok(effects)
     }
 
+    /// Announces what is new of an incident that has changed, if anything is.
+    async fn updated(&self, changed: &Incident, ctx: &Context) -> Result<Effects, Error> {
+        let known = ctx.store.notifications(changed.incident_id).await?;
+        let announced = Announced::of(known.iter().map(|(notification, _)| notification));
+        match announced.news(changed) {
+            Some(update) => {
+                let event = LifecycleEvent::Update(Box::new(update));
+                self.tell(event, changed.clone(), &known, ctx).await
+            }
+            None => Ok(Effects::none()),
+        }
+    }
+
+    /// Calls the next level of an incident that nobody has acknowledged.
+    async fn escalate(&self, step: &Escalate, ctx: &Context) -> Result<Effects, Error> {
+        let incident = incident(step.incident_id, ctx).await?;
+        let due = escalation::decide(step, &incident, ctx.wall_clock(), &self.options);
+        let next = escalation::timer(&Escalate { step: step.step + 1, ..step.clone() }, &self.options)?;
+        let mut effects = match due {
+            Due::Over => return Ok(Effects::none()),
+            Due::Quiet => Effects::none(),
+            Due::Call { level, round, minutes } => {
+                let update = escalation::news(step, &incident, level, round, minutes);
+                let known = ctx.store.notifications(step.incident_id).await?;
+                let event = LifecycleEvent::Update(Box::new(update));
+                let line = notifications::escalated(&event, level, round, minutes);
+                let mut effects = self.tell(event, incident, &known, ctx).await?;
+                effects.audit.push(line);
+                effects
+            }
+        };
+        effects.timers.extend(next);
+        Ok(effects)
+    }
+}
+
+#[async_trait]
+impl Stage for Communication {
+    const AGENT: Agent = Agent::Communication;
+    type Input = Input;
+
+    fn decode(topic: Topic, payload: &[u8]) -> Result<Input, Refusal> {
+        Ok(Input::Event(match topic {
+            Topic::IncidentsOpened => LifecycleEvent::Opened(Box::new(decode(payload)?)),
+            Topic::IncidentsResolved => LifecycleEvent::Resolved(Box::new(decode(payload)?)),
+            Topic::RcaCompleted => LifecycleEvent::RootCause(Box::new(decode(payload)?)),
+            Topic::Plans => LifecycleEvent::Plan(Box::new(decode(payload)?)),
+            Topic::Postmortems => LifecycleEvent::Postmortem(Box::new(decode(payload)?)),
+            Topic::IncidentsUpdated => return Ok(Input::Updated(Box::new(decode(payload)?))),
+            other => return Err(Refusal::Invalid(format!("communication does not consume {other}"))),
+        }))
+    }
+
+    fn key(input: &Input) -> Key {
+        match input {
+            Input::Event(event) => event.incident_id().into(),
+            Input::Updated(incident) => incident.incident_id.into(),
+        }
+    }
+
+    async fn handle(&self, input: &Input, ctx: &Context) -> Result<Effects, Error> {
+        let event = match input {
+            Input::Event(event) => event,
+            Input::Updated(changed) => return self.updated(changed, ctx).await,
+        };
+        let id = event.incident_id();
+        let known = ctx.store.notifications(id).await?;
+        let incident = match event {
+            LifecycleEvent::Opened(incident) | LifecycleEvent::Resolved(incident) => (**incident).clone(),
+            _ => incident(id, ctx).await?,
+        };
+        let announced = Announced::of(known.iter().map(|(notification, _)| notification));
+        let update = match event {
+            LifecycleEvent::RootCause(cause) => announced.corrected(cause),
+            LifecycleEvent::Plan(plan) => announced.replaced(plan),
+            _ => None,
+        };
+        let event = update.map_or_else(|| event.clone(), |update| LifecycleEvent::Update(Box::new(update)));
+        self.tell(event, incident, &known, ctx).await
+    }
+
     async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {
+        if timer.name == Escalate::NAME {
+            return self.escalate(&timer.read()?, ctx).await;
+        }
         let due: Send = timer.read()?;
         let Some((notification, state)) = ctx.store.notification(due.notification_id).await? else {
             return Err(Error::reject(anyhow::anyhow!(

@@ -22,7 +22,7 @@ use crate::mail::Frame;
 use crate::{markdown, text};
 
 /// Name and source of every template.
-static EMBEDDED: [(&str, &str); 14] = [
+static EMBEDDED: [(&str, &str); 16] = [
     ("layout.html", include_str!("../templates/layout.html")),
     ("layout.txt", include_str!("../templates/layout.txt")),
     ("opened.html", include_str!("../templates/opened.html")),
@@ -37,6 +37,8 @@ static EMBEDDED: [(&str, &str); 14] = [
     ("resolved.txt", include_str!("../templates/resolved.txt")),
     ("root_cause.html", include_str!("../templates/root_cause.html")),
     ("root_cause.txt", include_str!("../templates/root_cause.txt")),
+    ("update.html", include_str!("../templates/update.html")),
+    ("update.txt", include_str!("../templates/update.txt")),
 ];
 
 /// Largest template that is read, bytes.
@@ -60,13 +62,24 @@ enum Part {
     Text,
 }
 
+/// Returns the name of a kind's templates: all news between the events of every incident have the same.
+fn template_name(kind: Kind) -> &'static str {
+    if Kind::LIFECYCLE.contains(&kind) { kind.name() } else { "update" }
+}
+
+/// Returns one kind for each pair of templates.
+fn kinds() -> [Kind; 6] {
+    let [opened, root_cause, plan, resolved, postmortem] = Kind::LIFECYCLE;
+    [opened, root_cause, plan, resolved, postmortem, Kind::SeverityChanged]
+}
+
 impl Part {
     fn template(self, kind: Kind) -> String {
         let extension = match self {
             Self::Html => "html",
             Self::Text => "txt",
         };
-        format!("{}.{extension}", kind.name())
+        format!("{}.{extension}", template_name(kind))
     }
 }
 
@@ -133,7 +146,7 @@ impl Custom {
             return Vec::new();
         }
         let mut problems = Vec::new();
-        for kind in Kind::ALL {
+        for kind in kinds() {
             for (frame, mail) in sample::of(kind) {
                 let context = values(&frame, &mail);
                 for part in [Part::Html, Part::Text] {
@@ -154,9 +167,9 @@ impl Custom {
     /// Returns a problem for each name of a template that exists in no mail which the template is part of.
     fn unknown_names(&self, template: &str) -> Vec<String> {
         let Ok(parsed) = self.environment.get_template(template) else { return Vec::new() };
-        let kinds: Vec<Kind> = match Kind::ALL.iter().find(|kind| template.starts_with(kind.name())) {
+        let kinds: Vec<Kind> = match kinds().iter().find(|kind| template.starts_with(template_name(**kind))) {
             Some(kind) => vec![*kind],
-            None => Kind::ALL.to_vec(),
+            None => kinds().to_vec(),
         };
         let contexts: Vec<Value> = kinds
             .into_iter()
@@ -362,7 +375,7 @@ mod tests {
     #[test]
     fn every_embedded_template_renders_every_sample() {
         let templates = Templates::load(None).unwrap();
-        for kind in Kind::ALL {
+        for kind in kinds() {
             for (frame, mail) in sample::of(kind) {
                 assert!(!templates.html(kind, &frame, &mail).unwrap().is_empty());
                 assert!(!templates.text(kind, &frame, &mail).unwrap().is_empty());
@@ -386,7 +399,7 @@ mod tests {
             }
         }
         let readme = include_str!("../README.md");
-        for kind in Kind::ALL {
+        for kind in kinds() {
             let [(frame, mail), _] = sample::of(kind);
             let mut names = Vec::new();
             collect(&serde_json::to_value(values(&frame, &mail)).unwrap(), &mut names);

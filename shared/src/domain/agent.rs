@@ -66,6 +66,7 @@ impl Agent {
             Self::Remediation => &[Topic::RcaCompleted],
             Self::Communication => &[
                 Topic::IncidentsOpened,
+                Topic::IncidentsUpdated,
                 Topic::IncidentsResolved,
                 Topic::RcaCompleted,
                 Topic::Plans,

@@ -44,6 +44,10 @@ pub enum AuditAction {
     MailFailed,
     /// A later revision of something that people were notified of already.
     MailNotRepeated,
+    /// Nothing was sent, because a person muted the incident.
+    NotificationMuted,
+    /// Nobody had acknowledged an incident for a time, and the next level was called.
+    Escalated,
     /// A configured address is no mail address.
     MailAddressUnusable,
     /// A postmortem was written.

@@ -82,7 +82,7 @@ impl NotificationState {
     }
 }
 
-/// What a notification announces: one of five events of an incident.
+/// What a notification announces: one of the five events of every incident, or news between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Display, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -97,11 +97,34 @@ pub enum NotificationKind {
     Resolved,
     /// The postmortem was written.
     Postmortem,
+    /// The severity is another one.
+    SeverityChanged,
+    /// More services are affected.
+    ScopeGrown,
+    /// Another cause than the announced one stands out.
+    CauseCorrected,
+    /// Another plan takes the place of the announced one.
+    PlanReplaced,
+    /// Somebody works on it.
+    Acknowledged,
+    /// Nobody has acknowledged it for a time.
+    Escalated,
 }
 
 impl NotificationKind {
-    /// All five, in the order an incident usually takes.
-    pub const ALL: [Self; 5] = [Self::Opened, Self::RootCause, Self::Plan, Self::Resolved, Self::Postmortem];
+    /// The five of every incident, in the order it usually takes.
+    pub const LIFECYCLE: [Self; 5] =
+        [Self::Opened, Self::RootCause, Self::Plan, Self::Resolved, Self::Postmortem];
+
+    /// News between them.
+    pub const UPDATES: [Self; 6] = [
+        Self::SeverityChanged,
+        Self::ScopeGrown,
+        Self::CauseCorrected,
+        Self::PlanReplaced,
+        Self::Acknowledged,
+        Self::Escalated,
+    ];
 
     /// Returns the name in rows, ids and headers.
     pub fn name(self) -> &'static str {
@@ -116,6 +139,12 @@ impl NotificationKind {
             Self::Plan => "Remediation plan",
             Self::Resolved => "Incident resolved",
             Self::Postmortem => "Postmortem",
+            Self::SeverityChanged => "Severity changed",
+            Self::ScopeGrown => "More services affected",
+            Self::CauseCorrected => "Root cause corrected",
+            Self::PlanReplaced => "Remediation plan replaced",
+            Self::Acknowledged => "Acknowledged",
+            Self::Escalated => "Not acknowledged",
         }
     }
 }

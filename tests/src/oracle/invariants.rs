@@ -467,7 +467,7 @@ fn mails(observed: &Observations, found: &mut Found) {
     }
     for incident in &observed.incidents {
         let (id, outcome) = (incident.incident_id.to_string(), Outcome::of(incident, observed));
-        for kind in NotificationKind::ALL {
+        for kind in NotificationKind::LIFECYCLE {
             let expected = match kind {
                 NotificationKind::Opened | NotificationKind::Resolved => {
                     outcome.announcements()..=outcome.announcements()

@@ -88,7 +88,7 @@ async fn mails(story: &Story) -> Result<usize> {
     let ids: Vec<String> = story
         .incidents
         .iter()
-        .flat_map(|incident| Kind::ALL.map(|kind| message_id(incident.incident_id, kind, 0, &domain)))
+        .flat_map(|incident| Kind::LIFECYCLE.map(|kind| message_id(incident.incident_id, kind, 0, &domain)))
         .collect();
     let (_, mailbox) = mail().await?;
     Ok(mailbox.mails().await?.iter().filter(|mail| ids.contains(&mail.id)).count())

@@ -31,7 +31,7 @@ fn labelled(texts: &[(&str, &str)]) -> String {
     known.map(|(label, text)| format!("{label}{text}")).collect::<Vec<_>>().join("; ")
 }
 
-pub(super) fn opened(mail: &Opened) -> Vec<List> {
+pub(crate) fn opened(mail: &Opened) -> Vec<List> {
     let suspects = mail.suspects.iter().map(|suspect| {
         let named = format!("{}: {} ({})", suspect.service, suspect.cause, suspect.confidence);
         match suspect.reasons.join("; ") {
@@ -59,7 +59,7 @@ pub(super) fn opened(mail: &Opened) -> Vec<List> {
 }
 
 /// Returns what to do once the result of an investigation is known.
-pub(super) fn of_cause(mail: &RootCause) -> String {
+pub(crate) fn of_cause(mail: &RootCause) -> String {
     match mail.causes.first() {
         Some(cause) if !mail.unknown => format!("Look at {} first.", cause.service),
         _ if mail.missing.is_empty() => "The cause is unknown: look at the signals.".to_owned(),
@@ -67,11 +67,11 @@ pub(super) fn of_cause(mail: &RootCause) -> String {
     }
 }
 
-pub(super) fn cause_facts(mail: &RootCause) -> Vec<Fact> {
+pub(crate) fn cause_facts(mail: &RootCause) -> Vec<Fact> {
     vec![Fact::new("Checked", mail.checked.clone())]
 }
 
-pub(super) fn root_cause(mail: &RootCause) -> Vec<List> {
+pub(crate) fn root_cause(mail: &RootCause) -> Vec<List> {
     let causes = mail.causes.iter().map(|cause| {
         format!("{}: {} ({})", cause.service, cause.cause.trim_end_matches('.'), cause.confidence)
     });
@@ -97,7 +97,7 @@ fn claim(claim: &Claim) -> String {
 }
 
 /// Returns the first step of a plan as a sentence; empty where it has none.
-pub(super) fn first_step(mail: &Plan) -> String {
+pub(crate) fn first_step(mail: &Plan) -> String {
     let first = mail.groups.first().and_then(|group| group.steps.first());
     first
         .map(|step| format!("Do first: {} ({}).", sentence_text(&step.title).trim_end_matches('.'), by(step)))
@@ -109,7 +109,7 @@ fn by(step: &Step) -> String {
     if step.owner.is_empty() { risk } else { format!("{}, {risk}", sentence_text(&step.owner)) }
 }
 
-pub(super) fn plan_facts(mail: &Plan) -> Vec<Fact> {
+pub(crate) fn plan_facts(mail: &Plan) -> Vec<Fact> {
     let escalation = &mail.escalation;
     let whom = match (escalation.team.as_str(), escalation.contact.as_str()) {
         (team, "") => team.to_owned(),
@@ -123,7 +123,7 @@ pub(super) fn plan_facts(mail: &Plan) -> Vec<Fact> {
     vec![Fact::new("Escalate", escalate), Fact::new("Watch", mail.watch.clone())]
 }
 
-pub(super) fn plan(mail: &Plan) -> Vec<List> {
+pub(crate) fn plan(mail: &Plan) -> Vec<List> {
     let last = mail.groups.len();
     let groups = mail.groups.iter().zip(1..).map(|(group, place)| {
         let steps = group.steps.iter().map(|step| {
@@ -143,7 +143,7 @@ pub(super) fn plan(mail: &Plan) -> Vec<List> {
     groups.collect()
 }
 
-pub(super) fn resolved(mail: &Resolved) -> Vec<List> {
+pub(crate) fn resolved(mail: &Resolved) -> Vec<List> {
     let signals = mail.signals.iter().map(|row| {
         let ended =
             if row.ended.is_empty() { format!("cleared at {}", row.cleared) } else { row.ended.clone() };
@@ -155,7 +155,7 @@ pub(super) fn resolved(mail: &Resolved) -> Vec<List> {
     vec![list(mail.signals_heading, signals.collect(), mail.more_signals)]
 }
 
-pub(super) fn postmortem(event: &Postmortem) -> Vec<List> {
+pub(crate) fn postmortem(event: &Postmortem) -> Vec<List> {
     let items = &event.action_items;
     let shown = items.iter().take(MOST).map(|item| {
         let [title, owner] =

@@ -9,7 +9,9 @@ use crate::mail::plan::{Escalation, Group, Plan, Step};
 use crate::mail::postmortem::Postmortem;
 use crate::mail::resolved::{self, Resolved};
 use crate::mail::root_cause::{Cause, Claim, Document, Quote, RootCause};
+use crate::mail::update::Update;
 use crate::mail::{Deployment, Fact, Frame, Inline, opened};
+use crate::message::List;
 
 /// Returns a mail of that kind with everything in it, and one with nothing.
 pub(super) fn of(kind: Kind) -> [(Frame, Value); 2] {
@@ -19,6 +21,7 @@ pub(super) fn of(kind: Kind) -> [(Frame, Value); 2] {
         Kind::Plan => (value(&plan()), value(&Plan::default())),
         Kind::Resolved => (value(&resolved()), value(&Resolved::default())),
         Kind::Postmortem => (value(&postmortem()), value(&Postmortem::default())),
+        _ => (value(&update()), value(&Update::default())),
     };
     [(frame(kind), full), (Frame { kind: kind.words(), severity: "SEV3", ..Frame::default() }, empty)]
 }
@@ -44,6 +47,11 @@ fn frame(kind: Kind) -> Frame {
         link: text(),
         picture: Some(Inline { cid: text(), alt: text(), width: 576, height: 232 }),
     }
+}
+
+fn update() -> Update {
+    let list = List { title: "Sample", items: vec![text()], more: 1 };
+    Update { correction: text(), next: vec![text()], facts: facts(), lists: vec![list] }
 }
 
 fn facts() -> Vec<Fact> {

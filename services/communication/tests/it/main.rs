@@ -13,3 +13,4 @@ mod server;
 mod services;
 mod smtp;
 mod templates;
+mod updates;

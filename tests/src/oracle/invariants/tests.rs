@@ -87,7 +87,7 @@ fn sound() -> Observations {
     for kind in ["root_cause", "plan", "postmortem"] {
         observed.artifacts.push((INCIDENT.to_owned(), kind.to_owned(), 1));
     }
-    for (number, kind) in NotificationKind::ALL.into_iter().enumerate() {
+    for (number, kind) in NotificationKind::LIFECYCLE.into_iter().enumerate() {
         observed.mails.push(mail(&number.to_string(), 50));
         observed.notifications.push(notification(INCIDENT, kind));
     }

@@ -1,0 +1,117 @@
+//! News between the events of every incident.
+
+use serde::Serialize;
+use shared::events::Severity;
+use shared::text::sanitize;
+
+use super::plan::Plan;
+use super::root_cause::RootCause;
+use super::{Fact, listed, meaning, name, sentence};
+use crate::content::{self, IncidentSummary, News};
+use crate::message::{List, lists};
+
+/// Most services that are named.
+const MOST_SERVICES: usize = 8;
+
+/// News between the events of every incident.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Update {
+    /// What an earlier message said that is not so; empty if nothing is corrected.
+    pub correction: String,
+    /// What to do now.
+    pub next: Vec<String>,
+    /// Labels and values.
+    pub facts: Vec<Fact>,
+    /// Causes, evidence, steps.
+    pub lists: Vec<List>,
+}
+
+impl Update {
+    /// Gathers what the mail says.
+    pub fn new(update: &content::Update, incident: &IncidentSummary) -> Self {
+        match &update.news {
+            News::Severity { before, after, stated } => {
+                let mut facts = vec![
+                    Fact::new("Severity", format!("{}: {}", after.label(), meaning(*after))),
+                    Fact::new("Before", before.label()),
+                ];
+                facts.extend(
+                    stated.iter().map(|one| {
+                        Fact::new("Set by", format!("{}: {}", name(&one.by), sentence(&one.reason)))
+                    }),
+                );
+                Self { next: acknowledge(incident, *after), facts, ..Self::default() }
+            }
+            News::Scope { before, added, count } => Self {
+                next: acknowledge(incident, incident.severity),
+                facts: vec![
+                    Fact::new("Affected", format!("{count} services, before {before}")),
+                    Fact::new("New", listed(added, MOST_SERVICES)),
+                ],
+                ..Self::default()
+            },
+            News::Cause { before, cause } => {
+                let mail = RootCause::new(cause);
+                Self {
+                    correction: format!("Not confirmed any more: {}.", sentence(before)),
+                    next: vec![lists::of_cause(&mail)],
+                    facts: lists::cause_facts(&mail),
+                    lists: lists::root_cause(&mail),
+                }
+            }
+            News::Plan { plan } => {
+                let mail = Plan::new(plan, incident.signal.as_ref());
+                Self {
+                    correction: "The earlier plan is withdrawn: follow this one.".to_owned(),
+                    next: vec![lists::first_step(&mail)],
+                    facts: lists::plan_facts(&mail),
+                    lists: lists::plan(&mail),
+                }
+            }
+            News::Acknowledged { by, assignee } => {
+                let mut facts = vec![Fact::new("By", name(by))];
+                facts.extend(assignee.iter().map(|to| Fact::new("Assigned to", name(to))));
+                Self { facts, ..Self::default() }
+            }
+            News::Escalated { level, round, .. } => {
+                let mut facts = vec![Fact::new("Level", level.to_string())];
+                if *round > 0 {
+                    facts.push(Fact::new("Round", format!("{}: the escalation began again", round + 1)));
+                }
+                Self {
+                    next: vec![format!("Acknowledge it: firewatch ack {}.", incident.number)],
+                    facts,
+                    ..Self::default()
+                }
+            }
+        }
+    }
+
+    /// Returns the news in a sentence or two.
+    pub fn lede(update: &content::Update) -> String {
+        match &update.news {
+            News::Severity { before, after, stated } => {
+                let verb = if after > before { "rose" } else { "fell" };
+                let by =
+                    stated.as_ref().map_or_else(String::new, |one| format!(", set by {}", name(&one.by)));
+                format!("The severity {verb} from {} to {}{by}.", before.label(), after.label())
+            }
+            News::Scope { before, count, .. } => {
+                format!("{count} services are affected; when this was last reported there were {before}.")
+            }
+            News::Cause { cause, .. } => RootCause::lede(cause),
+            News::Plan { plan } => Plan::lede(plan),
+            News::Acknowledged { by, .. } => format!("{} works on it.", name(by)),
+            News::Escalated { minutes, .. } => {
+                format!("Nobody has acknowledged the incident for {minutes} minutes.")
+            }
+        }
+    }
+}
+
+fn acknowledge(incident: &IncidentSummary, severity: Severity) -> Vec<String> {
+    if incident.acknowledged_by.is_some() || severity < Severity::Sev2 {
+        return Vec::new();
+    }
+    vec![sanitize::one_line(&format!("Acknowledge it: firewatch ack {}.", incident.number), 80)]
+}

@@ -1,0 +1,321 @@
+//! News between the five events of an incident: what is news, to whom it goes, and how long nobody's silence is taken for an answer.
+
+use std::sync::Arc;
+
+use communication::channel::{Channels, Email};
+use communication::content::{IncidentSummary, Kind, LifecycleEvent, News, NotificationContent, Update};
+use communication::escalation::{self, Due, Escalate};
+use communication::message::{Message, Status};
+use communication::options::Options;
+use communication::render::render;
+use communication::stage::Input;
+use communication::templates::Templates;
+use communication::updates::Announced;
+use communication::{Communication, table};
+use jiff::{SignedDuration, Timestamp};
+use shared::agent::Agent;
+use shared::clock::ManualClock;
+use shared::events::incident::{Incident, Mute, SeverityOverride, State, Statement};
+use shared::events::{Category, Severity};
+use shared::ids::{EventId, derive};
+use shared::stage::{Effects, Stage as _, Timer};
+use shared::store::apply::Cause;
+use shared::store::{Notification, Write};
+use shared::testing;
+use stack::testing::bench::Bench;
+
+use crate::chat::Chat;
+use crate::mails::notification;
+use crate::scenario;
+
+fn statement() -> Statement {
+    Statement { by: "jane".into(), at: Timestamp::UNIX_EPOCH, reason: "the shop is down".into() }
+}
+
+/// Returns the incident as a later revision of an announced one.
+fn later(change: impl FnOnce(&mut Incident)) -> Incident {
+    let mut incident = scenario::opened();
+    incident.revision += 5;
+    incident.state = State::Remediating;
+    change(&mut incident);
+    incident
+}
+
+fn news(incident: &Incident) -> Option<Kind> {
+    let known: Vec<Notification> = scenario::thread()[..3].iter().map(notification).collect();
+    Announced::of(&known).news(incident).map(|update| LifecycleEvent::Update(Box::new(update)).kind())
+}
+
+#[test]
+fn news_is_what_differs_from_what_was_announced_and_the_most_important_of_it() {
+    assert_eq!(news(&later(|_| ())), None);
+    assert_eq!(news(&later(|one| one.severity = Severity::Sev1)), Some(Kind::SeverityChanged));
+    let acknowledged = |one: &mut Incident| one.acknowledged = Some(statement());
+    assert_eq!(news(&later(acknowledged)), Some(Kind::Acknowledged));
+    let both = later(|one| {
+        one.severity = Severity::Sev1;
+        acknowledged(one);
+    });
+    assert_eq!(news(&both), Some(Kind::SeverityChanged));
+    let wider = |count: usize| {
+        later(|one| one.affected_services = (0..count).map(|number| format!("s{number}")).collect())
+    };
+    let announced = scenario::opened().affected_services.len();
+    assert_eq!(news(&wider(announced + 1)), None, "one more is no news");
+    assert_eq!(news(&wider(announced * 2 + 2)), Some(Kind::ScopeGrown));
+    // what is older than what was announced, over, or not announced itself
+    assert_eq!(news(&Incident { revision: 1, ..both.clone() }), None);
+    assert_eq!(news(&Incident { state: State::Resolved, ..both.clone() }), None);
+    assert_eq!(news(&Incident { reopened: 1, ..both.clone() }), None);
+    assert_eq!(Announced::default().news(&both), None);
+}
+
+#[test]
+fn a_later_result_is_news_only_where_it_names_something_else() {
+    let known: Vec<Notification> = scenario::thread()[..3].iter().map(notification).collect();
+    let announced = Announced::of(&known);
+    let mut cause = scenario::root_cause();
+    assert_eq!(announced.corrected(&cause), None);
+    cause.revision += 1;
+    assert_eq!(announced.corrected(&cause), None, "the same said again");
+    cause.candidates[0].category = Category::Code;
+    let update = announced.corrected(&cause).unwrap();
+    assert!(matches!(&update.news, News::Cause { before, .. } if before.contains("payment")), "{update:?}");
+    let mut plan = scenario::plan();
+    plan.revision += 1;
+    assert_eq!(announced.replaced(&plan), None);
+    plan.steps.truncate(1);
+    assert_eq!(announced.replaced(&plan).map(|update| update.revision), Some(plan.revision));
+}
+
+fn updates() -> Vec<Update> {
+    let update = |news| Update {
+        incident_id: scenario::opened().incident_id,
+        at: scenario::onset(),
+        revision: 7,
+        news,
+    };
+    let mut cause = scenario::root_cause();
+    cause.revision += 1;
+    vec![
+        update(News::Severity { before: Severity::Sev3, after: Severity::Sev1, stated: Some(statement()) }),
+        update(News::Scope { before: 2, added: vec!["user".into(), "order".into()], count: 4 }),
+        update(News::Cause { before: "order, code".into(), cause: Box::new(cause) }),
+        update(News::Plan { plan: Box::new(scenario::plan()) }),
+        update(News::Acknowledged { by: "jane".into(), assignee: Some("joe".into()) }),
+        update(News::Escalated { minutes: 45, level: 1, round: 1 }),
+    ]
+}
+
+#[test]
+fn each_news_is_a_mail_of_its_own() {
+    let templates = Templates::load(None).unwrap();
+    for update in updates() {
+        let event = LifecycleEvent::Update(Box::new(update));
+        let kind = event.kind();
+        let content = scenario::content(event);
+        let mail = render(&templates, &content, "https://firewatch.example.com").unwrap();
+        insta::assert_snapshot!(format!("text-{}", kind.name()), mail.text);
+        let stored = serde_json::to_value(&content).unwrap();
+        assert_eq!(serde_json::from_value::<NotificationContent>(stored).unwrap(), content);
+    }
+}
+
+#[test]
+fn the_table_of_what_goes_where_holds() {
+    let mut lines = Vec::new();
+    for update in updates() {
+        let event = LifecycleEvent::Update(Box::new(update));
+        for severity in [Severity::Sev1, Severity::Sev3] {
+            let channels = ["email", "slack", "pagerduty", "webhook", "jira"];
+            let to: Vec<&str> =
+                channels.into_iter().filter(|name| table::is_sent(&event, severity, name)).collect();
+            lines.push(format!("{} {}: {}", event.kind().name(), severity.label(), to.join(" ")));
+        }
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn a_message_shows_who_works_on_it_until_the_next_level_is_called() {
+    let status = |news: News, acknowledged_by: Option<&str>| {
+        let update =
+            Update { incident_id: scenario::opened().incident_id, at: scenario::onset(), revision: 7, news };
+        let summary = IncidentSummary {
+            acknowledged_by: acknowledged_by.map(str::to_owned),
+            ..IncidentSummary::of(&scenario::opened())
+        };
+        let event = LifecycleEvent::Update(Box::new(update));
+        Message::new(&NotificationContent { incident: summary, event }, "").status
+    };
+    let plan = || News::Plan { plan: Box::new(scenario::plan()) };
+    assert_eq!(status(plan(), None), Status::Firing);
+    assert_eq!(status(plan(), Some("jane")), Status::Acknowledged);
+    let acknowledged = News::Acknowledged { by: "jane".into(), assignee: None };
+    assert_eq!(status(acknowledged, Some("jane")), Status::Acknowledged);
+    assert_eq!(status(News::Escalated { minutes: 15, level: 1, round: 0 }, None), Status::Firing);
+}
+
+#[test]
+fn the_escalation_has_its_levels_begins_again_and_ends() {
+    let options = Options { escalation_minutes: vec![5, 15], escalation_repeats: 1, ..Options::default() };
+    let incident = Incident { severity: Severity::Sev1, state: State::Correlating, ..scenario::opened() };
+    let began = Timestamp::UNIX_EPOCH;
+    let first: Timer = escalation::begin(&incident, began, &options).unwrap().unwrap();
+    assert_eq!(first.due, began + SignedDuration::from_mins(5));
+    let mut step: Escalate = first.read().unwrap();
+    let mut calls = Vec::new();
+    while let Some(timer) = escalation::timer(&step, &options).unwrap() {
+        let Due::Call { level, round, minutes } = escalation::decide(&step, &incident, began, &options)
+        else {
+            panic!("{step:?}")
+        };
+        assert_eq!(timer.due, began + SignedDuration::from_mins(i64::from(minutes)));
+        calls.push((level, round, minutes));
+        step.step += 1;
+    }
+    assert_eq!(calls, [(1, 0, 5), (2, 0, 15), (1, 1, 20), (2, 1, 30)]);
+
+    let first: Escalate = first.read().unwrap();
+    let due = |change: fn(&mut Incident)| {
+        let mut incident = incident.clone();
+        change(&mut incident);
+        escalation::decide(&first, &incident, began, &options)
+    };
+    assert_eq!(due(|one| one.acknowledged = Some(statement())), Due::Over);
+    assert_eq!(due(|one| one.state = State::Resolved), Due::Over);
+    assert_eq!(due(|one| one.reopened = 1), Due::Over, "that has a chain of its own");
+    assert_eq!(due(|one| one.severity = Severity::Sev3), Due::Over);
+    assert_eq!(due(|one| one.mute = Some(Mute { statement: statement(), until: None })), Due::Quiet);
+    let minor = Incident { severity: Severity::Sev3, ..incident.clone() };
+    assert_eq!(escalation::begin(&minor, began, &options).unwrap(), None);
+}
+
+/// The stage over a real database, with a clock of its own.
+struct Scene {
+    bench: Bench,
+    stage: Communication,
+    clock: Arc<ManualClock>,
+    steps: u32,
+}
+
+impl Scene {
+    async fn open() -> Self {
+        let bench = Bench::open(&[]).await.unwrap();
+        let options = Options {
+            commanders: vec!["commander@example.com".into()],
+            fallback: "chat:#ops".into(),
+            ..Options::default()
+        };
+        let email = Arc::new(Email::new(&options).unwrap());
+        let chat = Arc::new(Chat::default());
+        let stage = Communication::new(options, Channels::new([email as _, chat as _]));
+        Self { bench, stage, clock: Arc::new(ManualClock::starting_at(scenario::onset())), steps: 0 }
+    }
+
+    fn context(&mut self) -> (EventId, shared::stage::Context) {
+        self.steps += 1;
+        let id = EventId(derive(&["updates", &self.steps.to_string()]));
+        (id, testing::context(&self.bench.store, Agent::Communication, id, self.clock.clone()))
+    }
+
+    async fn take(&mut self, input: Input) -> Effects {
+        let (id, context) = self.context();
+        let effects = self.stage.handle(&input, &context).await.unwrap();
+        testing::apply(&self.bench.store, Agent::Communication.name(), Cause::Event(id), &effects)
+            .await
+            .unwrap();
+        effects
+    }
+
+    async fn fire(&mut self, timer: &Timer) -> Effects {
+        let (id, context) = self.context();
+        let effects = self.stage.on_timer(timer, &context).await.unwrap();
+        testing::apply(&self.bench.store, Agent::Communication.name(), Cause::Event(id), &effects)
+            .await
+            .unwrap();
+        effects
+    }
+}
+
+fn sent(effects: &Effects) -> Vec<(Kind, Vec<String>)> {
+    let written = effects.writes.iter().filter_map(|write| match write {
+        Write::Notification(one) => Some((one.kind, one.recipients.clone())),
+        _ => None,
+    });
+    written.collect()
+}
+
+fn escalation_of(effects: &Effects) -> Option<Timer> {
+    effects.timers.iter().find(|timer| timer.name == "escalate").cloned()
+}
+
+#[tokio::test]
+async fn a_severity_that_rises_reaches_the_commander_and_begins_the_escalation_and_an_ack_ends_it() {
+    let mut scene = Scene::open().await;
+    let minor = Incident { severity: Severity::Sev3, state: State::Correlating, ..scenario::opened() };
+    scene.bench.record(minor.incident_id, minor.clone(), vec![]).await.unwrap();
+    let opened = scene.take(Input::Event(LifecycleEvent::Opened(Box::new(minor.clone())))).await;
+    assert_eq!(sent(&opened), [(Kind::Opened, vec!["#ops".to_owned()])]);
+    assert_eq!(escalation_of(&opened), None);
+
+    let severe = Incident { severity: Severity::Sev1, revision: minor.revision + 1, ..minor.clone() };
+    let raised = scene.take(Input::Updated(Box::new(severe.clone()))).await;
+    let to = sent(&raised);
+    let commander = vec!["commander@example.com".to_owned()];
+    assert!(to.contains(&(Kind::SeverityChanged, commander.clone())), "{to:?}");
+    assert!(
+        to.contains(&(Kind::SeverityChanged, vec!["#ops".to_owned()])),
+        "who was called learns it: {to:?}"
+    );
+    assert!(to.contains(&(Kind::Opened, commander)), "a thread begins with the opening: {to:?}");
+    // the same again is no news
+    let again = Incident { revision: severe.revision + 1, ..severe.clone() };
+    assert!(scene.take(Input::Updated(Box::new(again))).await.is_empty());
+
+    // nobody answers, so the next level is called; then somebody does
+    let timer = escalation_of(&raised).expect("a chain");
+    let change =
+        |change| shared::stage::IncidentChange { incident_id: severe.incident_id, change, publish: None };
+    let raise = change(shared::lifecycle::Change::SeverityOverridden {
+        severity: Some(Severity::Sev1),
+        statement: statement(),
+    });
+    let id = severe.incident_id;
+    let effects = Effects { incidents: vec![raise], ..Effects::none() };
+    scene.bench.apply(id, "raise", effects).await.unwrap();
+    scene.clock.advance_ms(15 * 60_000);
+    let called = scene.fire(&timer).await;
+    let to = sent(&called);
+    assert!(to.iter().any(|(kind, _)| *kind == Kind::Escalated), "{to:?}");
+    assert_eq!(called.audit.last().map(|line| line.action.name()), Some("escalated"));
+    let next = escalation_of(&called).expect("the next level");
+    let ack = change(shared::lifecycle::Change::Acknowledged(statement()));
+    let effects = Effects { incidents: vec![ack], ..Effects::none() };
+    scene.bench.apply(id, "ack", effects).await.unwrap();
+    scene.clock.advance_ms(15 * 60_000);
+    assert!(scene.fire(&next).await.is_empty(), "an acknowledge ends it");
+}
+
+#[tokio::test]
+async fn a_muted_incident_is_silent_until_its_end_and_says_so_on_record() {
+    let mut scene = Scene::open().await;
+    let open = Incident { state: State::Correlating, ..scenario::opened() };
+    scene.bench.record(open.incident_id, open.clone(), vec![]).await.unwrap();
+    scene.take(Input::Event(LifecycleEvent::Opened(Box::new(open.clone())))).await;
+    let mute = Some(Mute { statement: statement(), until: None });
+    let set = SeverityOverride { computed: Severity::Sev2, statement: statement() };
+    let muted = Incident {
+        severity: Severity::Sev1,
+        severity_override: Some(set),
+        revision: open.revision + 1,
+        mute,
+        ..open.clone()
+    };
+    let hidden = scene.take(Input::Updated(Box::new(muted))).await;
+    assert_eq!(sent(&hidden), []);
+    assert_eq!(hidden.audit[0].action.name(), "notification_muted");
+    let over = scene.take(Input::Event(LifecycleEvent::Resolved(Box::new(scenario::resolved())))).await;
+    assert!(sent(&over).iter().all(|(kind, _)| *kind == Kind::Resolved));
+    assert!(!sent(&over).is_empty());
+}
