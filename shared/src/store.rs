@@ -2,6 +2,8 @@
 
 #[cfg(feature = "stage")]
 pub mod apply;
+#[cfg(feature = "stage")]
+mod backlog;
 mod context;
 pub mod edges;
 pub mod feedback;
@@ -20,6 +22,8 @@ mod steps;
 pub(crate) mod timers;
 pub mod write;
 
+#[cfg(feature = "stage")]
+pub use backlog::Backlog;
 pub use pool::{Options, Reads, Store};
 pub use protection::{Mode, Tls};
 pub use read::{Incidents, MAX_DEPLOYMENTS, Neighbourhood, Page, TimelineEntry};
