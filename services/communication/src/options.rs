@@ -8,6 +8,7 @@ use shared::service::{Secret, StageOptions};
 use url::Url;
 
 use crate::channel;
+use crate::heartbeat;
 
 /// Settings under `[communication]`, or `FIREWATCH_COMMUNICATION__...`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,8 @@ pub struct Options {
     pub command_timeout_ms: u64,
     /// Longest time one attempt may take as a whole, milliseconds.
     pub send_timeout_ms: u64,
+    /// Heartbeat to an address outside of Firewatch.
+    pub heartbeat: heartbeat::Options,
 }
 
 impl Default for Options {
@@ -69,6 +72,7 @@ impl Default for Options {
             retry_max_ms: 60_000,
             command_timeout_ms: 10_000,
             send_timeout_ms: 30_000,
+            heartbeat: heartbeat::Options::default(),
         }
     }
 }
@@ -110,6 +114,7 @@ impl Options {
     /// Returns every problem, one sentence each.
     pub fn validate(&self) -> Vec<String> {
         let mut problems = channel::validate(self);
+        problems.extend(self.heartbeat.validate());
         if let Err(problem) = link(&self.link_base_url) {
             problems.push(format!("link_base_url: {problem}"));
         }

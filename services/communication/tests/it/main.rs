@@ -5,6 +5,7 @@
 mod channels;
 mod chat;
 mod decisions;
+mod heartbeat;
 mod mails;
 mod pipeline;
 mod scenario;
