@@ -252,5 +252,8 @@ mod tests {
         let shown = render();
         assert!(shown.contains(r#"firewatch_event_age_seconds_sum{stage="ages"} 2.5"#), "{shown}");
         assert!(shown.contains(r#"firewatch_event_age_seconds_count{stage="ages"} 2"#), "{shown}");
+        // the objective of freshness counts by this bucket
+        let in_time = r#"firewatch_event_age_seconds_bucket{stage="ages",le="30"} 2"#;
+        assert!(shown.contains(in_time), "{shown}");
     }
 }
