@@ -115,6 +115,7 @@ check: ## Checks format, lints, dependencies, documentation and, for 30 s, parse
 	infra/check_features.sh
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --quiet
 	infra/compose/check_dashboards.py
+	infra/compose/check_alerts.py
 	tests/fuzz/run $(SECONDS)
 
 .PHONY: fuzz

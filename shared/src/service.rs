@@ -14,6 +14,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{PING, Producer};
+use crate::clock::{Clock as _, SystemClock};
 use crate::metrics;
 pub use crate::secret::Secret;
 pub use config::{Cli, Common, Config, StageOptions};
@@ -87,6 +88,7 @@ where
         metrics::init(name);
         metrics::runtime::register();
         metrics::runtime::BUILD_INFO.set([env!("CARGO_PKG_VERSION")], 1.0);
+        metrics::runtime::START_TIME_SECONDS.set([], SystemClock.now().as_second() as f64);
         let readiness = Readiness::default();
         let probes = Probes::bind(&config.common.http.listen, readiness.clone(), metrics::render)
             .await

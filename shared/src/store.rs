@@ -3,6 +3,8 @@
 #[cfg(feature = "stage")]
 pub mod apply;
 pub mod commands;
+#[cfg(feature = "stage")]
+mod backlog;
 mod context;
 pub mod edges;
 pub mod feedback;
@@ -21,6 +23,8 @@ mod steps;
 pub(crate) mod timers;
 pub mod write;
 
+#[cfg(feature = "stage")]
+pub use backlog::Backlog;
 pub use pool::{Options, Reads, Store};
 pub use protection::{Mode, Tls};
 pub use read::{Incidents, MAX_DEPLOYMENTS, Neighbourhood, Page, TimelineEntry};

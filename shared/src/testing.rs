@@ -7,7 +7,7 @@ use tracing::Span;
 
 use crate::agent::Agent;
 use crate::bus::Producer;
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::effects::Effects;
 use crate::ids::EventId;
 use crate::stage::Context;
@@ -68,7 +68,7 @@ pub async fn relay(store: &Store, stage: &str, producer: &Producer) -> Result<Tu
 
 /// Returns how many rows of `stage` wait to be published.
 pub async fn outbox_depth(store: &Store, stage: &str) -> Result<i64, Error> {
-    store.outbox_depth(stage).await
+    Ok(store.reads().backlog(Some(stage), &SystemClock).await?.outbox_rows)
 }
 
 /// Removes what is old or too much, as housekeeping does once an hour.

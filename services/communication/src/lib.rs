@@ -4,6 +4,7 @@ pub mod channel;
 pub mod chart;
 pub mod content;
 pub mod escalation;
+pub mod heartbeat;
 pub mod mail;
 pub mod markdown;
 pub mod message;
@@ -39,7 +40,17 @@ pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToke
     }
     let channels = channel::open(&config.stage).context("opening the channels")?;
     match StageDeps::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? {
-        Some(base) => run::run(Communication::new(config.stage, channels), base).await,
+        Some(base) => {
+            heartbeat::start(
+                &config.stage.heartbeat,
+                &config.common.kafka,
+                &deps.readiness,
+                &base,
+                &shutdown,
+            )
+            .context("preparing the heartbeat")?;
+            run::run(Communication::new(config.stage, channels), base).await
+        }
         None => Ok(()),
     }
 }

@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use shared::metrics::{Counter, CounterFamily, Histogram, HistogramFamily};
 
+use crate::content::Kind;
+
 /// Upper bounds for rendering and sending: 10 ms to a local server, 40 s is the longest time an attempt may be given.
 const DELIVERY_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 40.0];
 
@@ -38,12 +40,24 @@ pub static DELIVERY_SECONDS: Histogram<1> = LazyLock::new(|| {
     HistogramFamily::new("firewatch_communication_delivery_seconds", help, ["channel"], &DELIVERY_BUCKETS)
 });
 
+/// Turns of the heartbeat.
+pub static HEARTBEATS: Counter<1> = LazyLock::new(|| {
+    let help = "Heartbeats, by outcome: sent, withheld because the pipeline cannot work, failed.";
+    CounterFamily::new("firewatch_communication_heartbeats_total", help, ["outcome"])
+});
+
 /// Registers all of them, so that they are known before they are first counted.
 pub fn register() {
-    LazyLock::force(&ATTEMPTS);
+    // the first increase of a counter that was not there before is not seen by alerts
+    for kind in Kind::LIFECYCLE.into_iter().chain(Kind::UPDATES) {
+        for outcome in ["sent", "again", "failed"] {
+            ATTEMPTS.add([kind.name(), outcome], 0);
+        }
+    }
     LazyLock::force(&RECIPIENTS_REFUSED);
     LazyLock::force(&ADDRESSES_UNUSABLE);
     LazyLock::force(&NOT_REPEATED);
     LazyLock::force(&MUTED);
     LazyLock::force(&DELIVERY_SECONDS);
+    LazyLock::force(&HEARTBEATS);
 }

@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::channel;
 use crate::receivers::{Receiver, Slack};
+use crate::heartbeat;
 
 /// Settings under `[communication]`, or `FIREWATCH_COMMUNICATION__...`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +61,8 @@ pub struct Options {
     pub slack: Slack,
     /// Services that are reached by HTTP, by name.
     pub receivers: BTreeMap<String, Receiver>,
+    /// Heartbeat to an address outside of Firewatch.
+    pub heartbeat: heartbeat::Options,
 }
 
 impl Default for Options {
@@ -86,6 +89,7 @@ impl Default for Options {
             dry_run: false,
             slack: Slack::default(),
             receivers: BTreeMap::new(),
+            heartbeat: heartbeat::Options::default(),
         }
     }
 }
@@ -127,6 +131,7 @@ impl Options {
     /// Returns every problem, one sentence each.
     pub fn validate(&self) -> Vec<String> {
         let mut problems = channel::validate(self);
+        problems.extend(self.heartbeat.validate());
         if let Err(problem) = link(&self.link_base_url) {
             problems.push(format!("link_base_url: {problem}"));
         }

@@ -10,6 +10,7 @@
 mod failures;
 mod notices;
 mod session;
+mod unsaved;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ use crate::metrics::runtime;
 use failures::Failures;
 pub use notices::{Notice, To};
 use session::{End, Session};
+use unsaved::Unsaved;
 
 /// Name of the work on partitions among the dependencies of `/readyz`.
 const PARTITIONS: &str = "partitions";
@@ -167,7 +169,10 @@ pub async fn run<T: Task>(
     };
     let timeout = session::SILENCE.max(Duration::from_millis(options.delivery_timeout_ms.into()));
     let steady = failures::steady(timeout);
+    let unsaved = Arc::new(Unsaved::default());
+    runtime::begin(settings.stage.name(), settings.topics.iter().map(|topic| topic.name()));
     while !shutdown.is_cancelled() {
+        unsaved.show(settings.stage);
         let shape = match Shape::prepare(&admin, &settings.topics, settings.state).await {
             Ok(shape) => shape,
             Err(obstacle) => {
@@ -190,8 +195,8 @@ pub async fn run<T: Task>(
             health.note(PARTITIONS, Ok(()));
         }
         let begun = Instant::now();
-        let session =
-            Session { options, settings: &settings, health, admin: &admin, shutdown: &shutdown, steady };
+        let (settings, admin, shutdown, unsaved) = (&settings, &admin, &shutdown, &unsaved);
+        let session = Session { options, settings, health, admin, shutdown, unsaved, steady };
         match session.run(shape, Arc::clone(&make), begun).await {
             Ok(End::Shutdown) => break,
             Ok(End::Reshaped(counts)) => {

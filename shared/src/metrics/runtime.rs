@@ -2,15 +2,33 @@
 
 use std::sync::LazyLock;
 
+use jiff::Timestamp;
+
 use super::{Counter, CounterFamily, Gauge, GaugeFamily, Histogram, HistogramFamily};
 
 /// Upper bounds for one decision with its transaction: 1 ms where all is warm, 45 s is the decision deadline.
 const HANDLE_SECONDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 45.0];
 
+/// Upper bounds for the age of an event when it is handled, seconds: 100 ms where all is warm, an hour after an outage.
+const AGE_SECONDS: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0];
+
+/// Classes of errors, as `error::Class` names them.
+pub(crate) const CLASSES: [&str; 4] = ["unavailable", "retry", "reject", "fatal"];
+
 /// 1 with the version of the build.
 pub static BUILD_INFO: Gauge<1> =
     LazyLock::new(|| GaugeFamily::new("firewatch_build_info", "Version of this build.", ["version"]));
+/// When this process started.
+pub static START_TIME_SECONDS: Gauge<0> = LazyLock::new(|| {
+    let help = "Time at which this process started, seconds since the Unix epoch.";
+    GaugeFamily::new("firewatch_start_time_seconds", help, [])
+});
+/// Difference between the clock of a dependency and ours.
+pub static CLOCK_SKEW_SECONDS: Gauge<1> = LazyLock::new(|| {
+    let help = "By how much the clock of a dependency is ahead of this process's, seconds; negative: behind.";
+    GaugeFamily::new("firewatch_clock_skew_seconds", help, ["dependency"])
+});
 /// 1 while a dependency answers, 0 while it does not.
 pub static DEPENDENCY_UP: Gauge<1> = LazyLock::new(|| {
     GaugeFamily::new("firewatch_dependency_up", "Whether a dependency answers.", ["dependency"])
@@ -24,6 +42,11 @@ pub static EVENTS: Counter<2> = LazyLock::new(|| {
 pub static HANDLE_SECONDS_OF_EVENT: Histogram<1> = LazyLock::new(|| {
     let help = "Time to decide about one event and to commit what follows, seconds.";
     HistogramFamily::new("firewatch_handle_seconds", help, ["stage"], &HANDLE_SECONDS)
+});
+/// Age of an event when it was handled.
+pub static EVENT_AGE_SECONDS: Histogram<1> = LazyLock::new(|| {
+    let help = "Time from when a record was written until it was handled, seconds; of detection one a batch.";
+    HistogramFamily::new("firewatch_event_age_seconds", help, ["stage"], &AGE_SECONDS)
 });
 /// Failed decisions.
 pub static FAILURES: Counter<2> = LazyLock::new(|| {
@@ -42,6 +65,11 @@ pub static CONFLICTS: Counter<1> = LazyLock::new(|| {
 pub static TIMERS: Counter<2> = LazyLock::new(|| {
     let help = "Timers, by outcome: handled, again, failed, taken_over.";
     CounterFamily::new("firewatch_timers_total", help, ["stage", "outcome"])
+});
+/// Lateness of the timer that has been due for longest.
+pub static TIMER_LATE_SECONDS: Gauge<1> = LazyLock::new(|| {
+    let help = "By how much the timer that has been due for longest is late, seconds; 0 where none is due.";
+    GaugeFamily::new("firewatch_timer_late_seconds", help, ["stage"])
 });
 /// Dead letters.
 pub static DEAD_LETTERS: Counter<1> = LazyLock::new(|| {
@@ -64,6 +92,11 @@ pub static OUTBOX_REJECTED: Counter<1> = LazyLock::new(|| {
 /// Outbox rows that wait.
 pub static OUTBOX_DEPTH: Gauge<1> = LazyLock::new(|| {
     GaugeFamily::new("firewatch_outbox_depth", "Outbox rows that wait to be published.", ["stage"])
+});
+/// Age of the oldest outbox row that waits.
+pub static OUTBOX_AGE_SECONDS: Gauge<1> = LazyLock::new(|| {
+    let help = "Age of the oldest outbox row that waits to be published, seconds; 0 where none waits.";
+    GaugeFamily::new("firewatch_outbox_age_seconds", help, ["stage"])
 });
 /// Partitions of this replica.
 pub static ASSIGNED_PARTITIONS: Gauge<1> = LazyLock::new(|| {
@@ -113,6 +146,11 @@ pub static DRAINS: Counter<1> = LazyLock::new(|| {
 pub static SNAPSHOTS: Counter<1> = LazyLock::new(|| {
     CounterFamily::new("firewatch_snapshots_total", "Snapshots of a partition's state.", ["stage"])
 });
+/// For how long records have not been in a snapshot.
+pub static UNSAVED_SECONDS: Gauge<1> = LazyLock::new(|| {
+    let help = "Time since the first record that no snapshot reflects, of the partition where that is longest, seconds.";
+    GaugeFamily::new("firewatch_snapshot_unsaved_seconds", help, ["stage"])
+});
 /// Bytes of snapshots.
 pub static SNAPSHOT_BYTES: Counter<1> = LazyLock::new(|| {
     CounterFamily::new("firewatch_snapshot_bytes_total", "Bytes of snapshots, compressed.", ["stage"])
@@ -148,6 +186,74 @@ pub fn register() {
     for gauge in [&BUILD_INFO, &DEPENDENCY_UP, &OUTBOX_DEPTH, &ASSIGNED_PARTITIONS, &IN_FLIGHT] {
         LazyLock::force(gauge);
     }
+    for gauge in [&CLOCK_SKEW_SECONDS, &OUTBOX_AGE_SECONDS, &TIMER_LATE_SECONDS, &UNSAVED_SECONDS] {
+        LazyLock::force(gauge);
+    }
+    LazyLock::force(&START_TIME_SECONDS);
     LazyLock::force(&CONSUMER_LAG);
     LazyLock::force(&HANDLE_SECONDS_OF_EVENT);
+    LazyLock::force(&EVENT_AGE_SECONDS);
+}
+
+/// Counts from zero what alerts watch of a stage: the first increase of a counter that was not there before is not seen by
+/// `increase` and `rate`.
+pub fn begin<'t>(stage: &str, topics: impl Iterator<Item = &'t str>) {
+    for counter in [&DEAD_LETTERS, &OUTBOX_REJECTED, &RESTARTS] {
+        counter.add([stage], 0);
+    }
+    for outcome in ["handled", "duplicate"] {
+        EVENTS.add([stage, outcome], 0);
+    }
+    for class in CLASSES {
+        FAILURES.add([stage, class], 0);
+    }
+    for outcome in ["handled", "again", "failed"] {
+        TIMERS.add([stage, outcome], 0);
+    }
+    for topic in topics {
+        for counter in [&RECORDS_LOST, &LOGS_BEGUN_ANEW, &UNKEYED] {
+            counter.add([stage, topic], 0);
+        }
+    }
+}
+
+/// Counts the age of a record that is handled `now`. One that was written by a clock that is ahead has no age.
+pub fn observe_age(stage: &str, written_ms: Option<i64>, now: Timestamp) {
+    let Some(written_ms) = written_ms else { return };
+    let age_ms = now.as_millisecond().saturating_sub(written_ms).max(0);
+    EVENT_AGE_SECONDS.observe([stage], age_ms as f64 / 1_000.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::render;
+
+    #[test]
+    fn what_alerts_watch_is_there_before_it_is_first_counted() {
+        begin("beginning", ["raw.logs"].into_iter());
+        let shown = render();
+        for line in [
+            r#"firewatch_dead_letters_total{stage="beginning"} 0"#,
+            r#"firewatch_failures_total{class="retry",stage="beginning"} 0"#,
+            r#"firewatch_timers_total{outcome="failed",stage="beginning"} 0"#,
+            r#"firewatch_records_lost_total{stage="beginning",topic="raw.logs"} 0"#,
+        ] {
+            assert!(shown.contains(line), "{line} is not in\n{shown}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_clock_that_is_ahead_has_no_age() {
+        let now = Timestamp::from_millisecond(3_500).unwrap();
+        observe_age("ages", Some(1_000), now);
+        observe_age("ages", Some(9_000), now);
+        observe_age("ages", None, now);
+        let shown = render();
+        assert!(shown.contains(r#"firewatch_event_age_seconds_sum{stage="ages"} 2.5"#), "{shown}");
+        assert!(shown.contains(r#"firewatch_event_age_seconds_count{stage="ages"} 2"#), "{shown}");
+        // the objective of freshness counts by this bucket
+        let in_time = r#"firewatch_event_age_seconds_bucket{stage="ages",le="30"} 2"#;
+        assert!(shown.contains(in_time), "{shown}");
+    }
 }

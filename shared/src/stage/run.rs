@@ -1,6 +1,7 @@
 //! The runtime: reads, decides, applies, relays, and only then lets the offset go.
 
 mod batch;
+mod gauges;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -92,6 +93,7 @@ impl StageDeps {
 
 /// Runs a stage until the base's shutdown; ends with an error where the process cannot go on.
 pub async fn run<S: Stage>(stage: S, base: StageDeps) -> anyhow::Result<()> {
+    runtime::begin(S::NAME, S::TOPICS.iter().map(|topic| topic.name()));
     let mut consumer = Consumer::join(&base.common.kafka, S::NAME, S::TOPICS)?;
     let watch = consumer.handle();
     let runtime = Arc::new(Runtime {
@@ -233,6 +235,7 @@ impl<S: Stage> Runtime<S> {
                     };
                     runtime::EVENTS.add_one([S::NAME, outcome]);
                     runtime::HANDLE_SECONDS_OF_EVENT.observe([S::NAME], begun.elapsed().as_secs_f64());
+                    self.count_age(&record);
                     record.ticket.finish();
                     return Ok(());
                 }
@@ -444,9 +447,7 @@ impl<S: Stage> Runtime<S> {
             self.base.readiness.record(PROGRESS, &watch.progress());
             runtime::ASSIGNED_PARTITIONS.set([S::NAME], watch.assigned() as f64);
             runtime::IN_FLIGHT.set([S::NAME], watch.in_flight() as f64);
-            if let Ok(depth) = self.base.store.outbox_depth(S::NAME).await {
-                runtime::OUTBOX_DEPTH.set([S::NAME], depth as f64);
-            }
+            self.show_backlog().await;
             if turn.is_multiple_of(1_800)
                 && let Err(error) = self.base.store.sweep().await
             {

@@ -128,13 +128,6 @@ impl Store {
         Ok(turn)
     }
 
-    /// Returns how many rows of `stage` wait to be published.
-    pub(crate) async fn outbox_depth(&self, stage: &str) -> Result<i64, Error> {
-        let statement = "select count(*) from outbox \
-             where stage = $1 and published_at is null and rejected_at is null";
-        row::first(&self.client().await?.query_one(statement, &[&stage]).await?)
-    }
-
     /// Forgets what nothing asks for any more. Inbox rows outlive the longest retention of a topic (14 days).
     pub(crate) async fn sweep(&self) -> Result<u64, Error> {
         let client = self.client().await?;

@@ -181,6 +181,20 @@ async fn a_redelivered_event_has_one_effect_and_a_paid_step_is_paid_once() {
         .map(|entry| entry.detail["paid"].as_i64().unwrap())
         .collect();
     assert_eq!(paid, [1, 2], "the step of the first event ran once although it was tried three times");
+    // what alerts watch
+    let shown = until(Duration::from_secs(20), async || {
+        let shown = shared::metrics::render();
+        let all = [
+            r#"firewatch_outbox_age_seconds{stage="remediation"}"#,
+            r#"firewatch_timer_late_seconds{stage="remediation"}"#,
+            r#"firewatch_clock_skew_seconds{dependency="postgres"}"#,
+        ];
+        if all.iter().all(|series| shown.contains(series)) { Ok(shown) } else { Err(shown) }
+    });
+    let shown = shown.await.unwrap();
+    let ages = r#"firewatch_event_age_seconds_count{stage="remediation"} "#;
+    let observed = shown.lines().find_map(|line| line.strip_prefix(ages)).unwrap();
+    assert!(observed.parse::<u64>().unwrap() >= 2, "{observed}");
     shutdown.cancel();
     running.await.unwrap().unwrap();
 }

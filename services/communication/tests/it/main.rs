@@ -6,6 +6,7 @@ mod channels;
 mod chat;
 mod decisions;
 mod doubles;
+mod heartbeat;
 mod mails;
 mod pipeline;
 mod scenario;

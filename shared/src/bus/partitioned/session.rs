@@ -20,7 +20,9 @@ use super::super::shape::Shape;
 use super::super::tick::{self, Ticker};
 use super::super::tracker::Ticket;
 use super::super::{Error, Message, Options, Pending, Producer, dead_letter, lag};
+use super::unsaved::Unsaved;
 use super::{Health, Output, PARTITIONS, Part, Settings, Task, notices};
+use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Class, panic_message};
 use crate::events::envelope::{expect_type, header, id_of};
 use crate::events::topic::Retention;
@@ -59,6 +61,7 @@ pub(super) struct Session<'a, H> {
     pub(super) health: &'a H,
     pub(super) admin: &'a Admin,
     pub(super) shutdown: &'a CancellationToken,
+    pub(super) unsaved: &'a Arc<Unsaved>,
     /// Time after which it counts as running.
     pub(super) steady: Duration,
 }
@@ -103,6 +106,7 @@ impl<H: Health> Session<'_, H> {
             shape: shape.clone(),
             producer: producer.clone(),
             reminded: Mutex::default(),
+            unsaved: Arc::clone(self.unsaved),
             make,
         });
         let (senders, running) = (BTreeMap::new(), JoinSet::new());
@@ -128,6 +132,7 @@ impl<H: Health> Session<'_, H> {
             self.health.note(PROGRESS, handle.progress().map_err(|stalled| stalled.to_string()));
             runtime::ASSIGNED_PARTITIONS.set([stage], handle.assigned() as f64);
             runtime::IN_FLIGHT.set([stage], handle.in_flight() as f64);
+            self.unsaved.show(self.settings.stage);
             if begun.elapsed() >= self.steady {
                 self.health.note(PARTITIONS, Ok(()));
             }
@@ -146,6 +151,7 @@ where
             // also what nothing comes of has a task: time may pass for what it has seen before
             Ok(()) = assignments.changed() => {
                 let Assignment { epoch, partitions } = assignments.borrow_and_update().clone();
+                tasks.shared.unsaved.retain(&partitions);
                 for partition in partitions {
                     tasks.begin(partition, epoch);
                 }
@@ -180,6 +186,7 @@ struct Shared<M> {
     limiter: RateLimiter,
     /// When it was last logged that records come without a key.
     reminded: Mutex<BTreeMap<Topic, Began>>,
+    unsaved: Arc<Unsaved>,
     make: Arc<M>,
 }
 
@@ -239,7 +246,8 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
         if !batch.ticket.start() {
             return Ok(());
         }
-        let (topic, _) = batch.ticket.place();
+        let (topic, partition) = batch.ticket.place();
+        self.unsaved.taken(partition, Began::now());
         if let (Some(first), Some(last)) = (batch.messages.first(), batch.messages.last())
             && journal.taken.insert(topic, last.offset).is_some_and(|before| first.offset <= before)
         {
@@ -271,6 +279,8 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
                 journal.acknowledged().await?;
             }
         }
+        let written_ms = batch.messages.first().and_then(|message| message.timestamp_ms);
+        runtime::observe_age(self.settings.stage.name(), written_ms, SystemClock.now());
         batch.ticket.worked();
         journal.done.push(batch.ticket);
         Ok(())
@@ -313,6 +323,7 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
         // a partition that was lost, not given back, has another owner: its state is no longer ours to write
         journal.done.retain(Ticket::is_ours);
         if journal.done.is_empty() {
+            self.unsaved.saved(partition);
             return Ok(0);
         }
         let (mut writes, mut bytes) = (Vec::new(), 0);
@@ -329,6 +340,7 @@ impl<T: Task, M: Fn(i32, &mut dyn Iterator<Item = Part>) -> T + Send + Sync + 's
         }
         Failpoint::Saved.hit();
         task.saved();
+        self.unsaved.saved(partition);
         for ticket in journal.done.drain(..) {
             ticket.finish();
         }

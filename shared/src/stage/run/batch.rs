@@ -64,6 +64,7 @@ impl<S: Stage> Runtime<S> {
                 Ok(Outcome::Handled(events)) => {
                     lost = 0;
                     for job in jobs.drain(..events) {
+                        self.count_age(&job.record);
                         job.record.ticket.finish();
                     }
                 }
