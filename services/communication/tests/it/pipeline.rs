@@ -19,11 +19,15 @@ use shared::store::apply::Cause;
 use shared::store::{NotificationState, Write};
 use shared::testing;
 use stack::testing::bench::{Bench, until};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::chat::{Chat, Message};
+use crate::doubles::Fault;
 use crate::scenario;
 use crate::server::{Script, Server};
+use crate::services::{Lab, assert_no_secret};
 
 const TOPICS: [Topic; 6] = [
     Topic::IncidentsOpened,
@@ -34,8 +38,35 @@ const TOPICS: [Topic; 6] = [
     Topic::DeadLetters(Agent::Communication),
 ];
 
+/// Tests that read the topics are members of one consumer group: one of them runs at a time.
+static GROUP: Mutex<()> = Mutex::const_new(());
+
 async fn publish<E: Event>(bench: &Bench, topic: Topic, event: &E, id: &str) {
     bench.send(topic, event, EventId(derive(&["pipeline", id])), scenario::onset()).await.unwrap();
+}
+
+/// Starts the stage.
+async fn started(
+    bench: &Bench,
+    options: Options,
+    channels: Channels,
+) -> (JoinHandle<Result<(), anyhow::Error>>, CancellationToken) {
+    let shutdown = CancellationToken::new();
+    let deps = Deps { process: "communication-test".into(), readiness: Readiness::default() };
+    let base =
+        StageDeps::connect(&bench.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
+    (tokio::spawn(run::run(Communication::new(options, channels), base)), shutdown)
+}
+
+/// Waits until each action is on record that often.
+async fn actions(bench: &Bench, id: IncidentId, wanted: &[(&str, usize)]) {
+    let counted = until(Duration::from_mins(1), async || {
+        let timeline = bench.store.reads().timeline(id).await.unwrap();
+        let count = |action: &str| timeline.iter().filter(|entry| entry.action == action).count();
+        let all = wanted.iter().all(|(action, times)| count(action) == *times);
+        if all { Ok(()) } else { Err((wanted.to_vec(), timeline)) }
+    });
+    counted.await.unwrap();
 }
 
 fn header(message: &str, name: &str) -> Option<String> {
@@ -48,6 +79,7 @@ fn header(message: &str, name: &str) -> Option<String> {
 /// does not wait for the mail server.
 #[tokio::test]
 async fn whatever_happens_people_get_five_mails_in_one_thread() {
+    let _alone = GROUP.lock().await;
     let bench = Bench::open(&TOPICS).await.unwrap();
     let id = scenario::opened().incident_id;
     bench.record(id, scenario::opened(), vec![]).await.unwrap();
@@ -67,21 +99,8 @@ async fn whatever_happens_people_get_five_mails_in_one_thread() {
     let chat = Arc::new(Chat::default());
     let email = Arc::new(Email::new(&options).unwrap());
     let channels = Channels::new([email as _, Arc::clone(&chat) as _]);
-    let shutdown = CancellationToken::new();
-    let deps = Deps { process: "communication-test".into(), readiness: Readiness::default() };
-    let base =
-        StageDeps::connect(&bench.common, &deps, Arc::new(SystemClock), &shutdown).await.unwrap().unwrap();
-    let running = tokio::spawn(run::run(Communication::new(options, channels), base));
-
-    let actions = async |wanted: &[(&str, usize)]| {
-        let counted = until(Duration::from_mins(1), async || {
-            let timeline = bench.store.reads().timeline(id).await.unwrap();
-            let count = |action: &str| timeline.iter().filter(|entry| entry.action == action).count();
-            let all = wanted.iter().all(|(action, times)| count(action) == *times);
-            if all { Ok(()) } else { Err((wanted, timeline)) }
-        });
-        counted.await.unwrap();
-    };
+    let (running, shutdown) = started(&bench, options, channels).await;
+    let actions = async |wanted: &[(&str, usize)]| actions(&bench, id, wanted).await;
     publish(&bench, Topic::RcaCompleted, &scenario::root_cause(), "cause").await;
     actions(&[("mail_delayed", 1)]).await;
     publish(&bench, Topic::IncidentsOpened, &scenario::opened(), "opened").await;
@@ -169,4 +188,37 @@ async fn an_address_that_was_called_learns_of_the_end() {
     let weaker = Incident { severity: Severity::Sev4, ..scenario::resolved() };
     let resolved = recipients(LifecycleEvent::Resolved(Box::new(weaker)), "resolved").await;
     assert_eq!(resolved, [Options::default().fallback.as_str(), "#commanders"]);
+}
+
+/// The answer to the first message in Slack is lost, and PagerDuty is broken at first: one thread and one alert all the same, and no
+/// secret on record.
+#[tokio::test]
+async fn an_incident_is_one_thread_in_slack_and_one_alert_in_pagerduty() {
+    let _alone = GROUP.lock().await;
+    let bench = Bench::open(&TOPICS).await.unwrap();
+    let id = scenario::opened().incident_id;
+    bench.record(id, scenario::opened(), vec![]).await.unwrap();
+    let lab = Lab::open().await;
+    lab.fail("slack:#ops", Fault::CloseAfter);
+    lab.fail("receiver:pages", Fault::broken());
+    let commanders = vec!["slack:#ops".into(), "receiver:pages".into()];
+    let options = Options { commanders, retry_initial_ms: 20, ..lab.options.clone() };
+    let (running, shutdown) = started(&bench, options, lab.channels()).await;
+    publish(&bench, Topic::IncidentsOpened, &scenario::opened(), "opened").await;
+    actions(&bench, id, &[("mail_sent", 2), ("mail_delayed", 2)]).await;
+    publish(&bench, Topic::Plans, &scenario::plan(), "plan").await;
+    actions(&bench, id, &[("mail_sent", 4)]).await;
+    publish(&bench, Topic::IncidentsResolved, &scenario::resolved(), "resolved").await;
+    actions(&bench, id, &[("mail_sent", 6), ("mail_delayed", 2), ("mail_failed", 0)]).await;
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+    let messages = lab.slack.state(|slack| slack.messages.clone());
+    assert_eq!(messages.len(), 3);
+    assert!(messages[1..].iter().all(|message| message.thread_ts.as_ref() == Some(&messages[0].ts)));
+    assert_eq!(messages[0].edits, 2);
+    let alerts = lab.pagerduty.state(|pagerduty| pagerduty.alerts.clone());
+    assert_eq!(alerts.into_iter().collect::<Vec<_>>(), [(id.to_string(), "resolved")]);
+    let rows = bench.store.reads().notifications(id).await.unwrap();
+    let timeline = bench.store.reads().timeline(id).await.unwrap();
+    assert_no_secret(&format!("{rows:?} {timeline:?}"));
 }

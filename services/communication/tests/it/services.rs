@@ -92,6 +92,11 @@ impl Lab {
         Self { slack, teams, pagerduty, opsgenie, webhook, jira, options, rows: Mutex::default(), channels }
     }
 
+    /// Returns the channels.
+    pub(crate) fn channels(&self) -> Channels {
+        self.channels.clone()
+    }
+
     /// Changes the settings.
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
         change(&mut self.options);
