@@ -2,9 +2,9 @@
 
 #[cfg(feature = "stage")]
 pub mod apply;
-pub mod commands;
 #[cfg(feature = "stage")]
 mod backlog;
+pub mod commands;
 mod context;
 pub mod edges;
 pub mod feedback;

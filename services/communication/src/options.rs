@@ -9,8 +9,8 @@ use shared::service::{Secret, StageOptions};
 use url::Url;
 
 use crate::channel;
-use crate::receivers::{Receiver, Slack};
 use crate::heartbeat;
+use crate::receivers::{Receiver, Slack};
 
 /// Settings under `[communication]`, or `FIREWATCH_COMMUNICATION__...`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -20,6 +20,7 @@ use shared::store::apply::Cause;
 use shared::store::{NotificationState, Write};
 use shared::testing;
 use stack::testing::bench::{Bench, until};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,9 @@ const TOPICS: [Topic; 6] = [
     Topic::Postmortems,
     Topic::DeadLetters(Agent::Communication),
 ];
+
+/// Tests that read the topics are members of one consumer group: one of them runs at a time.
+static GROUP: Mutex<()> = Mutex::const_new(());
 
 async fn publish<E: Event>(bench: &Bench, topic: Topic, event: &E, id: &str) {
     bench.send(topic, event, EventId(derive(&["pipeline", id])), scenario::onset()).await.unwrap();
@@ -76,6 +80,7 @@ fn header(message: &str, name: &str) -> Option<String> {
 /// does not wait for the mail server.
 #[tokio::test]
 async fn whatever_happens_people_get_five_mails_in_one_thread() {
+    let _alone = GROUP.lock().await;
     let bench = Bench::open(&TOPICS).await.unwrap();
     let id = scenario::opened().incident_id;
     bench.record(id, scenario::opened(), vec![]).await.unwrap();
@@ -190,6 +195,7 @@ async fn an_address_that_was_called_learns_of_the_end() {
 /// secret on record.
 #[tokio::test]
 async fn an_incident_is_one_thread_in_slack_and_one_alert_in_pagerduty() {
+    let _alone = GROUP.lock().await;
     let bench = Bench::open(&TOPICS).await.unwrap();
     let id = scenario::opened().incident_id;
     bench.record(id, scenario::opened(), vec![]).await.unwrap();
