@@ -1,4 +1,5 @@
-//! The content directory: `incidents/*.yaml`, `runbooks/*.md`, `services/*.yaml`.
+//! The content directory: `incidents/*.yaml`, `runbooks/*.md`, `services/*.yaml`; where there are any, `oncall/*.yaml` and
+//! `routes.yaml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -7,8 +8,11 @@ use serde::de::DeserializeOwned;
 use shared::catalogue::{Catalogue, Service};
 use shared::events::Category;
 use shared::knowledge::Chunk;
+use shared::oncall::Rotation;
+use shared::routes;
 
 use crate::incident::Incident;
+use crate::oncall;
 use crate::problem::{Problem, Problems, Report};
 use crate::runbook::Runbook;
 use crate::service;
@@ -28,12 +32,16 @@ pub struct Content {
     pub runbooks: Vec<Runbook>,
     /// The service catalogue.
     pub catalogue: Catalogue,
+    /// Rotations of people on call, by file name.
+    pub rotations: Vec<Rotation>,
+    /// Who is notified of what, if there is such a file.
+    pub routes: Option<routes::Document>,
 }
 
 impl Content {
     /// Reads and checks a content directory.
     pub fn load(directory: &Path) -> Result<Self, Problems> {
-        let Files { incidents, runbooks, services, problems, .. } = Files::read(directory);
+        let Files { incidents, runbooks, services, rotations, routes, problems, .. } = Files::read(directory);
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
@@ -41,6 +49,8 @@ impl Content {
             incidents: values(incidents),
             runbooks: values(runbooks),
             catalogue: Catalogue::new(values(services)),
+            rotations: values(rotations),
+            routes,
         })
     }
 
@@ -54,7 +64,7 @@ impl Content {
 }
 
 /// Documents of one kind that could be read, each with its file.
-type Named<T> = Vec<(String, T)>;
+pub(crate) type Named<T> = Vec<(String, T)>;
 
 /// The files of a content directory as far as they could be read, and everything that is wrong with them.
 pub(crate) struct Files {
@@ -63,8 +73,12 @@ pub(crate) struct Files {
     pub(crate) incidents: Named<Incident>,
     pub(crate) runbooks: Named<Runbook>,
     pub(crate) services: Named<Service>,
+    pub(crate) rotations: Named<Rotation>,
+    pub(crate) routes: Option<routes::Document>,
     /// By file and line.
     pub(crate) problems: Vec<Problem>,
+    /// What may be meant.
+    pub(crate) warnings: Vec<Problem>,
     /// Whether documents were compared with each other: only where each of them could be read.
     pub(crate) is_compared: bool,
 }
@@ -82,13 +96,18 @@ impl Files {
             }
             texts.insert(file, text);
         }
+        let rotations = oncall::rotations(directory, &mut texts, &mut problems);
+        let routes = oncall::routes(directory, &mut texts, &mut problems);
+        let mut warnings = Vec::new();
         // a file that cannot be read would also be missed by all that refer to it
         let is_compared = problems.is_empty();
         if is_compared {
             check(&incidents, &runbooks, &services, &mut problems);
+            let teams: BTreeSet<&str> = services.iter().map(|(_, service)| &*service.team).collect();
+            oncall::check(&rotations, routes.as_ref(), Some(&teams), &mut problems, &mut warnings);
         }
         problems.sort();
-        Self { texts, incidents, runbooks, services, problems, is_compared }
+        Self { texts, incidents, runbooks, services, rotations, routes, problems, warnings, is_compared }
     }
 }
 
@@ -96,7 +115,7 @@ fn values<T>(files: Named<T>) -> Vec<T> {
     files.into_iter().map(|(_, value)| value).collect()
 }
 
-fn documents<T: DeserializeOwned>(
+pub(crate) fn documents<T: DeserializeOwned>(
     directory: &Path,
     kind: &str,
     texts: &mut BTreeMap<String, String>,
@@ -104,13 +123,19 @@ fn documents<T: DeserializeOwned>(
 ) -> Named<T> {
     let mut read = Vec::new();
     for (file, text) in files(directory, kind, "yaml", problems) {
-        match yaml::read(&text) {
-            Ok(value) => read.push((file.clone(), value)),
-            Err(error) => error.report(0, "", &mut Report::new(&file, problems)),
-        }
+        read.extend(document(&file, &text, problems).map(|value| (file.clone(), value)));
         texts.insert(file, text);
     }
     read
+}
+
+/// Reads one document, or reports why it cannot be read.
+pub(crate) fn document<T: DeserializeOwned>(
+    file: &str,
+    text: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<T> {
+    yaml::read(text).map_err(|error| error.report(0, "", &mut Report::new(file, problems))).ok()
 }
 
 /// Reads all files of one kind, by name. A file of another kind is a problem: it would be forgotten silently.
@@ -132,20 +157,27 @@ fn files(directory: &Path, kind: &str, extension: &str, problems: &mut Vec<Probl
             report.add("", format!("is not a .{extension} file"));
             continue;
         }
-        match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.len() > MAX_FILE => {
-                report.add("", format!("is larger than {MAX_FILE} bytes"));
-            }
-            Ok(_) => match std::fs::read_to_string(&path) {
-                Ok(text) => read.push((file, text)),
-                Err(error) => report.add("", format!("cannot be read: {error}")),
-            },
-            Err(error) => report.add("", format!("cannot be read: {error}")),
-        }
+        read.extend(text(&path, &mut report).map(|text| (file.clone(), text)));
     }
     Report::new(kind, problems)
         .unless(names.len() <= MAX_FILES, "", || format!("holds more than {MAX_FILES} files"));
     read
+}
+
+/// Reads the text of a file that is not too large.
+pub(crate) fn text(path: &Path, report: &mut Report<'_>) -> Option<String> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.len() > MAX_FILE => {
+            report.add("", format!("is larger than {MAX_FILE} bytes"));
+            return None;
+        }
+        Ok(_) => match std::fs::read_to_string(path) {
+            Ok(text) => return Some(text),
+            Err(error) => report.add("", format!("cannot be read: {error}")),
+        },
+        Err(error) => report.add("", format!("cannot be read: {error}")),
+    }
+    None
 }
 
 /// Returns a file's name without folder and extension.

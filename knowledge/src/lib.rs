@@ -3,6 +3,7 @@
 pub mod content;
 pub mod incident;
 pub mod lint;
+pub mod oncall;
 mod problem;
 pub mod publish;
 pub mod runbook;

@@ -75,7 +75,11 @@ pub fn lint(directory: &Path) -> Report {
         .problems
         .iter()
         .filter(|problem| !is_told(problem))
-        .map(|problem| finding(problem, files.texts.get(&problem.file).map(String::as_str)))
+        .map(|problem| (problem, Severity::Error))
+        .chain(files.warnings.iter().map(|problem| (problem, Severity::Warning)))
+        .map(|(problem, severity)| {
+            finding(problem, severity, files.texts.get(&problem.file).map(String::as_str))
+        })
         .collect();
     findings.extend(refused);
     if !files.is_compared {
@@ -163,13 +167,13 @@ impl Known {
 }
 
 /// Returns a problem as a finding, with its line where the text of its file shows it.
-fn finding(problem: &Problem, text: Option<&str>) -> Finding {
+fn finding(problem: &Problem, severity: Severity, text: Option<&str>) -> Finding {
     let Problem { file, line, field, reason } = problem;
     let colon = if field.is_empty() { "" } else { ": " };
     Finding {
         file: file.clone(),
         line: line.or_else(|| line_of(field, reason, text?)),
-        severity: Severity::Error,
+        severity,
         message: format!("{field}{colon}{reason}"),
     }
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 struct Arguments {
     #[command(flatten)]
     common: Cli,
-    /// Directory with `incidents`, `runbooks` and `services`.
+    /// Directory with `incidents`, `runbooks`, `services` and, where there are any, `oncall` and `routes.yaml`.
     #[arg(long, env = "FIREWATCH_CONTENT", default_value = "knowledge")]
     content: PathBuf,
     /// Only checks the content; connects to nothing.

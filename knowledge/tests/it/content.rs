@@ -69,13 +69,15 @@ fn a_runbook_and_an_incident_read_well_in_the_index() {
 pub(crate) fn copied(name: &str) -> PathBuf {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&directory);
-    for folder in ["incidents", "runbooks", "services"] {
+    for folder in ["incidents", "oncall", "runbooks", "services"] {
         std::fs::create_dir_all(directory.join(folder)).unwrap();
         for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
             let entry = entry.unwrap();
             std::fs::copy(entry.path(), directory.join(folder).join(entry.file_name())).unwrap();
         }
     }
+    let routes = Path::new(env!("CARGO_MANIFEST_DIR")).join("routes.yaml");
+    std::fs::copy(routes, directory.join("routes.yaml")).unwrap();
     directory
 }
 

@@ -4,6 +4,7 @@
 
 mod content;
 mod lint;
+mod oncall;
 mod publishing;
 mod retrieval;
 mod seeding;

@@ -77,6 +77,14 @@ pub enum Command {
         #[command(subcommand)]
         command: crate::kb::arguments::Kb,
     },
+    /// Prints who is on call, until when, why, and who is next.
+    Oncall(crate::oncall::arguments::OnCall),
+    /// Routes: who would be notified of an incident, and whether the file is valid.
+    Routes {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: crate::routes::arguments::Routes,
+    },
     /// Topics, as Kafka has them.
     Topics {
         /// What to do with them.

@@ -13,8 +13,10 @@ pub mod graph;
 pub mod incidents;
 pub mod kb;
 pub mod manual;
+pub mod oncall;
 pub mod postmortem;
 pub mod replay;
+pub mod routes;
 pub mod settings;
 pub mod terminal;
 pub mod topics;
@@ -55,7 +57,7 @@ pub fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<(), CliError> {
     let file = arguments.config.as_deref();
-    // a backtest and a check of content read no settings: they work wherever there are files
+    // what reads content and files of the past reads no settings: it works wherever there are files
     let settings = || Settings::load(file);
     let screen = Screen::of_stdout(&SystemClock);
     match arguments.command {
@@ -70,6 +72,8 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Accuracy(request) => feedback::accuracy(request, &settings()?, &screen).await,
         Command::Graph(request) => graph::run(request, file, &settings()?, &screen).await,
         Command::Kb { command } => kb::run(command, settings, &screen).await,
+        Command::Oncall(request) => oncall::run(&request, &screen),
+        Command::Routes { command } => routes::run(&command, &screen),
         Command::Topics { command } => topics::run(command, settings()?, screen).await,
         Command::Replay(request) => replay::run(request, file, &settings()?, &screen).await,
         Command::Dlq { command } => dlq::run(command, settings()?, screen).await,

@@ -181,7 +181,6 @@ mod length {
     use super::Length;
     use crate::window::duration;
 
-    // serde wants a reference
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
     pub(super) fn serialize<S: Serializer>(length: &Length, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{}h", length.0))

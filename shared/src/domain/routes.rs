@@ -75,7 +75,7 @@ pub struct Route {
     /// Hours in which they are notified later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet: Option<Quiet>,
-    /// Name of the escalation policy; none: nothing escalates.
+    /// Name of the escalation policy; none: nothing escalates. Its chain begins when receivers are notified, and not with a digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escalation: Option<String>,
     /// Whether routes below are tried once this one has matched.
@@ -149,7 +149,7 @@ pub struct Told {
     pub when: When,
     /// Why.
     pub why: Why,
-    /// Name of the escalation policy that begins.
+    /// Name of the escalation policy whose chain begins when receivers are notified. What goes into a digest does not escalate.
     pub escalation: Option<String>,
 }
 
@@ -223,7 +223,7 @@ impl Routes {
                 matchers: route.matchers.clone(),
                 is_quiet: quiet.is_some(),
             },
-            escalation: route.escalation.clone(),
+            escalation: route.escalation.clone().filter(|_| when != When::Digest),
         }
     }
 

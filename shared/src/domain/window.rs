@@ -34,7 +34,7 @@ pub struct Window(Shape);
 #[derive(Debug, Clone, PartialEq)]
 enum Shape {
     Once(Timestamp, Timestamp),
-    Recurring(Recurrence),
+    Recurring(Box<Recurrence>),
 }
 
 impl Window {
@@ -56,7 +56,7 @@ impl Window {
     /// If an argument is invalid, the window never occurs within 4 years, or its occurrences overlap without an end.
     pub fn recurring(cron: &str, zone: &str, duration: SignedDuration) -> Result<Self, Error> {
         length(duration)?;
-        Ok(Self(Shape::Recurring(Recurrence::new(cron, zone, duration)?)))
+        Ok(Self(Shape::Recurring(Box::new(Recurrence::new(cron, zone, duration)?))))
     }
 
     /// Returns the recurrence of a window that recurs.

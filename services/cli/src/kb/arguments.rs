@@ -101,7 +101,7 @@ pub struct Question {
 /// Checks a content directory.
 #[derive(Debug, Clone, Args)]
 pub struct Lint {
-    /// Directory with `incidents`, `runbooks` and `services`.
+    /// Directory with `incidents`, `runbooks`, `services` and, where there are any, `oncall` and `routes.yaml`.
     #[arg(value_name = "DIRECTORY", default_value = "knowledge")]
     pub directory: PathBuf,
     /// Prints one JSON object.

@@ -53,6 +53,9 @@ fn help_tells_all() {
     insta::assert_snapshot!(help(&["kb", "search", "--help"]));
     insta::assert_snapshot!(help(&["kb", "explain", "--help"]));
     insta::assert_snapshot!(help(&["kb", "lint", "--help"]));
+    insta::assert_snapshot!(help(&["oncall", "--help"]));
+    insta::assert_snapshot!(help(&["routes", "test", "--help"]));
+    insta::assert_snapshot!(help(&["routes", "check", "--help"]));
 }
 
 #[test]

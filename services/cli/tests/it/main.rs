@@ -13,6 +13,7 @@ mod graph;
 mod incidents;
 mod kb;
 mod learning;
+mod oncall;
 mod replay;
 mod story;
 mod topics;

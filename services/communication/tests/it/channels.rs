@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use communication::channel::{Channels, Email};
-use communication::content::{Kind, NotificationContent};
+use communication::content::{IncidentSummary, Kind, NotificationContent};
 use communication::options::Options;
 use communication::recipients::Directory;
 use jiff::Timestamp;

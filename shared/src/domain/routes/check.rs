@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 
-use super::{Document, Later, Route, VERSION};
+use super::{Deliver, Document, Later, Route, VERSION};
 use crate::oncall::{Roster, Whom, described};
 use crate::window::{wall, weekly};
 
@@ -79,6 +79,10 @@ impl Document {
                     format!("there is no escalation policy {policy:?}")
                 });
             }
+            let is_silent = route.escalation.is_some() && route.deliver == Deliver::Digest;
+            problems.unless(!is_silent, &format!("{field}.escalation"), || {
+                "never begins: what goes into a digest does not escalate".to_owned()
+            });
             self.check_reachable(index, route, &mut problems);
         }
         problems.0

@@ -33,7 +33,7 @@ fn document() -> Value {
             {"name": "urgent", "matchers": "service=\"payment\", severity>=\"SEV2\"", "receivers": ["payments"],
              "escalation": "urgent"},
             {"name": "payments", "matchers": "service=\"payment\"", "receivers": ["payments"],
-             "quiet": {"hours": [{"from": "22:00", "to": "07:00"}], "deliver": "digest"}},
+             "quiet": {"hours": [{"from": "22:00", "to": "07:00"}], "deliver": "digest"}, "escalation": "urgent"},
             {"name": "office", "matchers": "service=\"user\"", "receivers": ["operations"],
              "hours": [{"days": ["monday"], "from": "09:00", "to": "17:00"}],
              "quiet": {"hours": [{"from": "12:00", "to": "13:00"}], "deliver": "at_end"}},
@@ -49,8 +49,10 @@ fn facts(service: &str, severity: Severity) -> Facts {
     Facts { services: [service.into()].into(), severity: Some(severity), ..Facts::default() }
 }
 
-/// Returns route, receivers, time and policy of each step.
-fn planned(facts: &Facts, time: &str) -> Vec<(Option<String>, Vec<String>, When, Option<String>)> {
+/// Route, receivers, time and policy.
+type Step = (Option<String>, Vec<String>, When, Option<String>);
+
+fn planned(facts: &Facts, time: &str) -> Vec<Step> {
     let plan = routes().plan(facts, at(time));
     plan.into_iter()
         .map(|told| {
@@ -78,7 +80,8 @@ fn the_first_route_that_matches_is_taken_and_others_only_behind_one_that_continu
         [step("audit", "audit", When::Digest, None), step("urgent", "payments", When::Now, Some("urgent"))]
     );
     let sev3 = facts("payment", Severity::Sev3);
-    assert_eq!(planned(&sev3, DAY), [step("payments", "payments", When::Now, None)]);
+    assert_eq!(planned(&sev3, DAY), [step("payments", "payments", When::Now, Some("urgent"))]);
+    // what goes into a digest does not escalate
     assert_eq!(planned(&sev3, NIGHT), [step("payments", "payments", When::Digest, None)]);
 }
 
@@ -122,6 +125,7 @@ fn all_problems_are_named_with_their_place() {
         document["receivers"]["payments"][0]["rotation"] = json!("user");
         document["receivers"]["audit"] = json!([]);
         document["fallback"] = json!(["ops"]);
+        document["routes"][0]["escalation"] = json!("urgent");
         document["routes"][1]["escalation"] = json!("slow");
         document["routes"][2]["name"] = json!("urgent");
         document["routes"][3]["receivers"] = json!([]);
@@ -133,6 +137,7 @@ fn all_problems_are_named_with_their_place() {
         "receivers.audit: is empty",
         "receivers.payments[0]: there is no rotation \"user\"",
         "fallback[0]: \"ops\" is not one of receivers",
+        "routes[0].escalation: never begins: what goes into a digest does not escalate",
         "routes[1].escalation: there is no escalation policy \"slow\"",
         "routes[2].name: \"urgent\" is used twice",
         "routes[3].receivers: is empty",

@@ -219,4 +219,12 @@ proptest! {
             prop_assert_eq!(window.next(before), current);
         }
     }
+
+    #[test]
+    fn any_expression_is_read_or_refused(fields in prop::collection::vec("[0-9]{1,2}|\\*|[-0-9*,/#LWl?+]{1,6}", 5)) {
+        let duration = SignedDuration::from_hours(1);
+        if let Ok(window) = Window::recurring(&fields.join(" "), "Europe/Berlin", duration) {
+            prop_assert!(window.next(at("2026-03-01T00:00:00Z")).is_some(), "{fields:?}");
+        }
+    }
 }
