@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use knowledge::{Content, publish, seed};
 use shared::bus::{PING, Producer};
-use shared::knowledge::{Error, approved, catalogue};
+use shared::knowledge::{Error, approved, catalogue, rotations};
 use shared::service::config::NoOptions;
 use shared::service::{Cli, Config, Readiness, telemetry, wait_for};
 use shared::store::Store;
@@ -100,6 +100,8 @@ async fn run(arguments: &Arguments, config: &Config<NoOptions>, content: &Conten
         "{} services unchanged, {} written, {} removed",
         change.unchanged, change.written, change.removed
     );
+    rotations::replace(&store, &content.rotations).await.context("writing the rotations")?;
+    println!("{} rotations", content.rotations.len());
     let kafka = &config.common.kafka;
     let producer = Producer::connect(kafka)?;
     answers("kafka", wait, || producer.answers(PING)).await?;

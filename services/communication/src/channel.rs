@@ -27,6 +27,7 @@ use shared::store::Notification;
 use crate::content::{Kind, NotificationContent};
 use crate::options::Options;
 use crate::receivers;
+use crate::recipients;
 
 pub use dry_run::DryRun;
 pub use email::Email;
@@ -84,11 +85,14 @@ pub fn validate(options: &Options) -> Vec<String> {
 
 /// Returns whether an entry of the settings is an address of any channel.
 pub fn is_address(entry: &str, options: &Options) -> bool {
+    if recipients::whom(entry).is_some() {
+        return true;
+    }
     match entry.trim().split_once(':') {
         Some((Slack::NAME, address)) => {
             !options.slack.token.is_empty() && slack::address_of(address).is_some()
         }
-        Some((Email::NAME, address)) => email::address(address).is_some(),
+        Some((Email::NAME | MAIL, address)) => email::address(address).is_some(),
         Some((channel, name)) => match options.receivers.get(name.trim()) {
             Some(receiver) => channel == RECEIVER || channel == receiver.channel(),
             None => email::address(entry).is_some(),
@@ -257,9 +261,13 @@ impl Channels {
     }
 }
 
+/// What mail is called where people write addresses.
+const MAIL: &str = "mail";
+
 /// Splits an entry into the name of its channel and the address. An entry that names no channel is a mail address.
 fn split(entry: &str, is_channel: impl Fn(&str) -> bool) -> (&str, &str) {
     match entry.trim().split_once(':') {
+        Some((MAIL, address)) => (Email::NAME, address),
         Some((name, address)) if is_channel(name) => (name, address),
         _ => (Email::NAME, entry),
     }

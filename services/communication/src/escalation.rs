@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use shared::events::Severity;
 use shared::events::incident::Incident;
 use shared::ids::IncidentId;
+use shared::oncall::{Policy, Whom};
 use shared::stage::{Error, Timer, TimerPayload};
 
 use crate::content::{News, Update};
@@ -37,24 +38,77 @@ pub enum Due {
     /// Nobody is called this time, but the chain goes on: the incident is muted.
     Quiet,
     /// The level is called.
-    Call {
-        /// Level, from 1.
-        level: u32,
-        /// How often the chain has begun again.
-        round: u32,
-        /// Minutes since the chain began.
-        minutes: u32,
-    },
+    Call(Call),
+}
+
+/// Levels in their order, over all rounds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chain(Vec<Call>);
+
+/// A level that is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Level, from 1.
+    pub level: u32,
+    /// How often the chain has begun again.
+    pub round: u32,
+    /// Minutes since the chain began.
+    pub minutes: u32,
+    /// Whom it calls: entries as the settings and the catalogue have them.
+    pub called: Vec<String>,
+}
+
+impl Chain {
+    /// Returns the chain of a policy. A level without a wait calls those who are notified of the opening anyway, and is left out of
+    /// the first round.
+    pub fn of(policy: &Policy) -> Self {
+        let entry = |whom: &Whom| match whom {
+            Whom::Rotation(name) => format!("rotation:{name}"),
+            Whom::Team(name) => format!("team:{name}"),
+            Whom::Entry(entry) => entry.clone(),
+        };
+        let levels = policy.levels.len().max(1);
+        let calls = policy.steps().enumerate().map(|(place, (minutes, level))| Call {
+            level: number(place % levels).saturating_add(1),
+            round: number(place / levels),
+            minutes,
+            called: level.notify.iter().map(entry).collect(),
+        });
+        Self(calls.filter(|call| call.minutes > 0).collect())
+    }
+
+    /// Returns the chain of the settings, of which the first level calls `first` and all others `others`.
+    pub fn of_settings(options: &Options, first: &[String], others: &[String]) -> Self {
+        let minutes = &options.escalation_minutes;
+        let last = minutes.last().copied().unwrap_or_default();
+        let calls = (0..=options.escalation_repeats).flat_map(|round| {
+            minutes.iter().enumerate().map(move |(place, after)| Call {
+                level: number(place).saturating_add(1),
+                round,
+                minutes: round.saturating_mul(last).saturating_add(*after),
+                called: if place == 0 { first.to_vec() } else { others.to_vec() },
+            })
+        });
+        Self(calls.collect())
+    }
+
+    fn call(&self, step: u32) -> Option<&Call> {
+        self.0.get(step as usize)
+    }
+}
+
+fn number(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 /// Returns whether incidents of that severity are escalated.
-pub fn applies(severity: Severity, options: &Options) -> bool {
-    severity >= Severity::Sev2 && !options.escalation_minutes.is_empty()
+pub fn applies(severity: Severity) -> bool {
+    severity >= Severity::Sev2
 }
 
 /// Returns the timer that begins the chain of an incident; none where it is not escalated.
-pub fn begin(incident: &Incident, now: Timestamp, options: &Options) -> Result<Option<Timer>, Error> {
-    if !applies(incident.severity, options) || incident.acknowledged.is_some() {
+pub fn begin(incident: &Incident, now: Timestamp, chain: &Chain) -> Result<Option<Timer>, Error> {
+    if !applies(incident.severity) || incident.acknowledged.is_some() {
         return Ok(None);
     }
     let first = Escalate {
@@ -64,13 +118,13 @@ pub fn begin(incident: &Incident, now: Timestamp, options: &Options) -> Result<O
         since: now,
         step: 0,
     };
-    timer(&first, options)
+    timer(&first, chain)
 }
 
 /// Returns the timer of a step; none where the chain ends before it.
-pub fn timer(step: &Escalate, options: &Options) -> Result<Option<Timer>, Error> {
-    let Some(minutes) = minutes(step.step, options) else { return Ok(None) };
-    let due = step.since.saturating_add(SignedDuration::from_mins(i64::from(minutes)));
+pub fn timer(step: &Escalate, chain: &Chain) -> Result<Option<Timer>, Error> {
+    let Some(call) = chain.call(step.step) else { return Ok(None) };
+    let due = step.since.saturating_add(SignedDuration::from_mins(i64::from(call.minutes)));
     let seed = [step.reopened, step.began, step.step].map(|number| number.to_string());
     let seed: Vec<&str> = seed.iter().map(String::as_str).collect();
     // a queue of its own: a delayed message must not delay the call of the next level
@@ -79,23 +133,20 @@ pub fn timer(step: &Escalate, options: &Options) -> Result<Option<Timer>, Error>
 }
 
 /// Decides on a step that is due, for the incident as it stands.
-pub fn decide(step: &Escalate, incident: &Incident, now: Timestamp, options: &Options) -> Due {
+pub fn decide(step: &Escalate, incident: &Incident, now: Timestamp, chain: &Chain) -> Due {
     let is_of_this_time = incident.reopened == step.reopened && incident.state.is_open();
-    if !is_of_this_time || incident.acknowledged.is_some() || !applies(incident.severity, options) {
+    if !is_of_this_time || incident.acknowledged.is_some() || !applies(incident.severity) {
         return Due::Over;
     }
     if incident.is_muted(now) {
         return Due::Quiet;
     }
-    let levels = options.escalation_minutes.len() as u32;
-    match minutes(step.step, options) {
-        Some(minutes) => Due::Call { level: step.step % levels + 1, round: step.step / levels, minutes },
-        None => Due::Over,
-    }
+    chain.call(step.step).map_or(Due::Over, |call| Due::Call(call.clone()))
 }
 
 /// Returns the news of a level that is called.
-pub fn news(step: &Escalate, incident: &Incident, level: u32, round: u32, minutes: u32) -> Update {
+pub fn news(step: &Escalate, incident: &Incident, call: &Call) -> Update {
+    let Call { level, round, minutes, .. } = *call;
     let at = step.since.saturating_add(SignedDuration::from_mins(i64::from(minutes)));
     Update {
         incident_id: incident.incident_id,
@@ -104,14 +155,4 @@ pub fn news(step: &Escalate, incident: &Incident, level: u32, round: u32, minute
         revision: step.began.saturating_mul(1_000).saturating_add(step.step),
         news: News::Escalated { minutes, level, round },
     }
-}
-
-/// Returns the minutes from the begin of the chain to a step: each round begins after the last level of the one before.
-fn minutes(step: u32, options: &Options) -> Option<u32> {
-    let levels = &options.escalation_minutes;
-    let count = u32::try_from(levels.len()).ok().filter(|count| *count > 0)?;
-    let (round, level) = (step / count, step % count);
-    let last = *levels.last()?;
-    (round <= options.escalation_repeats)
-        .then(|| round.saturating_mul(last).saturating_add(levels[level as usize]))
 }

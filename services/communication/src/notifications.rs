@@ -11,6 +11,7 @@ use shared::store::{Attempt, Notification, NotificationState, Write};
 
 use crate::channel::{Address, Channels, Failure, Receipt};
 use crate::content::{AddressClass, Kind, LifecycleEvent, NotificationContent, notification_id, qualifier};
+use crate::escalation::Call;
 use crate::options::Options;
 
 /// Longest pause that a channel can ask for.
@@ -186,7 +187,8 @@ pub fn muted(event: &LifecycleEvent, incident: &Incident) -> Effects {
 }
 
 /// Says that the next level was called.
-pub fn escalated(event: &LifecycleEvent, level: u32, round: u32, minutes: u32) -> Audit {
+pub fn escalated(event: &LifecycleEvent, call: &Call) -> Audit {
+    let Call { level, round, minutes, .. } = *call;
     let again = if round > 0 { format!(", round {}", round + 1) } else { String::new() };
     Audit {
         incident_id: event.incident_id(),

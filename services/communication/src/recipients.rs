@@ -2,19 +2,22 @@
 //!
 //! | role | from | opened | root cause | plan | resolved | postmortem |
 //! |---|---|---|---|---|---|---|
-//! | on-call of the suspect's service | catalogue | always | always | always | always | always |
+//! | on-call of the suspect's service | catalogue: an address, or `rotation:NAME` | always | always | always | always | always |
 //! | its team | catalogue | SEV1-3 | SEV1-3 | SEV1-3 | SEV1-3 | always |
 //! | incident commanders | `commanders` | SEV1-2 | SEV1-2 | SEV1-2 | SEV1-2 | SEV1-2 |
 //! | stakeholders | `stakeholders` | SEV1 | - | - | SEV1 | - |
 //! | readers of postmortems | `postmortem_readers` | - | - | - | - | always |
 //! | `fallback` | settings | if the table names nobody else | | | | |
 
+use jiff::Timestamp;
 use shared::catalogue::Catalogue;
 use shared::events::Severity;
+use shared::oncall::{Roster, Whom};
 use shared::text::sanitize;
 
 use crate::channel::{Address, Channels, Destination, Email};
 use crate::content::{AddressClass, Kind};
+use crate::escalation::Chain;
 use crate::notifications::Thread;
 use crate::options::Options;
 
@@ -30,6 +33,10 @@ pub struct Directory<'a> {
     pub catalogue: &'a Catalogue,
     /// Channels that can be used.
     pub channels: &'a Channels,
+    /// Who is on call.
+    pub roster: &'a Roster,
+    /// Time for which the people on call are looked up.
+    pub at: Timestamp,
 }
 
 /// Recipients, and configured entries that could not be used.
@@ -97,17 +104,26 @@ impl Directory<'_> {
         chosen
     }
 
-    /// Chooses whom a level of the escalation calls: the first the on-call and team of the suspect's service once more and the
-    /// commanders, all others the commanders and `fallback` as well.
-    pub fn escalate(&self, service: Option<&str>, level: u32) -> Recipients {
+    /// Returns the escalation of a service: the first one of its rotation, or that of the settings. There the first level calls the
+    /// on-call and team of the service once more and the commanders, all others the commanders and `fallback` as well.
+    pub fn escalation(&self, service: Option<&str>) -> Chain {
         let owner = service.and_then(|name| self.catalogue.get(name));
-        let mut wanted: Vec<&str> = Vec::new();
-        wanted.extend(owner.iter().flat_map(|service| [service.oncall.as_str(), service.contact.as_str()]));
-        wanted.extend(self.options.commanders.iter().map(String::as_str));
-        if level > 1 {
-            wanted.push(&self.options.fallback);
+        let rotation = owner.and_then(|service| rotation(&service.oncall));
+        let policy =
+            rotation.and_then(|name| self.roster.schedule(name)).and_then(|one| one.policies().first());
+        if let Some(policy) = policy {
+            return Chain::of(policy);
         }
-        let mut chosen = self.collect(wanted);
+        let commanders = self.options.commanders.iter().cloned();
+        let own = owner.into_iter().flat_map(|service| [service.oncall.clone(), service.contact.clone()]);
+        let first: Vec<String> = own.chain(commanders.clone()).collect();
+        let others: Vec<String> = commanders.chain([self.options.fallback.clone()]).collect();
+        Chain::of_settings(self.options, &first, &others)
+    }
+
+    /// Chooses whom a level of an escalation calls.
+    pub fn called(&self, entries: &[String]) -> Recipients {
+        let mut chosen = self.collect(entries.iter().map(String::as_str).collect());
         if chosen.destinations.is_empty() {
             chosen.destinations.push(self.fallback());
         }
@@ -118,16 +134,31 @@ impl Directory<'_> {
         let mut destinations: Vec<Destination> = Vec::new();
         let mut unusable = Vec::new();
         for entry in wanted {
-            let Some(destination) = self.channels.destination(entry) else {
+            let found = self.destinations(entry);
+            if found.is_empty() {
                 unusable.push(sanitize::one_line(entry, 80));
-                continue;
-            };
-            let on_channel = destinations.iter().filter(|known| known.channel == destination.channel).count();
-            if on_channel < MAX && !destinations.contains(&destination) {
-                destinations.push(destination);
+            }
+            for destination in found {
+                let on_channel =
+                    destinations.iter().filter(|known| known.channel == destination.channel).count();
+                if on_channel < MAX && !destinations.contains(&destination) {
+                    destinations.push(destination);
+                }
             }
         }
         Recipients { destinations, unusable }
+    }
+
+    /// Returns where an entry leads: a rotation to the person on call, a team to its addresses. People have addresses on channels that
+    /// are not set up; those are passed over.
+    fn destinations(&self, entry: &str) -> Vec<Destination> {
+        match whom(entry) {
+            Some(whom) => {
+                let reached = self.roster.reach(&whom, self.at);
+                reached.addresses.iter().filter_map(|address| self.channels.destination(address)).collect()
+            }
+            None => self.channels.destination(entry).into_iter().collect(),
+        }
     }
 
     fn fallback(&self) -> Destination {
@@ -138,6 +169,21 @@ impl Directory<'_> {
             address: Address::new(entry, entry),
         })
     }
+}
+
+/// Returns whom an entry names that is no address itself: `rotation:NAME` or `team:NAME`.
+pub fn whom(entry: &str) -> Option<Whom> {
+    let (kind, name) = entry.trim().split_once(':')?;
+    match kind {
+        "rotation" => Some(Whom::Rotation(name.trim().to_owned())),
+        "team" => Some(Whom::Team(name.trim().to_owned())),
+        _ => None,
+    }
+}
+
+/// Returns the rotation that an entry names.
+fn rotation(entry: &str) -> Option<&str> {
+    entry.trim().strip_prefix("rotation:").map(str::trim)
 }
 
 #[cfg(test)]
@@ -185,7 +231,10 @@ mod tests {
         kind: Kind,
     ) -> Recipients {
         let channels = Channels::new([Arc::new(Email::new(&Options::default()).unwrap()) as _]);
-        Directory { options, catalogue, channels: &channels }.choose(service, severity, kind)
+        let roster = &Roster::default();
+        let directory =
+            Directory { options, catalogue, channels: &channels, roster, at: Timestamp::UNIX_EPOCH };
+        directory.choose(service, severity, kind)
     }
 
     fn chosen(severity: Severity, kind: Kind) -> Vec<String> {

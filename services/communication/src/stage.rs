@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use shared::agent::Agent;
 use shared::events::{Incident, Refusal, Topic, decode};
 use shared::ids::IncidentId;
+use shared::oncall::Roster;
 use shared::stage::{Context, Effects, Error, Key, Stage, Timer, TimerPayload as _};
 use shared::store::{Notification, NotificationState};
 
@@ -157,22 +158,30 @@ pub enum Input {
 }
 
 impl Communication {
-    /// Announces an event of an incident, which is as `incident`; the threads that have not begun begin with it as it stands.
+    /// Announces an event of an incident, which is as `incident`; the threads that have not begun begin with it as it stands. `called`
+    /// are those whom a level of an escalation calls, in place of those whom the table names.
     async fn tell(
         &self,
         event: LifecycleEvent,
         incident: Incident,
         known: &[(Notification, NotificationState)],
+        called: Option<&[String]>,
         ctx: &Context,
     ) -> Result<Effects, Error> {
         let catalogue = ctx.store.catalogue().await?;
-        let directory = Directory { options: &self.options, catalogue: &catalogue, channels: &self.channels };
-        let now = ctx.wall_clock();
+        let (now, roster) = (ctx.wall_clock(), roster(ctx).await?);
+        let directory = Directory {
+            options: &self.options,
+            catalogue: &catalogue,
+            channels: &self.channels,
+            roster: &roster,
+            at: now,
+        };
         let summary = IncidentSummary::of(&incident);
         let service = summary.service.as_deref();
-        let chosen = match event.news() {
-            Some(News::Escalated { level, .. }) => directory.escalate(service, *level),
-            _ => directory.choose(service, summary.severity, event.kind()),
+        let chosen = match called {
+            Some(called) => directory.called(called),
+            None => directory.choose(service, summary.severity, event.kind()),
         };
         let mut threads = self.pending(&event, &chosen, known);
         threads.retain(|thread| table::is_sent(&event, summary.severity, thread.channel));
@@ -189,12 +198,13 @@ impl Communication {
         }
         let begins = match event.news() {
             Some(News::Severity { before, after, .. }) => {
-                escalation::applies(*after, &self.options) && !escalation::applies(*before, &self.options)
+                escalation::applies(*after) && !escalation::applies(*before)
             }
             _ => event.kind() == Kind::Opened,
         };
         if begins {
-            effects.timers.extend(escalation::begin(&incident, now, &self.options)?);
+            let chain = directory.escalation(service);
+            effects.timers.extend(escalation::begin(&incident, now, &chain)?);
         }
         let content = NotificationContent { incident: summary, event };
         let reply = self.announce(&content, &threads, chosen.unusable, now)?;
@@ -211,7 +221,7 @@ impl Communication {
         match announced.news(changed) {
             Some(update) => {
                 let event = LifecycleEvent::Update(Box::new(update));
-                self.tell(event, changed.clone(), &known, ctx).await
+                self.tell(event, changed.clone(), &known, None, ctx).await
             }
             None => Ok(Effects::none()),
         }
@@ -220,17 +230,26 @@ impl Communication {
     /// Calls the next level of an incident that nobody has acknowledged.
     async fn escalate(&self, step: &Escalate, ctx: &Context) -> Result<Effects, Error> {
         let incident = incident(step.incident_id, ctx).await?;
-        let due = escalation::decide(step, &incident, ctx.wall_clock(), &self.options);
-        let next = escalation::timer(&Escalate { step: step.step + 1, ..step.clone() }, &self.options)?;
+        let (catalogue, roster) = (ctx.store.catalogue().await?, roster(ctx).await?);
+        let directory = Directory {
+            options: &self.options,
+            catalogue: &catalogue,
+            channels: &self.channels,
+            roster: &roster,
+            at: ctx.wall_clock(),
+        };
+        let chain = directory.escalation(incident.suspect().map(|suspect| suspect.service.as_str()));
+        let due = escalation::decide(step, &incident, ctx.wall_clock(), &chain);
+        let next = escalation::timer(&Escalate { step: step.step + 1, ..step.clone() }, &chain)?;
         let mut effects = match due {
             Due::Over => return Ok(Effects::none()),
             Due::Quiet => Effects::none(),
-            Due::Call { level, round, minutes } => {
-                let update = escalation::news(step, &incident, level, round, minutes);
+            Due::Call(call) => {
+                let update = escalation::news(step, &incident, &call);
                 let known = ctx.store.notifications(step.incident_id).await?;
                 let event = LifecycleEvent::Update(Box::new(update));
-                let line = notifications::escalated(&event, level, round, minutes);
-                let mut effects = self.tell(event, incident, &known, ctx).await?;
+                let line = notifications::escalated(&event, &call);
+                let mut effects = self.tell(event, incident, &known, Some(&call.called), ctx).await?;
                 effects.audit.push(line);
                 effects
             }
@@ -282,7 +301,7 @@ impl Stage for Communication {
             _ => None,
         };
         let event = update.map_or_else(|| event.clone(), |update| LifecycleEvent::Update(Box::new(update)));
-        self.tell(event, incident, &known, ctx).await
+        self.tell(event, incident, &known, None, ctx).await
     }
 
     async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {
@@ -339,6 +358,15 @@ fn openings(known: &[(Notification, NotificationState)]) -> impl Iterator<Item =
 fn count_not_repeated(event: &LifecycleEvent) -> Effects {
     metrics::NOT_REPEATED.add_one([event.kind().name()]);
     notifications::not_repeated(event)
+}
+
+/// Returns who is on call. Rotations that do not fit together are those of two releases: nobody is on call by them.
+async fn roster(ctx: &Context) -> Result<Roster, Error> {
+    let rotations = ctx.store.rotations().await?;
+    Ok(Roster::new(rotations).unwrap_or_else(|problems| {
+        tracing::warn!(problems = problems.len(), "stored rotations are invalid and not used");
+        Roster::default()
+    }))
 }
 
 /// Returns an incident as it stands.

@@ -186,7 +186,7 @@ fn escalation(case: PlanContext<'_>, target: &Target<'_>, found: &Found) -> Esca
         || runbook.and_then(|runbook| runbook.owner.clone()).unwrap_or_else(|| "nobody yet".to_owned());
     let (team, contact) = case.catalogue.get(target.service).map_or_else(
         || (keeper(), "not in the service catalogue".to_owned()),
-        |service| (service.team.clone(), service.oncall.clone()),
+        |service| (service.team.clone(), service.on_call()),
     );
     Escalation { team, contact, after_minutes, note }
 }

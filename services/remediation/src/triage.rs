@@ -203,7 +203,7 @@ fn callers(case: PlanContext<'_>, target: &Target<'_>) -> Option<Step> {
 fn contact(case: PlanContext<'_>, caller: &str) -> String {
     let name = one_line(caller, NAME);
     match case.catalogue.get(caller) {
-        Some(service) => format!("{name} ({}, {})", service.team, service.oncall),
+        Some(service) => format!("{name} ({}, {})", service.team, service.on_call()),
         None => name,
     }
 }

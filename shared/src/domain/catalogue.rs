@@ -65,6 +65,16 @@ pub struct Service {
     pub failure_modes: Vec<FailureMode>,
 }
 
+impl Service {
+    /// Returns who is on call in words: an address, or the rotation that says who it is.
+    pub fn on_call(&self) -> String {
+        match self.oncall.trim().strip_prefix("rotation:") {
+            Some(rotation) => format!("on-call of {}", rotation.trim()),
+            None => self.oncall.clone(),
+        }
+    }
+}
+
 /// All services that are described.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Catalogue {

@@ -236,20 +236,8 @@ pub fn apply(
             reassess(&mut incident, *assessment);
             Correlating
         }
-        (state, Change::Acknowledged(statement)) if state.is_open() => {
-            incident.acknowledged = Some(statement);
-            state
-        }
-        (state, Change::Assigned { to }) if state != Closed => {
-            incident.assignee = Some(to);
-            state
-        }
-        (state, Change::SeverityOverridden { severity, statement }) if state.is_open() => {
-            set_severity(&mut incident, severity, statement);
-            state
-        }
-        (state, Change::Muted(mute)) if state.is_open() => {
-            incident.mute = mute;
+        (state, change) if is_statement_for(state, &change) => {
+            put(&mut incident, change);
             state
         }
         (state, Change::Linked(link)) => {
@@ -274,6 +262,25 @@ pub fn apply(
 fn link_to(incident: &mut Incident, link: Link) {
     if incident.links.len() < MAX_LINKS && !incident.links.contains(&link) {
         incident.links.push(link);
+    }
+}
+
+/// Returns whether a change is a person's statement that can be made of an incident in that state.
+fn is_statement_for(state: State, change: &Change) -> bool {
+    match change {
+        Change::Assigned { .. } => state != State::Closed,
+        change => change.is_stated() && state.is_open(),
+    }
+}
+
+/// Puts a person's statement into an incident.
+fn put(incident: &mut Incident, statement: Change) {
+    match statement {
+        Change::Acknowledged(statement) => incident.acknowledged = Some(statement),
+        Change::Assigned { to } => incident.assignee = Some(to),
+        Change::SeverityOverridden { severity, statement } => set_severity(incident, severity, statement),
+        Change::Muted(mute) => incident.mute = mute,
+        _ => {}
     }
 }
 

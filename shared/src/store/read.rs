@@ -19,6 +19,7 @@ use crate::events::incident::Signal;
 use crate::events::{Deployment, EvidenceRecord, Incident};
 use crate::graph::Graph;
 use crate::ids::{AnomalyId, EventId, EvidenceId, IncidentId};
+use crate::oncall::Rotation;
 
 /// Members of open incidents that are looked at together. Of more, those are left out that are not firing, then those
 /// that were heard of least lately.
@@ -391,6 +392,13 @@ impl Reads {
             )
             .await?;
         rows.iter().map(notification).collect()
+    }
+
+    /// Returns the rotations of the people on call as they were last seeded; empty if they never were.
+    pub async fn rotations(&self) -> Result<Vec<Rotation>, Error> {
+        let statement = "select name, body from oncall_rotations order by name";
+        let rows = query(&self.client().await?, statement, &[]).await?;
+        Ok(row::readable(&rows, |found| row::document(found, "oncall_rotations", 1)))
     }
 
     /// Returns the service catalogue as it was last seeded; empty if it never was.

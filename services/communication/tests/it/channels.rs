@@ -9,6 +9,7 @@ use communication::recipients::Directory;
 use jiff::Timestamp;
 use serde_json::Value;
 use shared::catalogue::Catalogue;
+use shared::oncall::Roster;
 use shared::stage::Effects;
 use shared::store::{Notification, Write};
 
@@ -23,7 +24,13 @@ fn announce(commanders: &[&str], content: &NotificationContent) -> Effects {
     };
     let email = Arc::new(Email::new(&options).unwrap());
     let channels = Channels::new([email as _, Arc::new(Chat::default()) as _]);
-    let directory = Directory { options: &options, catalogue: &Catalogue::default(), channels: &channels };
+    let directory = Directory {
+        options: &options,
+        catalogue: &Catalogue::default(),
+        channels: &channels,
+        roster: &Roster::default(),
+        at: Timestamp::UNIX_EPOCH,
+    };
     announced(directory, content, Some("[SEV2] #12 base"), Timestamp::UNIX_EPOCH)
 }
 

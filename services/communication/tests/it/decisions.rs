@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Map;
 use shared::catalogue::Catalogue;
 use shared::events::Topic;
+use shared::oncall::Roster;
 use shared::stage::{Effects, Stage as _};
 use shared::store::{NotificationState, Write};
 
@@ -21,7 +22,13 @@ const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 fn announce(content: &NotificationContent) -> Effects {
     let (options, catalogue) = (Options::default(), Catalogue::default());
     let channels = channels(&options);
-    let directory = Directory { options: &options, catalogue: &catalogue, channels: &channels };
+    let directory = Directory {
+        options: &options,
+        catalogue: &catalogue,
+        channels: &channels,
+        roster: &Roster::default(),
+        at: Timestamp::UNIX_EPOCH,
+    };
     announced(directory, content, Some("[SEV2] #12 base"), NOW)
 }
 
@@ -190,7 +197,13 @@ fn audit_summaries() {
     add(notifications::not_repeated(&content.event));
     let options = Options { commanders: vec!["no address".into()], ..Options::default() };
     let channels = channels(&options);
-    let directory = Directory { options: &options, catalogue: &Catalogue::default(), channels: &channels };
+    let directory = Directory {
+        options: &options,
+        catalogue: &Catalogue::default(),
+        channels: &channels,
+        roster: &Roster::default(),
+        at: Timestamp::UNIX_EPOCH,
+    };
     add(announced(directory, &content, None, NOW));
     insta::assert_snapshot!(summaries.join("\n"));
 }

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use shared::catalogue::Catalogue;
 use shared::events::anomaly::LogTemplate;
 use shared::events::raw::Level;
+use shared::oncall::Roster;
 use shared::stage::Effects;
 use shared::store::{Notification, Write};
 use shared::text::markdown::{Span, spans};
@@ -47,7 +48,13 @@ pub(crate) fn announced(
 pub(crate) fn notification(content: &NotificationContent) -> Notification {
     let options = Options { commanders: vec!["commander@example.com".into()], ..Options::default() };
     let channels = channels(&options);
-    let directory = Directory { options: &options, catalogue: &Catalogue::default(), channels: &channels };
+    let directory = Directory {
+        options: &options,
+        catalogue: &Catalogue::default(),
+        channels: &channels,
+        roster: &Roster::default(),
+        at: Timestamp::UNIX_EPOCH,
+    };
     let opened = scenario::thread().remove(0);
     let effects = announced(directory, content, Some(&opened.incident.subject()), Timestamp::UNIX_EPOCH);
     match effects.writes.into_iter().next() {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::date;
+use shared::catalogue::Service;
 use shared::clock::from_ms;
 use shared::events::anomaly::{Band, Direction, Ended, LogTemplate, Point, Status};
 use shared::events::incident::{BlastRadius, Change, Impact, Incident, Money, Signal, State, Suspect};
@@ -544,4 +545,24 @@ pub(crate) fn thread() -> Vec<NotificationContent> {
     ]
     .map(content)
     .into()
+}
+
+/// Returns a service of the catalogue.
+pub(crate) fn service(name: &str, oncall: &str, contact: &str) -> Service {
+    Service {
+        name: name.into(),
+        description: String::new(),
+        team: "payments".into(),
+        tier: 1,
+        slo: 99.9,
+        latency_slo_ms: 500.0,
+        users_share: None,
+        revenue: None,
+        language: String::new(),
+        depends_on: vec![],
+        oncall: oncall.into(),
+        contact: contact.into(),
+        runbooks: vec![],
+        failure_modes: vec![],
+    }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use communication::channel::{Channels, Email};
+use communication::channel::{Channels, Destination, Email};
 use communication::content::{IncidentSummary, Kind, LifecycleEvent, News, NotificationContent, Update};
-use communication::escalation::{self, Due, Escalate};
+use communication::escalation::{self, Call, Chain, Due, Escalate};
 use communication::message::{Message, Status};
 use communication::options::Options;
+use communication::recipients::Directory;
 use communication::render::render;
 use communication::stage::Input;
 use communication::templates::Templates;
@@ -14,10 +15,12 @@ use communication::updates::Announced;
 use communication::{Communication, table};
 use jiff::{SignedDuration, Timestamp};
 use shared::agent::Agent;
+use shared::catalogue::Catalogue;
 use shared::clock::ManualClock;
 use shared::events::incident::{Incident, Mute, SeverityOverride, State, Statement};
 use shared::events::{Category, Severity};
 use shared::ids::{EventId, derive};
+use shared::oncall::{Roster, Rotation};
 use shared::stage::{Effects, Stage as _, Timer};
 use shared::store::apply::Cause;
 use shared::store::{Notification, Write};
@@ -159,17 +162,18 @@ fn a_message_shows_who_works_on_it_until_the_next_level_is_called() {
 #[test]
 fn the_escalation_has_its_levels_begins_again_and_ends() {
     let options = Options { escalation_minutes: vec![5, 15], escalation_repeats: 1, ..Options::default() };
+    let (oncall, commander) = (vec!["oncall@example.com".to_owned()], vec!["boss@example.com".to_owned()]);
+    let chain = Chain::of_settings(&options, &oncall, &commander);
     let incident = Incident { severity: Severity::Sev1, state: State::Correlating, ..scenario::opened() };
     let began = Timestamp::UNIX_EPOCH;
-    let first: Timer = escalation::begin(&incident, began, &options).unwrap().unwrap();
+    let first: Timer = escalation::begin(&incident, began, &chain).unwrap().unwrap();
     assert_eq!(first.due, began + SignedDuration::from_mins(5));
     let mut step: Escalate = first.read().unwrap();
     let mut calls = Vec::new();
-    while let Some(timer) = escalation::timer(&step, &options).unwrap() {
-        let Due::Call { level, round, minutes } = escalation::decide(&step, &incident, began, &options)
-        else {
-            panic!("{step:?}")
-        };
+    while let Some(timer) = escalation::timer(&step, &chain).unwrap() {
+        let Due::Call(call) = escalation::decide(&step, &incident, began, &chain) else { panic!("{step:?}") };
+        let Call { level, round, minutes, called } = call;
+        assert_eq!(called, if level == 1 { oncall.clone() } else { commander.clone() });
         assert_eq!(timer.due, began + SignedDuration::from_mins(i64::from(minutes)));
         calls.push((level, round, minutes));
         step.step += 1;
@@ -180,7 +184,7 @@ fn the_escalation_has_its_levels_begins_again_and_ends() {
     let due = |change: fn(&mut Incident)| {
         let mut incident = incident.clone();
         change(&mut incident);
-        escalation::decide(&first, &incident, began, &options)
+        escalation::decide(&first, &incident, began, &chain)
     };
     assert_eq!(due(|one| one.acknowledged = Some(statement())), Due::Over);
     assert_eq!(due(|one| one.state = State::Resolved), Due::Over);
@@ -188,7 +192,62 @@ fn the_escalation_has_its_levels_begins_again_and_ends() {
     assert_eq!(due(|one| one.severity = Severity::Sev3), Due::Over);
     assert_eq!(due(|one| one.mute = Some(Mute { statement: statement(), until: None })), Due::Quiet);
     let minor = Incident { severity: Severity::Sev3, ..incident.clone() };
-    assert_eq!(escalation::begin(&minor, began, &options).unwrap(), None);
+    assert_eq!(escalation::begin(&minor, began, &chain).unwrap(), None);
+}
+
+fn rotation() -> Rotation {
+    let file = serde_json::json!({
+        "name": "payments", "team": "payments", "zone": "UTC", "addresses": ["mail:team@example.com"],
+        "people": [
+            { "name": "ada", "addresses": ["mail:ada@example.com", "chat:#ada", "pagerduty:ADA"] },
+            { "name": "ben", "addresses": ["mail:ben@example.com"] }
+        ],
+        "layers": [{ "name": "all", "people": ["ada", "ben"], "handover": "2026-01-05T09:00", "length": "24h" }],
+        "escalations": [{ "name": "payments", "levels": [
+            { "after_minutes": 0, "notify": [{ "rotation": "payments" }] },
+            { "after_minutes": 10, "notify": [{ "team": "payments" }, { "entry": "mail:boss@example.com" }] }
+        ], "repeat": { "times": 1, "after_minutes": 5 } }]
+    });
+    serde_json::from_value(file).unwrap()
+}
+
+#[test]
+fn a_rotation_leads_to_the_person_on_call_and_its_policy_is_the_escalation() {
+    let options = Options::default();
+    let channels = Channels::new([
+        Arc::new(Email::new(&options).unwrap()) as _,
+        Arc::new(Chat::default()) as Arc<dyn communication::channel::Channel>,
+    ]);
+    let roster = Roster::new(vec![rotation()]).unwrap();
+    let catalogue = Catalogue::new([scenario::service("payment", "rotation:payments", "team:payments")]);
+    let directory = |at: &str| Directory {
+        options: &options,
+        catalogue: &catalogue,
+        channels: &channels,
+        roster: &roster,
+        at: at.parse().unwrap(),
+    };
+    let on_call = |at: &str| {
+        let chosen = directory(at).choose(Some("payment"), Severity::Sev4, Kind::Opened);
+        let addresses = |one: &Destination| one.address.as_str().to_owned();
+        assert_eq!(chosen.unusable, Vec::<String>::new(), "a channel that is not set up is passed over");
+        chosen.destinations.iter().map(addresses).collect::<Vec<_>>()
+    };
+    assert_eq!(on_call("2026-01-05T10:00:00Z"), ["ada@example.com", "#ada"]);
+    assert_eq!(on_call("2026-01-06T10:00:00Z"), ["ben@example.com"]);
+
+    let directory = directory("2026-01-05T10:00:00Z");
+    let chain = directory.escalation(Some("payment"));
+    assert_eq!(chain, Chain::of(&rotation().escalations[0]));
+    let incident = Incident { severity: Severity::Sev1, state: State::Correlating, ..scenario::opened() };
+    let mut step: Escalate =
+        escalation::begin(&incident, Timestamp::UNIX_EPOCH, &chain).unwrap().unwrap().read().unwrap();
+    let mut calls = Vec::new();
+    while let Due::Call(call) = escalation::decide(&step, &incident, Timestamp::UNIX_EPOCH, &chain) {
+        calls.push((call.minutes, call.level, call.round, directory.called(&call.called).destinations.len()));
+        step.step += 1;
+    }
+    assert_eq!(calls, [(10, 2, 0, 2), (15, 1, 1, 2), (25, 2, 1, 2)]);
 }
 
 /// The stage over a real database, with a clock of its own.
