@@ -100,21 +100,20 @@ pub struct Decision {
 /// Decides on one anomaly.
 pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Options) -> Decision {
     let known = neighbourhood.signals.iter().find(|(signal, _)| signal.anomaly_id == anomaly.anomaly_id);
-    let before = known.map(|(signal, _)| signal);
+    let before = known.map(|(signal, _)| &**signal);
     if before.is_some_and(|before| before.revision >= anomaly.revision) {
-        let signal = Signal::from_anomaly(anomaly, before.map(|before| &**before));
+        let signal = Signal::from_anomaly(anomaly, before);
         return Decision { signal: Arc::new(signal), over: None, grouping: Grouping::Stale };
     }
-    let signal = Arc::new(kept(anomaly, before.map(|before| &**before), neighbourhood, options));
+    let signal = Arc::new(kept(anomaly, before, neighbourhood, options));
     let belonged = known.and_then(|(_, incident)| *incident);
     let own = neighbourhood.signals.iter().map(|(signal, _)| signal).chain([&signal]);
     let root = Root::new(&anomaly.service, None, own, surroundings(neighbourhood, options));
     let mut over = None;
     let belongs_to = belonged.and_then(|id| neighbourhood.incidents.iter().find(|one| one.incident_id == id));
-    if belongs_to.is_none()
-        && let Some(ended) = before.and_then(|before| still_over(before, &signal, options))
-    {
-        return Decision { signal: Arc::new(ended), over, grouping: Grouping::Unassigned };
+    let ended = || before.and_then(|before| still_over(before, &signal, options));
+    if let Some(signal) = belongs_to.is_none().then(ended).flatten() {
+        return Decision { signal: Arc::new(signal), over: None, grouping: Grouping::Unassigned };
     }
     let homes = match belongs_to {
         Some(incident) => {
@@ -135,11 +134,8 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
         .iter()
         .find(|past| was_open(past, &signal, belonged, &root, neighbourhood, options))
     {
-        return Decision {
-            signal,
-            over,
-            grouping: Grouping::LateJoin { incident: Box::new(incident.clone()) },
-        };
+        let grouping = Grouping::LateJoin { incident: Box::new(incident.clone()) };
+        return Decision { signal, over, grouping };
     }
     let adopted = loose(&signal, neighbourhood, &root, options);
     let mut group = adopted.clone();

@@ -72,7 +72,7 @@ impl Asked<'_> {
                 }
                 let statement = self.statement("");
                 let said = format!("incident {number} is acknowledged by {}", statement.by);
-                self.change(incident, Change::Acknowledged(statement), AuditAction::Acknowledged, said)
+                Ok(self.change(incident, Change::Acknowledged(statement), AuditAction::Acknowledged, said))
             }
             Action::Assign { to } => {
                 if incident.state == State::Closed {
@@ -83,7 +83,7 @@ impl Asked<'_> {
                     return Err(format!("incident {number} is assigned to {to} already"));
                 }
                 let said = format!("incident {number} is assigned to {to} by {}", self.by());
-                self.change(incident, Change::Assigned { to }, AuditAction::Assigned, said)
+                Ok(self.change(incident, Change::Assigned { to }, AuditAction::Assigned, said))
             }
             Action::Comment { text } => {
                 let text = self.text(text);
@@ -105,7 +105,7 @@ impl Asked<'_> {
                     return Err(format!("incident {number} is not muted"));
                 }
                 let said = format!("incident {number} is not muted any more, by {}", self.by());
-                self.change(incident, Change::Muted(None), AuditAction::Unmuted, said)
+                Ok(self.change(incident, Change::Muted(None), AuditAction::Unmuted, said))
             }
             other => Err(format!("{} is not about one incident alone", other.verb())),
         }
@@ -137,7 +137,7 @@ impl Asked<'_> {
             ),
         };
         let change = Change::SeverityOverridden { severity, statement };
-        self.change(incident, change, AuditAction::SeverityOverridden, said)
+        Ok(self.change(incident, change, AuditAction::SeverityOverridden, said))
     }
 
     fn mute(&self, incident: &Incident, until: Option<Timestamp>) -> Outcome {
@@ -149,10 +149,10 @@ impl Asked<'_> {
             until.map_or_else(|| "until it is over".to_owned(), |at| format!("until {}", format::clock(at)));
         let said = format!("incident {} is muted {until_words} by {}", incident.number, self.by());
         let mute = Mute { statement: self.statement(""), until };
-        self.change(incident, Change::Muted(Some(mute)), AuditAction::Muted, said)
+        Ok(self.change(incident, Change::Muted(Some(mute)), AuditAction::Muted, said))
     }
 
-    fn change(&self, incident: &Incident, change: Change, action: AuditAction, said: String) -> Outcome {
+    fn change(&self, incident: &Incident, change: Change, action: AuditAction, said: String) -> Done {
         let mut summary = said.clone();
         if let Some(first) = summary.get_mut(..1) {
             first.make_ascii_uppercase();
@@ -166,7 +166,7 @@ impl Asked<'_> {
             }],
             ..Effects::none()
         };
-        Ok(Done { answer: said, effects })
+        Done { answer: said, effects }
     }
 }
 

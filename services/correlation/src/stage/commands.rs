@@ -141,7 +141,7 @@ impl Correlation {
             Action::Feedback { .. } => self.feedback(command, &incident, ctx).await,
             Action::Resolve { reason } => {
                 self.among_others(&incident, ctx, Keep::Held, |incident, neighbourhood| {
-                    self.resolve_by(command, reason, incident, neighbourhood)
+                    Ok(self.resolve_by(command, reason, incident, neighbourhood))
                 })
                 .await
             }
@@ -155,7 +155,7 @@ impl Correlation {
             }
             Action::Merge { into, reason } => {
                 self.among_others(&incident, ctx, Keep::Held, |incident, neighbourhood| {
-                    self.merge_by(command, *into, reason, incident, neighbourhood)
+                    Ok(self.merge_by(command, *into, reason, incident, neighbourhood))
                 })
                 .await
             }
@@ -257,14 +257,12 @@ impl Correlation {
         reason: &str,
         incident: &Incident,
         neighbourhood: &Neighbourhood,
-    ) -> Result<Outcome, Error> {
-        if let Err(refused) = open(incident) {
-            return Ok(Err(refused));
-        }
+    ) -> Outcome {
+        open(incident)?;
         let asked = Asked { command, redactor: &self.options.redactor };
         let statement = asked.statement(reason);
         if statement.reason.is_empty() {
-            return Ok(Err("a reason is needed to resolve an incident".to_owned()));
+            return Err("a reason is needed to resolve an incident".to_owned());
         }
         let at = command.at.max(incident.started_at);
         let members = grouping::members(incident.incident_id, neighbourhood);
@@ -301,7 +299,7 @@ impl Correlation {
             change: Change::Resolved { at, reason: Ended::Manual, by: Some(statement) },
             publish: Some(Topic::IncidentsResolved),
         });
-        Ok(Ok(Done { answer: answer.trim_end_matches('.').to_owned(), effects }))
+        Ok(Done { answer: answer.trim_end_matches('.').to_owned(), effects })
     }
 
     fn merge_by(
@@ -311,16 +309,14 @@ impl Correlation {
         reason: &str,
         incident: &Incident,
         neighbourhood: &Neighbourhood,
-    ) -> Result<Outcome, Error> {
-        if let Err(refused) = open(incident) {
-            return Ok(Err(refused));
-        }
+    ) -> Outcome {
+        open(incident)?;
         if into == incident.incident_id {
-            return Ok(Err(format!("incident {} cannot be merged into itself", incident.number)));
+            return Err(format!("incident {} cannot be merged into itself", incident.number));
         }
         let Some(other) = neighbourhood.incidents.iter().find(|one| one.incident_id == into) else {
             let environment = &incident.environment;
-            return Ok(Err(format!("the incident to merge into is not open in {environment}")));
+            return Err(format!("the incident to merge into is not open in {environment}"));
         };
         let asked = Asked { command, redactor: &self.options.redactor };
         let at = command.at.max(incident.started_at);
@@ -338,7 +334,7 @@ impl Correlation {
         effects.audit.extend(merge_lines(other, incident, &why, at));
         end_in(other, incident, leaving, Some(&asked.by()), at, &mut effects);
         let answer = format!("incident {} is merged into incident {}", incident.number, other.number);
-        Ok(Ok(Done { answer, effects }))
+        Ok(Done { answer, effects })
     }
 
     fn split_by(

@@ -137,8 +137,8 @@ async fn statements_are_decided_together_in_their_order_and_each_once() {
     for one in &commands {
         outcomes.push(desk.outcome(one.command_id).await.0);
     }
-    use Outcome::{Accepted, Refused};
-    assert_eq!(outcomes, [Accepted, Refused, Accepted, Accepted, Accepted, Accepted, Refused, Refused]);
+    let accepted: Vec<bool> = outcomes.iter().map(|outcome| *outcome == Outcome::Accepted).collect();
+    assert_eq!(accepted, [true, false, true, true, true, true, false, false]);
     assert!(desk.outcome(commands[1].command_id).await.1.contains("jane"));
     let incident = desk.incident(id).await;
     assert_eq!(incident.acknowledged.as_ref().map(|one| one.by.as_str()), Some("jane"));
