@@ -23,7 +23,7 @@ fn main() -> anyhow::Result<()> {
     )));
     let contents = scenario::thread().into_iter().map(|content| (content.event.kind().name(), content));
     for (name, content) in contents.chain([("unknown_cause", unknown)]) {
-        let mail = render(&templates, &content, "https://firewatch.example.com")?;
+        let mail = render(&templates, &content, "https://firewatch.example.com", None)?;
         let picture = format!("{name}-picture.png");
         fs::write(
             folder.join(format!("{name}.html")),

@@ -25,6 +25,7 @@ use shared::ids::IncidentId;
 use shared::store::Notification;
 
 use crate::content::{Kind, NotificationContent};
+use crate::message::Message;
 use crate::options::Options;
 use crate::receivers;
 use crate::recipients;
@@ -164,6 +165,13 @@ pub struct Delivery<'a> {
     /// The first message about the incident on that channel and address, as it stands, with [`Notification::receipt`]; none
     /// where this is the first, or where there is none.
     pub opening: Option<&'a Notification>,
+}
+
+impl Delivery<'_> {
+    /// Returns the message of any channel. `link_base` is where incidents can be seen, or empty.
+    pub fn message(&self, link_base: &str) -> Message {
+        Message::new(self.content, link_base).written(self.notification.written_at())
+    }
 }
 
 /// Why a channel did not accept a message.

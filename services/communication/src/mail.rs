@@ -7,7 +7,8 @@ pub mod resolved;
 pub mod root_cause;
 pub mod update;
 
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use shared::events::Severity;
 use shared::events::anomaly::Ended;
@@ -130,6 +131,16 @@ pub(crate) fn words(event: &LifecycleEvent) -> &'static str {
         },
         event => event.kind().words(),
     }
+}
+
+/// Least age of news that says how old it is: after an outage of Firewatch, or where telemetry comes late.
+const OLD: SignedDuration = SignedDuration::from_mins(10);
+
+/// Says how old news of that time is when it is written; nothing where it is fresh, or where it is not known when it was written.
+pub(crate) fn age(at: Timestamp, written_at: Option<Timestamp>) -> Option<String> {
+    let written_at = written_at.filter(|written_at| written_at.duration_since(at) >= OLD)?;
+    let day = at.to_zoned(TimeZone::UTC).strftime("%-d %b %Y, %H:%M");
+    Some(format!("Old news: this was {} ago, at {day} UTC.", format::between(at, written_at)))
 }
 
 /// The colour of a severity; white text on it has a contrast of at least 4.5.

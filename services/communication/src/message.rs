@@ -176,6 +176,15 @@ impl Message {
         }
     }
 
+    /// Returns it as it is written at that time: old news says first that it is old.
+    #[must_use]
+    pub fn written(mut self, at: Option<Timestamp>) -> Self {
+        if let Some(sentence) = mail::age(self.at, at) {
+            self.summary.insert(0, sentence);
+        }
+        self
+    }
+
     /// Returns it as it is shown after a later message: that one's headline, status, severity and summary over its own facts.
     #[must_use]
     pub fn moved_to(self, later: &Self) -> Self {

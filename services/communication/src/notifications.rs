@@ -101,6 +101,8 @@ pub fn announce(
         };
         let subject = thread.subject.clone().unwrap_or_else(|| incident.subject());
         let id = thread.id(event);
+        let mut stored = serde_json::to_value(content)?;
+        stored[Notification::WRITTEN_AT] = serde_json::to_value(now)?;
         let notification = Notification {
             id,
             incident_id: incident.incident_id,
@@ -109,7 +111,7 @@ pub fn announce(
             recipients: thread.recipients.clone(),
             subject: if event.is_first() { subject } else { format!("Re: {subject}") },
             severity: incident.severity,
-            event: serde_json::to_value(content)?,
+            event: stored,
             created_at: event.at(),
             envelope: channel.envelope(incident.incident_id, kind, event.occurrence()),
         };

@@ -1,17 +1,18 @@
 //! From the content of a notification to a mail: HTML, text and picture.
 
+use jiff::Timestamp;
 use minijinja::Value;
 use minijinja::value::Serde;
 
 use crate::chart::{self, Picture};
 use crate::content::{Kind, LifecycleEvent, NotificationContent};
-use crate::mail::Frame;
 use crate::mail::opened::Opened;
 use crate::mail::plan::Plan;
 use crate::mail::postmortem::Postmortem;
 use crate::mail::resolved::Resolved;
 use crate::mail::root_cause::RootCause;
 use crate::mail::update::Update;
+use crate::mail::{self, Frame};
 use crate::templates::Templates;
 
 /// A mail as people see it, before it becomes MIME.
@@ -25,11 +26,12 @@ pub struct RenderedMail {
     pub picture: Option<Picture>,
 }
 
-/// Renders a mail. `link_base` is where incidents can be seen, or empty.
+/// Renders a mail. `link_base` is where incidents can be seen, or empty; `written_at` is when it is written, by the wall clock.
 pub fn render(
     templates: &Templates,
     content: &NotificationContent,
     link_base: &str,
+    written_at: Option<Timestamp>,
 ) -> anyhow::Result<RenderedMail> {
     let kind = content.event.kind();
     let picture = match (&content.incident.signal, kind) {
@@ -56,6 +58,10 @@ pub fn render(
         LifecycleEvent::Update(update) => {
             (Update::lede(update), Value::from(Serde(Update::new(update, &content.incident))))
         }
+    };
+    let lede = match mail::age(content.event.at(), written_at) {
+        Some(age) => format!("{age} {lede}"),
+        None => lede,
     };
     let frame = Frame::new(content, lede, link_base, picture.as_ref());
     let html = templates.html(kind, &frame, &mail)?;

@@ -22,7 +22,7 @@ use crate::ids::{EventId, IncidentId};
 use crate::stage::{Class, Context, Effects, Limits, Stage, Timer};
 use crate::store::apply::{Applied, Cause, Decided};
 use crate::store::timers::{FIRST_OF_ITS_KIND, attempt_id};
-use crate::store::{self, Write, row};
+use crate::store::{self, Notification, Write, row};
 
 /// Steps that are read at once.
 const PAGE: i64 = 50;
@@ -345,7 +345,12 @@ impl<'r, S: Stage> Run<'r, S> {
         }
         for write in decided.iter().flat_map(|one| &one.effects.writes) {
             if let Write::Notification(notification) = write {
-                let body = serde_json::to_vec(notification)?;
+                let mut written = serde_json::to_value(notification)?;
+                // a replay writes at another time
+                if let Some(event) = written["event"].as_object_mut() {
+                    event.remove(Notification::WRITTEN_AT);
+                }
+                let body = serde_json::to_vec(&written)?;
                 let (id, subject) = (notification.id.to_string(), notification.incident_id.to_string());
                 self.output(place::NOTIFICATIONS, &id, &subject, &body).await?;
             }

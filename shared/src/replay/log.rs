@@ -196,13 +196,16 @@ impl Log<'_> {
         if self.stage == Agent::Communication {
             let statement = format!(
                 "insert into replay_outputs (side, topic, id, subject, at, body) \
-                 select 'then', $3, n.id::text, incident_id::text, written, convert_to((body - $4::text)::text, 'UTF8') \
+                 select 'then', $3, n.id::text, incident_id::text, written, convert_to(((body - $4::text) #- array['event', $5::text])::text, 'UTF8') \
                  from {production}.notifications n join replay_notifications w on w.id = n.id \
                  where written >= $1 and written <= $2 order by written, n.id"
             );
-            // a replay sends nothing, so no channel answers
+            // a replay sends nothing, so no channel answers, and writes at another time
             client
-                .execute(&statement, &[&start, &end, &place::NOTIFICATIONS, &Notification::RECEIPT])
+                .execute(
+                    &statement,
+                    &[&start, &end, &place::NOTIFICATIONS, &Notification::RECEIPT, &Notification::WRITTEN_AT],
+                )
                 .await?;
         }
         let statement = format!(

@@ -201,6 +201,13 @@ pub struct Notification {
 }
 
 impl Notification {
+    /// Returns when it was written, by the wall clock; none in rows of older writers.
+    pub fn written_at(&self) -> Option<Timestamp> {
+        self.event.get(Self::WRITTEN_AT).and_then(|at| at.as_str()?.parse().ok())
+    }
+
+    /// Name of the field of [`Self::event`] that says when it was written, by the wall clock.
+    pub const WRITTEN_AT: &str = "written_at";
     /// Name of the field of [`Self::envelope`], and of the row, that holds [`Attempt::receipt`].
     pub const RECEIPT: &str = "receipt";
 

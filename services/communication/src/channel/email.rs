@@ -129,7 +129,7 @@ impl Channel for Email {
         // drawing takes tens of milliseconds of computing, too long for a thread that serves others
         let (this, notification, content) = (self.clone(), notification.clone(), content.clone());
         let bytes = tokio::task::spawn_blocking(move || {
-            let mail = render(&this.templates, &content, &this.link_base)?;
+            let mail = render(&this.templates, &content, &this.link_base, notification.written_at())?;
             message::compose(&this.from, &this.domain, &notification, &mail)
         })
         .await

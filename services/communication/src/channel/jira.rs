@@ -38,7 +38,7 @@ impl Jira {
 
     async fn write(&self, delivery: Delivery<'_>) -> Result<Receipt, Failure> {
         let (_, settings) = self.receivers.of(delivery.notification)?;
-        let message = Message::new(delivery.content, &self.link_base);
+        let message = delivery.message(&self.link_base);
         let api = Api::new(&self.http, settings)?;
         let known = delivery.opening.and_then(|opening| opening.receipt());
         let Some(key) = known.and_then(|receipt| receipt.get("key")?.as_str()) else {
@@ -103,7 +103,7 @@ impl Channel for Jira {
     }
 
     fn preview(&self, delivery: Delivery<'_>) -> Value {
-        let message = Message::new(delivery.content, &self.link_base);
+        let message = delivery.message(&self.link_base);
         match (self.receivers.of(delivery.notification), delivery.opening) {
             (Err(failure), _) => failure.to_string().into(),
             (Ok((_, settings)), None) => issue(&message, settings),

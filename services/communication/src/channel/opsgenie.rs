@@ -50,7 +50,7 @@ impl Opsgenie {
     }
 
     fn call(&self, delivery: Delivery<'_>, settings: &Settings) -> Call {
-        let message = Message::new(delivery.content, &self.link_base);
+        let message = delivery.message(&self.link_base);
         let note = || cut(&format!("{}\n{}", message.headline, message.text(MAX_NOTE)), MAX_NOTE);
         let is_known = delivery.opening.is_some_and(|opening| opening.receipt().is_some());
         let noted =

@@ -42,7 +42,7 @@ impl PagerDuty {
 
     async fn post(&self, delivery: Delivery<'_>) -> Result<Receipt, Failure> {
         let (name, settings) = self.receivers.of(delivery.notification)?;
-        let message = Message::new(delivery.content, &self.link_base);
+        let message = delivery.message(&self.link_base);
         let Some(action) = action(&message, delivery) else {
             return Ok(Receipt { answer: "no event needed".to_owned(), ..Receipt::default() });
         };
@@ -142,7 +142,7 @@ impl Channel for PagerDuty {
     }
 
     fn preview(&self, delivery: Delivery<'_>) -> Value {
-        let message = Message::new(delivery.content, &self.link_base);
+        let message = delivery.message(&self.link_base);
         match action(&message, delivery) {
             Some(action) => event(message, action, &Secret::new("***")),
             None => "no event needed".into(),

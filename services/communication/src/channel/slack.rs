@@ -43,7 +43,7 @@ impl Slack {
     }
 
     fn message(&self, delivery: Delivery<'_>) -> Message {
-        Message::new(delivery.content, &self.link_base)
+        delivery.message(&self.link_base)
     }
 
     async fn post(&self, delivery: Delivery<'_>) -> Result<Receipt, Failure> {

@@ -10,7 +10,6 @@ use super::http::{Http, Request, address};
 use super::named::Named;
 use super::slack::blocks;
 use super::{Address, Channel, Delivery, Failure, Receipt};
-use crate::message::Message;
 use crate::options::Options;
 use crate::receivers::Receiver;
 
@@ -36,7 +35,7 @@ impl SlackWebhook {
     }
 
     fn body(&self, delivery: Delivery<'_>) -> Value {
-        let message = Message::new(delivery.content, &self.link_base);
+        let message = delivery.message(&self.link_base);
         json!({ "text": blocks::fallback(&message), "blocks": blocks::opening(&message, None) })
     }
 }

@@ -39,7 +39,7 @@ impl Teams {
     }
 
     fn body(&self, delivery: Delivery<'_>) -> Value {
-        body(Message::new(delivery.content, &self.link_base))
+        body(delivery.message(&self.link_base))
     }
 }
 

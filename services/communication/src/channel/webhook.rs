@@ -46,7 +46,7 @@ impl Webhook {
     }
 
     fn body(&self, delivery: Delivery<'_>, receiver: &str, format: Format) -> Value {
-        let message = Message::new(delivery.content, &self.link_base);
+        let message = delivery.message(&self.link_base);
         match format {
             Format::Cloudevents => event(delivery, &message, &self.link_base),
             Format::Alertmanager => alertmanager::body(&message, receiver, &self.link_base),

@@ -11,7 +11,7 @@ use communication::render::{RenderedMail, render};
 use communication::templates::Templates;
 use communication::text::COLUMNS;
 use insta::assert_snapshot;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shared::catalogue::Catalogue;
 use shared::events::anomaly::LogTemplate;
 use shared::events::raw::Level;
@@ -56,7 +56,7 @@ pub(crate) fn notification(content: &NotificationContent) -> Notification {
         at: Timestamp::UNIX_EPOCH,
     };
     let opened = scenario::thread().remove(0);
-    let effects = announced(directory, content, Some(&opened.incident.subject()), Timestamp::UNIX_EPOCH);
+    let effects = announced(directory, content, Some(&opened.incident.subject()), content.event.at());
     match effects.writes.into_iter().next() {
         Some(Write::Notification(notification)) => *notification,
         other => panic!("no notification but {other:?}"),
@@ -64,12 +64,16 @@ pub(crate) fn notification(content: &NotificationContent) -> Notification {
 }
 
 fn rendered(content: &NotificationContent) -> RenderedMail {
-    render(&Templates::load(None).unwrap(), content, LINK).unwrap()
+    render(&Templates::load(None).unwrap(), content, LINK, None).unwrap()
 }
 
 fn mime(content: &NotificationContent) -> String {
+    composed(&notification(content), content)
+}
+
+fn composed(notification: &Notification, content: &NotificationContent) -> String {
     let from = "Firewatch <firewatch@firewatch.local>".parse().unwrap();
-    let bytes = compose(&from, "firewatch.local", &notification(content), &rendered(content)).unwrap();
+    let bytes = compose(&from, "firewatch.local", notification, &rendered(content)).unwrap();
     String::from_utf8(bytes).unwrap()
 }
 
@@ -364,4 +368,27 @@ fn odd_series_are_drawn_or_left_out_but_never_fail() {
     far.samples[0].ts_ms = i64::MIN;
     far.samples[1].ts_ms = i64::MAX;
     assert!(chart::draw(&far).unwrap().is_some());
+}
+
+/// After an outage, telemetry of days ago is read: a mail is dated when it is written, and says how old its news is.
+#[test]
+fn old_news_is_dated_when_it_is_written_and_says_how_old_it_is() {
+    let content = scenario::thread().remove(0);
+    let at = content.event.at();
+    let rendered = |written_at| {
+        let templates = Templates::load(None).unwrap();
+        render(&templates, &content, LINK, Some(written_at)).unwrap().text
+    };
+    let late = rendered(at + SignedDuration::from_hours(72));
+    assert!(late.contains("Old news: this was 3 d ago"), "{late}");
+    for fresh in [at, at + SignedDuration::from_mins(9), at - SignedDuration::from_mins(4)] {
+        assert!(!rendered(fresh).contains("Old news"), "{fresh}");
+    }
+    let mut stored = notification(&content);
+    let written_at = at + SignedDuration::from_hours(72);
+    stored.event[Notification::WRITTEN_AT] = serde_json::to_value(written_at).unwrap();
+    let sent = composed(&stored, &content);
+    let date = sent.lines().find_map(|line| line.strip_prefix("Date: ")).unwrap();
+    let dated = jiff::fmt::rfc2822::parse(date).unwrap().timestamp();
+    assert_eq!(dated.as_second(), written_at.as_second());
 }

@@ -30,7 +30,7 @@ fn opened() -> NotificationContent {
 }
 
 fn mail(templates: &Templates, content: &NotificationContent) -> RenderedMail {
-    render(templates, content, "").unwrap()
+    render(templates, content, "", None).unwrap()
 }
 
 fn embedded() -> Templates {

@@ -117,7 +117,7 @@ fn each_news_is_a_mail_of_its_own() {
         let event = LifecycleEvent::Update(Box::new(update));
         let kind = event.kind();
         let content = scenario::content(event);
-        let mail = render(&templates, &content, "https://firewatch.example.com").unwrap();
+        let mail = render(&templates, &content, "https://firewatch.example.com", None).unwrap();
         insta::assert_snapshot!(format!("text-{}", kind.name()), mail.text);
         let stored = serde_json::to_value(&content).unwrap();
         assert_eq!(serde_json::from_value::<NotificationContent>(stored).unwrap(), content);

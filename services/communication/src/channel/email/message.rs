@@ -38,7 +38,7 @@ pub fn compose(
     let mut builder = Message::builder()
         .from(from.clone())
         .subject(sanitize::one_line(&notification.subject, SUBJECT))
-        .date(SystemTime::from(notification.created_at))
+        .date(SystemTime::from(notification.written_at().unwrap_or(notification.created_at)))
         .message_id(Some(bracketed(&envelope.message_id)));
     for recipient in &notification.recipients {
         builder = builder.to(recipient.parse()?);
