@@ -308,7 +308,8 @@ fn what(notification: &Notification) -> String {
     format!("{} by {}", headed(notification.kind.words()), notification.channel)
 }
 
-fn headed(words: &str) -> String {
+/// Returns what is announced, as a sentence names it, e.g. `notification "root cause"`.
+pub fn headed(words: &str) -> String {
     format!("notification \"{}\"", words.to_lowercase())
 }
 

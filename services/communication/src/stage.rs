@@ -1,14 +1,17 @@
 //! The stage: reads what is on record, decides, and sends when a timer fires.
 
+mod silenced;
+
 use std::time::Instant;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use shared::agent::Agent;
-use shared::events::{Incident, Refusal, Topic, decode};
+use shared::events::{Command, Incident, Refusal, Topic, decode};
 use shared::ids::IncidentId;
 use shared::stage::{Context, Effects, Error, Key, Stage, Timer, TimerPayload as _};
 use shared::store::{Notification, NotificationState};
+use shared::text::secrets::Redactor;
 
 use crate::channel::{Channels, Delivery, Failure, Receipt};
 use crate::content::{IncidentSummary, Kind, LifecycleEvent, News, NotificationContent};
@@ -17,6 +20,7 @@ use crate::metrics;
 use crate::notifications::{self, Send, Thread};
 use crate::options::Options;
 use crate::recipients::{Directory, Recipients};
+use crate::silences::{self, OnRecord, SilenceOver};
 use crate::table;
 use crate::updates::Announced;
 
@@ -24,34 +28,36 @@ use crate::updates::Announced;
 pub struct Communication {
     options: Options,
     channels: Channels,
+    redactor: Redactor,
 }
 
 impl Communication {
     /// Builds the stage over its channels.
     pub fn new(options: Options, channels: Channels) -> Self {
-        Self { options, channels }
+        Self { options, channels, redactor: Redactor::default() }
+    }
+
+    /// Replaces in the texts of commands what a redactor finds.
+    #[must_use]
+    pub fn redacting(self, redactor: Redactor) -> Self {
+        Self { redactor, ..self }
     }
 
     /// Returns the threads in which an event has to be announced: those that have no notification of it on record.
-    fn pending(
-        &self,
-        event: &LifecycleEvent,
-        chosen: &Recipients,
-        known: &[(Notification, NotificationState)],
-    ) -> Vec<Thread> {
+    fn pending(&self, event: &LifecycleEvent, chosen: &Recipients, record: &OnRecord) -> Vec<Thread> {
         let mut threads = chosen.threads(&self.channels);
         if matches!(event.kind(), Kind::Resolved | Kind::Acknowledged | Kind::SeverityChanged) {
             // who was called for an incident learns how it stands, whoever its suspect is by then
-            for opened in openings(known).filter_map(|opened| Thread::of(opened, &self.channels)) {
+            for opened in record.openings().filter_map(|opened| Thread::of(opened, &self.channels)) {
                 if !threads.iter().any(|thread| thread.is(&opened)) {
                     threads.push(opened);
                 }
             }
         }
-        threads.retain(|thread| !known.iter().any(|(one, _)| one.id == thread.id(event)));
+        threads.retain(|thread| !record.told.iter().any(|one| one.id == thread.id(event)));
         for thread in &mut threads {
             let opening = thread.opening_id(event.incident_id());
-            let begun = openings(known).find(|opened| opened.id == opening);
+            let begun = record.openings().find(|opened| opened.id == opening);
             thread.subject = begun.filter(|_| !event.is_first()).map(|opened| opened.subject.clone());
         }
         threads
@@ -154,6 +160,8 @@ pub enum Input {
     Event(LifecycleEvent),
     /// An incident that has changed: it may be news.
     Updated(Box<Incident>),
+    /// What a person asks for: silences are decided on here.
+    Command(Box<Command>),
 }
 
 impl Communication {
@@ -162,7 +170,7 @@ impl Communication {
         &self,
         event: LifecycleEvent,
         incident: Incident,
-        known: &[(Notification, NotificationState)],
+        record: &OnRecord,
         ctx: &Context,
     ) -> Result<Effects, Error> {
         let catalogue = ctx.store.catalogue().await?;
@@ -174,7 +182,7 @@ impl Communication {
             Some(News::Escalated { level, .. }) => directory.escalate(service, *level),
             _ => directory.choose(service, summary.severity, event.kind()),
         };
-        let mut threads = self.pending(&event, &chosen, known);
+        let mut threads = self.pending(&event, &chosen, record);
         threads.retain(|thread| table::is_sent(&event, summary.severity, thread.channel));
         if threads.is_empty() {
             return Ok(count_not_repeated(&event));
@@ -183,20 +191,24 @@ impl Communication {
             metrics::MUTED.add_one([event.kind().name()]);
             return Ok(notifications::muted(&event, &incident));
         }
+        let content = NotificationContent { incident: summary, event };
+        let event = &content.event;
+        if let Some(cover) = self.hiding(event, &incident, record, ctx).await? {
+            return Ok(match silences::hide(&content, &threads, &cover, record)? {
+                Some(effects) => {
+                    metrics::SILENCED.add_one([event.kind().name()]);
+                    effects
+                }
+                None => count_not_repeated(event),
+            });
+        }
         let mut effects = Effects::none();
         if !event.is_first() && threads.iter().any(|thread| thread.subject.is_none()) {
             effects = self.begin(&mut threads, incident.clone(), &directory, now)?;
         }
-        let begins = match event.news() {
-            Some(News::Severity { before, after, .. }) => {
-                escalation::applies(*after, &self.options) && !escalation::applies(*before, &self.options)
-            }
-            _ => event.kind() == Kind::Opened,
-        };
-        if begins {
+        if self.begins_escalation(event) {
             effects.timers.extend(escalation::begin(&incident, now, &self.options)?);
         }
-        let content = NotificationContent { incident: summary, event };
         let reply = self.announce(&content, &threads, chosen.unusable, now)?;
         effects.writes.extend(reply.writes);
         effects.timers.extend(reply.timers);
@@ -204,16 +216,13 @@ impl Communication {
         Ok(effects)
     }
 
-    /// Announces what is new of an incident that has changed, if anything is.
-    async fn updated(&self, changed: &Incident, ctx: &Context) -> Result<Effects, Error> {
-        let known = ctx.store.notifications(changed.incident_id).await?;
-        let announced = Announced::of(known.iter().map(|(notification, _)| notification));
-        match announced.news(changed) {
-            Some(update) => {
-                let event = LifecycleEvent::Update(Box::new(update));
-                self.tell(event, changed.clone(), &known, ctx).await
+    /// Returns whether the chain of escalation begins with an event.
+    fn begins_escalation(&self, event: &LifecycleEvent) -> bool {
+        match event.news() {
+            Some(News::Severity { before, after, .. }) => {
+                escalation::applies(*after, &self.options) && !escalation::applies(*before, &self.options)
             }
-            None => Ok(Effects::none()),
+            _ => event.kind() == Kind::Opened,
         }
     }
 
@@ -225,12 +234,14 @@ impl Communication {
         let mut effects = match due {
             Due::Over => return Ok(Effects::none()),
             Due::Quiet => Effects::none(),
+            // as while it is muted: nobody is called, and the chain goes on
+            Due::Call { .. } if self.covering(&incident, ctx).await?.is_some() => Effects::none(),
             Due::Call { level, round, minutes } => {
                 let update = escalation::news(step, &incident, level, round, minutes);
-                let known = ctx.store.notifications(step.incident_id).await?;
+                let record = on_record(step.incident_id, ctx).await?;
                 let event = LifecycleEvent::Update(Box::new(update));
                 let line = notifications::escalated(&event, level, round, minutes);
-                let mut effects = self.tell(event, incident, &known, ctx).await?;
+                let mut effects = self.tell(event, incident, &record, ctx).await?;
                 effects.audit.push(line);
                 effects
             }
@@ -252,6 +263,7 @@ impl Stage for Communication {
             Topic::RcaCompleted => LifecycleEvent::RootCause(Box::new(decode(payload)?)),
             Topic::Plans => LifecycleEvent::Plan(Box::new(decode(payload)?)),
             Topic::Postmortems => LifecycleEvent::Postmortem(Box::new(decode(payload)?)),
+            Topic::OperatorCommands => return Ok(Input::Command(Box::new(decode(payload)?))),
             Topic::IncidentsUpdated => return Ok(Input::Updated(Box::new(decode(payload)?))),
             other => return Err(Refusal::Invalid(format!("communication does not consume {other}"))),
         }))
@@ -261,6 +273,7 @@ impl Stage for Communication {
         match input {
             Input::Event(event) => event.incident_id().into(),
             Input::Updated(incident) => incident.incident_id.into(),
+            Input::Command(command) => Key(command.environment.clone()),
         }
     }
 
@@ -268,26 +281,30 @@ impl Stage for Communication {
         let event = match input {
             Input::Event(event) => event,
             Input::Updated(changed) => return self.updated(changed, ctx).await,
+            Input::Command(command) => return self.command(command, ctx).await,
         };
         let id = event.incident_id();
-        let known = ctx.store.notifications(id).await?;
+        let record = on_record(id, ctx).await?;
         let incident = match event {
             LifecycleEvent::Opened(incident) | LifecycleEvent::Resolved(incident) => (**incident).clone(),
             _ => incident(id, ctx).await?,
         };
-        let announced = Announced::of(known.iter().map(|(notification, _)| notification));
+        let announced = Announced::of(&record.told);
         let update = match event {
             LifecycleEvent::RootCause(cause) => announced.corrected(cause),
             LifecycleEvent::Plan(plan) => announced.replaced(plan),
             _ => None,
         };
         let event = update.map_or_else(|| event.clone(), |update| LifecycleEvent::Update(Box::new(update)));
-        self.tell(event, incident, &known, ctx).await
+        self.tell(event, incident, &record, ctx).await
     }
 
     async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {
         if timer.name == Escalate::NAME {
             return self.escalate(&timer.read()?, ctx).await;
+        }
+        if timer.name == SilenceOver::NAME {
+            return self.silence_over(&timer.read()?, ctx).await;
         }
         let due: Send = timer.read()?;
         let Some((notification, state)) = ctx.store.notification(due.notification_id).await? else {
@@ -331,9 +348,9 @@ impl Stage for Communication {
     }
 }
 
-/// Returns the first notification of each thread.
-fn openings(known: &[(Notification, NotificationState)]) -> impl Iterator<Item = &Notification> {
-    known.iter().map(|(notification, _)| notification).filter(|one| one.kind == Kind::Opened)
+/// Returns the notifications of an incident.
+async fn on_record(id: IncidentId, ctx: &Context) -> Result<OnRecord, Error> {
+    Ok(OnRecord::of(ctx.store.notifications(id).await?))
 }
 
 fn count_not_repeated(event: &LifecycleEvent) -> Effects {

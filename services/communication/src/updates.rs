@@ -115,6 +115,22 @@ impl Announced {
         })
     }
 
+    /// Returns what is to be announced of the last result of an investigation: itself, or the correction that it is.
+    pub fn cause_due(&self, cause: &RootCause) -> Option<LifecycleEvent> {
+        match self.cause {
+            None => Some(LifecycleEvent::RootCause(Box::new(cause.clone()))),
+            Some(_) => self.corrected(cause).map(|update| LifecycleEvent::Update(Box::new(update))),
+        }
+    }
+
+    /// Returns what is to be announced of the last plan: itself, or the replacement that it is.
+    pub fn plan_due(&self, plan: &Plan) -> Option<LifecycleEvent> {
+        match self.plan {
+            None => Some(LifecycleEvent::Plan(Box::new(plan.clone()))),
+            Some(_) => self.replaced(plan).map(|update| LifecycleEvent::Update(Box::new(update))),
+        }
+    }
+
     /// Returns the replacement that a later plan is; none where its steps are the same.
     pub fn replaced(&self, plan: &Plan) -> Option<Update> {
         let (revision, before) = self.plan.as_ref()?;
