@@ -28,7 +28,7 @@ use crate::chat::Chat;
 use crate::mails::notification;
 use crate::scenario;
 
-fn statement() -> Statement {
+pub(crate) fn statement() -> Statement {
     Statement { by: "jane".into(), at: Timestamp::UNIX_EPOCH, reason: "the shop is down".into() }
 }
 
@@ -192,15 +192,15 @@ fn the_escalation_has_its_levels_begins_again_and_ends() {
 }
 
 /// The stage over a real database, with a clock of its own.
-struct Scene {
-    bench: Bench,
+pub(crate) struct Scene {
+    pub(crate) bench: Bench,
     stage: Communication,
-    clock: Arc<ManualClock>,
+    pub(crate) clock: Arc<ManualClock>,
     steps: u32,
 }
 
 impl Scene {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let bench = Bench::open(&[]).await.unwrap();
         let options = Options {
             commanders: vec!["commander@example.com".into()],
@@ -219,7 +219,7 @@ impl Scene {
         (id, testing::context(&self.bench.store, Agent::Communication, id, self.clock.clone()))
     }
 
-    async fn take(&mut self, input: Input) -> Effects {
+    pub(crate) async fn take(&mut self, input: Input) -> Effects {
         let (id, context) = self.context();
         let effects = self.stage.handle(&input, &context).await.unwrap();
         testing::apply(&self.bench.store, Agent::Communication.name(), Cause::Event(id), &effects)
@@ -228,7 +228,7 @@ impl Scene {
         effects
     }
 
-    async fn fire(&mut self, timer: &Timer) -> Effects {
+    pub(crate) async fn fire(&mut self, timer: &Timer) -> Effects {
         let (id, context) = self.context();
         let effects = self.stage.on_timer(timer, &context).await.unwrap();
         testing::apply(&self.bench.store, Agent::Communication.name(), Cause::Event(id), &effects)
@@ -238,7 +238,7 @@ impl Scene {
     }
 }
 
-fn sent(effects: &Effects) -> Vec<(Kind, Vec<String>)> {
+pub(crate) fn sent(effects: &Effects) -> Vec<(Kind, Vec<String>)> {
     let written = effects.writes.iter().filter_map(|write| match write {
         Write::Notification(one) => Some((one.kind, one.recipients.clone())),
         _ => None,
@@ -246,7 +246,7 @@ fn sent(effects: &Effects) -> Vec<(Kind, Vec<String>)> {
     written.collect()
 }
 
-fn escalation_of(effects: &Effects) -> Option<Timer> {
+pub(crate) fn escalation_of(effects: &Effects) -> Option<Timer> {
     effects.timers.iter().find(|timer| timer.name == "escalate").cloned()
 }
 
