@@ -14,4 +14,5 @@ pub mod matchers;
 pub mod oncall;
 pub mod routes;
 pub mod runbook;
+pub mod silence;
 pub mod window;

@@ -39,5 +39,5 @@ mod trace;
 
 pub use domain::{
     agent, audit, calls, catalogue, ending, finding, graph, ids, impact, lifecycle, matchers, oncall, routes,
-    runbook, window,
+    runbook, silence, window,
 };

@@ -17,6 +17,7 @@ mod prepared;
 mod protection;
 pub mod read;
 pub(crate) mod row;
+pub mod silences;
 #[cfg(feature = "stage")]
 mod steps;
 #[cfg(feature = "stage")]

@@ -85,6 +85,18 @@ pub enum Command {
         #[command(subcommand)]
         command: crate::routes::arguments::Routes,
     },
+    /// Silences: notifications of incidents that match are not sent for a time.
+    Silence {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: crate::silence::arguments::Silences,
+    },
+    /// Maintenance windows: silences for planned work, once or again and again.
+    Maintenance {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: crate::silence::arguments::Silences,
+    },
     /// Topics, as Kafka has them.
     Topics {
         /// What to do with them.

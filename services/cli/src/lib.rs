@@ -18,6 +18,7 @@ pub mod postmortem;
 pub mod replay;
 pub mod routes;
 pub mod settings;
+pub mod silence;
 pub mod terminal;
 pub mod topics;
 
@@ -74,6 +75,8 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Kb { command } => kb::run(command, settings, &screen).await,
         Command::Oncall(request) => oncall::run(&request, &screen),
         Command::Routes { command } => routes::run(&command, &screen),
+        Command::Silence { command } => silence::run(command, false, &settings()?, &screen).await,
+        Command::Maintenance { command } => silence::run(command, true, &settings()?, &screen).await,
         Command::Topics { command } => topics::run(command, settings()?, screen).await,
         Command::Replay(request) => replay::run(request, file, &settings()?, &screen).await,
         Command::Dlq { command } => dlq::run(command, settings()?, screen).await,

@@ -18,8 +18,8 @@ pub struct Escalate {
     pub incident_id: IncidentId,
     /// How often the incident had been opened again when the chain began: an incident that opens again has a chain of its own.
     pub reopened: u32,
-    /// What began the chain: a revision of the incident.
-    pub began: u32,
+    /// The chain as it was when it began.
+    pub chain: Chain,
     /// When the chain began, by the wall clock.
     pub since: Timestamp,
     /// Place in the chain, from 0, over all rounds.
@@ -35,18 +35,18 @@ impl TimerPayload for Escalate {
 pub enum Due {
     /// The chain is over: somebody has acknowledged, or the incident is.
     Over,
-    /// Nobody is called this time, but the chain goes on: the incident is muted.
+    /// Nobody is called this time, but the chain goes on: the incident is muted, or less severe for now.
     Quiet,
     /// The level is called.
     Call(Call),
 }
 
 /// Levels in their order, over all rounds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chain(Vec<Call>);
 
 /// A level that is called.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     /// Level, from 1.
     pub level: u32,
@@ -106,42 +106,47 @@ pub fn applies(severity: Severity) -> bool {
     severity >= Severity::Sev2
 }
 
-/// Returns the timer that begins the chain of an incident; none where it is not escalated.
-pub fn begin(incident: &Incident, now: Timestamp, chain: &Chain) -> Result<Option<Timer>, Error> {
-    if !applies(incident.severity) || incident.acknowledged.is_some() {
+/// Returns the timer that begins the chain of an incident, once for each time it was opened; none where it is not escalated.
+pub fn begin(incident: &Incident, now: Timestamp, chain: Chain) -> Result<Option<Timer>, Error> {
+    let is_open = incident.state.is_open() && incident.acknowledged.is_none();
+    if !is_open || !applies(incident.severity) {
         return Ok(None);
     }
-    let first = Escalate {
-        incident_id: incident.incident_id,
-        reopened: incident.reopened,
-        began: incident.revision,
-        since: now,
-        step: 0,
-    };
-    timer(&first, chain)
+    let (incident_id, reopened) = (incident.incident_id, incident.reopened);
+    timer(&Escalate { incident_id, reopened, chain, since: now, step: 0 }, now)
 }
 
-/// Returns the timer of a step; none where the chain ends before it.
-pub fn timer(step: &Escalate, chain: &Chain) -> Result<Option<Timer>, Error> {
-    let Some(call) = chain.call(step.step) else { return Ok(None) };
+/// Returns the timer of the step after one that was due; none where the chain ends with that. Where levels are overdue, because
+/// nothing ran for a time, they keep their distance.
+pub fn after(step: &Escalate, now: Timestamp) -> Result<Option<Timer>, Error> {
+    let next = Escalate { step: step.step.saturating_add(1), ..step.clone() };
+    let minutes = |step: &Escalate| step.chain.call(step.step).map_or(0, |call| call.minutes);
+    let distance = i64::from(minutes(&next).saturating_sub(minutes(step)));
+    timer(&next, now.saturating_add(SignedDuration::from_mins(distance)).unwrap_or(now))
+}
+
+/// Returns the timer of a step, due at `earliest` or later.
+fn timer(step: &Escalate, earliest: Timestamp) -> Result<Option<Timer>, Error> {
+    let Some(call) = step.chain.call(step.step) else { return Ok(None) };
     let due = step.since.saturating_add(SignedDuration::from_mins(i64::from(call.minutes)));
-    let seed = [step.reopened, step.began, step.step].map(|number| number.to_string());
+    let seed = [step.reopened, step.step].map(|number| number.to_string());
     let seed: Vec<&str> = seed.iter().map(String::as_str).collect();
     // a queue of its own: a delayed message must not delay the call of the next level
     let key = format!("{}/escalation", step.incident_id);
-    Timer::new(key, &seed, due.unwrap_or(Timestamp::MAX), step).map(Some)
+    Timer::new(key, &seed, due.unwrap_or(Timestamp::MAX).max(earliest), step).map(Some)
 }
 
 /// Decides on a step that is due, for the incident as it stands.
-pub fn decide(step: &Escalate, incident: &Incident, now: Timestamp, chain: &Chain) -> Due {
+pub fn decide(step: &Escalate, incident: &Incident, now: Timestamp) -> Due {
     let is_of_this_time = incident.reopened == step.reopened && incident.state.is_open();
-    if !is_of_this_time || incident.acknowledged.is_some() || !applies(incident.severity) {
+    if !is_of_this_time || incident.acknowledged.is_some() {
         return Due::Over;
     }
-    if incident.is_muted(now) {
+    // it may rise again
+    if incident.is_muted(now) || !applies(incident.severity) {
         return Due::Quiet;
     }
-    chain.call(step.step).map_or(Due::Over, |call| Due::Call(call.clone()))
+    step.chain.call(step.step).map_or(Due::Over, |call| Due::Call(call.clone()))
 }
 
 /// Returns the news of a level that is called.
@@ -151,8 +156,8 @@ pub fn news(step: &Escalate, incident: &Incident, call: &Call) -> Update {
     Update {
         incident_id: incident.incident_id,
         at: at.unwrap_or(step.since),
-        // differs for each step of each chain
-        revision: step.began.saturating_mul(1_000).saturating_add(step.step),
+        // differs for each step of each time that it was opened
+        revision: step.reopened.saturating_mul(10_000).saturating_add(step.step),
         news: News::Escalated { minutes, level, round },
     }
 }

@@ -14,6 +14,7 @@ pub mod options;
 pub mod receivers;
 pub mod recipients;
 pub mod render;
+pub mod silences;
 pub mod stage;
 pub mod table;
 pub mod templates;
@@ -26,6 +27,7 @@ use anyhow::{Context as _, Result};
 use shared::clock::SystemClock;
 use shared::service::{Config, Deps};
 use shared::stage::run::{self, StageDeps};
+use shared::text::secrets::Redactor;
 use tokio_util::sync::CancellationToken;
 
 pub use channel::Email;
@@ -49,7 +51,8 @@ pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToke
                 &shutdown,
             )
             .context("preparing the heartbeat")?;
-            run::run(Communication::new(config.stage, channels), base).await
+            let redactor = Redactor::new(&config.common.redaction);
+            run::run(Communication::new(config.stage, channels).redacting(redactor), base).await
         }
         None => Ok(()),
     }

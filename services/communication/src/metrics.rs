@@ -34,6 +34,11 @@ pub static MUTED: Counter<1> = LazyLock::new(|| {
     let help = "Events of which nothing was sent, because a person muted the incident.";
     CounterFamily::new("firewatch_communication_muted_total", help, ["kind"])
 });
+/// Events of which nothing was sent, because a silence hid them.
+pub static SILENCED: Counter<1> = LazyLock::new(|| {
+    let help = "Events of which nothing was sent, because a silence hid them.";
+    CounterFamily::new("firewatch_communication_silenced_total", help, ["kind"])
+});
 /// Time of one attempt.
 pub static DELIVERY_SECONDS: Histogram<1> = LazyLock::new(|| {
     let help = "Time to render and send one message, seconds.";
@@ -58,6 +63,7 @@ pub fn register() {
     LazyLock::force(&ADDRESSES_UNUSABLE);
     LazyLock::force(&NOT_REPEATED);
     LazyLock::force(&MUTED);
+    LazyLock::force(&SILENCED);
     LazyLock::force(&DELIVERY_SECONDS);
     LazyLock::force(&HEARTBEATS);
 }

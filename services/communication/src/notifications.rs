@@ -13,6 +13,7 @@ use crate::channel::{Address, Channels, Failure, Receipt};
 use crate::content::{AddressClass, Kind, LifecycleEvent, NotificationContent, notification_id, qualifier};
 use crate::escalation::Call;
 use crate::options::Options;
+use crate::recipients;
 
 /// Longest pause that a channel can ask for.
 const MAX_PAUSE: SignedDuration = SignedDuration::from_hours(1);
@@ -42,6 +43,16 @@ pub struct Thread {
 }
 
 impl Thread {
+    /// Adds recipients that it does not have, as far as a message can have them.
+    pub fn reach(&mut self, others: &[String]) {
+        for other in others {
+            let is_known = self.recipients.iter().any(|known| known.eq_ignore_ascii_case(other));
+            if !is_known && self.recipients.len() < recipients::MAX {
+                self.recipients.push(other.clone());
+            }
+        }
+    }
+
     /// Returns the thread of one address, not begun.
     pub fn of_one(channel: &'static str, address: &Address) -> Self {
         Self {
@@ -172,11 +183,29 @@ pub fn not_repeated(event: &LifecycleEvent) -> Effects {
     }
 }
 
-/// Decides that nothing is sent of an event, because the incident is muted.
-pub fn muted(event: &LifecycleEvent, incident: &Incident) -> Effects {
+/// Payload of the timer that announces what is new once a mute is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MuteOver {
+    /// Incident of which something was not sent.
+    pub incident_id: IncidentId,
+}
+
+impl TimerPayload for MuteOver {
+    const NAME: &'static str = "mute_over";
+}
+
+/// Decides that nothing is sent of an event, because the incident is muted. What is new is looked at again when the mute is over.
+pub fn muted(event: &LifecycleEvent, incident: &Incident) -> Result<Effects, Error> {
     let kind = event.kind();
     let by = incident.mute.as_ref().map_or("", |mute| &mute.statement.by);
-    Effects {
+    let until = incident.mute.as_ref().and_then(|mute| mute.until);
+    let over = MuteOver { incident_id: event.incident_id() };
+    let again = until.map(|until| {
+        let key = format!("{}/mute/{until}", event.incident_id());
+        Timer::new(key, &[], until, &over)
+    });
+    Ok(Effects {
+        timers: again.transpose()?.into_iter().collect(),
         audit: vec![Audit {
             incident_id: event.incident_id(),
             at: event.at(),
@@ -185,7 +214,7 @@ pub fn muted(event: &LifecycleEvent, incident: &Incident) -> Effects {
             detail: json!({ "kind": kind, "revision": event.revision(), "by": by }),
         }],
         ..Effects::default()
-    }
+    })
 }
 
 /// Says that the next level was called.
@@ -204,7 +233,7 @@ pub fn escalated(event: &LifecycleEvent, call: &Call) -> Audit {
 /// What follows from an attempt that the channel took.
 pub fn sent(notification: &Notification, receipt: &Receipt, now: Timestamp) -> Effects {
     let reached = notification.recipients.len().saturating_sub(receipt.refused.len());
-    let mut summary = format!("Sent {} to {}", what(notification), recipients(reached));
+    let mut summary = format!("Sent {} to {}", what(notification), self::reached(reached));
     let mut outcome = receipt.answer.clone();
     if !receipt.refused.is_empty() {
         summary = format!("{summary}; {} refused: {}", receipt.refused.len(), receipt.refused.join("; "));
@@ -312,10 +341,11 @@ fn what(notification: &Notification) -> String {
     format!("{} by {}", headed(notification.kind.words()), notification.channel)
 }
 
-fn headed(words: &str) -> String {
+/// Returns what is announced, as a sentence names it, e.g. `notification "root cause"`.
+pub fn headed(words: &str) -> String {
     format!("notification \"{}\"", words.to_lowercase())
 }
 
-fn recipients(count: usize) -> String {
+fn reached(count: usize) -> String {
     if count == 1 { "1 recipient".to_owned() } else { format!("{count} recipients") }
 }

@@ -1,23 +1,27 @@
 //! The stage: reads what is on record, decides, and sends when a timer fires.
 
+mod silenced;
+
 use std::time::Instant;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use shared::agent::Agent;
-use shared::events::{Incident, Refusal, Topic, decode};
+use shared::events::{Command, Incident, Refusal, Topic, decode};
 use shared::ids::IncidentId;
 use shared::oncall::Roster;
 use shared::stage::{Context, Effects, Error, Key, Stage, Timer, TimerPayload as _};
 use shared::store::{Notification, NotificationState};
+use shared::text::secrets::Redactor;
 
 use crate::channel::{Channels, Delivery, Failure, Receipt};
-use crate::content::{IncidentSummary, Kind, LifecycleEvent, News, NotificationContent};
+use crate::content::{IncidentSummary, Kind, LifecycleEvent, NotificationContent};
 use crate::escalation::{self, Due, Escalate};
 use crate::metrics;
-use crate::notifications::{self, Send, Thread};
+use crate::notifications::{self, MuteOver, Send, Thread};
 use crate::options::Options;
 use crate::recipients::{Directory, Recipients};
+use crate::silences::{self, OnRecord, SilenceOver};
 use crate::table;
 use crate::updates::Announced;
 
@@ -25,34 +29,36 @@ use crate::updates::Announced;
 pub struct Communication {
     options: Options,
     channels: Channels,
+    redactor: Redactor,
 }
 
 impl Communication {
     /// Builds the stage over its channels.
     pub fn new(options: Options, channels: Channels) -> Self {
-        Self { options, channels }
+        Self { options, channels, redactor: Redactor::default() }
+    }
+
+    /// Replaces in the texts of commands what a redactor finds.
+    #[must_use]
+    pub fn redacting(self, redactor: Redactor) -> Self {
+        Self { redactor, ..self }
     }
 
     /// Returns the threads in which an event has to be announced: those that have no notification of it on record.
-    fn pending(
-        &self,
-        event: &LifecycleEvent,
-        chosen: &Recipients,
-        known: &[(Notification, NotificationState)],
-    ) -> Vec<Thread> {
+    fn pending(&self, event: &LifecycleEvent, chosen: &Recipients, record: &OnRecord) -> Vec<Thread> {
         let mut threads = chosen.threads(&self.channels);
-        if matches!(event.kind(), Kind::Resolved | Kind::Acknowledged | Kind::SeverityChanged) {
-            // who was called for an incident learns how it stands, whoever its suspect is by then
-            for opened in openings(known).filter_map(|opened| Thread::of(opened, &self.channels)) {
-                if !threads.iter().any(|thread| thread.is(&opened)) {
-                    threads.push(opened);
-                }
+        // who was notified learns how it stands and what was wrong, whoever its suspect is by then
+        for earlier in record.told.iter().filter(|one| concerns(event.kind(), one.kind)) {
+            let Some(earlier) = Thread::of(earlier, &self.channels) else { continue };
+            match threads.iter_mut().find(|thread| thread.is(&earlier)) {
+                Some(thread) => thread.reach(&earlier.recipients),
+                None => threads.push(earlier),
             }
         }
-        threads.retain(|thread| !known.iter().any(|(one, _)| one.id == thread.id(event)));
+        threads.retain(|thread| !record.told.iter().any(|one| one.id == thread.id(event)));
         for thread in &mut threads {
             let opening = thread.opening_id(event.incident_id());
-            let begun = openings(known).find(|opened| opened.id == opening);
+            let begun = record.openings().find(|opened| opened.id == opening);
             thread.subject = begun.filter(|_| !event.is_first()).map(|opened| opened.subject.clone());
         }
         threads
@@ -155,6 +161,8 @@ pub enum Input {
     Event(LifecycleEvent),
     /// An incident that has changed: it may be news.
     Updated(Box<Incident>),
+    /// What a person asks for: silences are decided on here.
+    Command(Box<Command>),
 }
 
 impl Communication {
@@ -164,7 +172,7 @@ impl Communication {
         &self,
         event: LifecycleEvent,
         incident: Incident,
-        known: &[(Notification, NotificationState)],
+        record: &OnRecord,
         called: Option<&[String]>,
         ctx: &Context,
     ) -> Result<Effects, Error> {
@@ -179,34 +187,52 @@ impl Communication {
         };
         let summary = IncidentSummary::of(&incident);
         let service = summary.service.as_deref();
+        // it begins with whatever is read first of an incident that is escalated, also while it is muted
+        let begun = escalation::begin(&incident, now, directory.escalation(service))?;
         let chosen = match called {
             Some(called) => directory.called(called),
             None => directory.choose(service, summary.severity, event.kind()),
         };
-        let mut threads = self.pending(&event, &chosen, known);
+        let mut effects = self.told(event, incident, record, &directory, chosen, ctx).await?;
+        effects.timers.extend(begun);
+        Ok(effects)
+    }
+
+    /// Announces an event to those who are chosen.
+    async fn told(
+        &self,
+        event: LifecycleEvent,
+        incident: Incident,
+        record: &OnRecord,
+        directory: &Directory<'_>,
+        chosen: Recipients,
+        ctx: &Context,
+    ) -> Result<Effects, Error> {
+        let (now, summary) = (directory.at, IncidentSummary::of(&incident));
+        let mut threads = self.pending(&event, &chosen, record);
         threads.retain(|thread| table::is_sent(&event, summary.severity, thread.channel));
         if threads.is_empty() {
             return Ok(count_not_repeated(&event));
         }
         if event.kind() != Kind::Resolved && incident.is_muted(now) {
             metrics::MUTED.add_one([event.kind().name()]);
-            return Ok(notifications::muted(&event, &incident));
+            return notifications::muted(&event, &incident);
+        }
+        let content = NotificationContent { incident: summary, event };
+        let event = &content.event;
+        if let Some(cover) = self.hiding(event, &incident, record, ctx).await? {
+            return Ok(match silences::hide(&content, &threads, &cover, record)? {
+                Some(effects) => {
+                    metrics::SILENCED.add_one([event.kind().name()]);
+                    effects
+                }
+                None => count_not_repeated(event),
+            });
         }
         let mut effects = Effects::none();
         if !event.is_first() && threads.iter().any(|thread| thread.subject.is_none()) {
-            effects = self.begin(&mut threads, incident.clone(), &directory, now)?;
+            effects = self.begin(&mut threads, incident.clone(), directory, now)?;
         }
-        let begins = match event.news() {
-            Some(News::Severity { before, after, .. }) => {
-                escalation::applies(*after) && !escalation::applies(*before)
-            }
-            _ => event.kind() == Kind::Opened,
-        };
-        if begins {
-            let chain = directory.escalation(service);
-            effects.timers.extend(escalation::begin(&incident, now, &chain)?);
-        }
-        let content = NotificationContent { incident: summary, event };
         let reply = self.announce(&content, &threads, chosen.unusable, now)?;
         effects.writes.extend(reply.writes);
         effects.timers.extend(reply.timers);
@@ -214,42 +240,23 @@ impl Communication {
         Ok(effects)
     }
 
-    /// Announces what is new of an incident that has changed, if anything is.
-    async fn updated(&self, changed: &Incident, ctx: &Context) -> Result<Effects, Error> {
-        let known = ctx.store.notifications(changed.incident_id).await?;
-        let announced = Announced::of(known.iter().map(|(notification, _)| notification));
-        match announced.news(changed) {
-            Some(update) => {
-                let event = LifecycleEvent::Update(Box::new(update));
-                self.tell(event, changed.clone(), &known, None, ctx).await
-            }
-            None => Ok(Effects::none()),
-        }
-    }
-
     /// Calls the next level of an incident that nobody has acknowledged.
     async fn escalate(&self, step: &Escalate, ctx: &Context) -> Result<Effects, Error> {
         let incident = incident(step.incident_id, ctx).await?;
-        let (catalogue, roster) = (ctx.store.catalogue().await?, roster(ctx).await?);
-        let directory = Directory {
-            options: &self.options,
-            catalogue: &catalogue,
-            channels: &self.channels,
-            roster: &roster,
-            at: ctx.wall_clock(),
-        };
-        let chain = directory.escalation(incident.suspect().map(|suspect| suspect.service.as_str()));
-        let due = escalation::decide(step, &incident, ctx.wall_clock(), &chain);
-        let next = escalation::timer(&Escalate { step: step.step + 1, ..step.clone() }, &chain)?;
+        let now = ctx.wall_clock();
+        let due = escalation::decide(step, &incident, now);
+        let next = escalation::after(step, now)?;
         let mut effects = match due {
             Due::Over => return Ok(Effects::none()),
             Due::Quiet => Effects::none(),
+            // as while it is muted: nobody is called, and the chain goes on
+            Due::Call(_) if self.covering(&incident, ctx).await?.is_some() => Effects::none(),
             Due::Call(call) => {
                 let update = escalation::news(step, &incident, &call);
-                let known = ctx.store.notifications(step.incident_id).await?;
+                let record = on_record(step.incident_id, ctx).await?;
                 let event = LifecycleEvent::Update(Box::new(update));
                 let line = notifications::escalated(&event, &call);
-                let mut effects = self.tell(event, incident, &known, Some(&call.called), ctx).await?;
+                let mut effects = self.tell(event, incident, &record, Some(&call.called), ctx).await?;
                 effects.audit.push(line);
                 effects
             }
@@ -271,6 +278,7 @@ impl Stage for Communication {
             Topic::RcaCompleted => LifecycleEvent::RootCause(Box::new(decode(payload)?)),
             Topic::Plans => LifecycleEvent::Plan(Box::new(decode(payload)?)),
             Topic::Postmortems => LifecycleEvent::Postmortem(Box::new(decode(payload)?)),
+            Topic::OperatorCommands => return Ok(Input::Command(Box::new(decode(payload)?))),
             Topic::IncidentsUpdated => return Ok(Input::Updated(Box::new(decode(payload)?))),
             other => return Err(Refusal::Invalid(format!("communication does not consume {other}"))),
         }))
@@ -280,6 +288,7 @@ impl Stage for Communication {
         match input {
             Input::Event(event) => event.incident_id().into(),
             Input::Updated(incident) => incident.incident_id.into(),
+            Input::Command(command) => Key(command.environment.clone()),
         }
     }
 
@@ -287,26 +296,33 @@ impl Stage for Communication {
         let event = match input {
             Input::Event(event) => event,
             Input::Updated(changed) => return self.updated(changed, ctx).await,
+            Input::Command(command) => return self.command(command, ctx).await,
         };
         let id = event.incident_id();
-        let known = ctx.store.notifications(id).await?;
+        let record = on_record(id, ctx).await?;
         let incident = match event {
             LifecycleEvent::Opened(incident) | LifecycleEvent::Resolved(incident) => (**incident).clone(),
             _ => incident(id, ctx).await?,
         };
-        let announced = Announced::of(known.iter().map(|(notification, _)| notification));
+        let announced = Announced::of(&record.told);
         let update = match event {
             LifecycleEvent::RootCause(cause) => announced.corrected(cause),
             LifecycleEvent::Plan(plan) => announced.replaced(plan),
             _ => None,
         };
         let event = update.map_or_else(|| event.clone(), |update| LifecycleEvent::Update(Box::new(update)));
-        self.tell(event, incident, &known, None, ctx).await
+        self.tell(event, incident, &record, None, ctx).await
     }
 
     async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {
         if timer.name == Escalate::NAME {
             return self.escalate(&timer.read()?, ctx).await;
+        }
+        if timer.name == MuteOver::NAME {
+            return self.mute_over(&timer.read()?, ctx).await;
+        }
+        if timer.name == SilenceOver::NAME {
+            return self.silence_over(&timer.read()?, ctx).await;
         }
         let due: Send = timer.read()?;
         let Some((notification, state)) = ctx.store.notification(due.notification_id).await? else {
@@ -350,12 +366,26 @@ impl Stage for Communication {
     }
 }
 
-/// Returns the first notification of each thread.
-fn openings(known: &[(Notification, NotificationState)]) -> impl Iterator<Item = &Notification> {
-    known.iter().map(|(notification, _)| notification).filter(|one| one.kind == Kind::Opened)
+/// Returns whether those who were notified of `earlier` are notified of `kind` as well.
+fn concerns(kind: Kind, earlier: Kind) -> bool {
+    match kind {
+        Kind::Resolved | Kind::Acknowledged | Kind::SeverityChanged => earlier != Kind::Postmortem,
+        Kind::CauseCorrected => matches!(earlier, Kind::RootCause | Kind::CauseCorrected),
+        Kind::PlanReplaced => matches!(earlier, Kind::Plan | Kind::PlanReplaced),
+        _ => false,
+    }
+}
+
+/// Returns the notifications of an incident.
+async fn on_record(id: IncidentId, ctx: &Context) -> Result<OnRecord, Error> {
+    Ok(OnRecord::of(ctx.store.notifications(id).await?))
 }
 
 fn count_not_repeated(event: &LifecycleEvent) -> Effects {
+    // news without a destination is none
+    if event.news().is_some() {
+        return Effects::none();
+    }
     metrics::NOT_REPEATED.add_one([event.kind().name()]);
     notifications::not_repeated(event)
 }

@@ -1,7 +1,10 @@
 //! What is new of an incident since it was last announced.
 
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
 use shared::events::incident::{Incident, State};
-use shared::events::{Plan, RootCause};
+use shared::events::{Plan, RootCause, Severity};
 use shared::store::Notification;
 
 use crate::content::{IncidentSummary, LifecycleEvent, News, NotificationContent, Update};
@@ -11,13 +14,20 @@ const MOST_SERVICES: usize = 20;
 /// Least services that must be new before that is news.
 const LEAST_NEW: usize = 2;
 
-/// What has been announced of an incident.
+/// What has been announced of an incident. Each thing is compared with what was last said of it, and not with messages about
+/// something else: topics are read side by side, and those messages know more.
 #[derive(Debug, Default)]
 pub struct Announced {
-    /// The incident as it stood when it was last announced.
-    last: Option<IncidentSummary>,
-    /// Services as they were last listed.
-    services: Vec<String>,
+    /// How often the incident had been opened again when its opening was announced last; none where it never was.
+    round: Option<u32>,
+    /// Severity, with the revision of the incident that had it.
+    severity: Option<(u32, Severity)>,
+    /// Rounds in which an acknowledgement was announced.
+    acknowledged: BTreeSet<u32>,
+    /// Number of affected services, with the revision of the incident that had it.
+    affected: Option<(u32, usize)>,
+    /// Services as they were listed.
+    services: BTreeSet<String>,
     cause: Option<(u32, RootCause)>,
     plan: Option<(u32, Plan)>,
 }
@@ -41,17 +51,39 @@ impl Announced {
         match event {
             LifecycleEvent::RootCause(cause) => self.take_cause(*cause),
             LifecycleEvent::Plan(plan) => self.take_plan(*plan),
-            LifecycleEvent::Opened(opened) => self.services.clone_from(&opened.affected_services),
+            LifecycleEvent::Opened(opened) => {
+                self.round = self.round.max(Some(incident.reopened));
+                self.take_severity(incident.revision, incident.severity);
+                self.take_affected(&incident);
+                self.services.extend(opened.affected_services);
+                if incident.acknowledged_by.is_some() {
+                    self.acknowledged.insert(incident.reopened);
+                }
+            }
             LifecycleEvent::Update(update) => match update.news {
                 News::Cause { cause, .. } => self.take_cause(*cause),
                 News::Plan { plan } => self.take_plan(*plan),
-                News::Scope { added, .. } => self.services.extend(added),
-                _ => {}
+                News::Severity { after, .. } => self.take_severity(update.revision, after),
+                News::Scope { added, .. } => {
+                    self.take_affected(&incident);
+                    self.services.extend(added);
+                }
+                News::Acknowledged { .. } => _ = self.acknowledged.insert(incident.reopened),
+                News::Escalated { .. } => {}
             },
             LifecycleEvent::Resolved(_) | LifecycleEvent::Postmortem(_) => {}
         }
-        if self.last.as_ref().is_none_or(|last| incident.revision >= last.revision) {
-            self.last = Some(incident);
+    }
+
+    fn take_severity(&mut self, revision: u32, severity: Severity) {
+        if self.severity.is_none_or(|(known, _)| revision >= known) {
+            self.severity = Some((revision, severity));
+        }
+    }
+
+    fn take_affected(&mut self, incident: &IncidentSummary) {
+        if self.affected.is_none_or(|(known, _)| incident.revision >= known) {
+            self.affected = Some((incident.revision, incident.affected));
         }
     }
 
@@ -67,38 +99,43 @@ impl Announced {
         }
     }
 
-    /// Returns what is new of an incident as it stands; the most important, where there is more than one thing.
-    pub fn news(&self, incident: &Incident) -> Option<Update> {
-        let last = self.last.as_ref()?;
-        let is_stale = incident.revision <= last.revision || incident.reopened != last.reopened;
-        if is_stale || !incident.state.is_open() || incident.state == State::Detecting {
-            return None;
+    /// Returns what is new of an incident as it stands, the most important first.
+    pub fn news(&self, incident: &Incident) -> Vec<Update> {
+        let is_announced = self.round == Some(incident.reopened);
+        if !is_announced || !incident.state.is_open() || incident.state == State::Detecting {
+            return Vec::new();
         }
-        let (before, after) = (last.severity, incident.severity);
-        let (news, at) = if before != after {
-            let stated = incident.severity_override.as_ref().map(|set| set.statement.clone());
-            let at = stated.as_ref().map(|statement| statement.at);
-            (News::Severity { before, after, stated }, at)
-        } else if let Some(statement) = &incident.acknowledged
-            && last.acknowledged_by.is_none()
-        {
-            let (by, assignee) = (statement.by.clone(), incident.assignee.clone());
-            (News::Acknowledged { by, assignee }, Some(statement.at))
-        } else {
-            let (before, count) = (last.affected, incident.affected_services.len());
-            if before == 0 || count < before * 2 || count < before + LEAST_NEW {
-                return None;
-            }
-            let new = incident.affected_services.iter().filter(|one| !self.services.contains(one));
-            (News::Scope { before, added: new.take(MOST_SERVICES).cloned().collect(), count }, None)
-        };
         let seen = incident.signals.iter().map(|signal| signal.observed_at).max();
-        Some(Update {
+        let update = |news, at: Option<Timestamp>| Update {
             incident_id: incident.incident_id,
             at: at.or(seen).unwrap_or(incident.opened_at),
             revision: incident.revision,
             news,
-        })
+        };
+        let mut news = Vec::new();
+        let after = incident.severity;
+        if let Some((_, before)) = self.severity.filter(|(of, was)| incident.revision > *of && *was != after)
+        {
+            let stated = incident.severity_override.as_ref().map(|set| set.statement.clone());
+            let at = stated.as_ref().map(|statement| statement.at);
+            news.push(update(News::Severity { before, after, stated }, at));
+        }
+        if let Some(statement) = &incident.acknowledged
+            && !self.acknowledged.contains(&incident.reopened)
+        {
+            let (by, assignee) = (statement.by.clone(), incident.assignee.clone());
+            news.push(update(News::Acknowledged { by, assignee }, Some(statement.at)));
+        }
+        let count = incident.affected_services.len();
+        let grew = |(of, was): &(u32, usize)| {
+            incident.revision > *of && *was > 0 && count >= was * 2 && count >= was + LEAST_NEW
+        };
+        if let Some((_, before)) = self.affected.filter(grew) {
+            let new = incident.affected_services.iter().filter(|one| !self.services.contains(*one));
+            let added = new.take(MOST_SERVICES).cloned().collect();
+            news.push(update(News::Scope { before, added, count }, None));
+        }
+        news
     }
 
     /// Returns the correction that a later result of an investigation is; none where it says the same.
@@ -113,6 +150,22 @@ impl Announced {
             revision: cause.revision,
             news: News::Cause { before: in_words(before), cause: Box::new(cause.clone()) },
         })
+    }
+
+    /// Returns what is to be announced of the last result of an investigation: itself, or the correction that it is.
+    pub fn cause_due(&self, cause: &RootCause) -> Option<LifecycleEvent> {
+        match self.cause {
+            None => Some(LifecycleEvent::RootCause(Box::new(cause.clone()))),
+            Some(_) => self.corrected(cause).map(|update| LifecycleEvent::Update(Box::new(update))),
+        }
+    }
+
+    /// Returns what is to be announced of the last plan: itself, or the replacement that it is.
+    pub fn plan_due(&self, plan: &Plan) -> Option<LifecycleEvent> {
+        match self.plan {
+            None => Some(LifecycleEvent::Plan(Box::new(plan.clone()))),
+            Some(_) => self.replaced(plan).map(|update| LifecycleEvent::Update(Box::new(update))),
+        }
     }
 
     /// Returns the replacement that a later plan is; none where its steps are the same.

@@ -98,6 +98,9 @@ impl Environment {
                 | Write::Command(_)
                 | Write::Feedback { .. }
                 | Write::Notification(_)
+                | Write::Silenced(_)
+                | Write::Silence(_)
+                | Write::EndSilence { .. }
                 | Write::Attempt(_) => {}
             }
         }

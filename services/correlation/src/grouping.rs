@@ -170,6 +170,12 @@ pub fn decide(anomaly: &Anomaly, neighbourhood: &Neighbourhood, options: &Option
     Decision { signal, over, grouping }
 }
 
+/// Returns whether a person has said that two incidents are of different faults. A part names the whole at once, and the whole the
+/// part once that is announced.
+fn were_parted(one: &Incident, other: &Incident) -> bool {
+    one.was_parted_from(other.incident_id) || other.was_parted_from(one.incident_id)
+}
+
 /// Returns a signal as it stays over, because a person resolved its incident a short while ago and it is no worse since.
 fn still_over(before: &Signal, signal: &Signal, options: &Options) -> Option<Signal> {
     let cleared_at = before.cleared_at.filter(|_| before.ended == Some(Ended::Manual))?;
@@ -181,6 +187,7 @@ fn still_over(before: &Signal, signal: &Signal, options: &Options) -> Option<Sig
         status: Status::Cleared,
         ended: Some(Ended::Manual),
         cleared_at: Some(cleared_at),
+        severity: before.severity.max(signal.severity),
         ..signal.clone()
     })
 }
@@ -347,9 +354,7 @@ fn homes<'a>(
     // incidents are listed in the order of their numbers
     let home = explained.map(|(_, _, incident)| incident).or_else(|| caused.first().copied());
     caused.retain(|other| {
-        home.is_some_and(|home| {
-            home.incident_id != other.incident_id && !home.was_parted_from(other.incident_id)
-        })
+        home.is_some_and(|home| home.incident_id != other.incident_id && !were_parted(home, other))
     });
     Homes { home, caused }
 }
@@ -369,7 +374,7 @@ fn of_one_fault<'a>(
         // what a storm collects need not be of one fault
         let is_near =
             other.incident_id != home.incident_id && !other.storm && !home.storm && near(other, root);
-        let is_near = is_near && !home.was_parted_from(other.incident_id);
+        let is_near = is_near && !were_parted(home, other);
         if !is_near || !absorbs(other, signal, neighbourhood, options) {
             return false;
         }

@@ -36,9 +36,11 @@ impl<'a> Record<'a> {
     }
 
     /// Returns what people were told before the end. Whether they already know of the end is chance: that is written at
-    /// the very same time as the postmortem.
+    /// the very same time as the postmortem. What a silence hid, nobody was told.
     pub fn told(&self) -> impl Iterator<Item = &'a (Notification, NotificationState)> {
-        self.notifications.iter().filter(|(notification, _)| notification.kind != NotificationKind::Resolved)
+        self.notifications.iter().filter(|(notification, state)| {
+            notification.kind != NotificationKind::Resolved && *state != NotificationState::Silenced
+        })
     }
 
     /// Returns the day the incident was over, UTC.

@@ -71,6 +71,7 @@ impl Agent {
                 Topic::RcaCompleted,
                 Topic::Plans,
                 Topic::Postmortems,
+                Topic::OperatorCommands,
             ],
             Self::Postmortem => &[Topic::IncidentsResolved],
         }

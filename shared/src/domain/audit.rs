@@ -46,6 +46,8 @@ pub enum AuditAction {
     MailNotRepeated,
     /// Nothing was sent, because a person muted the incident.
     NotificationMuted,
+    /// Nothing was sent, because a silence hid it.
+    NotificationSilenced,
     /// Nobody had acknowledged an incident for a time, and the next level was called.
     Escalated,
     /// A configured address is no mail address.

@@ -155,7 +155,7 @@ impl Change {
     }
 
     /// Returns whether a person asks for it without a look at the rest of the environment. Such a change is decided anew where
-    /// the incident has moved on meanwhile.
+    /// the incident cannot undergo it any more.
     pub fn is_stated(&self) -> bool {
         matches!(
             self,
@@ -231,6 +231,12 @@ pub fn apply(
         }
         (Resolved | Closed, Change::Reopened { assessment, by }) if incident.merged_into().is_none() => {
             (incident.resolved_at, incident.resolution, incident.closed_at) = (None, None, None);
+            // what a person said of the severity was said of what is over
+            if by.is_none()
+                && let Some(set) = incident.severity_override.take()
+            {
+                incident.severity = set.computed;
+            }
             (incident.resolved_by, incident.acknowledged, incident.kept_open) = (None, None, by);
             incident.reopened += 1;
             reassess(&mut incident, *assessment);

@@ -203,6 +203,10 @@ impl Event for Command {
             let what = if self.incident_id.is_some() { "names an incident" } else { "names no incident" };
             return Err(Refusal::Invalid(format!("{} {what}", self.action.verb())));
         }
+        let names = [self.environment.as_str(), &self.by, &self.origin];
+        if names.into_iter().chain(self.action.texts()).any(|text| text.contains('\0')) {
+            return Err(Refusal::Invalid("a text holds the character U+0000".to_owned()));
+        }
         if let Some(long) = self.action.texts().iter().find(|text| text.len() > MAX_TEXT) {
             return Err(Refusal::Invalid(format!(
                 "a text of {} bytes is longer than {MAX_TEXT}",

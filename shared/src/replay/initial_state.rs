@@ -59,6 +59,14 @@ impl<'s> InitialState<'s> {
         }
         for statement in [
             "insert into deployments select * from {p}.deployments where at < $1",
+            // those that began before, as they were then
+            "insert into silences (silence_id, environment, spec, starts_at, ends_at, asked_by, begun_at, ended_at, \
+                ended_by, end_reason) \
+             select silence_id, environment, spec, starts_at, ends_at, asked_by, begun_at, ended_at, ended_by, end_reason \
+                from {p}.silences where begun_at < $1 and ended_at < $1 \
+             union all \
+             select silence_id, environment, spec, starts_at, ends_at, asked_by, begun_at, null, null, null \
+                from {p}.silences where begun_at < $1 and (ended_at is null or ended_at >= $1)",
             // what was there before the start, and is open, has changed since, or has members that have not cleared
             "insert into replay_incidents (incident_id, unchanged, opened) \
              select i.incident_id, i.updated_at < $1, a.opened from {p}.incidents i join lateral \
@@ -75,8 +83,8 @@ impl<'s> InitialState<'s> {
              select incident_id, at, actor, action, summary, detail, event_id, ordinal, recorded_at from {p}.audit \
              where recorded_at < $1 and incident_id in (select incident_id from replay_incidents) order by id",
             "insert into notifications (id, incident_id, kind, channel, state, body, created_at) \
-             select n.id, incident_id, kind, channel, coalesce((select a.state from {p}.notification_attempts a \
-                where a.notification_id = n.id and a.at < $1 order by a.id desc limit 1), 'pending'), \
+             select n.id, incident_id, kind, channel, case when n.state = 'silenced' then n.state else coalesce((select a.state from {p}.notification_attempts a \
+                where a.notification_id = n.id and a.at < $1 order by a.id desc limit 1), 'pending') end, \
                 body, created_at from {p}.notifications n join replay_notifications w on w.id = n.id \
              where w.written < $1",
         ] {
@@ -253,7 +261,8 @@ impl<'s> InitialState<'s> {
     pub(super) async fn notification(&self, id: Uuid) -> Result<(), Error> {
         let statement = format!(
             "insert into notifications (id, incident_id, kind, channel, state, body, created_at) \
-             select id, incident_id, kind, channel, 'pending', body, created_at from {}.notifications where id = $1",
+             select id, incident_id, kind, channel, case state when 'silenced' then state else 'pending' end, body, \
+             created_at from {}.notifications where id = $1",
             self.scratch.production
         );
         self.scratch.store.client().await?.execute(&statement, &[&id]).await?;

@@ -198,7 +198,7 @@ impl Log<'_> {
                 "insert into replay_outputs (side, topic, id, subject, at, body) \
                  select 'then', $3, n.id::text, incident_id::text, written, convert_to(((body - $4::text) #- array['event', $5::text])::text, 'UTF8') \
                  from {production}.notifications n join replay_notifications w on w.id = n.id \
-                 where written >= $1 and written <= $2 order by written, n.id"
+                 where n.state <> 'silenced' and written >= $1 and written <= $2 order by written, n.id"
             );
             // a replay sends nothing, so no channel answers, and writes at another time
             client

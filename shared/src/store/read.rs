@@ -466,7 +466,8 @@ pub(super) fn catalogue_of(rows: &[Row]) -> Catalogue {
     Catalogue::new(row::readable(rows, service))
 }
 
-fn notification(found: &Row) -> Result<(Notification, NotificationState), Error> {
+/// Reads a row of a notification: id, body and state.
+pub(super) fn notification(found: &Row) -> Result<(Notification, NotificationState), Error> {
     let state: String = row::value(found, "notifications", 2)?;
     let body = row::document(found, "notifications", 1)?;
     Ok((body, serde_json::from_value(Value::String(state))?))

@@ -14,7 +14,8 @@ use crate::calls::Calls;
 use crate::events::incident::Signal;
 use crate::events::{Deployment, EvidenceRecord, Severity, Topic};
 use crate::graph::Callee;
-use crate::ids::{EventId, IncidentId};
+use crate::ids::{CommandId, EventId, IncidentId};
+use crate::silence::{Ending, Silence};
 
 /// A result that is kept for an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr)]
@@ -73,6 +74,8 @@ pub enum NotificationState {
     Sent,
     /// Given up after the last attempt, or refused for good.
     Failed,
+    /// Not sent, because a silence hid it. The silence is named in the row ([`Notification::SILENCE`]).
+    Silenced,
 }
 
 impl NotificationState {
@@ -210,6 +213,13 @@ impl Notification {
     pub const WRITTEN_AT: &str = "written_at";
     /// Name of the field of [`Self::envelope`], and of the row, that holds [`Attempt::receipt`].
     pub const RECEIPT: &str = "receipt";
+    /// Name of the field of [`Self::envelope`], and of the row, that names the silence which hid the notification.
+    pub const SILENCE: &str = "silence_id";
+
+    /// Returns the silence that hid it, if one did.
+    pub fn silence(&self) -> Option<CommandId> {
+        self.envelope.get(Self::SILENCE)?.as_str()?.parse().ok()
+    }
 
     /// Returns what the channel stored when it accepted the message, e.g. the key of an issue; none before that, or where it
     /// stored nothing.
@@ -312,6 +322,17 @@ pub enum Write {
     },
     /// A message to people. The same id again changes nothing.
     Notification(Box<Notification>),
+    /// A message to people that is not sent, because a silence hides it. The same id again changes nothing.
+    Silenced(Box<Notification>),
+    /// A silence begins. The same id again changes nothing.
+    Silence(Box<Silence>),
+    /// A silence ends before its time. If it has ended meanwhile, the decision is made again.
+    EndSilence {
+        /// The silence.
+        silence_id: CommandId,
+        /// How it ends.
+        ending: Ending,
+    },
     /// An attempt to send one.
     Attempt(Attempt),
 }

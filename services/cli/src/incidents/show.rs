@@ -8,6 +8,7 @@ pub(crate) mod signals;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use shared::audit::AuditAction;
 use shared::ending;
 use shared::events::Postmortem;
 use shared::events::incident::{Change, Incident, Statement, Suspect};
@@ -18,7 +19,7 @@ use shared::text::format::{clock, number};
 use super::{Case, Delivery, lasted, severity_tone, state_tone};
 use crate::figures::{ago, counted, duration, moment, percent};
 use crate::terminal::page::Page;
-use crate::terminal::{Screen, Tone};
+use crate::terminal::{Screen, Tone, clean};
 
 /// Entries of a long timeline that are shown at its beginning and at its end.
 const TIMELINE_ENDS: usize = 25;
@@ -26,7 +27,7 @@ const TIMELINE_ENDS: usize = 25;
 /// Renders the page. Expects a cleaned case.
 pub fn render(case: &Case, screen: &Screen) -> String {
     let mut page = Page::new(screen);
-    header(&mut page, &case.incident, screen);
+    header(&mut page, &case.incident, &case.timeline, screen);
     suspects(&mut page, &case.incident.suspects);
     signals::render(&mut page, &case.signals);
     cause::render(&mut page, case.root_cause.as_ref());
@@ -37,7 +38,7 @@ pub fn render(case: &Case, screen: &Screen) -> String {
     page.finish()
 }
 
-fn header(page: &mut Page<'_>, incident: &Incident, screen: &Screen) {
+fn header(page: &mut Page<'_>, incident: &Incident, timeline: &[TimelineEntry], screen: &Screen) {
     page.line(&format!(
         "{}  {}  {}  {}",
         screen.paint(Tone::Strong, &format!("Incident #{}", incident.number)),
@@ -64,6 +65,7 @@ fn header(page: &mut Page<'_>, incident: &Incident, screen: &Screen) {
         None => page.field("Resolved", &format!("not yet, {}", lasted(incident, screen))),
     }
     people(page, incident);
+    silenced(page, timeline);
     page.field("Affected", &incident.affected_services.join(", "));
     page.field("Blast radius", &blast_radius(incident));
     if let Some(impact) = &incident.impact {
@@ -106,6 +108,17 @@ fn people(page: &mut Page<'_>, incident: &Incident) {
     if let Some(statement) = &incident.resolved_by {
         page.field("Resolved by", &by(statement));
     }
+}
+
+/// Shows that notifications were hidden, by whom and until when: by the last silence that hid any.
+fn silenced(page: &mut Page<'_>, timeline: &[TimelineEntry]) {
+    let name = AuditAction::NotificationSilenced.name();
+    let hidden: Vec<&TimelineEntry> = timeline.iter().filter(|entry| entry.action == name).collect();
+    let Some(last) = hidden.last() else { return };
+    let text = |field: &str| clean(last.detail[field].as_str().unwrap_or_default(), 1_000);
+    let until = text("until").parse().map_or_else(|_| String::new(), |at| format!(" until {}", moment(at)));
+    let count = counted(hidden.len(), "notification");
+    page.field("Silenced", &format!("{count} not sent; by {}{until}: {}", text("by"), text("comment")));
 }
 
 fn blast_radius(incident: &Incident) -> String {
@@ -175,14 +188,18 @@ fn notifications(page: &mut Page<'_>, notifications: &[Delivery]) {
             NotificationState::Pending => Tone::Warning,
             NotificationState::Sent => Tone::Good,
             NotificationState::Failed => Tone::Alarm,
+            NotificationState::Silenced => Tone::Faint,
+        };
+        let to = notification.recipients.join(", ");
+        let place = match state {
+            NotificationState::Silenced => format!("not sent to {to}"),
+            _ => format!("{} to {to}", notification.channel),
         };
         page.line(&format!(
-            "  {}  {}  {}, {} to {}",
+            "  {}  {}  {}, {place}",
             clock(notification.created_at),
             page.paint(tone, &format!("{:<7}", state.name())),
             notification.kind,
-            notification.channel,
-            notification.recipients.join(", "),
         ));
         page.faint("                     ", &notification.subject);
     }

@@ -56,6 +56,9 @@ fn help_tells_all() {
     insta::assert_snapshot!(help(&["oncall", "--help"]));
     insta::assert_snapshot!(help(&["routes", "test", "--help"]));
     insta::assert_snapshot!(help(&["routes", "check", "--help"]));
+    insta::assert_snapshot!(help(&["silence", "add", "--help"]));
+    insta::assert_snapshot!(help(&["silence", "--help"]));
+    insta::assert_snapshot!(help(&["silence", "preview", "--help"]));
 }
 
 #[test]
@@ -72,6 +75,21 @@ fn a_wrong_command_line_or_configuration_ends_with_2() {
         &["resolve", "12"],
         &["severity", "12", "high", "--reason", "x"],
         &["ack", "12", "--wait", "2h"],
+        &["silence", "add", "--matchers", "service=\"payment\"", "--comment", "x"],
+        &["silence", "add", "--matchers", "service!=\"payment\"", "--for", "2h", "--comment", "x"],
+        &[
+            "silence",
+            "add",
+            "--matchers",
+            "service=\"a\"",
+            "--for",
+            "2h",
+            "--cron",
+            "0 2 * * *",
+            "--comment",
+            "x",
+        ],
+        &["silence", "preview", "--matchers", "team=\"payment\""],
         &["incidents", "list", "--config", "missing.toml"],
     ] {
         let (code, text) = said(&firewatch("usage", arguments).output().unwrap());

@@ -15,5 +15,6 @@ mod kb;
 mod learning;
 mod oncall;
 mod replay;
+mod silences;
 mod story;
 mod topics;

@@ -12,6 +12,7 @@ mod pipeline;
 mod scenario;
 mod server;
 mod services;
+mod silences;
 mod smtp;
 mod templates;
 mod updates;

@@ -31,7 +31,7 @@ use crate::chat::Chat;
 use crate::mails::notification;
 use crate::scenario;
 
-fn statement() -> Statement {
+pub(crate) fn statement() -> Statement {
     Statement { by: "jane".into(), at: Timestamp::UNIX_EPOCH, reason: "the shop is down".into() }
 }
 
@@ -44,33 +44,40 @@ fn later(change: impl FnOnce(&mut Incident)) -> Incident {
     incident
 }
 
-fn news(incident: &Incident) -> Option<Kind> {
+fn news(incident: &Incident) -> Vec<Kind> {
     let known: Vec<Notification> = scenario::thread()[..3].iter().map(notification).collect();
-    Announced::of(&known).news(incident).map(|update| LifecycleEvent::Update(Box::new(update)).kind())
+    let news = Announced::of(&known).news(incident).into_iter();
+    news.map(|update| LifecycleEvent::Update(Box::new(update)).kind()).collect()
 }
 
 #[test]
 fn news_is_what_differs_from_what_was_announced_and_the_most_important_of_it() {
-    assert_eq!(news(&later(|_| ())), None);
-    assert_eq!(news(&later(|one| one.severity = Severity::Sev1)), Some(Kind::SeverityChanged));
+    assert_eq!(news(&later(|_| ())), []);
+    assert_eq!(news(&later(|one| one.severity = Severity::Sev1)), [Kind::SeverityChanged]);
     let acknowledged = |one: &mut Incident| one.acknowledged = Some(statement());
-    assert_eq!(news(&later(acknowledged)), Some(Kind::Acknowledged));
+    assert_eq!(news(&later(acknowledged)), [Kind::Acknowledged]);
     let both = later(|one| {
         one.severity = Severity::Sev1;
         acknowledged(one);
     });
-    assert_eq!(news(&both), Some(Kind::SeverityChanged));
+    assert_eq!(news(&both), [Kind::SeverityChanged, Kind::Acknowledged], "nothing is swallowed");
     let wider = |count: usize| {
         later(|one| one.affected_services = (0..count).map(|number| format!("s{number}")).collect())
     };
     let announced = scenario::opened().affected_services.len();
-    assert_eq!(news(&wider(announced + 1)), None, "one more is no news");
-    assert_eq!(news(&wider(announced * 2 + 2)), Some(Kind::ScopeGrown));
+    assert_eq!(news(&wider(announced + 1)), [], "one more is no news");
+    assert_eq!(news(&wider(announced * 2 + 2)), [Kind::ScopeGrown]);
     // what is older than what was announced, over, or not announced itself
-    assert_eq!(news(&Incident { revision: 1, ..both.clone() }), None);
-    assert_eq!(news(&Incident { state: State::Resolved, ..both.clone() }), None);
-    assert_eq!(news(&Incident { reopened: 1, ..both.clone() }), None);
-    assert_eq!(Announced::default().news(&both), None);
+    assert_eq!(news(&Incident { revision: 1, acknowledged: None, ..both.clone() }), []);
+    assert_eq!(news(&Incident { state: State::Resolved, ..both.clone() }), []);
+    assert_eq!(news(&Incident { reopened: 1, ..both.clone() }), []);
+    assert_eq!(Announced::default().news(&both), []);
+    // a cause that was read first knows the severity already, and said nothing of it
+    let mut known: Vec<Notification> = scenario::thread()[..1].iter().map(notification).collect();
+    let cause = LifecycleEvent::RootCause(Box::new(scenario::root_cause()));
+    let read_first = NotificationContent { incident: IncidentSummary::of(&both), event: cause };
+    known.push(notification(&read_first));
+    assert_eq!(Announced::of(&known).news(&both).len(), 2);
 }
 
 #[test]
@@ -166,33 +173,36 @@ fn the_escalation_has_its_levels_begins_again_and_ends() {
     let chain = Chain::of_settings(&options, &oncall, &commander);
     let incident = Incident { severity: Severity::Sev1, state: State::Correlating, ..scenario::opened() };
     let began = Timestamp::UNIX_EPOCH;
-    let first: Timer = escalation::begin(&incident, began, &chain).unwrap().unwrap();
-    assert_eq!(first.due, began + SignedDuration::from_mins(5));
-    let mut step: Escalate = first.read().unwrap();
-    let mut calls = Vec::new();
-    while let Some(timer) = escalation::timer(&step, &chain).unwrap() {
-        let Due::Call(call) = escalation::decide(&step, &incident, began, &chain) else { panic!("{step:?}") };
+    let first: Timer = escalation::begin(&incident, began, chain.clone()).unwrap().unwrap();
+    let (mut calls, mut next) = (Vec::new(), Some(first.clone()));
+    while let Some(timer) = next {
+        let step: Escalate = timer.read().unwrap();
+        let Due::Call(call) = escalation::decide(&step, &incident, began) else { panic!("{step:?}") };
+        next = escalation::after(&step, began).unwrap();
         let Call { level, round, minutes, called } = call;
         assert_eq!(called, if level == 1 { oncall.clone() } else { commander.clone() });
         assert_eq!(timer.due, began + SignedDuration::from_mins(i64::from(minutes)));
         calls.push((level, round, minutes));
-        step.step += 1;
     }
     assert_eq!(calls, [(1, 0, 5), (2, 0, 15), (1, 1, 20), (2, 1, 30)]);
+    // levels that are overdue after an outage keep their distance
+    let late = began + SignedDuration::from_hours(2);
+    let step: Escalate = first.read().unwrap();
+    let next = escalation::after(&step, late).unwrap().unwrap();
+    assert_eq!(next.due, late + SignedDuration::from_mins(10));
 
-    let first: Escalate = first.read().unwrap();
     let due = |change: fn(&mut Incident)| {
         let mut incident = incident.clone();
         change(&mut incident);
-        escalation::decide(&first, &incident, began, &chain)
+        escalation::decide(&step, &incident, began)
     };
     assert_eq!(due(|one| one.acknowledged = Some(statement())), Due::Over);
     assert_eq!(due(|one| one.state = State::Resolved), Due::Over);
     assert_eq!(due(|one| one.reopened = 1), Due::Over, "that has a chain of its own");
-    assert_eq!(due(|one| one.severity = Severity::Sev3), Due::Over);
+    assert_eq!(due(|one| one.severity = Severity::Sev3), Due::Quiet, "it may rise again");
     assert_eq!(due(|one| one.mute = Some(Mute { statement: statement(), until: None })), Due::Quiet);
     let minor = Incident { severity: Severity::Sev3, ..incident.clone() };
-    assert_eq!(escalation::begin(&minor, began, &chain).unwrap(), None);
+    assert_eq!(escalation::begin(&minor, began, chain).unwrap(), None);
 }
 
 fn rotation() -> Rotation {
@@ -240,26 +250,29 @@ fn a_rotation_leads_to_the_person_on_call_and_its_policy_is_the_escalation() {
     let chain = directory.escalation(Some("payment"));
     assert_eq!(chain, Chain::of(&rotation().escalations[0]));
     let incident = Incident { severity: Severity::Sev1, state: State::Correlating, ..scenario::opened() };
-    let mut step: Escalate =
-        escalation::begin(&incident, Timestamp::UNIX_EPOCH, &chain).unwrap().unwrap().read().unwrap();
+    let mut next = escalation::begin(&incident, Timestamp::UNIX_EPOCH, chain).unwrap();
     let mut calls = Vec::new();
-    while let Due::Call(call) = escalation::decide(&step, &incident, Timestamp::UNIX_EPOCH, &chain) {
+    while let Some(timer) = next {
+        let step: Escalate = timer.read().unwrap();
+        let Due::Call(call) = escalation::decide(&step, &incident, Timestamp::UNIX_EPOCH) else {
+            panic!("{step:?}")
+        };
         calls.push((call.minutes, call.level, call.round, directory.called(&call.called).destinations.len()));
-        step.step += 1;
+        next = escalation::after(&step, Timestamp::UNIX_EPOCH).unwrap();
     }
     assert_eq!(calls, [(10, 2, 0, 2), (15, 1, 1, 2), (25, 2, 1, 2)]);
 }
 
 /// The stage over a real database, with a clock of its own.
-struct Scene {
-    bench: Bench,
+pub(crate) struct Scene {
+    pub(crate) bench: Bench,
     stage: Communication,
-    clock: Arc<ManualClock>,
+    pub(crate) clock: Arc<ManualClock>,
     steps: u32,
 }
 
 impl Scene {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let bench = Bench::open(&[]).await.unwrap();
         let options = Options {
             commanders: vec!["commander@example.com".into()],
@@ -278,7 +291,7 @@ impl Scene {
         (id, testing::context(&self.bench.store, Agent::Communication, id, self.clock.clone()))
     }
 
-    async fn take(&mut self, input: Input) -> Effects {
+    pub(crate) async fn take(&mut self, input: Input) -> Effects {
         let (id, context) = self.context();
         let effects = self.stage.handle(&input, &context).await.unwrap();
         testing::apply(&self.bench.store, Agent::Communication.name(), Cause::Event(id), &effects)
@@ -287,7 +300,7 @@ impl Scene {
         effects
     }
 
-    async fn fire(&mut self, timer: &Timer) -> Effects {
+    pub(crate) async fn fire(&mut self, timer: &Timer) -> Effects {
         let (id, context) = self.context();
         let effects = self.stage.on_timer(timer, &context).await.unwrap();
         testing::apply(&self.bench.store, Agent::Communication.name(), Cause::Event(id), &effects)
@@ -297,7 +310,7 @@ impl Scene {
     }
 }
 
-fn sent(effects: &Effects) -> Vec<(Kind, Vec<String>)> {
+pub(crate) fn sent(effects: &Effects) -> Vec<(Kind, Vec<String>)> {
     let written = effects.writes.iter().filter_map(|write| match write {
         Write::Notification(one) => Some((one.kind, one.recipients.clone())),
         _ => None,
@@ -305,7 +318,7 @@ fn sent(effects: &Effects) -> Vec<(Kind, Vec<String>)> {
     written.collect()
 }
 
-fn escalation_of(effects: &Effects) -> Option<Timer> {
+pub(crate) fn escalation_of(effects: &Effects) -> Option<Timer> {
     effects.timers.iter().find(|timer| timer.name == "escalate").cloned()
 }
 

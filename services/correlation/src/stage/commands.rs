@@ -19,7 +19,7 @@ use shared::store::{ArtifactKind, Neighbourhood, Write};
 use shared::text::format::counted;
 use shared::text::sanitize::{NAME, one_line};
 
-use super::{Correlation, Occasion, announce, end_in, ends, kept, merge_lines};
+use super::{Correlation, FUTURE, Occasion, announce, end_in, ends, kept, merge_lines};
 use crate::assessment::assess;
 use crate::environment::Environment;
 use crate::grouping;
@@ -56,7 +56,11 @@ impl Correlation {
         if ctx.store.command(first.command_id).await?.is_some() {
             return Ok(vec![Effects::none()]);
         }
+        let ahead = first.at.duration_since(ctx.wall_clock());
         let decided = match &first.action {
+            _ if ahead > FUTURE => {
+                Err("the command is more than an hour in the future: is your clock right?".to_owned())
+            }
             // communication decides on these
             Action::Silence { .. } | Action::EndSilence { .. } => return Ok(vec![Effects::none()]),
             Action::Retire { service, reason } => self.retire(first, service, reason, ctx).await?,
@@ -266,6 +270,8 @@ impl Correlation {
         }
         let at = command.at.max(incident.started_at);
         let members = grouping::members(incident.incident_id, neighbourhood);
+        // a command that comes late is held for as long as one that comes at once
+        let ended_at = members.iter().map(|member| member.observed_at).fold(at, jiff::Timestamp::max);
         let going_on: Vec<&Arc<Signal>> =
             members.iter().filter(|member| member.status != Status::Cleared).collect();
         let mut effects = Effects::none();
@@ -277,7 +283,7 @@ impl Correlation {
             let over = Signal {
                 status: Status::Cleared,
                 ended: Some(Ended::Manual),
-                cleared_at: Some(at),
+                cleared_at: Some(ended_at),
                 ..Signal::clone(member)
             };
             kept(&incident.environment, Arc::new(over), Some(incident.incident_id))

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Name;
-use crate::events::{Category, Kind, Severity};
+use crate::events::{Category, Incident, Kind, Severity};
 
 /// What is known of an incident or an anomaly.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,19 @@ impl Facts {
     /// Adds a value of a label.
     pub fn add_label(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.labels.entry(name.into()).or_default().insert(value.into());
+    }
+
+    /// Returns what is known of an incident. Its signals carry no labels of telemetry, so none are known.
+    pub fn of_incident(incident: &Incident) -> Self {
+        Self {
+            environment: Some(incident.environment.clone()),
+            services: incident.affected_services.iter().cloned().collect(),
+            metrics: incident.signals.iter().map(|signal| signal.metric.clone()).collect(),
+            kinds: incident.signals.iter().map(|signal| signal.kind).collect(),
+            categories: incident.suspects.iter().map(|suspect| suspect.category).collect(),
+            severity: Some(incident.severity),
+            labels: BTreeMap::new(),
+        }
     }
 
     /// Returns the values of a name, as matchers compare them.

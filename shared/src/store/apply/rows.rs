@@ -9,7 +9,8 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use super::super::{
-    ArtifactKind, Attempt, Error, Notification, Write, commands, context, edges, feedback, prepared,
+    ArtifactKind, Attempt, Error, Notification, NotificationState, Write, commands, context, edges, feedback,
+    prepared, silences,
 };
 use super::Decided;
 use crate::effects::{Audit, Timer};
@@ -53,7 +54,14 @@ pub(super) async fn write(tx: &Transaction<'_>, stage: &str, decided: &[Decided<
                 Write::Feedback { incident_id, feedback } => {
                     feedback::write(tx, *incident_id, feedback).await?;
                 }
-                Write::Notification(notification) => write_notification(tx, notification).await?,
+                Write::Notification(notification) => {
+                    write_notification(tx, notification, NotificationState::Pending).await?;
+                }
+                Write::Silenced(notification) => {
+                    write_notification(tx, notification, NotificationState::Silenced).await?;
+                }
+                Write::Silence(silence) => silences::write(tx, silence).await?,
+                Write::EndSilence { silence_id, ending } => silences::end(tx, *silence_id, ending).await?,
                 Write::Attempt(attempt) => write_attempt(tx, attempt).await?,
             }
         }
@@ -366,16 +374,21 @@ async fn write_deployment(tx: &Transaction<'_>, deployment: &Deployment) -> Resu
     Ok(())
 }
 
-async fn write_notification(tx: &Transaction<'_>, notification: &Notification) -> Result<(), Error> {
+async fn write_notification(
+    tx: &Transaction<'_>,
+    notification: &Notification,
+    state: NotificationState,
+) -> Result<(), Error> {
     prepared::execute(
         tx,
         "insert into notifications (id, incident_id, kind, channel, state, body, created_at) \
-         values ($1, $2, $3, $4, 'pending', $5, $6) on conflict do nothing",
+         values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
         &[
             &notification.id.0,
             &notification.incident_id.0,
             &notification.kind.name(),
             &notification.channel.as_str(),
+            &state.name(),
             &Json(notification),
             &notification.created_at,
         ],

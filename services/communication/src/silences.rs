@@ -1,0 +1,347 @@
+//! Silences: which one hides a notification, what is put on record of that, and what is decided on the commands that begin and end
+//! them.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use shared::audit::AuditAction;
+use shared::events::Command;
+use shared::events::command::SilenceSpec;
+use shared::events::incident::Incident;
+use shared::ids::{CommandId, EventId, IncidentId, derive};
+use shared::matchers::Facts;
+use shared::silence::{self, Ending, Silence, Standing};
+use shared::stage::{Audit, Effects, Error, Timer, TimerPayload};
+use shared::store::commands::{Decision, Outcome as Recorded};
+use shared::store::silences::MAX_ACTIVE;
+use shared::store::{Notification, NotificationState, Write};
+use shared::text::format::moment;
+use shared::text::sanitize::{NAME, one_line};
+use shared::text::secrets::Redactor;
+
+use crate::content::{AddressClass, Kind, LifecycleEvent, NotificationContent, notification_id};
+use crate::notifications::{Thread, headed};
+
+/// Longest comment or reason that is kept, characters.
+const REMARK: usize = 1_000;
+/// Channel in the rows of what was hidden: they are of no channel.
+pub const CHANNEL: &str = "silence";
+
+/// Payload of the timer that announces what a silence hid, once its window is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilenceOver {
+    /// Incident of which something was hidden.
+    pub incident_id: IncidentId,
+    /// The silence.
+    pub silence_id: CommandId,
+}
+
+impl TimerPayload for SilenceOver {
+    const NAME: &'static str = "silence_over";
+}
+
+impl SilenceOver {
+    /// Returns the timer for the end of a window.
+    pub fn at(&self, due: Timestamp) -> Result<Timer, Error> {
+        self.timer(&due.to_string(), due)
+    }
+
+    /// Returns the timer that is due now, because a person ended the silence.
+    pub fn ended(&self, now: Timestamp) -> Result<Timer, Error> {
+        self.timer("ended", now)
+    }
+
+    /// Of each key the oldest timer is run first, so each end has a key of its own: a window that ends earlier does not wait for one
+    /// that ends later.
+    fn timer(&self, end: &str, due: Timestamp) -> Result<Timer, Error> {
+        let key = format!("{}/silence/{}/{end}", self.incident_id, self.silence_id);
+        Timer::new(key, &[], due, self)
+    }
+}
+
+/// The silence that hides a notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cover {
+    /// The silence.
+    pub silence: Silence,
+    /// End of the current window; none where that is over, and the incident ended in it.
+    pub until: Option<Timestamp>,
+}
+
+/// Returns the silence that covers an incident at a time; of several the one that lasts longest.
+pub fn covering(silences: Vec<Silence>, incident: &Incident, at: Timestamp) -> Option<Cover> {
+    let facts = Facts::of_incident(incident);
+    // windows are computed for those that match only: that is the expensive part
+    let active = silences.into_iter().filter(|one| one.environment == incident.environment);
+    let active = active.filter(|one| one.matches(&facts)).filter_map(|silence| {
+        let until = silence.active_until(at)?;
+        Some(Cover { silence, until: Some(until) })
+    });
+    active.max_by_key(|cover| (cover.until, cover.silence.silence_id))
+}
+
+/// The notifications of an incident: those that were to be sent, and those that silences hid.
+#[derive(Debug, Clone, Default)]
+pub struct OnRecord {
+    /// Those that were to be sent, oldest first.
+    pub told: Vec<Notification>,
+    /// Those that were hidden.
+    pub hidden: Vec<Notification>,
+}
+
+impl OnRecord {
+    /// Sorts what the database has of an incident.
+    pub fn of(rows: Vec<(Notification, NotificationState)>) -> Self {
+        let mut record = Self::default();
+        for (notification, state) in rows {
+            let list =
+                if state == NotificationState::Silenced { &mut record.hidden } else { &mut record.told };
+            list.push(notification);
+        }
+        record
+    }
+
+    /// Adds what effects write.
+    pub fn take(&mut self, effects: &Effects) {
+        for write in &effects.writes {
+            match write {
+                Write::Notification(one) => self.told.push((**one).clone()),
+                Write::Silenced(one) => self.hidden.push((**one).clone()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Returns the first notification of each thread.
+    pub fn openings(&self) -> impl Iterator<Item = &Notification> {
+        self.told.iter().filter(|one| one.kind == Kind::Opened)
+    }
+
+    /// Returns whether somebody was notified of the incident.
+    pub fn is_announced(&self) -> bool {
+        self.openings().next().is_some()
+    }
+
+    /// Returns whether the opening of an incident was hidden and not announced since.
+    pub fn is_opening_due(&self, incident: &Incident) -> bool {
+        let is_opening = |one: &&Notification| one.kind == Kind::Opened;
+        let of_this_time = |one: &Notification| occurrence(one) == Some(incident.reopened);
+        self.hidden.iter().filter(is_opening).any(of_this_time) && !self.openings().any(of_this_time)
+    }
+
+    /// Returns the silence that hid the end of an incident that is over and of which nobody was notified.
+    pub fn hid_end(&self, incident: &Incident) -> Option<CommandId> {
+        if incident.state.is_open() || self.is_announced() {
+            return None;
+        }
+        let ends = self.hidden.iter().filter(|one| one.kind == Kind::Resolved);
+        ends.filter(|one| occurrence(one) == Some(incident.reopened)).find_map(Notification::silence)
+    }
+}
+
+fn occurrence(notification: &Notification) -> Option<u32> {
+    let content = serde_json::from_value::<NotificationContent>(notification.event.clone()).ok()?;
+    Some(content.event.occurrence())
+}
+
+/// Returns the id of the row that says that a silence hid an event.
+fn row_id(event: &LifecycleEvent, silence: CommandId) -> EventId {
+    let id =
+        notification_id(event.incident_id(), event.kind(), event.occurrence(), CHANNEL, &AddressClass::All);
+    EventId(derive(&["silenced", &id.to_string(), &silence.to_string()]))
+}
+
+/// Decides that nothing is sent of an event, because a silence covers its incident. Returns nothing where that is on record.
+///
+/// # Errors
+/// If the content cannot be stored.
+pub fn hide(
+    content: &NotificationContent,
+    threads: &[Thread],
+    cover: &Cover,
+    record: &OnRecord,
+) -> Result<Option<Effects>, Error> {
+    let (event, incident) = (&content.event, &content.incident);
+    let silence = &cover.silence;
+    let id = row_id(event, silence.silence_id);
+    if record.hidden.iter().any(|one| one.id == id) {
+        return Ok(None);
+    }
+    let subject = incident.subject();
+    let notification = Notification {
+        id,
+        incident_id: incident.incident_id,
+        kind: event.kind(),
+        channel: CHANNEL.into(),
+        recipients: threads.iter().flat_map(|thread| thread.recipients.iter().cloned()).collect(),
+        subject: if event.is_first() { subject } else { format!("Re: {subject}") },
+        severity: incident.severity,
+        event: serde_json::to_value(content).map_err(Error::reject)?,
+        created_at: event.at(),
+        envelope: [(Notification::SILENCE.to_owned(), json!(silence.silence_id))].into_iter().collect(),
+    };
+    let timer = match cover.until {
+        Some(until) if !incident.is_over => {
+            let over = SilenceOver { incident_id: incident.incident_id, silence_id: silence.silence_id };
+            vec![over.at(until)?]
+        }
+        _ => Vec::new(),
+    };
+    Ok(Some(Effects {
+        writes: vec![Write::Silenced(Box::new(notification))],
+        audit: vec![line(event, cover)],
+        timers: timer,
+        ..Effects::none()
+    }))
+}
+
+fn line(event: &LifecycleEvent, Cover { silence, until }: &Cover) -> Audit {
+    let (kind, by) = (event.kind(), &silence.by);
+    let how = if silence.spec.is_maintenance { "silenced for maintenance" } else { "silenced" };
+    let until_words = until.map_or_else(String::new, |until| format!(" until {}", moment(until)));
+    Audit {
+        incident_id: event.incident_id(),
+        at: event.at(),
+        action: AuditAction::NotificationSilenced,
+        summary: format!(
+            "Not sent: {}; {how} by {by}{until_words} ({}).",
+            headed(kind.words()),
+            silence.spec.comment
+        ),
+        detail: json!({
+            "kind": kind,
+            "revision": event.revision(),
+            "silence_id": silence.silence_id,
+            "is_maintenance": silence.spec.is_maintenance,
+            "by": by,
+            "until": until,
+            "comment": silence.spec.comment,
+        }),
+    }
+}
+
+/// What a command comes to: the answer for the sender with what follows, or why nothing does.
+pub type Outcome = Result<Done, String>;
+
+/// A command that is carried out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done {
+    /// What was done, in one sentence for the sender.
+    pub answer: String,
+    /// What follows.
+    pub effects: Effects,
+}
+
+/// A command with its texts fit to be kept and shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The command.
+    pub command: &'a Command,
+    /// What is replaced in texts.
+    pub redactor: &'a Redactor,
+}
+
+impl Asked<'_> {
+    fn by(&self) -> String {
+        one_line(&self.command.by, NAME)
+    }
+
+    fn text(&self, text: &str) -> String {
+        let mut text = one_line(text, REMARK);
+        self.redactor.apply(&mut text);
+        text
+    }
+
+    /// Decides whether a silence begins; `others` of its environment are active or wait to be.
+    pub fn begin(&self, spec: &SilenceSpec, others: usize, now: Timestamp) -> Outcome {
+        let spec = SilenceSpec { comment: self.text(&spec.comment), ..spec.clone() };
+        let matchers = silence::check(&spec, now).map_err(|refused| refused.to_string())?;
+        let environment = &self.command.environment;
+        if others >= MAX_ACTIVE {
+            return Err(format!("{environment} has {MAX_ACTIVE} silences that are not over; end some first"));
+        }
+        let silence = Silence {
+            silence_id: self.command.command_id,
+            environment: environment.clone(),
+            spec: SilenceSpec { matchers: matchers.to_string(), ..spec },
+            by: self.by(),
+            begun_at: now,
+            ended: None,
+        };
+        let when = match silence.standing(now) {
+            Standing::Active { until } => format!("is active until {}", moment(until)),
+            Standing::Waiting { from } => format!("begins at {}", moment(from)),
+            Standing::Over | Standing::Ended => {
+                return Err("no window lies between the begin and the end of the silence".to_owned());
+            }
+        };
+        let what = if silence.spec.is_maintenance { "maintenance window" } else { "silence" };
+        let answer = format!("{what} {} of {environment} {when}: {matchers}", silence.silence_id);
+        let effects = Effects { writes: vec![Write::Silence(Box::new(silence))], ..Effects::none() };
+        Ok(Done { answer, effects })
+    }
+
+    /// Decides whether a silence ends before its time. Of each of `incidents` it hid something: they are announced if they are
+    /// still open.
+    ///
+    /// # Errors
+    /// If a timer cannot be set.
+    pub fn end(
+        &self,
+        id: CommandId,
+        reason: &str,
+        found: Option<&Silence>,
+        incidents: &[IncidentId],
+        now: Timestamp,
+    ) -> Result<Outcome, Error> {
+        let silence = match self.to_end(id, found, now) {
+            Ok(silence) => silence,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let ending = Ending { at: now, by: self.by(), reason: self.text(reason) };
+        if ending.reason.is_empty() {
+            return Ok(Err("a reason is needed to end a silence".to_owned()));
+        }
+        let what = if silence.spec.is_maintenance { "maintenance window" } else { "silence" };
+        let answer = format!("{what} {id} is ended by {}", ending.by);
+        let timers = incidents
+            .iter()
+            .map(|incident| SilenceOver { incident_id: *incident, silence_id: id }.ended(now));
+        let effects = Effects {
+            timers: timers.collect::<Result<_, _>>()?,
+            writes: vec![Write::EndSilence { silence_id: id, ending }],
+            ..Effects::none()
+        };
+        Ok(Ok(Done { answer, effects }))
+    }
+
+    fn to_end<'s>(
+        &self,
+        id: CommandId,
+        found: Option<&'s Silence>,
+        now: Timestamp,
+    ) -> Result<&'s Silence, String> {
+        let Some(silence) = found else { return Err(format!("silence {id} does not exist")) };
+        if silence.environment != self.command.environment {
+            return Err(format!("silence {id} is of environment {}", silence.environment));
+        }
+        if let Some(Ending { at, by, .. }) = &silence.ended {
+            return Err(format!("silence {id} was ended by {by} at {}", moment(*at)));
+        }
+        if silence.standing(now) == Standing::Over {
+            return Err(format!("silence {id} is over already"));
+        }
+        Ok(silence)
+    }
+}
+
+/// Returns what follows from a decided command, with its record.
+pub fn recorded(command: &Command, outcome: Outcome) -> Effects {
+    let (outcome, answer, mut effects) = match outcome {
+        Ok(Done { answer, effects }) => (Recorded::Accepted, answer, effects),
+        Err(refused) => (Recorded::Refused, refused, Effects::none()),
+    };
+    let decision = Decision { command: command.clone(), outcome, answer };
+    effects.writes.push(Write::Command(Box::new(decision)));
+    effects
+}
