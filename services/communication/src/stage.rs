@@ -187,15 +187,11 @@ impl Communication {
         };
         let summary = IncidentSummary::of(&incident);
         let service = summary.service.as_deref();
-        // it begins with whatever is read first of an incident that is escalated, also while it is muted
-        let begun = escalation::begin(&incident, now, directory.escalation(service))?;
         let chosen = match called {
             Some(called) => directory.called(called),
             None => directory.choose(service, summary.severity, event.kind()),
         };
-        let mut effects = self.told(event, incident, record, &directory, chosen, ctx).await?;
-        effects.timers.extend(begun);
-        Ok(effects)
+        self.told(event, incident, record, &directory, chosen, ctx).await
     }
 
     /// Announces an event to those who are chosen.
@@ -233,6 +229,9 @@ impl Communication {
         if !event.is_first() && threads.iter().any(|thread| thread.subject.is_none()) {
             effects = self.begin(&mut threads, incident.clone(), directory, now)?;
         }
+        // it begins with whatever is sent first of an incident that is escalated
+        let chain = directory.escalation(content.incident.service.as_deref());
+        effects.timers.extend(escalation::begin(&incident, now, chain)?);
         let reply = self.announce(&content, &threads, chosen.unusable, now)?;
         effects.writes.extend(reply.writes);
         effects.timers.extend(reply.timers);

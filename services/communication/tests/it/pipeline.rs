@@ -188,7 +188,7 @@ async fn an_address_that_was_called_learns_of_the_end() {
     assert_eq!(opened, ["#commanders", "commander@example.com"]);
     let weaker = Incident { severity: Severity::Sev4, ..scenario::resolved() };
     let resolved = recipients(LifecycleEvent::Resolved(Box::new(weaker)), "resolved").await;
-    assert_eq!(resolved, [Options::default().fallback.as_str(), "#commanders"]);
+    assert_eq!(resolved, [Options::default().fallback.as_str(), "commander@example.com", "#commanders"]);
 }
 
 /// The answer to the first message in Slack is lost, and PagerDuty is broken at first: one thread and one alert all the same, and no
