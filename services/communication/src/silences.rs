@@ -294,7 +294,7 @@ impl Asked<'_> {
         incidents: &[IncidentId],
         now: Timestamp,
     ) -> Result<Outcome, Error> {
-        let silence = match self.to_end(id, found, now) {
+        let silence = match self.still_running(id, found, now) {
             Ok(silence) => silence,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -315,7 +315,7 @@ impl Asked<'_> {
         Ok(Ok(Done { answer, effects }))
     }
 
-    fn to_end<'s>(
+    fn still_running<'s>(
         &self,
         id: CommandId,
         found: Option<&'s Silence>,

@@ -85,7 +85,7 @@ async fn a_command_waits_for_its_outcome_and_ends_with_it() {
     printed(&ask(&["mute", "--for", "2h", "--wait", "1m"]));
     let shown = printed(&firewatch(&bench, &["incidents", "show", &number]));
     for line in
-        ["Acknowledged", "Assigned to", "Severity set", "Muted", "Comment by ann: looks like the pool."]
+        ["Acknowledged", "Assigned to", "Severity set", "Muted", "Comment by ann: looks like the pool"]
     {
         assert!(shown.contains(line), "{line}: {shown}");
     }

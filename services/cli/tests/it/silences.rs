@@ -71,7 +71,7 @@ async fn publish<E: Event>(bench: &Bench, topic: Topic, event: &E, seed: &str) {
 /// Stores an incident and publishes it as opened.
 async fn opens(bench: &Bench, seed: &str) -> Incident {
     let id = bench.incident(seed);
-    let incident = Incident { incident_id: id, ..case().incident };
+    let incident = Incident { incident_id: id, signals: case().signals, ..case().incident };
     bench.record(id, incident, vec![Change::Announced]).await.unwrap();
     let stored = bench.store.reads().incident(id).await.unwrap().unwrap();
     publish(bench, Topic::IncidentsOpened, &stored, seed).await;
@@ -94,16 +94,15 @@ async fn a_silence_hides_shows_what_it_hid_and_announces_that_when_it_is_ended()
     let owner = Owner::start(&bench).await;
     let ask = |arguments: &[&str]| firewatch(&bench, arguments);
     let matchers = "service=\"payment\"";
-    let id = CommandId(derive(&["silences", &bench.common.postgres.url]));
+    let id = CommandId(derive(&["silences", &bench.common.postgres.url])).to_string();
     let add = ["silence", "add", "--matchers", matchers, "--for", "2h", "--comment", "the database moves"];
-    let add = [&add[..], &["--wait", "1m", "--command-id", &id.to_string(), "--json"]].concat();
+    let add = [&add[..], &["--wait", "1m", "--command-id", &id, "--json"]].concat();
     let outcome = object(&ask(&add));
     assert_eq!(outcome["outcome"], Value::from("accepted"), "{outcome:#}");
     assert_eq!(object(&ask(&add)), outcome, "the same command again");
 
     let open = opens(&bench, "open").await;
     recorded(&bench, open.incident_id, "notification_silenced").await;
-    let id = id.to_string();
     let listed = object(&ask(&["silence", "list", "--json"]));
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed:#}");
     assert_eq!((&listed[0]["silence_id"], &listed[0]["state"]), (&json!(id), &json!("active")));

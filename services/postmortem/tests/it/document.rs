@@ -105,6 +105,15 @@ fn it_is_the_same_however_soon_people_are_told_that_it_is_over() {
 }
 
 #[test]
+fn what_a_silence_hid_nobody_was_told() {
+    let mut scenario = exhausted_connections();
+    let before = document::write(&scenario.record());
+    let hidden = scenario.notifications[0].0.clone();
+    scenario.notifications.push((hidden, NotificationState::Silenced));
+    assert_eq!(document::write(&scenario.record()), before);
+}
+
+#[test]
 fn the_same_record_makes_the_same_document() {
     let (one, two) = (exhausted_connections(), exhausted_connections());
     assert_eq!(document::write(&one.record()), document::write(&two.record()));
