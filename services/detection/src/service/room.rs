@@ -155,7 +155,7 @@ impl Service {
                 "{metric} of {service} has not reported for {silent}, since {since}; it makes room for other series, \
                  because the limit of series is reached"
             ),
-            Ended::SourceGone | Ended::NewLevel | Ended::Recovered => format!(
+            Ended::SourceGone | Ended::NewLevel | Ended::Recovered | Ended::Manual => format!(
                 "{metric} of {service} has not reported for {silent}, since {since}; it is not watched any more"
             ),
         }
