@@ -54,6 +54,9 @@ struct Resolve {
     environment: String,
     /// When the last member cleared.
     cleared_at: Timestamp,
+    /// How often the incident had been opened again; absent in rows of earlier releases.
+    #[serde(default)]
+    reopened: Option<u32>,
 }
 
 impl TimerPayload for Resolve {
@@ -499,12 +502,14 @@ impl Stage for Correlation {
                 .await
             }
             Resolve::NAME => {
-                let Resolve { incident_id, environment, cleared_at } = timer.read()?;
+                let Resolve { incident_id, environment, cleared_at, reopened } = timer.read()?;
                 self.looked_at(incident_id, environment, ctx, |incident, neighbourhood, effects| {
                     let members = grouping::members(incident_id, neighbourhood);
                     // a member that fired again meanwhile has set, or will set, a timer of its own
                     if grouping::all_clear(&members).is_some_and(|(at, _)| at == cleared_at)
                         && incident.state.is_open()
+                        // a person may have opened it again, with members that are as clear as before
+                        && reopened.is_none_or(|times| times == incident.reopened)
                     {
                         resolve(incident, &members, cleared_at, effects);
                     }

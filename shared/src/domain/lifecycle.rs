@@ -154,12 +154,16 @@ impl Change {
         Self::Merged { into, number, at, by: None }
     }
 
-    /// Returns whether a person asks for it without a look at the rest of the environment. Such a change is decided anew where
-    /// the incident has moved on meanwhile.
-    pub fn is_stated(&self) -> bool {
+    /// Returns whether it is decided without a look at the rest of the environment: what a person states, and the end by a
+    /// postmortem. Such a change is decided anew where the incident has moved on meanwhile.
+    pub fn is_unguarded(&self) -> bool {
         matches!(
             self,
-            Self::Acknowledged(_) | Self::Assigned { .. } | Self::SeverityOverridden { .. } | Self::Muted(_)
+            Self::Acknowledged(_)
+                | Self::Assigned { .. }
+                | Self::SeverityOverridden { .. }
+                | Self::Muted(_)
+                | Self::Closed { .. }
         )
     }
 

@@ -91,8 +91,12 @@ pub(super) fn resolve_timer(
     options: &Options,
 ) -> Result<Timer, Error> {
     let hold = members.iter().map(|signal| signal.interval_ms).max().unwrap_or(0);
-    let payload =
-        Resolve { incident_id: incident.incident_id, environment: incident.environment.clone(), cleared_at };
+    let payload = Resolve {
+        incident_id: incident.incident_id,
+        environment: incident.environment.clone(),
+        cleared_at,
+        reopened: Some(incident.reopened),
+    };
     Timer::new(incident.incident_id.to_string(), seed, now + options.hold_of(incident, hold), &payload)
 }
 
