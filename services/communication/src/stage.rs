@@ -191,9 +191,11 @@ impl Communication {
             Some(News::Severity { before, after, .. }) => {
                 escalation::applies(*after, &self.options) && !escalation::applies(*before, &self.options)
             }
-            _ => event.kind() == Kind::Opened,
+            _ => event.kind() == Kind::Opened && event.occurrence() > 0,
         };
-        if begins {
+        // another event may have opened the thread: then the opening itself has nothing left to announce
+        let opens = openings(known).next().is_none() && incident.state.is_open();
+        if begins || opens {
             effects.timers.extend(escalation::begin(&incident, now, &self.options)?);
         }
         let content = NotificationContent { incident: summary, event };
