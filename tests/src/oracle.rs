@@ -5,6 +5,7 @@
 pub mod fault_injector;
 pub mod invariants;
 pub mod observations;
+pub mod operator;
 pub mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,13 +17,14 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use shared::events::envelope::header;
 use shared::events::{Anomaly, Topic};
-use stack::observe::run_summary::MAILS;
+use shared::store::NotificationKind;
 use stack::run::progress::Progress;
 use stack::{Options, Program, Stack};
 
 use fault_injector::AgentPool;
 use invariants::{Code, Violation};
-use observations::{Observations, REDELIVERED, TAKEN_OVER};
+use observations::{Entry, Observations, REDELIVERED, TAKEN_OVER, UNFINISHED_TIMERS};
+use operator::Operator;
 use plan::{Plan, Shop};
 
 use crate::quiescence::{self, STANDS};
@@ -58,6 +60,12 @@ pub struct Outcome {
     pub takeovers: usize,
     /// Records that are on the bus more than once, under one id.
     pub duplicates_suppressed: usize,
+    /// Commands that were decided on.
+    pub commands: usize,
+    /// Those of them that were accepted.
+    pub commands_accepted: usize,
+    /// Copies of commands under an event id of their own, none of which may have an effect.
+    pub command_copies: usize,
     /// Second copies of a mail, under one Message-ID, each explained by a crash.
     pub mail_copies: usize,
     /// How long it took.
@@ -76,7 +84,10 @@ pub async fn run(plan: &Plan, binaries: &Path, keep: &Path) -> Result<Outcome> {
     let supervision = tokio::spawn(Arc::clone(&pool).supervise());
     pool.ready(READY).await?;
     let simulators = plan.shops.iter().map(|shop| simulate(&stack, shop)).collect::<Result<Vec<_>>>()?;
-    pool.inject_all().await?;
+    let operator = Operator::new(&stack, plan.seed)?;
+    let (injected, asked) = tokio::join!(pool.inject_all(), operator.send_all(&plan.commands));
+    injected?;
+    asked?;
     for simulator in simulators {
         stack::parts::probe::until("the end of the simulators", SIMULATORS, async || {
             anyhow::ensure!(simulator.process().pid().is_none(), "{} still runs", simulator.name());
@@ -84,8 +95,9 @@ pub async fn run(plan: &Plan, binaries: &Path, keep: &Path) -> Result<Outcome> {
         })
         .await?;
     }
-    let quiescent = until_quiescent(&stack).await;
-    let observed = Observations::collect(&stack, pool.log()).await?;
+    let quiescent = until_quiescent(&stack, &operator).await;
+    let mut observed = Observations::collect(&stack, pool.log()).await?;
+    observed.sent = operator.sent();
     let mut outcome = tally(plan.seed, &observed);
     outcome.violations = invariants::violations(&observed);
     if let Err(pending) = quiescent {
@@ -117,10 +129,11 @@ fn simulate(stack: &Stack, shop: &Shop) -> Result<Arc<stack::Agent>> {
     stack.spawn(&program)
 }
 
-/// Waits until nothing is left to do at three checks in a row.
-async fn until_quiescent(stack: &Stack) -> Result<()> {
+/// Waits until nothing is left to do at three checks in a row. Incidents that were opened again are resolved by a person.
+async fn until_quiescent(stack: &Stack, operator: &Operator) -> Result<()> {
     let mut quiet = 0;
     stack::parts::probe::until("quiescence", QUIESCENCE, async || {
+        operator.end_reopened().await?;
         let pending = pending(stack).await?;
         quiet = if pending.is_empty() { quiet + 1 } else { 0 };
         anyhow::ensure!(quiet > 2, "{}", pending.join(", "));
@@ -130,22 +143,30 @@ async fn until_quiescent(stack: &Stack) -> Result<()> {
     .await
 }
 
-/// Counts the timers that are not done. An incident's question about members that are not seen any more, and its age, are due long
-/// after it is over; they then do nothing.
-const PENDING_TIMERS: &str = "select count(*) from timers where state <> 'done' \
-    and not (state = 'waiting' and due > now() + interval '10 minutes')";
+/// Counts the notifications that are still to come: those on record, and those of the five of each incident that was neither
+/// merged nor muted.
+fn mails_to_come() -> String {
+    let five: Vec<String> =
+        NotificationKind::LIFECYCLE.iter().map(|kind| format!("'{}'", kind.name())).collect();
+    format!(
+        "select (select count(*) from notifications where state <> 'sent') + (select count(*) \
+         from incidents, unnest(array[{}]) kind where {STANDS} \
+         and not exists (select from commands c where c.incident_id = incidents.incident_id \
+            and c.verb = 'mute' and c.outcome = 'accepted') \
+         and not exists (select from notifications n where n.incident_id = incidents.incident_id and n.kind = kind))",
+        five.join(", ")
+    )
+}
 
 async fn pending(stack: &Stack) -> Result<Vec<String>> {
-    let mails = format!(
-        "select {MAILS} * count(distinct incident_id) - count(*) filter (where notifications.state = 'sent') \
-         from incidents left join notifications using (incident_id) where {STANDS}"
-    );
+    let timers = format!("select count(*) from timers where {UNFINISHED_TIMERS}");
+    let mails = mails_to_come();
     let counts = [
         (
             "rows in the outbox",
             "select count(*) from outbox where published_at is null and rejected_at is null",
         ),
-        ("timers", PENDING_TIMERS),
+        ("timers", &timers),
         ("incidents that are not closed", "select count(*) from incidents where state <> 'closed'"),
         ("mails to come", &mails),
     ];
@@ -175,6 +196,11 @@ fn tally(seed: u64, observed: &Observations) -> Outcome {
     let ids: BTreeSet<_> = observed.mails.iter().map(|accepted| &accepted.mail.id).collect();
     outcome.mails = ids.len();
     outcome.mail_copies = observed.mails.len() - ids.len();
+    outcome.commands = observed.decisions.len();
+    outcome.commands_accepted = observed.decisions.iter().filter(|one| one.is_accepted).count();
+    let commands = observed.records.get(&Topic::OperatorCommands).into_iter().flatten();
+    let events: BTreeSet<_> = commands.filter_map(|line| header(&line.headers, "ce_id")).collect();
+    outcome.command_copies = events.len().saturating_sub(observed.sent.len());
     outcome
 }
 
@@ -197,10 +223,14 @@ fn write_report(
         .audit
         .iter()
         .map(|line| {
-            format!("{} {} {} {} by event {}\n", line.incident, line.at, line.actor, line.action, line.event)
+            let Entry { incident, at, actor, action, event, summary, .. } = line;
+            format!("{incident} {at} {actor} {action} by event {event}: {summary}\n")
         })
         .collect();
     std::fs::write(folder.join("audit.txt"), audit.concat())?;
+    let commands: Vec<_> = observed.decisions.iter().map(|one| format!("{one:?}\n")).collect();
+    let sent: Vec<_> = observed.sent.iter().map(|one| format!("{one:?}\n")).collect();
+    std::fs::write(folder.join("commands.txt"), [sent.concat(), commands.concat()].join("\n"))?;
     let faults: Vec<_> = observed.injected.iter().map(|fault| format!("{fault:?}\n")).collect();
     std::fs::write(folder.join("faults.txt"), faults.concat())?;
     std::fs::write(folder.join("plan.json"), serde_json::to_vec_pretty(plan)?)?;

@@ -107,6 +107,8 @@ enum Readiness {
 pub struct Stack {
     // fields are dropped in this order: dependents first
     agents: Mutex<Vec<Arc<Agent>>>,
+    /// Held while the record of the run is written: agents may be started side by side.
+    recording: Mutex<()>,
     mail: Mail,
     kafka: Kafka,
     postgres: Postgres,
@@ -135,7 +137,9 @@ impl Stack {
             progress.step("starting the mail sink", Mail::start(&fetched.maildev, &layout, &guard)),
         )?;
         let agents = Mutex::default();
-        let stack = Self { agents, mail, kafka, postgres, guard, fetched, layout, options, _claim: claim };
+        let recording = Mutex::default();
+        let stack =
+            Self { agents, recording, mail, kafka, postgres, guard, fetched, layout, options, _claim: claim };
         stack.record(Readiness::Starting)?;
         progress.step("creating the topics", kafka::create_topics(stack.kafka.admin())).await?;
         progress.step("creating the schema", stack.create_schema()).await?;
@@ -306,6 +310,7 @@ impl Stack {
     }
 
     fn record(&self, readiness: Readiness) -> Result<()> {
+        let _recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
         let http: BTreeMap<String, String> =
             self.agents().iter().map(|agent| (agent.name().to_owned(), agent.http().to_owned())).collect();
         let processes = self.processes().into_iter().filter_map(|process| {

@@ -54,7 +54,7 @@ struct Resolve {
     environment: String,
     /// When the last member cleared.
     cleared_at: Timestamp,
-    /// How often the incident had been opened again; none in timers of older releases.
+    /// How often the incident had been opened again; absent in rows of earlier releases.
     #[serde(default)]
     reopened: Option<u32>,
 }
@@ -508,7 +508,8 @@ impl Stage for Correlation {
                     // a member that fired again meanwhile has set, or will set, a timer of its own
                     if grouping::all_clear(&members).is_some_and(|(at, _)| at == cleared_at)
                         && incident.state.is_open()
-                        && reopened.is_none_or(|reopened| reopened == incident.reopened)
+                        // a person may have opened it again, with members that are as clear as before
+                        && reopened.is_none_or(|times| times == incident.reopened)
                     {
                         resolve(incident, &members, cleared_at, effects);
                     }

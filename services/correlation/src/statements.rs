@@ -56,9 +56,17 @@ impl Asked<'_> {
 
     /// Returns a line of the audit trail of an incident.
     pub fn line(&self, incident: &Incident, action: AuditAction, summary: String) -> Audit {
-        let Command { command_id, at, origin, .. } = self.command;
-        let detail = json!({ "command_id": command_id, "by": self.by(), "origin": one_line(origin, NAME) });
-        Audit { incident_id: incident.incident_id, at: *at, action, summary, detail }
+        let (incident_id, at) = (incident.incident_id, self.command.at);
+        self.signed(Audit { incident_id, at, action, summary, detail: json!({}) })
+    }
+
+    /// Returns a line that names the command it goes back to.
+    pub fn signed(&self, mut line: Audit) -> Audit {
+        let Command { command_id, origin, .. } = self.command;
+        line.detail["command_id"] = json!(command_id);
+        line.detail["by"] = json!(self.by());
+        line.detail["origin"] = json!(one_line(origin, NAME));
+        line
     }
 
     /// Decides on a statement about an incident as it stands.

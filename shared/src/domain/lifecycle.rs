@@ -154,9 +154,13 @@ impl Change {
         Self::Merged { into, number, at, by: None }
     }
 
-    /// Returns whether a person asks for it without a look at the rest of the environment. Such a change is decided anew where
-    /// the incident cannot undergo it any more.
-    pub fn is_stated(&self) -> bool {
+    /// Returns whether it is decided without a look at the rest of the environment: what a person states, and the end by a
+    /// postmortem. Such a change is decided anew where the incident has moved on meanwhile.
+    pub fn is_unguarded(&self) -> bool {
+        self.is_stated() || matches!(self, Self::Closed { .. })
+    }
+
+    fn is_stated(&self) -> bool {
         matches!(
             self,
             Self::Acknowledged(_) | Self::Assigned { .. } | Self::SeverityOverridden { .. } | Self::Muted(_)
@@ -230,16 +234,7 @@ pub fn apply(
             Closed
         }
         (Resolved | Closed, Change::Reopened { assessment, by }) if incident.merged_into().is_none() => {
-            (incident.resolved_at, incident.resolution, incident.closed_at) = (None, None, None);
-            // what a person said of the severity was said of what is over
-            if by.is_none()
-                && let Some(set) = incident.severity_override.take()
-            {
-                incident.severity = set.computed;
-            }
-            (incident.resolved_by, incident.acknowledged, incident.kept_open) = (None, None, by);
-            incident.reopened += 1;
-            reassess(&mut incident, *assessment);
+            reopen(&mut incident, *assessment, by);
             Correlating
         }
         (state, change) if is_statement_for(state, &change) => {
@@ -269,6 +264,19 @@ fn link_to(incident: &mut Incident, link: Link) {
     if incident.links.len() < MAX_LINKS && !incident.links.contains(&link) {
         incident.links.push(link);
     }
+}
+
+/// Opens an incident again. What a person said of the severity was said of what is over, unless a person opens it.
+fn reopen(incident: &mut Incident, assessment: Assessment, by: Option<Statement>) {
+    if by.is_none()
+        && let Some(set) = incident.severity_override.take()
+    {
+        incident.severity = set.computed;
+    }
+    (incident.resolved_at, incident.resolution, incident.closed_at) = (None, None, None);
+    (incident.resolved_by, incident.acknowledged, incident.kept_open) = (None, None, by);
+    incident.reopened += 1;
+    reassess(incident, assessment);
 }
 
 /// Returns whether a change is a person's statement that can be made of an incident in that state.

@@ -248,7 +248,7 @@ impl Incidents {
         let before = self.stand.remove(&id);
         let is_new = before.is_none();
         let mut after = lifecycle::apply(before, id, change.change.clone()).map_err(|illegal| {
-            if change.change.is_stated() {
+            if change.change.is_unguarded() {
                 Error::Conflict { scope: format!("incident {id}") }
             } else {
                 illegal.into()

@@ -58,6 +58,9 @@ struct Summary {
     takeovers: usize,
     duplicates_suppressed: usize,
     incidents: usize,
+    commands: usize,
+    commands_accepted: usize,
+    command_copies: usize,
     mails: usize,
     mail_copies: usize,
     seconds: f64,
@@ -69,7 +72,7 @@ impl std::fmt::Display for Summary {
         write!(
             f,
             "{} seeds, {} violations; {} kills, {} redeliveries, {} takeovers, {} duplicates suppressed; \
-             {} incidents, {} mails and {} copies; {:.0} s",
+             {} incidents, {} mails and {} copies; {} commands ({} accepted) and {} copies; {:.0} s",
             self.seeds.len(),
             self.violations,
             self.kills,
@@ -79,6 +82,9 @@ impl std::fmt::Display for Summary {
             self.incidents,
             self.mails,
             self.mail_copies,
+            self.commands,
+            self.commands_accepted,
+            self.command_copies,
             self.seconds
         )
     }
@@ -99,6 +105,9 @@ impl Summary {
         self.takeovers += outcome.takeovers;
         self.duplicates_suppressed += outcome.duplicates_suppressed;
         self.incidents += outcome.incidents;
+        self.commands += outcome.commands;
+        self.commands_accepted += outcome.commands_accepted;
+        self.command_copies += outcome.command_copies;
         self.mails += outcome.mails;
         self.mail_copies += outcome.mail_copies;
         self.seconds += outcome.seconds;
@@ -177,13 +186,16 @@ async fn run(arguments: &Arguments, binaries: &Path, out: &Path, stop_at: StopAt
 
 fn print(outcome: &Outcome) {
     println!(
-        "seed {}: {} in {:.0} s; {} incidents, {} mails and {} copies; {} kills, {} redeliveries, {} takeovers, {} duplicates",
+        "seed {}: {} in {:.0} s; {} incidents, {} mails and {} copies; {} commands ({} accepted); \
+         {} kills, {} redeliveries, {} takeovers, {} duplicates",
         outcome.seed,
         if outcome.violations.is_empty() { "holds" } else { "VIOLATED" },
         outcome.seconds,
         outcome.incidents,
         outcome.mails,
         outcome.mail_copies,
+        outcome.commands,
+        outcome.commands_accepted,
         outcome.kills,
         outcome.redeliveries,
         outcome.takeovers,

@@ -17,6 +17,7 @@ use stack::Stack;
 use stack::parts::mailbox::Mail;
 
 use super::fault_injector::InjectedFault;
+use super::operator::SentCommand;
 use crate::quiescence::{self, Lags};
 
 /// Longest time to read one topic.
@@ -31,6 +32,11 @@ const LAG_INTERVAL: Duration = Duration::from_millis(300);
 pub const REDELIVERED: &str = "redelivered event suppressed";
 /// Part of the message of a log line about work of another process, as [`REDELIVERED`]: the text of `shared::store`.
 pub const TAKEN_OVER: &str = "taken over";
+
+/// Condition of a timer that is not done. An incident's questions to itself after a long time, the end of one that was opened again
+/// and its escalation are due long after the run; they then do nothing.
+pub const UNFINISHED_TIMERS: &str =
+    "state <> 'done' and not (state = 'waiting' and due > now() + interval '4 minutes')";
 
 /// A row of the outbox.
 #[derive(Debug, Clone)]
@@ -60,6 +66,10 @@ pub struct Entry {
     pub action: String,
     /// Event time.
     pub at: Timestamp,
+    /// What it says.
+    pub summary: String,
+    /// The command that it goes back to, if it does.
+    pub command: Option<String>,
     /// What caused it.
     pub event: String,
     /// The transaction that wrote it.
@@ -88,6 +98,25 @@ pub struct Notification {
     pub kind: String,
     /// State.
     pub state: String,
+    /// `Message-ID` of its mail.
+    pub message_id: String,
+    /// When its transaction began, milliseconds since the Unix epoch; none if no timer sends it.
+    pub created_ms: Option<i64>,
+    /// For an opening: whether an incident that stood so is escalated, and how often it had been opened again.
+    pub escalates: Option<u32>,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone)]
+pub struct DecidedCommand {
+    /// Id.
+    pub id: String,
+    /// Incident.
+    pub incident: Option<String>,
+    /// Whether it was accepted.
+    pub is_accepted: bool,
+    /// Answer to its sender.
+    pub answer: String,
 }
 
 /// A mail that the server accepted.
@@ -124,6 +153,12 @@ pub struct Observations {
     pub unrecorded: Vec<(String, String)>,
     /// Notifications.
     pub notifications: Vec<Notification>,
+    /// Commands that were sent.
+    pub sent: Vec<SentCommand>,
+    /// Commands that were decided on.
+    pub decisions: Vec<DecidedCommand>,
+    /// First steps of escalations: incident, and how often it had been opened again.
+    pub escalations: Vec<(String, u32)>,
     /// Timers that wait or have failed: stage, name, state.
     pub timers: Vec<(String, String, String)>,
     /// Mails.
@@ -209,7 +244,8 @@ impl Observations {
 
     async fn read_audit(&mut self, store: &Store) -> Result<()> {
         let client = testing::client(store).await?;
-        let audit = "select a.incident_id::text, a.actor, a.action, a.at, a.event_id::text, a.xmin::text, p.xmin::text \
+        let audit = "select a.incident_id::text, a.actor, a.action, a.at, a.event_id::text, a.xmin::text, p.xmin::text, \
+                     a.summary, a.detail ->> 'command_id' \
                      from audit a left join processed_events p on p.consumer = a.actor and p.event_id = a.event_id \
                      order by a.id";
         self.audit = client
@@ -225,6 +261,65 @@ impl Observations {
                     event: row.try_get(4)?,
                     transaction: row.try_get(5)?,
                     inbox: row.try_get(6)?,
+                    summary: row.try_get(7)?,
+                    command: row.try_get(8)?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    async fn read_notifications(&mut self, store: &Store) -> Result<()> {
+        let client = testing::client(store).await?;
+        // the timer that sends is written in the transaction of the notification
+        let notifications = "select n.incident_id::text, n.kind, n.state, coalesce(n.body ->> 'message_id', ''), \
+            floor(extract(epoch from t.created_at) * 1000)::bigint, \
+            case when body #>> '{event,news,opened,severity}' in ('sev1', 'sev2') \
+                and body #>> '{event,news,opened,state}' not in ('resolved', 'closed') \
+                and body #> '{event,news,opened,acknowledged}' is null \
+                then coalesce((body #>> '{event,news,opened,reopened}')::int, 0) end \
+            from notifications n left join timers t on t.stage = 'communication' and t.name = 'send' \
+                and t.payload ->> 'notification_id' = n.id::text";
+        self.notifications = client
+            .query(notifications, &[])
+            .await?
+            .iter()
+            .map(|row| {
+                anyhow::Ok(Notification {
+                    incident: row.try_get(0)?,
+                    kind: row.try_get(1)?,
+                    state: row.try_get(2)?,
+                    message_id: row.try_get(3)?,
+                    created_ms: row.try_get(4)?,
+                    escalates: row.try_get::<_, Option<i32>>(5)?.map(i32::cast_unsigned),
+                })
+            })
+            .collect::<Result<_>>()?;
+        let escalations = "select payload ->> 'incident_id', (payload ->> 'reopened')::int from timers \
+            where stage = 'communication' and name = 'escalate' and payload ->> 'step' = '0'";
+        self.escalations = client
+            .query(escalations, &[])
+            .await?
+            .iter()
+            .map(|row| anyhow::Ok((row.try_get(0)?, row.try_get::<_, i32>(1)?.cast_unsigned())))
+            .collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    async fn read_commands(&mut self, store: &Store) -> Result<()> {
+        let client = testing::client(store).await?;
+        let commands = "select command_id::text, incident_id::text, outcome = 'accepted', answer from commands \
+            order by decided_at, command_id";
+        self.decisions = client
+            .query(commands, &[])
+            .await?
+            .iter()
+            .map(|row| {
+                anyhow::Ok(DecidedCommand {
+                    id: row.try_get(0)?,
+                    incident: row.try_get(1)?,
+                    is_accepted: row.try_get(2)?,
+                    answer: row.try_get(3)?,
                 })
             })
             .collect::<Result<_>>()?;
@@ -233,6 +328,8 @@ impl Observations {
 
     async fn read_rows(&mut self, stack: &Stack) -> Result<()> {
         let store = stack.store()?;
+        self.read_notifications(&store).await?;
+        self.read_commands(&store).await?;
         self.read_outbox(&store).await?;
         self.read_audit(&store).await?;
         let client = testing::client(&store).await?;
@@ -268,23 +365,9 @@ impl Observations {
             .iter()
             .map(|row| anyhow::Ok((row.try_get(0)?, row.try_get(1)?)))
             .collect::<Result<_>>()?;
-        let notifications = "select incident_id::text, kind, state from notifications";
-        self.notifications = client
-            .query(notifications, &[])
-            .await?
-            .iter()
-            .map(|row| {
-                anyhow::Ok(Notification {
-                    incident: row.try_get(0)?,
-                    kind: row.try_get(1)?,
-                    state: row.try_get(2)?,
-                })
-            })
-            .collect::<Result<_>>()?;
-        let timers = "select stage, name, state from timers where state <> 'done' \
-            and not (state = 'waiting' and due > now() + interval '10 minutes')";
+        let timers = format!("select stage, name, state from timers where {UNFINISHED_TIMERS}");
         self.timers = client
-            .query(timers, &[])
+            .query(&timers, &[])
             .await?
             .iter()
             .map(|row| anyhow::Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))

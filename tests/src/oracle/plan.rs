@@ -1,6 +1,9 @@
 //! What a seed stands for: the faults of the simulated shops, and the faults that are injected into the pipeline. Pure: a
 //! seed always draws the same plan.
 
+pub mod commands;
+
+use commands::PlannedCommand;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -124,6 +127,8 @@ pub struct Plan {
     pub failpoints: Vec<FailpointSetting>,
     /// Faults that are injected from outside, in order of time.
     pub injections: Vec<Injection>,
+    /// Commands of people.
+    pub commands: Vec<PlannedCommand>,
 }
 
 impl Plan {
@@ -137,7 +142,8 @@ impl Plan {
             .map(|kind| Injection { at_ms: rng.random_range(INJECTIONS_MS), kind })
             .collect();
         injections.sort_by_key(|injection| injection.at_ms);
-        Self { seed, shops, failpoints, injections }
+        let commands = commands::draw(&shops, &mut rng);
+        Self { seed, shops, failpoints, injections, commands }
     }
 
     /// Returns the failpoint that is set for a copy at one of its starts.
@@ -245,7 +251,7 @@ fn kinds(rng: &mut ChaCha8Rng) -> Vec<Kind> {
     if rng.random_bool(0.5) {
         kinds.push(Kind::RefuseMail { for_ms: rng.random_range(1_000..6_000) });
     }
-    for topic in [Topic::Anomalies, Topic::RawMetrics, Topic::RcaCompleted] {
+    for topic in [Topic::Anomalies, Topic::RawMetrics, Topic::RcaCompleted, Topic::OperatorCommands] {
         kinds.push(Kind::Poison { topic, partition: rng.random_range(0..topic.partitions()) });
     }
     kinds
@@ -287,5 +293,29 @@ mod tests {
             .map(|kind| format!("{kind:?}"))
             .collect();
         assert_eq!(kinds.len(), 9);
+    }
+
+    #[test]
+    fn twenty_seeds_ask_for_everything_at_every_moment_and_repeat_it_in_both_ways() {
+        let commands: Vec<_> = (1..=20).flat_map(|seed| Plan::draw(seed).commands).collect();
+        let verbs: BTreeSet<_> =
+            commands.iter().map(|one| format!("{:?}", std::mem::discriminant(&one.verb))).collect();
+        assert_eq!(verbs.len(), 12);
+        let moments: BTreeSet<_> = commands.iter().map(|one| format!("{:?}", one.moment)).collect();
+        assert_eq!(moments.len(), 3);
+        let repeats: BTreeSet<_> =
+            commands.iter().flat_map(|one| &one.repeats).map(|repeat| repeat.same_event).collect();
+        assert_eq!(repeats.len(), 2);
+        assert!(commands.iter().any(|one| one.held_ms > 0));
+    }
+
+    #[test]
+    fn nobody_changes_which_incidents_the_first_shop_has() {
+        use commands::Verb::{Merge, Reopen, Resolve, Split};
+        for plan in (1..=20).map(Plan::draw) {
+            let first = &plan.shops[0].environment;
+            let mut own = plan.commands.iter().filter(|one| one.environment == *first);
+            assert!(own.all(|one| !matches!(one.verb, Resolve | Reopen | Merge | Split)));
+        }
     }
 }

@@ -370,6 +370,26 @@ async fn a_severity_that_rises_reaches_the_commander_and_begins_the_escalation_a
 }
 
 #[tokio::test]
+async fn the_escalation_begins_once_with_whatever_opens_the_thread() {
+    let mut scene = Scene::open().await;
+    let open = Incident { severity: Severity::Sev1, state: State::Correlating, ..scenario::opened() };
+    scene.bench.record(open.incident_id, open.clone(), vec![]).await.unwrap();
+    let raise = shared::lifecycle::Change::SeverityOverridden {
+        severity: Some(Severity::Sev1),
+        statement: statement(),
+    };
+    let raise = shared::stage::IncidentChange { incident_id: open.incident_id, change: raise, publish: None };
+    let effects = Effects { incidents: vec![raise], ..Effects::none() };
+    scene.bench.apply(open.incident_id, "raise", effects).await.unwrap();
+    // topics are read side by side
+    let cause = scene.take(Input::Event(LifecycleEvent::RootCause(Box::new(scenario::root_cause())))).await;
+    assert!(sent(&cause).iter().any(|(kind, _)| *kind == Kind::Opened), "{cause:?}");
+    assert!(escalation_of(&cause).is_some());
+    let late = scene.take(Input::Event(LifecycleEvent::Opened(Box::new(open)))).await;
+    assert_eq!(escalation_of(&late), None);
+}
+
+#[tokio::test]
 async fn a_muted_incident_is_silent_until_its_end_and_says_so_on_record() {
     let mut scene = Scene::open().await;
     let open = Incident { state: State::Correlating, ..scenario::opened() };

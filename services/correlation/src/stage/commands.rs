@@ -12,7 +12,7 @@ use shared::events::incident::{Incident, Link, Relation, Signal, State};
 use shared::events::{Command, Deployment, Topic};
 use shared::ids::{CommandId, EventId, IncidentId};
 use shared::lifecycle::{self, Change};
-use shared::stage::{Context, Effects, Error, Guard, IncidentChange};
+use shared::stage::{Context, Effects, Error, Guard, IncidentChange, Timer};
 use shared::store::commands::{Decision, Outcome as Recorded};
 use shared::store::feedback::{Feedback, Judgement};
 use shared::store::{ArtifactKind, Neighbourhood, Write};
@@ -158,8 +158,9 @@ impl Correlation {
                 .await
             }
             Action::Merge { into, reason } => {
+                let now = ctx.wall_clock();
                 self.among_others(&incident, ctx, Keep::Held, |incident, neighbourhood| {
-                    Ok(self.merge_by(command, *into, reason, incident, neighbourhood))
+                    self.merge_by(command, *into, reason, incident, neighbourhood, now)
                 })
                 .await
             }
@@ -315,14 +316,17 @@ impl Correlation {
         reason: &str,
         incident: &Incident,
         neighbourhood: &Neighbourhood,
-    ) -> Outcome {
-        open(incident)?;
+        now: jiff::Timestamp,
+    ) -> Result<Outcome, Error> {
+        if let Err(refused) = open(incident) {
+            return Ok(Err(refused));
+        }
         if into == incident.incident_id {
-            return Err(format!("incident {} cannot be merged into itself", incident.number));
+            return Ok(Err(format!("incident {} cannot be merged into itself", incident.number)));
         }
         let Some(other) = neighbourhood.incidents.iter().find(|one| one.incident_id == into) else {
             let environment = &incident.environment;
-            return Err(format!("the incident to merge into is not open in {environment}"));
+            return Ok(Err(format!("the incident to merge into is not open in {environment}")));
         };
         let asked = Asked { command, redactor: &self.options.redactor };
         let at = command.at.max(incident.started_at);
@@ -332,15 +336,16 @@ impl Correlation {
         let assessment = assess(group, neighbourhood, Some(other), at, &self.options);
         let why = because(&asked, reason);
         let mut effects = Effects::none();
+        effects.timers.extend(self.end(other, &assessment.signals, command, now)?);
         effects.incidents.push(IncidentChange {
             incident_id: into,
             change: Change::Reassessed(Box::new(assessment)),
             publish: (other.state != State::Detecting).then_some(Topic::IncidentsUpdated),
         });
-        effects.audit.extend(merge_lines(other, incident, &why, at));
+        effects.audit.extend(merge_lines(other, incident, &why, at).map(|line| asked.signed(line)));
         end_in(other, incident, leaving, Some(&asked.by()), at, &mut effects);
         let answer = format!("incident {} is merged into incident {}", incident.number, other.number);
-        Ok(Done { answer, effects })
+        Ok(Ok(Done { answer, effects }))
     }
 
     fn split_by(
@@ -380,6 +385,9 @@ impl Correlation {
         let signals = counted(split.members.len(), "signal");
         let why = because(&asked, reason);
         let mut effects = Effects::none();
+        let opens = Incident { incident_id: part, reopened: 0, kept_open: None, ..incident.clone() };
+        effects.timers.extend(self.end(&opens, &split.members, command, now)?);
+        effects.timers.extend(self.end(incident, &assessment.signals, command, now)?);
         effects.audit.push(asked.line(
             incident,
             AuditAction::Split,
@@ -404,6 +412,23 @@ impl Correlation {
         self.split(split, whole, occasion, now, &mut effects)?;
         let answer = format!("{signals} left incident {number} and became an incident of their own");
         Ok(Ok(Done { answer, effects }))
+    }
+}
+
+impl Correlation {
+    /// Returns the timer that ends an incident whose members people have changed, if all of them are clear: the timers from before
+    /// are of the members from before.
+    fn end(
+        &self,
+        incident: &Incident,
+        members: &[Arc<Signal>],
+        command: &Command,
+        now: jiff::Timestamp,
+    ) -> Result<Option<Timer>, Error> {
+        let clear = grouping::all_clear(members).filter(|_| incident.kept_open.is_none());
+        let Some((cleared_at, _)) = clear else { return Ok(None) };
+        let seed = ["command", &command.command_id.to_string()];
+        ends::resolve_timer(incident, members, cleared_at, &seed, now, &self.options).map(Some)
     }
 }
 

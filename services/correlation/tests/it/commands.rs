@@ -6,7 +6,8 @@ use shared::events::command::Action;
 use shared::events::incident::{Incident, Relation, State};
 use shared::events::{Command, Kind, Severity, Topic};
 use shared::ids::{AnomalyId, CommandId, EventId, IncidentId, derive};
-use shared::stage::{Effects, Stage as _, Timer};
+use shared::lifecycle::Change;
+use shared::stage::{Effects, IncidentChange, Stage as _, Timer};
 use shared::store;
 use shared::store::commands::Outcome;
 use shared::testing;
@@ -222,6 +223,29 @@ async fn an_incident_that_a_person_opened_again_stays_open_and_takes_in_what_com
 }
 
 #[tokio::test]
+async fn the_timer_of_an_end_before_does_not_resolve_what_a_person_opened_again() {
+    let mut desk = Desk::open().await;
+    let (first, id) = desk.fault("payment").await;
+    let cleared = Anomaly { status: Status::Cleared, ..revised(&first, 2, 20) };
+    let effects = desk.see(&cleared).await;
+    let timer = effects.timers.into_iter().find(|timer| timer.name == "resolve").expect("a timer");
+    desk.ask(&command("resolve", id, 20, Action::Resolve { reason: because() })).await;
+    let reopen = command("reopen", id, 21, Action::Reopen { reason: "customers still complain".into() });
+    assert_eq!(desk.ask(&reopen).await.0, Outcome::Accepted);
+    let event = desk.next();
+    let effects = desk.replica.stage.on_timer(&timer, &desk.replica.context(event)).await.unwrap();
+    testing::apply_all(&desk.replica.store, "correlation", &[(event, effects)]).await.unwrap();
+    assert!(desk.incident(id).await.state.is_open());
+    // nor does the postmortem of that end close it: it is decided anew
+    let change = Change::Closed { at: at(22) };
+    let incidents = vec![IncidentChange { incident_id: id, change, publish: None }];
+    let effects = Effects { incidents, ..Effects::none() };
+    let event = desk.next();
+    let lost = testing::apply_all(&desk.replica.store, "postmortem", &[(event, effects)]).await;
+    assert!(matches!(lost, Err(store::Error::Conflict { .. })), "{lost:?}");
+}
+
+#[tokio::test]
 async fn merged_incidents_end_as_one_and_what_comes_joins_that() {
     let mut desk = Desk::open().await;
     let (_, payment) = desk.fault("payment").await;
@@ -272,6 +296,35 @@ async fn what_a_person_split_is_not_merged_again() {
     let open: Vec<IncidentId> =
         desk.incidents().await.iter().filter(|one| one.state.is_open()).map(|one| one.incident_id).collect();
     assert_eq!(open, [whole.incident_id, part.incident_id]);
+}
+
+#[tokio::test]
+async fn incidents_whose_members_people_rearrange_end_where_all_members_are_clear() {
+    let mut desk = Desk::open().await;
+    let (first, whole) = desk.fault("payment").await;
+    let (second, other) = desk.fault("notification").await;
+    let cleared = |one: &Anomaly, tick| Anomaly { status: Status::Cleared, ..revised(one, 2, tick) };
+    let merge = command("merge", other, 11, Action::Merge { into: whole, reason: String::new() });
+    desk.see(&cleared(&first, 20)).await;
+    let ends = |timers: &[Timer]| timers.iter().filter(|timer| timer.name == "resolve").count();
+    let merged = desk.take(Input::Command(Box::new(merge))).await;
+    assert_eq!(ends(&merged.timers), 0, "a member fires");
+    let lines: Vec<bool> = merged.audit.iter().map(|line| line.detail["command_id"].is_string()).collect();
+    assert_eq!(lines, [true, true]);
+    desk.see(&cleared(&second, 21)).await;
+    let services = vec!["notification".to_owned()];
+    let split = command("split", whole, 22, Action::Split { services, reason: String::new() });
+    let parted = desk.take(Input::Command(Box::new(split.clone()))).await;
+    assert_eq!(ends(&parted.timers), 2, "{:?}", parted.timers);
+    let timers = parted.timers.iter().filter(|timer| timer.name == "resolve");
+    for timer in timers.cloned().collect::<Vec<_>>() {
+        let event = desk.next();
+        let effects = desk.replica.stage.on_timer(&timer, &desk.replica.context(event)).await.unwrap();
+        testing::apply_all(&desk.replica.store, "correlation", &[(event, effects)]).await.unwrap();
+    }
+    for id in [whole, IncidentId::split_by(whole, split.command_id)] {
+        assert_eq!(desk.incident(id).await.state, State::Resolved);
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,15 @@
 //! Each check can fail.
 
+mod commands;
+
 use serde_json::json;
 use shared::clock::from_ms;
+use shared::events::Fault;
 use shared::events::incident::{Link, Relation};
-use shared::events::{Fault, decode};
+use shared::store::NotificationKind;
 use stack::parts::mailbox::Mail;
 
+use super::super::fault_injector::{FaultKind, InjectedFault};
 use super::super::observations::{Accepted, Member, Notification};
 use super::*;
 
@@ -89,8 +93,12 @@ fn sound() -> Observations {
     }
     for (number, kind) in NotificationKind::LIFECYCLE.into_iter().enumerate() {
         observed.mails.push(mail(&number.to_string(), 50));
-        observed.notifications.push(notification(INCIDENT, kind));
+        observed
+            .notifications
+            .push(Notification { message_id: number.to_string(), ..notification(INCIDENT, kind) });
     }
+    observed.notifications[0].escalates = Some(0);
+    observed.escalations.push((INCIDENT.to_owned(), 0));
     observed
 }
 
@@ -100,6 +108,8 @@ fn entry(incident: &str, action: &str, second: i64) -> Entry {
         actor: "correlation".to_owned(),
         action: action.to_owned(),
         at: time(second),
+        summary: String::new(),
+        command: None,
         event: action.to_owned(),
         transaction: "1".to_owned(),
         inbox: Some("1".to_owned()),
@@ -107,7 +117,14 @@ fn entry(incident: &str, action: &str, second: i64) -> Entry {
 }
 
 fn notification(incident: &str, kind: NotificationKind) -> Notification {
-    Notification { incident: incident.to_owned(), kind: kind.name().to_owned(), state: "sent".to_owned() }
+    Notification {
+        incident: incident.to_owned(),
+        kind: kind.name().to_owned(),
+        state: "sent".to_owned(),
+        message_id: format!("{kind} of {incident}"),
+        created_ms: Some(time(12).as_millisecond()),
+        escalates: None,
+    }
 }
 
 /// Adds an incident of the same fault that was merged into the first one, announced before or not.
@@ -131,7 +148,7 @@ fn merge_another(observed: &mut Observations, is_announced: bool) {
         }
         observed.audit.push(entry(OTHER, "announced", 12));
         for kind in [NotificationKind::Opened, NotificationKind::Resolved] {
-            observed.mails.push(mail(&format!("other {kind}"), 13));
+            observed.mails.push(mail(&format!("{kind} of {OTHER}"), 13));
             observed.notifications.push(notification(OTHER, kind));
         }
     }
@@ -332,9 +349,37 @@ fn a_second_copy_of_a_mail_needs_a_crash_in_between() {
         );
     }
     finds(|observed| observed.mails.push(mail("another", 51)), Code::MailCount);
-    let pending =
-        Notification { incident: INCIDENT.to_owned(), kind: "plan".to_owned(), state: "pending".to_owned() };
+    let pending = Notification {
+        state: "pending".to_owned(),
+        ..notification(INCIDENT, NotificationKind::SeverityChanged)
+    };
     finds(|observed| observed.notifications.push(pending), Code::MailUnsent);
+}
+
+#[test]
+fn news_come_any_number_of_times_and_each_once() {
+    let mut observed = sound();
+    for (number, kind) in NotificationKind::UPDATES.into_iter().cycle().take(12).enumerate() {
+        let message_id = format!("update {number}");
+        observed.mails.push(mail(&message_id, 20));
+        observed.notifications.push(Notification { message_id, ..notification(INCIDENT, kind) });
+    }
+    assert_eq!(violations(&observed), Vec::new());
+    finds(
+        |observed| {
+            let again = Notification { kind: "acknowledged".to_owned(), ..observed.notifications[0].clone() };
+            observed.notifications.push(again);
+        },
+        Code::NotificationDuplicate,
+    );
+}
+
+#[test]
+fn a_notification_is_on_record_before_it_is_sent_and_has_its_timers() {
+    finds(|observed| observed.notifications[2].created_ms = Some(time(51).as_millisecond()), Code::MailEarly);
+    finds(|observed| observed.notifications[2].created_ms = None, Code::TimerMissing);
+    finds(|observed| observed.escalations.clear(), Code::TimerMissing);
+    finds(|observed| observed.escalations[0].1 = 1, Code::TimerMissing);
 }
 
 #[test]

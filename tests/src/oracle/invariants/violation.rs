@@ -61,6 +61,26 @@ pub enum Code {
     MailCount,
     /// A notification was not sent.
     MailUnsent,
+    /// A mail was accepted before its notification was on record.
+    MailEarly,
+    /// Two notifications have one Message-ID.
+    NotificationDuplicate,
+    /// No timer sends a notification, or escalates an opening.
+    TimerMissing,
+    /// A command that Kafka acknowledged was not decided on.
+    CommandUndecided,
+    /// A command has two outcomes.
+    CommandDuplicate,
+    /// A command was decided on that nobody has sent.
+    CommandUnknown,
+    /// An accepted command does not have exactly one line in the trail.
+    CommandTrail,
+    /// The effect of an accepted command is not on record.
+    CommandEffect,
+    /// A refused command has changed something.
+    CommandRefused,
+    /// What a person opened again was resolved by what had cleared before.
+    ReopenIgnored,
     /// A record that cannot be parsed has no dead letter.
     DeadLetterMissing,
     /// A dead letter is of a record that can be parsed.
