@@ -71,7 +71,7 @@ fn problems_of_rotations_and_routes_have_their_file_and_place() {
         "handover: 2026-01-05T10:00",
         "handover: 2026-01-05T10:00\n    hours: [{ from: \"09:00\", to: \"17:00\" }]",
     );
-    spoil(&directory, "oncall/identity.yaml", "[{ rotation: identity }]", "[{ rotation: idenity }]");
+    spoil(&directory, "oncall/identity.yaml", "[{ rotation: identity }]", "[{ rotation: identity-2 }]");
     spoil(&directory, "routes.yaml", "receivers: [orders]", "receivers: [ordering]");
     let mut text = String::new();
     for Finding { file, line, severity, message } in lint(&directory).findings {
