@@ -474,14 +474,7 @@ fn dead_letters(observed: &Observations, found: &mut Found) {
         let payload = line.payload.as_deref().unwrap_or_default();
         payload == POISON || (topic == Topic::OperatorCommands && decode::<Command>(payload).is_err())
     };
-    let readers = |topic: Topic| -> &[Agent] {
-        match topic {
-            Topic::Anomalies | Topic::OperatorCommands => &[Agent::Correlation],
-            Topic::RawMetrics => &[Agent::Detection],
-            Topic::RcaCompleted => &[Agent::Remediation, Agent::Communication],
-            _ => &[],
-        }
-    };
+    let readers = |topic| Agent::ALL.iter().filter(move |agent| agent.inputs().contains(&topic));
     let mut expected = BTreeSet::new();
     for (topic, lines) in &observed.records {
         for line in lines.iter().filter(|line| is_unreadable(*topic, line)) {
