@@ -221,6 +221,8 @@ pub fn apply(
             state.max(RcaComplete)
         }
         (state @ (RcaComplete | Remediating), Change::PlanProposed) => state.max(Remediating),
+        // it may answer a cause from before the incident opened again
+        (state, Change::PlanProposed) if state >= Correlating && incident.reopened > 0 => state,
         // knowledge that comes late is recorded and moves nothing
         (state @ (Resolved | Closed), Change::CauseRanked | Change::PlanProposed) => state,
         (state, Change::Resolved { at, reason, by }) if state.is_open() => {
@@ -588,6 +590,21 @@ pub(crate) mod tests {
         });
         let incident = walk(std::iter::once(opened_change()).chain(links)).unwrap();
         assert_eq!(incident.links.len(), MAX_LINKS);
+    }
+
+    #[test]
+    fn a_plan_for_a_cause_from_before_an_incident_opened_again_moves_nothing() {
+        let reopened = Change::reopened(assessment());
+        let changes = [
+            opened_change(),
+            Change::Announced,
+            resolved(1),
+            Change::CauseRanked,
+            reopened,
+            Change::PlanProposed,
+        ];
+        let after = walk(changes).unwrap();
+        assert_eq!(after.state, State::Correlating);
     }
 
     #[test]
