@@ -221,9 +221,8 @@ pub fn apply(
             state.max(RcaComplete)
         }
         (state @ (RcaComplete | Remediating), Change::PlanProposed) => state.max(Remediating),
-        // it may answer a cause from before the incident opened again
+        // knowledge that comes late is recorded and moves nothing; a plan may be from before the incident opened again
         (state, Change::PlanProposed) if state >= Correlating && incident.reopened > 0 => state,
-        // knowledge that comes late is recorded and moves nothing
         (state @ (Resolved | Closed), Change::CauseRanked | Change::PlanProposed) => state,
         (state, Change::Resolved { at, reason, by }) if state.is_open() => {
             incident.resolved_at = Some(at.max(incident.started_at));

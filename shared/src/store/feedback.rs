@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use strum::{Display, EnumString, IntoStaticStr};
+#[cfg(feature = "stage")]
 use tokio_postgres::types::Json;
 
 use super::{Error, Reads, Store, row};
@@ -14,6 +15,7 @@ use crate::events::{Category, RootCause};
 use crate::ids::{IncidentId, derive};
 
 /// Most judgements that are kept of one incident; the last one counts.
+#[cfg(feature = "stage")]
 const MAX_JUDGEMENTS: i64 = 100;
 /// Incidents that accuracy is counted over, the last ones.
 const MAX_JUDGED: i64 = 10_000;
