@@ -4,6 +4,7 @@ use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use strum::{Display, EnumString, IntoStaticStr};
 use tokio_postgres::Row;
+#[cfg(feature = "stage")]
 use tokio_postgres::types::Json;
 
 use super::{Error, Reads, prepared, row};
