@@ -71,6 +71,18 @@ impl IncidentSummary {
         }
     }
 
+    /// Returns it for an event. One that does not carry the incident says nothing of its revision and extent: it is read beside other
+    /// events, and what it finds depends on how far they are.
+    #[must_use]
+    pub fn about(self, event: &LifecycleEvent) -> Self {
+        match event.kind() {
+            Kind::Opened | Kind::Resolved | Kind::SeverityChanged | Kind::ScopeGrown | Kind::Acknowledged => {
+                self
+            }
+            _ => Self { revision: 0, affected: 0, ..self },
+        }
+    }
+
     /// Returns the subject that all mails of the incident share, so that clients show one thread.
     pub fn subject(&self) -> String {
         let title = sanitize::one_line(&self.title, 120);

@@ -214,7 +214,7 @@ impl Communication {
             metrics::MUTED.add_one([event.kind().name()]);
             return notifications::muted(&event, &incident);
         }
-        let content = NotificationContent { incident: summary, event };
+        let content = NotificationContent { incident: summary.about(&event), event };
         let event = &content.event;
         if let Some(cover) = self.hiding(event, &incident, record, ctx).await? {
             return Ok(match silences::hide(&content, &threads, &cover, record)? {

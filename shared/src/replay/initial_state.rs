@@ -151,7 +151,7 @@ impl<'s> InitialState<'s> {
                 .apply(OTHERS, cause, None, &Effects { incidents, ..Effects::none() })
                 .await
             {
-                Ok(_) | Err(store::Error::Illegal(_)) => {}
+                Ok(_) | Err(store::Error::Illegal(_) | store::Error::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -246,7 +246,7 @@ impl<'s> InitialState<'s> {
         let effects = Effects { incidents, writes: vec![write], ..Effects::none() };
         match self.scratch.store.apply(OTHERS, cause(), None, &effects).await {
             // here the incident is not, or not yet, where it was in production
-            Err(store::Error::Illegal(_)) => {
+            Err(store::Error::Illegal(_) | store::Error::Conflict { .. }) => {
                 let effects = Effects { incidents: Vec::new(), ..effects };
                 self.scratch.store.apply(OTHERS, cause(), None, &effects).await?;
             }

@@ -5,11 +5,12 @@ use shared::events::incident::State;
 use shared::events::{Command, Topic, decode};
 use shared::service::{Config, Deps, Readiness};
 use stack::testing::bench::Bench;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::MutexGuard;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::learning::{firewatch, investigated, json, printed};
+use crate::replay::TURN;
 
 /// What correlation reads and writes.
 pub(crate) const TOPICS: [Topic; 7] = [
@@ -21,9 +22,6 @@ pub(crate) const TOPICS: [Topic; 7] = [
     Topic::IncidentsUpdated,
     Topic::IncidentsResolved,
 ];
-
-/// Replicas of the stage are of one group: two tests at once would read each other's commands.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 /// The stage that decides on commands about incidents, while a test needs it.
 pub(crate) struct Owner {

@@ -18,12 +18,13 @@ use shared::stage::{Effects, IncidentChange};
 use shared::store::silences::{AllHidden, Hidden};
 use stack::testing::bench::{Bench, until};
 use std::time::Duration;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::MutexGuard;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::fixtures::{case, of, screen};
 use crate::learning::{firewatch, json as object, printed};
+use crate::replay::TURN;
 
 /// What communication reads.
 const TOPICS: [Topic; 7] = [
@@ -35,9 +36,6 @@ const TOPICS: [Topic; 7] = [
     Topic::Plans,
     Topic::Postmortems,
 ];
-
-/// Replicas of the stage are of one group: two tests at once would read each other's commands.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Communication, while a test needs it; it sends nothing.
 struct Owner {
