@@ -8,6 +8,7 @@ use shared::events::anomaly::Status;
 use shared::events::fault::{Phase, Scenario};
 use shared::events::{Category, Incident, Plan, Postmortem, RootCause};
 use shared::ids::{AnomalyId, IncidentId};
+use shared::store::NotificationKind;
 
 use crate::observe::event_feed::Event;
 use crate::observe::missing::Missing;
@@ -271,8 +272,8 @@ impl RunObservation {
 
     fn missing_mails(&self) -> Vec<Missing> {
         let arrived = self.different_mails();
-        let kinds = self.mails.iter().filter_map(|mail| mail.kind.as_ref()).collect::<BTreeSet<_>>().len();
-        let (copies, threads) = (self.mails.len() - arrived, self.threads());
+        let kinds = self.of_lifecycle().filter_map(|mail| mail.kind.as_ref()).collect::<BTreeSet<_>>().len();
+        let (copies, threads) = (self.of_lifecycle().count() - arrived, self.threads());
         let mut missing = Vec::new();
         if arrived != MAILS {
             missing.push(Missing::Mails { arrived });
@@ -289,8 +290,16 @@ impl RunObservation {
         missing
     }
 
+    /// Returns the mails of the five events; news between them comes where there is any.
+    fn of_lifecycle(&self) -> impl Iterator<Item = &Mail> {
+        let is_news = |mail: &Mail| {
+            NotificationKind::UPDATES.iter().any(|kind| mail.kind.as_deref() == Some(kind.name()))
+        };
+        self.mails.iter().filter(move |mail| !is_news(mail))
+    }
+
     fn different_mails(&self) -> usize {
-        self.mails.iter().map(|mail| &mail.id).collect::<BTreeSet<_>>().len()
+        self.of_lifecycle().map(|mail| &mail.id).collect::<BTreeSet<_>>().len()
     }
 
     /// Counts the threads a mail program would show: a mail begins one unless it refers to another that is there.
