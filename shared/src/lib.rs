@@ -5,6 +5,7 @@
 //! `domain, events, text < trace < bus < effects, store < knowledge < service < stage < replay`. A room uses only rooms to its left,
 //! or beside it up to the next `<`, and the files of the root that belong to no room (`tests/it/rooms.rs`).
 
+pub mod breaker;
 pub mod clock;
 mod domain;
 pub mod error;

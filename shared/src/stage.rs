@@ -1,6 +1,7 @@
 //! What a stage is: a function from one event to [`Effects`]. The runtime in [`mod@run`] owns offsets, retries, order,
 //! transactions and shutdown.
 
+pub mod command;
 pub mod limits;
 pub mod run;
 

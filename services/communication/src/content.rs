@@ -188,6 +188,12 @@ pub enum LifecycleEvent {
     Update(Box<Update>),
 }
 
+impl From<Update> for LifecycleEvent {
+    fn from(update: Update) -> Self {
+        Self::Update(Box::new(update))
+    }
+}
+
 impl LifecycleEvent {
     /// Returns its kind.
     pub fn kind(&self) -> Kind {

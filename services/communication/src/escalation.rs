@@ -102,7 +102,7 @@ fn number(place: usize) -> u32 {
 }
 
 /// Returns whether incidents of that severity are escalated.
-pub fn applies(severity: Severity) -> bool {
+fn applies(severity: Severity) -> bool {
     severity >= Severity::Sev2
 }
 

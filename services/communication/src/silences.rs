@@ -5,25 +5,20 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::audit::AuditAction;
-use shared::events::Command;
 use shared::events::command::SilenceSpec;
 use shared::events::incident::Incident;
 use shared::ids::{CommandId, EventId, IncidentId, derive};
 use shared::matchers::Facts;
 use shared::silence::{self, Ending, Silence, Standing};
+use shared::stage::command::{Asked, Done, Outcome};
 use shared::stage::{Audit, Effects, Error, Timer, TimerPayload};
-use shared::store::commands::{Decision, Outcome as Recorded};
 use shared::store::silences::MAX_ACTIVE;
 use shared::store::{Notification, NotificationState, Write};
 use shared::text::format::moment;
-use shared::text::sanitize::{NAME, one_line};
-use shared::text::secrets::Redactor;
 
 use crate::content::{AddressClass, Kind, LifecycleEvent, NotificationContent, notification_id};
 use crate::notifications::{Thread, headed};
 
-/// Longest comment or reason that is kept, characters.
-const REMARK: usize = 1_000;
 /// Channel in the rows of what was hidden: they are of no channel.
 pub const CHANNEL: &str = "silence";
 
@@ -220,128 +215,83 @@ fn line(event: &LifecycleEvent, Cover { silence, until }: &Cover) -> Audit {
     }
 }
 
-/// What a command comes to: the answer for the sender with what follows, or why nothing does.
-pub type Outcome = Result<Done, String>;
-
-/// A command that is carried out.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Done {
-    /// What was done, in one sentence for the sender.
-    pub answer: String,
-    /// What follows.
-    pub effects: Effects,
-}
-
-/// A command with its texts fit to be kept and shown.
-#[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
-    /// The command.
-    pub command: &'a Command,
-    /// What is replaced in texts.
-    pub redactor: &'a Redactor,
-}
-
-impl Asked<'_> {
-    fn by(&self) -> String {
-        one_line(&self.command.by, NAME)
+/// Decides whether a silence begins; `others` of its environment are active or wait to be.
+pub fn begin(asked: &Asked<'_>, spec: &SilenceSpec, others: usize, now: Timestamp) -> Outcome {
+    let spec = SilenceSpec { comment: asked.text(&spec.comment), ..spec.clone() };
+    let matchers = silence::check(&spec, now).map_err(|refused| refused.to_string())?;
+    let environment = &asked.command.environment;
+    if others >= MAX_ACTIVE {
+        return Err(format!("{environment} has {MAX_ACTIVE} silences that are not over; end some first"));
     }
-
-    fn text(&self, text: &str) -> String {
-        let mut text = one_line(text, REMARK);
-        self.redactor.apply(&mut text);
-        text
-    }
-
-    /// Decides whether a silence begins; `others` of its environment are active or wait to be.
-    pub fn begin(&self, spec: &SilenceSpec, others: usize, now: Timestamp) -> Outcome {
-        let spec = SilenceSpec { comment: self.text(&spec.comment), ..spec.clone() };
-        let matchers = silence::check(&spec, now).map_err(|refused| refused.to_string())?;
-        let environment = &self.command.environment;
-        if others >= MAX_ACTIVE {
-            return Err(format!("{environment} has {MAX_ACTIVE} silences that are not over; end some first"));
-        }
-        let silence = Silence {
-            silence_id: self.command.command_id,
-            environment: environment.clone(),
-            spec: SilenceSpec { matchers: matchers.to_string(), ..spec },
-            by: self.by(),
-            begun_at: now,
-            ended: None,
-        };
-        let when = match silence.standing(now) {
-            Standing::Active { until } => format!("is active until {}", moment(until)),
-            Standing::Waiting { from } => format!("begins at {}", moment(from)),
-            Standing::Over | Standing::Ended => {
-                return Err("no window lies between the begin and the end of the silence".to_owned());
-            }
-        };
-        let what = if silence.spec.is_maintenance { "maintenance window" } else { "silence" };
-        let answer = format!("{what} {} of {environment} {when}: {matchers}", silence.silence_id);
-        let effects = Effects { writes: vec![Write::Silence(Box::new(silence))], ..Effects::none() };
-        Ok(Done { answer, effects })
-    }
-
-    /// Decides whether a silence ends before its time. Of each of `incidents` it hid something: they are announced if they are
-    /// still open.
-    ///
-    /// # Errors
-    /// If a timer cannot be set.
-    pub fn end(
-        &self,
-        id: CommandId,
-        reason: &str,
-        found: Option<&Silence>,
-        incidents: &[IncidentId],
-        now: Timestamp,
-    ) -> Result<Outcome, Error> {
-        let silence = match self.still_running(id, found, now) {
-            Ok(silence) => silence,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let ending = Ending { at: now, by: self.by(), reason: self.text(reason) };
-        if ending.reason.is_empty() {
-            return Ok(Err("a reason is needed to end a silence".to_owned()));
-        }
-        let what = if silence.spec.is_maintenance { "maintenance window" } else { "silence" };
-        let answer = format!("{what} {id} is ended by {}", ending.by);
-        let timers = incidents
-            .iter()
-            .map(|incident| SilenceOver { incident_id: *incident, silence_id: id }.ended(now));
-        let effects = Effects {
-            timers: timers.collect::<Result<_, _>>()?,
-            writes: vec![Write::EndSilence { silence_id: id, ending }],
-            ..Effects::none()
-        };
-        Ok(Ok(Done { answer, effects }))
-    }
-
-    fn still_running<'s>(
-        &self,
-        id: CommandId,
-        found: Option<&'s Silence>,
-        now: Timestamp,
-    ) -> Result<&'s Silence, String> {
-        let Some(silence) = found else { return Err(format!("silence {id} does not exist")) };
-        if silence.environment != self.command.environment {
-            return Err(format!("silence {id} is of environment {}", silence.environment));
-        }
-        if let Some(Ending { at, by, .. }) = &silence.ended {
-            return Err(format!("silence {id} was ended by {by} at {}", moment(*at)));
-        }
-        if silence.standing(now) == Standing::Over {
-            return Err(format!("silence {id} is over already"));
-        }
-        Ok(silence)
-    }
-}
-
-/// Returns what follows from a decided command, with its record.
-pub fn recorded(command: &Command, outcome: Outcome) -> Effects {
-    let (outcome, answer, mut effects) = match outcome {
-        Ok(Done { answer, effects }) => (Recorded::Accepted, answer, effects),
-        Err(refused) => (Recorded::Refused, refused, Effects::none()),
+    let silence = Silence {
+        silence_id: asked.command.command_id,
+        environment: environment.clone(),
+        spec: SilenceSpec { matchers: matchers.to_string(), ..spec },
+        by: asked.by(),
+        begun_at: now,
+        ended: None,
     };
-    let decision = Decision { command: command.clone(), outcome, answer };
-    effects.writes.push(Write::Command(Box::new(decision)));
-    effects
+    let when = match silence.standing(now) {
+        Standing::Active { until } => format!("is active until {}", moment(until)),
+        Standing::Waiting { from } => format!("begins at {}", moment(from)),
+        Standing::Over | Standing::Ended => {
+            return Err("no window lies between the begin and the end of the silence".to_owned());
+        }
+    };
+    let what = if silence.spec.is_maintenance { "maintenance window" } else { "silence" };
+    let answer = format!("{what} {} of {environment} {when}: {matchers}", silence.silence_id);
+    let effects = Effects { writes: vec![Write::Silence(Box::new(silence))], ..Effects::none() };
+    Ok(Done { answer, effects })
+}
+
+/// Decides whether a silence ends before its time. Of each of `incidents` it hid something: they are announced if they are
+/// still open.
+///
+/// # Errors
+/// If a timer cannot be set.
+pub fn end(
+    asked: &Asked<'_>,
+    id: CommandId,
+    reason: &str,
+    found: Option<&Silence>,
+    incidents: &[IncidentId],
+    now: Timestamp,
+) -> Result<Outcome, Error> {
+    let silence = match still_running(asked, id, found, now) {
+        Ok(silence) => silence,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let ending = Ending { at: now, by: asked.by(), reason: asked.text(reason) };
+    if ending.reason.is_empty() {
+        return Ok(Err("a reason is needed to end a silence".to_owned()));
+    }
+    let what = if silence.spec.is_maintenance { "maintenance window" } else { "silence" };
+    let answer = format!("{what} {id} is ended by {}", ending.by);
+    let timers =
+        incidents.iter().map(|incident| SilenceOver { incident_id: *incident, silence_id: id }.ended(now));
+    let effects = Effects {
+        timers: timers.collect::<Result<_, _>>()?,
+        writes: vec![Write::EndSilence { silence_id: id, ending }],
+        ..Effects::none()
+    };
+    Ok(Ok(Done { answer, effects }))
+}
+
+fn still_running<'s>(
+    asked: &Asked<'_>,
+    id: CommandId,
+    found: Option<&'s Silence>,
+    now: Timestamp,
+) -> Result<&'s Silence, String> {
+    let Some(silence) = found else { return Err(format!("silence {id} does not exist")) };
+    if silence.environment != asked.command.environment {
+        return Err(format!("silence {id} is of environment {}", silence.environment));
+    }
+    if let Some(Ending { at, by, .. }) = &silence.ended {
+        return Err(format!("silence {id} was ended by {by} at {}", moment(*at)));
+    }
+    if silence.standing(now) == Standing::Over {
+        return Err(format!("silence {id} is over already"));
+    }
+    Ok(silence)
 }

@@ -185,11 +185,10 @@ impl Communication {
             roster: &roster,
             at: now,
         };
-        let summary = IncidentSummary::of(&incident);
-        let service = summary.service.as_deref();
+        let service = incident.suspect().map(|suspect| suspect.service.as_str());
         let chosen = match called {
             Some(called) => directory.called(called),
-            None => directory.choose(service, summary.severity, event.kind()),
+            None => directory.choose(service, incident.severity, event.kind()),
         };
         self.told(event, incident, record, &directory, chosen, ctx).await
     }
@@ -253,7 +252,7 @@ impl Communication {
             Due::Call(call) => {
                 let update = escalation::news(step, &incident, &call);
                 let record = on_record(step.incident_id, ctx).await?;
-                let event = LifecycleEvent::Update(Box::new(update));
+                let event = LifecycleEvent::from(update);
                 let line = notifications::escalated(&event, &call);
                 let mut effects = self.tell(event, incident, &record, Some(&call.called), ctx).await?;
                 effects.audit.push(line);
@@ -309,7 +308,7 @@ impl Stage for Communication {
             LifecycleEvent::Plan(plan) => announced.replaced(plan),
             _ => None,
         };
-        let event = update.map_or_else(|| event.clone(), |update| LifecycleEvent::Update(Box::new(update)));
+        let event = update.map_or_else(|| event.clone(), LifecycleEvent::from);
         self.tell(event, incident, &record, None, ctx).await
     }
 

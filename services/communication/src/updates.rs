@@ -156,7 +156,7 @@ impl Announced {
     pub fn cause_due(&self, cause: &RootCause) -> Option<LifecycleEvent> {
         match self.cause {
             None => Some(LifecycleEvent::RootCause(Box::new(cause.clone()))),
-            Some(_) => self.corrected(cause).map(|update| LifecycleEvent::Update(Box::new(update))),
+            Some(_) => self.corrected(cause).map(LifecycleEvent::from),
         }
     }
 
@@ -164,7 +164,7 @@ impl Announced {
     pub fn plan_due(&self, plan: &Plan) -> Option<LifecycleEvent> {
         match self.plan {
             None => Some(LifecycleEvent::Plan(Box::new(plan.clone()))),
-            Some(_) => self.replaced(plan).map(|update| LifecycleEvent::Update(Box::new(update))),
+            Some(_) => self.replaced(plan).map(LifecycleEvent::from),
         }
     }
 

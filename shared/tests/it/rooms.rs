@@ -5,7 +5,7 @@ use shared::rooms::Rooms;
 #[test]
 fn a_room_imports_only_from_its_left() {
     let rooms = Rooms::new(
-        "clock, error, failpoint, metrics, rooms, secret, tls < domain+events+text < trace < bus < effects+store < knowledge \
+        "breaker, clock, error, failpoint, metrics, rooms, secret, tls < domain+events+text < trace < bus < effects+store < knowledge \
          < service < stage < replay, testing",
     );
     let wrong = rooms.wrong(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();

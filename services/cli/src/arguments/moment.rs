@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, civil, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
+use shared::window::duration;
 
 /// A time as people write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +35,7 @@ impl FromStr for Moment {
         if let Ok(at) = text.parse::<civil::DateTime>().and_then(|at| at.to_zoned(TimeZone::UTC)) {
             return Ok(Self::At(at.timestamp()));
         }
-        text.parse::<Span>()
-            .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
+        duration(text)
             .ok()
             .filter(|ago| !ago.is_negative())
             .map(Self::Ago)

@@ -2,9 +2,10 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Subcommand};
-use jiff::{SignedDuration, Span, SpanRelativeTo};
+use jiff::SignedDuration;
 use shared::events::Severity;
 use shared::ids::CommandId;
+use shared::window::duration;
 
 use crate::arguments::IncidentRef;
 use crate::arguments::moment::Until;
@@ -173,21 +174,14 @@ pub enum Request {
 }
 
 fn severity(name: &str) -> Stated {
-    Stated(match name {
-        "sev1" => Some(Severity::Sev1),
-        "sev2" => Some(Severity::Sev2),
-        "sev3" => Some(Severity::Sev3),
-        "sev4" => Some(Severity::Sev4),
-        _ => None,
-    })
+    Stated(serde_json::from_value(name.into()).ok())
 }
 
 /// Longest wait for an outcome.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(10);
 
 fn wait(text: &str) -> Result<SignedDuration, &'static str> {
-    text.parse::<Span>()
-        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
+    duration(text)
         .ok()
         .filter(|wait| !wait.is_negative() && *wait <= LONGEST_WAIT)
         .ok_or("not a duration of at most ten minutes, e.g. 10s or 1m")

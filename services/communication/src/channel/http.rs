@@ -1,7 +1,6 @@
 //! HTTP as channels use it: a deadline, a bounded answer, no redirects, no proxy; a breaker for each host and a limit of messages
 //! for each destination. What goes wrong is a [`Failure`] without any secret.
 
-pub mod breaker;
 pub mod pace;
 
 use std::collections::BTreeMap;
@@ -20,8 +19,8 @@ use shared::tls::{self, Check, Files};
 use tokio::time::Instant;
 
 use super::Failure;
-use breaker::Breaker;
 use pace::Paces;
+use shared::breaker::Breaker;
 
 /// Most that is read of one answer, bytes.
 pub const MAX_ANSWER: usize = 64 * 1024;
@@ -31,6 +30,8 @@ pub const MAX_LIST: usize = 4 * 1024 * 1024;
 const MAX_REASON: usize = 300;
 /// Longest wait for the turn of a message; a longer one is a pause between attempts.
 const MAX_TURN: Duration = Duration::from_secs(5);
+/// Failures in a row after which a host is not asked.
+const MAX_FAILURES: u32 = 5;
 /// Pause where a service asks for one and does not say how long.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -115,7 +116,7 @@ pub struct Http {
     client: reqwest::Client,
     timeout: Duration,
     delivery: Duration,
-    breakers: Arc<Mutex<BTreeMap<String, Breaker>>>,
+    breakers: Arc<Mutex<BTreeMap<String, Breaker<MAX_FAILURES>>>>,
     paces: Arc<Mutex<Paces>>,
 }
 
@@ -201,10 +202,7 @@ impl Http {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         breakers.entry(place.to_owned()).or_default().admit(Instant::now()).map_err(|pause| {
             Failure::Throttled {
-                reason: format!(
-                    "not attempted: the last {} requests to {place} failed",
-                    breaker::MAX_FAILURES
-                ),
+                reason: format!("not attempted: the last {MAX_FAILURES} requests to {place} failed"),
                 pause,
             }
         })

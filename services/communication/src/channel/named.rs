@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use std::time::Duration;
+
+use serde_json::Value;
+use shared::service::Secret;
 use shared::store::Notification;
 
-use super::{Address, Failure};
+use super::http::{Http, Request, address};
+use super::{Address, Failure, Receipt};
 use crate::receivers::Receiver;
 
 /// The receivers of one channel, by name.
@@ -30,5 +35,27 @@ impl<T> Named<T> {
             Some(receiver) => Ok((name, receiver)),
             None => Err(Failure::Permanent(format!("receiver {name:?} is not in the settings"))),
         }
+    }
+}
+
+impl Named<Secret> {
+    /// Posts a message to the incoming webhook of a notification, with a pause between two to one.
+    pub async fn post(
+        &self,
+        http: &Http,
+        channel: &str,
+        notification: &Notification,
+        body: &Value,
+        pause: Duration,
+    ) -> Result<Receipt, Failure> {
+        let (name, url) = self.of(notification)?;
+        let target = address(url.expose()).map_err(|problem| Failure::Permanent(format!("url {problem}")))?;
+        let request = Request::post(target, body).hiding(url);
+        let sent = async {
+            http.turn(&format!("{channel} {name}"), pause).await?;
+            http.send(request).await
+        };
+        let answer = http.bounded(sent).await?;
+        Ok(Receipt { answer: format!("accepted ({})", answer.status), ..Receipt::default() })
     }
 }

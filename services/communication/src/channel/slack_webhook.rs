@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use shared::service::Secret;
 
-use super::http::{Http, Request, address};
+use super::http::Http;
 use super::named::Named;
 use super::slack::blocks;
 use super::{Address, Channel, Delivery, Failure, Receipt};
@@ -59,14 +59,9 @@ impl Channel for SlackWebhook {
     }
 
     async fn deliver(&self, delivery: Delivery<'_>) -> Result<Receipt, Failure> {
-        let (name, url) = self.receivers.of(delivery.notification)?;
-        let target = address(url.expose()).map_err(|problem| Failure::Permanent(format!("url {problem}")))?;
-        let request = Request::post(target, &self.body(delivery)).hiding(url);
-        let sent = async {
-            self.http.turn(&format!("slack-webhook {name}"), Duration::from_secs(1)).await?;
-            self.http.send(request).await
-        };
-        let answer = self.http.bounded(sent).await?;
-        Ok(Receipt { answer: format!("accepted ({})", answer.status), ..Receipt::default() })
+        let body = self.body(delivery);
+        self.receivers
+            .post(&self.http, Self::NAME, delivery.notification, &body, Duration::from_secs(1))
+            .await
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use shared::service::Secret;
 
-use super::http::{Http, Request, address};
+use super::http::Http;
 use super::named::Named;
 use super::{Address, Channel, Delivery, Failure, Receipt};
 use crate::message::{Message, Status};
@@ -149,15 +149,10 @@ impl Channel for Teams {
     }
 
     async fn deliver(&self, delivery: Delivery<'_>) -> Result<Receipt, Failure> {
-        let (name, url) = self.receivers.of(delivery.notification)?;
-        let target = address(url.expose()).map_err(|problem| Failure::Permanent(format!("url {problem}")))?;
-        let request = Request::post(target, &self.body(delivery)).hiding(url);
+        let body = self.body(delivery);
         // a workflow takes four requests a second
-        let sent = async {
-            self.http.turn(&format!("teams {name}"), Duration::from_millis(250)).await?;
-            self.http.send(request).await
-        };
-        let answer = self.http.bounded(sent).await?;
-        Ok(Receipt { answer: format!("accepted ({})", answer.status), ..Receipt::default() })
+        self.receivers
+            .post(&self.http, Self::NAME, delivery.notification, &body, Duration::from_millis(250))
+            .await
     }
 }

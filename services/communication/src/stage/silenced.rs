@@ -4,13 +4,14 @@ use jiff::Timestamp;
 use shared::events::command::Action;
 use shared::events::incident::{Incident, State};
 use shared::events::{Command, Plan, RootCause};
+use shared::stage::command::Asked;
 use shared::stage::{Context, Effects, Error};
 use shared::store::ArtifactKind;
 
 use super::{Communication, incident, on_record};
 use crate::content::{Kind, LifecycleEvent};
 use crate::notifications::MuteOver;
-use crate::silences::{Asked, Cover, OnRecord, SilenceOver, covering, recorded};
+use crate::silences::{self, Cover, OnRecord, SilenceOver, covering};
 use crate::updates::Announced;
 
 impl Communication {
@@ -56,7 +57,7 @@ impl Communication {
         if !record.is_announced() && changed.state.is_open() && changed.state != State::Detecting {
             return self.catch_up(changed, record, ctx).await;
         }
-        let news = announced.news(changed).into_iter().map(|update| LifecycleEvent::Update(Box::new(update)));
+        let news = announced.news(changed).into_iter().map(LifecycleEvent::from);
         self.tell_all(news.collect(), changed, record, ctx).await
     }
 
@@ -114,8 +115,7 @@ impl Communication {
         let mut due = if record.is_opening_due(incident) || !record.is_announced() {
             vec![LifecycleEvent::Opened(Box::new(incident.clone()))]
         } else {
-            let news = announced.news(incident).into_iter();
-            news.map(|update| LifecycleEvent::Update(Box::new(update))).collect()
+            announced.news(incident).into_iter().map(LifecycleEvent::from).collect()
         };
         due.extend(cause.and_then(|cause| announced.cause_due(&cause)));
         due.extend(plan.and_then(|plan| announced.plan_due(&plan)));
@@ -133,15 +133,15 @@ impl Communication {
         let outcome = match &command.action {
             Action::Silence { silence } => {
                 let others = ctx.store.silences_from(&command.environment, now).await?.len();
-                asked.begin(silence, others, now)
+                silences::begin(&asked, silence, others, now)
             }
             Action::EndSilence { silence_id, reason } => {
                 let found = ctx.store.silence(*silence_id).await?;
                 let incidents = ctx.store.incidents_hidden_by(*silence_id).await?;
-                asked.end(*silence_id, reason, found.as_ref(), &incidents, now)?
+                silences::end(&asked, *silence_id, reason, found.as_ref(), &incidents, now)?
             }
             other => Err(format!("{} is not decided here", other.verb())),
         };
-        Ok(recorded(command, outcome))
+        Ok(asked.recorded(outcome))
     }
 }

@@ -12,8 +12,8 @@ use shared::events::incident::{Incident, Link, Relation, Signal, State};
 use shared::events::{Command, Deployment, Topic};
 use shared::ids::{CommandId, EventId, IncidentId};
 use shared::lifecycle::{self, Change};
+use shared::stage::command::{Asked, Done, Outcome};
 use shared::stage::{Context, Effects, Error, Guard, IncidentChange, Timer};
-use shared::store::commands::{Decision, Outcome as Recorded};
 use shared::store::feedback::{Feedback, Judgement};
 use shared::store::{ArtifactKind, Neighbourhood, Write};
 use shared::text::format::counted;
@@ -26,7 +26,7 @@ use crate::grouping;
 use crate::input::Input;
 use crate::links;
 use crate::split::Split;
-use crate::statements::{Asked, Done, Outcome, is_statement, open, over};
+use crate::statements::{is_statement, open, over, state};
 
 /// Whether the environment is held after a decision, as it leaves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,11 @@ impl Correlation {
             Action::Retire { service, reason } => self.retire(first, service, reason, ctx).await?,
             _ => self.about_incident(first, ctx).await?,
         };
-        Ok(vec![recorded(first, decided)])
+        Ok(vec![self.asked(first).recorded(decided)])
+    }
+
+    fn asked<'a>(&'a self, command: &'a Command) -> Asked<'a> {
+        Asked { command, redactor: &self.options.redactor }
     }
 
     /// Decides on statements, each with those before it known.
@@ -86,9 +90,9 @@ impl Correlation {
                 continue;
             }
             let incident = command.incident_id.and_then(|id| stand.get(&id));
-            let asked = Asked { command, redactor: &self.options.redactor };
-            let outcome = found(command, incident).and_then(|incident| asked.state(incident));
-            let effects = recorded(command, outcome);
+            let asked = self.asked(command);
+            let outcome = found(command, incident).and_then(|incident| state(&asked, incident));
+            let effects = asked.recorded(outcome);
             for IncidentChange { incident_id, change, .. } in &effects.incidents {
                 let before = stand.remove(incident_id);
                 let after = lifecycle::apply(before, *incident_id, change.clone()).map_err(Error::reject)?;
@@ -107,7 +111,7 @@ impl Correlation {
         reason: &str,
         ctx: &Context,
     ) -> Result<Outcome, Error> {
-        let asked = Asked { command, redactor: &self.options.redactor };
+        let asked = self.asked(command);
         let environment = &command.environment;
         let known = ctx.store.catalogue().await?.get(service).is_some()
             || ctx.store.has_signals(environment, service).await?;
@@ -152,7 +156,7 @@ impl Correlation {
             Action::Reopen { reason } => {
                 let now = ctx.wall_clock();
                 self.among_others(&incident, ctx, Keep::Dropped, |incident, neighbourhood| {
-                    let asked = Asked { command, redactor: &self.options.redactor };
+                    let asked = self.asked(command);
                     reopen_by(&asked, reason, incident, neighbourhood, self, now)
                 })
                 .await
@@ -191,7 +195,7 @@ impl Correlation {
         if *is_right && (service.is_some() || category.is_some()) {
             return Ok(Err("a cause that is right needs no other service or category".to_owned()));
         }
-        let asked = Asked { command, redactor: &self.options.redactor };
+        let asked = self.asked(command);
         let cause = if *is_right { Judgement::Right } else { Judgement::Wrong };
         let feedback = Feedback {
             cause,
@@ -264,7 +268,7 @@ impl Correlation {
         neighbourhood: &Neighbourhood,
     ) -> Outcome {
         open(incident)?;
-        let asked = Asked { command, redactor: &self.options.redactor };
+        let asked = self.asked(command);
         let statement = asked.statement(reason);
         if statement.reason.is_empty() {
             return Err("a reason is needed to resolve an incident".to_owned());
@@ -328,7 +332,7 @@ impl Correlation {
             let environment = &incident.environment;
             return Ok(Err(format!("the incident to merge into is not open in {environment}")));
         };
-        let asked = Asked { command, redactor: &self.options.redactor };
+        let asked = self.asked(command);
         let at = command.at.max(incident.started_at);
         let leaving = grouping::members(incident.incident_id, neighbourhood);
         let mut group = grouping::members(into, neighbourhood);
@@ -373,7 +377,7 @@ impl Correlation {
         if staying.is_empty() {
             return Ok(Err(format!("all members of incident {number} are of {}", services.join(", "))));
         }
-        let asked = Asked { command, redactor: &self.options.redactor };
+        let asked = self.asked(command);
         let at = command.at.max(incident.started_at);
         let part = IncidentId::split_by(incident.incident_id, command.command_id);
         let split = Split {
@@ -480,17 +484,6 @@ fn found<'a>(command: &Command, incident: Option<&'a Incident>) -> Result<&'a In
         return Err(format!("incident {} is of environment {}", incident.number, incident.environment));
     }
     Ok(incident)
-}
-
-/// Returns what follows from a decided command, with its record.
-fn recorded(command: &Command, outcome: Outcome) -> Effects {
-    let (outcome, answer, mut effects) = match outcome {
-        Ok(Done { answer, effects }) => (Recorded::Accepted, answer, effects),
-        Err(refused) => (Recorded::Refused, refused, Effects::none()),
-    };
-    let decision = Decision { command: command.clone(), outcome, answer };
-    effects.writes.push(Write::Command(Box::new(decision)));
-    effects
 }
 
 fn because(asked: &Asked<'_>, reason: &str) -> String {

@@ -1,11 +1,9 @@
-//! A circuit breaker: a host that fails again and again is not asked for a while, and then with one request first.
+//! A circuit breaker: a host or source that fails again and again is not asked for a while, and then with one request first.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Failures in a row after which a host is not asked.
-pub const MAX_FAILURES: u32 = 5;
 /// Time without a request.
 pub const PAUSE: Duration = Duration::from_secs(30);
 
@@ -20,17 +18,17 @@ enum State {
     Trial(Instant),
 }
 
-/// The breaker of one host.
+/// The breaker of one host or source, which is not asked after so many failures in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Breaker(State);
+pub struct Breaker<const MAX_FAILURES: u32>(State);
 
-impl Default for Breaker {
+impl<const MAX_FAILURES: u32> Default for Breaker<MAX_FAILURES> {
     fn default() -> Self {
         Self(State::Closed(0))
     }
 }
 
-impl Breaker {
+impl<const MAX_FAILURES: u32> Breaker<MAX_FAILURES> {
     /// Lets a request pass, whose outcome must then be recorded; or returns how long none passes. A trial whose outcome was never
     /// recorded, for it was aborted, blocks no longer than a pause.
     pub fn admit(&mut self, now: Instant) -> Result<(), Duration> {
@@ -44,6 +42,11 @@ impl Breaker {
         }
         self.0 = State::Trial(now);
         Ok(())
+    }
+
+    /// Returns whether a request may be made, whose outcome must then be recorded.
+    pub fn admits(&mut self, now: Instant) -> bool {
+        self.admit(now).is_ok()
     }
 
     /// Records the outcome of a request.
@@ -60,9 +63,11 @@ impl Breaker {
 mod tests {
     use super::*;
 
+    const MAX_FAILURES: u32 = 5;
+
     #[tokio::test]
     async fn after_five_failures_in_a_row_one_request_in_half_a_minute_passes() {
-        let (mut breaker, start) = (Breaker::default(), Instant::now());
+        let (mut breaker, start) = (Breaker::<MAX_FAILURES>::default(), Instant::now());
         for _ in 0..MAX_FAILURES - 1 {
             breaker.record(false, start);
         }
