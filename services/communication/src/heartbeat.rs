@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use reqwest::redirect::Policy;
 use serde::{Deserialize, Serialize};
 use shared::bus;
@@ -18,12 +18,12 @@ use shared::clock::Clock;
 use shared::service::{Readiness, Secret};
 use shared::stage::run::StageDeps;
 use shared::store::Reads;
-use shared::text::redact::is_loopback;
 use shared::tls::{Check, Files, client};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::channel::http::address;
 use crate::metrics;
 use health::{Health, Observation};
 
@@ -80,9 +80,9 @@ impl Options {
     pub fn validate(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if !self.url.is_empty()
-            && let Err(problem) = self.address()
+            && let Err(problem) = address(self.url.expose())
         {
-            problems.push(format!("heartbeat.url: {problem:#}"));
+            problems.push(format!("heartbeat.url: {problem}"));
         }
         for (name, value, range) in [
             ("interval_s", u64::from(self.interval_s), 10..=300),
@@ -103,17 +103,6 @@ impl Options {
             problems.push("heartbeat.max_stall_s is below heartbeat.interval_s".to_owned());
         }
         problems
-    }
-
-    /// Reads the address. Its text is in no error: it is a secret.
-    fn address(&self) -> Result<Url> {
-        let url = Url::parse(self.url.expose()).context("is no address")?;
-        let host = url.host_str().unwrap_or_default();
-        ensure!(["http", "https"].contains(&url.scheme()), "begins with neither http:// nor https://");
-        ensure!(url.username().is_empty() && url.password().is_none(), "holds a login");
-        let is_safe = url.scheme() == "https" || is_loopback(host);
-        ensure!(is_safe, "is not https://; plain HTTP is for the loopback interface only");
-        Ok(url)
     }
 }
 
@@ -187,7 +176,7 @@ impl Heartbeat {
         if options.url.is_empty() {
             return Ok(None);
         }
-        let address = options.address()?;
+        let address = address(options.url.expose()).map_err(anyhow::Error::msg)?;
         let mut builder = reqwest::Client::builder()
             .redirect(Policy::none())
             .no_proxy()

@@ -8,8 +8,8 @@ use shared::events::envelope::{Envelope, Headers, expect_type, header, own_id};
 use shared::events::remediation::ActionResult;
 use shared::events::schema::type_of;
 use shared::events::{
-    Anomaly, CatalogueService, Deployment, Event, Fault, Incident, LogRecord, MetricSample, Plan, Postmortem,
-    RootCause, Span, Topic, decode, encode,
+    Anomaly, CatalogueService, Command, Deployment, Event, Fault, Incident, LogRecord, MetricSample, Plan,
+    Postmortem, RootCause, Span, Topic, decode, encode,
 };
 use shared::ids::{EventId, derive};
 
@@ -30,6 +30,7 @@ pub fn check(input: &[u8]) -> usize {
         payload::<Postmortem>,
         payload::<Fault>,
         payload::<CatalogueService>,
+        payload::<Command>,
     ];
     payloads.into_iter().filter(|read| read(input)).count() + usize::from(headers(input))
 }
