@@ -94,12 +94,7 @@ impl Update {
                 Self { lists: vec![list("What happened", lines.clone(), *more)], ..Self::default() }
             }
             News::Digest { incidents, more } => {
-                let (over, open): (Vec<_>, Vec<_>) = incidents.iter().partition(|one| one.is_over);
-                let items = |all: Vec<&Digested>| all.into_iter().map(digested).collect();
-                Self {
-                    lists: vec![list("Open", items(open), *more), list("Over", items(over), 0)],
-                    ..Self::default()
-                }
+                Self { lists: of_digest(incidents, *more), ..Self::default() }
             }
         }
     }
@@ -158,6 +153,12 @@ fn of_status(status: &content::Status, incident: &IncidentSummary) -> Vec<Fact> 
         Fact::new("Cause", status.cause.as_deref().map_or_else(unknown, sentence)),
         Fact::new("First step", status.step.as_deref().map(sentence).unwrap_or_default()),
     ]
+}
+
+fn of_digest(incidents: &[Digested], more: usize) -> Vec<List> {
+    let (over, open): (Vec<_>, Vec<_>) = incidents.iter().partition(|one| one.is_over);
+    let items = |all: Vec<&Digested>| all.into_iter().map(digested).collect();
+    vec![list("Open", items(open), more), list("Over", items(over), 0)]
 }
 
 fn digested(one: &Digested) -> String {

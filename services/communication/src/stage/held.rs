@@ -106,7 +106,7 @@ impl Communication {
                     let opened = LifecycleEvent::Opened(Box::new(waited.incident.clone()));
                     effects.extend(self.announce(
                         &about(&waited, opened),
-                        &[thread.clone()],
+                        std::slice::from_ref(&thread),
                         Vec::new(),
                         now,
                     )?);
