@@ -16,6 +16,8 @@ pub mod pool;
 mod prepared;
 mod protection;
 pub mod read;
+#[cfg(feature = "stage")]
+pub mod retention;
 pub(crate) mod row;
 pub mod silences;
 #[cfg(feature = "stage")]

@@ -12,6 +12,7 @@ mod knowledge;
 mod poison;
 mod replay;
 mod reranking;
+mod retention;
 mod rooms;
 mod rows;
 mod schemas;
