@@ -4,6 +4,7 @@
 pub mod apply;
 #[cfg(feature = "stage")]
 mod backlog;
+pub mod bundle;
 pub mod commands;
 mod context;
 pub mod edges;

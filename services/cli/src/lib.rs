@@ -16,6 +16,7 @@ pub mod manual;
 pub mod oncall;
 pub mod postmortem;
 pub mod replay;
+pub mod retention;
 pub mod routes;
 pub mod settings;
 pub mod silence;
@@ -77,6 +78,7 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Routes { command } => routes::run(&command, &screen),
         Command::Silence { command } => silence::run(command, false, &settings()?, &screen).await,
         Command::Maintenance { command } => silence::run(command, true, &settings()?, &screen).await,
+        Command::Retention { command } => retention::run(command, &settings()?, &screen).await,
         Command::Topics { command } => topics::run(command, settings()?, screen).await,
         Command::Replay(request) => replay::run(request, file, &settings()?, &screen).await,
         Command::Dlq { command } => dlq::run(command, settings()?, screen).await,
