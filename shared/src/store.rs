@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod commands;
 mod context;
 pub mod edges;
+pub mod erasure;
 pub mod feedback;
 #[cfg(any(feature = "stage", feature = "knowledge"))]
 mod migrate;

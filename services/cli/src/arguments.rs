@@ -97,6 +97,12 @@ pub enum Command {
         #[command(subcommand)]
         command: crate::silence::arguments::Silences,
     },
+    /// Privacy: what is stored of a person is erased on request.
+    Privacy {
+        /// What to do.
+        #[command(subcommand)]
+        command: crate::privacy::arguments::Privacy,
+    },
     /// Retention: rows that are removed after their ages.
     Retention {
         /// What to do with them.

@@ -6,6 +6,7 @@ mod backlog;
 mod context;
 mod dead_letters;
 mod edges;
+mod erasure;
 mod evolution;
 mod hostile;
 mod knowledge;
