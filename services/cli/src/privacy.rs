@@ -17,13 +17,14 @@ use crate::terminal::{self, Screen, Tone, cell, finished};
 use arguments::Privacy;
 
 /// What an erasure does not reach, one sentence each.
-pub const NOT_REACHED: [&str; 7] = [
+pub const NOT_REACHED: [&str; 8] = [
     "mail servers, chats, pagers, trackers and webhooks: what was sent is there; delete it there",
     "Kafka: records on operator.commands, incidents.* and others stay until the retention of their topics, 14 days at most",
     "backups of PostgreSQL and Kafka, and files that people have exported (`firewatch incidents export`)",
     "files: knowledge/oncall, knowledge/incidents, routes and the service catalogue; change them and run the seeder",
     "texts of approved postmortems: `firewatch postmortem withdraw`, or approve an edited one again",
-    "outbox, timers and results of outside work, until `retention.outbox_days` and `retention.inbox_days`; messages that are not sent yet",
+    "outbox, timers and results of outside work, until `retention.outbox_days` and `retention.inbox_days`",
+    "recipients of messages about incidents that are not closed: later messages go to them; run it again then",
     "logs of the agents, and what they or their queried systems keep elsewhere",
 ];
 /// What is added where no key is configured.
@@ -67,7 +68,7 @@ pub async fn run(command: Privacy, settings: &Settings, screen: &Screen) -> Resu
 
 /// Renders the outcome of a request. It does not repeat the name.
 pub fn render(outcome: &Outcome, screen: &Screen) -> String {
-    let Outcome { is_preview, erased, not_reached } = outcome;
+    let Outcome { erased, not_reached, .. } = outcome;
     let mut text = String::new();
     if erased.rows.is_empty() {
         text.push_str("no row names that person\n");
@@ -87,7 +88,7 @@ pub fn render(outcome: &Outcome, screen: &Screen) -> String {
             None => writeln!(text, "\n{texts} in {rows} would be replaced{sealed}"),
         };
     }
-    let _ = writeln!(text, "\nNOT REACHED{}", if *is_preview { "  also by the erasure itself" } else { "" });
+    text.push_str("\nNOT REACHED\n");
     for what in not_reached {
         let _ = writeln!(text, "- {what}");
     }

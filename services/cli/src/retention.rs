@@ -62,7 +62,8 @@ pub fn preview(due: &[Due], screen: &Screen) -> String {
         ]);
     }
     let rows = due.iter().map(|one| one.rows).sum::<i64>();
-    format!("{}\n{} would be removed\n", finished(&table), counted(rows as usize, "row"))
+    let least = if due.iter().any(|one| one.has_more) { "at least " } else { "" };
+    format!("{}\n{least}{} would be removed\n", finished(&table), counted(rows as usize, "row"))
 }
 
 /// Renders what was removed.

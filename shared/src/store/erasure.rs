@@ -86,12 +86,13 @@ const TABLES: [Table; 13] = [
         columns: &[Text("asked_by"), Text("ended_by"), Text("end_reason"), Document("spec")],
         ..PLAIN
     },
-    // one that is not sent yet still needs its recipients
+    // what is sent later, of one that is not sent yet or of an incident that is not closed, goes to the recipients on record
     Table {
         name: "notifications",
         key: &[("id", "uuid")],
         columns: &[Document("body")],
-        also: "t.state <> 'pending'",
+        also: "t.state <> 'pending' and not exists (select from incidents i where i.incident_id = t.incident_id \
+            and i.state <> 'closed' and (i.resolved_at is null or i.updated_at > now() - interval '1 day'))",
         ..PLAIN
     },
     Table { name: "notification_attempts", key: &[("id", "bigint")], columns: &[Text("outcome")], ..PLAIN },

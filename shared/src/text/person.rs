@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::seal::{Sealed, Sealer};
 
 /// Fields that name a person.
-pub const PERSONS: [&str; 13] = [
+pub const PERSONS: [&str; 14] = [
     "actor",
     "approved_by",
     "asked_by",
@@ -25,6 +25,7 @@ pub const PERSONS: [&str; 13] = [
     "owner",
     "recipients",
     "to",
+    "unusable",
 ];
 /// Fields with text that people have written, or that names them.
 pub const TEXTS: [&str; 16] = [

@@ -76,7 +76,7 @@ async fn fill(client: &Object, from: i32, to: i32, days: i32) {
 }
 
 async fn number(client: &Object, statement: &str) -> i64 {
-    client.query_one(statement, &[]).await.unwrap().get(0)
+    client.query_one(statement, &[]).await.unwrap().try_get(0).unwrap()
 }
 
 /// Returns the number of rows of each table that rules are about.
@@ -221,7 +221,7 @@ async fn thirty() -> (Database, Store, Object) {
 /// Numbers of the incidents on record.
 async fn numbers(client: &Object) -> Vec<i64> {
     let found = client.query("select number from incidents order by number", &[]).await.unwrap();
-    found.iter().map(|row| row.get(0)).collect()
+    found.iter().map(|row| row.try_get(0).unwrap()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -402,7 +402,7 @@ async fn every_table_has_a_rule_or_a_reason_to_have_none() {
         .query("select tablename from pg_tables where schemaname = current_schema()", &[])
         .await
         .unwrap();
-    let tables: BTreeSet<String> = found.iter().map(|row| row.get(0)).collect();
+    let tables: BTreeSet<String> = found.iter().map(|row| row.try_get(0).unwrap()).collect();
     let known: BTreeSet<String> = std::iter::once(INCIDENTS.table)
         .chain(PARTS.iter().map(|part| part.table))
         .chain(Rule::all().map(|rule| rule.table))

@@ -33,8 +33,8 @@ pub struct Options {
     pub deployments_days: u32,
     /// Edges of the service graph, and services that have sent spans, since they were last seen.
     pub graph_days: u32,
-    /// Inbox rows, results of outside work, and timers that are done. Never below the retention of Kafka's topics: a record that
-    /// is read again would be handled again.
+    /// Inbox rows, results of outside work, and timers that are done. Never below twice the retention of Kafka's topics: a record
+    /// that is read again would be handled again.
     pub inbox_days: u32,
     /// Outbox rows that are published.
     pub outbox_days: u32,
@@ -78,13 +78,14 @@ impl Options {
                     .push(format!("{name} is {days}; at most {MAX_DAYS} days, or 0 to keep rows for ever"));
             }
         }
-        let inbox = longest_retention_days() + 1;
+        // a dead letter that is redriven on its last day is a new record
+        let inbox = 2 * longest_retention_days() + 1;
         for (name, days, least, why) in [
             (
                 "inbox_days",
                 self.inbox_days,
                 inbox,
-                "an event is known for longer than Kafka keeps its record",
+                "an event is known for longer than Kafka keeps its record, redriven or not",
             ),
             ("commands_days", self.commands_days, inbox, "a command is known for longer than Kafka keeps it"),
             ("incidents_days", self.incidents_days, MIN_INCIDENT_DAYS, "an incident may be opened again"),
@@ -157,8 +158,8 @@ mod tests {
     #[test]
     fn an_event_is_known_for_longer_than_kafka_keeps_its_record() {
         let problems = |inbox_days| Options { inbox_days, ..Options::default() }.validate();
-        assert_eq!(problems(15), Vec::<String>::new());
-        assert!(problems(14)[0].starts_with("inbox_days is 14; at least 15"), "{:?}", problems(14));
+        assert_eq!(problems(29), Vec::<String>::new());
+        assert!(problems(28)[0].starts_with("inbox_days is 28; at least 29"), "{:?}", problems(28));
         assert_eq!(Options { commands_days: 3, ..Options::default() }.validate().len(), 1);
     }
 
