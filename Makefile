@@ -85,9 +85,10 @@ test: build failpoints ## Runs all tests over real parts
 	@$(STACK) demo-matrix --seeds 1 --busy-seeds 0 --scenario latency-spike --scenario memory-leak --scenario bad-deployment
 
 .PHONY: test-long
-test-long: build ## Runs the tests that `test` leaves out: all scenarios with two copies, 100,000 series
+test-long: build ## Runs the tests that `test` leaves out: all scenarios with two copies, 100,000 series, a million old rows
 	@$(STACK) run -- cargo test -p tests --test it -- --ignored
 	@$(STACK) run -- cargo test --release -p detection --test it -- --ignored sections
+	@$(STACK) run -- cargo test -p shared --test it -- --ignored --nocapture retention
 
 # The same libraries, and binaries of their own: what `build` made stays free of failpoints.
 .PHONY: failpoints

@@ -4,9 +4,11 @@
 pub mod apply;
 #[cfg(feature = "stage")]
 mod backlog;
+pub mod bundle;
 pub mod commands;
 mod context;
 pub mod edges;
+pub mod erasure;
 pub mod feedback;
 #[cfg(any(feature = "stage", feature = "knowledge"))]
 mod migrate;
@@ -18,6 +20,8 @@ pub mod pool;
 mod prepared;
 mod protection;
 pub mod read;
+#[cfg(feature = "stage")]
+pub mod retention;
 pub(crate) mod row;
 pub mod silences;
 #[cfg(feature = "stage")]

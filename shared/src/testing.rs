@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use deadpool_postgres::Object;
+use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::agent::Agent;
@@ -12,7 +13,8 @@ use crate::effects::Effects;
 use crate::ids::EventId;
 use crate::stage::Context;
 use crate::store::apply::{Applied, Cause, Decided};
-use crate::store::outbox::{RelayError, Turn};
+use crate::store::outbox::{self, RelayError};
+use crate::store::retention::{Options, Remover, Turn};
 use crate::store::{Error, Store};
 
 /// Returns a connection to the database.
@@ -62,7 +64,7 @@ pub fn context(store: &Store, stage: Agent, event_id: EventId, clock: Arc<dyn Cl
 }
 
 /// Publishes what waits in the outbox of `stage`.
-pub async fn relay(store: &Store, stage: &str, producer: &Producer) -> Result<Turn, RelayError> {
+pub async fn relay(store: &Store, stage: &str, producer: &Producer) -> Result<outbox::Turn, RelayError> {
     store.relay(stage, producer).await
 }
 
@@ -71,7 +73,8 @@ pub async fn outbox_depth(store: &Store, stage: &str) -> Result<i64, Error> {
     Ok(store.reads().backlog(Some(stage), &SystemClock).await?.outbox_rows)
 }
 
-/// Removes what is old or too much, as housekeeping does once an hour.
-pub async fn sweep(store: &Store) -> Result<u64, Error> {
-    store.sweep().await
+/// Removes what is old or too much, as agents do once an hour, with what is set from the start.
+pub async fn remove_old(store: &Store) -> Result<Turn, Error> {
+    let (options, stop) = (Options::default(), CancellationToken::new());
+    store.remove_old(Remover { options: &options, stop: &stop, tries: 0 }, |_, _| {}).await
 }

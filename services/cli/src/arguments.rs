@@ -97,6 +97,18 @@ pub enum Command {
         #[command(subcommand)]
         command: crate::silence::arguments::Silences,
     },
+    /// Privacy: what is stored of a person is erased on request.
+    Privacy {
+        /// What to do.
+        #[command(subcommand)]
+        command: crate::privacy::arguments::Privacy,
+    },
+    /// Retention: rows that are removed after their ages.
+    Retention {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: crate::retention::arguments::Retention,
+    },
     /// Topics, as Kafka has them.
     Topics {
         /// What to do with them.
@@ -155,6 +167,21 @@ pub enum Incidents {
         #[arg(value_name = "NUMBER|ID")]
         which: IncidentRef,
         /// Prints everything stored about it as one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Exports everything on record of one incident, as it is stored, with a manifest of counts and checksums.
+    ///
+    /// Values that were replaced by placeholders stay sealed. The bundle holds names and addresses of people: it can be read by
+    /// its owner only.
+    Export {
+        /// Its number, e.g. 12, or its id.
+        #[arg(value_name = "NUMBER|ID")]
+        which: IncidentRef,
+        /// Where to: a new folder, or a new file that ends with .tar.gz or .json.
+        #[arg(long, value_name = "PATH")]
+        out: PathBuf,
+        /// Prints the manifest.
         #[arg(long)]
         json: bool,
     },

@@ -1,5 +1,6 @@
 //! `firewatch incidents`: incidents, as PostgreSQL has them.
 
+pub mod export;
 pub mod list;
 pub mod show;
 
@@ -10,6 +11,7 @@ use shared::store::{self, ArtifactKind, Notification, NotificationState, Reads, 
 
 use crate::arguments::{self, IncidentRef};
 use crate::failure::CliError;
+use crate::figures::counted;
 use crate::settings::Settings;
 use crate::terminal::{self, Screen, Tone, clean, clean_lines, cleaned};
 
@@ -102,6 +104,17 @@ pub async fn run(
                 eprintln!("{note}");
             }
             if json { terminal::json(&incidents, true)? } else { list::render(&cleaned(&incidents)?, screen) }
+        }
+        arguments::Incidents::Export { which, out, json } => {
+            let incident = find(store.reads(), which, settings).await?;
+            let manifest = export::export(store.reads(), &incident, &out, settings, screen).await?;
+            if json {
+                terminal::json(&manifest, true)?
+            } else {
+                let rows: u64 = manifest.parts.iter().map(|part| part.rows).sum();
+                let rows = counted(rows as usize, "row");
+                format!("incident #{} is exported to {}: {rows}\n", manifest.number, out.display())
+            }
         }
         arguments::Incidents::Show { which, json } => {
             let incident = find(store.reads(), which, settings).await?;

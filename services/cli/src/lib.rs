@@ -15,7 +15,9 @@ pub mod kb;
 pub mod manual;
 pub mod oncall;
 pub mod postmortem;
+pub mod privacy;
 pub mod replay;
+pub mod retention;
 pub mod routes;
 pub mod settings;
 pub mod silence;
@@ -77,6 +79,8 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Routes { command } => routes::run(&command, &screen),
         Command::Silence { command } => silence::run(command, false, &settings()?, &screen).await,
         Command::Maintenance { command } => silence::run(command, true, &settings()?, &screen).await,
+        Command::Privacy { command } => privacy::run(command, &settings()?, &screen).await,
+        Command::Retention { command } => retention::run(command, &settings()?, &screen).await,
         Command::Topics { command } => topics::run(command, settings()?, screen).await,
         Command::Replay(request) => replay::run(request, file, &settings()?, &screen).await,
         Command::Dlq { command } => dlq::run(command, settings()?, screen).await,

@@ -78,6 +78,8 @@ pub enum AuditAction {
     PlaceholderOpened,
     /// A person said whether the cause was right.
     FeedbackGiven,
+    /// What is stored of a person was replaced by a placeholder. Its line is of no incident.
+    PersonErased,
 }
 
 impl AuditAction {

@@ -165,6 +165,22 @@ pub static GRAPH_ROWS_DROPPED: Counter<1> = LazyLock::new(|| {
         "Rows of the service graph that were not stored or were removed because their number is bounded.";
     CounterFamily::new("firewatch_graph_rows_dropped_total", help, ["reason"])
 });
+/// Rows that were removed after their age.
+pub static RETENTION_REMOVED_ROWS: Counter<1> = LazyLock::new(|| {
+    let help = "Rows that were removed after their age.";
+    CounterFamily::new("firewatch_retention_removed_rows_total", help, ["table"])
+});
+/// Turns that could not remove what is old.
+pub static RETENTION_FAILURES: Counter<1> = LazyLock::new(|| {
+    let help = "Turns that could not remove what is old.";
+    CounterFamily::new("firewatch_retention_failures_total", help, ["stage"])
+});
+/// Age of the oldest row of a table.
+pub static RETENTION_OLDEST_SECONDS: Gauge<1> = LazyLock::new(|| {
+    let help =
+        "Age of the oldest row of a table at the last turn of this process, seconds; 0 where it has none.";
+    GaugeFamily::new("firewatch_retention_oldest_seconds", help, ["table"])
+});
 
 /// Registers all of them, so that they are known before they are first counted.
 pub fn register() {
@@ -189,6 +205,9 @@ pub fn register() {
     for gauge in [&CLOCK_SKEW_SECONDS, &OUTBOX_AGE_SECONDS, &TIMER_LATE_SECONDS, &UNSAVED_SECONDS] {
         LazyLock::force(gauge);
     }
+    LazyLock::force(&RETENTION_REMOVED_ROWS);
+    LazyLock::force(&RETENTION_FAILURES);
+    LazyLock::force(&RETENTION_OLDEST_SECONDS);
     LazyLock::force(&START_TIME_SECONDS);
     LazyLock::force(&CONSUMER_LAG);
     LazyLock::force(&HANDLE_SECONDS_OF_EVENT);
@@ -198,7 +217,7 @@ pub fn register() {
 /// Counts from zero what alerts watch of a stage: the first increase of a counter that was not there before is not seen by
 /// `increase` and `rate`.
 pub fn begin<'t>(stage: &str, topics: impl Iterator<Item = &'t str>) {
-    for counter in [&DEAD_LETTERS, &OUTBOX_REJECTED, &RESTARTS] {
+    for counter in [&DEAD_LETTERS, &OUTBOX_REJECTED, &RESTARTS, &RETENTION_FAILURES] {
         counter.add([stage], 0);
     }
     for outcome in ["handled", "duplicate"] {

@@ -136,6 +136,9 @@ pub struct Common {
     /// Embedding model and document index.
     #[cfg(feature = "knowledge")]
     pub knowledge: knowledge::Options,
+    /// After which ages rows are removed.
+    #[cfg(feature = "stage")]
+    pub retention: store::retention::Options,
     /// Probes and metrics.
     pub http: Http,
     /// Logs.
@@ -156,6 +159,8 @@ impl Default for Common {
             postgres: store::Options::default(),
             #[cfg(feature = "knowledge")]
             knowledge: knowledge::Options::default(),
+            #[cfg(feature = "stage")]
+            retention: store::retention::Options::default(),
             http: Http::default(),
             log: Log::default(),
             tracing: Tracing::default(),
@@ -189,8 +194,18 @@ impl fmt::Display for Problems {
 }
 
 /// Sections that are read but belong to other processes, so that one file can serve all.
-const SECTIONS: [&str; 9] =
-    ["kafka", "postgres", "http", "log", "tracing", "redaction", "worker_threads", "knowledge", "simulator"];
+const SECTIONS: [&str; 10] = [
+    "kafka",
+    "postgres",
+    "retention",
+    "http",
+    "log",
+    "tracing",
+    "redaction",
+    "worker_threads",
+    "knowledge",
+    "simulator",
+];
 
 fn is_section(name: &str) -> bool {
     SECTIONS.contains(&name) || Agent::from_name(name).is_some()
@@ -248,6 +263,8 @@ impl<S: StageOptions> Config<S> {
         read(&merged, "postgres", &mut common.postgres, &mut problems);
         #[cfg(feature = "knowledge")]
         read(&merged, "knowledge", &mut common.knowledge, &mut problems);
+        #[cfg(feature = "stage")]
+        read(&merged, "retention", &mut common.retention, &mut problems);
         read(&merged, "http", &mut common.http, &mut problems);
         read(&merged, "log", &mut common.log, &mut problems);
         read(&merged, "tracing", &mut common.tracing, &mut problems);
@@ -264,6 +281,9 @@ impl<S: StageOptions> Config<S> {
             .extend(common.redaction.validate().into_iter().map(|problem| format!("redaction.{problem}")));
         #[cfg(feature = "store")]
         problems.extend(common.postgres.validate());
+        #[cfg(feature = "stage")]
+        problems
+            .extend(common.retention.validate().into_iter().map(|problem| format!("retention.{problem}")));
         #[cfg(feature = "knowledge")]
         problems
             .extend(common.knowledge.validate().into_iter().map(|problem| format!("knowledge.{problem}")));
@@ -302,6 +322,8 @@ impl<S: StageOptions> Config<S> {
         section("postgres", masked(&self.common.postgres));
         #[cfg(feature = "knowledge")]
         section("knowledge", masked(&self.common.knowledge));
+        #[cfg(feature = "stage")]
+        section("retention", masked(&self.common.retention));
         section("http", masked(&self.common.http));
         section("log", masked(&self.common.log));
         section("tracing", masked(&self.common.tracing));

@@ -2,6 +2,7 @@
 
 mod batch;
 mod gauges;
+mod retention;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -109,6 +110,7 @@ pub async fn run<S: Stage>(stage: S, base: StageDeps) -> anyhow::Result<()> {
     tasks.spawn(Arc::clone(&runtime).relay(background.clone()));
     tasks.spawn(Arc::clone(&runtime).timers(background.clone()));
     tasks.spawn(Arc::clone(&runtime).housekeeping(background.clone(), watch.clone()));
+    tasks.spawn(Arc::clone(&runtime).retention(background.clone()));
     let mut lanes = Vec::with_capacity(LANES);
     for _ in 0..LANES {
         let (sender, records) = mpsc::channel(LANE_QUEUE.max(S::BATCH));
@@ -435,25 +437,18 @@ impl<S: Stage> Runtime<S> {
         Ok(())
     }
 
-    /// Keeps `/readyz` and the gauges honest, and forgets what is old.
+    /// Keeps `/readyz` and the gauges up to date.
     async fn housekeeping(
         self: Arc<Self>,
         stop: CancellationToken,
         watch: crate::bus::consumer::Handle,
     ) -> Result<(), Error> {
-        let mut turn: u64 = 0;
         while !stop.is_cancelled() {
             self.dependencies_answer().await;
             self.base.readiness.record(PROGRESS, &watch.progress());
             runtime::ASSIGNED_PARTITIONS.set([S::NAME], watch.assigned() as f64);
             runtime::IN_FLIGHT.set([S::NAME], watch.in_flight() as f64);
             self.show_backlog().await;
-            if turn.is_multiple_of(1_800)
-                && let Err(error) = self.base.store.sweep().await
-            {
-                tracing::debug!(%error, "inbox sweep postponed");
-            }
-            turn += 1;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(Duration::from_secs(2)) => {}

@@ -29,9 +29,9 @@ use crate::metrics::runtime;
 pub const MAX_EDGES: i64 = 10_000;
 /// Services of one environment that are known to have sent spans; more are not stored.
 pub const MAX_SERVICES: i64 = 10_000;
-/// Edges and services of all environments; beyond this the sweep removes those that were not seen for the longest time.
+/// Edges and services of all environments; beyond this those are removed that were not seen for the longest time.
 #[cfg(feature = "stage")]
-const MAX_ROWS: i64 = 100_000;
+pub(super) const MAX_ROWS: i64 = 100_000;
 /// Longest window that figures are kept for, minutes.
 pub const MAX_WINDOW_MIN: i64 = 120;
 /// Calls are written at most so long after they were seen, seconds of event time, while spans come.
@@ -61,31 +61,6 @@ const KNOWN: &str = "select exists (select from edges where environment = $1) \
     or exists (select from deployments where environment = $1)";
 const ENVIRONMENTS: &str = "select environment from (select environment from edges union \
     select environment from span_services union select environment from incidents) known order by 1 limit $1";
-
-/// Rows that one statement of the sweep deletes at most: more than that may take longer than a statement may.
-#[cfg(feature = "stage")]
-const SWEPT_ROWS: i64 = 50_000;
-/// What is older than its limit.
-#[cfg(feature = "stage")]
-const OUTDATED: [&str; 3] = [
-    "delete from edge_minutes where ctid in \
-        (select ctid from edge_minutes where minute < now() - interval '2 hours' limit $1)",
-    "delete from edges where ctid in (select ctid from edges where last_seen < now() - interval '90 days' limit $1)",
-    "delete from span_services where ctid in \
-        (select ctid from span_services where last_seen < now() - interval '90 days' limit $1)",
-];
-/// What exceeds the number of rows of all environments.
-#[cfg(feature = "stage")]
-const SURPLUS: [(&str, &str); 2] = [
-    (
-        "all_edges",
-        "delete from edges where ctid in (select ctid from edges order by last_seen desc offset $1)",
-    ),
-    (
-        "all_services",
-        "delete from span_services where ctid in (select ctid from span_services order by last_seen desc offset $1)",
-    ),
-];
 
 /// The service graph of an environment with the figures of its calls.
 #[derive(Debug, Clone)]
@@ -398,27 +373,6 @@ pub(super) async fn write_service(
         runtime::GRAPH_ROWS_DROPPED.add_one(["environment_services"]);
     }
     Ok(())
-}
-
-/// Removes what is older than its limit and what exceeds the number of rows of all environments.
-#[cfg(feature = "stage")]
-pub(super) async fn sweep(client: &tokio_postgres::Client) -> Result<u64, Error> {
-    let mut gone = 0;
-    for statement in OUTDATED {
-        loop {
-            let removed = client.execute(statement, &[&SWEPT_ROWS]).await?;
-            gone += removed;
-            if removed < SWEPT_ROWS as u64 {
-                break;
-            }
-        }
-    }
-    for (what, statement) in SURPLUS {
-        let removed = client.execute(statement, &[&MAX_ROWS]).await?;
-        runtime::GRAPH_ROWS_DROPPED.add([what], removed);
-        gone += removed;
-    }
-    Ok(gone)
 }
 
 #[cfg(test)]

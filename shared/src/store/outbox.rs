@@ -6,7 +6,7 @@
 
 use tokio_postgres::Row;
 
-use super::{Error, Store, edges, row};
+use super::{Error, Store, row};
 use crate::bus::{self, Producer};
 use crate::events::Topic;
 use crate::events::envelope::Headers;
@@ -126,24 +126,5 @@ impl Store {
         tx.commit().await?;
         turn.published = ids.len();
         Ok(turn)
-    }
-
-    /// Forgets what nothing asks for any more. Inbox rows outlive the longest retention of a topic (14 days).
-    pub(crate) async fn sweep(&self) -> Result<u64, Error> {
-        let client = self.client().await?;
-        let mut gone = 0;
-        for statement in [
-            "delete from outbox where published_at < now() - interval '1 day'",
-            "delete from outbox where rejected_at < now() - interval '30 days'",
-            "delete from processed_events where processed_at < now() - interval '30 days'",
-            "delete from steps where created_at < now() - interval '30 days'",
-            "delete from timers where state <> 'waiting' and created_at < now() - interval '30 days'",
-            "delete from signals where incident_id is null and observed_at < now() - interval '30 days'",
-            "delete from deployments where at < now() - interval '90 days'",
-        ] {
-            gone += client.execute(statement, &[]).await?;
-        }
-        gone += edges::sweep(&client).await?;
-        Ok(gone)
     }
 }

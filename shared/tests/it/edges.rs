@@ -226,7 +226,7 @@ async fn rows_are_bounded_by_number_and_age() {
 
     let outdated = "update edge_minutes set minute = now() - interval '3 hours'";
     testing::client(&store).await.unwrap().batch_execute(outdated).await.unwrap();
-    testing::sweep(&store).await.unwrap();
+    testing::remove_old(&store).await.unwrap();
     assert_eq!(number(&store, "select count(*) from edge_minutes").await, 0);
     // 90 days, and the one that was seen again lies ahead
     assert_eq!(

@@ -59,6 +59,9 @@ fn help_tells_all() {
     insta::assert_snapshot!(help(&["silence", "add", "--help"]));
     insta::assert_snapshot!(help(&["silence", "--help"]));
     insta::assert_snapshot!(help(&["silence", "preview", "--help"]));
+    insta::assert_snapshot!(help(&["incidents", "export", "--help"]));
+    insta::assert_snapshot!(help(&["retention", "--help"]));
+    insta::assert_snapshot!(help(&["privacy", "erase", "--help"]));
 }
 
 #[test]
@@ -90,6 +93,9 @@ fn a_wrong_command_line_or_configuration_ends_with_2() {
             "x",
         ],
         &["silence", "preview", "--matchers", "team=\"payment\""],
+        &["privacy", "erase", "--person", "a", "--by", "ann"],
+        &["privacy", "erase", "--person", "ann"],
+        &["incidents", "export", "12"],
         &["incidents", "list", "--config", "missing.toml"],
     ] {
         let (code, text) = said(&firewatch("usage", arguments).output().unwrap());

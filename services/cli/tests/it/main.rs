@@ -4,6 +4,7 @@
 
 mod backtest;
 mod binary;
+mod bundle;
 mod commands;
 mod dlq;
 mod drafts;
@@ -15,6 +16,7 @@ mod kb;
 mod learning;
 mod oncall;
 mod replay;
+mod retention;
 mod silences;
 mod story;
 mod topics;
