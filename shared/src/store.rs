@@ -8,6 +8,7 @@ pub mod commands;
 mod context;
 pub mod edges;
 pub mod feedback;
+pub mod history;
 #[cfg(any(feature = "stage", feature = "knowledge"))]
 mod migrate;
 #[cfg(feature = "stage")]
@@ -20,6 +21,7 @@ pub(crate) mod row;
 pub mod silences;
 #[cfg(feature = "stage")]
 mod steps;
+pub mod timeline;
 #[cfg(feature = "stage")]
 pub(crate) mod timers;
 pub mod write;
