@@ -1,5 +1,6 @@
 //! PostgreSQL: incidents, audit trail, inbox, outbox, timers and the rows of each stage.
 
+pub mod action_items;
 #[cfg(feature = "stage")]
 pub mod apply;
 #[cfg(feature = "stage")]
@@ -14,6 +15,7 @@ mod migrate;
 #[cfg(feature = "stage")]
 pub mod outbox;
 pub mod pool;
+pub mod postmortems;
 mod prepared;
 mod protection;
 pub mod read;
