@@ -14,6 +14,7 @@ mod incidents;
 mod kb;
 mod learning;
 mod oncall;
+mod postmortems;
 mod replay;
 mod silences;
 mod story;
