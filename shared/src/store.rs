@@ -1,5 +1,6 @@
 //! PostgreSQL: incidents, audit trail, inbox, outbox, timers and the rows of each stage.
 
+pub mod action_items;
 #[cfg(feature = "stage")]
 pub mod apply;
 #[cfg(feature = "stage")]
@@ -10,6 +11,7 @@ mod context;
 pub mod edges;
 pub mod erasure;
 pub mod feedback;
+pub mod history;
 #[cfg(any(feature = "stage", feature = "knowledge"))]
 mod migrate;
 pub mod notifications;
@@ -17,6 +19,7 @@ mod oncall;
 #[cfg(feature = "stage")]
 pub mod outbox;
 pub mod pool;
+pub mod postmortems;
 mod prepared;
 mod protection;
 pub mod read;
@@ -26,6 +29,7 @@ pub(crate) mod row;
 pub mod silences;
 #[cfg(feature = "stage")]
 mod steps;
+pub mod timeline;
 #[cfg(feature = "stage")]
 pub(crate) mod timers;
 pub mod write;

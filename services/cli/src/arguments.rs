@@ -50,6 +50,12 @@ pub enum Command {
     /// The same ranking and the same checked claims as for an incident, over what is stored: abnormal series of the service, of
     /// those it calls and of those that call it, changes, the service graph and the knowledge base. Nothing is written.
     Diagnose(crate::diagnose::arguments::Diagnose),
+    /// Action items of postmortems: what is to be done so that an incident does not happen again.
+    Actions {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: crate::actions::arguments::Actions,
+    },
     /// What changes an incident or takes a service out of operation.
     #[command(flatten)]
     Request(crate::command::arguments::Request),
@@ -59,7 +65,7 @@ pub enum Command {
         #[command(subcommand)]
         command: crate::evidence::arguments::Evidence,
     },
-    /// What incidents teach: drafts, and documents that people have approved.
+    /// Postmortems: shows, revises and exports them, and approves what is to be learned.
     Postmortem {
         /// What to do with it.
         #[command(subcommand)]
@@ -184,6 +190,21 @@ pub enum Incidents {
         /// Prints the manifest.
         #[arg(long)]
         json: bool,
+    },
+    /// Prints the timeline of one incident: comments, commands, notifications and what the agents did, in one order.
+    Timeline {
+        /// Its number, e.g. 12, or its id.
+        #[arg(value_name = "NUMBER|ID")]
+        which: IncidentRef,
+        /// Prints Markdown.
+        #[arg(long, conflicts_with = "json")]
+        markdown: bool,
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
+        /// File to write instead of the standard output; it must not exist.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
 }
 

@@ -3,6 +3,7 @@
 pub mod export;
 pub mod list;
 pub mod show;
+pub mod timeline;
 
 use serde::Serialize;
 use shared::events::incident::{Signal, State};
@@ -12,6 +13,7 @@ use shared::store::{self, ArtifactKind, Notification, NotificationState, Reads, 
 use crate::arguments::{self, IncidentRef};
 use crate::failure::CliError;
 use crate::figures::counted;
+use crate::output;
 use crate::settings::Settings;
 use crate::terminal::{self, Screen, Tone, clean, clean_lines, cleaned};
 
@@ -120,6 +122,17 @@ pub async fn run(
             let incident = find(store.reads(), which, settings).await?;
             let case = read(store.reads(), incident).await.map_err(|error| failed(settings, &error))?;
             if json { terminal::json(&case, true)? } else { show::render(&case.cleaned()?, screen) }
+        }
+        arguments::Incidents::Timeline { which, markdown, json, out } => {
+            let timeline = timeline::read(store.reads(), which, settings).await?;
+            let text = if json {
+                terminal::json(&timeline, true)?
+            } else if markdown {
+                timeline.to_markdown()
+            } else {
+                timeline::render(&timeline::cleaned(&timeline), screen)
+            };
+            return output::write(&text, out.as_deref());
         }
     };
     terminal::print(&text)

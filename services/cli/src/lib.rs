@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod actions;
 pub mod arguments;
 pub mod backtest;
 pub mod command;
@@ -14,6 +15,7 @@ pub mod incidents;
 pub mod kb;
 pub mod manual;
 pub mod oncall;
+pub mod output;
 pub mod postmortem;
 pub mod privacy;
 pub mod replay;
@@ -65,6 +67,7 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
     let screen = Screen::of_stdout(&SystemClock);
     match arguments.command {
         Command::Incidents { command } => incidents::run(command, &settings()?, &screen).await,
+        Command::Actions { command } => actions::run(command, &settings()?, &screen).await,
         Command::Request(request) => command::run(request, &settings()?, &screen).await,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { command } => manual::page(&command),

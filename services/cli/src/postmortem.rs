@@ -1,7 +1,11 @@
-//! `firewatch postmortem`: what an incident teaches becomes a document that the next investigation finds.
+//! `firewatch postmortem`: the document of an incident is shown, revised and exported; what it teaches becomes a document that
+//! the next investigation finds.
 
 pub mod arguments;
 pub mod draft;
+pub mod html;
+pub mod page;
+pub mod show;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -10,8 +14,10 @@ use catalogue::content::MAX_FILE;
 use catalogue::incident::Incident as Document;
 use shared::events::{Incident, RootCause};
 use shared::knowledge::approved::{self, Approved, Outcome};
+use shared::store::postmortems::{self, MAX_TEXT, Revised};
 use shared::store::{ArtifactKind, Store};
-use shared::text::sanitize::{NAME, one_line};
+use shared::text::sanitize::{NAME, lines, one_line};
+use shared::text::secrets::Redactor;
 
 use crate::failure::CliError;
 use crate::incidents::{failed, find, open_store};
@@ -20,15 +26,22 @@ use crate::terminal::{self, Screen};
 use arguments::Postmortem;
 use draft::draft;
 
+/// Longest note on a revision, characters.
+const MAX_NOTE: usize = 400;
+
 /// Runs `firewatch postmortem ...`.
 pub async fn run(command: Postmortem, settings: &Settings, screen: &Screen) -> Result<(), CliError> {
     let store = open_store(settings)?;
-    let (Postmortem::Draft { which }
+    let (Postmortem::Show(show::Show { which, .. })
+    | Postmortem::Revise { which, .. }
+    | Postmortem::Draft { which }
     | Postmortem::Approve { which, .. }
     | Postmortem::Withdraw { which, .. }) = command;
     let incident = find(store.reads(), which, settings).await?;
     let work = Work { store: &store, settings, screen, incident };
     match command {
+        Postmortem::Show(show) => show::run(&show, &work.incident, store.reads(), settings, screen).await,
+        Postmortem::Revise { file, by, note, .. } => work.revise(&file, &by, &note).await,
         Postmortem::Draft { .. } => {
             let text = work.draft().await?.to_yaml().map_err(|error| CliError::Failed(error.to_string()))?;
             // YAML has no other way to write these characters than escapes, which the writer uses; what is left is text
@@ -101,6 +114,32 @@ impl Work<'_> {
         approved::index(approved, &knowledge.embedder().await?, &*index).await
     }
 
+    async fn revise(&self, file: &Path, by: &str, note: &str) -> Result<(), CliError> {
+        let text = revised(&contents(file, MAX_TEXT as u64)?)?;
+        let number = self.incident.number;
+        let (by, note) = (one_line(by, NAME), one_line(note, MAX_NOTE));
+        let outcome = self
+            .store
+            .revise_postmortem(self.incident.incident_id, &text, &by, &note, self.screen.now)
+            .await
+            .map_err(|error| failed(self.settings, &error))?;
+        match outcome {
+            Revised::Stored(revision) => terminal::print(&format!(
+                "revision {revision} of the postmortem of incident #{number} is stored; it is a draft until it is approved\n"
+            )),
+            Revised::Unchanged(revision) => {
+                terminal::print(&format!("revision {revision} has this text already; nothing has changed\n"))
+            }
+            Revised::Unwritten => {
+                Err(CliError::NotFound(format!("incident #{number} has no postmortem yet")))
+            }
+            Revised::Full => Err(CliError::Failed(format!(
+                "the postmortem has {} revisions already; more are not stored",
+                postmortems::MAX_REVISIONS
+            ))),
+        }
+    }
+
     async fn withdraw(&self, by: &str) -> Result<(), CliError> {
         let doc_id = format!("incident/{}", draft::id(self.incident.number));
         let (id, by) = (self.incident.incident_id, one_line(by, NAME));
@@ -124,10 +163,33 @@ impl Work<'_> {
 }
 
 fn read(file: &Path) -> Result<Document, CliError> {
+    Document::read(&file.display().to_string(), &contents(file, MAX_FILE)?)
+        .map_err(|problems| CliError::Usage(format!("the document is invalid: {problems}")))
+}
+
+/// Reads a file, which may have `most` bytes and one.
+fn contents(file: &Path, most: u64) -> Result<String, CliError> {
     let mut text = String::new();
     std::fs::File::open(file)
-        .and_then(|opened| opened.take(MAX_FILE).read_to_string(&mut text))
+        .and_then(|opened| opened.take(most + 1).read_to_string(&mut text))
         .map_err(|error| CliError::Usage(format!("reading {}: {error}", file.display())))?;
-    Document::read(&file.display().to_string(), &text)
-        .map_err(|problems| CliError::Usage(format!("the document is invalid: {problems}")))
+    Ok(text)
+}
+
+/// Returns the text of a revision as it is stored: without secrets, and without characters that steer who reads it.
+///
+/// # Errors
+/// If it is empty or too long.
+pub fn revised(text: &str) -> Result<String, CliError> {
+    if text.len() > MAX_TEXT {
+        return Err(CliError::Usage(format!("the text is longer than {} KiB; shorten it", MAX_TEXT / 1024)));
+    }
+    let mut text = lines(text).trim().to_owned() + "\n";
+    if text.trim().is_empty() {
+        return Err(CliError::Usage(
+            "the text is empty; `firewatch postmortem show --markdown` prints the last one".to_owned(),
+        ));
+    }
+    Redactor::default().apply(&mut text);
+    Ok(text)
 }

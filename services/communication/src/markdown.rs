@@ -214,7 +214,8 @@ fn leads_somewhere_safe(url: &str) -> bool {
     matches!(scheme.as_deref(), Some("http" | "https" | "mailto"))
 }
 
-fn escape(out: &mut String, text: &str) {
+/// Writes text into HTML, also into the value of an attribute.
+pub fn escape(out: &mut String, text: &str) {
     for character in text.chars() {
         match character {
             '&' => out.push_str("&amp;"),

@@ -95,6 +95,8 @@ impl Environment {
                 | Write::SpanService { .. }
                 | Write::Artifact { .. }
                 | Write::Evidence { .. }
+                | Write::ActionItems { .. }
+                | Write::ActionItemChange { .. }
                 | Write::Command(_)
                 | Write::Feedback { .. }
                 | Write::Notification(_)

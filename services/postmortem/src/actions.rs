@@ -2,10 +2,11 @@
 
 use jiff::ToSpan as _;
 use jiff::civil::Date;
-use shared::events::postmortem::ActionItem;
+use shared::events::postmortem::{ActionItem, Priority};
 use shared::events::rca::Verdict;
-use shared::events::remediation::Priority;
+use shared::events::remediation;
 use shared::events::{Category, Severity};
+use shared::ids::{ActionItemId, IncidentId};
 use shared::store::NotificationState;
 use shared::text::format::{between, counted, duration};
 use shared::text::sanitize::{NAME, one_line};
@@ -24,13 +25,21 @@ const MAX_REASON: usize = 320;
 
 /// Returns the items, those that remove the cause first; never empty.
 pub fn items(record: &Record<'_>) -> Vec<ActionItem> {
-    let mut items = Items { due: due(record.incident.severity, record.resolved_on()), items: Vec::new() };
+    let severity = record.incident.severity;
+    let mut items = List {
+        incident_id: record.incident.incident_id,
+        due: due(severity, record.resolved_on()),
+        priority: priority(severity),
+        items: Vec::new(),
+    };
     items.cause(record);
     items.rollout(record);
     items.lasting_steps(record);
+    items.callers(record);
+    // what follows makes the next incident shorter and prevents none
+    items.priority = less(items.priority);
     items.telemetry(record);
     items.detection(record);
-    items.callers(record);
     items.recurrence(record);
     items.notifications(record);
     items.catalogue(record);
@@ -53,17 +62,37 @@ pub fn due(severity: Severity, resolved_on: Date) -> Date {
     resolved_on.saturating_add(days.days())
 }
 
-struct Items {
+/// Returns the priority of items that prevent a repetition: the worse it was, the higher.
+pub fn priority(severity: Severity) -> Priority {
+    match severity {
+        Severity::Sev1 | Severity::Sev2 => Priority::High,
+        Severity::Sev3 => Priority::Medium,
+        Severity::Sev4 => Priority::Low,
+    }
+}
+
+fn less(priority: Priority) -> Priority {
+    match priority {
+        Priority::High => Priority::Medium,
+        Priority::Medium | Priority::Low => Priority::Low,
+    }
+}
+
+struct List {
+    incident_id: IncidentId,
+    priority: Priority,
     due: Date,
     items: Vec<ActionItem>,
 }
 
-impl Items {
+impl List {
     fn add(&mut self, title: &str, owner: &str, reason: &str) {
         let title = one_line(title, MAX_TITLE);
         if self.items.iter().all(|item| item.title != title) {
             let (owner, reason) = (one_line(owner, NAME), one_line(reason, MAX_REASON));
-            self.items.push(ActionItem { title, owner, due: self.due, reason });
+            let item_id = Some(ActionItemId::of(self.incident_id, &title));
+            let priority = Some(self.priority);
+            self.items.push(ActionItem { item_id, priority, title, owner, due: self.due, reason });
         }
     }
 
@@ -107,7 +136,7 @@ impl Items {
     /// What the plan has for the time after the fire: nobody does it unless somebody is asked to.
     fn lasting_steps(&mut self, record: &Record<'_>) {
         let Some(plan) = record.plan else { return };
-        let lasting = plan.steps.iter().filter(|step| step.priority == Priority::Within1Hour);
+        let lasting = plan.steps.iter().filter(|step| step.priority == remediation::Priority::Within1Hour);
         for step in lasting.take(MAX_EACH) {
             self.add(
                 &step.title,

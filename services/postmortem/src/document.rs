@@ -5,17 +5,16 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use shared::agent::Agent;
 use shared::ending;
 use shared::events::anomaly::Ended;
 use shared::events::incident::Signal;
-use shared::events::postmortem::{ActionItem, Postmortem};
+use shared::events::postmortem::{ActionItem, Postmortem, Priority};
 use shared::events::rca::{Candidate, Claim, Evidence, Method, RootCause, Source, Verdict};
-use shared::events::remediation::{Priority, Step};
+use shared::events::remediation::{self, Step};
 use shared::ids::{PostmortemId, derive};
-use shared::store::TimelineEntry;
+use shared::store::timeline::{Entry, Kind};
 use shared::text::format::{between, clock, counted, percent};
-use shared::text::sanitize::{SENTENCE, one_line};
+use shared::text::sanitize::{NAME, SENTENCE, one_line};
 
 use crate::record::Record;
 use crate::timeline::{Timeline, timeline};
@@ -45,7 +44,7 @@ pub fn write(record: &Record<'_>) -> Postmortem {
         resolution(record),
         list("What went well", &review.well, "Nothing in the record stands out."),
         list("What did not go well", &review.badly, "Nothing in the record stands out."),
-        action_section(&action_items),
+        action_section(&action_items, incident.number),
         list("Lessons", &review.lessons, "None follows from the record alone; the review may find some."),
         foot(record),
     ]
@@ -283,13 +282,17 @@ fn resolution(record: &Record<'_>) -> String {
         };
         out.push_str(&items(&plan.steps.iter().map(line).collect::<Vec<_>>(), MAX_LIST));
     }
-    let people: Vec<_> =
-        record.trail.iter().filter(|entry| Agent::from_name(&entry.actor).is_none()).collect();
+    let people = record.statements();
     if people.is_empty() {
         out.push_str("What was done, and whether it is what helped, is not on record.\n");
     } else {
-        let line = |entry: &&TimelineEntry| {
-            format!("- {}: {}", clock(entry.at), text(entry.summary.trim_end_matches('.'), SENTENCE))
+        let line = |entry: &Entry| {
+            let what = text(entry.what.trim_end_matches('.'), SENTENCE);
+            // other sentences name who it was
+            match entry.kind {
+                Kind::Comment => format!("- {}: {}: {what}", clock(entry.at), text(&entry.actor, NAME)),
+                _ => format!("- {}: {what}", clock(entry.at)),
+            }
         };
         let _ = write!(
             out,
@@ -300,11 +303,11 @@ fn resolution(record: &Record<'_>) -> String {
     out.trim_end().to_owned() + "\n"
 }
 
-fn due(priority: Priority) -> &'static str {
+fn due(priority: remediation::Priority) -> &'static str {
     match priority {
-        Priority::Immediate => "at once",
-        Priority::Within15Min => "within 15 minutes",
-        Priority::Within1Hour => "within the hour",
+        remediation::Priority::Immediate => "at once",
+        remediation::Priority::Within15Min => "within 15 minutes",
+        remediation::Priority::Within1Hour => "within the hour",
     }
 }
 
@@ -319,14 +322,16 @@ fn list(title: &str, sentences: &[String], nothing: &str) -> String {
     out
 }
 
-fn action_section(items: &[ActionItem]) -> String {
+fn action_section(items: &[ActionItem], number: i64) -> String {
     let mut out = String::from("## Action items\n\n");
-    out.push_str(&row(["#", "What", "Owner", "Due", "Why"]));
-    out.push_str("|---:|---|---|---|---|\n");
-    for (number, item) in (1..).zip(items) {
+    out.push_str(&row(["Id", "Priority", "What", "Owner", "Due", "Why"]));
+    out.push_str("|---|---|---|---|---|---|\n");
+    for item in items {
+        let id = item.item_id.map_or_else(String::new, |id| id.name(number));
+        let priority = item.priority.map_or("", Priority::name);
         let (title, owner, reason) =
             (text(&item.title, SENTENCE), text(&item.owner, 80), text(&item.reason, SENTENCE));
-        out.push_str(&row([&format!("{number}"), &title, &owner, &item.due.to_string(), &reason]));
+        out.push_str(&row([&id, priority, &title, &owner, &item.due.to_string(), &reason]));
     }
     out
 }

@@ -9,6 +9,7 @@ pub mod record;
 pub mod review;
 pub mod stage;
 pub mod timeline;
+pub mod tracking;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use anyhow::Result;
 use shared::clock::SystemClock;
 use shared::service::{Config, Deps};
 use shared::stage::run::{self, StageDeps};
+use shared::text::secrets::Redactor;
 use tokio_util::sync::CancellationToken;
 
 pub use options::Options;
@@ -25,7 +27,10 @@ pub use stage::Postmortems;
 pub async fn run(config: Config<Options>, deps: Deps, shutdown: CancellationToken) -> Result<()> {
     metrics::register();
     match StageDeps::connect(&config.common, &deps, Arc::new(SystemClock), &shutdown).await? {
-        Some(base) => run::run(Postmortems::new(config.stage), base).await,
+        Some(base) => {
+            let redactor = Redactor::new(&config.common.redaction);
+            run::run(Postmortems::new(config.stage).redacting(redactor), base).await
+        }
         None => Ok(()),
     }
 }

@@ -9,6 +9,8 @@ use shared::events::incident::{Incident, Signal};
 use shared::events::postmortem::Times;
 use shared::events::rca::Candidate;
 use shared::events::{Category, Plan, RootCause};
+use shared::store::commands::Decided;
+use shared::store::timeline::{self, Entry, Outcome, Sources};
 use shared::store::{Notification, NotificationKind, NotificationState, TimelineEntry};
 
 /// Everything on record about one incident that is over.
@@ -26,6 +28,8 @@ pub struct Record<'a> {
     pub catalogue: &'a Catalogue,
     /// What people were told, and whether it reached them.
     pub notifications: &'a [(Notification, NotificationState)],
+    /// What people asked for, and what became of it.
+    pub commands: &'a [Decided],
 }
 
 impl<'a> Record<'a> {
@@ -41,6 +45,19 @@ impl<'a> Record<'a> {
         self.notifications.iter().filter(|(notification, state)| {
             notification.kind != NotificationKind::Resolved && state.is_message()
         })
+    }
+
+    /// Returns what is on record, in order of time. Notifications that wait are left out: whether they are sent yet is chance.
+    pub fn entries(&self) -> Vec<Entry> {
+        let Self { trail, commands, .. } = self;
+        timeline::entries(&Sources { opened_at: self.incident.opened_at, trail, commands, waiting: &[] })
+    }
+
+    /// Returns what people said and did, without commands that changed nothing.
+    pub fn statements(&self) -> Vec<Entry> {
+        let mut entries = self.entries();
+        entries.retain(|entry| entry.is_of_person() && entry.outcome != Some(Outcome::Refused));
+        entries
     }
 
     /// Returns the day the incident was over, UTC.

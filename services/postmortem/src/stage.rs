@@ -1,4 +1,4 @@
-//! The stage: an incident that is over becomes a document.
+//! The stage: an incident that is over becomes a document, and commands about its action items are decided on.
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -7,22 +7,33 @@ use serde_json::json;
 use shared::agent::Agent;
 use shared::audit::AuditAction;
 use shared::events::incident::State;
-use shared::events::{Incident, Plan, Postmortem, Refusal, RootCause, Topic, decode};
+use shared::events::{Command, Incident, Plan, Postmortem, Refusal, RootCause, Topic, decode};
 use shared::ids::IncidentId;
 use shared::lifecycle::Change;
+use shared::stage::command::Asked;
 use shared::stage::{Audit, Context, Effects, Error, IncidentChange, Key, Stage, Timer, TimerPayload};
-use shared::store::ArtifactKind;
+use shared::store::{ArtifactKind, Write};
 use shared::text::format::counted;
+use shared::text::sanitize::{NAME, one_line};
+use shared::text::secrets::Redactor;
 
-use crate::document;
-
-use crate::metrics;
 use crate::options::Options;
 use crate::record::Record;
+use crate::{document, metrics, tracking};
 
-/// Writes postmortems.
+/// Writes postmortems, and decides on what people say of their action items.
 pub struct Postmortems {
     options: Options,
+    redactor: Redactor,
+}
+
+/// What the stage reads.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// An incident that is over.
+    Resolved(Box<Incident>),
+    /// What a person asks for: action items are decided on here.
+    Command(Box<Command>),
 }
 
 /// What the timer knows.
@@ -60,52 +71,31 @@ impl Findings {
 impl Postmortems {
     /// Starts with what the options say.
     pub fn new(options: Options) -> Self {
-        Self { options }
+        Self { options, redactor: Redactor::default() }
     }
 
-    async fn write(&self, incident: &Incident, findings: &Findings, ctx: &Context) -> Result<Effects, Error> {
-        let id = incident.incident_id;
-        let trail = ctx.store.timeline(id).await?;
-        let catalogue = ctx.store.catalogue().await?;
-        let notifications = ctx.store.notifications(id).await?;
-        let record = Record {
-            incident,
-            trail: &trail,
-            cause: findings.cause.as_ref(),
-            plan: findings.plan.as_ref(),
-            catalogue: &catalogue,
-            notifications: &notifications,
+    /// Replaces in the texts of commands what a redactor finds.
+    #[must_use]
+    pub fn redacting(self, redactor: Redactor) -> Self {
+        Self { redactor, ..self }
+    }
+
+    async fn command(&self, command: &Command, ctx: &Context) -> Result<Effects, Error> {
+        let is_own = command.action.owner() == Agent::Postmortem;
+        if !is_own || ctx.store.command(command.command_id).await?.is_some() {
+            return Ok(Effects::none());
+        }
+        let incidents: Vec<IncidentId> = command.incident_id.into_iter().collect();
+        let incidents = ctx.store.incidents_by_id(&incidents).await?;
+        let item = match tracking::item_of(command) {
+            Some(item) => ctx.store.action_item(item).await?,
+            None => None,
         };
-        let postmortem = document::write(&record);
-        let verdict = record.cause.map_or_else(|| "none".to_owned(), |cause| cause.verdict.to_string());
-        metrics::DOCUMENTS.add_one([&verdict]);
-        tracing::info!(incident = %id, verdict, items = postmortem.action_items.len(), "postmortem written");
-        let at = postmortem.generated_at;
-        // a fault that came back has a document from its first end
-        let before: Option<Postmortem> = ctx.store.artifact(id, ArtifactKind::Postmortem).await?;
-        let revision = if before.is_some() { incident.reopened + 1 } else { 1 };
-        Ok(Effects {
-            incidents: vec![IncidentChange { incident_id: id, change: Change::Closed { at }, publish: None }],
-            audit: vec![written(&postmortem)],
-            ..ctx.completed(ArtifactKind::Postmortem, id, revision, &postmortem, at)?
-        })
-    }
-}
-
-#[async_trait]
-impl Stage for Postmortems {
-    const AGENT: Agent = Agent::Postmortem;
-    type Input = Incident;
-
-    fn decode(_: Topic, payload: &[u8]) -> Result<Incident, Refusal> {
-        decode(payload)
+        let asked = Asked { command, redactor: &self.redactor };
+        Ok(asked.recorded(tracking::decide(&asked, incidents.first(), item.as_ref())))
     }
 
-    fn key(incident: &Incident) -> Key {
-        Key::from(incident.incident_id)
-    }
-
-    async fn handle(&self, told: &Incident, ctx: &Context) -> Result<Effects, Error> {
+    async fn resolved(&self, told: &Incident, ctx: &Context) -> Result<Effects, Error> {
         let id = told.incident_id;
         if told.merged_into().is_some() {
             return Ok(Effects::none());
@@ -119,6 +109,72 @@ impl Stage for Postmortems {
         let waiting = Waiting { incident_id: id, until: now + millis(self.options.wait_ms) };
         let timer = Timer::new(id.to_string(), &[], now + millis(self.options.poll_ms), &waiting)?;
         Ok(Effects { timers: vec![timer], ..Effects::none() })
+    }
+
+    async fn write(&self, incident: &Incident, findings: &Findings, ctx: &Context) -> Result<Effects, Error> {
+        let id = incident.incident_id;
+        let trail = ctx.store.timeline(id).await?;
+        let catalogue = ctx.store.catalogue().await?;
+        let notifications = ctx.store.notifications(id).await?;
+        let commands = ctx.store.commands_of(id).await?;
+        let record = Record {
+            incident,
+            trail: &trail,
+            cause: findings.cause.as_ref(),
+            plan: findings.plan.as_ref(),
+            catalogue: &catalogue,
+            notifications: &notifications,
+            commands: &commands,
+        };
+        let postmortem = document::write(&record);
+        let verdict = record.cause.map_or_else(|| "none".to_owned(), |cause| cause.verdict.to_string());
+        metrics::DOCUMENTS.add_one([&verdict]);
+        tracing::info!(incident = %id, verdict, items = postmortem.action_items.len(), "postmortem written");
+        let at = postmortem.generated_at;
+        // a fault that came back has a document from its first end
+        let before: Option<Postmortem> = ctx.store.artifact(id, ArtifactKind::Postmortem).await?;
+        let revision = if before.is_some() { incident.reopened + 1 } else { 1 };
+        let mut effects = ctx.completed(ArtifactKind::Postmortem, id, revision, &postmortem, at)?;
+        effects.writes.push(Write::ActionItems {
+            incident_id: id,
+            revision,
+            service: one_line(record.service(), NAME),
+            items: postmortem.action_items.clone(),
+        });
+        Ok(Effects {
+            incidents: vec![IncidentChange { incident_id: id, change: Change::Closed { at }, publish: None }],
+            audit: vec![written(&postmortem)],
+            ..effects
+        })
+    }
+}
+
+#[async_trait]
+impl Stage for Postmortems {
+    const AGENT: Agent = Agent::Postmortem;
+    type Input = Input;
+
+    fn decode(topic: Topic, payload: &[u8]) -> Result<Input, Refusal> {
+        match topic {
+            Topic::OperatorCommands => Ok(Input::Command(Box::new(decode(payload)?))),
+            _ => Ok(Input::Resolved(Box::new(decode(payload)?))),
+        }
+    }
+
+    fn key(input: &Input) -> Key {
+        match input {
+            Input::Resolved(incident) => Key::from(incident.incident_id),
+            Input::Command(command) => {
+                command.incident_id.map_or_else(|| Key::from(&command.environment), Key::from)
+            }
+        }
+    }
+
+    async fn handle(&self, input: &Input, ctx: &Context) -> Result<Effects, Error> {
+        match input {
+            Input::Resolved(incident) => self.resolved(incident, ctx).await,
+            Input::Command(command) => self.command(command, ctx).await,
+        }
     }
 
     async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {

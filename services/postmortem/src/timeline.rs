@@ -1,12 +1,12 @@
-//! The timeline: what the audit trail says, in order of event time, without repetitions and bounded.
+//! The timeline: what is on record, in order of event time, without repetitions and bounded.
 
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use shared::agent::Agent;
 use shared::audit::AuditAction;
 use shared::events::incident::Signal;
 use shared::events::postmortem::Moment;
+use shared::store::timeline::{Entry, Outcome};
 use shared::text::format::{band, between, figure, side};
 use shared::text::sanitize::{NAME, one_line};
 
@@ -33,18 +33,20 @@ struct Row {
 }
 
 impl Row {
-    fn new(at: Timestamp, actor: &str, action: &str, what: &str) -> Self {
+    fn new(weight: u8, at: Timestamp, actor: &str, what: &str) -> Self {
         let what = one_line(what, MAX_WHAT).trim_end_matches('.').to_owned();
-        Self { weight: weight(actor, action), moment: Moment { at, actor: one_line(actor, NAME), what } }
+        Self { weight, moment: Moment { at, actor: one_line(actor, NAME), what } }
+    }
+
+    fn of(entry: &Entry) -> Self {
+        Self::new(weight(entry), entry.at, &entry.actor, &entry.what)
     }
 }
 
 /// Returns the timeline of an incident.
 pub fn timeline(record: &Record<'_>) -> Timeline {
     let mut rows: Vec<Row> = facts(record);
-    rows.extend(
-        record.trail.iter().map(|entry| Row::new(entry.at, &entry.actor, &entry.action, &entry.summary)),
-    );
+    rows.extend(record.entries().iter().map(Row::of));
     // stable: what happened at the same time stays as it was recorded
     rows.sort_by_key(|row| row.moment.at);
     let mut rows = without_repetitions(rows);
@@ -57,7 +59,7 @@ fn facts(record: &Record<'_>) -> Vec<Row> {
     let incident = record.incident;
     let change = incident.deployment.as_ref().map(|change| {
         let (service, version) = (one_line(&change.service, NAME), one_line(&change.version, NAME));
-        Row::new(change.at, "deployment", "deployment", &format!("Version {version} of {service} went out"))
+        Row::new(0, change.at, "deployment", &format!("Version {version} of {service} went out"))
     });
     let symptom = record.first_signal().map(|signal| {
         let mut what = format!(
@@ -73,19 +75,20 @@ fn facts(record: &Record<'_>) -> Vec<Row> {
                 let _ = write!(what, ", expected {}", band(expected, unit));
             }
         }
-        Row::new(at, "telemetry", "first_symptom", &what)
+        Row::new(0, at, "telemetry", &what)
     });
     change.into_iter().chain(symptom).collect()
 }
 
-/// How much a row matters: 0 is the story, 2 can be looked up. What people did always matters.
-fn weight(actor: &str, action: &str) -> u8 {
+/// How much a row matters: 0 is the story, 2 can be looked up. What people said and did always matters.
+fn weight(entry: &Entry) -> u8 {
     use AuditAction::{
         Announced, CauseRanked, Cleared, Joined, Opened, Overdue, PlanProposed, Resolved, SuspectChanged,
     };
-    match action.parse() {
+    match entry.action.parse() {
+        _ if entry.outcome == Some(Outcome::Refused) => 1,
+        _ if entry.is_of_person() => 0,
         Ok(Opened | Announced | SuspectChanged | CauseRanked | PlanProposed | Overdue | Resolved) => 0,
-        _ if Agent::from_name(actor).is_none() => 0,
         Ok(Joined | Cleared) => 2,
         _ => 1,
     }

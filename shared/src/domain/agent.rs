@@ -73,7 +73,7 @@ impl Agent {
                 Topic::Postmortems,
                 Topic::OperatorCommands,
             ],
-            Self::Postmortem => &[Topic::IncidentsResolved],
+            Self::Postmortem => &[Topic::IncidentsResolved, Topic::OperatorCommands],
         }
     }
 

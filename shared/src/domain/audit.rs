@@ -74,6 +74,14 @@ pub enum AuditAction {
     PostmortemApproved,
     /// A person withdrew what was learned from an incident.
     PostmortemWithdrawn,
+    /// A person replaced the text of a postmortem.
+    PostmortemRevised,
+    /// A person said that an action item is done.
+    ActionItemDone,
+    /// A person said that an action item is not done after all.
+    ActionItemReopened,
+    /// A person decided that an action item will not be done.
+    ActionItemDropped,
     /// A person read what a placeholder stands for.
     PlaceholderOpened,
     /// A person said whether the cause was right.

@@ -70,6 +70,10 @@ id!(
     PostmortemId
 );
 id!(
+    /// One action item of a postmortem.
+    ActionItemId
+);
+id!(
     /// One command of a person, chosen by the sender.
     CommandId
 );
@@ -112,6 +116,19 @@ impl IncidentId {
     /// Returns the id of the incident that members of `whole` became when a revision of an episode was decided on.
     pub fn split_from(whole: Self, anomaly: AnomalyId, revision: u32) -> Self {
         Self(derive(&["split", &whole.to_string(), &anomaly.to_string(), &revision.to_string()]))
+    }
+}
+
+impl ActionItemId {
+    /// Returns the id of the item of that title. A later revision of the postmortem that has the item has the same id.
+    pub fn of(incident: IncidentId, title: &str) -> Self {
+        Self(derive(&["action_item", &incident.to_string(), title]))
+    }
+
+    /// Returns the name for people, e.g. `12-3f2a9c`: the number of the incident and the first digits of the id.
+    pub fn name(self, incident_number: i64) -> String {
+        let hex = self.0.simple().to_string();
+        format!("{incident_number}-{}", hex.get(..6).unwrap_or_default())
     }
 }
 

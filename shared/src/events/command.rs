@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
 use super::{Category, Event, Refusal, Severity, default_environment, named};
-use crate::ids::{CommandId, IncidentId};
+use crate::agent::Agent;
+use crate::ids::{ActionItemId, CommandId, IncidentId};
 
 /// Longest text of a command: a comment or a reason, bytes.
 pub const MAX_TEXT: usize = 4_000;
@@ -118,6 +119,29 @@ pub enum Action {
         /// Why.
         reason: String,
     },
+    /// An action item of the postmortem is done.
+    CompleteActionItem {
+        /// Item.
+        item_id: ActionItemId,
+        /// What was done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// An action item that was done or dropped is open again.
+    ReopenActionItem {
+        /// Item.
+        item_id: ActionItemId,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// An action item will not be done.
+    DropActionItem {
+        /// Item.
+        item_id: ActionItemId,
+        /// Why.
+        reason: String,
+    },
     /// A service is taken out of operation as planned.
     Retire {
         /// Service.
@@ -131,6 +155,17 @@ impl Action {
     /// Returns the verb, as it is on record.
     pub fn verb(&self) -> &'static str {
         self.into()
+    }
+
+    /// Returns the agent that decides on it: the one that owns what is changed.
+    pub fn owner(&self) -> Agent {
+        match self {
+            Self::Silence { .. } | Self::EndSilence { .. } => Agent::Communication,
+            Self::CompleteActionItem { .. } | Self::ReopenActionItem { .. } | Self::DropActionItem { .. } => {
+                Agent::Postmortem
+            }
+            _ => Agent::Correlation,
+        }
     }
 
     /// Returns whether it is about one incident.
@@ -148,7 +183,11 @@ impl Action {
             | Self::Reopen { reason }
             | Self::Merge { reason, .. }
             | Self::Split { reason, .. }
+            | Self::DropActionItem { reason, .. }
             | Self::EndSilence { reason, .. } => [reason, ""],
+            Self::CompleteActionItem { note, .. } | Self::ReopenActionItem { note, .. } => {
+                [note.as_deref().unwrap_or_default(), ""]
+            }
             Self::Feedback { service, comment, .. } => {
                 [service.as_deref().unwrap_or_default(), comment.as_deref().unwrap_or_default()]
             }

@@ -5,8 +5,10 @@ use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use strum::{Display, EnumString, IntoStaticStr};
+
 use super::{Event, Severity};
-use crate::ids::{IncidentId, PostmortemId};
+use crate::ids::{ActionItemId, IncidentId, PostmortemId};
 
 /// One line of the timeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,9 +21,49 @@ pub struct Moment {
     pub what: String,
 }
 
+/// How much a task matters: the worse the incident and the nearer to its cause, the more.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    Display,
+    EnumString,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Priority {
+    /// Before other work.
+    High,
+    /// With the next planned work.
+    Medium,
+    /// When there is time.
+    Low,
+}
+
+impl Priority {
+    /// Returns the name in the table.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// A task that prevents a repetition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionItem {
+    /// Derived from incident and title; absent in documents of older writers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_id: Option<ActionItemId>,
+    /// How much it matters; absent in documents of older writers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
     /// The task in one line.
     pub title: String,
     /// Owning team.

@@ -21,6 +21,11 @@ use crate::store::{self, ArtifactKind, Write, row};
 /// Name under which the work of other stages is applied.
 const OTHERS: &str = "replay";
 
+/// Copies action items as people had left them at the start, as far as nobody has said anything of them since.
+const ACTION_ITEMS: &str = "insert into action_items select (jsonb_populate_record(a, case when changed_at >= $1 then \
+        '{\"state\": \"open\", \"changed_by\": null, \"changed_at\": null, \"note\": null}'::jsonb else '{}' end)).* \
+     from {p}.action_items a where created_at < $1";
+
 /// Furnishes a scratch schema.
 pub(super) struct InitialState<'s> {
     scratch: &'s Scratch,
@@ -67,6 +72,7 @@ impl<'s> InitialState<'s> {
              union all \
              select silence_id, environment, spec, starts_at, ends_at, asked_by, begun_at, null, null, null \
                 from {p}.silences where begun_at < $1 and (ended_at is null or ended_at >= $1)",
+            ACTION_ITEMS,
             // what was there before the start, and is open, has changed since, or has members that have not cleared
             "insert into replay_incidents (incident_id, unchanged, opened) \
              select i.incident_id, i.updated_at < $1, a.opened from {p}.incidents i join lateral \

@@ -75,13 +75,17 @@ impl Reads {
     /// # Errors
     /// If the database does not answer.
     pub async fn commands_of(&self, id: IncidentId) -> Result<Vec<Decided>, Error> {
-        let statement =
-            format!("{COLUMNS} where incident_id = $1 order by decided_at desc, command_id limit $2");
-        let rows = self.client().await?.query(&statement, &[&id.0, &MAX_COMMANDS]).await?;
-        let mut commands = row::readable(&rows, decided);
-        commands.reverse();
-        Ok(commands)
+        of_incident(&self.client().await?, id).await
     }
+}
+
+/// Reads the commands about an incident, oldest first.
+pub(super) async fn of_incident<C: GenericClient>(client: &C, id: IncidentId) -> Result<Vec<Decided>, Error> {
+    let statement = format!("{COLUMNS} where incident_id = $1 order by decided_at desc, command_id limit $2");
+    let rows = prepared::query(client, &statement, &[&id.0, &MAX_COMMANDS]).await?;
+    let mut commands = row::readable(&rows, decided);
+    commands.reverse();
+    Ok(commands)
 }
 
 fn decided(found: &Row) -> Result<Decided, Error> {

@@ -398,7 +398,7 @@ fn evidence(found: &Row) -> Result<EvidenceRecord, Error> {
     })
 }
 
-fn timeline_entry(found: &Row) -> Result<TimelineEntry, Error> {
+pub(super) fn timeline_entry(found: &Row) -> Result<TimelineEntry, Error> {
     Ok(TimelineEntry {
         at: row::value(found, "audit", 1)?,
         actor: row::value(found, "audit", 2)?,

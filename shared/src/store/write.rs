@@ -7,14 +7,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr};
 
-use super::commands;
 use super::feedback::Feedback;
+use super::{action_items, commands};
 use crate::agent::Agent;
 use crate::calls::Calls;
 use crate::events::incident::Signal;
+use crate::events::postmortem::ActionItem;
 use crate::events::{Deployment, EvidenceRecord, Severity, Topic};
 use crate::graph::Callee;
-use crate::ids::{CommandId, EventId, IncidentId};
+use crate::ids::{ActionItemId, CommandId, EventId, IncidentId};
 use crate::silence::{Ending, Silence};
 
 /// A result that is kept for an incident.
@@ -342,6 +343,29 @@ pub enum Write {
         revision: u32,
         /// The records.
         records: Vec<EvidenceRecord>,
+    },
+    /// The action items of a postmortem, written with its artifact. Those that were there keep their state; open ones that are not in
+    /// it any more are superseded.
+    ActionItems {
+        /// Incident.
+        incident_id: IncidentId,
+        /// Revision of the artifact.
+        revision: u32,
+        /// Service that the postmortem is about.
+        service: String,
+        /// The items; those without an id are left out.
+        items: Vec<ActionItem>,
+    },
+    /// What a person says of an action item. If its state is another one meanwhile, the decision is made again.
+    ActionItemChange {
+        /// Item.
+        item_id: ActionItemId,
+        /// State that the decision rests on.
+        from: action_items::State,
+        /// State afterwards.
+        to: action_items::State,
+        /// Who, when and why.
+        change: action_items::Change,
     },
     /// What became of a command.
     Command(Box<commands::Decision>),

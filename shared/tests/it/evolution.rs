@@ -26,6 +26,9 @@ use shape::Shape;
 /// Words that were added to an enum of a released version, as (type, path, word). A reader that was released before
 /// sends them to its dead letters: an entry here says that all readers were released before the first writer.
 const ADDED: &[(&str, &str, &str)] = &[
+    ("firewatch.command.v1", "action.verb", "complete_action_item"),
+    ("firewatch.command.v1", "action.verb", "reopen_action_item"),
+    ("firewatch.command.v1", "action.verb", "drop_action_item"),
     ("firewatch.rca.v1", "evidence[].source.kind", "deployments"),
     ("firewatch.rca.v1", "evidence[].source.kind", "query"),
     ("firewatch.rca.v1", "evidence[].source.kind", "edge_times"),

@@ -62,6 +62,12 @@ fn help_tells_all() {
     insta::assert_snapshot!(help(&["incidents", "export", "--help"]));
     insta::assert_snapshot!(help(&["retention", "--help"]));
     insta::assert_snapshot!(help(&["privacy", "erase", "--help"]));
+    insta::assert_snapshot!(help(&["incidents", "timeline", "--help"]));
+    insta::assert_snapshot!(help(&["actions", "--help"]));
+    insta::assert_snapshot!(help(&["actions", "list", "--help"]));
+    insta::assert_snapshot!(help(&["actions", "done", "--help"]));
+    insta::assert_snapshot!(help(&["postmortem", "show", "--help"]));
+    insta::assert_snapshot!(help(&["postmortem", "revise", "--help"]));
 }
 
 #[test]
@@ -78,6 +84,12 @@ fn a_wrong_command_line_or_configuration_ends_with_2() {
         &["resolve", "12"],
         &["severity", "12", "high", "--reason", "x"],
         &["ack", "12", "--wait", "2h"],
+        &["actions", "done", "12"],
+        &["actions", "drop", "12-3f2a9c"],
+        &["actions", "list", "--open", "--all"],
+        &["incidents", "timeline", "12", "--json", "--markdown"],
+        &["postmortem", "show", "12", "--html", "--json"],
+        &["postmortem", "revise", "12"],
         &["silence", "add", "--matchers", "service=\"payment\"", "--comment", "x"],
         &["silence", "add", "--matchers", "service!=\"payment\"", "--for", "2h", "--comment", "x"],
         &[

@@ -15,6 +15,7 @@ mod incidents;
 mod kb;
 mod learning;
 mod oncall;
+mod postmortems;
 mod replay;
 mod retention;
 mod silences;

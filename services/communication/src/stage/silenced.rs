@@ -1,6 +1,7 @@
 //! What silences hide, what is announced once they are over, and the commands that begin and end them.
 
 use jiff::Timestamp;
+use shared::agent::Agent;
 use shared::events::command::Action;
 use shared::events::incident::{Incident, State};
 use shared::events::{Command, Plan, RootCause};
@@ -120,9 +121,9 @@ impl Communication {
         self.tell_all(due, incident, record, ctx).await
     }
 
-    /// Decides on a command about silences; correlation decides on the others.
+    /// Decides on a command about silences; others decide on the rest.
     pub(super) async fn command(&self, command: &Command, ctx: &Context) -> Result<Effects, Error> {
-        let is_own = matches!(command.action, Action::Silence { .. } | Action::EndSilence { .. });
+        let is_own = command.action.owner() == Agent::Communication;
         if !is_own || ctx.store.command(command.command_id).await?.is_some() {
             return Ok(Effects::none());
         }

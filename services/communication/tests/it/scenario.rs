@@ -509,12 +509,16 @@ pub(crate) fn postmortem() -> Postmortem {
         }],
         action_items: vec![
             ActionItem {
+                item_id: None,
+                priority: None,
                 title: "Set a timeout for idle transactions".into(),
                 owner: "Payments".into(),
                 due: date(2026, 3, 21),
                 reason: "sessions held connections without working".into(),
             },
             ActionItem {
+                item_id: None,
+                priority: None,
                 title: "Collect the statements that hold connections".into(),
                 owner: "Payments".into(),
                 due: date(2026, 3, 28),

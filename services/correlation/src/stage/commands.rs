@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
+use shared::agent::Agent;
 use shared::audit::AuditAction;
 use shared::events::anomaly::{Ended, Status};
 use shared::events::command::Action;
@@ -53,7 +54,8 @@ impl Correlation {
             let commands: Vec<Command> = events.iter().map_while(statement).map(|command| *command).collect();
             return self.statements(&commands, ctx).await;
         }
-        if ctx.store.command(first.command_id).await?.is_some() {
+        let is_own = first.action.owner() == Agent::Correlation;
+        if !is_own || ctx.store.command(first.command_id).await?.is_some() {
             return Ok(vec![Effects::none()]);
         }
         let ahead = first.at.duration_since(ctx.wall_clock());
@@ -61,8 +63,6 @@ impl Correlation {
             _ if ahead > FUTURE => {
                 Err("the command is more than an hour in the future: is your clock right?".to_owned())
             }
-            // communication decides on these
-            Action::Silence { .. } | Action::EndSilence { .. } => return Ok(vec![Effects::none()]),
             Action::Retire { service, reason } => self.retire(first, service, reason, ctx).await?,
             _ => self.about_incident(first, ctx).await?,
         };

@@ -3,10 +3,12 @@
 use jiff::civil::date;
 use postmortem::{actions, document};
 use shared::events::anomaly::Ended;
+use shared::events::postmortem::Priority;
 use shared::events::{Category, Severity};
+use shared::store::commands::Outcome;
 use shared::store::{NotificationKind, NotificationState};
 
-use crate::scenario::{after, exhausted_connections, unknown_cause};
+use crate::scenario::{after, asked, exhausted_connections, said, unknown_cause};
 
 #[test]
 fn exhausted_connections_are_written_up() {
@@ -117,4 +119,35 @@ fn what_a_silence_hid_nobody_was_told() {
 fn the_same_record_makes_the_same_document() {
     let (one, two) = (exhausted_connections(), exhausted_connections());
     assert_eq!(document::write(&one.record()), document::write(&two.record()));
+}
+
+#[test]
+fn what_people_did_is_in_the_resolution_and_what_was_refused_is_not() {
+    let mut scenario = exhausted_connections();
+    scenario.trail.push(said(90, "ann", "commented", "Comment by ann: rolled *back* to 3.17"));
+    scenario.commands = vec![asked(95, "joe", Outcome::Refused, "it is acknowledged already")];
+    let markdown = document::write(&scenario.record()).markdown;
+    let resolution = markdown.split("## Resolution").nth(1).unwrap().split("\n## ").next().unwrap();
+    assert!(resolution.contains("ann: rolled \\*back\\* to 3.17"), "{resolution}");
+    assert!(!resolution.contains("acknowledged already"), "{resolution}");
+    assert!(!resolution.contains("is not on record"), "{resolution}");
+}
+
+#[test]
+fn items_keep_their_ids_and_rank_by_severity_and_by_what_they_prevent() {
+    let scenario = exhausted_connections();
+    let (once, again) = (document::write(&scenario.record()), document::write(&scenario.record()));
+    let ids = |items: &[shared::events::postmortem::ActionItem]| -> Vec<_> {
+        items.iter().map(|item| item.item_id.unwrap()).collect()
+    };
+    assert_eq!(ids(&once.action_items), ids(&again.action_items));
+    let distinct: std::collections::BTreeSet<_> = ids(&once.action_items).into_iter().collect();
+    assert_eq!(distinct.len(), once.action_items.len());
+    let priorities: Vec<Priority> = once.action_items.iter().map(|item| item.priority.unwrap()).collect();
+    assert!(priorities.is_sorted(), "those that prevent a repetition come first: {priorities:?}");
+    assert_eq!(priorities.first(), Some(&actions::priority(scenario.incident.severity)));
+    let priority = |severity| actions::priority(severity);
+    assert_eq!(priority(Severity::Sev1), Priority::High);
+    assert_eq!(priority(Severity::Sev3), Priority::Medium);
+    assert_eq!(priority(Severity::Sev4), Priority::Low);
 }

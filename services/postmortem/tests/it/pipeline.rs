@@ -5,12 +5,15 @@ use std::time::Duration;
 use postmortem::Options;
 use shared::agent::Agent;
 use shared::events::anomaly::Ended;
-use shared::events::incident::State;
-use shared::events::{Incident, Postmortem, Topic};
-use shared::ids::{EventId, IncidentId};
+use shared::events::command::Action;
+use shared::events::incident;
+use shared::events::{Command, Incident, Postmortem, Topic};
+use shared::ids::{CommandId, EventId, IncidentId, derive};
 use shared::lifecycle::Change;
 use shared::service::{Config, Deps, Readiness};
 use shared::stage::Effects;
+use shared::store::action_items::{Filter, Item, State};
+use shared::store::commands::{Decision, Outcome};
 use shared::store::{ArtifactKind, Write};
 use stack::testing::bench::{Bench, until};
 use tokio::sync::Mutex;
@@ -26,7 +29,12 @@ struct Place(Bench);
 
 impl Place {
     async fn open() -> Self {
-        let topics = [Topic::IncidentsResolved, Topic::Postmortems, Topic::DeadLetters(Agent::Postmortem)];
+        let topics = [
+            Topic::IncidentsResolved,
+            Topic::OperatorCommands,
+            Topic::Postmortems,
+            Topic::DeadLetters(Agent::Postmortem),
+        ];
         Self(Bench::open(&topics).await.unwrap())
     }
 
@@ -95,7 +103,7 @@ async fn an_incident_waits_for_its_cause_and_is_written_up_once() {
 
     for id in [late, known] {
         let incident = place.0.store.reads().incident(id).await.unwrap().unwrap();
-        assert_eq!((incident.state, incident.closed_at), (State::Closed, incident.resolved_at));
+        assert_eq!((incident.state, incident.closed_at), (incident::State::Closed, incident.resolved_at));
         assert_eq!(place.published(id).await, [place.written(id).await.unwrap()]);
         let timeline = place.0.store.reads().timeline(id).await.unwrap();
         assert_eq!(timeline.iter().filter(|entry| entry.action == "postmortem_written").count(), 1);
@@ -114,4 +122,107 @@ async fn the_wait_ends_and_the_document_says_what_is_missing() {
     running.await.unwrap().unwrap();
     assert!(postmortem.markdown.contains("No investigation is on record"), "{}", postmortem.markdown);
     assert_eq!(place.published(id).await, [postmortem]);
+}
+
+/// Returns all items of an incident, those of the document first.
+async fn items(place: &Place, id: IncidentId) -> Vec<Item> {
+    let filter = Filter { all: true, incident_id: Some(id), ..Filter::default() };
+    place.0.store.reads().action_items(&filter, 100).await.unwrap()
+}
+
+/// Sends a command twice, and returns what became of it.
+async fn asked(place: &Place, id: IncidentId, seed: &str, action: Action) -> Decision {
+    let command = Command {
+        command_id: CommandId(derive(&["items", &id.to_string(), seed])),
+        environment: "production".into(),
+        incident_id: Some(id),
+        by: "ann".into(),
+        origin: "cli".into(),
+        at: after(1_000),
+        action,
+    };
+    let event_id = EventId(command.command_id.0);
+    for _ in 0..2 {
+        place.0.send(Topic::OperatorCommands, &command, event_id, command.at).await.unwrap();
+    }
+    let decided = until(Duration::from_mins(1), async || {
+        let decided = place.0.store.reads().command(command.command_id).await.unwrap();
+        decided.ok_or_else(|| format!("{seed} is not decided"))
+    });
+    decided.await.unwrap().decision
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_are_tracked_through_commands_and_through_a_later_revision() {
+    let _turn = TURN.lock().await;
+    let place = Place::open().await;
+    let (id, scenario) = (place.0.incident("items"), exhausted_connections());
+    place.explained(id, &scenario).await;
+    place.resolved(id, &scenario).await;
+    let (shutdown, running) = place.start(Options::default());
+    let postmortem = place.wait_for(id).await;
+    let first = items(&place, id).await;
+    assert_eq!(first.len(), postmortem.action_items.len());
+    assert!(first.iter().all(Item::is_open), "{first:#?}");
+    for (item, written) in first.iter().zip(&postmortem.action_items) {
+        assert_eq!(Some(item.item_id), written.item_id);
+        assert_eq!(
+            (&item.title, item.due, Some(item.priority)),
+            (&written.title, written.due, written.priority)
+        );
+    }
+
+    let (one, other) = (first[0].item_id, first[1].item_id);
+    let note = Some("released in 2.4.2".to_owned());
+    let done = asked(&place, id, "done", Action::CompleteActionItem { item_id: one, note }).await;
+    assert_eq!(done.outcome, Outcome::Accepted, "{done:?}");
+    let again = asked(&place, id, "again", Action::CompleteActionItem { item_id: one, note: None }).await;
+    assert_eq!(again.outcome, Outcome::Refused);
+    let action = Action::DropActionItem { item_id: other, reason: "the service goes away".into() };
+    assert_eq!(asked(&place, id, "drop", action).await.outcome, Outcome::Accepted);
+    // what others decide on is left to them
+    let foreign = Action::Comment { text: "for correlation".into() };
+    let foreign = Command {
+        command_id: CommandId(derive(&["items", &id.to_string(), "foreign"])),
+        action: foreign,
+        ..done.command.clone()
+    };
+    let event = EventId(foreign.command_id.0);
+    place.0.send(Topic::OperatorCommands, &foreign, event, foreign.at).await.unwrap();
+    let reopen = Action::ReopenActionItem { item_id: other, note: None };
+    assert_eq!(asked(&place, id, "reopen", reopen).await.outcome, Outcome::Accepted);
+    let reads = place.0.store.reads();
+    assert_eq!(reads.command(foreign.command_id).await.unwrap(), None);
+    let trail = reads.timeline(id).await.unwrap();
+    let of = |action: &str| trail.iter().filter(|line| line.action == action).count();
+    assert_eq!(
+        [of("action_item_done"), of("action_item_dropped"), of("action_item_reopened")],
+        [1, 1, 1],
+        "each was sent twice"
+    );
+
+    // the fault comes back, and its next document has one of the items: the others are superseded, what is done stays done
+    let revision = 2;
+    let mut next = postmortem.clone();
+    next.action_items.retain(|item| item.item_id == Some(one));
+    let body = serde_json::to_value(&next).unwrap();
+    let writes = vec![
+        Write::Artifact { incident_id: id, kind: ArtifactKind::Postmortem, revision, body },
+        Write::ActionItems { incident_id: id, revision, service: "payment".into(), items: next.action_items },
+    ];
+    place.0.apply(id, "second", Effects { writes, ..Effects::default() }).await.unwrap();
+    let second = items(&place, id).await;
+    assert_eq!(second.len(), first.len());
+    let stayed = second.iter().find(|item| item.item_id == one).unwrap();
+    assert_eq!((stayed.state, stayed.is_superseded), (State::Done, false));
+    assert_eq!(stayed.changed.as_ref().map(|change| change.note.as_str()), Some("released in 2.4.2"));
+    assert!(second.iter().filter(|item| item.item_id != one).all(|item| item.standing() == "superseded"));
+    let late = asked(&place, id, "late", Action::CompleteActionItem { item_id: other, note: None }).await;
+    assert_eq!(late.outcome, Outcome::Refused, "{late:?}");
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+    let open = Filter { incident_id: Some(id), ..Filter::default() };
+    assert!(place.0.store.reads().action_items(&open, 100).await.unwrap().is_empty());
+    let revisions = place.0.store.reads().postmortem(id, None).await.unwrap().unwrap().revisions;
+    assert_eq!(revisions.iter().map(|one| one.revision).collect::<Vec<_>>(), [1, 2]);
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use postmortem::record::Record;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::catalogue::{Catalogue, Service};
 use shared::clock::from_ms;
 use shared::events::anomaly::{Band, Direction, Ended, LogTemplate, Point, Status};
@@ -10,8 +10,9 @@ use shared::events::incident::{BlastRadius, Change, Impact, Incident, Money, Sig
 use shared::events::raw::Level;
 use shared::events::rca::{Candidate, Claim, Evidence, Method, Reference, Source, Verdict};
 use shared::events::remediation::{Action, Escalation, Priority, Risk, Step};
-use shared::events::{Category, Kind, Plan, RootCause, Severity};
-use shared::ids::{AnomalyId, EventId, IncidentId, PlanId, derive};
+use shared::events::{Category, Command, Kind, Plan, RootCause, Severity};
+use shared::ids::{AnomalyId, CommandId, EventId, IncidentId, PlanId, derive};
+use shared::store::commands::{Decided, Decision, Outcome};
 use shared::store::{Notification, NotificationKind, NotificationState, TimelineEntry};
 
 /// Owns what a [`Record`] borrows.
@@ -22,6 +23,7 @@ pub(crate) struct Scenario {
     pub(crate) plan: Option<Plan>,
     pub(crate) catalogue: Catalogue,
     pub(crate) notifications: Vec<(Notification, NotificationState)>,
+    pub(crate) commands: Vec<Decided>,
 }
 
 impl Scenario {
@@ -33,6 +35,7 @@ impl Scenario {
             plan: self.plan.as_ref(),
             catalogue: &self.catalogue,
             notifications: &self.notifications,
+            commands: &self.commands,
         }
     }
 }
@@ -159,6 +162,27 @@ fn signals() -> Vec<Signal> {
     vec![pool, errors, gateway]
 }
 
+/// A line of a command that was carried out.
+pub(crate) fn said(seconds: i64, by: &str, action: &str, summary: &str) -> TimelineEntry {
+    let command_id = CommandId(derive(&["said", &seconds.to_string()]));
+    let detail = json!({ "command_id": command_id, "by": by, "origin": "cli" });
+    TimelineEntry { detail, ..line(seconds, "correlation", action, summary) }
+}
+
+/// A command to acknowledge the incident, and what became of it.
+pub(crate) fn asked(seconds: i64, by: &str, outcome: Outcome, answer: &str) -> Decided {
+    let command = Command {
+        command_id: CommandId(derive(&["asked", &seconds.to_string(), by])),
+        environment: "production".into(),
+        incident_id: Some(exhausted_connections().incident.incident_id),
+        by: by.into(),
+        origin: "cli".into(),
+        at: after(seconds),
+        action: shared::events::command::Action::Acknowledge,
+    };
+    Decided { decision: Decision { command, outcome, answer: answer.into() }, decided_at: after(seconds) }
+}
+
 pub(crate) fn line(seconds: i64, actor: &str, action: &str, summary: &str) -> TimelineEntry {
     TimelineEntry {
         at: after(seconds),
@@ -236,7 +260,8 @@ pub(crate) fn exhausted_connections() -> Scenario {
         service("api-gateway", "edge", 1),
         service("order", "orders", 2),
     ]);
-    Scenario { incident, trail, cause: Some(cause), plan: Some(plan), catalogue, notifications }
+    let (cause, plan) = (Some(cause), Some(plan));
+    Scenario { incident, trail, cause, plan, catalogue, notifications, commands: vec![] }
 }
 
 fn trail(plan: &Plan) -> Vec<TimelineEntry> {

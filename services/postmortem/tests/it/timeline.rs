@@ -2,7 +2,9 @@
 
 use postmortem::timeline::{MAX_MOMENTS, timeline};
 
-use crate::scenario::{exhausted_connections, line};
+use shared::store::commands::Outcome;
+
+use crate::scenario::{after, asked, exhausted_connections, line, said};
 
 #[test]
 fn time_never_goes_back_and_nothing_is_said_twice() {
@@ -49,4 +51,43 @@ fn a_storm_leaves_the_story_and_says_what_is_missing() {
     assert!(timeline.moments.is_sorted_by_key(|moment| moment.at));
     let document = postmortem::document::write(&scenario.record());
     assert!(document.markdown.contains("lines of lesser weight left out"));
+}
+
+#[test]
+fn what_people_said_and_did_is_in_the_timeline_under_their_names() {
+    let mut scenario = exhausted_connections();
+    scenario.trail.extend([
+        said(40, "jane", "acknowledged", "Incident 12 is acknowledged by jane."),
+        said(50, "ann", "commented", "Comment by ann: the pool of payment is full"),
+    ]);
+    scenario.commands =
+        vec![asked(60, "joe", Outcome::Refused, "incident 12 is acknowledged by jane already")];
+    let timeline = timeline(&scenario.record());
+    let of = |actor: &str| {
+        let found = timeline.moments.iter().find(|moment| moment.actor == actor).unwrap();
+        (found.at, found.what.as_str())
+    };
+    assert_eq!(of("jane"), (after(40), "Incident 12 is acknowledged by jane"));
+    assert_eq!(of("ann"), (after(50), "the pool of payment is full"));
+    let refused = "Command \"acknowledge\" refused: incident 12 is acknowledged by jane already";
+    assert_eq!(of("joe"), (after(60), refused));
+}
+
+#[test]
+fn statements_of_people_stay_in_a_storm_and_refused_commands_may_go() {
+    let mut scenario = exhausted_connections();
+    let joined = |n: i64| line(60 + n % 90, "correlation", "joined", &format!("Joined by series {n}"));
+    scenario.trail.extend((0..500).map(joined));
+    scenario.trail.push(said(100, "ann", "commented", "Comment by ann: restarted"));
+    let refused = |n: i64| asked(101, "joe", Outcome::Refused, &format!("refused for reason {n}"));
+    scenario.commands = (0..100).map(refused).collect();
+    for (n, decided) in scenario.commands.iter_mut().enumerate() {
+        let id = shared::ids::derive(&["refused", &n.to_string()]);
+        decided.decision.command.command_id = shared::ids::CommandId(id);
+    }
+    let timeline = timeline(&scenario.record());
+    assert_eq!(timeline.moments.len(), MAX_MOMENTS);
+    assert!(timeline.moments.iter().any(|moment| moment.actor == "ann" && moment.what == "restarted"));
+    assert!(timeline.moments.iter().filter(|moment| moment.actor == "joe").count() < 60);
+    assert!(timeline.left_out > 0);
 }

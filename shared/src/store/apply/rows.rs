@@ -9,8 +9,8 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use super::super::{
-    ArtifactKind, Error, NotificationState, Write, commands, context, edges, feedback, notifications,
-    prepared, silences,
+    ArtifactKind, Error, NotificationState, Write, action_items, commands, context, edges, feedback,
+    notifications, postmortems, prepared, silences,
 };
 use super::Decided;
 use crate::effects::{Audit, Timer};
@@ -49,6 +49,12 @@ pub(super) async fn write(tx: &Transaction<'_>, stage: &str, decided: &[Decided<
                 }
                 Write::Evidence { incident_id, revision, records } => {
                     write_evidence(tx, *incident_id, *revision, records).await?;
+                }
+                Write::ActionItems { incident_id, revision, service, items } => {
+                    action_items::write(tx, *incident_id, *revision, service, items).await?;
+                }
+                Write::ActionItemChange { item_id, from, to, change } => {
+                    action_items::change(tx, *item_id, *from, *to, change).await?;
                 }
                 Write::Command(decision) => commands::write(tx, stage, decision).await?,
                 Write::Feedback { incident_id, feedback } => {
@@ -325,7 +331,11 @@ async fn write_artifact(
     .await?;
     // another event led to this revision meanwhile: decide again, with that one known
     let conflict = || Error::Conflict { scope: format!("{} of {incident_id}", kind.name()) };
-    (written == 1).then_some(()).ok_or_else(conflict)
+    (written == 1).then_some(()).ok_or_else(conflict)?;
+    if kind == ArtifactKind::Postmortem {
+        postmortems::written(tx, incident_id, revision).await?;
+    }
+    Ok(())
 }
 
 async fn write_evidence(
