@@ -17,6 +17,7 @@ use shared::text::{format, sanitize};
 
 use crate::chart::{self, Picture};
 use crate::content::{Kind, LifecycleEvent, NotificationContent};
+use crate::message;
 
 /// What every mail contains.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -33,6 +34,8 @@ pub struct Frame {
     pub title: String,
     /// Environment.
     pub environment: String,
+    /// What to do now, one sentence each; empty where the news asks for nothing.
+    pub next: Vec<String>,
     /// Summary in one or two sentences.
     pub lede: String,
     /// Incident.
@@ -99,6 +102,7 @@ impl Frame {
             number: incident.number,
             title: sanitize::one_line(&incident.title, 160),
             environment: name(&incident.environment),
+            next: next(content),
             lede,
             incident_id: incident.incident_id.to_string(),
             link: link(link_base, incident.number).unwrap_or_default(),
@@ -110,6 +114,16 @@ impl Frame {
             }),
         }
     }
+}
+
+/// Returns what to do now. Chat has a button to acknowledge; a mail names the command.
+fn next(content: &NotificationContent) -> Vec<String> {
+    let mut next = message::what_to_do(content);
+    if content.event.kind() == Kind::Opened {
+        next.extend(update::acknowledge(&content.incident, content.incident.severity));
+    }
+    next.retain(|sentence| !sentence.is_empty());
+    next
 }
 
 /// Returns where an incident can be seen; none where no address is set.

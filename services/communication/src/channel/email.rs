@@ -1,5 +1,6 @@
 //! Mail over SMTP: renders, composes, sends. Nothing outside this module names a mail library.
 
+pub mod headers;
 pub mod message;
 pub mod smtp;
 
@@ -19,6 +20,7 @@ use crate::content::Kind;
 use crate::options::Options;
 use crate::render::render;
 use crate::templates::Templates;
+use message::Sender;
 use smtp::Smtp;
 
 /// Mail over SMTP.
@@ -120,17 +122,19 @@ impl Channel for Email {
     }
 
     async fn deliver(&self, delivery: Delivery<'_>) -> Result<Receipt, Failure> {
-        let Delivery { notification, content, .. } = delivery;
+        let Delivery { notification, content, opening } = delivery;
         let recipients: Vec<lettre::Address> =
             notification.recipients.iter().filter_map(|entry| entry.parse().ok()).collect();
         if recipients.is_empty() {
             return Err(Failure::Permanent("no recipient is a mail address".to_owned()));
         }
         // drawing takes tens of milliseconds of computing, too long for a thread that serves others
-        let (this, notification, content) = (self.clone(), notification.clone(), content.clone());
+        let (this, notification, content, opening) =
+            (self.clone(), notification.clone(), content.clone(), opening.cloned());
         let bytes = tokio::task::spawn_blocking(move || {
             let mail = render(&this.templates, &content, &this.link_base, notification.written_at())?;
-            message::compose(&this.from, &this.domain, &notification, &mail)
+            let sender = Sender { from: &this.from, domain: &this.domain };
+            message::compose(sender, &notification, opening.as_ref(), &mail)
         })
         .await
         .map_err(|panic| Failure::Permanent(format!("rendering failed: {panic}")))?

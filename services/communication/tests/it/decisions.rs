@@ -79,8 +79,8 @@ fn a_title_without_its_service_gets_it() {
     let subject = |title: &str| {
         IncidentSummary { title: title.into(), ..IncidentSummary::of(&scenario::opened()) }.subject()
     };
-    assert_eq!(subject("payment: connections exhausted"), "[SEV2] #12 payment: connections exhausted");
-    assert_eq!(subject("connections exhausted"), "[SEV2] #12 payment: connections exhausted");
+    assert_eq!(subject("payment: connections exhausted"), "#12 payment: connections exhausted");
+    assert_eq!(subject("connections exhausted"), "#12 payment: connections exhausted");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod decisions;
 mod doubles;
 mod heartbeat;
 mod mails;
+mod mime;
 mod pipeline;
 mod scenario;
 mod server;
