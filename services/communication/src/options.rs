@@ -24,6 +24,8 @@ pub struct Options {
     pub smtp_password: Secret,
     /// Sender, e.g. `Firewatch <firewatch@example.com>`.
     pub from: String,
+    /// Envelope sender: where mail servers report what they cannot deliver; empty: the address in `from`.
+    pub bounce_address: String,
     /// Domain of Message-IDs and of the list; also how the mail server is greeted.
     pub domain: String,
     /// Where an incident can be seen: `{link_base_url}/incidents/{number}`; empty: mails carry no link.
@@ -72,6 +74,7 @@ impl Default for Options {
             smtp_user: String::new(),
             smtp_password: Secret::default(),
             from: "Firewatch <firewatch@firewatch.local>".to_owned(),
+            bounce_address: String::new(),
             domain: "firewatch.local".to_owned(),
             link_base_url: String::new(),
             templates_dir: String::new(),
