@@ -1,5 +1,6 @@
 //! Mail over SMTP: renders, composes, sends. Nothing outside this module names a mail library.
 
+pub mod dkim;
 pub mod headers;
 pub mod login;
 pub mod message;
@@ -23,7 +24,8 @@ use crate::content::Kind;
 use crate::options::Options;
 use crate::render::{render, render_without_picture};
 use crate::templates::Templates;
-use message::Sender;
+use dkim::Signer;
+use message::{Sender, written_at};
 use recipients::Progress;
 use smtp::{Accepted, Refused, Smtp};
 
@@ -35,6 +37,7 @@ pub struct Email {
     /// Where mail servers report what they cannot deliver.
     bounces: lettre::Address,
     domain: String,
+    signer: Option<Arc<Signer>>,
     link_base: String,
     templates: Arc<Templates>,
 }
@@ -55,6 +58,7 @@ impl Email {
             from,
             bounces,
             domain: options.domain.clone(),
+            signer: Signer::new(&options.dkim)?.map(Arc::new),
             link_base: options.link_base_url.clone(),
             templates: Arc::new(
                 Templates::load(options.templates_dir()).map_err(|problems| anyhow!(problems.join("; ")))?,
@@ -100,8 +104,9 @@ pub fn validate(options: &Options) -> Vec<String> {
     if options.smtp_user.is_empty() != options.smtp_password.is_empty() {
         problems.push("smtp_user and smtp_password must be set together".to_owned());
     }
-    if let Err(error) = options.from.parse::<Mailbox>() {
-        problems.push(format!("from: {:?} is not a mail address: {error}", options.from));
+    match options.from.parse::<Mailbox>() {
+        Err(error) => problems.push(format!("from: {:?} is not a mail address: {error}", options.from)),
+        Ok(from) => problems.extend(options.dkim.validate(from.email.domain())),
     }
     if !options.bounce_address.is_empty() && address(&options.bounce_address).is_none() {
         problems.push(format!("bounce_address: {:?} is not a mail address", options.bounce_address));
@@ -161,7 +166,7 @@ enum Picture {
 }
 
 impl Email {
-    /// Renders and sends a mail.
+    /// Renders, signs and sends a mail.
     async fn send(
         &self,
         delivery: Delivery<'_>,
@@ -179,7 +184,11 @@ impl Email {
             };
             let mail = render(&this.templates, &content, &this.link_base, notification.written_at())?;
             let sender = Sender { from: &this.from, domain: &this.domain };
-            message::compose(sender, &notification, opening.as_ref(), &mail)
+            let bytes = message::compose(sender, &notification, opening.as_ref(), &mail)?;
+            match &this.signer {
+                Some(signer) => signer.sign(&bytes, written_at(&notification)),
+                None => Ok(bytes),
+            }
         })
         .await
         .map_err(|panic| Failure::Permanent(format!("rendering failed: {panic}")))?

@@ -5,6 +5,7 @@
 mod channels;
 mod chat;
 mod decisions;
+mod dkim;
 mod doubles;
 mod heartbeat;
 mod mails;
