@@ -119,6 +119,11 @@ check: ## Checks format, lints, dependencies, documentation and, for 30 s, parse
 	infra/compose/check_alerts.py
 	tests/fuzz/run $(SECONDS)
 
+.PHONY: pictures
+pictures: ## Renders the messages of docs/messages.md again (needs chromium, pngquant and npm)
+	cargo run --quiet --package communication --example messages -- target/messages
+	infra/pictures/render target/messages docs/images/messages
+
 .PHONY: fuzz
 fuzz: install ## Searches for inputs that break a parser (SECONDS=30); found ones stay in target/fuzz/found
 	@tests/fuzz/run $(SECONDS)

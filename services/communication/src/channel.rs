@@ -150,6 +150,10 @@ pub struct Receipt {
     pub answer: String,
     /// Recipients it refused, each with the reason; the others have the message.
     pub refused: Vec<String>,
+    /// Recipients it may accept later, each with the reason: the message is delivered again, to these alone. The channel remembers
+    /// the others in `envelope`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub later: Vec<String>,
     /// What later messages of the thread need, e.g. the key of an issue. [`Notification::receipt`] returns it.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub envelope: Map<String, Value>,

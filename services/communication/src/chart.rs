@@ -22,7 +22,7 @@ use shared::text::format::{self, Scale};
 use shared::text::sanitize;
 
 /// Width in a mail, CSS pixels; the picture itself has twice as many.
-pub const WIDTH: u32 = 576;
+pub const WIDTH: u32 = 536;
 /// Height in a mail, CSS pixels.
 pub const HEIGHT: u32 = 232;
 

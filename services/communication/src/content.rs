@@ -86,17 +86,44 @@ impl IncidentSummary {
         }
     }
 
-    /// Returns the subject that all mails of the incident share, so that clients show one thread.
+    /// Returns the subject that all mails of the incident share, so that clients show one thread: `#NUMBER TITLE`. It is that of the
+    /// opening and never changes. The severity can change, so it is not in it. Long names are shortened in their middle, so that what
+    /// happened is not cut off.
     pub fn subject(&self) -> String {
-        let title = sanitize::one_line(&self.title, 120);
-        match &self.service {
-            Some(service) if !title.contains(service.as_str()) => {
-                let service = sanitize::one_line(service, sanitize::NAME);
-                format!("[{}] #{} {service}: {title}", self.severity.label(), self.number)
-            }
-            _ => format!("[{}] #{} {title}", self.severity.label(), self.number),
+        // no text has more characters than bytes: nothing is cut off yet
+        let title = sanitize::one_line(&self.title, self.title.len());
+        let Some(service) = &self.service else { return self.numbered(&title) };
+        let whole = sanitize::one_line(service, service.len());
+        let short = shortened(&whole, SUBJECT_NAME);
+        let title = if whole.is_empty() { title } else { title.replace(&whole, &short) };
+        if title.contains(&short) {
+            self.numbered(&title)
+        } else {
+            self.numbered(&format!("{short}: {title}"))
         }
     }
+
+    fn numbered(&self, title: &str) -> String {
+        format!("#{} {}", self.number, sanitize::one_line(title, SUBJECT_TITLE))
+    }
+}
+
+/// Most characters of a subject behind its number.
+const SUBJECT_TITLE: usize = 140;
+/// Most characters of a service's name in a subject.
+const SUBJECT_NAME: usize = 48;
+
+/// Returns a text of at most `most` characters: of a longer one its first two thirds and its end, with an ellipsis between them.
+fn shortened(text: &str, most: usize) -> String {
+    let length = text.chars().count();
+    if length <= most {
+        return text.to_owned();
+    }
+    let head = most * 2 / 3;
+    let tail = most - head - 1;
+    let first: String = text.chars().take(head).collect();
+    let last: String = text.chars().skip(length - tail).collect();
+    format!("{first}…{last}")
 }
 
 /// Returns the strongest signal of the first suspect that can be drawn, else the strongest of any service.

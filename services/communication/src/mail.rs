@@ -17,6 +17,7 @@ use shared::text::{format, sanitize};
 
 use crate::chart::{self, Picture};
 use crate::content::{Kind, LifecycleEvent, NotificationContent};
+use crate::message;
 
 /// What every mail contains.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -27,12 +28,14 @@ pub struct Frame {
     pub severity: &'static str,
     /// Colour of the bar and the badge.
     pub colour: &'static str,
-    /// Incident number.
+    /// Incident number; 0 where the mail is about several.
     pub number: i64,
     /// One line.
     pub title: String,
     /// Environment.
     pub environment: String,
+    /// What to do now, one sentence each; empty where the news asks for nothing.
+    pub next: Vec<String>,
     /// Summary in one or two sentences.
     pub lede: String,
     /// Incident.
@@ -83,7 +86,7 @@ impl Frame {
         link_base: &str,
         picture: Option<&Picture>,
     ) -> Self {
-        let incident = &content.incident;
+        let (incident, is_of_many) = (&content.incident, content.event.is_of_many());
         Self {
             kind: words(&content.event),
             severity: incident.severity.label(),
@@ -96,12 +99,13 @@ impl Frame {
                 LifecycleEvent::Resolved(_) => "#5b6675",
                 _ => colour(incident.severity),
             },
-            number: incident.number,
+            number: if is_of_many { 0 } else { incident.number },
             title: sanitize::one_line(&incident.title, 160),
             environment: name(&incident.environment),
+            next: next(content),
             lede,
             incident_id: incident.incident_id.to_string(),
-            link: link(link_base, incident.number).unwrap_or_default(),
+            link: link(link_base, incident.number).filter(|_| !is_of_many).unwrap_or_default(),
             picture: picture.map(|picture| Inline {
                 cid: PICTURE_ID.to_owned(),
                 alt: picture.alt.clone(),
@@ -110,6 +114,16 @@ impl Frame {
             }),
         }
     }
+}
+
+/// Returns what to do now. Chat has a button to acknowledge; a mail names the command.
+fn next(content: &NotificationContent) -> Vec<String> {
+    let mut next = message::what_to_do(content);
+    if content.event.kind() == Kind::Opened {
+        next.extend(update::acknowledge(&content.incident, content.incident.severity));
+    }
+    next.retain(|sentence| !sentence.is_empty());
+    next
 }
 
 /// Returns where an incident can be seen; none where no address is set.

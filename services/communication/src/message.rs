@@ -6,6 +6,7 @@ pub(crate) mod lists;
 use jiff::Timestamp;
 use serde::Serialize;
 use shared::events::Severity;
+use shared::events::anomaly::Ended;
 use shared::ids::IncidentId;
 use shared::text::sanitize;
 
@@ -76,7 +77,7 @@ pub struct About {
     pub service: String,
     /// First abnormal sample.
     pub started_at: Timestamp,
-    /// Title with severity and number, the same for all messages of the incident.
+    /// Severity as it is now, number and title.
     pub subject: String,
 }
 
@@ -118,41 +119,35 @@ impl Message {
     pub fn new(content: &NotificationContent, link_base: &str) -> Self {
         let NotificationContent { incident, event } = content;
         let mut correction = None;
-        let (summary, facts, lists): (_, Vec<Fact>, Vec<List>) = match event {
+        let (known, facts, lists): (_, Vec<Fact>, Vec<List>) = match event {
             LifecycleEvent::Opened(opened) => {
                 let mail = Opened::new(opened);
-                (vec![look(incident), Opened::lede(opened)], mail.facts.clone(), lists::opened(&mail))
+                (Opened::lede(opened), mail.facts.clone(), lists::opened(&mail))
             }
             LifecycleEvent::RootCause(cause) => {
                 let mail = RootCause::new(cause);
-                let first = lists::of_cause(&mail);
-                (vec![first, RootCause::lede(cause)], lists::cause_facts(&mail), lists::root_cause(&mail))
+                (RootCause::lede(cause), lists::cause_facts(&mail), lists::root_cause(&mail))
             }
             LifecycleEvent::Plan(plan) => {
                 let mail = Plan::new(plan, incident.signal.as_ref());
-                (
-                    vec![lists::first_step(&mail), Plan::lede(plan)],
-                    lists::plan_facts(&mail),
-                    lists::plan(&mail),
-                )
+                (Plan::lede(plan), lists::plan_facts(&mail), lists::plan(&mail))
             }
             LifecycleEvent::Resolved(resolved) => {
                 let mail = Resolved::new(resolved);
-                let first = after_the_end(resolved);
-                (vec![first, Resolved::lede(resolved)], mail.facts.clone(), lists::resolved(&mail))
+                (Resolved::lede(resolved), mail.facts.clone(), lists::resolved(&mail))
             }
             LifecycleEvent::Postmortem(postmortem) => {
-                let first = "Review the postmortem.".to_owned();
                 let facts = Postmortem::new(postmortem).facts;
-                (vec![first, Postmortem::lede(postmortem)], facts, lists::postmortem(postmortem))
+                (Postmortem::lede(postmortem), facts, lists::postmortem(postmortem))
             }
             LifecycleEvent::Update(update) => {
                 let mail = Update::new(update, incident);
-                let summary = mail.next.iter().cloned().chain([Update::lede(update)]).collect();
                 correction = Some(mail.correction).filter(|text| !text.is_empty());
-                (summary, mail.facts, mail.lists)
+                (Update::lede(update), mail.facts, mail.lists)
             }
         };
+        let mut summary = what_to_do(content);
+        summary.push(known);
         Self {
             headline: mail::words(event).to_owned(),
             status: status(content),
@@ -243,7 +238,11 @@ impl About {
             environment: sanitize::one_line(&incident.environment, sanitize::NAME),
             service: sanitize::one_line(incident.service.as_deref().unwrap_or_default(), sanitize::NAME),
             started_at: incident.started_at,
-            subject: content.subject(),
+            subject: if content.event.is_of_many() {
+                content.subject()
+            } else {
+                format!("[{}] {}", incident.severity.label(), incident.subject())
+            },
         }
     }
 }
@@ -280,6 +279,20 @@ fn status(content: &NotificationContent) -> Status {
     }
 }
 
+/// Returns what its readers should do now; nothing where the news asks for nothing.
+pub(crate) fn what_to_do(content: &NotificationContent) -> Vec<String> {
+    let NotificationContent { incident, event } = content;
+    let first = match event {
+        LifecycleEvent::Opened(_) => look(incident),
+        LifecycleEvent::RootCause(cause) => lists::of_cause(&RootCause::new(cause)),
+        LifecycleEvent::Plan(plan) => lists::first_step(&Plan::new(plan, incident.signal.as_ref())),
+        LifecycleEvent::Resolved(resolved) => after_the_end(resolved),
+        LifecycleEvent::Postmortem(_) => "Review the postmortem.".to_owned(),
+        LifecycleEvent::Update(update) => return Update::new(update, incident).next,
+    };
+    vec![first]
+}
+
 fn look(incident: &IncidentSummary) -> String {
     match &incident.service {
         Some(service) => format!("Look at {} first.", sanitize::one_line(service, sanitize::NAME)),
@@ -288,9 +301,14 @@ fn look(incident: &IncidentSummary) -> String {
 }
 
 fn after_the_end(incident: &shared::events::Incident) -> String {
-    match incident.merged_into() {
-        Some(link) => format!("Follow incident #{}.", link.number),
-        None if incident.reason().is_recovery() => "No action is needed.".to_owned(),
-        None => "Check that the service works: it did not recover by itself.".to_owned(),
+    if let Some(link) = incident.merged_into() {
+        return format!("Follow incident #{}.", link.number);
     }
+    match incident.reason() {
+        Ended::Recovered | Ended::Retired => "No action is needed.",
+        Ended::NewLevel => "Check that the new level is intended.",
+        Ended::SourceGone => "Check that what stopped reporting still works.",
+        Ended::Manual | Ended::Forced => "Check that the service works: whether it recovered is not known.",
+    }
+    .to_owned()
 }

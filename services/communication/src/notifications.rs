@@ -23,6 +23,20 @@ const MAX_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 pub struct Send {
     /// What is sent.
     pub notification_id: EventId,
+    /// To whom.
+    #[serde(default)]
+    pub part: Part,
+}
+
+/// Which recipients a timer sends to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// All of them. Messages of one thread wait for it.
+    #[default]
+    All,
+    /// Those that refused it for now while others have it. Nothing waits for it.
+    Rest,
 }
 
 impl TimerPayload for Send {
@@ -154,7 +168,7 @@ fn timer(
     let mut seed = vec![event.kind().name()];
     seed.extend(occurrence.as_deref());
     seed.extend(&qualifier);
-    Timer::new(key, &seed, now, &Send { notification_id: id })
+    Timer::new(key, &seed, now, &Send { notification_id: id, part: Part::All })
 }
 
 fn left_out(incident_id: IncidentId, event: &LifecycleEvent, mut unusable: Vec<String>) -> Option<Audit> {
@@ -235,20 +249,77 @@ pub fn escalated(event: &LifecycleEvent, call: &Call) -> Audit {
     }
 }
 
-/// What follows from an attempt that the channel took.
-pub fn sent(notification: &Notification, receipt: &Receipt, now: Timestamp) -> Effects {
-    let reached = notification.recipients.len().saturating_sub(receipt.refused.len());
-    let mut summary = format!("Sent {} to {}", what(notification), self::reached(reached));
-    let mut outcome = receipt.answer.clone();
-    if !receipt.refused.is_empty() {
-        summary = format!("{summary}; {} refused: {}", receipt.refused.len(), receipt.refused.join("; "));
-        outcome = format!("{outcome}; refused: {}", receipt.refused.join("; "));
+/// Returns the name of an attempt in the journal. The timer of all recipients ends with the first success. Each attempt of the other one
+/// may succeed with a part of its recipients.
+pub fn step(part: Part, attempts: u32) -> String {
+    match part {
+        Part::All => "deliver".to_owned(),
+        Part::Rest => format!("deliver the rest, {attempts}"),
     }
-    Effects {
-        writes: vec![attempt(notification, NotificationState::Sent, outcome, receipt.envelope.clone(), now)],
-        audit: vec![audit(notification, AuditAction::MailSent, summary, now, &receipt.refused)],
+}
+
+/// What follows from an attempt that the channel took, by a timer for `part` of the recipients; `attempts` counts those before it.
+/// Recipients that it may accept later are tried again as long as attempts are left, by a timer of their own: the next message of the
+/// thread does not wait for them.
+pub fn sent(
+    options: &Options,
+    notification: &Notification,
+    receipt: &Receipt,
+    (part, attempts): (Part, u32),
+    now: Timestamp,
+) -> Result<Effects, Error> {
+    let made = attempts.saturating_add(1);
+    let left: Vec<String> = receipt.refused.iter().chain(&receipt.later).cloned().collect();
+    let reached = reached(notification.recipients.len().saturating_sub(left.len()));
+    let is_partial = !receipt.later.is_empty() && made < options.max_attempts;
+    let (mut summary, mut outcome) =
+        (format!("Sent {} to {reached}", what(notification)), receipt.answer.clone());
+    let refused = if is_partial { &receipt.refused } else { &left };
+    if !refused.is_empty() {
+        summary = format!("{summary}; {} refused: {}", refused.len(), refused.join("; "));
+        outcome = format!("{outcome}; refused: {}", refused.join("; "));
+    }
+    if !is_partial {
+        return Ok(Effects {
+            writes: vec![attempt(
+                notification,
+                NotificationState::Sent,
+                outcome,
+                receipt.envelope.clone(),
+                now,
+            )],
+            audit: vec![audit(notification, AuditAction::MailSent, summary, now, refused)],
+            ..Effects::default()
+        });
+    }
+    let later = format!("to be tried again: {}", receipt.later.join("; "));
+    (summary, outcome) = (format!("{summary}; {later}"), format!("{outcome}; {later}"));
+    let due = after(now, pause(options, made));
+    let mut effects = Effects {
+        writes: vec![attempt(
+            notification,
+            NotificationState::Pending,
+            outcome,
+            receipt.envelope.clone(),
+            now,
+        )],
         ..Effects::default()
+    };
+    match part {
+        // one line in the trail is enough; each attempt has its row
+        Part::All => {
+            effects.audit.push(audit(notification, AuditAction::MailDelayed, summary, now, refused));
+            effects.timers.push(rest(notification, due)?);
+        }
+        Part::Rest => effects.again = Some(due),
     }
+    Ok(effects)
+}
+
+/// Sets the timer that sends to those recipients that refused a message for now.
+fn rest(notification: &Notification, due: Timestamp) -> Result<Timer, Error> {
+    let key = format!("{}/rest/{}", notification.incident_id, notification.id);
+    Timer::new(key, &[], due, &Send { notification_id: notification.id, part: Part::Rest })
 }
 
 /// What follows from an attempt that failed; `attempts` counts those before it.
@@ -288,7 +359,7 @@ pub fn failed(
                 } else {
                     Vec::new()
                 },
-                again: Some(now.saturating_add(pause).unwrap_or(now)),
+                again: Some(after(now, pause)),
                 ..Effects::default()
             }
         }
@@ -300,6 +371,10 @@ pub fn failed(
 fn pause(options: &Options, made: u32) -> SignedDuration {
     let doubled = options.retry_initial_ms.saturating_mul(1 << (made - 1).min(30));
     SignedDuration::from_millis(doubled.min(options.retry_max_ms) as i64)
+}
+
+fn after(now: Timestamp, pause: SignedDuration) -> Timestamp {
+    now.saturating_add(pause).unwrap_or(now)
 }
 
 /// Returns the pause that the channel asks for.

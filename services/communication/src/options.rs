@@ -9,6 +9,7 @@ use shared::service::{Secret, StageOptions};
 use url::Url;
 
 use crate::channel;
+use crate::channel::email::dkim;
 use crate::heartbeat;
 use crate::receivers::{Receiver, Slack};
 
@@ -24,8 +25,12 @@ pub struct Options {
     pub smtp_password: Secret,
     /// Sender, e.g. `Firewatch <firewatch@example.com>`.
     pub from: String,
+    /// Envelope sender: where mail servers report what they cannot deliver; empty: the address in `from`.
+    pub bounce_address: String,
     /// Domain of Message-IDs and of the list; also how the mail server is greeted.
     pub domain: String,
+    /// Signature of mails.
+    pub dkim: dkim::Options,
     /// Where an incident can be seen: `{link_base_url}/incidents/{number}`; empty: mails carry no link.
     pub link_base_url: String,
     /// Folder with templates that replace embedded ones; empty: none.
@@ -81,7 +86,9 @@ impl Default for Options {
             smtp_user: String::new(),
             smtp_password: Secret::default(),
             from: "Firewatch <firewatch@firewatch.local>".to_owned(),
+            bounce_address: String::new(),
             domain: "firewatch.local".to_owned(),
+            dkim: dkim::Options::default(),
             link_base_url: String::new(),
             templates_dir: String::new(),
             commanders: Vec::new(),

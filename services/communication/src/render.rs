@@ -33,12 +33,32 @@ pub fn render(
     link_base: &str,
     written_at: Option<Timestamp>,
 ) -> anyhow::Result<RenderedMail> {
-    let kind = content.event.kind();
-    let picture = match (&content.incident.signal, kind) {
+    let picture = match (&content.incident.signal, content.event.kind()) {
         // a plan names the series to watch in words
         (None, _) | (_, Kind::Plan | Kind::PlanReplaced | Kind::Acknowledged) => None,
         (Some(signal), _) => chart::draw(signal)?,
     };
+    render_with(templates, content, link_base, written_at, picture)
+}
+
+/// Renders a mail as [`render`] does, but without its picture.
+pub fn render_without_picture(
+    templates: &Templates,
+    content: &NotificationContent,
+    link_base: &str,
+    written_at: Option<Timestamp>,
+) -> anyhow::Result<RenderedMail> {
+    render_with(templates, content, link_base, written_at, None)
+}
+
+fn render_with(
+    templates: &Templates,
+    content: &NotificationContent,
+    link_base: &str,
+    written_at: Option<Timestamp>,
+    picture: Option<Picture>,
+) -> anyhow::Result<RenderedMail> {
+    let kind = content.event.kind();
     let (lede, mail) = match &content.event {
         LifecycleEvent::Opened(incident) => {
             (Opened::lede(incident), Value::from(Serde(Opened::new(incident))))

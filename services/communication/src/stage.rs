@@ -112,9 +112,11 @@ impl Communication {
         Ok(effects)
     }
 
+    /// Delivers a notification. `step` names the attempt in the journal.
     async fn deliver(
         &self,
         notification: &Notification,
+        step: &str,
         ctx: &Context,
     ) -> Result<Result<Receipt, Failure>, Error> {
         let content: NotificationContent = match serde_json::from_value(notification.event.clone()) {
@@ -142,7 +144,7 @@ impl Communication {
         let mut failure = None;
         // remembered on success, so that only a crash in between sends the same mail again
         let outcome = ctx
-            .step("deliver", || async {
+            .step(step, || async {
                 channel.deliver(delivery).await.map_err(|error| {
                     failure = Some(error.clone());
                     Error::retry(error)
@@ -348,17 +350,24 @@ impl Stage for Communication {
         if state != NotificationState::Pending {
             return Ok(Effects::none());
         }
-        let outcome = self.deliver(&notification, ctx).await?;
+        let step = notifications::step(due.part, timer.attempts);
+        let outcome = self.deliver(&notification, &step, ctx).await?;
         let now = ctx.wall_clock();
         let kind = notification.kind.name();
         let (effects, name) = match &outcome {
             Ok(receipt) => {
-                metrics::RECIPIENTS_REFUSED.add([kind], receipt.refused.len() as u64);
+                let turn = (due.part, timer.attempts);
+                let effects = notifications::sent(&self.options, &notification, receipt, turn, now)?;
+                let (incident, later) = (notification.incident_id, receipt.later.len());
                 tracing::info!(
-                    incident = %notification.incident_id, kind, channel = %notification.channel, answer = receipt.answer,
+                    %incident, kind, channel = %notification.channel, answer = receipt.answer, later,
                     "notification sent"
                 );
-                (notifications::sent(&notification, receipt, now), "sent")
+                let is_over = effects.again.is_none() && effects.timers.is_empty();
+                if is_over {
+                    metrics::RECIPIENTS_REFUSED.add([kind], (receipt.refused.len() + later) as u64);
+                }
+                (effects, if is_over { "sent" } else { "again" })
             }
             Err(failure) => {
                 let effects =

@@ -1,6 +1,11 @@
 //! Mail over SMTP: renders, composes, sends. Nothing outside this module names a mail library.
 
+pub mod dkim;
+pub mod headers;
+pub mod login;
 pub mod message;
+pub mod recipients;
+pub mod reply;
 pub mod smtp;
 
 use std::str::FromStr;
@@ -17,16 +22,22 @@ use shared::store::Notification;
 use super::{Address, Channel, Delivery, Failure, Receipt};
 use crate::content::Kind;
 use crate::options::Options;
-use crate::render::render;
+use crate::render::{render, render_without_picture};
 use crate::templates::Templates;
-use smtp::Smtp;
+use dkim::Signer;
+use message::{Sender, written_at};
+use recipients::Progress;
+use smtp::{Accepted, Refused, Smtp};
 
 /// Mail over SMTP.
 #[derive(Debug, Clone)]
 pub struct Email {
     smtp: Smtp,
     from: Mailbox,
+    /// Where mail servers report what they cannot deliver.
+    bounces: lettre::Address,
     domain: String,
+    signer: Option<Arc<Signer>>,
     link_base: String,
     templates: Arc<Templates>,
 }
@@ -37,10 +48,17 @@ impl Email {
 
     /// Builds the channel from valid options.
     pub fn new(options: &Options) -> anyhow::Result<Self> {
+        let from: Mailbox = options.from.parse()?;
+        let bounces = match options.bounce_address.as_str() {
+            "" => from.email.clone(),
+            address => address.trim().parse()?,
+        };
         Ok(Self {
             smtp: Smtp::new(options)?,
-            from: options.from.parse()?,
+            from,
+            bounces,
             domain: options.domain.clone(),
+            signer: Signer::new(&options.dkim)?.map(Arc::new),
             link_base: options.link_base_url.clone(),
             templates: Arc::new(
                 Templates::load(options.templates_dir()).map_err(|problems| anyhow!(problems.join("; ")))?,
@@ -86,8 +104,12 @@ pub fn validate(options: &Options) -> Vec<String> {
     if options.smtp_user.is_empty() != options.smtp_password.is_empty() {
         problems.push("smtp_user and smtp_password must be set together".to_owned());
     }
-    if let Err(error) = options.from.parse::<Mailbox>() {
-        problems.push(format!("from: {:?} is not a mail address: {error}", options.from));
+    match options.from.parse::<Mailbox>() {
+        Err(error) => problems.push(format!("from: {:?} is not a mail address: {error}", options.from)),
+        Ok(from) => problems.extend(options.dkim.validate(from.email.domain())),
+    }
+    if !options.bounce_address.is_empty() && address(&options.bounce_address).is_none() {
+        problems.push(format!("bounce_address: {:?} is not a mail address", options.bounce_address));
     }
     if address(&format!("list@{}", options.domain)).is_none() {
         problems.push(format!("domain: {:?} is not a domain", options.domain));
@@ -120,21 +142,57 @@ impl Channel for Email {
     }
 
     async fn deliver(&self, delivery: Delivery<'_>) -> Result<Receipt, Failure> {
-        let Delivery { notification, content, .. } = delivery;
-        let recipients: Vec<lettre::Address> =
-            notification.recipients.iter().filter_map(|entry| entry.parse().ok()).collect();
+        let progress = Progress::of(delivery.notification);
+        let recipients = progress.remaining(&delivery.notification.recipients);
         if recipients.is_empty() {
             return Err(Failure::Permanent("no recipient is a mail address".to_owned()));
         }
+        let outcome = match self.send(delivery, &recipients, Picture::Drawn).await {
+            Err(Refused::TooLarge(reason)) => {
+                let smaller = self.send(delivery, &recipients, Picture::LeftOut).await;
+                smaller.map(|accepted| accepted.without_picture(&reason))
+            }
+            outcome => outcome,
+        };
+        progress.after(&recipients, outcome)
+    }
+}
+
+/// Whether a mail has its picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Picture {
+    Drawn,
+    LeftOut,
+}
+
+impl Email {
+    /// Renders, signs and sends a mail.
+    async fn send(
+        &self,
+        delivery: Delivery<'_>,
+        recipients: &[lettre::Address],
+        picture: Picture,
+    ) -> Result<Accepted, Refused> {
+        let Delivery { notification, content, opening } = delivery;
         // drawing takes tens of milliseconds of computing, too long for a thread that serves others
-        let (this, notification, content) = (self.clone(), notification.clone(), content.clone());
+        let (this, notification, content, opening) =
+            (self.clone(), notification.clone(), content.clone(), opening.cloned());
         let bytes = tokio::task::spawn_blocking(move || {
+            let render = match picture {
+                Picture::Drawn => render,
+                Picture::LeftOut => render_without_picture,
+            };
             let mail = render(&this.templates, &content, &this.link_base, notification.written_at())?;
-            message::compose(&this.from, &this.domain, &notification, &mail)
+            let sender = Sender { from: &this.from, domain: &this.domain };
+            let bytes = message::compose(sender, &notification, opening.as_ref(), &mail)?;
+            match &this.signer {
+                Some(signer) => signer.sign(&bytes, written_at(&notification)),
+                None => Ok(bytes),
+            }
         })
         .await
         .map_err(|panic| Failure::Permanent(format!("rendering failed: {panic}")))?
         .map_err(|error| Failure::Permanent(format!("rendering failed: {error:#}")))?;
-        self.smtp.send(&self.from.email, &recipients, &bytes).await
+        self.smtp.send(&self.bounces, recipients, &bytes).await
     }
 }

@@ -82,14 +82,15 @@ fn card(message: &Message) -> Value {
         body.push(text(&[run(first, Some("bolder"))], None));
         body.extend(rest.iter().map(|sentence| text(&[run(sentence, None)], None)));
     }
-    body.extend(message.facts.iter().map(|fact| {
-        text(&[run(&format!("{}: ", fact.label), Some("bolder")), run(&fact.value, None)], None)
+    body.extend(message.facts.iter().enumerate().map(|(place, fact)| {
+        let line = text(&[run(&format!("{}: ", fact.label), Some("bolder")), run(&fact.value, None)], None);
+        if place == 0 { line } else { below(line) }
     }));
     for list in &message.lists {
         body.push(text(&[run(list.title, Some("bolder"))], None));
         let rest = list.rest();
         let items = list.items.iter().chain(&rest);
-        body.extend(items.map(|item| text(&[run(&format!("• {item}"), None)], None)));
+        body.extend(items.map(|item| below(text(&[run(&format!("• {item}"), None)], None))));
     }
     let link = message.link.iter();
     let actions: Vec<Value> =
@@ -120,6 +121,12 @@ fn text(runs: &[Value], size: Option<&str>) -> Value {
         first["size"] = size.into();
     }
     json!({ "type": "RichTextBlock", "inlines": runs })
+}
+
+/// Puts a line close to the one above it: they belong together.
+fn below(mut line: Value) -> Value {
+    line["spacing"] = "none".into();
+    line
 }
 
 fn colour(status: Status) -> &'static str {

@@ -54,7 +54,10 @@ impl Update {
             News::Cause { before, cause } => {
                 let mail = RootCause::new(cause);
                 Self {
-                    correction: format!("Not confirmed any more: {}.", sentence(before)),
+                    correction: format!(
+                        "An earlier message named another cause: {}. That is not confirmed any more.",
+                        sentence(before)
+                    ),
                     next: vec![lists::of_cause(&mail)],
                     facts: lists::cause_facts(&mail),
                     lists: lists::root_cause(&mail),
@@ -172,7 +175,8 @@ fn digested(one: &Digested) -> String {
     )
 }
 
-fn acknowledge(incident: &IncidentSummary, severity: Severity) -> Vec<String> {
+/// Returns the command that acknowledges an incident; nothing where nobody waits for that.
+pub(super) fn acknowledge(incident: &IncidentSummary, severity: Severity) -> Vec<String> {
     if incident.acknowledged_by.is_some() || severity < Severity::Sev2 {
         return Vec::new();
     }

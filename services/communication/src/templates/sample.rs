@@ -42,10 +42,11 @@ fn frame(kind: Kind) -> Frame {
         number: 12,
         title: text(),
         environment: text(),
+        next: vec![text()],
         lede: text(),
         incident_id: text(),
         link: text(),
-        picture: Some(Inline { cid: text(), alt: text(), width: 576, height: 232 }),
+        picture: Some(Inline { cid: text(), alt: text(), width: 536, height: 232 }),
     }
 }
 

@@ -54,6 +54,6 @@ impl Channel for Chat {
             opening: delivery.opening.cloned(),
         });
         let envelope = Map::from_iter([("place".to_owned(), place.into())]);
-        Ok(Receipt { answer: "posted".into(), refused: vec![], envelope })
+        Ok(Receipt { answer: "posted".into(), envelope, ..Receipt::default() })
     }
 }

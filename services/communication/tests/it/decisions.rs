@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use communication::channel::{Failure, Receipt};
 use communication::content::{IncidentSummary, Kind, LifecycleEvent, NotificationContent};
-use communication::notifications;
+use communication::notifications::{self, Part, Send};
 use communication::options::Options;
 use communication::recipients::Directory;
 use communication::stage::Input;
@@ -12,7 +12,7 @@ use shared::catalogue::Catalogue;
 use shared::events::Topic;
 use shared::oncall::Roster;
 use shared::stage::{Effects, Stage as _};
-use shared::store::{NotificationState, Write};
+use shared::store::{Notification, NotificationState, Write};
 
 use crate::mails::{announced, channels, notification};
 use crate::scenario;
@@ -80,8 +80,8 @@ fn a_title_without_its_service_gets_it() {
     let subject = |title: &str| {
         IncidentSummary { title: title.into(), ..IncidentSummary::of(&scenario::opened()) }.subject()
     };
-    assert_eq!(subject("payment: connections exhausted"), "[SEV2] #12 payment: connections exhausted");
-    assert_eq!(subject("connections exhausted"), "[SEV2] #12 payment: connections exhausted");
+    assert_eq!(subject("payment: connections exhausted"), "#12 payment: connections exhausted");
+    assert_eq!(subject("connections exhausted"), "#12 payment: connections exhausted");
 }
 
 #[test]
@@ -92,6 +92,45 @@ fn the_picture_shows_the_first_suspect_even_if_another_signal_is_stronger() {
     assert_eq!((signal.service.as_str(), signal.metric.as_str()), ("payment", "db_connections"));
 }
 
+fn sent(mail: &Notification, receipt: &Receipt, turn: (Part, u32)) -> Effects {
+    let options = Options { max_attempts: 5, ..Options::default() };
+    notifications::sent(&options, mail, receipt, turn, NOW).unwrap()
+}
+
+/// One of two recipients is greylisted: the next mails of the thread do not wait for it.
+#[test]
+fn a_recipient_that_is_refused_for_now_has_a_timer_of_its_own() {
+    let mut mail = notification(&scenario::thread()[0]);
+    mail.recipients.push("second@example.com".into());
+    let receipt = Receipt {
+        answer: "250 ok".into(),
+        later: vec!["second@example.com: 451 greylisted".into()],
+        envelope: Map::from_iter([("recipients".to_owned(), "progress".into())]),
+        ..Receipt::default()
+    };
+    let first = sent(&mail, &receipt, (Part::All, 0));
+    assert_eq!(attempt(&first).0, NotificationState::Pending);
+    assert!(matches!(&first.writes[0], Write::Attempt(attempt) if attempt.receipt == receipt.envelope));
+    assert_eq!((first.again, first.audit[0].action.name()), (None, "mail_delayed"));
+    let timer = &first.timers[0];
+    assert_ne!(timer.key, mail.incident_id.to_string(), "nothing waits for it");
+    assert_eq!(timer.read::<Send>().unwrap().part, Part::Rest);
+    let second = sent(&mail, &receipt, (Part::Rest, 2));
+    assert_eq!(attempt(&second).0, NotificationState::Pending);
+    assert_eq!((second.timers.len(), second.audit.len()), (0, 0), "the same timer, and one line is enough");
+    assert_eq!(second.again.unwrap().duration_since(NOW).as_secs(), 4);
+    let last = sent(&mail, &receipt, (Part::Rest, 4));
+    let (state, outcome) = attempt(&last);
+    assert_eq!(
+        (state, last.again, last.audit[0].action.name()),
+        (NotificationState::Sent, None, "mail_sent")
+    );
+    assert!(outcome.contains("refused: second@example.com: 451"), "{outcome}");
+    let payload = serde_json::json!({ "notification_id": mail.id });
+    let older: Send = serde_json::from_value(payload).unwrap();
+    assert_eq!(older.part, Part::All, "a timer of an older release");
+}
+
 #[test]
 fn an_accepted_mail_is_on_record_with_its_refused_recipients() {
     let mail = notification(&scenario::thread()[0]);
@@ -99,8 +138,9 @@ fn an_accepted_mail_is_on_record_with_its_refused_recipients() {
         answer: "250 ok".into(),
         refused: vec!["x@example.com: 550 unknown".into()],
         envelope: Map::from_iter([("queued".to_owned(), "42".into())]),
+        ..Receipt::default()
     };
-    let effects = notifications::sent(&mail, &receipt, NOW);
+    let effects = sent(&mail, &receipt, (Part::All, 0));
     let (state, outcome) = attempt(&effects);
     assert_eq!(state, NotificationState::Sent);
     assert!(outcome.contains("250 ok") && outcome.contains("x@example.com: 550 unknown"), "{outcome}");
@@ -192,8 +232,11 @@ fn audit_summaries() {
     let mail = notification(&content);
     let refused = vec!["x@example.com: 550 unknown".to_owned()];
     let unreachable = Failure::Transient("connection refused".into());
-    add(notifications::sent(&mail, &Receipt { answer: "250 ok".into(), ..Receipt::default() }, NOW));
-    add(notifications::sent(&mail, &Receipt { answer: "250 ok".into(), refused, ..Receipt::default() }, NOW));
+    let taken = Receipt { answer: "250 ok".into(), ..Receipt::default() };
+    add(sent(&mail, &taken, (Part::All, 0)));
+    add(sent(&mail, &Receipt { refused, ..taken.clone() }, (Part::All, 0)));
+    let later = vec!["x@example.com: 451 greylisted".to_owned()];
+    add(sent(&mail, &Receipt { later, ..taken }, (Part::All, 0)));
     add(notifications::failed(&Options::default(), &mail, &unreachable, 0, NOW));
     add(notifications::failed(&Options::default(), &mail, &unreachable, 499, NOW));
     add(notifications::failed(&Options::default(), &mail, &Failure::Permanent("550 no".into()), 0, NOW));

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use communication::channel::email::message::compose;
+use communication::channel::email::message::{Sender, compose};
 use communication::channel::{Channels, Email};
 use communication::chart;
 use communication::content::{IncidentSummary, LifecycleEvent, NotificationContent};
@@ -22,7 +22,7 @@ use shared::text::markdown::{Span, spans};
 
 use crate::scenario;
 
-const LINK: &str = "https://firewatch.example.com";
+pub(crate) const LINK: &str = "https://firewatch.example.com";
 
 /// The channels of the product.
 pub(crate) fn channels(options: &Options) -> Channels {
@@ -64,7 +64,7 @@ pub(crate) fn notification(content: &NotificationContent) -> Notification {
     }
 }
 
-fn rendered(content: &NotificationContent) -> RenderedMail {
+pub(crate) fn rendered(content: &NotificationContent) -> RenderedMail {
     render(&Templates::load(None).unwrap(), content, LINK, None).unwrap()
 }
 
@@ -73,9 +73,18 @@ fn mime(content: &NotificationContent) -> String {
 }
 
 fn composed(notification: &Notification, content: &NotificationContent) -> String {
+    mime_of(notification, None, &rendered(content))
+}
+
+/// The mail of a notification as it is sent.
+pub(crate) fn mime_of(
+    notification: &Notification,
+    opening: Option<&Notification>,
+    mail: &RenderedMail,
+) -> String {
     let from = "Firewatch <firewatch@firewatch.local>".parse().unwrap();
-    let bytes = compose(&from, "firewatch.local", notification, &rendered(content)).unwrap();
-    String::from_utf8(bytes).unwrap()
+    let sender = Sender { from: &from, domain: "firewatch.local" };
+    String::from_utf8(compose(sender, notification, opening, mail).unwrap()).unwrap()
 }
 
 /// Headers and part structure: everything but the contents of the parts.
@@ -232,7 +241,9 @@ fn text_keeps_to_its_columns() {
     let spans: Vec<_> = plan.steps.iter().flat_map(|step| spans(&step.detail)).collect();
     let is_code =
         |line: &str| spans.iter().any(|span| matches!(span, Span::Code(code) if line.contains(code)));
-    for content in scenario::thread() {
+    let updates =
+        scenario::updates().into_iter().map(|update| scenario::content(LifecycleEvent::from(update)));
+    for content in scenario::thread().into_iter().chain(updates) {
         for line in rendered(&content).text.lines() {
             let fits = line.chars().count() <= COLUMNS || line.split_whitespace().count() < 3;
             assert!(fits || is_code(line), "{line:?}");
@@ -315,9 +326,7 @@ fn hostile_text_stays_text() {
     assert!(mail.html.len() < 60_000 && mail.text.len() < 30_000, "{} {}", mail.html.len(), mail.text.len());
     let mut notification = notification(&content);
     notification.subject = format!("Re: {HOSTILE}");
-    let from = "Firewatch <firewatch@firewatch.local>".parse().unwrap();
-    let bytes = compose(&from, "firewatch.local", &notification, &mail).unwrap();
-    let mime = String::from_utf8(bytes).unwrap();
+    let mime = mime_of(&notification, None, &mail);
     let head = mime.split("\r\n\r\n").next().unwrap();
     assert!(!head.lines().any(|line| line.to_ascii_lowercase().starts_with("bcc")), "{head}");
     assert_snapshot!("text-hostile", mail.text);

@@ -5,10 +5,12 @@
 mod channels;
 mod chat;
 mod decisions;
+mod dkim;
 mod doubles;
 mod heartbeat;
 mod holding;
 mod mails;
+mod mime;
 mod pipeline;
 mod scenario;
 mod server;

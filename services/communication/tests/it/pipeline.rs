@@ -85,7 +85,8 @@ async fn whatever_happens_people_get_five_mails_in_one_thread() {
     let id = scenario::opened().incident_id;
     bench.record(id, scenario::opened(), vec![]).await.unwrap();
 
-    let server = Server::start(Script { answers: vec![("RCPT", "451 too busy")], silent: false }).await;
+    let busy = Script { answers: vec![("RCPT", "451 too busy")], ..Script::default() };
+    let server = Server::start(busy).await;
     let commanders = ["first@example.com", "chat:#incidents", "second@example.com", "chat:#second"]
         .map(str::to_owned)
         .into();
@@ -222,4 +223,44 @@ async fn an_incident_is_one_thread_in_slack_and_one_alert_in_pagerduty() {
     let rows = bench.store.reads().notifications(id).await.unwrap();
     let timeline = bench.store.reads().timeline(id).await.unwrap();
     assert_no_secret(&format!("{rows:?} {timeline:?}"));
+}
+
+/// A second recipient is greylisted: the first gets each mail at once and once, the second gets them when it is let through.
+#[tokio::test]
+async fn a_greylisted_recipient_delays_nobody_else() {
+    let _alone = GROUP.lock().await;
+    let bench = Bench::open(&TOPICS).await.unwrap();
+    let id = scenario::opened().incident_id;
+    bench.record(id, scenario::opened(), vec![]).await.unwrap();
+    let greylisting = Script { answers: vec![("TO:<second@", "451 4.7.1 greylisted")], ..Script::default() };
+    let server = Server::start(greylisting).await;
+    let commanders = vec!["first@example.com".into(), "second@example.com".into()];
+    let options = Options {
+        smtp_url: server.url.clone(),
+        commanders,
+        retry_initial_ms: 20,
+        retry_max_ms: 200,
+        ..Options::default()
+    };
+    let email = Arc::new(Email::new(&options).unwrap());
+    let (running, shutdown) = started(&bench, options, Channels::new([email as _])).await;
+    publish(&bench, Topic::IncidentsOpened, &scenario::opened(), "opened").await;
+    publish(&bench, Topic::RcaCompleted, &scenario::root_cause(), "cause").await;
+    publish(&bench, Topic::Plans, &scenario::plan(), "plan").await;
+    actions(&bench, id, &[("mail_delayed", 3), ("mail_sent", 0)]).await;
+    assert_eq!(server.messages().len(), 3, "nobody waits for the second recipient");
+    server.give_in();
+    actions(&bench, id, &[("mail_delayed", 3), ("mail_sent", 3), ("mail_failed", 0)]).await;
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+    let commands = server.commands();
+    let asked = |name: &str| commands.iter().filter(|command| command.contains(name)).count();
+    assert_eq!(asked("TO:<first@"), 3, "each mail once");
+    let messages = server.messages();
+    assert_eq!(messages.len(), 6);
+    for message in &messages {
+        let same =
+            messages.iter().filter(|other| header(other, "Message-ID") == header(message, "Message-ID"));
+        assert_eq!(same.count(), 2);
+    }
 }

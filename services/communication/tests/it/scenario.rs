@@ -5,7 +5,9 @@ use jiff::civil::date;
 use shared::catalogue::Service;
 use shared::clock::from_ms;
 use shared::events::anomaly::{Band, Direction, Ended, LogTemplate, Point, Status};
-use shared::events::incident::{BlastRadius, Change, Impact, Incident, Money, Signal, State, Suspect};
+use shared::events::incident::{
+    BlastRadius, Change, Impact, Incident, Money, Signal, State, Statement, Suspect,
+};
 use shared::events::postmortem::{ActionItem, Moment, Times};
 use shared::events::raw::Level;
 use shared::events::rca::{Candidate, Claim, Evidence, Method, Reference, Source, Verdict};
@@ -13,7 +15,9 @@ use shared::events::remediation::{Action, Escalation, Priority, Risk, Step};
 use shared::events::{Category, Kind as Measure, Plan, Postmortem, RootCause, Severity};
 use shared::ids::{AnomalyId, IncidentId, PlanId, PostmortemId, derive};
 
-use communication::content::{IncidentSummary, LifecycleEvent, NotificationContent};
+use communication::content::{
+    self, Digested, IncidentSummary, LifecycleEvent, News, NotificationContent, Update,
+};
 
 /// Seconds between samples.
 const INTERVAL: i64 = 10;
@@ -533,6 +537,12 @@ pub(crate) fn postmortem() -> Postmortem {
 pub(crate) fn content(event: LifecycleEvent) -> NotificationContent {
     let incident = match &event {
         LifecycleEvent::Resolved(_) | LifecycleEvent::Postmortem(_) => IncidentSummary::of(&resolved()),
+        LifecycleEvent::Update(update) => match update.news {
+            News::Severity { after, .. } => {
+                IncidentSummary { severity: after, ..IncidentSummary::of(&opened()) }
+            }
+            _ => IncidentSummary::of(&opened()),
+        },
         _ => IncidentSummary::of(&opened()),
     };
     NotificationContent { incident, event }
@@ -569,4 +579,57 @@ pub(crate) fn service(name: &str, oncall: &str, contact: &str) -> Service {
         runbooks: vec![],
         failure_modes: vec![],
     }
+}
+
+/// Who says something, and why.
+pub(crate) fn statement() -> Statement {
+    Statement { by: "jane".into(), at: Timestamp::UNIX_EPOCH, reason: "the shop is down".into() }
+}
+
+fn status() -> content::Status {
+    content::Status {
+        number: 2,
+        minutes: 125,
+        affected: 3,
+        abnormal: 1,
+        assignee: Some("joe".into()),
+        cause: Some("payment, connection pool".into()),
+        step: Some("Restart one instance of payment".into()),
+        is_last: false,
+    }
+}
+
+fn digested(number: i64, is_over: bool) -> Digested {
+    Digested {
+        number,
+        title: format!("connections of service {number} run out"),
+        severity: Severity::Sev4,
+        is_over,
+        lines: vec!["09:26 Incident opened: 2 signals are abnormal.".into()],
+        more: usize::from(is_over),
+    }
+}
+
+/// News between the events of every incident, one of each kind.
+pub(crate) fn updates() -> Vec<Update> {
+    let update = |news| Update { incident_id: opened().incident_id, at: onset(), revision: 7, news };
+    let mut cause = root_cause();
+    cause.revision += 1;
+    vec![
+        update(News::Severity { before: Severity::Sev3, after: Severity::Sev1, stated: Some(statement()) }),
+        update(News::Scope { before: 2, added: vec!["user".into(), "order".into()], count: 4 }),
+        update(News::Cause { before: "order, code".into(), cause: Box::new(cause) }),
+        update(News::Plan { plan: Box::new(plan()) }),
+        update(News::Acknowledged { by: "jane".into(), assignee: Some("joe".into()) }),
+        update(News::Escalated { minutes: 45, level: 1, round: 1 }),
+        update(News::Status(Box::new(status()))),
+        update(News::Summary {
+            lines: vec![
+                "09:31 Plan replaced: Restart the pool.".into(),
+                "09:40 Acknowledged: jane works on it.".into(),
+            ],
+            more: 1,
+        }),
+        update(News::Digest { incidents: vec![digested(12, false), digested(9, true)], more: 3 }),
+    ]
 }

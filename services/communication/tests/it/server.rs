@@ -12,6 +12,8 @@ pub(crate) struct Script {
     pub(crate) answers: Vec<(&'static str, &'static str)>,
     /// Never answers, not even with a greeting.
     pub(crate) silent: bool,
+    /// Bytes of the largest message that is accepted; none: any.
+    pub(crate) limit: Option<usize>,
 }
 
 /// The server.
@@ -48,7 +50,12 @@ impl Server {
 
     /// Agrees to everything from the next connection on.
     pub(crate) fn give_in(&self) {
-        *self.script.lock().unwrap() = Script::default();
+        self.becomes(Script::default());
+    }
+
+    /// Answers by another script from the next connection on.
+    pub(crate) fn becomes(&self, script: Script) {
+        *self.script.lock().unwrap() = script;
     }
 
     /// Messages that were accepted.
@@ -92,8 +99,13 @@ async fn session(
                 line.clear();
             }
             line.clear();
-            let end =
-                script.answers.iter().find(|(part, _)| *part == "end of data").map(|(_, answer)| *answer);
+            let is_large = script.limit.is_some_and(|limit| message.len() > limit);
+            let end = script
+                .answers
+                .iter()
+                .find(|(part, _)| *part == "end of data")
+                .map(|(_, answer)| *answer)
+                .or(is_large.then_some("552 5.3.4 message size exceeds fixed maximum message size"));
             if end.is_none() {
                 messages.lock().unwrap().push(message);
             }

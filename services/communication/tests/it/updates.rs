@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use shared::agent::Agent;
 use shared::catalogue::Catalogue;
 use shared::clock::ManualClock;
-use shared::events::incident::{Incident, Mute, SeverityOverride, State, Statement};
+use shared::events::incident::{Incident, Mute, SeverityOverride, State};
 use shared::events::{Category, Severity};
 use shared::ids::{EventId, derive};
 use shared::oncall::{Roster, Rotation};
@@ -31,11 +31,8 @@ use stack::testing::bench::Bench;
 
 use crate::chat::Chat;
 use crate::mails::notification;
-use crate::scenario;
-
-pub(crate) fn statement() -> Statement {
-    Statement { by: "jane".into(), at: Timestamp::UNIX_EPOCH, reason: "the shop is down".into() }
-}
+pub(crate) use crate::scenario::statement;
+use crate::scenario::{self, updates};
 
 /// Returns the incident as a later revision of an announced one.
 fn later(change: impl FnOnce(&mut Incident)) -> Incident {
@@ -98,58 +95,6 @@ fn a_later_result_is_news_only_where_it_names_something_else() {
     assert_eq!(announced.replaced(&plan), None);
     plan.steps.truncate(1);
     assert_eq!(announced.replaced(&plan).map(|update| update.revision), Some(plan.revision));
-}
-
-fn status() -> communication::content::Status {
-    communication::content::Status {
-        number: 2,
-        minutes: 125,
-        affected: 3,
-        abnormal: 1,
-        assignee: Some("joe".into()),
-        cause: Some("payment, connection pool".into()),
-        step: Some("Restart one instance of payment".into()),
-        is_last: false,
-    }
-}
-
-fn digested(number: i64, is_over: bool) -> Digested {
-    Digested {
-        number,
-        title: format!("connections of service {number} run out"),
-        severity: Severity::Sev4,
-        is_over,
-        lines: vec!["09:26 Incident opened: 2 signals are abnormal.".into()],
-        more: usize::from(is_over),
-    }
-}
-
-fn updates() -> Vec<Update> {
-    let update = |news| Update {
-        incident_id: scenario::opened().incident_id,
-        at: scenario::onset(),
-        revision: 7,
-        news,
-    };
-    let mut cause = scenario::root_cause();
-    cause.revision += 1;
-    vec![
-        update(News::Severity { before: Severity::Sev3, after: Severity::Sev1, stated: Some(statement()) }),
-        update(News::Scope { before: 2, added: vec!["user".into(), "order".into()], count: 4 }),
-        update(News::Cause { before: "order, code".into(), cause: Box::new(cause) }),
-        update(News::Plan { plan: Box::new(scenario::plan()) }),
-        update(News::Acknowledged { by: "jane".into(), assignee: Some("joe".into()) }),
-        update(News::Escalated { minutes: 45, level: 1, round: 1 }),
-        update(News::Status(Box::new(status()))),
-        update(News::Summary {
-            lines: vec![
-                "09:31 Plan replaced: Restart the pool.".into(),
-                "09:40 Acknowledged: jane works on it.".into(),
-            ],
-            more: 1,
-        }),
-        update(News::Digest { incidents: vec![digested(12, false), digested(9, true)], more: 3 }),
-    ]
 }
 
 #[test]

@@ -13,12 +13,14 @@
 
 use std::time::SystemTime;
 
+use jiff::Timestamp;
 use lettre::Message;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, MessageBuilder, MultiPart, SinglePart};
 use shared::store::Notification;
 use shared::text::sanitize;
 
+use super::headers::{Urgency, list_id};
 use super::{Envelope, message_id};
 use crate::content::Kind;
 use crate::mail::PICTURE_ID;
@@ -27,31 +29,47 @@ use crate::render::RenderedMail;
 /// Most characters of a subject.
 const SUBJECT: usize = 180;
 
-/// Composes the mail of a notification.
+/// Who sends mails, and which mail the replies of a thread refer to.
+#[derive(Debug, Clone, Copy)]
+pub struct Sender<'a> {
+    /// Name and address in `From`.
+    pub from: &'a Mailbox,
+    /// Domain of Message-IDs and of the list.
+    pub domain: &'a str,
+}
+
+/// Composes the mail of a notification. `opening` is the first mail of its thread; none where this is the first.
 pub fn compose(
-    from: &Mailbox,
-    domain: &str,
+    sender: Sender<'_>,
     notification: &Notification,
+    opening: Option<&Notification>,
     mail: &RenderedMail,
 ) -> anyhow::Result<Vec<u8>> {
     let envelope = Envelope::of(notification)?;
     let mut builder = Message::builder()
-        .from(from.clone())
-        .subject(sanitize::one_line(&notification.subject, SUBJECT))
-        .date(SystemTime::from(notification.written_at().unwrap_or(notification.created_at)))
+        .from(sender.from.clone())
+        .subject(subject(&notification.subject))
+        .date(SystemTime::from(written_at(notification)))
         .message_id(Some(bracketed(&envelope.message_id)));
     for recipient in &notification.recipients {
         builder = builder.to(recipient.parse()?);
     }
-    let opened = message_id(notification.incident_id, Kind::Opened, 0, domain);
+    // as it was sent: the setting `domain` may have changed since
+    let opened = opening.and_then(|opening| Envelope::of(opening).ok()).map_or_else(
+        || message_id(notification.incident_id, Kind::Opened, 0, sender.domain),
+        |opening| opening.message_id,
+    );
     if envelope.message_id != opened && notification.kind != Kind::Digest {
         let opened = bracketed(&opened);
         builder = builder.in_reply_to(opened.clone()).references(opened);
     }
     let mut message = parts(builder, notification, mail)?;
+    let urgency = Urgency::of(notification.kind, notification.severity);
     for (name, value) in [
+        ("Importance", urgency.importance().to_owned()),
+        ("X-Priority", urgency.priority().to_owned()),
         ("Auto-Submitted", "auto-generated".to_owned()),
-        ("List-Id", format!("Firewatch incidents <incidents.{domain}>")),
+        ("List-Id", list_id(opening.unwrap_or(notification), sender.domain)),
         ("X-Firewatch-Incident", notification.incident_id.to_string()),
         ("X-Firewatch-Kind", notification.kind.to_string()),
     ] {
@@ -60,6 +78,16 @@ pub fn compose(
             .insert_raw(HeaderValue::new(HeaderName::new_from_ascii(name.to_owned())?, value));
     }
     Ok(message.formatted())
+}
+
+/// Returns a subject on one line. ASCII is sent as it is, so what looks like an encoded word (RFC 2047) would be decoded by the reader.
+fn subject(text: &str) -> String {
+    sanitize::one_line(&text.replace("=?", "= ?"), SUBJECT)
+}
+
+/// Returns when a mail was written. Rows of older writers do not say: there it is when the event happened.
+pub fn written_at(notification: &Notification) -> Timestamp {
+    notification.written_at().unwrap_or(notification.created_at)
 }
 
 fn parts(

@@ -1,21 +1,24 @@
 //! One SMTP transaction, recipient by recipient: a refused address does not stop the mail to the others.
 
-use std::fmt::Display;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lettre::Address;
+use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
 use shared::text::sanitize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use crate::channel::{Failure, Receipt};
+use super::login::{self, Login};
+use super::reply::{Class, Reply, Stage};
+use crate::channel::Failure;
 use crate::options::{Options, Security, Server};
 
-/// A client of one mail server.
+/// A client of one mail server. Clones share what is known of the login.
 #[derive(Debug, Clone)]
 pub struct Smtp {
     server: Server,
@@ -23,14 +26,35 @@ pub struct Smtp {
     credentials: Option<Credentials>,
     command_timeout: Duration,
     send_timeout: Duration,
+    login: Arc<Mutex<Login>>,
 }
 
-/// Why one command failed.
-enum Refusal {
-    /// The server refused it for good.
-    Permanent(String),
-    /// The server refused it for now, or did not answer.
-    Transient(String),
+/// What became of each recipient of a message that the server accepted for one of them at least.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// The server's answer.
+    pub answer: String,
+    /// Recipients it accepted.
+    pub reached: Vec<Address>,
+    /// Recipients it refused for good, each with the reason.
+    pub refused: Vec<(Address, String)>,
+    /// Recipients it refused for now, each with the reason.
+    pub later: Vec<(Address, String)>,
+}
+
+/// Why the server accepted a message for none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// The message is too large.
+    TooLarge(String),
+    /// Anything else.
+    Failure(Failure),
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
 }
 
 impl Smtp {
@@ -44,30 +68,59 @@ impl Smtp {
             credentials,
             command_timeout: options.command_timeout(),
             send_timeout: options.send_timeout(),
+            login: Arc::default(),
         })
     }
 
-    /// Sends one message to all recipients that the server accepts.
+    /// Sends one message to all recipients that the server accepts. `bounces` is where it reports what it cannot deliver.
     ///
     /// Fails for good if the server accepts none of them or refuses the message. Fails for now if the server is away or busy,
     /// or refuses the login: a wrong password is no property of the mail.
-    pub async fn send(&self, from: &Address, to: &[Address], message: &[u8]) -> Result<Receipt, Failure> {
-        timeout(self.send_timeout, self.transact(from, to, message)).await.unwrap_or_else(|_| {
-            Err(Failure::Transient(format!("send timed out after {:?}", self.send_timeout)))
+    pub async fn send(&self, bounces: &Address, to: &[Address], message: &[u8]) -> Result<Accepted, Refused> {
+        self.admit()?;
+        timeout(self.send_timeout, self.transact(bounces, to, message)).await.unwrap_or_else(|_| {
+            Err(Failure::Transient(format!("send timed out after {:?}", self.send_timeout)).into())
         })
     }
 
-    async fn transact(&self, from: &Address, to: &[Address], message: &[u8]) -> Result<Receipt, Failure> {
+    /// Fails where the last login was refused and the next one is not due.
+    fn admit(&self) -> Result<(), Failure> {
+        self.login().admit(Instant::now()).map_err(|(reason, pause)| Failure::Throttled {
+            reason: format!("not attempted: {reason}"),
+            pause,
+        })
+    }
+
+    /// Remembers that the server wants another login. The first refusal in a row is an error in the log.
+    fn login_refused(&self, reply: &Reply) -> Failure {
+        let reason = format!("login: {}", reply.text);
+        if self.login().refuse(reason.clone(), Instant::now()) {
+            tracing::error!(
+                host = self.server.host,
+                answer = reply.text,
+                pause_s = login::PAUSE.as_secs(),
+                "mail server refused the login; mails wait until smtp_user and smtp_password are corrected"
+            );
+        }
+        Failure::Throttled { reason, pause: login::PAUSE }
+    }
+
+    fn login(&self) -> MutexGuard<'_, Login> {
+        self.login.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn transact(&self, bounces: &Address, to: &[Address], message: &[u8]) -> Result<Accepted, Refused> {
         let mut connection = self.connect().await?;
-        let outcome = self.submit(&mut connection, from, to, message).await;
+        let outcome = self.submit(&mut connection, bounces, to, message).await;
         // a failed QUIT does not change the outcome
         let _ = timeout(self.command_timeout, connection.quit()).await;
         outcome
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, Failure> {
+    async fn connect(&self) -> Result<AsyncSmtpConnection, Refused> {
         let Server { host, port, security } = &self.server;
-        let tls = || TlsParameters::new(host.clone()).map_err(|error| unavailable("TLS", error));
+        let tls =
+            || TlsParameters::new(host.clone()).map_err(|error| Failure::Transient(format!("TLS: {error}")));
         let wrapper = if *security == Security::Tls { Some(tls()?) } else { None };
         let place = (host.trim_matches(['[', ']']), *port);
         let connecting = AsyncSmtpConnection::connect_tokio1(
@@ -77,8 +130,10 @@ impl Smtp {
             wrapper,
             None,
         );
-        let mut connection =
-            self.answer(connecting).await.map_err(|refusal| refusal.temporary("connection"))?;
+        let mut connection = self
+            .answer(connecting)
+            .await
+            .map_err(|reply| self.refused(&reply, Stage::Connection, "connection"))?;
         let upgrade = match security {
             Security::StartTls => true,
             Security::StartTlsIfOffered => connection.can_starttls(),
@@ -86,11 +141,13 @@ impl Smtp {
         };
         if upgrade {
             let upgrading = connection.starttls(tls()?, &self.hello);
-            self.answer(upgrading).await.map_err(|refusal| refusal.temporary("STARTTLS"))?;
+            self.answer(upgrading)
+                .await
+                .map_err(|reply| self.refused(&reply, Stage::Connection, "STARTTLS"))?;
         }
         if let Some(credentials) = &self.credentials {
             let login = connection.auth(DEFAULT_MECHANISMS, credentials);
-            self.answer(login).await.map_err(|refusal| refusal.temporary("login"))?;
+            self.answer(login).await.map_err(|reply| self.refused(&reply, Stage::Login, "login"))?;
         }
         Ok(connection)
     }
@@ -98,82 +155,97 @@ impl Smtp {
     async fn submit(
         &self,
         connection: &mut AsyncSmtpConnection,
-        from: &Address,
+        bounces: &Address,
         to: &[Address],
         message: &[u8],
-    ) -> Result<Receipt, Failure> {
-        self.answer(connection.command(Mail::new(Some(from.clone()), Vec::new())))
+    ) -> Result<Accepted, Refused> {
+        self.answer(connection.command(Mail::new(Some(bounces.clone()), Vec::new())))
             .await
-            .map_err(|refusal| refusal.at_stage("sender"))?;
-        let mut refused = Vec::new();
-        let mut later = None;
+            .map_err(|reply| self.refused(&reply, Stage::Sender, "sender"))?;
+        if self.login().accept() {
+            tracing::info!(host = self.server.host, "mail server accepted the login again");
+        }
+        let mut accepted = Accepted::default();
         for recipient in to {
-            match self.answer(connection.command(Rcpt::new(recipient.clone(), Vec::new()))).await {
-                Ok(_) => {}
-                Err(Refusal::Permanent(reason)) => refused.push(format!("{recipient}: {reason}")),
-                Err(Refusal::Transient(reason)) if connection.has_broken() => {
-                    return Err(Failure::Transient(reason));
-                }
-                Err(Refusal::Transient(reason)) => {
-                    refused.push(format!("{recipient}: {reason}"));
-                    later = Some(reason);
-                }
+            let Err(reply) = self.answer(connection.command(Rcpt::new(recipient.clone(), Vec::new()))).await
+            else {
+                accepted.reached.push(recipient.clone());
+                continue;
+            };
+            // the server never answered, or closes the connection
+            if matches!(reply.code, None | Some(421)) {
+                return Err(Failure::Transient(reply.text).into());
+            }
+            match reply.class(Stage::Recipient) {
+                Class::Final | Class::TooLarge => accepted.refused.push((recipient.clone(), reply.text)),
+                Class::Later => accepted.later.push((recipient.clone(), reply.text)),
+                Class::Login => return Err(self.login_refused(&reply).into()),
             }
         }
-        if refused.len() == to.len() {
-            let reasons = refused.join("; ");
-            return Err(if later.is_some() {
-                Failure::Transient(reasons)
-            } else {
-                Failure::Permanent(reasons)
-            });
+        if accepted.reached.is_empty() {
+            return Err(accepted.none().into());
         }
-        self.answer(connection.command(Data)).await.map_err(|refusal| refusal.at_stage("message"))?;
-        let response =
-            self.answer(connection.message(message)).await.map_err(|refusal| refusal.at_stage("message"))?;
-        Ok(Receipt { answer: answer_text(&response), refused, ..Receipt::default() })
+        self.answer(connection.command(Data))
+            .await
+            .map_err(|reply| self.refused(&reply, Stage::Message, "message"))?;
+        let response = self
+            .answer(connection.message(message))
+            .await
+            .map_err(|reply| self.refused(&reply, Stage::Message, "message"))?;
+        Ok(Accepted { answer: answer_text(&response), ..accepted })
     }
 
     /// Waits for one answer.
-    async fn answer<T>(
-        &self,
-        exchange: impl Future<Output = Result<T, lettre::transport::smtp::Error>>,
-    ) -> Result<T, Refusal> {
+    async fn answer<T>(&self, exchange: impl Future<Output = Result<T, Error>>) -> Result<T, Reply> {
         match timeout(self.command_timeout, exchange).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) if error.is_permanent() => Err(Refusal::Permanent(error_text(&error))),
-            Ok(Err(error)) => Err(Refusal::Transient(error_text(&error))),
-            Err(_) => Err(Refusal::Transient(format!("no answer within {:?}", self.command_timeout))),
+            Ok(Err(error)) => Err(reply_of(&error)),
+            Err(_) => Err(Reply::none(&format!("no answer within {:?}", self.command_timeout))),
+        }
+    }
+
+    /// Returns what follows from a refusal of anything but a recipient.
+    fn refused(&self, reply: &Reply, stage: Stage, what: &str) -> Refused {
+        let reason = format!("{what}: {}", reply.text);
+        match reply.class(stage) {
+            Class::Later => Failure::Transient(reason).into(),
+            Class::Final => Failure::Permanent(reason).into(),
+            Class::Login => self.login_refused(reply).into(),
+            Class::TooLarge => Refused::TooLarge(reason),
         }
     }
 }
 
-impl Refusal {
-    /// A refusal that concerns the connection and not the mail is temporary, whatever its code.
-    fn temporary(self, what: &str) -> Failure {
-        let (Self::Permanent(reason) | Self::Transient(reason)) = self;
-        unavailable(what, reason)
+impl Accepted {
+    /// Returns it with the reason why the mail had no picture.
+    #[must_use]
+    pub fn without_picture(self, reason: &str) -> Self {
+        Self { answer: format!("{}; sent without its picture: {reason}", self.answer), ..self }
     }
 
-    fn at_stage(self, what: &str) -> Failure {
-        match self {
-            Self::Permanent(reason) => Failure::Permanent(format!("{what}: {reason}")),
-            Self::Transient(reason) => Failure::Transient(format!("{what}: {reason}")),
+    /// Returns the failure of a message that no recipient may get: it passes if one of them may get it later.
+    fn none(&self) -> Failure {
+        let reasons: Vec<String> = self
+            .refused
+            .iter()
+            .chain(&self.later)
+            .map(|(address, reason)| format!("{address}: {reason}"))
+            .collect();
+        let reasons = reasons.join("; ");
+        if self.later.is_empty() { Failure::Permanent(reasons) } else { Failure::Transient(reasons) }
+    }
+}
+
+/// Returns the answer that an error stands for.
+fn reply_of(error: &Error) -> Reply {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    match (error.status(), source) {
+        (Some(code), text) => Reply::new(code.into(), &text.unwrap_or_default()),
+        (None, Some(source)) if !error.to_string().contains(&source) => {
+            Reply::none(&format!("{error}: {source}"))
         }
+        (None, _) => Reply::none(&error.to_string()),
     }
-}
-
-fn unavailable(what: &str, reason: impl Display) -> Failure {
-    Failure::Transient(format!("{what}: {reason}"))
-}
-
-/// Returns an error and its cause on one line.
-fn error_text(error: &lettre::transport::smtp::Error) -> String {
-    let text = match std::error::Error::source(error) {
-        Some(source) if !error.to_string().contains(&source.to_string()) => format!("{error}: {source}"),
-        _ => error.to_string(),
-    };
-    sanitize::one_line(&text, 300)
 }
 
 fn answer_text(response: &Response) -> String {
