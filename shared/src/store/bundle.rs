@@ -16,7 +16,7 @@ pub struct Part {
 }
 
 /// All parts, in the order in which they are read.
-pub const PARTS: [Part; 11] = [
+pub const PARTS: [Part; 13] = [
     Part {
         name: "incident",
         rows: "select incident_id, number, environment, state, severity, revision, opened_at, resolved_at, updated_at, body \
@@ -37,8 +37,18 @@ pub const PARTS: [Part; 11] = [
         rows: "select kind, revision, body, created_at from artifacts where incident_id = $1 order by kind, revision",
     },
     Part {
+        name: "postmortems",
+        rows: "select revision, artifact, markdown, revised_by, note, revised_at from postmortem_revisions \
+            where incident_id = $1 order by revision",
+    },
+    Part {
+        name: "action_items",
+        rows: "select item_id, revision, place, service, title, owner, due, priority, reason, state, superseded_in, \
+            changed_by, changed_at, note, created_at from action_items where incident_id = $1 order by place, item_id",
+    },
+    Part {
         name: "notifications",
-        rows: "select id, kind, channel, state, body, created_at from notifications where incident_id = $1 \
+        rows: "select id, kind, channel, state, held_until, body, created_at from notifications where incident_id = $1 \
             order by created_at, id",
     },
     Part {

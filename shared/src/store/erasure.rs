@@ -65,7 +65,7 @@ struct Table {
 const PLAIN: Table = Table { name: "", key: &[], columns: &[], also: "true", has_sealed: false };
 
 /// All tables in which people are named.
-const TABLES: [Table; 13] = [
+const TABLES: [Table; 15] = [
     Table { name: "incidents", key: &[("incident_id", "uuid")], columns: &[Document("body")], ..PLAIN },
     Table {
         name: "signals",
@@ -90,8 +90,8 @@ const TABLES: [Table; 13] = [
     Table {
         name: "notifications",
         key: &[("id", "uuid")],
-        columns: &[Document("body")],
-        also: "t.state <> 'pending' and not exists (select from incidents i where i.incident_id = t.incident_id \
+        columns: &[Document("body"), Document("recipients"), Text("held_for")],
+        also: "t.state not in ('pending', 'held') and not exists (select from incidents i where i.incident_id = t.incident_id \
             and i.state <> 'closed' and (i.resolved_at is null or i.updated_at > now() - interval '1 day'))",
         ..PLAIN
     },
@@ -127,11 +127,23 @@ const TABLES: [Table; 13] = [
         columns: &[Text("approved_by")],
         ..PLAIN
     },
+    Table {
+        name: "postmortem_revisions",
+        key: &[("incident_id", "uuid"), ("revision", "int")],
+        columns: &[Text("revised_by"), Text("note"), Text("markdown")],
+        ..PLAIN
+    },
+    Table {
+        name: "action_items",
+        key: &[("item_id", "uuid")],
+        columns: &[Text("title"), Text("owner"), Text("reason"), Text("changed_by"), Text("note")],
+        ..PLAIN
+    },
     Table { name: "erasures", key: &[("id", "uuid")], columns: &[Text("asked_by")], ..PLAIN },
 ];
 
 /// Tables in which nobody is named, or which erasure leaves alone, each with the reason.
-pub const NOT_REACHED: [(&str, &str); 15] = [
+pub const NOT_REACHED: [(&str, &str); 16] = [
     ("outbox", "events that are published or about to be; they go after `retention.outbox_days`"),
     (
         "timers",
@@ -140,6 +152,7 @@ pub const NOT_REACHED: [(&str, &str); 15] = [
     ("steps", "results of outside work; they go after `retention.inbox_days`"),
     ("knowledge_chunks", "texts of documents that people have approved"),
     ("oncall_rotations", "read from files"),
+    ("notification_routes", "read from files"),
     ("catalogue_services", "read from files"),
     ("processed_events", "names nobody"),
     ("neighbourhoods", "names nobody"),

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::commands::{self, Decided};
 use super::timeline::{Entry, Sources, entries};
-use super::{Error, Notification, Reads, TimelineEntry, read, row};
+use super::{Error, Notification, Reads, TimelineEntry, notifications, read, row};
 use crate::ids::IncidentId;
 
 /// Most lines of an audit trail that are read, the first ones.
@@ -50,7 +50,7 @@ impl Reads {
              where incident_id = $1 and state = 'pending' order by created_at, id limit $2";
         let rows = snapshot.query(statement, &[&id.0, &MAX_WAITING]).await?;
         snapshot.commit().await?;
-        let waiting = row::readable(&rows, |found| read::notification(found).map(|(one, _)| one));
+        let waiting = row::readable(&rows, |found| notifications::notification(found).map(|(one, _)| one));
         Ok(History { trail, commands, waiting, left_out })
     }
 }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use communication::channel::{Channels, Destination, Email};
-use communication::content::{
-    Digested, IncidentSummary, Kind, LifecycleEvent, News, NotificationContent, Update,
-};
+use communication::content::{IncidentSummary, Kind, LifecycleEvent, News, NotificationContent, Update};
 use communication::escalation::{self, Call, Chain, Due, Escalate};
 use communication::message::{Message, Status};
 use communication::options::Options;

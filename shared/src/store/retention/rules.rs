@@ -70,7 +70,7 @@ const OPEN_ONES: &str = "open_ones as materialized (select incident_id::text as 
         from open_ones, jsonb_path_query(body, '$.links[*].incident_id') link)";
 
 /// What belongs to an incident, in the order in which it is removed.
-pub const PARTS: [Part; 8] = [
+pub const PARTS: [Part; 10] = [
     Part {
         table: "notification_attempts",
         from: "removed_incidents r join notifications n using (incident_id) \
@@ -79,6 +79,11 @@ pub const PARTS: [Part; 8] = [
     Part { table: "notifications", from: "removed_incidents r join notifications t using (incident_id)" },
     Part { table: "evidence", from: "removed_incidents r join evidence t using (incident_id)" },
     Part { table: "artifacts", from: "removed_incidents r join artifacts t using (incident_id)" },
+    Part {
+        table: "postmortem_revisions",
+        from: "removed_incidents r join postmortem_revisions t using (incident_id)",
+    },
+    Part { table: "action_items", from: "removed_incidents r join action_items t using (incident_id)" },
     Part { table: "feedback", from: "removed_incidents r join feedback t using (incident_id)" },
     Part { table: "commands", from: "removed_incidents r join commands t using (incident_id)" },
     Part { table: "signals", from: "removed_incidents r join signals t using (incident_id)" },
