@@ -5,6 +5,7 @@ mod hostile;
 mod load;
 mod oracle;
 mod outages;
+mod people;
 mod quiet;
 mod scenarios;
 mod scoreboard;

@@ -6,6 +6,7 @@ pub mod injection;
 pub mod load;
 pub mod mutants;
 pub mod oracle;
+pub mod people;
 pub mod quiescence;
 pub mod scoreboard;
 

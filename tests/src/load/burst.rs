@@ -33,7 +33,7 @@ const HEALTHY_SERIES: u32 = 10;
 /// Seconds of one record of samples.
 const SECONDS: u32 = 10;
 const INTERVAL_MS: u64 = 10_000;
-pub(super) const METRICS: [(&str, Kind, &str); 5] = [
+pub const METRICS: [(&str, Kind, &str); 5] = [
     ("latency_p99_ms", Kind::Latency, "ms"),
     ("error_rate", Kind::Errors, "%"),
     ("latency_p50_ms", Kind::Latency, "ms"),
