@@ -29,7 +29,7 @@ pub struct Smtp {
     login: Arc<Mutex<Login>>,
 }
 
-/// What became of each recipient of a message that the server accepted for one of them at least.
+/// What became of each recipient of a message that the server accepted, or may accept later, for one of them at least.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Accepted {
     /// The server's answer.
@@ -183,7 +183,7 @@ impl Smtp {
             }
         }
         if accepted.reached.is_empty() {
-            return Err(accepted.none().into());
+            return accepted.by_none().map_err(Refused::Failure);
         }
         self.answer(connection.command(Data))
             .await
@@ -223,16 +223,19 @@ impl Accepted {
         Self { answer: format!("{}; sent without its picture: {reason}", self.answer), ..self }
     }
 
-    /// Returns the failure of a message that no recipient may get: it passes if one of them may get it later.
-    fn none(&self) -> Failure {
-        let reasons: Vec<String> = self
-            .refused
-            .iter()
-            .chain(&self.later)
-            .map(|(address, reason)| format!("{address}: {reason}"))
-            .collect();
-        let reasons = reasons.join("; ");
-        if self.later.is_empty() { Failure::Permanent(reasons) } else { Failure::Transient(reasons) }
+    /// Returns what follows where no recipient may get the message now. Where some may never get it and others later, these alone are
+    /// tried again.
+    fn by_none(self) -> Result<Self, Failure> {
+        let reasons = |refused: &[(Address, String)]| {
+            let reasons: Vec<String> =
+                refused.iter().map(|(address, reason)| format!("{address}: {reason}")).collect();
+            reasons.join("; ")
+        };
+        match (self.refused.as_slice(), self.later.as_slice()) {
+            (refused, []) => Err(Failure::Permanent(reasons(refused))),
+            ([], later) => Err(Failure::Transient(reasons(later))),
+            _ => Ok(Self { answer: "no recipient accepted".to_owned(), ..self }),
+        }
     }
 }
 
