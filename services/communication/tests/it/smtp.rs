@@ -12,7 +12,7 @@ fn options(server: &Server) -> Options {
     Options {
         smtp_url: server.url.clone(),
         command_timeout_ms: 300,
-        send_timeout_ms: 2_000,
+        send_timeout_ms: 20_000,
         ..Options::default()
     }
 }

@@ -11,7 +11,7 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
 use shared::text::sanitize;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::login::{self, Login};
 use super::reply::{Class, Reply, Stage};
@@ -72,13 +72,24 @@ impl Smtp {
         })
     }
 
+    /// Returns when a delivery that begins now has to be over.
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.send_timeout
+    }
+
     /// Sends one message to all recipients that the server accepts. `bounces` is where it reports what it cannot deliver.
     ///
     /// Fails for good if the server accepts none of them or refuses the message. Fails for now if the server is away or busy,
     /// or refuses the login: a wrong password is no property of the mail.
-    pub async fn send(&self, bounces: &Address, to: &[Address], message: &[u8]) -> Result<Accepted, Refused> {
+    pub async fn send(
+        &self,
+        bounces: &Address,
+        to: &[Address],
+        message: &[u8],
+        deadline: Instant,
+    ) -> Result<Accepted, Refused> {
         self.admit()?;
-        timeout(self.send_timeout, self.transact(bounces, to, message)).await.unwrap_or_else(|_| {
+        timeout_at(deadline, self.transact(bounces, to, message)).await.unwrap_or_else(|_| {
             Err(Failure::Transient(format!("send timed out after {:?}", self.send_timeout)).into())
         })
     }
