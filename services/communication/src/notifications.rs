@@ -249,18 +249,17 @@ pub fn escalated(event: &LifecycleEvent, call: &Call) -> Audit {
     }
 }
 
-/// Returns the name of an attempt in the journal. The timer of all recipients ends with the first success. Each attempt of the other one
-/// may succeed with a part of its recipients.
-pub fn step(part: Part, attempts: u32) -> String {
-    match part {
-        Part::All => "deliver".to_owned(),
-        Part::Rest => format!("deliver the rest, {attempts}"),
+/// Returns the name of an attempt in the journal: each may succeed with a part of the recipients.
+pub fn step(attempts: u32) -> String {
+    match attempts {
+        0 => "deliver".to_owned(),
+        again => format!("deliver, again {again}"),
     }
 }
 
 /// What follows from an attempt that the channel took, by a timer for `part` of the recipients; `attempts` counts those before it.
-/// Recipients that it may accept later are tried again as long as attempts are left, by a timer of their own: the next message of the
-/// thread does not wait for them.
+/// Recipients that it may accept later are tried again as long as attempts are left. Once another one has the message, that is by a
+/// timer of their own: the next message of the thread does not wait for them.
 pub fn sent(
     options: &Options,
     notification: &Notification,
@@ -269,51 +268,65 @@ pub fn sent(
     now: Timestamp,
 ) -> Result<Effects, Error> {
     let made = attempts.saturating_add(1);
-    let left: Vec<String> = receipt.refused.iter().chain(&receipt.later).cloned().collect();
-    let reached = reached(notification.recipients.len().saturating_sub(left.len()));
     let is_partial = !receipt.later.is_empty() && made < options.max_attempts;
-    let (mut summary, mut outcome) =
-        (format!("Sent {} to {reached}", what(notification)), receipt.answer.clone());
-    let refused = if is_partial { &receipt.refused } else { &left };
+    let (refused, later) = if is_partial {
+        (receipt.refused.clone(), receipt.later.as_slice())
+    } else {
+        (receipt.refused.iter().chain(&receipt.later).cloned().collect(), &[][..])
+    };
+    let count = notification.recipients.len().saturating_sub(refused.len() + later.len());
+    let mut left = String::new();
     if !refused.is_empty() {
-        summary = format!("{summary}; {} refused: {}", refused.len(), refused.join("; "));
-        outcome = format!("{outcome}; refused: {}", refused.join("; "));
+        left = format!("; {} refused: {}", refused.len(), refused.join("; "));
     }
-    if !is_partial {
-        return Ok(Effects {
-            writes: vec![attempt(
-                notification,
-                NotificationState::Sent,
-                outcome,
-                receipt.envelope.clone(),
-                now,
-            )],
-            audit: vec![audit(notification, AuditAction::MailSent, summary, now, refused)],
-            ..Effects::default()
-        });
+    if !later.is_empty() {
+        left = format!("{left}; to be tried again: {}", later.join("; "));
     }
-    let later = format!("to be tried again: {}", receipt.later.join("; "));
-    (summary, outcome) = (format!("{summary}; {later}"), format!("{outcome}; {later}"));
-    let due = after(now, pause(options, made));
+    let outcome = format!("{}{left}", receipt.answer);
+    if count == 0 && !is_partial && !receipt.later.is_empty() {
+        return Ok(failed(options, notification, &Failure::Permanent(outcome), attempts, now));
+    }
+    let summary = match (is_partial, count) {
+        (true, 0) => format!("Delayed {}: {}", what(notification), left.trim_start_matches("; ")),
+        _ => format!("Sent {} to {}{left}", what(notification), reached(count)),
+    };
+    let (state, action) = if is_partial {
+        (NotificationState::Pending, AuditAction::MailDelayed)
+    } else {
+        (NotificationState::Sent, AuditAction::MailSent)
+    };
+    let line = audit(notification, action, summary, now, &refused);
     let mut effects = Effects {
-        writes: vec![attempt(
-            notification,
-            NotificationState::Pending,
-            outcome,
-            receipt.envelope.clone(),
-            now,
-        )],
+        writes: vec![attempt(notification, state, outcome, receipt.envelope.clone(), now)],
         ..Effects::default()
     };
-    match part {
+    let due = after(now, pause(options, made));
+    match (is_partial, part) {
+        (false, _) => effects.audit.push(line),
         // one line in the trail is enough; each attempt has its row
-        Part::All => {
-            effects.audit.push(audit(notification, AuditAction::MailDelayed, summary, now, refused));
+        (true, Part::All) if count > 0 => {
             effects.timers.push(rest(notification, due)?);
+            effects.audit.push(line);
         }
-        Part::Rest => effects.again = Some(due),
+        (true, _) => {
+            effects.again = Some(due);
+            effects.audit.extend((part == Part::All && attempts == 0).then_some(line));
+        }
     }
     Ok(effects)
+}
+
+/// Returns what became of an attempt, as its metric names it.
+pub fn outcome(effects: &Effects) -> &'static str {
+    let state = effects.writes.iter().find_map(|write| match write {
+        Write::Attempt(attempt) => Some(attempt.state),
+        _ => None,
+    });
+    match state {
+        Some(NotificationState::Sent) => "sent",
+        Some(NotificationState::Pending) => "again",
+        _ => "failed",
+    }
 }
 
 /// Sets the timer that sends to those recipients that refused a message for now.

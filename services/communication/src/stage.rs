@@ -350,7 +350,7 @@ impl Stage for Communication {
         if state != NotificationState::Pending {
             return Ok(Effects::none());
         }
-        let step = notifications::step(due.part, timer.attempts);
+        let step = notifications::step(timer.attempts);
         let outcome = self.deliver(&notification, &step, ctx).await?;
         let now = ctx.wall_clock();
         let kind = notification.kind.name();
@@ -363,11 +363,11 @@ impl Stage for Communication {
                     %incident, kind, channel = %notification.channel, answer = receipt.answer, later,
                     "notification sent"
                 );
-                let is_over = effects.again.is_none() && effects.timers.is_empty();
-                if is_over {
+                let name = notifications::outcome(&effects);
+                if name != "again" {
                     metrics::RECIPIENTS_REFUSED.add([kind], (receipt.refused.len() + later) as u64);
                 }
-                (effects, if is_over { "sent" } else { "again" })
+                (effects, name)
             }
             Err(failure) => {
                 let effects =

@@ -33,6 +33,7 @@ const HEALTHY_SERIES: u32 = 10;
 /// Seconds of one record of samples.
 const SECONDS: u32 = 10;
 const INTERVAL_MS: u64 = 10_000;
+/// The metrics of a service: name, kind and unit.
 pub const METRICS: [(&str, Kind, &str); 5] = [
     ("latency_p99_ms", Kind::Latency, "ms"),
     ("error_rate", Kind::Errors, "%"),

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shared::ids::IncidentId;
 use shared::store::Notification;
+use tokio::time::Instant;
 
 use super::{Address, Channel, Delivery, Failure, Receipt};
 use crate::content::Kind;
@@ -147,9 +148,10 @@ impl Channel for Email {
         if recipients.is_empty() {
             return Err(Failure::Permanent("no recipient is a mail address".to_owned()));
         }
-        let outcome = match self.send(delivery, &recipients, Picture::Drawn).await {
+        let deadline = self.smtp.deadline();
+        let outcome = match self.send(delivery, &recipients, Picture::Drawn, deadline).await {
             Err(Refused::TooLarge(reason)) => {
-                let smaller = self.send(delivery, &recipients, Picture::LeftOut).await;
+                let smaller = self.send(delivery, &recipients, Picture::LeftOut, deadline).await;
                 smaller.map(|accepted| accepted.without_picture(&reason))
             }
             outcome => outcome,
@@ -172,6 +174,7 @@ impl Email {
         delivery: Delivery<'_>,
         recipients: &[lettre::Address],
         picture: Picture,
+        deadline: Instant,
     ) -> Result<Accepted, Refused> {
         let Delivery { notification, content, opening } = delivery;
         // drawing takes tens of milliseconds of computing, too long for a thread that serves others
@@ -193,6 +196,6 @@ impl Email {
         .await
         .map_err(|panic| Failure::Permanent(format!("rendering failed: {panic}")))?
         .map_err(|error| Failure::Permanent(format!("rendering failed: {error:#}")))?;
-        self.smtp.send(&self.bounces, recipients, &bytes).await
+        self.smtp.send(&self.bounces, recipients, &bytes, deadline).await
     }
 }

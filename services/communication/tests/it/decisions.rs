@@ -126,6 +126,23 @@ fn a_recipient_that_is_refused_for_now_has_a_timer_of_its_own() {
         (NotificationState::Sent, None, "mail_sent")
     );
     assert!(outcome.contains("refused: second@example.com: 451"), "{outcome}");
+    // nobody has it: it keeps its place in the thread
+    let none = Receipt { refused: vec!["commander@example.com: 550 unknown".into()], ..receipt };
+    let waiting = sent(&mail, &none, (Part::All, 0));
+    assert_eq!((attempt(&waiting).0, waiting.timers.len()), (NotificationState::Pending, 0));
+    assert!(
+        waiting.again.is_some() && waiting.audit[0].summary.starts_with("Delayed "),
+        "{:?}",
+        waiting.audit
+    );
+    assert!(sent(&mail, &none, (Part::All, 1)).audit.is_empty());
+    let failed = sent(&mail, &none, (Part::All, 4));
+    assert_eq!(
+        (attempt(&failed).0, failed.audit[0].action.name()),
+        (NotificationState::Failed, "mail_failed")
+    );
+    let outcomes = [&first, &last, &failed].map(notifications::outcome);
+    assert_eq!(outcomes, ["again", "sent", "failed"]);
     let payload = serde_json::json!({ "notification_id": mail.id });
     let older: Send = serde_json::from_value(payload).unwrap();
     assert_eq!(older.part, Part::All, "a timer of an older release");
@@ -236,7 +253,11 @@ fn audit_summaries() {
     add(sent(&mail, &taken, (Part::All, 0)));
     add(sent(&mail, &Receipt { refused, ..taken.clone() }, (Part::All, 0)));
     let later = vec!["x@example.com: 451 greylisted".to_owned()];
-    add(sent(&mail, &Receipt { later, ..taken }, (Part::All, 0)));
+    let partly = Receipt { later, ..taken };
+    add(sent(&mail, &partly, (Part::All, 0)));
+    let mut two = mail.clone();
+    two.recipients.push("x@example.com".into());
+    add(sent(&two, &partly, (Part::All, 0)));
     add(notifications::failed(&Options::default(), &mail, &unreachable, 0, NOW));
     add(notifications::failed(&Options::default(), &mail, &unreachable, 499, NOW));
     add(notifications::failed(&Options::default(), &mail, &Failure::Permanent("550 no".into()), 0, NOW));

@@ -12,7 +12,7 @@ fn options(server: &Server) -> Options {
     Options {
         smtp_url: server.url.clone(),
         command_timeout_ms: 300,
-        send_timeout_ms: 2_000,
+        send_timeout_ms: 20_000,
         ..Options::default()
     }
 }
@@ -149,6 +149,28 @@ async fn a_greylisted_recipient_is_tried_again_without_the_others() {
     let messages = server.messages();
     assert_eq!(messages.len(), 2);
     assert_eq!(messages[0], messages[1], "with the same Message-ID");
+}
+
+/// Nobody has it yet: the one that is unknown is not asked again.
+#[tokio::test]
+async fn an_unknown_recipient_is_not_tried_again_while_the_other_one_is_greylisted() {
+    let server =
+        Server::start(script(&[("TO:<a@", "550 5.1.1 no such user"), ("TO:<b@", "451 later")])).await;
+    let content = scenario::thread().remove(0);
+    let mut stored = notification(&content);
+    stored.recipients = vec!["a@example.com".into(), "b@example.com".into()];
+    let email = Email::new(&options(&server)).unwrap();
+    let deliver = async |stored: &Notification| {
+        email.deliver(Delivery { notification: stored, content: &content, opening: None }).await
+    };
+    let first = deliver(&stored).await.unwrap();
+    assert_eq!((first.refused.len(), first.later.len(), server.messages().len()), (1, 1, 0));
+    stored.envelope.insert(Notification::RECEIPT.to_owned(), first.envelope.into());
+    assert!(matches!(deliver(&stored).await, Err(Failure::Transient(_))));
+    server.give_in();
+    let last = deliver(&stored).await.unwrap();
+    assert_eq!((last.refused.len(), last.later.len(), server.messages().len()), (1, 0, 1));
+    assert_eq!(asked(&server), ["a", "b", "b", "b"].map(|name| format!("{name}@example.com")));
 }
 
 /// Servers lock accounts that try often: after a refusal no other mail tries either.

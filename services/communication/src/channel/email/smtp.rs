@@ -11,7 +11,7 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
 use shared::text::sanitize;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::login::{self, Login};
 use super::reply::{Class, Reply, Stage};
@@ -29,7 +29,7 @@ pub struct Smtp {
     login: Arc<Mutex<Login>>,
 }
 
-/// What became of each recipient of a message that the server accepted for one of them at least.
+/// What became of each recipient of a message that the server accepted, or may accept later, for one of them at least.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Accepted {
     /// The server's answer.
@@ -72,13 +72,24 @@ impl Smtp {
         })
     }
 
+    /// Returns when a delivery that begins now has to be over.
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.send_timeout
+    }
+
     /// Sends one message to all recipients that the server accepts. `bounces` is where it reports what it cannot deliver.
     ///
     /// Fails for good if the server accepts none of them or refuses the message. Fails for now if the server is away or busy,
     /// or refuses the login: a wrong password is no property of the mail.
-    pub async fn send(&self, bounces: &Address, to: &[Address], message: &[u8]) -> Result<Accepted, Refused> {
+    pub async fn send(
+        &self,
+        bounces: &Address,
+        to: &[Address],
+        message: &[u8],
+        deadline: Instant,
+    ) -> Result<Accepted, Refused> {
         self.admit()?;
-        timeout(self.send_timeout, self.transact(bounces, to, message)).await.unwrap_or_else(|_| {
+        timeout_at(deadline, self.transact(bounces, to, message)).await.unwrap_or_else(|_| {
             Err(Failure::Transient(format!("send timed out after {:?}", self.send_timeout)).into())
         })
     }
@@ -183,7 +194,7 @@ impl Smtp {
             }
         }
         if accepted.reached.is_empty() {
-            return Err(accepted.none().into());
+            return accepted.by_none().map_err(Refused::Failure);
         }
         self.answer(connection.command(Data))
             .await
@@ -223,16 +234,19 @@ impl Accepted {
         Self { answer: format!("{}; sent without its picture: {reason}", self.answer), ..self }
     }
 
-    /// Returns the failure of a message that no recipient may get: it passes if one of them may get it later.
-    fn none(&self) -> Failure {
-        let reasons: Vec<String> = self
-            .refused
-            .iter()
-            .chain(&self.later)
-            .map(|(address, reason)| format!("{address}: {reason}"))
-            .collect();
-        let reasons = reasons.join("; ");
-        if self.later.is_empty() { Failure::Permanent(reasons) } else { Failure::Transient(reasons) }
+    /// Returns what follows where no recipient may get the message now. Where some may never get it and others later, these alone are
+    /// tried again.
+    fn by_none(self) -> Result<Self, Failure> {
+        let reasons = |refused: &[(Address, String)]| {
+            let reasons: Vec<String> =
+                refused.iter().map(|(address, reason)| format!("{address}: {reason}")).collect();
+            reasons.join("; ")
+        };
+        match (self.refused.as_slice(), self.later.as_slice()) {
+            (refused, []) => Err(Failure::Permanent(reasons(refused))),
+            ([], later) => Err(Failure::Transient(reasons(later))),
+            _ => Ok(Self { answer: "no recipient accepted".to_owned(), ..self }),
+        }
     }
 }
 
