@@ -28,7 +28,7 @@ use stack::testing::bench::{Bench, until};
 use tokio_util::sync::CancellationToken;
 
 use crate::fixtures::{case, of, postmortem, screen};
-use crate::learning::{firewatch, firewatch_with, json as object, printed};
+use crate::learning::{firewatch, json as object, printed};
 use crate::replay::TURN;
 
 const HOSTILE: &str = "</td><script>alert(1)</script> | `x` [a](javascript:alert(1)) \x1b[31mred\u{202E} ![p](https://evil.example/p.png)";
@@ -372,24 +372,10 @@ async fn a_postmortem_is_revised_approved_and_exported_and_its_items_are_worked_
 
     shutdown.cancel();
     running.await.unwrap().unwrap();
-    replayed(&bench);
     drop(turn);
     for written in [edited, page] {
         std::fs::remove_file(written).unwrap();
     }
-}
-
-/// Runs the stage over the last minutes again: it writes the same document. And over the last second, which begins with the items.
-fn replayed(bench: &Bench) {
-    let replay = |window: &[&str]| {
-        let all = [&["replay", "--stage", "postmortem", "--json"], window].concat();
-        object(&firewatch_with(bench, &all, &[("FIREWATCH_POSTMORTEM__WAIT_MS", "0")]))
-    };
-    let report = replay(&["--from", "10m"]);
-    let same: u64 = report["outputs"].as_array().unwrap().iter().filter_map(|one| one["same"].as_u64()).sum();
-    assert_eq!(same, 1, "{report:#}");
-    let report = replay(&["--from", "1s", "--warm-up", "0s"]);
-    assert_eq!(report["differences"], json!([]), "{report:#}");
 }
 
 fn items_are_worked_off(ask: &impl Fn(&[&str]) -> std::process::Output, number: &str) {
