@@ -167,23 +167,25 @@ fn read(file: &Path) -> Result<Document, CliError> {
         .map_err(|problems| CliError::Usage(format!("the document is invalid: {problems}")))
 }
 
-/// Reads a file, which may have `most` bytes and one.
+/// Reads a file of text, of at most `most` bytes.
 fn contents(file: &Path, most: u64) -> Result<String, CliError> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
+    let unusable =
+        |why: &dyn std::fmt::Display| CliError::Usage(format!("reading {}: {why}", file.display()));
     std::fs::File::open(file)
-        .and_then(|opened| opened.take(most + 1).read_to_string(&mut text))
-        .map_err(|error| CliError::Usage(format!("reading {}: {error}", file.display())))?;
-    Ok(text)
+        .and_then(|opened| opened.take(most + 1).read_to_end(&mut bytes))
+        .map_err(|error| unusable(&error))?;
+    if bytes.len() as u64 > most {
+        return Err(unusable(&format!("it is longer than {} KiB; shorten it", most / 1024)));
+    }
+    String::from_utf8(bytes).map_err(|error| unusable(&error))
 }
 
 /// Returns the text of a revision as it is stored: without secrets, and without characters that steer who reads it.
 ///
 /// # Errors
-/// If it is empty or too long.
+/// If it is empty.
 pub fn revised(text: &str) -> Result<String, CliError> {
-    if text.len() > MAX_TEXT {
-        return Err(CliError::Usage(format!("the text is longer than {} KiB; shorten it", MAX_TEXT / 1024)));
-    }
     let mut text = lines(text).trim().to_owned() + "\n";
     if text.trim().is_empty() {
         return Err(CliError::Usage(

@@ -127,7 +127,7 @@ pub(crate) fn firewatch(bench: &Bench, arguments: &[&str]) -> Output {
 }
 
 /// Runs the binary over a database, with settings.
-pub(crate) fn firewatch_with(bench: &Bench, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+fn firewatch_with(bench: &Bench, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_firewatch"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("FIREWATCH_") {

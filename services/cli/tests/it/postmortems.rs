@@ -21,14 +21,14 @@ use shared::service::{Config, Deps, Readiness};
 use shared::stage::Effects;
 use shared::store::action_items::{self, Item, State};
 use shared::store::commands::{Decided, Decision, Outcome};
-use shared::store::postmortems::{Document, Origin, Revision, Standing};
+use shared::store::postmortems::{Document, MAX_TEXT, Origin, Revision, Standing};
 use shared::store::timeline::{Entry, Sources, Timeline, entries};
-use shared::store::{ArtifactKind, TimelineEntry};
+use shared::store::{ArtifactKind, Notification, TimelineEntry, Write};
 use stack::testing::bench::{Bench, until};
 use tokio_util::sync::CancellationToken;
 
 use crate::fixtures::{case, of, postmortem, screen};
-use crate::learning::{firewatch, firewatch_with, json as object, printed};
+use crate::learning::{firewatch, json as object, printed};
 use crate::replay::TURN;
 
 const HOSTILE: &str = "</td><script>alert(1)</script> | `x` [a](javascript:alert(1)) \x1b[31mred\u{202E} ![p](https://evil.example/p.png)";
@@ -242,13 +242,12 @@ fn hostile_text_is_shown_on_the_page_of_html() {
 }
 
 #[test]
-fn a_revision_has_no_secrets_no_controls_and_a_bound() {
+fn a_revision_has_no_secrets_and_no_controls() {
     let text =
         revised("# A\r\n\r\ntoken ghp_0123456789abcdefghijABCDEFGHIJ012345\u{202E}\x1b[31m\n").unwrap();
     assert!(!text.contains("ghp_0123") && !text.contains(['\x1b', '\u{202E}', '\r']), "{text:?}");
     assert!(text.starts_with("# A\n\n") && text.ends_with('\n'), "{text:?}");
     assert!(revised(" \n\t").is_err());
-    assert!(revised(&"x".repeat(300 * 1024)).is_err());
 }
 
 #[test]
@@ -322,6 +321,10 @@ async fn a_postmortem_is_revised_approved_and_exported_and_its_items_are_worked_
     let revise = ["postmortem", "revise", &number, "--file", path, "--note", "after the review"];
     assert!(printed(&ask(&revise)).contains("revision 2"), "stored");
     assert!(printed(&ask(&revise)).contains("nothing has changed"), "the same again");
+    for unusable in ["\u{e4}".repeat(MAX_TEXT / 2) + "x", " \n".to_owned()] {
+        std::fs::write(&edited, unusable).unwrap();
+        assert_eq!(ask(&revise).status.code(), Some(2), "too long, then empty");
+    }
     let show = object(&ask(&["postmortem", "show", &number, "--json"]));
     assert_eq!((&show["revision"]["revision"], &show["standing"]["state"]), (&json!(2), &json!("draft")));
     assert_eq!(
@@ -369,24 +372,10 @@ async fn a_postmortem_is_revised_approved_and_exported_and_its_items_are_worked_
 
     shutdown.cancel();
     running.await.unwrap().unwrap();
-    replayed(&bench);
     drop(turn);
     for written in [edited, page] {
         std::fs::remove_file(written).unwrap();
     }
-}
-
-/// Runs the stage over the last minutes again: it writes the same document. And over the last second, which begins with the items.
-fn replayed(bench: &Bench) {
-    let replay = |window: &[&str]| {
-        let all = [&["replay", "--stage", "postmortem", "--json"], window].concat();
-        object(&firewatch_with(bench, &all, &[("FIREWATCH_POSTMORTEM__WAIT_MS", "0")]))
-    };
-    let report = replay(&["--from", "10m"]);
-    let same: u64 = report["outputs"].as_array().unwrap().iter().filter_map(|one| one["same"].as_u64()).sum();
-    assert_eq!(same, 1, "{report:#}");
-    let report = replay(&["--from", "1s", "--warm-up", "0s"]);
-    assert_eq!(report["differences"], json!([]), "{report:#}");
 }
 
 fn items_are_worked_off(ask: &impl Fn(&[&str]) -> std::process::Output, number: &str) {
@@ -439,7 +428,13 @@ async fn a_long_timeline_is_read_in_pages_and_says_what_is_left_out() {
         let effects = Effects { audit: (0..500).map(line).collect(), ..Effects::none() };
         bench.apply(id, &format!("page {page}"), effects).await.unwrap();
     }
+    let waiting = Notification { incident_id: id, ..case().notifications.remove(1).notification };
+    let waiting = Notification { event: json!({"kind": "root_cause", "body": "x".repeat(1_000)}), ..waiting };
+    let writes = vec![Write::Notification(Box::new(waiting))];
+    bench.apply(id, "waiting", Effects { writes, ..Effects::none() }).await.unwrap();
     let history = bench.store.reads().history(id).await.unwrap();
+    let waiting: Vec<_> = history.waiting.iter().map(|one| (one.kind.name(), &one.event)).collect();
+    assert_eq!(waiting, [("root_cause", &Value::Null)], "without what it says");
     assert_eq!((history.trail.len(), history.left_out), (10_000, 500));
     let numbers = history.trail.iter().map(|line| line.summary.parse::<usize>().unwrap());
     assert!(numbers.eq(0..10_000), "each line once and in order");

@@ -8,11 +8,11 @@ use shared::events::anomaly::Ended;
 use shared::events::command::Action;
 use shared::events::incident;
 use shared::events::{Command, Incident, Postmortem, Topic};
-use shared::ids::{CommandId, EventId, IncidentId, derive};
-use shared::lifecycle::Change;
+use shared::ids::{ActionItemId, CommandId, EventId, IncidentId, derive};
+use shared::lifecycle;
 use shared::service::{Config, Deps, Readiness};
 use shared::stage::Effects;
-use shared::store::action_items::{Filter, Item, State};
+use shared::store::action_items::{Change, Filter, Item, State};
 use shared::store::commands::{Decision, Outcome};
 use shared::store::{ArtifactKind, Write};
 use stack::testing::bench::{Bench, until};
@@ -40,7 +40,8 @@ impl Place {
 
     /// Puts an incident on record that is over, and tells of it twice.
     async fn resolved(&self, id: IncidentId, scenario: &Scenario) {
-        let further = vec![Change::Announced, Change::resolved(after(220), Ended::Recovered)];
+        let further =
+            vec![lifecycle::Change::Announced, lifecycle::Change::resolved(after(220), Ended::Recovered)];
         self.0.record(id, scenario.incident.clone(), further).await.unwrap();
         let incident: Incident = self.0.store.reads().incident(id).await.unwrap().unwrap();
         let event_id = EventId::of("test", &id.to_string(), 1);
@@ -152,6 +153,14 @@ async fn asked(place: &Place, id: IncidentId, seed: &str, action: Action) -> Dec
     decided.await.unwrap().decision
 }
 
+/// Applies a decision that rests on an item which is done since it was read.
+async fn stale_decisions_are_not_written(place: &Place, id: IncidentId, item_id: ActionItemId) {
+    let change = Change { by: "joe".into(), at: after(1_001), note: String::new() };
+    let stale = Write::ActionItemChange { item_id, from: State::Open, to: State::Dropped, change };
+    let stale = Effects { writes: vec![stale], ..Effects::default() };
+    assert!(place.0.apply(id, "stale", stale).await.is_err());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn items_are_tracked_through_commands_and_through_a_later_revision() {
     let _turn = TURN.lock().await;
@@ -178,6 +187,7 @@ async fn items_are_tracked_through_commands_and_through_a_later_revision() {
     assert_eq!(done.outcome, Outcome::Accepted, "{done:?}");
     let again = asked(&place, id, "again", Action::CompleteActionItem { item_id: one, note: None }).await;
     assert_eq!(again.outcome, Outcome::Refused);
+    stale_decisions_are_not_written(&place, id, one).await;
     let action = Action::DropActionItem { item_id: other, reason: "the service goes away".into() };
     assert_eq!(asked(&place, id, "drop", action).await.outcome, Outcome::Accepted);
     // what others decide on is left to them
