@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use knowledge::{Content, publish, seed};
 use shared::bus::{PING, Producer};
-use shared::knowledge::{Error, approved, catalogue, rotations};
+use shared::knowledge::{Error, approved, catalogue};
 use shared::service::config::NoOptions;
 use shared::service::{Cli, Config, Readiness, telemetry, wait_for};
 use shared::store::Store;
@@ -100,8 +100,10 @@ async fn run(arguments: &Arguments, config: &Config<NoOptions>, content: &Conten
         "{} services unchanged, {} written, {} removed",
         change.unchanged, change.written, change.removed
     );
-    rotations::replace(&store, &content.rotations).await.context("writing the rotations")?;
-    println!("{} rotations", content.rotations.len());
+    let routes = content.routes.as_ref();
+    store.replace_oncall(&content.rotations, routes).await.context("writing rotations and routes")?;
+    let count = routes.map_or(0, |document| document.routes.len());
+    println!("{} rotations, {count} routes", content.rotations.len());
     let kafka = &config.common.kafka;
     let producer = Producer::connect(kafka)?;
     answers("kafka", wait, || producer.answers(PING)).await?;

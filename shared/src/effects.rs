@@ -165,6 +165,13 @@ impl Effects {
         Self::default()
     }
 
+    /// Adds writes, timers and audit lines of another decision on the same event.
+    pub fn extend(&mut self, other: Self) {
+        self.writes.extend(other.writes);
+        self.timers.extend(other.timers);
+        self.audit.extend(other.audit);
+    }
+
     /// Returns whether nothing follows.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

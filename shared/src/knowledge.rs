@@ -19,7 +19,6 @@ pub mod postgres;
 pub mod qdrant;
 pub mod reranking;
 pub mod retrieval;
-pub mod rotations;
 
 use std::collections::BTreeMap;
 

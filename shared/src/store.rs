@@ -12,6 +12,8 @@ pub mod erasure;
 pub mod feedback;
 #[cfg(any(feature = "stage", feature = "knowledge"))]
 mod migrate;
+pub mod notifications;
+mod oncall;
 #[cfg(feature = "stage")]
 pub mod outbox;
 pub mod pool;
@@ -34,7 +36,8 @@ pub use pool::{Options, Reads, Store};
 pub use protection::{Mode, Tls};
 pub use read::{Incidents, MAX_DEPLOYMENTS, Neighbourhood, Page, TimelineEntry};
 pub use write::{
-    ArtifactKind, Attempt, ChannelName, EdgeCalls, Notification, NotificationKind, NotificationState, Write,
+    ArtifactKind, Attempt, ChannelName, EdgeCalls, Held, Notification, NotificationKind, NotificationState,
+    Write,
 };
 
 use crate::error;

@@ -2,6 +2,7 @@
 //! the lag, and the time to recover is measured.
 
 pub mod burst;
+pub mod commands;
 pub mod pace;
 pub mod watch;
 
@@ -22,6 +23,7 @@ use stack::{AGENTS, Agent, Options, Program, Stack};
 
 use crate::quiescence::{self, STANDS};
 use burst::{Burst, REVISIONS, Size, WORST};
+use commands::{Commanded, Commands};
 use pace::{Pace, Paced};
 use watch::Watch;
 
@@ -87,6 +89,8 @@ pub struct Outcome {
     pub agents: Vec<AgentOutcome>,
     /// Anomalies at a steady rate, after the burst was handled.
     pub paced: Option<Paced>,
+    /// Commands at a steady rate, after that.
+    pub commanded: Option<Commanded>,
     /// Expectations that are not met.
     pub violations: Vec<String>,
 }
@@ -121,7 +125,7 @@ impl Machine {
 
 /// Starts a pipeline with one copy of each agent, writes the burst, waits until it is handled, and checks the rows and records
 /// that it leaves.
-pub async fn run(size: Size, pace: Pace, binaries: Option<PathBuf>) -> Result<Outcome> {
+pub async fn run(size: Size, pace: Pace, people: Commands, binaries: Option<PathBuf>) -> Result<Outcome> {
     let mut options = Options { progress: Progress::Slow, ..Options::throw_away()? };
     if let Some(binaries) = binaries {
         options.binaries = binaries;
@@ -170,10 +174,25 @@ pub async fn run(size: Size, pace: Pace, binaries: Option<PathBuf>) -> Result<Ou
         memory_bound: MEMORY,
         agents,
         paced: None,
+        commanded: None,
         violations: Vec::new(),
     };
     outcome.violations = violations(&stack, &watch, &outcome).await?;
-    let paced = pace::run(burst, pace, &broker).await?;
+    steady(&stack, burst, pace, people, &broker, &mut outcome).await?;
+    stack.stop().await?;
+    Ok(outcome)
+}
+
+/// Measures what anomalies and commands at steady rates take once the burst is handled.
+async fn steady(
+    stack: &Stack,
+    burst: Burst,
+    pace: Pace,
+    people: Commands,
+    broker: &bus::Options,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let paced = pace::run(burst, pace, broker).await?;
     if paced.shown < paced.news {
         outcome.violations.push(format!(
             "{} of {} changes of status were in an event of their incident within {} s",
@@ -183,8 +202,18 @@ pub async fn run(size: Size, pace: Pace, binaries: Option<PathBuf>) -> Result<Ou
         ));
     }
     outcome.paced = Some(paced);
-    stack.stop().await?;
-    Ok(outcome)
+    let commanded = commands::run(stack, burst, people, broker).await?;
+    if commanded.decided < commanded.commands as usize || commanded.refused > 0 {
+        outcome.violations.push(format!(
+            "{} of {} commands were decided on within {} s, {} of them refused",
+            commanded.decided,
+            commanded.commands,
+            commands::LAST.as_secs(),
+            commanded.refused
+        ));
+    }
+    outcome.commanded = Some(commanded);
+    Ok(())
 }
 
 /// Waits until correlation has stored all calls of the spans, which decide which anomalies are grouped.

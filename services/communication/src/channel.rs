@@ -229,6 +229,18 @@ pub trait Channel: Send + Sync + 'static {
     async fn deliver(&self, delivery: Delivery<'_>) -> Result<Receipt, Failure>;
 }
 
+/// Names of all channels, whether they are set up or not.
+const NAMES: [&str; 8] = [
+    Email::NAME,
+    Jira::NAME,
+    Opsgenie::NAME,
+    PagerDuty::NAME,
+    Slack::NAME,
+    SlackWebhook::NAME,
+    Teams::NAME,
+    Webhook::NAME,
+];
+
 /// The channels of a process, by name.
 #[derive(Clone, Default)]
 pub struct Channels(BTreeMap<&'static str, Arc<dyn Channel>>);
@@ -253,6 +265,12 @@ impl Channels {
     #[must_use]
     pub fn map(self, wrap: impl Fn(Arc<dyn Channel>) -> Arc<dyn Channel>) -> Self {
         Self::new(self.0.into_values().map(wrap))
+    }
+
+    /// Returns whether an entry is of a channel that is not set up: then it is no mistake, and passed over.
+    pub fn passes_over(&self, entry: &str) -> bool {
+        let named = entry.trim().split_once(':').map(|(name, _)| name);
+        named.is_some_and(|name| NAMES.contains(&name) && self.get(name).is_none())
     }
 
     /// Returns the destination that an entry of the settings or of the service catalogue stands for:

@@ -76,9 +76,12 @@ impl IncidentSummary {
     #[must_use]
     pub fn about(self, event: &LifecycleEvent) -> Self {
         match event.kind() {
-            Kind::Opened | Kind::Resolved | Kind::SeverityChanged | Kind::ScopeGrown | Kind::Acknowledged => {
-                self
-            }
+            Kind::Opened
+            | Kind::Resolved
+            | Kind::SeverityChanged
+            | Kind::ScopeGrown
+            | Kind::Acknowledged
+            | Kind::StatusReport => self,
             _ => Self { revision: 0, affected: 0, ..self },
         }
     }
@@ -168,6 +171,60 @@ pub enum News {
         /// How often the chain has begun again.
         round: u32,
     },
+    /// How the incident stands.
+    Status(Box<Status>),
+    /// What was held back of the incident.
+    Summary {
+        /// What happened, one sentence each, oldest first.
+        lines: Vec<String>,
+        /// How many more there are.
+        more: usize,
+    },
+    /// What was held back of several incidents.
+    Digest {
+        /// The incidents, the open ones first, then the most severe.
+        incidents: Vec<Digested>,
+        /// How many more there are.
+        more: usize,
+    },
+}
+
+/// How an incident stands, as a status report says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Which report it is since the incident was opened, from 1.
+    pub number: u32,
+    /// Minutes since it was opened.
+    pub minutes: i64,
+    /// How many services are affected.
+    pub affected: usize,
+    /// How many signals are abnormal now.
+    pub abnormal: usize,
+    /// Who works on it, where that was said.
+    pub assignee: Option<String>,
+    /// The first suspect of the last investigation and what it has, in words.
+    pub cause: Option<String>,
+    /// The first step of the last plan.
+    pub step: Option<String>,
+    /// Nothing more is reported at fixed intervals.
+    pub is_last: bool,
+}
+
+/// What a digest says of one incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digested {
+    /// For people.
+    pub number: i64,
+    /// One line.
+    pub title: String,
+    /// Severity when the digest was written.
+    pub severity: Severity,
+    /// It was over when the digest was written.
+    pub is_over: bool,
+    /// What happened, one sentence each, oldest first.
+    pub lines: Vec<String>,
+    /// How many more there are.
+    pub more: usize,
 }
 
 /// An event in the life of an incident.
@@ -210,6 +267,9 @@ impl LifecycleEvent {
                 News::Plan { .. } => Kind::PlanReplaced,
                 News::Acknowledged { .. } => Kind::Acknowledged,
                 News::Escalated { .. } => Kind::Escalated,
+                News::Status(_) => Kind::StatusReport,
+                News::Summary { .. } => Kind::Summary,
+                News::Digest { .. } => Kind::Digest,
             },
         }
     }
@@ -255,9 +315,19 @@ impl LifecycleEvent {
         }
     }
 
+    /// Returns whether it is about several incidents: then it belongs to the thread of none.
+    pub fn is_of_many(&self) -> bool {
+        self.kind() == Kind::Digest
+    }
+
     /// Returns whether it begins the thread of its incident.
     pub fn is_first(&self) -> bool {
         self.kind() == Kind::Opened && self.occurrence() == 0
+    }
+
+    /// Returns whether its message is the first of a thread.
+    pub fn begins_thread(&self) -> bool {
+        self.is_first() || self.is_of_many()
     }
 
     /// Returns the revision of the record it carries.
@@ -283,6 +353,16 @@ pub struct NotificationContent {
     pub event: LifecycleEvent,
 }
 
+impl NotificationContent {
+    /// Returns the subject that all messages of its thread share.
+    pub fn subject(&self) -> String {
+        if self.event.is_of_many() {
+            return format!("Digest: {}", sanitize::one_line(&self.incident.title, 120));
+        }
+        self.incident.subject()
+    }
+}
+
 /// Which addresses of a channel one message goes to. Part of the notification's id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum AddressClass {
@@ -290,6 +370,8 @@ pub enum AddressClass {
     All,
     /// The address of that identity.
     One(String),
+    /// The address of that identity, for what waits for a summary.
+    Held(String),
 }
 
 impl AddressClass {
@@ -298,6 +380,7 @@ impl AddressClass {
         match self {
             Self::All => vec!["all"],
             Self::One(identity) => vec!["one", identity],
+            Self::Held(identity) => vec!["held", identity],
         }
     }
 }

@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use shared::events::Severity;
 use shared::events::incident::Incident;
 use shared::ids::IncidentId;
-use shared::oncall::{Policy, Whom};
+use shared::oncall::Policy;
 use shared::stage::{Error, Timer, TimerPayload};
 
 use crate::content::{News, Update};
 use crate::options::Options;
+use crate::recipients::written;
 
 /// Payload of the timer that calls the next level.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,17 +63,12 @@ impl Chain {
     /// Returns the chain of a policy. A level without a wait calls those who are notified of the opening anyway, and is left out of
     /// the first round.
     pub fn of(policy: &Policy) -> Self {
-        let entry = |whom: &Whom| match whom {
-            Whom::Rotation(name) => format!("rotation:{name}"),
-            Whom::Team(name) => format!("team:{name}"),
-            Whom::Entry(entry) => entry.clone(),
-        };
         let levels = policy.levels.len().max(1);
         let calls = policy.steps().enumerate().map(|(place, (minutes, level))| Call {
             level: number(place % levels).saturating_add(1),
             round: number(place / levels),
             minutes,
-            called: level.notify.iter().map(entry).collect(),
+            called: level.notify.iter().map(written).collect(),
         });
         Self(calls.filter(|call| call.minutes > 0).collect())
     }
@@ -106,14 +102,14 @@ fn applies(severity: Severity) -> bool {
     severity >= Severity::Sev2
 }
 
-/// Returns the timer that begins the chain of an incident, once for each time it was opened; none where it is not escalated.
-pub fn begin(incident: &Incident, now: Timestamp, chain: Chain) -> Result<Option<Timer>, Error> {
+/// Returns the timer that begins the chain of an incident at a time, once for each time it was opened; none where it is not escalated.
+pub fn begin(incident: &Incident, since: Timestamp, chain: Chain) -> Result<Option<Timer>, Error> {
     let is_open = incident.state.is_open() && incident.acknowledged.is_none();
     if !is_open || !applies(incident.severity) {
         return Ok(None);
     }
     let (incident_id, reopened) = (incident.incident_id, incident.reopened);
-    timer(&Escalate { incident_id, reopened, chain, since: now, step: 0 }, now)
+    timer(&Escalate { incident_id, reopened, chain, since, step: 0 }, since)
 }
 
 /// Returns the timer of the step after one that was due; none where the chain ends with that. Where levels are overdue, because

@@ -3,8 +3,10 @@
 pub mod channel;
 pub mod chart;
 pub mod content;
+pub mod digest;
 pub mod escalation;
 pub mod heartbeat;
+pub mod holding;
 pub mod mail;
 pub mod markdown;
 pub mod message;
@@ -14,6 +16,7 @@ pub mod options;
 pub mod receivers;
 pub mod recipients;
 pub mod render;
+pub mod reports;
 pub mod silences;
 pub mod stage;
 pub mod table;

@@ -104,7 +104,10 @@ pub struct Message {
     /// Where the incident can be seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
-    /// The incident.
+    /// It is about several incidents: it stands in no thread, and nothing can be answered.
+    #[serde(skip)]
+    pub is_of_many: bool,
+    /// The incident; for several, the first one.
     pub about: About,
     /// Event time.
     pub at: Timestamp,
@@ -170,8 +173,9 @@ impl Message {
                 .map(|list| List { items: texts(&list.items), ..list })
                 .filter(|list| !list.items.is_empty())
                 .collect(),
-            link: mail::link(link_base, incident.number),
-            about: About::of(incident),
+            link: mail::link(link_base, incident.number).filter(|_| !event.is_of_many()),
+            is_of_many: event.is_of_many(),
+            about: About::of(content),
             at: event.at(),
         }
     }
@@ -230,7 +234,8 @@ impl List {
 }
 
 impl About {
-    fn of(incident: &IncidentSummary) -> Self {
+    fn of(content: &NotificationContent) -> Self {
+        let incident = &content.incident;
         Self {
             incident_id: incident.incident_id,
             number: incident.number,
@@ -238,7 +243,7 @@ impl About {
             environment: sanitize::one_line(&incident.environment, sanitize::NAME),
             service: sanitize::one_line(incident.service.as_deref().unwrap_or_default(), sanitize::NAME),
             started_at: incident.started_at,
-            subject: incident.subject(),
+            subject: content.subject(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use shared::metrics::{Counter, CounterFamily, Histogram, HistogramFamily};
 
 use crate::content::Kind;
+use crate::holding::Why;
 
 /// Upper bounds for rendering and sending: 10 ms to a local server, 40 s is the longest time an attempt may be given.
 const DELIVERY_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 40.0];
@@ -39,6 +40,11 @@ pub static SILENCED: Counter<1> = LazyLock::new(|| {
     let help = "Events of which nothing was sent, because a silence hid them.";
     CounterFamily::new("firewatch_communication_silenced_total", help, ["kind"])
 });
+/// Notifications that wait for a summary.
+pub static HELD: Counter<1> = LazyLock::new(|| {
+    let help = "Notifications that wait for a summary, by reason: digest, quiet_hours, limit, storm.";
+    CounterFamily::new("firewatch_communication_held_total", help, ["reason"])
+});
 /// Time of one attempt.
 pub static DELIVERY_SECONDS: Histogram<1> = LazyLock::new(|| {
     let help = "Time to render and send one message, seconds.";
@@ -58,6 +64,9 @@ pub fn register() {
         for outcome in ["sent", "again", "failed"] {
             ATTEMPTS.add([kind.name(), outcome], 0);
         }
+    }
+    for why in Why::ALL {
+        HELD.add([why.name()], 0);
     }
     LazyLock::force(&RECIPIENTS_REFUSED);
     LazyLock::force(&ADDRESSES_UNUSABLE);

@@ -110,19 +110,17 @@ pub fn announce(
         let Some(channel) = channels.get(thread.channel).filter(|_| !thread.recipients.is_empty()) else {
             continue;
         };
-        let subject = thread.subject.clone().unwrap_or_else(|| incident.subject());
+        let subject = thread.subject.clone().unwrap_or_else(|| content.subject());
         let id = thread.id(event);
-        let mut stored = serde_json::to_value(content)?;
-        stored[Notification::WRITTEN_AT] = serde_json::to_value(now)?;
         let notification = Notification {
             id,
             incident_id: incident.incident_id,
             kind,
             channel: thread.channel.into(),
             recipients: thread.recipients.clone(),
-            subject: if event.is_first() { subject } else { format!("Re: {subject}") },
+            subject: if event.begins_thread() { subject } else { format!("Re: {subject}") },
             severity: incident.severity,
-            event: stored,
+            event: written(content, now)?,
             created_at: event.at(),
             envelope: channel.envelope(incident.incident_id, kind, event.occurrence()),
         };
@@ -133,6 +131,13 @@ pub fn announce(
         effects.audit.extend(left_out(incident.incident_id, event, unusable));
     }
     Ok(effects)
+}
+
+/// Returns what a row keeps of a message that is written at that time, by the wall clock.
+pub fn written(content: &NotificationContent, now: Timestamp) -> Result<Value, Error> {
+    let mut stored = serde_json::to_value(content).map_err(Error::reject)?;
+    stored[Notification::WRITTEN_AT] = serde_json::to_value(now).map_err(Error::reject)?;
+    Ok(stored)
 }
 
 /// Sets the timer that sends. Messages of one thread are sent one after another.

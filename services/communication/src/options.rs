@@ -45,6 +45,15 @@ pub struct Options {
     pub escalation_minutes: Vec<u32>,
     /// How often the escalation begins again after its last level.
     pub escalation_repeats: u32,
+    /// Minutes between two reports on how a SEV1 or SEV2 stands; 0: none.
+    pub status_report_minutes: u32,
+    /// Minutes between two digests; they are written at multiples of it since midnight, UTC.
+    pub digest_minutes: u32,
+    /// Most messages of one incident to one address within an hour; the others wait for a summary. The opening, the end and calls of an
+    /// escalation are always sent.
+    pub hourly_messages: u32,
+    /// Messages to one address within ten minutes after which those of SEV3 and SEV4 wait for a digest.
+    pub storm_messages: u32,
     /// Attempts to send one message before it is given up.
     pub max_attempts: u32,
     /// Pause after the first failed attempt, milliseconds; doubled after each further one.
@@ -81,6 +90,10 @@ impl Default for Options {
             fallback: "oncall@firewatch.local".to_owned(),
             escalation_minutes: vec![15, 30],
             escalation_repeats: 3,
+            status_report_minutes: 60,
+            digest_minutes: 60,
+            hourly_messages: 10,
+            storm_messages: 30,
             max_attempts: 500,
             retry_initial_ms: 1_000,
             retry_max_ms: 60_000,
@@ -147,6 +160,10 @@ impl Options {
             }
         }
         for (name, value, range) in [
+            ("status_report_minutes", u64::from(self.status_report_minutes), 0..=1_440),
+            ("digest_minutes", u64::from(self.digest_minutes), 1..=1_440),
+            ("hourly_messages", u64::from(self.hourly_messages), 1..=1_000),
+            ("storm_messages", u64::from(self.storm_messages), 1..=10_000),
             ("max_attempts", u64::from(self.max_attempts), 1..=10_000),
             ("retry_initial_ms", self.retry_initial_ms, 10..=60_000),
             ("retry_max_ms", self.retry_max_ms, 10..=3_600_000),

@@ -1,4 +1,4 @@
-//! Recipients by role and severity.
+//! Recipients: by routes where there are some, else by role and severity.
 //!
 //! | role | from | opened | root cause | plan | resolved | postmortem |
 //! |---|---|---|---|---|---|---|
@@ -8,16 +8,23 @@
 //! | stakeholders | `stakeholders` | SEV1 | - | - | SEV1 | - |
 //! | readers of postmortems | `postmortem_readers` | - | - | - | - | always |
 //! | `fallback` | settings | if the table names nobody else | | | | |
+//!
+//! Routes (`routes.yaml` of the knowledge base) take the place of the on-call and the team of the service, and say when; the other
+//! roles stay.
 
 use jiff::Timestamp;
 use shared::catalogue::Catalogue;
 use shared::events::Severity;
+use shared::events::incident::Incident;
+use shared::matchers::Facts;
 use shared::oncall::{Roster, Whom};
+use shared::routes::{Routes, Told, When};
 use shared::text::sanitize;
 
 use crate::channel::{Address, Channels, Destination, Email};
 use crate::content::{AddressClass, Kind};
 use crate::escalation::Chain;
+use crate::holding::{self, Hold, Waiting, Why};
 use crate::notifications::Thread;
 use crate::options::Options;
 
@@ -35,6 +42,8 @@ pub struct Directory<'a> {
     pub channels: &'a Channels,
     /// Who is on call.
     pub roster: &'a Roster,
+    /// Who is notified of what; none: roles decide.
+    pub routes: Option<&'a Routes>,
     /// Time for which the people on call are looked up.
     pub at: Timestamp,
 }
@@ -42,8 +51,10 @@ pub struct Directory<'a> {
 /// Recipients, and configured entries that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipients {
-    /// Destinations in the order of the table, each once, never empty.
+    /// Destinations that are notified at once, in the order of the table, each once.
     pub destinations: Vec<Destination>,
+    /// Destinations that are notified later; empty without routes. One of both lists has a destination.
+    pub later: Vec<Waiting>,
     /// Entries that are no address of any channel, as they were found.
     pub unusable: Vec<String>,
 }
@@ -78,15 +89,34 @@ impl Recipients {
 }
 
 impl Directory<'_> {
+    /// Chooses the recipients of `kind` for an incident.
+    pub fn choose(&self, incident: &Incident, kind: Kind) -> Recipients {
+        let service = incident.suspect().map(|suspect| suspect.service.as_str());
+        match self.routes {
+            None => self.by_role(service, incident.severity, kind),
+            Some(routes) => {
+                let told = routes.plan(&Facts::of_incident(incident), self.at);
+                self.by_routes(&told, incident.severity, kind)
+            }
+        }
+    }
+
     /// Chooses the recipients of `kind` for an incident of that severity with `service` as its first suspect.
-    pub fn choose(&self, service: Option<&str>, severity: Severity, kind: Kind) -> Recipients {
-        let options = self.options;
+    pub fn by_role(&self, service: Option<&str>, severity: Severity, kind: Kind) -> Recipients {
         let owner = service.and_then(|name| self.catalogue.get(name));
         let mut wanted: Vec<&str> = Vec::new();
         wanted.extend(owner.map(|service| service.oncall.as_str()));
         if severity >= Severity::Sev3 || kind == Kind::Postmortem {
             wanted.extend(owner.map(|service| service.contact.as_str()));
         }
+        wanted.extend(self.of_all_services(severity, kind));
+        self.or_fallback(self.collect(wanted))
+    }
+
+    /// Returns the entries of the settings that are notified whatever the service is.
+    fn of_all_services(&self, severity: Severity, kind: Kind) -> Vec<&str> {
+        let options = self.options;
+        let mut wanted: Vec<&str> = Vec::new();
         if severity >= Severity::Sev2 {
             wanted.extend(options.commanders.iter().map(String::as_str));
         }
@@ -97,16 +127,66 @@ impl Directory<'_> {
         if kind == Kind::Postmortem {
             wanted.extend(options.postmortem_readers.iter().map(String::as_str));
         }
+        wanted
+    }
+
+    /// Chooses those whom routes name. Whoever is notified at once by one route is not notified later by another.
+    fn by_routes(&self, told: &[Told], severity: Severity, kind: Kind) -> Recipients {
+        let entries = |told: &Told| -> Vec<String> {
+            told.receivers.iter().flat_map(|(_, whom)| whom).map(written).collect()
+        };
+        let now: Vec<String> = told.iter().filter(|one| one.when == When::Now).flat_map(entries).collect();
+        let mut wanted: Vec<&str> = now.iter().map(String::as_str).collect();
+        wanted.extend(self.of_all_services(severity, kind));
         let mut chosen = self.collect(wanted);
-        if chosen.destinations.is_empty() {
+        for one in told {
+            let why = if one.why.is_quiet { Why::QuietHours } else { Why::Digest };
+            let until = match one.when {
+                When::Now => continue,
+                When::Digest => holding::next_digest(self.at, self.options),
+                When::At(at) => at,
+            };
+            let entries = entries(one);
+            let found = self.collect(entries.iter().map(String::as_str).collect());
+            chosen.unusable.extend(found.unusable);
+            for to in found.destinations {
+                let is_known =
+                    chosen.destinations.contains(&to) || chosen.later.iter().any(|one| one.to == to);
+                if !is_known && chosen.later.len() < MAX {
+                    chosen.later.push(Waiting { to, hold: Hold { until, why } });
+                }
+            }
+        }
+        self.or_fallback(chosen)
+    }
+
+    fn or_fallback(&self, mut chosen: Recipients) -> Recipients {
+        if chosen.destinations.is_empty() && chosen.later.is_empty() {
             chosen.destinations.push(self.fallback());
         }
         chosen
     }
 
-    /// Returns the escalation of a service: the first one of its rotation, or that of the settings. There the first level calls the
-    /// on-call and team of the service once more and the commanders, all others the commanders and `fallback` as well.
-    pub fn escalation(&self, service: Option<&str>) -> Chain {
+    /// Returns the escalation of an incident, and when it begins. By routes it is that of the first one that has one; for the fallback,
+    /// and without routes, that of the first suspect's service.
+    pub fn escalation(&self, incident: &Incident) -> (Chain, Timestamp) {
+        let Some(routes) = self.routes else { return (self.escalation_of(incident), self.at) };
+        let told = routes.plan(&Facts::of_incident(incident), self.at);
+        if told.iter().any(|one| one.why.route.is_none()) {
+            return (self.escalation_of(incident), self.at);
+        }
+        let found = told.iter().find_map(|one| {
+            let policy = self.roster.policy(one.escalation.as_deref()?)?;
+            let since = if let When::At(at) = one.when { at } else { self.at };
+            Some((Chain::of(policy), since))
+        });
+        found.unwrap_or_else(|| (Chain::default(), self.at))
+    }
+
+    /// Returns the escalation of the first suspect's service: the first one of its rotation, or that of the settings. There the first
+    /// level calls the on-call and team of the service once more and the commanders, all others the commanders and `fallback` as well.
+    fn escalation_of(&self, incident: &Incident) -> Chain {
+        let service = incident.suspect().map(|suspect| suspect.service.as_str());
         let owner = service.and_then(|name| self.catalogue.get(name));
         let rotation = owner.and_then(|service| rotation(&service.oncall));
         let policy =
@@ -123,11 +203,7 @@ impl Directory<'_> {
 
     /// Chooses whom a level of an escalation calls.
     pub fn called(&self, entries: &[String]) -> Recipients {
-        let mut chosen = self.collect(entries.iter().map(String::as_str).collect());
-        if chosen.destinations.is_empty() {
-            chosen.destinations.push(self.fallback());
-        }
-        chosen
+        self.or_fallback(self.collect(entries.iter().map(String::as_str).collect()))
     }
 
     fn collect(&self, wanted: Vec<&str>) -> Recipients {
@@ -135,7 +211,7 @@ impl Directory<'_> {
         let mut unusable = Vec::new();
         for entry in wanted {
             let found = self.destinations(entry);
-            if found.is_empty() {
+            if found.is_empty() && !self.channels.passes_over(entry) {
                 unusable.push(sanitize::one_line(entry, 80));
             }
             for destination in found {
@@ -146,7 +222,7 @@ impl Directory<'_> {
                 }
             }
         }
-        Recipients { destinations, unusable }
+        Recipients { destinations, later: Vec::new(), unusable }
     }
 
     /// Returns where an entry leads: a rotation to the person on call, a team to its addresses. People have addresses on channels that
@@ -178,6 +254,15 @@ pub fn whom(entry: &str) -> Option<Whom> {
         "rotation" => Some(Whom::Rotation(name.trim().to_owned())),
         "team" => Some(Whom::Team(name.trim().to_owned())),
         _ => None,
+    }
+}
+
+/// Returns whom a file names as an entry of the settings has it.
+pub fn written(whom: &Whom) -> String {
+    match whom {
+        Whom::Rotation(name) => format!("rotation:{name}"),
+        Whom::Team(name) => format!("team:{name}"),
+        Whom::Entry(entry) => entry.clone(),
     }
 }
 
@@ -232,9 +317,15 @@ mod tests {
     ) -> Recipients {
         let channels = Channels::new([Arc::new(Email::new(&Options::default()).unwrap()) as _]);
         let roster = &Roster::default();
-        let directory =
-            Directory { options, catalogue, channels: &channels, roster, at: Timestamp::UNIX_EPOCH };
-        directory.choose(service, severity, kind)
+        let directory = Directory {
+            options,
+            catalogue,
+            channels: &channels,
+            roster,
+            routes: None,
+            at: Timestamp::UNIX_EPOCH,
+        };
+        directory.by_role(service, severity, kind)
     }
 
     fn chosen(severity: Severity, kind: Kind) -> Vec<String> {

@@ -75,11 +75,14 @@ pub fn covering(silences: Vec<Silence>, incident: &Incident, at: Timestamp) -> O
     active.max_by_key(|cover| (cover.until, cover.silence.silence_id))
 }
 
-/// The notifications of an incident: those that were to be sent, and those that silences hid.
+/// The notifications of an incident: those that were to be sent, those that wait or have waited for a summary, and those that
+/// silences hid.
 #[derive(Debug, Clone, Default)]
 pub struct OnRecord {
     /// Those that were to be sent, oldest first.
     pub told: Vec<Notification>,
+    /// Those that are said by summaries.
+    pub held: Vec<Notification>,
     /// Those that were hidden.
     pub hidden: Vec<Notification>,
 }
@@ -89,8 +92,13 @@ impl OnRecord {
     pub fn of(rows: Vec<(Notification, NotificationState)>) -> Self {
         let mut record = Self::default();
         for (notification, state) in rows {
-            let list =
-                if state == NotificationState::Silenced { &mut record.hidden } else { &mut record.told };
+            let list = match state {
+                NotificationState::Silenced => &mut record.hidden,
+                NotificationState::Held | NotificationState::Summarized => &mut record.held,
+                NotificationState::Pending | NotificationState::Sent | NotificationState::Failed => {
+                    &mut record.told
+                }
+            };
             list.push(notification);
         }
         record
@@ -102,6 +110,7 @@ impl OnRecord {
             match write {
                 Write::Notification(one) => self.told.push((**one).clone()),
                 Write::Silenced(one) => self.hidden.push((**one).clone()),
+                Write::Held(one) => self.held.push(one.notification.clone()),
                 _ => {}
             }
         }
@@ -112,16 +121,28 @@ impl OnRecord {
         self.told.iter().filter(|one| one.kind == Kind::Opened)
     }
 
-    /// Returns whether somebody was notified of the incident.
+    /// Returns what people know or will read in a summary.
+    pub fn said(&self) -> impl Iterator<Item = &Notification> {
+        self.told.iter().chain(&self.held)
+    }
+
+    /// Returns whether a thread has begun.
+    pub fn has_begun(&self, thread: &Thread, incident: IncidentId) -> bool {
+        let opening = thread.opening_id(incident);
+        self.openings().any(|opened| opened.id == opening)
+    }
+
+    /// Returns whether somebody was notified of the incident, or will be by a summary.
     pub fn is_announced(&self) -> bool {
-        self.openings().next().is_some()
+        self.said().any(|one| one.kind == Kind::Opened)
     }
 
     /// Returns whether the opening of an incident was hidden and not announced since.
     pub fn is_opening_due(&self, incident: &Incident) -> bool {
         let is_opening = |one: &&Notification| one.kind == Kind::Opened;
         let of_this_time = |one: &Notification| occurrence(one) == Some(incident.reopened);
-        self.hidden.iter().filter(is_opening).any(of_this_time) && !self.openings().any(of_this_time)
+        self.hidden.iter().filter(is_opening).any(of_this_time)
+            && !self.said().filter(is_opening).any(of_this_time)
     }
 
     /// Returns the silence that hid the end of an incident that is over and of which nobody was notified.

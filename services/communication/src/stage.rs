@@ -1,5 +1,6 @@
 //! The stage: reads what is on record, decides, and sends when a timer fires.
 
+mod held;
 mod silenced;
 
 use std::time::Instant;
@@ -10,6 +11,7 @@ use shared::agent::Agent;
 use shared::events::{Command, Incident, Refusal, Topic, decode};
 use shared::ids::IncidentId;
 use shared::oncall::Roster;
+use shared::routes::Routes;
 use shared::stage::{Context, Effects, Error, Key, Stage, Timer, TimerPayload as _};
 use shared::store::{Notification, NotificationState};
 use shared::text::secrets::Redactor;
@@ -17,10 +19,12 @@ use shared::text::secrets::Redactor;
 use crate::channel::{Channels, Delivery, Failure, Receipt};
 use crate::content::{IncidentSummary, Kind, LifecycleEvent, NotificationContent};
 use crate::escalation::{self, Due, Escalate};
+use crate::holding::Summarize;
 use crate::metrics;
 use crate::notifications::{self, MuteOver, Send, Thread};
 use crate::options::Options;
 use crate::recipients::{Directory, Recipients};
+use crate::reports::{self, Report};
 use crate::silences::{self, OnRecord, SilenceOver};
 use crate::table;
 use crate::updates::Announced;
@@ -76,11 +80,11 @@ impl Communication {
     ) -> Result<Effects, Error> {
         let incident = Incident { reopened: 0, ..incident };
         let summary = IncidentSummary::of(&incident);
+        let chosen = directory.choose(&incident, Kind::Opened);
         let content = NotificationContent {
             incident: summary.clone(),
             event: LifecycleEvent::Opened(Box::new(incident)),
         };
-        let chosen = directory.choose(summary.service.as_deref(), summary.severity, Kind::Opened);
         let new: Vec<Thread> = chosen
             .threads(&self.channels)
             .into_iter()
@@ -126,11 +130,11 @@ impl Communication {
             ))));
         };
         let opening = match Thread::of(notification, &self.channels) {
-            Some(thread) => {
+            Some(thread) if !content.event.is_of_many() => {
                 let id = thread.opening_id(notification.incident_id);
                 if id == notification.id { None } else { ctx.store.notification(id).await? }
             }
-            None => None,
+            _ => None,
         };
         let opening = opening.as_ref().map(|(opening, _)| opening);
         let delivery = Delivery { notification, content: &content, opening };
@@ -176,19 +180,19 @@ impl Communication {
         called: Option<&[String]>,
         ctx: &Context,
     ) -> Result<Effects, Error> {
-        let catalogue = ctx.store.catalogue().await?;
-        let (now, roster) = (ctx.wall_clock(), roster(ctx).await?);
+        let (catalogue, roster) = (ctx.store.catalogue().await?, roster(ctx).await?);
+        let routes = routes(&roster, ctx).await?;
         let directory = Directory {
             options: &self.options,
             catalogue: &catalogue,
             channels: &self.channels,
             roster: &roster,
-            at: now,
+            routes: routes.as_ref(),
+            at: ctx.wall_clock(),
         };
-        let service = incident.suspect().map(|suspect| suspect.service.as_str());
         let chosen = match called {
             Some(called) => directory.called(called),
-            None => directory.choose(service, incident.severity, event.kind()),
+            None => directory.choose(&incident, event.kind()),
         };
         self.told(event, incident, record, &directory, chosen, ctx).await
     }
@@ -205,8 +209,11 @@ impl Communication {
     ) -> Result<Effects, Error> {
         let (now, summary) = (directory.at, IncidentSummary::of(&incident));
         let mut threads = self.pending(&event, &chosen, record);
-        threads.retain(|thread| table::is_sent(&event, summary.severity, thread.channel));
-        if threads.is_empty() {
+        let is_sent = |channel| table::is_sent(&event, summary.severity, channel);
+        threads.retain(|thread| is_sent(thread.channel));
+        let mut chosen = chosen;
+        chosen.later.retain(|one| is_sent(one.to.channel));
+        if threads.is_empty() && chosen.later.is_empty() {
             return Ok(count_not_repeated(&event));
         }
         if event.kind() != Kind::Resolved && incident.is_muted(now) {
@@ -224,17 +231,20 @@ impl Communication {
                 None => count_not_repeated(event),
             });
         }
-        let mut effects = Effects::none();
-        if !event.is_first() && threads.iter().any(|thread| thread.subject.is_none()) {
-            effects = self.begin(&mut threads, incident.clone(), directory, now)?;
+        let held = self.hold_back(&content, &mut threads, &chosen.later, record, ctx).await?;
+        let is_held = held.is_some();
+        let mut effects = held.unwrap_or_default();
+        if !is_held && threads.is_empty() {
+            return Ok(count_not_repeated(event));
         }
-        // it begins with whatever is sent first of an incident that is escalated
-        let chain = directory.escalation(content.incident.service.as_deref());
-        effects.timers.extend(escalation::begin(&incident, now, chain)?);
-        let reply = self.announce(&content, &threads, chosen.unusable, now)?;
-        effects.writes.extend(reply.writes);
-        effects.timers.extend(reply.timers);
-        effects.audit.extend(reply.audit);
+        if !event.is_first() && threads.iter().any(|thread| thread.subject.is_none()) {
+            effects.extend(self.begin(&mut threads, incident.clone(), directory, now)?);
+        }
+        // they begin with whatever is sent first of an incident that is severe
+        let (chain, since) = directory.escalation(&incident);
+        effects.timers.extend(escalation::begin(&incident, since, chain)?);
+        effects.timers.extend(reports::begin(&incident, &self.options, now)?);
+        effects.extend(self.announce(&content, &threads, chosen.unusable, now)?);
         Ok(effects)
     }
 
@@ -302,7 +312,7 @@ impl Stage for Communication {
             LifecycleEvent::Opened(incident) | LifecycleEvent::Resolved(incident) => (**incident).clone(),
             _ => incident(id, ctx).await?,
         };
-        let announced = Announced::of(&record.told);
+        let announced = Announced::of(record.said());
         let update = match event {
             LifecycleEvent::RootCause(cause) => announced.corrected(cause),
             LifecycleEvent::Plan(plan) => announced.replaced(plan),
@@ -315,6 +325,12 @@ impl Stage for Communication {
     async fn on_timer(&self, timer: &Timer, ctx: &Context) -> Result<Effects, Error> {
         if timer.name == Escalate::NAME {
             return self.escalate(&timer.read()?, ctx).await;
+        }
+        if timer.name == Summarize::NAME {
+            return self.summarize(&timer.read()?, ctx).await;
+        }
+        if timer.name == Report::NAME {
+            return self.report(&timer.read()?, ctx).await;
         }
         if timer.name == MuteOver::NAME {
             return self.mute_over(&timer.read()?, ctx).await;
@@ -395,6 +411,16 @@ async fn roster(ctx: &Context) -> Result<Roster, Error> {
         tracing::warn!(problems = problems.len(), "stored rotations are invalid and not used");
         Roster::default()
     }))
+}
+
+/// Returns the routes; none where there are none, or where they do not fit the people on call: then roles decide.
+async fn routes(roster: &Roster, ctx: &Context) -> Result<Option<Routes>, Error> {
+    let Some(document) = ctx.store.routes().await? else { return Ok(None) };
+    Ok(Routes::new(document, roster)
+        .inspect_err(|problems| {
+            tracing::warn!(problems = problems.len(), "stored routes are invalid and not used");
+        })
+        .ok())
 }
 
 /// Returns an incident as it stands.

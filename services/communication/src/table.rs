@@ -10,6 +10,13 @@
 //! | plan replaced | at once | at once | not at all | at once | at once |
 //! | acknowledged | not at all | at once | at once | at once | not at all |
 //! | not acknowledged | at once | at once | at once | at once | not at all |
+//! | status report | at once | at once | not at all | at once | not at all |
+//! | summary of one incident, digest of several | at its time | at its time | not at all | not at all | not at all |
+//!
+//! What is sent at once waits for a summary where a route wants a digest or has quiet hours, where an address was sent
+//! `hourly_messages` of the incident within an hour, or, for SEV3 and SEV4, `storm_messages` within ten minutes: on mail and chat. A
+//! pager that was not called yet is called when the summary is due, if the incident is still open; nothing else of a pager, a webhook
+//! or a ticket waits.
 //!
 //! A pager decides by itself what it makes of news that changes no status: see the README. While an incident is muted, only its end
 //! is sent.
@@ -54,7 +61,19 @@ pub fn is_sent(event: &LifecycleEvent, severity: Severity, channel: &str) -> boo
         Kind::CauseCorrected | Kind::PlanReplaced => to != Use::Pager,
         Kind::Acknowledged => !matches!(to, Use::Mail | Use::Ticket),
         Kind::Escalated => to != Use::Ticket,
+        Kind::StatusReport => !matches!(to, Use::Pager | Use::Ticket),
+        Kind::Summary | Kind::Digest => has_summaries(channel),
     }
+}
+
+/// Returns whether people read summaries on a channel.
+pub fn has_summaries(channel: &str) -> bool {
+    matches!(Use::of(channel), Use::Mail | Use::Chat)
+}
+
+/// Returns whether messages on a channel may wait for a summary.
+pub fn may_wait(channel: &str, has_begun: bool) -> bool {
+    has_summaries(channel) || (Use::of(channel) == Use::Pager && !has_begun)
 }
 
 fn rose_or_stated(event: &LifecycleEvent) -> bool {

@@ -69,7 +69,7 @@ impl Announced {
                     self.services.extend(added);
                 }
                 News::Acknowledged { .. } => _ = self.acknowledged.insert(incident.reopened),
-                News::Escalated { .. } => {}
+                News::Escalated { .. } | News::Status(_) | News::Summary { .. } | News::Digest { .. } => {}
             },
             LifecycleEvent::Resolved(_) | LifecycleEvent::Postmortem(_) => {}
         }

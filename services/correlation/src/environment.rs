@@ -99,6 +99,8 @@ impl Environment {
                 | Write::Feedback { .. }
                 | Write::Notification(_)
                 | Write::Silenced(_)
+                | Write::Held(_)
+                | Write::Summarized(_)
                 | Write::Silence(_)
                 | Write::EndSilence { .. }
                 | Write::Attempt(_) => {}

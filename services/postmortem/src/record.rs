@@ -36,10 +36,10 @@ impl<'a> Record<'a> {
     }
 
     /// Returns what people were told before the end. Whether they already know of the end is chance: that is written at
-    /// the very same time as the postmortem. Nobody was notified of what a silence hid.
+    /// the very same time as the postmortem. What a silence hid or a summary says is no message.
     pub fn told(&self) -> impl Iterator<Item = &'a (Notification, NotificationState)> {
         self.notifications.iter().filter(|(notification, state)| {
-            notification.kind != NotificationKind::Resolved && *state != NotificationState::Silenced
+            notification.kind != NotificationKind::Resolved && state.is_message()
         })
     }
 

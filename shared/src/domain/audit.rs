@@ -48,6 +48,10 @@ pub enum AuditAction {
     NotificationMuted,
     /// Nothing was sent, because a silence hid it.
     NotificationSilenced,
+    /// Nothing was sent yet: it waits for a summary.
+    NotificationHeld,
+    /// What waited was sent in a summary, or needed not be sent any more.
+    NotificationSummarized,
     /// Nobody had acknowledged an incident for a time, and the next level was called.
     Escalated,
     /// A configured address is no mail address.

@@ -12,14 +12,13 @@ use uuid::Uuid;
 
 use super::edges::{EDGES, graph_of};
 use super::prepared::{query, query_opt};
-use super::write::{ArtifactKind, Notification, NotificationState};
+use super::write::ArtifactKind;
 use super::{Error, Reads, context, row};
 use crate::catalogue::{Catalogue, Service};
 use crate::events::incident::Signal;
 use crate::events::{Deployment, EvidenceRecord, Incident};
 use crate::graph::Graph;
-use crate::ids::{AnomalyId, EventId, EvidenceId, IncidentId};
-use crate::oncall::Rotation;
+use crate::ids::{AnomalyId, EvidenceId, IncidentId};
 
 /// Members of open incidents that are looked at together. Of more, those are left out that are not firing, then those
 /// that were heard of least lately.
@@ -364,43 +363,6 @@ impl Reads {
         rows.iter().map(timeline_entry).collect()
     }
 
-    /// Returns a notification and where it stands.
-    pub async fn notification(
-        &self,
-        id: EventId,
-    ) -> Result<Option<(Notification, NotificationState)>, Error> {
-        let row = self
-            .client()
-            .await?
-            .query_opt("select id, body, state from notifications where id = $1", &[&id.0])
-            .await?;
-        row.as_ref().map(notification).transpose()
-    }
-
-    /// Returns the notifications of an incident, oldest first.
-    pub async fn notifications(
-        &self,
-        id: IncidentId,
-    ) -> Result<Vec<(Notification, NotificationState)>, Error> {
-        let rows = self
-            .client()
-            .await?
-            .query(
-                "select id, body, state from notifications where incident_id = $1 order by created_at, \
-                 array_position(array['opened', 'root_cause', 'plan', 'resolved', 'postmortem'], kind), channel",
-                &[&id.0],
-            )
-            .await?;
-        rows.iter().map(notification).collect()
-    }
-
-    /// Returns the rotations of the people on call as they were last seeded; empty if they never were.
-    pub async fn rotations(&self) -> Result<Vec<Rotation>, Error> {
-        let statement = "select name, body from oncall_rotations order by name";
-        let rows = query(&self.client().await?, statement, &[]).await?;
-        Ok(row::readable(&rows, |found| row::document(found, "oncall_rotations", 1)))
-    }
-
     /// Returns the service catalogue as it was last seeded; empty if it never was.
     pub async fn catalogue(&self) -> Result<Catalogue, Error> {
         let client = self.client().await?;
@@ -464,11 +426,4 @@ async fn read_catalogue<C: tokio_postgres::GenericClient + Sync>(client: &C) -> 
 pub(super) fn catalogue_of(rows: &[Row]) -> Catalogue {
     let service = |found: &Row| row::document::<Service>(found, "catalogue_services", 1);
     Catalogue::new(row::readable(rows, service))
-}
-
-/// Reads a row of a notification: id, body and state.
-pub(super) fn notification(found: &Row) -> Result<(Notification, NotificationState), Error> {
-    let state: String = row::value(found, "notifications", 2)?;
-    let body = row::document(found, "notifications", 1)?;
-    Ok((body, serde_json::from_value(Value::String(state))?))
 }

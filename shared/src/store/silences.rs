@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 #[cfg(feature = "stage")]
 use tokio_postgres::types::Json;
 
-use super::{Error, Notification, Reads, prepared, read, row};
+use super::{Error, Notification, Reads, notifications, prepared, row};
 use crate::ids::{CommandId, IncidentId};
 use crate::silence::{Ending, Silence};
 
@@ -118,7 +118,7 @@ impl Reads {
             incidents: row::value(&found, TABLE, 2)?,
             notifications: row::readable(&rows, |found| {
                 Ok(Hidden {
-                    notification: read::notification(found)?.0,
+                    notification: notifications::notification(found)?.0,
                     number: row::value(found, TABLE, 3)?,
                     title: row::value(found, TABLE, 4)?,
                 })

@@ -76,9 +76,18 @@ pub enum NotificationState {
     Failed,
     /// Not sent, because a silence hid it. The silence is named in the row ([`Notification::SILENCE`]).
     Silenced,
+    /// Waits for the next summary to its address.
+    Held,
+    /// Not sent itself: a summary says it, or it was no news any more when that was due.
+    Summarized,
 }
 
 impl NotificationState {
+    /// Returns whether it is a message of its own: one that was sent or is to be, whatever came of that.
+    pub fn is_message(self) -> bool {
+        matches!(self, Self::Pending | Self::Sent | Self::Failed)
+    }
+
     /// Returns the name in the table.
     pub fn name(self) -> &'static str {
         self.into()
@@ -112,6 +121,12 @@ pub enum NotificationKind {
     Acknowledged,
     /// Nobody has acknowledged it for a time.
     Escalated,
+    /// How it stands, at fixed intervals while it is severe.
+    StatusReport,
+    /// What was held back of one incident.
+    Summary,
+    /// What was held back of several incidents.
+    Digest,
 }
 
 impl NotificationKind {
@@ -120,13 +135,16 @@ impl NotificationKind {
         [Self::Opened, Self::RootCause, Self::Plan, Self::Resolved, Self::Postmortem];
 
     /// News between them.
-    pub const UPDATES: [Self; 6] = [
+    pub const UPDATES: [Self; 9] = [
         Self::SeverityChanged,
         Self::ScopeGrown,
         Self::CauseCorrected,
         Self::PlanReplaced,
         Self::Acknowledged,
         Self::Escalated,
+        Self::StatusReport,
+        Self::Summary,
+        Self::Digest,
     ];
 
     /// Returns the name in rows, ids and headers.
@@ -148,6 +166,9 @@ impl NotificationKind {
             Self::PlanReplaced => "Remediation plan replaced",
             Self::Acknowledged => "Acknowledged",
             Self::Escalated => "Not acknowledged",
+            Self::StatusReport => "Status report",
+            Self::Summary => "Summary",
+            Self::Digest => "Digest",
         }
     }
 }
@@ -226,6 +247,17 @@ impl Notification {
     pub fn receipt(&self) -> Option<&serde_json::Map<String, serde_json::Value>> {
         self.envelope.get(Self::RECEIPT)?.as_object()
     }
+}
+
+/// A notification that waits for a summary.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    /// The notification: of one channel, to one address.
+    pub notification: Notification,
+    /// What addresses that reach the same people have in common.
+    pub identity: String,
+    /// When the summary is due, by the wall clock.
+    pub until: Timestamp,
 }
 
 /// One attempt to send a notification.
@@ -324,6 +356,11 @@ pub enum Write {
     Notification(Box<Notification>),
     /// A message to people that is not sent, because a silence hides it. The same id again changes nothing.
     Silenced(Box<Notification>),
+    /// A message to people that waits for a summary. The same id again changes nothing.
+    Held(Box<Held>),
+    /// What waited is said by a summary, or needs not be said any more. If one of them does not wait any more, the decision is made
+    /// again.
+    Summarized(Vec<EventId>),
     /// A silence begins. The same id again changes nothing.
     Silence(Box<Silence>),
     /// A silence ends before its time. If it has ended meanwhile, the decision is made again.

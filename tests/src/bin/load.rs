@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use tests::load::burst::Size;
+use tests::load::commands::Commands;
 use tests::load::pace::Pace;
 use tests::load::{self, Outcome};
 
@@ -25,6 +26,12 @@ struct Arguments {
     /// Seconds of that
     #[arg(long, default_value_t = 20)]
     seconds: u32,
+    /// Open incidents that commands are about
+    #[arg(long, default_value_t = 1_000)]
+    incidents: u32,
+    /// Commands a second
+    #[arg(long, default_value_t = 200)]
+    commands: u32,
     /// Folder with the binaries of the workspace, if not that of this program
     #[arg(long)]
     binaries: Option<PathBuf>,
@@ -38,7 +45,9 @@ async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let size = Size::new(arguments.samples, arguments.anomalies)?;
     let pace = Pace { per_second: arguments.per_second, seconds: arguments.seconds };
-    let outcome = load::run(size, pace, arguments.binaries).await?;
+    let Arguments { incidents, commands, seconds, .. } = arguments;
+    let people = Commands { incidents, per_second: commands, seconds };
+    let outcome = load::run(size, pace, people, arguments.binaries).await?;
     std::fs::create_dir_all(&arguments.out)?;
     std::fs::write(arguments.out.join("summary.json"), serde_json::to_vec_pretty(&outcome)?)?;
     print(&outcome);
@@ -85,6 +94,18 @@ fn print(outcome: &Outcome) {
             paced.p50_ms,
             paced.p99_ms,
             paced.max_ms
+        );
+    }
+    if let Some(commanded) = &outcome.commanded {
+        println!(
+            "\n{} commands at {:.0}/s about {} open incidents: {} decided on, after {:.0} ms (p50), {:.0} ms (p99), at most {:.0} ms",
+            commanded.commands,
+            commanded.per_second,
+            commanded.incidents,
+            commanded.decided,
+            commanded.p50_ms,
+            commanded.p99_ms,
+            commanded.max_ms
         );
     }
     for violation in &outcome.violations {

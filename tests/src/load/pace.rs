@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use shared::bus::{Consumer, Options, Pending, Producer};
 use shared::clock::{Clock, SystemClock};
 use shared::events::anomaly::Status;
-use shared::events::{Outgoing, Topic};
+use shared::events::{Kind, Outgoing, Topic};
 use shared::ids::{AnomalyId, EventId};
 use stack::testing::durations::Durations;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -110,7 +110,7 @@ pub async fn run(burst: Burst, pace: Pace, broker: &Options) -> Result<Paced> {
     let mut consumer = Consumer::join(broker, "load-pace", &topics)?;
     let mut pending = Vec::new();
     for episode in 0..episodes() {
-        pending.push(write(&producer, burst, episode, 1, Status::Firing).await?.1);
+        pending.push(write_episode(&producer, burst, episode, 1, Status::Firing).await?.1);
     }
     acknowledged(pending).await?;
     let mut opened = 0;
@@ -178,7 +178,7 @@ async fn write_all(
         *fires ^= is_news;
         let status = if *fires { Status::Firing } else { Status::Suspect };
         let at = Instant::now();
-        let (episode, record) = write(&producer, burst, episode, revision, status).await?;
+        let (episode, record) = write_episode(&producer, burst, episode, revision, status).await?;
         pending.push(record);
         if is_news {
             news.send((episode, revision, at))?;
@@ -188,8 +188,19 @@ async fn write_all(
     Ok(begun.elapsed())
 }
 
+/// A series.
+#[derive(Debug, Clone, Copy)]
+pub struct Series<'a> {
+    /// Environment.
+    pub environment: &'a str,
+    /// Service.
+    pub service: &'a str,
+    /// Metric, one of [`METRICS`].
+    pub metric: (&'static str, Kind, &'static str),
+}
+
 /// Enqueues a revision of an episode, whose id it returns.
-async fn write(
+async fn write_episode(
     producer: &Producer,
     burst: Burst,
     episode: u32,
@@ -200,7 +211,19 @@ async fn write(
     let place = episode / ENVIRONMENTS;
     let service = format!("paced-{}", place % SERVICES);
     let metric = METRICS[(place / SERVICES) as usize];
-    let mut anomaly = burst.anomaly(&environment, &service, metric, 2);
+    let series = Series { environment: &environment, service: &service, metric };
+    write(producer, burst, series, revision, status).await
+}
+
+/// Enqueues a revision of the anomaly of a series, whose id it returns.
+pub async fn write(
+    producer: &Producer,
+    burst: Burst,
+    series: Series<'_>,
+    revision: u32,
+    status: Status,
+) -> Result<(AnomalyId, Pending)> {
+    let mut anomaly = burst.anomaly(series.environment, series.service, series.metric, 2);
     anomaly.revision = revision;
     anomaly.status = status;
     anomaly.evidence = 6.0;

@@ -188,11 +188,15 @@ fn notifications(page: &mut Page<'_>, notifications: &[Delivery]) {
             NotificationState::Pending => Tone::Warning,
             NotificationState::Sent => Tone::Good,
             NotificationState::Failed => Tone::Alarm,
-            NotificationState::Silenced => Tone::Faint,
+            NotificationState::Silenced | NotificationState::Held | NotificationState::Summarized => {
+                Tone::Faint
+            }
         };
         let to = notification.recipients.join(", ");
         let place = match state {
             NotificationState::Silenced => format!("not sent to {to}"),
+            NotificationState::Held => format!("waits for a summary by {} to {to}", notification.channel),
+            NotificationState::Summarized => format!("summarized by {} to {to}", notification.channel),
             _ => format!("{} to {to}", notification.channel),
         };
         page.line(&format!(

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use shared::events::{Incident, Severity};
 use shared::matchers::{Facts, Matchers};
-use shared::store::{Incidents, NotificationState, Reads};
+use shared::store::{Incidents, Reads};
 
 use super::arguments::Preview as Arguments;
 use crate::failure::CliError;
@@ -111,7 +111,7 @@ async fn look(
         return Ok(());
     }
     let notifications = reads.notifications(incident.incident_id).await?;
-    let sent = notifications.iter().filter(|(_, state)| *state != NotificationState::Silenced).count();
+    let sent = notifications.iter().filter(|(_, state)| state.is_message()).count();
     preview.notifications += sent;
     preview.incidents.push(Matched {
         number: incident.number,

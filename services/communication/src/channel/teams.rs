@@ -62,16 +62,16 @@ pub fn body(mut message: Message) -> Value {
 
 fn card(message: &Message) -> Value {
     let about = &message.about;
-    let mut body = vec![
-        text(&[run(&about.subject, Some("bolder"))], Some("large")),
-        text(
+    let mut body = vec![text(&[run(&about.subject, Some("bolder"))], Some("large"))];
+    if !message.is_of_many {
+        body.push(text(
             &[
                 json!({ "type": "TextRun", "text": message.headline, "color": colour(message.status), "weight": "bolder" }),
                 run(&format!(" · {} · {}", message.status.words(), message.severity.label()), None),
             ],
             None,
-        ),
-    ];
+        ));
+    }
     body.extend(
         message
             .correction

@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 use shared::events::Severity;
+use shared::text::format::{counted, duration};
 use shared::text::sanitize;
 
 use super::plan::Plan;
 use super::root_cause::RootCause;
 use super::{Fact, listed, meaning, name, sentence};
-use crate::content::{self, IncidentSummary, News};
+use crate::content::{self, Digested, IncidentSummary, News};
 use crate::message::{List, lists};
 
 /// Most services that are named.
@@ -84,6 +85,17 @@ impl Update {
                     ..Self::default()
                 }
             }
+            News::Status(status) => Self {
+                next: acknowledge(incident, incident.severity),
+                facts: of_status(status, incident),
+                ..Self::default()
+            },
+            News::Summary { lines, more } => {
+                Self { lists: vec![list("What happened", lines.clone(), *more)], ..Self::default() }
+            }
+            News::Digest { incidents, more } => {
+                Self { lists: of_digest(incidents, *more), ..Self::default() }
+            }
         }
     }
 
@@ -105,8 +117,59 @@ impl Update {
             News::Escalated { minutes, .. } => {
                 format!("Nobody has acknowledged the incident for {minutes} minutes.")
             }
+            News::Status(status) => {
+                let last = if status.is_last { " This is the last report at fixed intervals." } else { "" };
+                format!(
+                    "The incident has been open for {}.{last}",
+                    duration(status.minutes.saturating_mul(60_000))
+                )
+            }
+            News::Summary { lines, more } => {
+                format!(
+                    "{} of this incident that were not sent at once.",
+                    counted(lines.len() + more, "message")
+                )
+            }
+            News::Digest { incidents, more } => {
+                let count = incidents.len() + more;
+                format!("What was not sent at once, of {}.", counted(count, "incident"))
+            }
         }
     }
+}
+
+fn list(title: &'static str, items: Vec<String>, more: usize) -> List {
+    List { title, items, more }
+}
+
+fn of_status(status: &content::Status, incident: &IncidentSummary) -> Vec<Fact> {
+    let works = status.assignee.as_deref().or(incident.acknowledged_by.as_deref());
+    let unknown = || "not known yet".to_owned();
+    vec![
+        Fact::new("Severity", format!("{}: {}", incident.severity.label(), meaning(incident.severity))),
+        Fact::new("Affected", counted(status.affected, "service")),
+        Fact::new("Abnormal now", counted(status.abnormal, "signal")),
+        Fact::new("Works on it", works.map_or_else(|| "nobody".to_owned(), name)),
+        Fact::new("Cause", status.cause.as_deref().map_or_else(unknown, sentence)),
+        Fact::new("First step", status.step.as_deref().map(sentence).unwrap_or_default()),
+    ]
+}
+
+fn of_digest(incidents: &[Digested], more: usize) -> Vec<List> {
+    let (over, open): (Vec<_>, Vec<_>) = incidents.iter().partition(|one| one.is_over);
+    let items = |all: Vec<&Digested>| all.into_iter().map(digested).collect();
+    vec![list("Open", items(open), more), list("Over", items(over), 0)]
+}
+
+fn digested(one: &Digested) -> String {
+    let more = if one.more > 0 { format!("{} more before; ", one.more) } else { String::new() };
+    format!(
+        "#{} {} {}: {more}{}",
+        one.number,
+        one.severity.label(),
+        sentence(&one.title),
+        one.lines.join("; ")
+    )
 }
 
 fn acknowledge(incident: &IncidentSummary, severity: Severity) -> Vec<String> {

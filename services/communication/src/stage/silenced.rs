@@ -46,12 +46,12 @@ impl Communication {
     pub(super) async fn updated(&self, changed: &Incident, ctx: &Context) -> Result<Effects, Error> {
         let record = on_record(changed.incident_id, ctx).await?;
         let announced = if record.hidden.is_empty() {
-            Announced::of(&record.told)
+            Announced::of(record.said())
         } else if self.covering(changed, ctx).await?.is_none() {
             return self.catch_up(changed, record, ctx).await;
         } else {
             // what was hidden once is not hidden again
-            Announced::of(record.told.iter().chain(&record.hidden))
+            Announced::of(record.said().chain(&record.hidden))
         };
         // its opening was muted, or is still to be read: then it finds nothing left to announce
         if !record.is_announced() && changed.state.is_open() && changed.state != State::Detecting {
@@ -80,9 +80,7 @@ impl Communication {
         for event in events {
             let next = self.tell(event, incident.clone(), &record, None, ctx).await?;
             record.take(&next);
-            effects.writes.extend(next.writes);
-            effects.timers.extend(next.timers);
-            effects.audit.extend(next.audit);
+            effects.extend(next);
         }
         Ok(effects)
     }
@@ -111,7 +109,7 @@ impl Communication {
         let id = incident.incident_id;
         let cause: Option<RootCause> = ctx.store.artifact(id, ArtifactKind::RootCause).await?;
         let plan: Option<Plan> = ctx.store.artifact(id, ArtifactKind::Plan).await?;
-        let announced = Announced::of(&record.told);
+        let announced = Announced::of(record.said());
         let mut due = if record.is_opening_due(incident) || !record.is_announced() {
             vec![LifecycleEvent::Opened(Box::new(incident.clone()))]
         } else {

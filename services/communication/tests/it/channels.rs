@@ -29,6 +29,7 @@ fn announce(commanders: &[&str], content: &NotificationContent) -> Effects {
         catalogue: &Catalogue::default(),
         channels: &channels,
         roster: &Roster::default(),
+        routes: None,
         at: Timestamp::UNIX_EPOCH,
     };
     announced(directory, content, Some("[SEV2] #12 base"), Timestamp::UNIX_EPOCH)

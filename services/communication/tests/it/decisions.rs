@@ -27,6 +27,7 @@ fn announce(content: &NotificationContent) -> Effects {
         catalogue: &catalogue,
         channels: &channels,
         roster: &Roster::default(),
+        routes: None,
         at: Timestamp::UNIX_EPOCH,
     };
     announced(directory, content, Some("[SEV2] #12 base"), NOW)
@@ -204,6 +205,7 @@ fn audit_summaries() {
         catalogue: &Catalogue::default(),
         channels: &channels,
         roster: &Roster::default(),
+        routes: None,
         at: Timestamp::UNIX_EPOCH,
     };
     add(announced(directory, &content, None, NOW));

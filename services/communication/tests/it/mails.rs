@@ -37,7 +37,7 @@ pub(crate) fn announced(
     now: Timestamp,
 ) -> Effects {
     let NotificationContent { incident, event } = content;
-    let chosen = directory.choose(incident.service.as_deref(), incident.severity, event.kind());
+    let chosen = directory.by_role(incident.service.as_deref(), incident.severity, event.kind());
     let mut threads = chosen.threads(directory.channels);
     for thread in &mut threads {
         thread.subject = subject.map(str::to_owned);
@@ -53,6 +53,7 @@ pub(crate) fn notification(content: &NotificationContent) -> Notification {
         catalogue: &Catalogue::default(),
         channels: &channels,
         roster: &Roster::default(),
+        routes: None,
         at: Timestamp::UNIX_EPOCH,
     };
     let opened = scenario::thread().remove(0);

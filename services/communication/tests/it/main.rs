@@ -7,6 +7,7 @@ mod chat;
 mod decisions;
 mod doubles;
 mod heartbeat;
+mod holding;
 mod mails;
 mod pipeline;
 mod scenario;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use communication::channel::{Channels, Destination, Email};
-use communication::content::{IncidentSummary, Kind, LifecycleEvent, News, NotificationContent, Update};
+use communication::content::{
+    Digested, IncidentSummary, Kind, LifecycleEvent, News, NotificationContent, Update,
+};
 use communication::escalation::{self, Call, Chain, Due, Escalate};
 use communication::message::{Message, Status};
 use communication::options::Options;
@@ -98,6 +100,30 @@ fn a_later_result_is_news_only_where_it_names_something_else() {
     assert_eq!(announced.replaced(&plan).map(|update| update.revision), Some(plan.revision));
 }
 
+fn status() -> communication::content::Status {
+    communication::content::Status {
+        number: 2,
+        minutes: 125,
+        affected: 3,
+        abnormal: 1,
+        assignee: Some("joe".into()),
+        cause: Some("payment, connection pool".into()),
+        step: Some("Restart one instance of payment".into()),
+        is_last: false,
+    }
+}
+
+fn digested(number: i64, is_over: bool) -> Digested {
+    Digested {
+        number,
+        title: format!("connections of service {number} run out"),
+        severity: Severity::Sev4,
+        is_over,
+        lines: vec!["09:26 Incident opened: 2 signals are abnormal.".into()],
+        more: usize::from(is_over),
+    }
+}
+
 fn updates() -> Vec<Update> {
     let update = |news| Update {
         incident_id: scenario::opened().incident_id,
@@ -114,6 +140,15 @@ fn updates() -> Vec<Update> {
         update(News::Plan { plan: Box::new(scenario::plan()) }),
         update(News::Acknowledged { by: "jane".into(), assignee: Some("joe".into()) }),
         update(News::Escalated { minutes: 45, level: 1, round: 1 }),
+        update(News::Status(Box::new(status()))),
+        update(News::Summary {
+            lines: vec![
+                "09:31 Plan replaced: Restart the pool.".into(),
+                "09:40 Acknowledged: jane works on it.".into(),
+            ],
+            more: 1,
+        }),
+        update(News::Digest { incidents: vec![digested(12, false), digested(9, true)], more: 3 }),
     ]
 }
 
@@ -235,10 +270,11 @@ fn a_rotation_leads_to_the_person_on_call_and_its_policy_is_the_escalation() {
         catalogue: &catalogue,
         channels: &channels,
         roster: &roster,
+        routes: None,
         at: at.parse().unwrap(),
     };
     let on_call = |at: &str| {
-        let chosen = directory(at).choose(Some("payment"), Severity::Sev4, Kind::Opened);
+        let chosen = directory(at).by_role(Some("payment"), Severity::Sev4, Kind::Opened);
         let addresses = |one: &Destination| one.address.as_str().to_owned();
         assert_eq!(chosen.unusable, Vec::<String>::new(), "a channel that is not set up is passed over");
         chosen.destinations.iter().map(addresses).collect::<Vec<_>>()
@@ -247,7 +283,8 @@ fn a_rotation_leads_to_the_person_on_call_and_its_policy_is_the_escalation() {
     assert_eq!(on_call("2026-01-06T10:00:00Z"), ["ben@example.com"]);
 
     let directory = directory("2026-01-05T10:00:00Z");
-    let chain = directory.escalation(Some("payment"));
+    let (chain, since) = directory.escalation(&scenario::opened());
+    assert_eq!(since, directory.at);
     assert_eq!(chain, Chain::of(&rotation().escalations[0]));
     let incident = Incident { severity: Severity::Sev1, state: State::Correlating, ..scenario::opened() };
     let mut next = escalation::begin(&incident, Timestamp::UNIX_EPOCH, chain).unwrap();
@@ -273,12 +310,17 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn open() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Options)) -> Self {
         let bench = Bench::open(&[]).await.unwrap();
-        let options = Options {
+        let mut options = Options {
             commanders: vec!["commander@example.com".into()],
             fallback: "chat:#ops".into(),
             ..Options::default()
         };
+        change(&mut options);
         let email = Arc::new(Email::new(&options).unwrap());
         let chat = Arc::new(Chat::default());
         let stage = Communication::new(options, Channels::new([email as _, chat as _]));

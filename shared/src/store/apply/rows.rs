@@ -9,7 +9,7 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use super::super::{
-    ArtifactKind, Attempt, Error, Notification, NotificationState, Write, commands, context, edges, feedback,
+    ArtifactKind, Error, NotificationState, Write, commands, context, edges, feedback, notifications,
     prepared, silences,
 };
 use super::Decided;
@@ -55,14 +55,16 @@ pub(super) async fn write(tx: &Transaction<'_>, stage: &str, decided: &[Decided<
                     feedback::write(tx, *incident_id, feedback).await?;
                 }
                 Write::Notification(notification) => {
-                    write_notification(tx, notification, NotificationState::Pending).await?;
+                    notifications::write(tx, notification, NotificationState::Pending).await?;
                 }
                 Write::Silenced(notification) => {
-                    write_notification(tx, notification, NotificationState::Silenced).await?;
+                    notifications::write(tx, notification, NotificationState::Silenced).await?;
                 }
+                Write::Held(held) => notifications::hold(tx, held).await?,
+                Write::Summarized(ids) => notifications::summarize(tx, ids).await?,
                 Write::Silence(silence) => silences::write(tx, silence).await?,
                 Write::EndSilence { silence_id, ending } => silences::end(tx, *silence_id, ending).await?,
-                Write::Attempt(attempt) => write_attempt(tx, attempt).await?,
+                Write::Attempt(attempt) => notifications::attempted(tx, attempt).await?,
             }
         }
         for (ordinal, line) in effects.audit.iter().enumerate() {
@@ -371,49 +373,5 @@ async fn write_deployment(tx: &Transaction<'_>, deployment: &Deployment) -> Resu
         ],
     )
     .await?;
-    Ok(())
-}
-
-async fn write_notification(
-    tx: &Transaction<'_>,
-    notification: &Notification,
-    state: NotificationState,
-) -> Result<(), Error> {
-    prepared::execute(
-        tx,
-        "insert into notifications (id, incident_id, kind, channel, state, body, created_at) \
-         values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
-        &[
-            &notification.id.0,
-            &notification.incident_id.0,
-            &notification.kind.name(),
-            &notification.channel.as_str(),
-            &state.name(),
-            &Json(notification),
-            &notification.created_at,
-        ],
-    )
-    .await?;
-    Ok(())
-}
-
-async fn write_attempt(tx: &Transaction<'_>, attempt: &Attempt) -> Result<(), Error> {
-    let (id, state) = (attempt.notification_id.0, attempt.state.name());
-    prepared::execute(
-        tx,
-        "insert into notification_attempts (notification_id, state, outcome, at) values ($1, $2, $3, $4)",
-        &[&id, &state, &attempt.outcome, &attempt.at],
-    )
-    .await?;
-    if attempt.receipt.is_empty() {
-        let settle = "update notifications set state = $2 where id = $1 and state = 'pending'";
-        prepared::execute(tx, settle, &[&id, &state]).await?;
-        return Ok(());
-    }
-    // under one name, so that no answer can replace a field of the notification
-    let settle = "update notifications set state = $2, \
-         body = body || jsonb_build_object($3::text, coalesce(body -> $3::text, '{}') || $4) \
-         where id = $1 and state = 'pending'";
-    prepared::execute(tx, settle, &[&id, &state, &Notification::RECEIPT, &Json(&attempt.receipt)]).await?;
     Ok(())
 }

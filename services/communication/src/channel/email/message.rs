@@ -44,7 +44,7 @@ pub fn compose(
         builder = builder.to(recipient.parse()?);
     }
     let opened = message_id(notification.incident_id, Kind::Opened, 0, domain);
-    if envelope.message_id != opened {
+    if envelope.message_id != opened && notification.kind != Kind::Digest {
         let opened = bracketed(&opened);
         builder = builder.in_reply_to(opened.clone()).references(opened);
     }

@@ -17,8 +17,14 @@ const MAX_FALLBACK: usize = 1_000;
 
 /// Returns the message that begins a thread. It has buttons while the incident is open, where `buttons` holds the id of the
 /// notification.
+///
+/// A message about several incidents has neither buttons nor the facts of one.
 pub fn opening(message: &Message, buttons: Option<EventId>) -> Vec<Value> {
     let mut blocks = vec![header(&message.about.subject)];
+    if message.is_of_many {
+        blocks.extend(body(message));
+        return bounded(blocks);
+    }
     blocks.push(section(&format!(
         "*{}* · {} · {}",
         escape(&message.headline),

@@ -1,0 +1,151 @@
+//! What a summary says of the notifications that waited for it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::json;
+use shared::audit::AuditAction;
+use shared::events::incident::Incident;
+use shared::ids::{EventId, IncidentId, derive};
+use shared::stage::Audit;
+use shared::store::Notification;
+use shared::text::format::counted;
+use shared::text::sanitize;
+
+use crate::channel::Address;
+use crate::content::{Digested, IncidentSummary, News, NotificationContent, Update};
+use crate::message::Message;
+use crate::silences::OnRecord;
+
+/// Most incidents of a digest.
+pub const MOST_INCIDENTS: usize = 30;
+/// Most sentences on one incident.
+pub const MOST_LINES: usize = 8;
+/// Longest sentence, characters.
+const MAX_LINE: usize = 240;
+
+/// What waited of one incident, oldest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waited {
+    /// The incident as it stands.
+    pub incident: Incident,
+    /// The notifications.
+    pub notifications: Vec<Notification>,
+}
+
+/// Sorts what waited by incident, in the order of their first notifications.
+pub fn by_incident(held: Vec<Notification>) -> Vec<(IncidentId, Vec<Notification>)> {
+    let mut places = BTreeMap::new();
+    let mut sorted: Vec<(IncidentId, Vec<Notification>)> = Vec::new();
+    for notification in held {
+        let place = *places.entry(notification.incident_id).or_insert_with(|| {
+            sorted.push((notification.incident_id, Vec::new()));
+            sorted.len() - 1
+        });
+        if let Some((_, list)) = sorted.get_mut(place) {
+            list.push(notification);
+        }
+    }
+    sorted
+}
+
+/// Returns the message with which the thread of an incident began for an address; none where it did not.
+pub fn opening<'a>(record: &'a OnRecord, channel: &str, address: &Address) -> Option<&'a Notification> {
+    record.openings().find(|one| {
+        one.channel.as_str() == channel
+            && one.recipients.iter().any(|known| known.eq_ignore_ascii_case(address.as_str()))
+    })
+}
+
+impl Waited {
+    /// Returns the summary for an address whose thread began with `opening`: what that did not know. None where nothing is left.
+    pub fn summary(&self, opening: &Notification, now: Timestamp) -> Option<Update> {
+        let begun = opening.written_at().unwrap_or(opening.created_at);
+        let later = self.notifications.iter().filter(|one| one.written_at().is_none_or(|at| at > begun));
+        let later: Vec<&Notification> = later.collect();
+        let (lines, more) = lines(&later);
+        (!lines.is_empty()).then(|| self.update(&later, News::Summary { lines, more }, now))
+    }
+
+    /// Returns what a digest says of the incident.
+    pub fn digested(&self) -> Digested {
+        let all: Vec<&Notification> = self.notifications.iter().collect();
+        let (lines, more) = lines(&all);
+        Digested {
+            number: self.incident.number,
+            title: sanitize::one_line(&self.incident.title, 160),
+            severity: self.incident.severity,
+            is_over: !self.incident.state.is_open(),
+            lines,
+            more,
+        }
+    }
+
+    fn update(&self, said: &[&Notification], news: News, at: Timestamp) -> Update {
+        let revision = number(said.iter().map(|one| one.id));
+        Update { incident_id: self.incident.incident_id, at, revision, news }
+    }
+}
+
+/// Returns the digest of several incidents; none without one. It is on record with the first of them.
+pub fn digest(mut waited: Vec<Waited>, now: Timestamp) -> Option<NotificationContent> {
+    waited.sort_by_key(|one| {
+        let incident = &one.incident;
+        (!incident.state.is_open(), std::cmp::Reverse(incident.severity), incident.number)
+    });
+    let first = waited.first()?;
+    let open = waited.iter().filter(|one| one.incident.state.is_open()).count();
+    let severity = waited.iter().map(|one| one.incident.severity).max()?;
+    let incident = IncidentSummary {
+        title: format!("{}, {open} open", counted(waited.len(), "incident")),
+        severity,
+        service: None,
+        signal: None,
+        ..IncidentSummary::of(&first.incident)
+    };
+    let all: Vec<&Notification> = waited.iter().flat_map(|one| &one.notifications).collect();
+    let news = News::Digest {
+        incidents: waited.iter().take(MOST_INCIDENTS).map(Waited::digested).collect(),
+        more: waited.len().saturating_sub(MOST_INCIDENTS),
+    };
+    let update = first.update(&all, news, now);
+    Some(NotificationContent { incident, event: update.into() })
+}
+
+/// Returns a number that differs for each set of notifications, for a summary has no revision.
+fn number(ids: impl Iterator<Item = EventId>) -> u32 {
+    let mut ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+    ids.sort_unstable();
+    let parts: Vec<&str> = ids.iter().map(String::as_str).collect();
+    // 0 is the first of its kind, which has another form of id
+    (derive(&parts).as_u64_pair().0 as u32).max(1)
+}
+
+fn lines(notifications: &[&Notification]) -> (Vec<String>, usize) {
+    let lines: Vec<String> = notifications.iter().filter_map(|one| sentence(one)).collect();
+    let more = lines.len().saturating_sub(MOST_LINES);
+    // the last ones say how it stands
+    (lines.into_iter().skip(more).collect(), more)
+}
+
+/// Returns a notification as one sentence, with its time of day in UTC.
+fn sentence(notification: &Notification) -> Option<String> {
+    let content: NotificationContent = serde_json::from_value(notification.event.clone()).ok()?;
+    let message = Message::new(&content, "");
+    let said = message.correction.iter().chain(message.summary.last());
+    let said: Vec<&str> = said.map(String::as_str).collect();
+    let time = notification.created_at.strftime("%H:%M");
+    Some(sanitize::one_line(&format!("{time} {}: {}", message.headline, said.join(" ")), MAX_LINE))
+}
+
+/// Says that what waited of an incident was sent, or why it was not.
+pub fn line(waited: &Waited, address: &Address, how: &str, now: Timestamp) -> Audit {
+    let count = waited.notifications.len();
+    Audit {
+        incident_id: waited.incident.incident_id,
+        at: now,
+        action: AuditAction::NotificationSummarized,
+        summary: format!("{} to {}: {how}.", counted(count, "held notification"), address.as_str()),
+        detail: json!({ "notifications": count, "recipients": [address.as_str()] }),
+    }
+}
