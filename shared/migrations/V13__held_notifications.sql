@@ -12,7 +12,7 @@ alter table notifications
     add column held_for   text,
     add column held_until timestamptz,
     add column written_at timestamptz not null default now(),
-    add column recipients jsonb not null default '[]',
+    add column recipients text[],
     add check (state not in ('held', 'summarized') or (held_for is not null and held_until is not null));
 create index notifications_held on notifications (channel, held_for, held_until) where state = 'held';
 -- How much each address was sent lately.

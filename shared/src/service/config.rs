@@ -434,6 +434,16 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
     }
 
+    #[cfg(feature = "stage")]
+    #[test]
+    fn ages_of_rows_are_read_and_checked() {
+        let config = load("[retention]\nincidents_days = 500\n", &[]).unwrap();
+        assert_eq!(config.common.retention.incidents_days, 500);
+        assert!(config.to_toml().contains("retention.incidents_days = 500"), "{}", config.to_toml());
+        let Problems(problems) = load("", &[("FIREWATCH_RETENTION__INBOX_DAYS", "3")]).unwrap_err();
+        assert!(problems.len() == 1 && problems[0].starts_with("retention.inbox_days is 3"), "{problems:?}");
+    }
+
     #[test]
     fn an_unknown_field_is_refused() {
         assert!(load("[detection]\nsizes = 3\n", &[]).is_err());

@@ -48,7 +48,7 @@ pub const PARTS: [Part; 13] = [
     },
     Part {
         name: "notifications",
-        rows: "select id, kind, channel, state, held_until, body, created_at from notifications where incident_id = $1 \
+        rows: "select id, kind, channel, state, body, created_at, written_at, held_for, held_until from notifications where incident_id = $1 \
             order by created_at, id",
     },
     Part {

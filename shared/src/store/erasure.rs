@@ -37,14 +37,35 @@ enum Column {
     Text(&'static str),
     /// A JSON document.
     Document(&'static str),
+    /// An array of texts, or none.
+    List(&'static str),
 }
 
-use Column::{Document, Text};
+use Column::{Document, List, Text};
 
 impl Column {
+    /// Returns how it is read.
+    fn read(self) -> String {
+        match self {
+            Text(name) | Document(name) => format!("t.{name}"),
+            List(name) => format!("coalesce(to_jsonb(t.{name}), 'null')"),
+        }
+    }
+
+    /// Returns how it is set to a parameter.
+    fn set(self, parameter: usize) -> String {
+        match self {
+            Text(name) | Document(name) => format!("{name} = ${parameter}"),
+            List(name) => format!(
+                "{name} = case jsonb_typeof(${parameter}::jsonb) when 'array' \
+                 then array(select jsonb_array_elements_text(${parameter}::jsonb)) end"
+            ),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
-            Text(name) | Document(name) => name,
+            Text(name) | Document(name) | List(name) => name,
         }
     }
 }
@@ -90,7 +111,7 @@ const TABLES: [Table; 15] = [
     Table {
         name: "notifications",
         key: &[("id", "uuid")],
-        columns: &[Document("body"), Document("recipients"), Text("held_for")],
+        columns: &[Document("body"), Text("held_for"), List("recipients")],
         also: "t.state not in ('pending', 'held') and not exists (select from incidents i where i.incident_id = t.incident_id \
             and i.state <> 'closed' and (i.resolved_at is null or i.updated_at > now() - interval '1 day'))",
         ..PLAIN
@@ -152,8 +173,8 @@ pub const NOT_REACHED: [(&str, &str); 16] = [
     ("steps", "results of outside work; they go after `retention.inbox_days`"),
     ("knowledge_chunks", "texts of documents that people have approved"),
     ("oncall_rotations", "read from files"),
-    ("notification_routes", "read from files"),
     ("catalogue_services", "read from files"),
+    ("notification_routes", "read from files"),
     ("processed_events", "names nobody"),
     ("neighbourhoods", "names nobody"),
     ("counters", "names nobody"),
@@ -355,7 +376,7 @@ impl Table {
             self.key.iter().map(|(column, _)| each(column)).collect::<Vec<_>>().join(", ")
         };
         let keys = list(&|column| format!("t.{column}"));
-        let columns: Vec<String> = self.columns.iter().map(|column| format!("t.{}", column.name())).collect();
+        let columns: Vec<String> = self.columns.iter().map(|column| column.read()).collect();
         let texts: Vec<String> = columns.iter().map(|column| format!("{column}::text")).collect();
         let sealed = if self.has_sealed && sealer.is_some() { "or t.context ? 'sealed'" } else { "" };
         let needle = person.needle();
@@ -399,14 +420,14 @@ impl Table {
             let at = self.key.len() + place;
             let mut value = match column {
                 Text(_) => Value::from(row::value::<Option<String>>(found, self.name, at)?),
-                Document(_) => row::document(found, self.name, at)?,
+                Document(_) | List(_) => row::document(found, self.name, at)?,
             };
             let here = person.erase(&mut value, column.name(), placeholder, sealer);
             inside = Found { texts: inside.texts + here.texts, sealed: inside.sealed + here.sealed };
             cells.push(match (column, value) {
                 (Text(_), Value::String(text)) => Cell::Text(Some(text)),
                 (Text(_), _) => Cell::Text(None),
-                (Document(_), value) => Cell::Document(value),
+                (Document(_) | List(_), value) => Cell::Document(value),
             });
         }
         Ok((!inside.is_none()).then_some((cells, inside)))
@@ -432,7 +453,7 @@ impl Table {
                 Cell::Text(text) => text,
                 Cell::Document(_) => document,
             });
-            set.push(format!("{} = ${}", column.name(), values.len()));
+            set.push(column.set(values.len()));
         }
         let mut only = Vec::with_capacity(key.len());
         for (value, (column, of)) in key.iter().zip(self.key) {

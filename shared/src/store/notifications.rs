@@ -83,7 +83,7 @@ impl Reads {
     pub async fn recent(&self, since: Timestamp) -> Result<Recent, Error> {
         let statement = "select n.channel, lower(r), count(*) from (select channel, recipients from notifications \
              where state in ('pending', 'sent') and written_at > $1 order by written_at desc limit $2) n, \
-             jsonb_array_elements_text(n.recipients) r group by 1, 2";
+             unnest(n.recipients) r group by 1, 2";
         let rows = prepared::query(&self.client().await?, statement, &[&since, &MOST_RECENT]).await?;
         let count = |found: &Row| {
             let address = (row::value(found, TABLE, 0)?, row::value(found, TABLE, 1)?);
@@ -136,7 +136,7 @@ async fn insert<C: GenericClient>(
             &state.name(),
             &Json(notification),
             &notification.created_at,
-            &Json(&notification.recipients),
+            &notification.recipients,
             &notification.written_at(),
             &held_for,
             &held_until,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::seal::{Sealed, Sealer};
 
 /// Fields that name a person.
-pub const PERSONS: [&str; 14] = [
+pub const PERSONS: [&str; 15] = [
     "actor",
     "approved_by",
     "asked_by",
@@ -21,6 +21,7 @@ pub const PERSONS: [&str; 14] = [
     "deployed_by",
     "ended_by",
     "given_by",
+    "held_for",
     "oncall",
     "owner",
     "recipients",

@@ -31,6 +31,7 @@ insert into notifications (id, incident_id, kind, channel, state, body, created_
     (md5('n1')::uuid, md5('i')::uuid, 'opened', 'email', 'sent', '{\"recipients\": [\"al\", \"alice\"], \"subject\": \"x\"}', now()), \
     (md5('n2')::uuid, md5('i')::uuid, 'plan', 'email', 'pending', '{\"recipients\": [\"al\"], \"subject\": \"x\"}', now()), \
     (md5('n3')::uuid, md5('o')::uuid, 'opened', 'email', 'sent', '{\"recipients\": [\"al\"], \"subject\": \"x\"}', now()); \
+update notifications set recipients = array['al', 'alice'], held_for = 'email:al' where id = md5('n1')::uuid; \
 insert into notification_attempts (notification_id, state, outcome, at) values (md5('n1')::uuid, 'sent', 'al was refused', now()); \
 insert into feedback (incident_id, cause, body, given_at) values (md5('i')::uuid, 'right', '{\"given_by\": \"al\"}', now()); \
 insert into evidence (id, incident_id, revision, source, excerpt, content) values (md5('e')::uuid, md5('i')::uuid, 1, \
@@ -128,6 +129,8 @@ async fn a_person_is_erased_everywhere_and_others_and_services_are_not() {
     )
     .await;
     assert_eq!(silence, format!("alice|{placeholder}|says {placeholder}|service=\"al\""));
+    let columns = "select held_for || ' ' || array_to_string(recipients, ' ') from notifications where held_for is not null";
+    assert_eq!(text(&client, columns).await, format!("email:{placeholder} {placeholder} alice"));
     // what is not sent yet, and what follows in an open incident, goes to them
     let kept =
         "select string_agg(body #>> '{recipients,0}', ' ') from notifications where id <> md5('n1')::uuid";

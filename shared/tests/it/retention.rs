@@ -9,8 +9,11 @@ use shared::store::retention::rules::{INCIDENTS, KEPT, PARTS, Rule};
 use shared::store::retention::{End, Options, Remover, Turn};
 use shared::testing;
 use stack::testing::Database;
+use stack::testing::bench::until;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use super::stage::{Place, TURN};
 
 /// Rows of one incident, its audit trail included.
 const ROWS_OF_INCIDENT: i64 = 40;
@@ -421,4 +424,33 @@ async fn the_oldest_row_of_each_table_is_known() {
     assert!((oldest["incidents"] / day - 500.0).abs() < 2.0, "{oldest:?}");
     assert!((oldest["audit"] / day - 500.0).abs() < 2.0, "{oldest:?}");
     assert_eq!(oldest["outbox"], 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_removes_what_is_old_and_counts_it() {
+    let _turn = TURN.lock().await;
+    let place = Place::open().await;
+    let client = testing::client(&place.0.store).await.unwrap();
+    fill(&client, 1, 3, 500).await;
+    let (shutdown, running) = place.start("retention-agent").await;
+    until(Duration::from_secs(40), async || {
+        let left = rows(&client).await;
+        if left["incidents"] + left["signals"] + left["removed_incidents"] == 0 { Ok(()) } else { Err(left) }
+    })
+    .await
+    .unwrap();
+    let shown = |line: &str| shared::metrics::render().lines().any(|shown| shown.starts_with(line));
+    until(Duration::from_secs(20), async || {
+        let lines = [
+            "firewatch_retention_removed_rows_total{table=\"incidents\"} 3",
+            "firewatch_retention_oldest_seconds{table=\"audit\"} 432",
+            "firewatch_retention_failures_total{stage=\"remediation\"} 0",
+        ];
+        let missing: Vec<&str> = lines.into_iter().filter(|line| !shown(line)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(missing) }
+    })
+    .await
+    .unwrap();
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
 }

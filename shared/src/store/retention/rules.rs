@@ -226,7 +226,7 @@ pub const SURPLUS: [Surplus; 2] = [
 ];
 
 /// Tables that no rule is about, each with the reason.
-pub const KEPT: [(&str, &str); 10] = [
+pub const KEPT: [(&str, &str); 11] = [
     (
         "approved_documents",
         "people have approved them to be found again; `firewatch postmortem withdraw` removes one",
@@ -235,6 +235,7 @@ pub const KEPT: [(&str, &str); 10] = [
     ("knowledge_index", "one row"),
     ("catalogue_services", "the seeder replaces them"),
     ("oncall_rotations", "the seeder replaces them"),
+    ("notification_routes", "the seeder replaces them"),
     ("neighbourhoods", "one row for each environment"),
     ("counters", "one row"),
     ("erasures", "one row for each erasure, without the name"),
