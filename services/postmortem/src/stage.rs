@@ -113,10 +113,11 @@ impl Postmortems {
 
     async fn write(&self, incident: &Incident, findings: &Findings, ctx: &Context) -> Result<Effects, Error> {
         let id = incident.incident_id;
-        let trail = ctx.store.timeline(id).await?;
         let catalogue = ctx.store.catalogue().await?;
         let notifications = ctx.store.notifications(id).await?;
         let commands = ctx.store.commands_of(id).await?;
+        // last, so that few lines are written between this read and the commit: a replay has them
+        let trail = ctx.store.timeline(id).await?;
         let record = Record {
             incident,
             trail: &trail,
