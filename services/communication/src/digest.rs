@@ -22,7 +22,7 @@ pub const MOST_INCIDENTS: usize = 30;
 /// Most sentences on one incident.
 pub const MOST_LINES: usize = 8;
 /// Longest sentence, characters.
-const MAX_LINE: usize = 240;
+pub const MAX_LINE: usize = 240;
 
 /// What waited of one incident, oldest first.
 #[derive(Debug, Clone, PartialEq)]

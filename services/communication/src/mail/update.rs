@@ -9,6 +9,7 @@ use super::plan::Plan;
 use super::root_cause::RootCause;
 use super::{Fact, listed, meaning, name, sentence};
 use crate::content::{self, Digested, IncidentSummary, News};
+use crate::digest::MAX_LINE;
 use crate::message::{List, lists};
 
 /// Most services that are named.
@@ -93,11 +94,13 @@ impl Update {
                 facts: of_status(status, incident),
                 ..Self::default()
             },
-            News::Summary { lines, more } => {
-                Self { lists: vec![list("What happened", lines.clone(), *more)], ..Self::default() }
-            }
+            News::Summary { lines, more } => Self {
+                next: acknowledge(incident, incident.severity),
+                lists: vec![list("What happened", cleaned(lines), *more)],
+                ..Self::default()
+            },
             News::Digest { incidents, more } => {
-                Self { lists: of_digest(incidents, *more), ..Self::default() }
+                Self { next: first(incidents), lists: of_digest(incidents, *more), ..Self::default() }
             }
         }
     }
@@ -158,6 +161,15 @@ fn of_status(status: &content::Status, incident: &IncidentSummary) -> Vec<Fact> 
     ]
 }
 
+fn cleaned(lines: &[String]) -> Vec<String> {
+    lines.iter().map(|line| sanitize::one_line(line, MAX_LINE)).collect()
+}
+
+fn first(incidents: &[Digested]) -> Vec<String> {
+    let open = incidents.iter().find(|one| !one.is_over);
+    open.map(|one| format!("Look at incident #{} first.", one.number)).into_iter().collect()
+}
+
 fn of_digest(incidents: &[Digested], more: usize) -> Vec<List> {
     let (over, open): (Vec<_>, Vec<_>) = incidents.iter().partition(|one| one.is_over);
     let items = |all: Vec<&Digested>| all.into_iter().map(digested).collect();
@@ -171,7 +183,7 @@ fn digested(one: &Digested) -> String {
         one.number,
         one.severity.label(),
         sentence(&one.title),
-        one.lines.join("; ")
+        cleaned(&one.lines).join("; ")
     )
 }
 
