@@ -37,6 +37,8 @@ impl Scene {
         }
         let pipeline = Pipeline::start_with(options, 1).await?;
         let person = Person::new(&pipeline.stack)?;
+        // the escalation is that of the settings
+        tests::without_routes(&pipeline.stack).await?;
         Ok(Self { pipeline, person })
     }
 

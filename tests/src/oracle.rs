@@ -80,6 +80,7 @@ pub async fn run(plan: &Plan, binaries: &Path, keep: &Path) -> Result<Outcome> {
         Options { binaries: binaries.to_owned(), progress: Progress::Slow, ..Options::throw_away()? };
     let stack = Arc::new(Stack::start(options).await?);
     stack.seed().await?;
+    crate::without_routes(&stack).await?;
     let pool = AgentPool::start(Arc::clone(&stack), plan.clone())?;
     let supervision = tokio::spawn(Arc::clone(&pool).supervise());
     pool.ready(READY).await?;

@@ -18,8 +18,7 @@ use stack::parts::probe;
 use crate::load::burst::{Burst, METRICS, Size};
 use crate::load::pace::{Series, write};
 
-/// Environment of the faults: no route of the knowledge base is about it, so the fallback is notified and the escalation is that of
-/// the settings.
+/// Environment of the faults.
 pub const ENVIRONMENT: &str = "people";
 /// Longest time until an incident is open, and until a command is decided on.
 const LONGEST: Duration = Duration::from_mins(1);

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use shared::events::Severity;
+use shared::events::incident::Statement;
 use shared::text::format::{counted, duration};
 use shared::text::sanitize;
 
@@ -32,18 +33,11 @@ impl Update {
     /// Gathers what the mail says.
     pub fn new(update: &content::Update, incident: &IncidentSummary) -> Self {
         match &update.news {
-            News::Severity { before, after, stated } => {
-                let mut facts = vec![
-                    Fact::new("Severity", format!("{}: {}", after.label(), meaning(*after))),
-                    Fact::new("Before", before.label()),
-                ];
-                facts.extend(
-                    stated.iter().map(|one| {
-                        Fact::new("Set by", format!("{}: {}", name(&one.by), sentence(&one.reason)))
-                    }),
-                );
-                Self { next: acknowledge(incident, *after), facts, ..Self::default() }
-            }
+            News::Severity { before, after, stated } => Self {
+                next: acknowledge(incident, *after),
+                facts: of_severity(*before, *after, stated.as_ref()),
+                ..Self::default()
+            },
             News::Scope { before, added, count } => Self {
                 next: acknowledge(incident, incident.severity),
                 facts: vec![
@@ -146,6 +140,16 @@ impl Update {
 
 fn list(title: &'static str, items: Vec<String>, more: usize) -> List {
     List { title, items, more }
+}
+
+fn of_severity(before: Severity, after: Severity, stated: Option<&Statement>) -> Vec<Fact> {
+    let mut facts = vec![
+        Fact::new("Severity", format!("{}: {}", after.label(), meaning(after))),
+        Fact::new("Before", before.label()),
+    ];
+    let by = |one: &Statement| format!("{}: {}", name(&one.by), sentence(&one.reason));
+    facts.extend(stated.map(|one| Fact::new("Set by", by(one))));
+    facts
 }
 
 fn of_status(status: &content::Status, incident: &IncidentSummary) -> Vec<Fact> {
