@@ -244,6 +244,8 @@ pub struct Digested {
     pub number: i64,
     /// One line.
     pub title: String,
+    /// Environment.
+    pub environment: String,
     /// Severity when the digest was written.
     pub severity: Severity,
     /// It was over when the digest was written.

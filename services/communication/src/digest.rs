@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::json;
 use shared::audit::AuditAction;
+use shared::events::Severity;
 use shared::events::incident::Incident;
 use shared::ids::{EventId, IncidentId, derive};
 use shared::stage::Audit;
@@ -13,7 +14,7 @@ use shared::text::format::counted;
 use shared::text::sanitize;
 
 use crate::channel::Address;
-use crate::content::{Digested, IncidentSummary, News, NotificationContent, Update};
+use crate::content::{Digested, IncidentSummary, Kind, News, NotificationContent, Update};
 use crate::message::Message;
 use crate::silences::OnRecord;
 
@@ -31,6 +32,21 @@ pub struct Waited {
     pub incident: Incident,
     /// The notifications.
     pub notifications: Vec<Notification>,
+}
+
+/// What becomes of what waited of an incident once it is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It waits on: the incident is silenced or muted until then.
+    Wait(Timestamp),
+    /// It is not said any more, for this reason.
+    Drop(&'static str),
+    /// A summary in the thread of the incident says it.
+    Summary,
+    /// The digest says it.
+    Digest,
+    /// The incident is announced as it stands.
+    Announce,
 }
 
 /// Sorts what waited by incident, in the order of their first notifications.
@@ -58,10 +74,47 @@ pub fn opening<'a>(record: &'a OnRecord, channel: &str, address: &Address) -> Op
 }
 
 impl Waited {
-    /// Returns the summary for an address whose thread began with `opening`: what that did not know. None where nothing is left.
+    /// Decides what becomes of it. `has_begun`: the thread of the incident has begun at the address; `reads_summaries`: people read
+    /// them on its channel; `silenced`: until when a silence covers the incident.
+    pub fn fate(
+        &self,
+        has_begun: bool,
+        reads_summaries: bool,
+        silenced: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Fate {
+        let incident = &self.incident;
+        let is_open = incident.state.is_open();
+        if is_open && incident.is_muted(now) {
+            let until = incident.mute.as_ref().and_then(|mute| mute.until);
+            return until.map_or(Fate::Drop("the incident is muted until it is over"), Fate::Wait);
+        }
+        match silenced.filter(|_| is_open) {
+            Some(until) => Fate::Wait(until),
+            None if has_begun && reads_summaries => Fate::Summary,
+            None if reads_summaries => Fate::Digest,
+            None if has_begun => Fate::Drop("the pager follows the incident"),
+            None if !is_open => Fate::Drop("the incident was over before"),
+            None if incident.acknowledged.is_some() => Fate::Drop("somebody works on it"),
+            None => Fate::Announce,
+        }
+    }
+
+    /// Returns the summary for an address whose thread began with `opening`: what that did not say. None where nothing is left.
     pub fn summary(&self, opening: &Notification, now: Timestamp) -> Option<Update> {
         let begun = opening.written_at().unwrap_or(opening.created_at);
-        let later = self.notifications.iter().filter(|one| one.written_at().is_none_or(|at| at > begun));
+        let is_new = |one: &&Notification| {
+            let is_said = matches!(
+                one.kind,
+                Kind::Opened
+                    | Kind::SeverityChanged
+                    | Kind::ScopeGrown
+                    | Kind::Acknowledged
+                    | Kind::StatusReport
+            );
+            !is_said || one.written_at().is_none_or(|at| at > begun)
+        };
+        let later = self.notifications.iter().filter(is_new);
         let later: Vec<&Notification> = later.collect();
         let (lines, more) = lines(&later);
         (!lines.is_empty()).then(|| self.update(&later, News::Summary { lines, more }, now))
@@ -74,6 +127,7 @@ impl Waited {
         Digested {
             number: self.incident.number,
             title: sanitize::one_line(&self.incident.title, 160),
+            environment: sanitize::one_line(&self.incident.environment, sanitize::NAME),
             severity: self.incident.severity,
             is_over: !self.incident.state.is_open(),
             lines,
@@ -95,8 +149,12 @@ pub fn digest(mut waited: Vec<Waited>, now: Timestamp) -> Option<NotificationCon
     });
     let first = waited.first()?;
     let open = waited.iter().filter(|one| one.incident.state.is_open()).count();
-    let severity = waited.iter().map(|one| one.incident.severity).max()?;
+    let still_open = waited.iter().filter(|one| one.incident.state.is_open());
+    let severity = still_open.map(|one| one.incident.severity).max().unwrap_or(Severity::Sev4);
+    let environment = &first.incident.environment;
+    let is_of_one = waited.iter().all(|one| one.incident.environment == *environment);
     let incident = IncidentSummary {
+        environment: if is_of_one { environment.clone() } else { "several environments".to_owned() },
         title: format!("{}, {open} open", counted(waited.len(), "incident")),
         severity,
         service: None,
@@ -139,13 +197,21 @@ fn sentence(notification: &Notification) -> Option<String> {
 }
 
 /// Says that what waited of an incident was sent, or why it was not.
-pub fn line(waited: &Waited, address: &Address, how: &str, now: Timestamp) -> Audit {
-    let count = waited.notifications.len();
+pub fn line(waited: &Waited, address: &str, how: &str, now: Timestamp) -> Audit {
+    said(waited.incident.incident_id, waited.notifications.len(), address, how, now)
+}
+
+/// Says that what waited of an incident can be sent nowhere.
+pub fn dropped(incident_id: IncidentId, count: usize, address: &str, now: Timestamp) -> Audit {
+    said(incident_id, count, address, "not sent, the receiver is not set up any more", now)
+}
+
+fn said(incident_id: IncidentId, count: usize, address: &str, how: &str, at: Timestamp) -> Audit {
     Audit {
-        incident_id: waited.incident.incident_id,
-        at: now,
+        incident_id,
+        at,
         action: AuditAction::NotificationSummarized,
-        summary: format!("{} to {}: {how}.", counted(count, "held notification"), address.as_str()),
-        detail: json!({ "notifications": count, "recipients": [address.as_str()] }),
+        summary: format!("{} to {address}: {how}.", counted(count, "held notification")),
+        detail: json!({ "notifications": count, "recipients": [address] }),
     }
 }

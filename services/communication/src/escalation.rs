@@ -60,9 +60,9 @@ pub struct Call {
 }
 
 impl Chain {
-    /// Returns the chain of a policy. A level without a wait calls those who are notified of the opening anyway, and is left out of
-    /// the first round.
-    pub fn of(policy: &Policy) -> Self {
+    /// Returns the chain of a policy. A level without a wait is left out of the first round where it calls only those who are
+    /// `notified` of the opening anyway.
+    pub fn of(policy: &Policy, notified: &[String]) -> Self {
         let levels = policy.levels.len().max(1);
         let calls = policy.steps().enumerate().map(|(place, (minutes, level))| Call {
             level: number(place % levels).saturating_add(1),
@@ -70,7 +70,8 @@ impl Chain {
             minutes,
             called: level.notify.iter().map(written).collect(),
         });
-        Self(calls.filter(|call| call.minutes > 0).collect())
+        let is_known = |call: &Call| call.called.iter().all(|whom| notified.contains(whom));
+        Self(calls.filter(|call| call.minutes > 0 || !is_known(call)).collect())
     }
 
     /// Returns the chain of the settings, of which the first level calls `first` and all others `others`.
@@ -128,7 +129,11 @@ fn timer(step: &Escalate, earliest: Timestamp) -> Result<Option<Timer>, Error> {
     let seed = [step.reopened, step.step].map(|number| number.to_string());
     let seed: Vec<&str> = seed.iter().map(String::as_str).collect();
     // a queue of its own: a delayed message must not delay the call of the next level
-    let key = format!("{}/escalation", step.incident_id);
+    let key = match step.reopened {
+        0 => format!("{}/escalation", step.incident_id),
+        // a level of an earlier time that still waits must not delay it
+        again => format!("{}/escalation/{again}", step.incident_id),
+    };
     Timer::new(key, &seed, due.unwrap_or(Timestamp::MAX).max(earliest), step).map(Some)
 }
 

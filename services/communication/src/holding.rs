@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::audit::AuditAction;
 use shared::events::Severity;
-use shared::ids::EventId;
+use shared::ids::{EventId, IncidentId};
 use shared::stage::{Audit, Effects, Error, Timer, TimerPayload};
 use shared::store::notifications::Recent;
 use shared::store::{Held, Notification, Write};
 use shared::text::format::{counted, moment};
 
 use crate::channel::{Address, Destination};
-use crate::content::{AddressClass, Kind, NotificationContent, notification_id};
+use crate::content::{AddressClass, Kind, LifecycleEvent, News, NotificationContent, notification_id};
 use crate::notifications::{Thread, headed, written};
 use crate::options::Options;
 use crate::silences::OnRecord;
@@ -137,7 +137,7 @@ impl Pace<'_> {
         if kind == Kind::Escalated || !table::may_wait(thread.channel, has_begun) {
             return None;
         }
-        asked.or_else(|| self.limit(kind, thread.channel, address)).or_else(|| {
+        asked.or_else(|| self.limit(&content.event, thread.channel, address)).or_else(|| {
             let sent = self.recent.of(thread.channel, address);
             let is_much = sent >= i64::from(self.options.storm_messages);
             (is_much && content.incident.severity <= Severity::Sev3)
@@ -145,9 +145,12 @@ impl Pace<'_> {
         })
     }
 
-    /// Returns the hold of an address that was sent as much of the incident as it may be. The opening and the end are always sent.
-    fn limit(&self, kind: Kind, channel: &str, address: &str) -> Option<Hold> {
-        if matches!(kind, Kind::Opened | Kind::Resolved) {
+    /// Returns the hold of an address that was sent as much of the incident as it may be. The opening, the end and a severity that
+    /// rises to SEV2 or SEV1 are always sent.
+    fn limit(&self, event: &LifecycleEvent, channel: &str, address: &str) -> Option<Hold> {
+        let is_rise = matches!(event.news(), Some(News::Severity { before, after, .. })
+            if after > before && *after >= Severity::Sev2);
+        if is_rise || matches!(event.kind(), Kind::Opened | Kind::Resolved) {
             return None;
         }
         let times = self.record.told.iter().filter(|one| {
@@ -232,6 +235,14 @@ pub fn hold(
     let Some(last) = last else { return Ok(None) };
     effects.audit.push(line(content, effects.writes.len(), last));
     Ok(Some(effects))
+}
+
+impl Summarize {
+    /// Returns the timer of the same address for a later time, at which something of an incident is looked at again.
+    pub fn again(&self, until: Timestamp, incident: IncidentId) -> Result<Timer, Error> {
+        let key = format!("summary/{}/{}/{until}", self.channel, self.identity);
+        Timer::new(key, &[&incident.to_string()], until, &Self { until, ..self.clone() })
+    }
 }
 
 /// Returns the timer of a summary. Each notification sets one of its own, for the one of an earlier notification may have run; the

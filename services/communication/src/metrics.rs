@@ -45,6 +45,11 @@ pub static HELD: Counter<1> = LazyLock::new(|| {
     let help = "Notifications that wait for a summary, by reason: digest, quiet_hours, limit, storm.";
     CounterFamily::new("firewatch_communication_held_total", help, ["reason"])
 });
+/// Notifications that waited and could not be sent.
+pub static DROPPED: Counter<0> = LazyLock::new(|| {
+    let help = "Notifications that waited for a summary whose receiver is not set up any more.";
+    CounterFamily::new("firewatch_communication_held_dropped_total", help, [])
+});
 /// Time of one attempt.
 pub static DELIVERY_SECONDS: Histogram<1> = LazyLock::new(|| {
     let help = "Time to render and send one message, seconds.";
@@ -68,6 +73,7 @@ pub fn register() {
     for why in Why::ALL {
         HELD.add([why.name()], 0);
     }
+    LazyLock::force(&DROPPED);
     LazyLock::force(&RECIPIENTS_REFUSED);
     LazyLock::force(&ADDRESSES_UNUSABLE);
     LazyLock::force(&NOT_REPEATED);

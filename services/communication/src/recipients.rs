@@ -147,13 +147,19 @@ impl Directory<'_> {
                 When::At(at) => at,
             };
             let entries = entries(one);
-            let found = self.collect(entries.iter().map(String::as_str).collect());
+            // whoever is on call by then
+            let then = Self { at: until, ..*self };
+            let found = then.collect(entries.iter().map(String::as_str).collect());
             chosen.unusable.extend(found.unusable);
             for to in found.destinations {
-                let is_known =
-                    chosen.destinations.contains(&to) || chosen.later.iter().any(|one| one.to == to);
-                if !is_known && chosen.later.len() < MAX {
-                    chosen.later.push(Waiting { to, hold: Hold { until, why } });
+                let hold = Hold { until, why };
+                let is_now = chosen.destinations.contains(&to);
+                let is_full = chosen.later.len() >= MAX;
+                match chosen.later.iter_mut().find(|one| one.to == to) {
+                    // the earlier one of two
+                    Some(known) if known.hold.until > until => known.hold = hold,
+                    None if !is_now && !is_full => chosen.later.push(Waiting { to, hold }),
+                    _ => {}
                 }
             }
         }
@@ -167,20 +173,20 @@ impl Directory<'_> {
         chosen
     }
 
-    /// Returns the escalation of an incident, and when it begins. By routes it is that of the first one that has one; for the fallback,
-    /// and without routes, that of the first suspect's service.
-    pub fn escalation(&self, incident: &Incident) -> (Chain, Timestamp) {
-        let Some(routes) = self.routes else { return (self.escalation_of(incident), self.at) };
+    /// Returns the escalation of an incident that begins now. By routes it is that of the first one that has one and notifies at once:
+    /// another one begins when what waits is said. For the fallback, and without routes, it is that of the first suspect's service.
+    pub fn escalation(&self, incident: &Incident) -> Chain {
+        let Some(routes) = self.routes else { return self.escalation_of(incident) };
         let told = routes.plan(&Facts::of_incident(incident), self.at);
         if told.iter().any(|one| one.why.route.is_none()) {
-            return (self.escalation_of(incident), self.at);
+            return self.escalation_of(incident);
         }
-        let found = told.iter().find_map(|one| {
+        let found = told.iter().filter(|one| one.when == When::Now).find_map(|one| {
             let policy = self.roster.policy(one.escalation.as_deref()?)?;
-            let since = if let When::At(at) = one.when { at } else { self.at };
-            Some((Chain::of(policy), since))
+            let notified = one.receivers.iter().flat_map(|(_, whom)| whom).map(written);
+            Some(Chain::of(policy, &notified.collect::<Vec<_>>()))
         });
-        found.unwrap_or_else(|| (Chain::default(), self.at))
+        found.unwrap_or_default()
     }
 
     /// Returns the escalation of the first suspect's service: the first one of its rotation, or that of the settings. There the first
@@ -192,7 +198,10 @@ impl Directory<'_> {
         let policy =
             rotation.and_then(|name| self.roster.schedule(name)).and_then(|one| one.policies().first());
         if let Some(policy) = policy {
-            return Chain::of(policy);
+            return Chain::of(
+                policy,
+                &owner.map(|service| service.oncall.trim().to_owned()).into_iter().collect::<Vec<_>>(),
+            );
         }
         let commanders = self.options.commanders.iter().cloned();
         let own = owner.into_iter().flat_map(|service| [service.oncall.clone(), service.contact.clone()]);

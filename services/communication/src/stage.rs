@@ -8,6 +8,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use shared::agent::Agent;
+use shared::catalogue::Catalogue;
 use shared::events::{Command, Incident, Refusal, Topic, decode};
 use shared::ids::IncidentId;
 use shared::oncall::Roster;
@@ -16,10 +17,10 @@ use shared::stage::{Context, Effects, Error, Key, Stage, Timer, TimerPayload as 
 use shared::store::{Notification, NotificationState};
 use shared::text::secrets::Redactor;
 
-use crate::channel::{Channels, Delivery, Failure, Receipt};
+use crate::channel::{Channels, Delivery, Destination, Failure, Receipt};
 use crate::content::{IncidentSummary, Kind, LifecycleEvent, NotificationContent};
 use crate::escalation::{self, Due, Escalate};
-use crate::holding::Summarize;
+use crate::holding::{self, Hold, Summarize, Waiting, Why};
 use crate::metrics;
 use crate::notifications::{self, MuteOver, Send, Thread};
 use crate::options::Options;
@@ -66,6 +67,30 @@ impl Communication {
             thread.subject = begun.filter(|_| !event.is_first()).map(|opened| opened.subject.clone());
         }
         threads
+    }
+
+    /// Adds those who read of the opening in a digest: the next one says what who was notified has to learn.
+    fn following(
+        &self,
+        event: &LifecycleEvent,
+        mut chosen: Recipients,
+        record: &OnRecord,
+        now: Timestamp,
+    ) -> Recipients {
+        let hold = Hold { until: holding::next_digest(now, &self.options), why: Why::Digest };
+        let openings = record.held.iter().filter(|one| one.kind == Kind::Opened);
+        for opening in openings.filter(|one| concerns(event.kind(), one.kind)) {
+            let to = self.channels.get(opening.channel.as_str()).and_then(|channel| {
+                let address = channel.address(opening.recipients.first()?)?;
+                Some(Destination { channel: channel.name(), address })
+            });
+            let Some(to) = to else { continue };
+            let is_known = chosen.destinations.contains(&to) || chosen.later.iter().any(|one| one.to == to);
+            if !is_known {
+                chosen.later.push(Waiting { to, hold });
+            }
+        }
+        chosen
     }
 
     /// Announces the incident as it stands in those of `threads` that have not begun, and sets their subjects. Topics are read
@@ -182,16 +207,8 @@ impl Communication {
         called: Option<&[String]>,
         ctx: &Context,
     ) -> Result<Effects, Error> {
-        let (catalogue, roster) = (ctx.store.catalogue().await?, roster(ctx).await?);
-        let routes = routes(&roster, ctx).await?;
-        let directory = Directory {
-            options: &self.options,
-            catalogue: &catalogue,
-            channels: &self.channels,
-            roster: &roster,
-            routes: routes.as_ref(),
-            at: ctx.wall_clock(),
-        };
+        let sources = Sources::read(ctx).await?;
+        let directory = self.directory(&sources, ctx.wall_clock());
         let chosen = match called {
             Some(called) => directory.called(called),
             None => directory.choose(&incident, event.kind()),
@@ -210,10 +227,10 @@ impl Communication {
         ctx: &Context,
     ) -> Result<Effects, Error> {
         let (now, summary) = (directory.at, IncidentSummary::of(&incident));
+        let mut chosen = self.following(&event, chosen, record, now);
         let mut threads = self.pending(&event, &chosen, record);
         let is_sent = |channel| table::is_sent(&event, summary.severity, channel);
         threads.retain(|thread| is_sent(thread.channel));
-        let mut chosen = chosen;
         chosen.later.retain(|one| is_sent(one.to.channel));
         if threads.is_empty() && chosen.later.is_empty() {
             return Ok(count_not_repeated(&event));
@@ -243,8 +260,7 @@ impl Communication {
             effects.extend(self.begin(&mut threads, incident.clone(), directory, now)?);
         }
         // they begin with whatever is sent first of an incident that is severe
-        let (chain, since) = directory.escalation(&incident);
-        effects.timers.extend(escalation::begin(&incident, since, chain)?);
+        effects.timers.extend(escalation::begin(&incident, now, directory.escalation(&incident))?);
         effects.timers.extend(reports::begin(&incident, &self.options, now)?);
         effects.extend(self.announce(&content, &threads, chosen.unusable, now)?);
         Ok(effects)
@@ -411,6 +427,34 @@ fn count_not_repeated(event: &LifecycleEvent) -> Effects {
     }
     metrics::NOT_REPEATED.add_one([event.kind().name()]);
     notifications::not_repeated(event)
+}
+
+/// What decides who is notified.
+struct Sources {
+    catalogue: Catalogue,
+    roster: Roster,
+    routes: Option<Routes>,
+}
+
+impl Sources {
+    async fn read(ctx: &Context) -> Result<Self, Error> {
+        let (catalogue, roster) = (ctx.store.catalogue().await?, roster(ctx).await?);
+        let routes = routes(&roster, ctx).await?;
+        Ok(Self { catalogue, roster, routes })
+    }
+}
+
+impl Communication {
+    fn directory<'a>(&'a self, sources: &'a Sources, at: Timestamp) -> Directory<'a> {
+        Directory {
+            options: &self.options,
+            catalogue: &sources.catalogue,
+            channels: &self.channels,
+            roster: &sources.roster,
+            routes: sources.routes.as_ref(),
+            at,
+        }
+    }
 }
 
 /// Returns who is on call. Rotations that do not fit together are those of two releases: nobody is on call by them.

@@ -73,7 +73,8 @@ impl Reads {
              and held_for = $2 and held_until <= $3 order by written_at, id limit $4";
         let client = self.client().await?;
         let rows = prepared::query(&client, statement, &[&channel, &identity, &until, &limit]).await?;
-        rows.iter().map(|found| Ok(notification(found)?.0)).collect()
+        // one that cannot be read must not keep the others back
+        Ok(row::readable(&rows, |found| Ok(notification(found)?.0)))
     }
 
     /// Returns how many messages each address was sent, or is about to be, since a time; of more than 10,000 the last ones.

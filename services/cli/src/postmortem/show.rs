@@ -51,7 +51,7 @@ pub struct Show {
 /// A postmortem as it is exported.
 #[derive(Debug, Clone, Serialize)]
 pub struct Shown {
-    /// [`FORMAT`].
+    /// `firewatch.postmortem-document.v1`.
     pub format: &'static str,
     /// The incident.
     pub incident: Subject,

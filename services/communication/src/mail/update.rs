@@ -183,9 +183,10 @@ fn of_digest(incidents: &[Digested], more: usize) -> Vec<List> {
 fn digested(one: &Digested) -> String {
     let more = if one.more > 0 { format!("{} more before; ", one.more) } else { String::new() };
     format!(
-        "#{} {} {}: {more}{}",
+        "#{} {} {}: {}: {more}{}",
         one.number,
         one.severity.label(),
+        name(&one.environment),
         sentence(&one.title),
         cleaned(&one.lines).join("; ")
     )
@@ -193,7 +194,7 @@ fn digested(one: &Digested) -> String {
 
 /// Returns the command that acknowledges an incident; nothing where nobody waits for that.
 pub(super) fn acknowledge(incident: &IncidentSummary, severity: Severity) -> Vec<String> {
-    if incident.acknowledged_by.is_some() || severity < Severity::Sev2 {
+    if incident.acknowledged_by.is_some() || incident.is_over || severity < Severity::Sev2 {
         return Vec::new();
     }
     vec![sanitize::one_line(&format!("Acknowledge it: firewatch ack {}.", incident.number), 80)]

@@ -1,12 +1,16 @@
 //! What waits for a summary, the summaries, and reports at fixed intervals.
 
-use shared::events::{Plan, RootCause};
+use jiff::Timestamp;
+use shared::events::{Incident, Plan, RootCause, Severity};
 use shared::stage::{Context, Effects, Error};
-use shared::store::{ArtifactKind, Write};
+use shared::store::notifications::Recent;
+use shared::store::{ArtifactKind, Notification, Write};
 
-use super::{Communication, incident, on_record};
+use super::{Communication, Sources, incident, on_record};
+use crate::channel::Destination;
 use crate::content::{IncidentSummary, LifecycleEvent, NotificationContent};
-use crate::digest::{self, Waited};
+use crate::digest::{self, Fate, Waited};
+use crate::escalation;
 use crate::holding::{self, Pace, Summarize, Waiting};
 use crate::metrics;
 use crate::notifications::Thread;
@@ -29,7 +33,10 @@ impl Communication {
         ctx: &Context,
     ) -> Result<Option<Effects>, Error> {
         let now = ctx.wall_clock();
-        let recent = ctx.store.recent(now - holding::STORM).await?;
+        let may_wait = |channel| table::may_wait(channel, false);
+        let is_asked = content.incident.severity <= Severity::Sev3
+            && threads.iter().any(|thread| may_wait(thread.channel));
+        let recent = if is_asked { ctx.store.recent(now - holding::STORM).await? } else { Recent::default() };
         let pace = Pace { options: &self.options, recent: &recent, record, now };
         let address = |channel: &str, entry: &str| self.channels.get(channel)?.address(entry);
         let mut waiting = holding::take_waiting(threads, content, later, &pace, address);
@@ -57,69 +64,84 @@ impl Communication {
     }
 
     /// Writes what waited for an address: a summary of each incident whose thread has begun there meanwhile, and one digest of the
-    /// others. Where people read no summaries, the incidents that are still open are announced.
+    /// others. Where people read no summaries, the incidents that are still open are announced. The escalation of what was not
+    /// announced at once begins with that.
     pub(super) async fn summarize(&self, due: &Summarize, ctx: &Context) -> Result<Effects, Error> {
         let held = ctx.store.held(&due.channel, &due.identity, due.until, MOST).await?;
         let (now, is_full) = (ctx.wall_clock(), held.len() as i64 == MOST);
-        let mut effects = Effects::none();
-        effects.writes.push(Write::Summarized(held.iter().map(|one| one.id).collect()));
-        if held.is_empty() {
-            return Ok(Effects::none());
-        }
-        let found = self
-            .channels
-            .get(&due.channel)
-            .and_then(|channel| Some((channel, channel.address(&due.address)?)));
-        let Some((channel, address)) = found else {
-            tracing::warn!(
-                channel = due.channel,
-                "what was held is dropped: its channel or receiver is not set up any more"
-            );
-            return Ok(effects);
-        };
-        let thread = Thread::of_one(channel.name(), &address);
-        let mut digested = Vec::new();
+        let Some(channel) = self.channels.get(&due.channel) else { return Ok(dropped(due, held, now)) };
+        let Some(address) = channel.address(&due.address) else { return Ok(dropped(due, held, now)) };
+        let to = Destination { channel: channel.name(), address };
+        let sources = Sources::read(ctx).await?;
+        let directory = self.directory(&sources, now);
+        let (mut effects, mut said, mut digested) = (Effects::none(), Vec::new(), Vec::new());
         for (id, notifications) in digest::by_incident(held) {
-            let (incident, record) = (incident(id, ctx).await?, on_record(id, ctx).await?);
-            let waited = Waited { incident, notifications };
-            let how = match digest::opening(&record, channel.name(), &address) {
-                Some(opening) => match waited.summary(opening, now) {
-                    Some(update) if table::has_summaries(channel.name()) => {
-                        let thread = Thread { subject: Some(opening.subject.clone()), ..thread.clone() };
-                        effects.extend(self.announce(
-                            &about(&waited, update.into()),
-                            &[thread],
-                            Vec::new(),
-                            now,
-                        )?);
-                        "sent as a summary"
-                    }
-                    _ => "nothing was new any more",
-                },
-                None if table::has_summaries(channel.name()) => {
-                    digested.push(waited);
-                    continue;
-                }
-                None if !waited.incident.state.is_open() => "the incident was over before",
-                None if self.covering(&waited.incident, ctx).await?.is_some() => "the incident is silenced",
-                None => {
-                    let opened = LifecycleEvent::Opened(Box::new(waited.incident.clone()));
-                    effects.extend(self.announce(
-                        &about(&waited, opened),
-                        std::slice::from_ref(&thread),
-                        Vec::new(),
-                        now,
-                    )?);
-                    "announced"
-                }
+            let ids = notifications.iter().map(|one| one.id).collect::<Vec<_>>();
+            let Some(incident) = ctx.store.incident(id).await? else {
+                said.extend(ids);
+                continue;
             };
-            effects.audit.push(digest::line(&waited, &address, how, now));
+            let record = on_record(id, ctx).await?;
+            let opening = digest::opening(&record, to.channel, &to.address);
+            let silenced = self.covering(&incident, ctx).await?.and_then(|cover| cover.until);
+            let waited = Waited { incident, notifications };
+            let fate = waited.fate(opening.is_some(), table::has_summaries(to.channel), silenced, now);
+            if let Fate::Wait(until) = fate {
+                effects.timers.push(due.again(until, id)?);
+                continue;
+            }
+            said.extend(ids);
+            let chain = directory.escalation(&waited.incident);
+            effects.timers.extend(escalation::begin(&waited.incident, now, chain)?);
+            match fate {
+                Fate::Digest => digested.push(waited),
+                Fate::Drop(why) => effects.audit.push(digest::line(&waited, &due.address, why, now)),
+                _ => effects.extend(self.say(&waited, &to, opening, now)?),
+            }
         }
-        effects.audit.extend(digested.iter().map(|one| digest::line(one, &address, "sent in a digest", now)));
+        let how = "sent in a digest";
+        effects.audit.extend(digested.iter().map(|one| digest::line(one, &due.address, how, now)));
         if let Some(content) = digest::digest(digested, now) {
+            let thread = Thread::of_one(to.channel, &to.address);
             effects.extend(self.announce(&content, &[thread], Vec::new(), now)?);
         }
-        effects.again = is_full.then_some(now);
+        // where all of them wait on, the next look would find the same
+        effects.again = (is_full && !said.is_empty()).then_some(now);
+        if !said.is_empty() {
+            effects.writes.push(Write::Summarized(said));
+        }
+        Ok(effects)
+    }
+
+    /// Says what waited of one incident: as a summary in its thread, or by its opening where that has not begun.
+    fn say(
+        &self,
+        waited: &Waited,
+        to: &Destination,
+        opening: Option<&Notification>,
+        now: Timestamp,
+    ) -> Result<Effects, Error> {
+        let thread = Thread::of_one(to.channel, &to.address);
+        let (event, thread, how) = match opening {
+            None => {
+                // as every opening that begins a thread
+                let opened = Incident { reopened: 0, ..waited.incident.clone() };
+                (Some(LifecycleEvent::Opened(Box::new(opened))), thread, "announced")
+            }
+            Some(opening) => {
+                let thread = Thread { subject: Some(opening.subject.clone()), ..thread };
+                let update = waited.summary(opening, now).map(LifecycleEvent::from);
+                (update, thread, "sent as a summary")
+            }
+        };
+        let how = if event.is_some() { how } else { "nothing was new any more" };
+        let mut effects = Effects::none();
+        if let Some(event) = event {
+            let incident = IncidentSummary::of(&waited.incident).about(&event);
+            let content = NotificationContent { incident, event };
+            effects = self.announce(&content, &[thread], Vec::new(), now)?;
+        }
+        effects.audit.push(digest::line(waited, to.address.as_str(), how, now));
         Ok(effects)
     }
 
@@ -144,7 +166,17 @@ impl Communication {
     }
 }
 
-fn about(waited: &Waited, event: LifecycleEvent) -> NotificationContent {
-    let incident = IncidentSummary::of(&waited.incident).about(&event);
-    NotificationContent { incident, event }
+/// Puts on record that what waited cannot be sent: its channel or receiver is not set up any more.
+fn dropped(due: &Summarize, held: Vec<Notification>, now: Timestamp) -> Effects {
+    let mut effects = Effects::none();
+    if held.is_empty() {
+        return effects;
+    }
+    metrics::DROPPED.add([], held.len() as u64);
+    effects.writes.push(Write::Summarized(held.iter().map(|one| one.id).collect()));
+    let incidents = digest::by_incident(held);
+    effects
+        .audit
+        .extend(incidents.iter().map(|(id, all)| digest::dropped(*id, all.len(), &due.address, now)));
+    effects
 }

@@ -2,6 +2,7 @@
 
 use communication::channel::{Address, Destination};
 use communication::content::{IncidentSummary, Kind, LifecycleEvent, News, NotificationContent};
+use communication::digest::{Fate, Waited};
 use communication::holding::{Hold, Pace, Summarize, Waiting, Why, next_digest, take_waiting};
 use communication::notifications::{Thread, written};
 use communication::options::Options;
@@ -147,6 +148,9 @@ async fn what_becomes_urgent_is_said_at_once_and_a_summary_does_not_repeat_it() 
     scene.bench.record(incident.incident_id, incident.clone(), vec![Change::Announced]).await.unwrap();
     let waiting = scene.take(opened(&incident)).await;
     assert_eq!((sent(&waiting).len(), held(&waiting).len()), (0, 2));
+    let mut cause = scenario::root_cause();
+    cause.incident_id = incident.incident_id;
+    scene.take(Input::Event(LifecycleEvent::RootCause(Box::new(cause)))).await;
     scene.clock.advance_ms(60_000);
     let severe = Incident { severity: Severity::Sev1, revision: incident.revision + 1, ..incident.clone() };
     let raised = scene.take(Input::Updated(Box::new(severe))).await;
@@ -158,9 +162,68 @@ async fn what_becomes_urgent_is_said_at_once_and_a_summary_does_not_repeat_it() 
     scene.clock.advance_ms(34 * 60_000);
     for timer in summaries(&waiting) {
         let effects = scene.fire(&timer).await;
-        assert_eq!(sent(&effects), [], "the opening that was sent knows it");
-        assert!(effects.audit[0].summary.contains("nothing was new"), "{:?}", effects.audit);
+        let kinds: Vec<Kind> = sent(&effects).into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!(kinds, [Kind::Summary]);
+        let Some(Write::Notification(one)) = effects.writes.first() else { panic!("{effects:?}") };
+        let lines = one.event["news"]["update"]["news"]["lines"].to_string();
+        assert!(
+            lines.contains("Root cause") && !lines.contains("opened"),
+            "no opening says the cause: {lines}"
+        );
     }
+}
+
+#[tokio::test]
+async fn who_read_of_it_in_a_digest_reads_of_its_end() {
+    let mut scene = with_routes().await;
+    let incident = minor("ended", 6, Severity::Sev4);
+    let id = incident.incident_id;
+    scene.bench.record(id, incident.clone(), vec![Change::Announced]).await.unwrap();
+    let waiting = scene.take(opened(&incident)).await;
+    scene.clock.advance_ms(35 * 60_000);
+    for timer in summaries(&waiting) {
+        assert!(!scene.fire(&timer).await.is_empty());
+    }
+    // by another route than the one by which it was announced
+    let mut others = routes();
+    others.routes.retain(|route| route.name != "chat");
+    scene.bench.store.replace_oncall(&[], Some(&others)).await.unwrap();
+    let over = Incident { incident_id: id, severity: Severity::Sev4, ..scenario::resolved() };
+    let end = scene.take(Input::Event(LifecycleEvent::Resolved(Box::new(over)))).await;
+    let owner = || vec![OWNER.to_owned()];
+    assert_eq!(
+        sent(&end),
+        [(Kind::Opened, owner()), (Kind::Resolved, owner())],
+        "a thread has a first message"
+    );
+    assert_eq!(held(&end).iter().map(|one| one.identity.as_str()).collect::<Vec<_>>(), ["ops"]);
+}
+
+#[test]
+fn what_is_due_is_said_in_the_way_of_the_channel_or_waits_on() {
+    let now = time("2026-03-14T10:00:00Z");
+    let later = now + SignedDuration::from_hours(2);
+    let fate = |change: fn(&mut Incident), has_begun, reads_summaries, silenced| {
+        let mut incident = minor("fate", 7, Severity::Sev3);
+        change(&mut incident);
+        Waited { incident, notifications: Vec::new() }.fate(has_begun, reads_summaries, silenced, now)
+    };
+    let as_it_is = |_: &mut Incident| ();
+    assert_eq!(fate(as_it_is, false, true, None), Fate::Digest);
+    assert_eq!(fate(as_it_is, true, true, None), Fate::Summary);
+    assert_eq!(fate(as_it_is, false, false, None), Fate::Announce);
+    assert_eq!(fate(as_it_is, false, false, Some(later)), Fate::Wait(later), "a silence takes no call away");
+    let over = |one: &mut Incident| one.state = State::Resolved;
+    assert_eq!(fate(over, false, true, Some(later)), Fate::Digest);
+    assert!(matches!(fate(over, false, false, None), Fate::Drop(_)));
+    let acknowledged = |one: &mut Incident| one.acknowledged = Some(statement());
+    assert!(matches!(fate(acknowledged, false, false, None), Fate::Drop(_)), "nobody is called for that");
+    assert_eq!(fate(acknowledged, false, true, None), Fate::Digest);
+    let muted = |one: &mut Incident| {
+        let until = Some("2026-03-14T11:00:00Z".parse().unwrap());
+        one.mute = Some(Mute { statement: statement(), until });
+    };
+    assert_eq!(fate(muted, true, true, None), Fate::Wait(time("2026-03-14T11:00:00Z")));
 }
 
 #[tokio::test]
@@ -175,26 +238,27 @@ async fn more_than_an_hour_allows_is_one_summary_in_the_thread() {
     scene.take(opened(&incident)).await;
     let mut kinds = Vec::new();
     let mut timers = Vec::new();
-    for (revision, severity) in [(10, Severity::Sev1), (11, Severity::Sev2), (12, Severity::Sev1)] {
+    let severities = [Severity::Sev1, Severity::Sev2, Severity::Sev1, Severity::Sev2];
+    for (revision, severity) in (10..).zip(severities) {
         scene.clock.advance_ms(60_000);
         let changed = Incident { severity, revision, ..incident.clone() };
         let effects = scene.take(Input::Updated(Box::new(changed))).await;
         kinds.extend(sent(&effects).into_iter().map(|(kind, _)| kind));
         timers.extend(summaries(&effects));
     }
-    assert_eq!(kinds, [Kind::SeverityChanged], "the opening and one more");
-    // of the opening on, an hour
-    let due = scenario::onset() + SignedDuration::from_hours(1);
-    assert!(timers.iter().all(|timer| timer.due == due), "{timers:?}");
+    assert_eq!(kinds, [Kind::SeverityChanged; 2], "one after the opening, and a rise whatever was sent");
+    // an hour after the opening, and after the message that followed it
+    let due = |minutes| scenario::onset() + SignedDuration::from_mins(minutes);
+    assert_eq!(timers.iter().map(|timer| timer.due).collect::<Vec<_>>(), [due(60), due(61)]);
     scene.clock.advance_ms(60 * 60_000);
-    let summary = scene.fire(&timers[0]).await;
+    let summary = scene.fire(&timers[1]).await;
     assert_eq!(sent(&summary), [(Kind::Summary, vec![OPS.to_owned()])]);
-    let Some(Write::Notification(one)) = summary.writes.last() else { panic!("{summary:?}") };
+    let Some(Write::Notification(one)) = summary.writes.first() else { panic!("{summary:?}") };
     assert!(one.subject.starts_with("Re: "), "it is in the thread: {}", one.subject);
     let lines = one.event["news"]["update"]["news"]["lines"].as_array().unwrap();
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].as_str().unwrap().contains("Severity"), "{lines:?}");
-    assert!(scene.fire(&timers[1]).await.is_empty());
+    assert!(scene.fire(&timers[0]).await.is_empty());
     // the end is always sent
     let over = Incident { revision: 20, state: State::Resolved, ..scenario::resolved() };
     let over = Incident { incident_id: incident.incident_id, ..over };

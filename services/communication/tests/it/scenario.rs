@@ -603,6 +603,7 @@ fn digested(number: i64, is_over: bool) -> Digested {
     Digested {
         number,
         title: format!("connections of service {number} run out"),
+        environment: "production".into(),
         severity: Severity::Sev4,
         is_over,
         lines: vec!["09:26 Incident opened: 2 signals are abnormal.".into()],

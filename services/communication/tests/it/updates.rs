@@ -226,10 +226,12 @@ fn a_rotation_leads_to_the_person_on_call_and_its_policy_is_the_escalation() {
     assert_eq!(on_call("2026-01-06T10:00:00Z"), ["ben@example.com"]);
 
     let directory = directory("2026-01-05T10:00:00Z");
-    let (chain, since) = directory.escalation(&scenario::opened());
-    assert_eq!(since, directory.at);
-    assert_eq!(chain, Chain::of(&rotation().escalations[0]));
+    let chain = directory.escalation(&scenario::opened());
+    assert_eq!(chain, Chain::of(&rotation().escalations[0], &["rotation:payments".to_owned()]));
     let incident = Incident { severity: Severity::Sev1, state: State::Correlating, ..scenario::opened() };
+    let of_others = Chain::of(&rotation().escalations[0], &["slack:#payments".to_owned()]);
+    let first = escalation::begin(&incident, Timestamp::UNIX_EPOCH, of_others).unwrap().unwrap();
+    assert_eq!(first.due, Timestamp::UNIX_EPOCH, "a level that was not notified is called at once");
     let mut next = escalation::begin(&incident, Timestamp::UNIX_EPOCH, chain).unwrap();
     let mut calls = Vec::new();
     while let Some(timer) = next {
