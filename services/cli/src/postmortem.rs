@@ -115,9 +115,10 @@ impl Work<'_> {
     }
 
     async fn revise(&self, file: &Path, by: &str, note: &str) -> Result<(), CliError> {
-        let text = revised(&contents(file, MAX_TEXT as u64)?)?;
+        let redactor = Redactor::new(&self.settings.common.redaction);
+        let text = revised(&contents(file, MAX_TEXT as u64)?, &redactor)?;
         let number = self.incident.number;
-        let (by, note) = (one_line(by, NAME), one_line(note, MAX_NOTE));
+        let (by, note) = (one_line(by, NAME), one_line(&redactor.redact(note), MAX_NOTE));
         let outcome = self
             .store
             .revise_postmortem(self.incident.incident_id, &text, &by, &note, self.screen.now)
@@ -181,17 +182,17 @@ fn contents(file: &Path, most: u64) -> Result<String, CliError> {
     String::from_utf8(bytes).map_err(|error| unusable(&error))
 }
 
-/// Returns the text of a revision as it is stored: without secrets, and without characters that steer who reads it.
+/// Returns the text of a revision as it is stored: without what the settings hide, and without characters that steer who reads it.
 ///
 /// # Errors
 /// If it is empty.
-pub fn revised(text: &str) -> Result<String, CliError> {
+pub fn revised(text: &str, redactor: &Redactor) -> Result<String, CliError> {
     let mut text = lines(text).trim().to_owned() + "\n";
     if text.trim().is_empty() {
         return Err(CliError::Usage(
             "the text is empty; `firewatch postmortem show --markdown` prints the last one".to_owned(),
         ));
     }
-    Redactor::default().apply(&mut text);
+    redactor.apply(&mut text);
     Ok(text)
 }

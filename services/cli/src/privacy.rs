@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use shared::store::erasure::{Erased, Request};
+use shared::text::person::MAX_VALUES;
 use shared::text::sanitize::{NAME, one_line};
 use shared::text::seal::Sealer;
 
@@ -66,7 +67,7 @@ pub async fn run(command: Privacy, settings: &Settings, screen: &Screen) -> Resu
     terminal::print(&if json { terminal::json(&outcome, true)? } else { render(&outcome, screen) })
 }
 
-/// Renders the outcome of a request. It does not repeat the name.
+/// Renders the outcome of a request. It does not repeat the name, but for the values that a preview lists.
 pub fn render(outcome: &Outcome, screen: &Screen) -> String {
     let Outcome { erased, not_reached, .. } = outcome;
     let mut text = String::new();
@@ -87,6 +88,15 @@ pub fn render(outcome: &Outcome, screen: &Screen) -> String {
             Some(placeholder) => writeln!(text, "\n{texts} in {rows} replaced by {placeholder}{sealed}"),
             None => writeln!(text, "\n{texts} in {rows} would be replaced{sealed}"),
         };
+    }
+    if !erased.values.is_empty() {
+        text.push_str("\nVALUES OF FIELDS THAT NAME A PERSON\n");
+        for value in &erased.values {
+            let _ = writeln!(text, "- {}", terminal::clean(value, NAME));
+        }
+        if erased.values.len() == MAX_VALUES {
+            text.push_str("  (there may be others)\n");
+        }
     }
     text.push_str("\nNOT REACHED\n");
     for what in not_reached {

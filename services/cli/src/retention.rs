@@ -2,9 +2,11 @@
 
 pub mod arguments;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::SignedDuration;
+use serde::Serialize;
 use shared::store::retention::{Due, End, Remover, Turn};
 use tokio_util::sync::CancellationToken;
 
@@ -21,20 +23,29 @@ const HOURS_OF_DAY: u32 = 24;
 
 /// Runs `firewatch retention ...`.
 pub async fn run(command: Retention, settings: &Settings, screen: &Screen) -> Result<(), CliError> {
-    let store = open_store(settings)?;
     let options = &settings.common.retention;
     match command {
         Retention::Preview { json } => {
+            let store = open_store(settings)?;
             let due =
                 store.reads().due_for_removal(options).await.map_err(|error| failed(settings, &error))?;
             terminal::print(&if json { terminal::json(&due, true)? } else { preview(&due, screen) })
         }
-        Retention::Run { json } => {
+        Retention::Run { yes, json } => {
+            if !yes {
+                return Err(CliError::Usage(format!(
+                    "nothing was removed: rows would go after {}; compare that with [retention] of your agents, then add --yes",
+                    listed(options.ages())
+                )));
+            }
+            let store = open_store(settings)?;
             let stop = CancellationToken::new();
             let remover = Remover { options, stop: &stop, tries: TRIES };
             let turn =
                 store.remove_old(remover, |_, _| {}).await.map_err(|error| failed(settings, &error))?;
-            terminal::print(&if json { terminal::json(&turn, true)? } else { removed(&turn, screen) })?;
+            let ran = Ran { ages: options.ages().into(), turn };
+            terminal::print(&if json { terminal::json(&ran, true)? } else { removed(&ran, screen) })?;
+            let turn = ran.turn;
             if turn.end == End::Busy {
                 return Err(CliError::Failed(
                     "another process removes rows now; run it again later, or leave the rest to that one"
@@ -66,19 +77,44 @@ pub fn preview(due: &[Due], screen: &Screen) -> String {
     format!("{}\n{least}{} would be removed\n", finished(&table), counted(rows as usize, "row"))
 }
 
+/// A turn with the ages that it was about.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ran {
+    /// Ages by setting, days; 0: kept for ever.
+    pub ages: BTreeMap<&'static str, u32>,
+    /// What was removed.
+    #[serde(flatten)]
+    pub turn: Turn,
+}
+
 /// Renders what was removed.
-pub fn removed(turn: &Turn, screen: &Screen) -> String {
+pub fn removed(ran: &Ran, screen: &Screen) -> String {
+    let Ran { ages, turn } = ran;
+    let mut text = format!("ages: {}\n", listed(ages.iter().map(|(setting, days)| (*setting, *days))));
     if turn.removed.is_empty() {
-        return "nothing is old enough to be removed\n".to_owned();
+        text.push_str(match turn.end {
+            End::Done => "nothing is old enough to be removed\n",
+            End::Stopped | End::Busy => "nothing was removed\n",
+        });
+        return text;
     }
     let mut table = screen.table(&["TABLE", "REMOVED"]);
     for (name, rows) in &turn.removed {
         table.add_row([cell(Tone::Strong, name), cell(Tone::Plain, rows)]);
     }
-    let mut text = finished(&table);
+    let _ = write!(text, "\n{}", finished(&table));
     let rows = turn.removed.values().sum::<u64>();
     let _ = writeln!(text, "\n{} removed", counted(rows as usize, "row"));
     text
+}
+
+/// Returns ages for people, e.g. `audit_days 1100, outbox_days never`.
+fn listed(ages: impl IntoIterator<Item = (&'static str, u32)>) -> String {
+    let each = ages.into_iter().map(|(setting, days)| match days {
+        0 => format!("{setting} never"),
+        days => format!("{setting} {days}"),
+    });
+    each.collect::<Vec<_>>().join(", ")
 }
 
 fn after(hours: Option<u32>) -> String {

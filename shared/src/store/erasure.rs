@@ -1,10 +1,11 @@
 //! Erases what is stored of a person: in each table that people are named in, page by page.
 //!
-//! A page is one transaction. Its rows are locked, so that no change of a stage is lost. The placeholder is derived from the name
+//! A page of keys is looked through without a lock. Its rows that may name the person are then read again, locked and changed, a
+//! number of them in one transaction, so that no change of a stage is lost and no lock is held while others are looked for. The placeholder is derived from the name
 //! and a random salt. The salt is stored until the erasure is finished, so that one that was interrupted goes on with the same
 //! placeholder; then it is deleted, and nothing leads from the placeholder to the name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
@@ -20,34 +21,38 @@ use super::{Error, Store, row};
 use crate::audit::AuditAction;
 use crate::effects::Audit;
 use crate::ids::IncidentId;
-use crate::text::person::{Found, PREFIX, Person};
+use crate::text::person::{Field, Found, PREFIX, Person};
 use crate::text::seal::Sealer;
 
 /// Most rows of one transaction.
-const ROWS: i64 = 200;
-/// Longest time for one page, which may look through a whole table to find its rows.
-const PAGE_TIMEOUT: &str = "set local statement_timeout to '10min'";
+const ROWS: usize = 200;
+/// Keys of one page.
+const KEYS: i64 = 2_000;
+/// Longest time for one page, whose documents may be large.
+const PAGE_TIMEOUT: &str = "set local statement_timeout to '2min'";
 /// Hexadecimal digits of a placeholder.
 const DIGITS: usize = 10;
 
 /// A column in which people are named.
 #[derive(Debug, Clone, Copy)]
 enum Column {
-    /// Text.
+    /// Name or address of a person.
+    Who(&'static str),
+    /// Text that people have written, or that names them.
     Text(&'static str),
     /// A JSON document.
     Document(&'static str),
-    /// An array of texts, or none.
+    /// An array of names or addresses, or none.
     List(&'static str),
 }
 
-use Column::{Document, List, Text};
+use Column::{Document, List, Text, Who};
 
 impl Column {
     /// Returns how it is read.
     fn read(self) -> String {
         match self {
-            Text(name) | Document(name) => format!("t.{name}"),
+            Who(name) | Text(name) | Document(name) => format!("t.{name}"),
             List(name) => format!("coalesce(to_jsonb(t.{name}), 'null')"),
         }
     }
@@ -55,7 +60,7 @@ impl Column {
     /// Returns how it is set to a parameter.
     fn set(self, parameter: usize) -> String {
         match self {
-            Text(name) | Document(name) => format!("{name} = ${parameter}"),
+            Who(name) | Text(name) | Document(name) => format!("{name} = ${parameter}"),
             List(name) => format!(
                 "{name} = case jsonb_typeof(${parameter}::jsonb) when 'array' \
                  then array(select jsonb_array_elements_text(${parameter}::jsonb)) end"
@@ -63,9 +68,11 @@ impl Column {
         }
     }
 
-    fn name(self) -> &'static str {
+    fn field(self) -> Field {
         match self {
-            Text(name) | Document(name) | List(name) => name,
+            Who(_) | List(_) => Field::Person,
+            Text(_) => Field::Text,
+            Document(_) => Field::Other,
         }
     }
 }
@@ -98,20 +105,20 @@ const TABLES: [Table; 15] = [
     Table {
         name: "commands",
         key: &[("command_id", "uuid")],
-        columns: &[Text("asked_by"), Text("answer"), Document("body")],
+        columns: &[Who("asked_by"), Text("answer"), Document("body")],
         ..PLAIN
     },
     Table {
         name: "silences",
         key: &[("silence_id", "uuid")],
-        columns: &[Text("asked_by"), Text("ended_by"), Text("end_reason"), Document("spec")],
+        columns: &[Who("asked_by"), Who("ended_by"), Text("end_reason"), Document("spec")],
         ..PLAIN
     },
     // what is sent later, of one that is not sent yet or of an incident that is not closed, goes to the recipients on record
     Table {
         name: "notifications",
         key: &[("id", "uuid")],
-        columns: &[Document("body"), Text("held_for"), List("recipients")],
+        columns: &[Document("body"), Who("held_for"), List("recipients")],
         also: "t.state not in ('pending', 'held') and not exists (select from incidents i where i.incident_id = t.incident_id \
             and i.state <> 'closed' and (i.resolved_at is null or i.updated_at > now() - interval '1 day'))",
         ..PLAIN
@@ -139,28 +146,23 @@ const TABLES: [Table; 15] = [
     Table {
         name: "audit",
         key: &[("id", "bigint")],
-        columns: &[Text("actor"), Text("summary"), Document("detail")],
+        columns: &[Who("actor"), Text("summary"), Document("detail")],
         ..PLAIN
     },
-    Table {
-        name: "approved_documents",
-        key: &[("doc_id", "text")],
-        columns: &[Text("approved_by")],
-        ..PLAIN
-    },
+    Table { name: "approved_documents", key: &[("doc_id", "text")], columns: &[Who("approved_by")], ..PLAIN },
     Table {
         name: "postmortem_revisions",
         key: &[("incident_id", "uuid"), ("revision", "int")],
-        columns: &[Text("revised_by"), Text("note"), Text("markdown")],
+        columns: &[Who("revised_by"), Text("note"), Text("markdown")],
         ..PLAIN
     },
     Table {
         name: "action_items",
         key: &[("item_id", "uuid")],
-        columns: &[Text("title"), Text("owner"), Text("reason"), Text("changed_by"), Text("note")],
+        columns: &[Text("title"), Who("owner"), Text("reason"), Who("changed_by"), Text("note")],
         ..PLAIN
     },
-    Table { name: "erasures", key: &[("id", "uuid")], columns: &[Text("asked_by")], ..PLAIN },
+    Table { name: "erasures", key: &[("id", "uuid")], columns: &[Who("asked_by")], ..PLAIN },
 ];
 
 /// Tables in which nobody is named, or which erasure leaves alone, each with the reason.
@@ -215,6 +217,9 @@ pub struct Erased {
     pub texts: u64,
     /// Sealed values that were removed.
     pub sealed: u64,
+    /// Values of fields that name a person that would be replaced, as they are: each once, the first 20. None where they were.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub values: BTreeSet<String>,
 }
 
 impl Erased {
@@ -318,35 +323,53 @@ impl Store {
         erased: &mut Erased,
     ) -> Result<(), Error> {
         let mut client = self.client().await?;
+        let mut all = Found::default();
         for table in &TABLES {
             let mut after: Option<Vec<String>> = None;
             loop {
                 let tx = client.transaction().await?;
                 tx.batch_execute(PAGE_TIMEOUT).await?;
-                let page = table.page(&tx, person, sealer, after.as_deref(), mode).await?;
-                for found in &page {
-                    let Some((values, inside)) = table.erased(found, person, sealer, mode)? else { continue };
-                    if matches!(mode, Mode::Replace(_)) {
-                        table.write(&tx, found, &values).await?;
-                    }
-                    *erased.rows.entry(table.name).or_default() += 1;
-                    erased.texts += inside.texts;
-                    erased.sealed += inside.sealed;
-                }
+                let page = table.page(&tx, person, sealer, after.as_deref()).await?;
                 tx.commit().await?;
-                let Some(last) = page.last().filter(|_| page.len() == ROWS as usize) else { break };
-                after = Some(table.key_of(last)?);
+                for keys in page.hits.chunks(ROWS) {
+                    let tx = client.transaction().await?;
+                    for found in &table.read(&tx, keys, mode).await? {
+                        let Some((cells, inside)) = table.erased(found, person, sealer, mode)? else {
+                            continue;
+                        };
+                        if matches!(mode, Mode::Replace(_)) {
+                            table.write(&tx, found, &cells).await?;
+                        }
+                        *erased.rows.entry(table.name).or_default() += 1;
+                        all.add(inside);
+                    }
+                    tx.commit().await?;
+                }
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
             }
+        }
+        (erased.texts, erased.sealed) = (all.texts, all.sealed);
+        if matches!(mode, Mode::Count) {
+            erased.values = all.values;
         }
         Ok(())
     }
 }
 
+/// What was found in a page of keys.
+struct Page {
+    /// Keys of rows that may name the person.
+    hits: Vec<Vec<String>>,
+    /// The last key, where others may follow.
+    next: Option<Vec<String>>,
+}
+
 /// Returns who asks for an erasure: not the name that is erased.
 fn asker(request: &Request<'_>, placeholder: &str) -> String {
-    let is_person = request.person.is(request.by);
-    let replaced = || request.person.replaced(request.by, placeholder);
-    if is_person { placeholder.to_owned() } else { replaced().unwrap_or_else(|| request.by.to_owned()) }
+    request.person.replaced_value(request.by, placeholder).unwrap_or_else(|| request.by.to_owned())
 }
 
 fn placeholder(person: &Person, salt: Uuid) -> String {
@@ -362,25 +385,21 @@ enum Cell {
 }
 
 impl Table {
-    /// Reads the next rows that may name the person, and locks them if they are to be changed.
+    /// Looks through the next keys for rows that may name the person, and locks nothing.
     async fn page(
         &self,
         tx: &Transaction<'_>,
         person: &Person,
         sealer: Option<&Sealer>,
         after: Option<&[String]>,
-        mode: &Mode<'_>,
-    ) -> Result<Vec<Row>, Error> {
+    ) -> Result<Page, Error> {
         let Self { name, also, .. } = self;
-        let list = |each: &dyn Fn(&str) -> String| {
-            self.key.iter().map(|(column, _)| each(column)).collect::<Vec<_>>().join(", ")
-        };
-        let keys = list(&|column| format!("t.{column}"));
-        let columns: Vec<String> = self.columns.iter().map(|column| column.read()).collect();
-        let texts: Vec<String> = columns.iter().map(|column| format!("{column}::text")).collect();
+        let keys = self.keys(|column| format!("t.{column}"));
+        let texts: Vec<String> =
+            self.columns.iter().map(|column| format!("{}::text", column.read())).collect();
         let sealed = if self.has_sealed && sealer.is_some() { "or t.context ? 'sealed'" } else { "" };
         let needle = person.needle();
-        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&needle, &ROWS];
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&needle, &KEYS];
         let from = match after {
             None => "true".to_owned(),
             Some(after) => {
@@ -391,15 +410,56 @@ impl Table {
                 format!("({keys}) > ({})", types.collect::<Vec<_>>().join(", "))
             }
         };
-        let lock = if matches!(mode, Mode::Replace(_)) { "for update" } else { "" };
         let statement = format!(
-            "select {}, {} from {name} t where {from} and {also} \
-             and (strpos(lower(concat_ws(' ', {})), $1) > 0 {sealed}) order by {keys} limit $2 {lock}",
-            list(&|column| format!("t.{column}::text")),
-            columns.join(", "),
+            "select {}, coalesce({also} and (strpos(lower(concat_ws(' ', {})), $1) > 0 {sealed}), false) \
+             from (select * from {name} t where {from} order by {keys} limit $2) t order by {keys}",
+            self.keys(|column| format!("t.{column}::text")),
             texts.join(", "),
         );
+        let rows = tx.query(&statement, &values).await?;
+        let mut hits = Vec::new();
+        for found in &rows {
+            if row::value(found, name, self.key.len())? {
+                hits.push(self.key_of(found)?);
+            }
+        }
+        let last = rows.last().filter(|_| rows.len() == KEYS as usize);
+        Ok(Page { hits, next: last.map(|last| self.key_of(last)).transpose()? })
+    }
+
+    /// Reads the rows of some keys, and locks them if they are to be changed.
+    async fn read(
+        &self,
+        tx: &Transaction<'_>,
+        keys: &[Vec<String>],
+        mode: &Mode<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        let columns: Vec<String> = self.columns.iter().map(|column| column.read()).collect();
+        let by_column: Vec<Vec<&String>> =
+            (0..self.key.len()).map(|place| keys.iter().filter_map(|key| key.get(place)).collect()).collect();
+        let values: Vec<&(dyn ToSql + Sync)> =
+            by_column.iter().map(|values| values as &(dyn ToSql + Sync)).collect();
+        let lock = if matches!(mode, Mode::Replace(_)) { "for update of t" } else { "" };
+        let statement = format!(
+            "select {}, {} from {} t where ({}) in (select * from unnest({})) and {} order by {} {lock}",
+            self.keys(|column| format!("t.{column}::text")),
+            columns.join(", "),
+            self.name,
+            self.keys(|column| format!("t.{column}")),
+            (1..)
+                .zip(self.key)
+                .map(|(at, (_, of))| format!("${at}::text[]::{of}[]"))
+                .collect::<Vec<_>>()
+                .join(", "),
+            self.also,
+            self.keys(|column| format!("t.{column}")),
+        );
         Ok(tx.query(&statement, &values).await?)
+    }
+
+    /// Returns the columns of the key, each as `each` writes its name.
+    fn keys(&self, each: impl Fn(&str) -> String) -> String {
+        self.key.iter().map(|(column, _)| each(column)).collect::<Vec<_>>().join(", ")
     }
 
     /// Returns the columns of a row without the person, and what was found; none where the row does not name the person.
@@ -419,14 +479,13 @@ impl Table {
         for (place, column) in self.columns.iter().enumerate() {
             let at = self.key.len() + place;
             let mut value = match column {
-                Text(_) => Value::from(row::value::<Option<String>>(found, self.name, at)?),
+                Who(_) | Text(_) => Value::from(row::value::<Option<String>>(found, self.name, at)?),
                 Document(_) | List(_) => row::document(found, self.name, at)?,
             };
-            let here = person.erase(&mut value, column.name(), placeholder, sealer);
-            inside = Found { texts: inside.texts + here.texts, sealed: inside.sealed + here.sealed };
+            inside.add(person.erase(&mut value, column.field(), placeholder, sealer));
             cells.push(match (column, value) {
-                (Text(_), Value::String(text)) => Cell::Text(Some(text)),
-                (Text(_), _) => Cell::Text(None),
+                (Who(_) | Text(_), Value::String(text)) => Cell::Text(Some(text)),
+                (Who(_) | Text(_), _) => Cell::Text(None),
                 (Document(_) | List(_), value) => Cell::Document(value),
             });
         }

@@ -47,7 +47,7 @@ impl Reads {
         let (trail, left_out) = trail(&snapshot, id).await?;
         let commands = commands::of_incident(&snapshot, id).await?;
         let statement = "select id, jsonb_set(body, '{event}', 'null'), state from notifications \
-             where incident_id = $1 and state = 'pending' order by created_at, id limit $2";
+             where incident_id = $1 and state in ('pending', 'held') order by created_at, id limit $2";
         let rows = snapshot.query(statement, &[&id.0, &MAX_WAITING]).await?;
         snapshot.commit().await?;
         let waiting = row::readable(&rows, |found| notifications::notification(found).map(|(one, _)| one));

@@ -108,7 +108,7 @@ pub enum Revised {
     Stored(i32),
     /// The last revision has the same text.
     Unchanged(i32),
-    /// The incident has no postmortem yet.
+    /// The incident has no postmortem yet, or is not on record any more.
     Unwritten,
     /// There are [`MAX_REVISIONS`] already.
     Full,
@@ -166,6 +166,11 @@ impl Store {
     ) -> Result<Revised, Error> {
         let mut client = self.client().await?;
         let tx = client.transaction().await?;
+        // an incident that is removed meanwhile gets no revision that would stay behind
+        let kept = "select incident_id from incidents where incident_id = $1 for key share";
+        if tx.query_opt(kept, &[&id.0]).await?.is_none() {
+            return Ok(Revised::Unwritten);
+        }
         let last = "select revision, incident_id from postmortem_revisions where incident_id = $1 \
              order by revision desc limit 1";
         let Some(last) = tx.query_opt(last, &[&id.0]).await? else { return Ok(Revised::Unwritten) };

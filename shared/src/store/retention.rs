@@ -95,7 +95,7 @@ impl Store {
     /// Removes all rows that are old. `note` is called after each transaction with the table and the rows that are gone from it.
     ///
     /// # Errors
-    /// If the database does not answer, or refuses. What was removed before stays removed.
+    /// The first one, if the database does not answer, or refuses. What other rules are about is removed nevertheless.
     pub async fn remove_old(
         &self,
         remover: Remover<'_>,
@@ -118,6 +118,17 @@ impl Store {
     }
 }
 
+/// Keeps the first failure for later, so that what is removed by other rules does not wait for it.
+fn later(first: &mut Option<Error>, result: Result<(), Halt>) -> Result<(), Halt> {
+    match result {
+        Err(Halt::Failed(error)) => {
+            first.get_or_insert(error);
+            Ok(())
+        }
+        other => other,
+    }
+}
+
 /// One turn.
 struct Work<'a> {
     store: &'a Store,
@@ -127,26 +138,31 @@ struct Work<'a> {
 impl Work<'_> {
     async fn all(&self, note: &mut (impl FnMut(&'static str, u64) + Send)) -> Result<(), Halt> {
         let rows = i64::from(self.remover.options.batch_rows);
-        self.incidents(rows, note).await?;
+        let mut failure = None;
+        later(&mut failure, self.incidents(rows, note).await)?;
         for rule in Rule::all() {
             if let Some(hours) = rule.hours(self.remover.options) {
-                self.until_less(&rule.removal(hours), rows, |gone| note(rule.table, gone)).await?;
+                let removed =
+                    self.until_less(&rule.removal(hours), rows, |gone| note(rule.table, gone)).await;
+                later(&mut failure, removed)?;
             }
         }
         for surplus in SURPLUS {
             // the figures of an edge go with it, one for each minute
             let rows = (rows / MAX_WINDOW_MIN).max(1);
-            self.until_less(&surplus.removal(), rows, |gone| {
-                runtime::GRAPH_ROWS_DROPPED.add([surplus.reason], gone);
-                note(surplus.table, gone);
-            })
-            .await?;
+            let removed = self
+                .until_less(&surplus.removal(), rows, |gone| {
+                    runtime::GRAPH_ROWS_DROPPED.add([surplus.reason], gone);
+                    note(surplus.table, gone);
+                })
+                .await;
+            later(&mut failure, removed)?;
         }
-        Ok(())
+        failure.map_or(Ok(()), |error| Err(Halt::Failed(error)))
     }
 
     /// Removes incidents, each time so many that their notes and they are one batch, and what belongs to them before further
-    /// ones: also of those that a process has left that ended meanwhile.
+    /// ones: also of those that a process has left that ended meanwhile. Where parts cannot be removed, no further incidents are.
     async fn incidents(
         &self,
         rows: i64,
@@ -155,8 +171,13 @@ impl Work<'_> {
         let notes = rules::notes();
         let incidents = INCIDENTS.hours(self.remover.options).map(rules::incidents);
         loop {
+            let mut failure = None;
             for part in &PARTS {
-                self.until_less(&part.removal(), rows, |gone| note(part.table, gone)).await?;
+                let removed = self.until_less(&part.removal(), rows, |gone| note(part.table, gone)).await;
+                later(&mut failure, removed)?;
+            }
+            if let Some(error) = failure {
+                return Err(Halt::Failed(error));
             }
             self.until_less(&notes, rows, |_| {}).await?;
             let Some(incidents) = &incidents else { return Ok(()) };

@@ -57,6 +57,10 @@ pub enum Outcome {
     Failed,
     /// A silence hid the notification.
     Silenced,
+    /// The notification waits for a summary.
+    Held,
+    /// The notification was sent in a summary, or needed not be sent any more.
+    Summarized,
     /// The incident was muted.
     Muted,
     /// People were notified of it before.
@@ -166,6 +170,8 @@ fn delivery(action: AuditAction) -> Option<Outcome> {
         AuditAction::MailNotRepeated => Some(Outcome::NotRepeated),
         AuditAction::NotificationMuted => Some(Outcome::Muted),
         AuditAction::NotificationSilenced => Some(Outcome::Silenced),
+        AuditAction::NotificationHeld => Some(Outcome::Held),
+        AuditAction::NotificationSummarized => Some(Outcome::Summarized),
         _ => None,
     }
 }

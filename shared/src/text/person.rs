@@ -2,21 +2,25 @@
 //!
 //! | where | what is replaced |
 //! |---|---|
-//! | fields that name a person ([`PERSONS`]) | a value that is the person, whatever its case, and the person within it |
+//! | fields that name a person ([`PERSONS`]) | a value that is the person, whatever its case: whole, behind a scheme (`slack:@jane`), or as `Name <address>`; an address within it, too |
 //! | fields that people or sentences about people fill ([`TEXTS`]) | the person as a word of its own; a name in the same case |
 //! | all other fields | an address only: a name may be the name of a service, too |
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::seal::{Sealed, Sealer};
+use crate::agent::Agent;
 
 /// Fields that name a person.
-pub const PERSONS: [&str; 15] = [
+pub const PERSONS: [&str; 17] = [
     "actor",
     "approved_by",
     "asked_by",
     "assignee",
     "by",
+    "changed_by",
     "contact",
     "deployed_by",
     "ended_by",
@@ -25,6 +29,7 @@ pub const PERSONS: [&str; 15] = [
     "oncall",
     "owner",
     "recipients",
+    "revised_by",
     "to",
     "unusable",
 ];
@@ -49,10 +54,14 @@ pub const TEXTS: [&str; 16] = [
 ];
 /// Field with sealed values.
 const SEALED: &str = "sealed";
+/// Fields with a list whose items have a title that people may have written.
+const TITLED: [&str; 1] = ["action_items"];
 /// What every placeholder begins with.
 pub const PREFIX: &str = "erased-";
 /// Shortest and longest name, characters.
 const LENGTH: std::ops::RangeInclusive<usize> = 2..=200;
+/// Most values of fields that name a person that are listed.
+pub const MAX_VALUES: usize = 20;
 /// Characters that join two words into one name: of these, `al` is none of `al-gore`, `al.gore`, `al_gore`, `al@example.com`.
 const JOINTS: [char; 7] = ['.', '-', '@', '+', '_', '\'', '’'];
 
@@ -70,38 +79,62 @@ impl std::fmt::Debug for Person {
     }
 }
 
-/// What a document held.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What documents held.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
     /// Texts in which the person was replaced.
     pub texts: u64,
     /// Sealed values that were removed.
     pub sealed: u64,
+    /// Values of fields that name a person, as they were before: each once, the first [`MAX_VALUES`].
+    pub values: BTreeSet<String>,
 }
 
 impl Found {
     /// Returns whether nothing was found.
-    pub fn is_none(self) -> bool {
-        self == Self::default()
+    pub fn is_none(&self) -> bool {
+        self.texts == 0 && self.sealed == 0
+    }
+
+    /// Adds what another document held.
+    pub fn add(&mut self, other: Self) {
+        self.texts += other.texts;
+        self.sealed += other.sealed;
+        other.values.into_iter().for_each(|value| self.note(value));
+    }
+
+    fn note(&mut self, value: String) {
+        if self.values.len() < MAX_VALUES {
+            self.values.insert(value);
+        }
     }
 }
 
 /// What a field holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Field {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// The name or address of a person, or several in a list.
     Person,
+    /// Text that people have written, or that names them.
     Text,
+    /// Values that stand behind placeholders.
+    Sealed,
+    /// Items that have a title that people may have written.
+    Titled,
+    /// Anything else.
     Other,
 }
 
 impl Field {
-    fn of(name: &str) -> Self {
-        if PERSONS.contains(&name) {
-            Self::Person
-        } else if TEXTS.contains(&name) {
-            Self::Text
-        } else {
-            Self::Other
+    /// Returns what a field of a document holds that is within a field `parent`.
+    fn of(name: &str, parent: Self) -> Self {
+        match name {
+            "title" if parent == Self::Titled => Self::Text,
+            SEALED => Self::Sealed,
+            _ if TITLED.contains(&name) => Self::Titled,
+            _ if PERSONS.contains(&name) => Self::Person,
+            _ if TEXTS.contains(&name) => Self::Text,
+            _ => Self::Other,
         }
     }
 }
@@ -125,6 +158,9 @@ impl Person {
         if text.to_lowercase().starts_with(PREFIX) {
             return Err("that is the placeholder of somebody who was erased already");
         }
+        if Agent::from_name(&text.to_lowercase()).is_some() {
+            return Err("that is the name of an agent, which is on record for what the agent did");
+        }
         let is_address =
             text.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'));
         Ok(Self { lower: text.to_lowercase(), is_address, text: text.to_owned() })
@@ -144,6 +180,34 @@ impl Person {
     /// Returns whether a text is the person and nothing else.
     pub fn is(&self, text: &str) -> bool {
         text.trim().to_lowercase() == self.lower
+    }
+
+    /// Returns the value of a field that names a person with `placeholder` in place of the person; none where it is not the person. A
+    /// name is never replaced within a longer one.
+    pub fn replaced_value(&self, value: &str, placeholder: &str) -> Option<String> {
+        self.whole(value.trim(), placeholder).or_else(|| {
+            let is_address = self.is_address;
+            is_address.then(|| self.replaced(value, placeholder)).flatten()
+        })
+    }
+
+    fn whole(&self, value: &str, placeholder: &str) -> Option<String> {
+        if self.is(value) {
+            return Some(placeholder.to_owned());
+        }
+        let is_scheme = |text: &str| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        };
+        let prefix = match value.split_once(':') {
+            Some((scheme, _)) if is_scheme(scheme) => scheme.len() + 1,
+            _ => usize::from(value.starts_with('@')),
+        };
+        if prefix > 0 {
+            let (before, after) = value.split_at(prefix);
+            return Some(format!("{before}{}", self.whole(after.trim(), placeholder)?));
+        }
+        let (name, address) = value.strip_suffix('>')?.split_once('<')?;
+        (self.is(name.trim().trim_matches('"')) || self.is(address)).then(|| placeholder.to_owned())
     }
 
     /// Returns a text with `placeholder` in place of the person; none where the person is not in it.
@@ -176,39 +240,51 @@ impl Person {
             .map(|(start, _)| (start, start + length))
     }
 
-    /// Replaces the person in a document, and removes sealed values that are the person's. `name` is the field that holds it.
-    pub fn erase(&self, value: &mut Value, name: &str, placeholder: &str, sealer: Option<&Sealer>) -> Found {
+    /// Replaces the person in a document, and removes sealed values that are the person's. `field` is what holds it.
+    pub fn erase(
+        &self,
+        value: &mut Value,
+        field: Field,
+        placeholder: &str,
+        sealer: Option<&Sealer>,
+    ) -> Found {
+        let mut found = Found::default();
         match value {
-            Value::String(text) => match self.replacement(text, Field::of(name), placeholder) {
-                None => Found::default(),
-                Some(replaced) => {
-                    *text = replaced;
-                    Found { texts: 1, sealed: 0 }
+            Value::String(text) => {
+                if let Some(replaced) = self.replacement(text, field, placeholder) {
+                    let before = std::mem::replace(text, replaced);
+                    found.texts = 1;
+                    if field == Field::Person {
+                        found.note(before);
+                    }
                 }
-            },
+            }
             Value::Array(items) => {
                 let before = items.len();
-                if let (SEALED, Some(sealer)) = (name, sealer) {
+                if let (Field::Sealed, Some(sealer)) = (field, sealer) {
                     items.retain(|item| !self.is_behind(item, sealer));
                 }
-                let sealed = (before - items.len()) as u64;
-                let inside = items.iter_mut().map(|item| self.erase(item, name, placeholder, sealer));
-                inside.fold(Found { texts: 0, sealed }, sum)
+                found.sealed = (before - items.len()) as u64;
+                for item in items {
+                    found.add(self.erase(item, field, placeholder, sealer));
+                }
             }
             Value::Object(fields) => {
-                let inside =
-                    fields.iter_mut().map(|(name, value)| self.erase(value, name, placeholder, sealer));
-                inside.fold(Found::default(), sum)
+                for (name, value) in fields {
+                    found.add(self.erase(value, Field::of(name, field), placeholder, sealer));
+                }
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) => Found::default(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
+        found
     }
 
     fn replacement(&self, text: &str, field: Field, placeholder: &str) -> Option<String> {
         match field {
-            Field::Person if self.is(text) => Some(placeholder.to_owned()),
-            Field::Other if !self.is_address => None,
-            Field::Person | Field::Text | Field::Other => self.replaced(text, placeholder),
+            Field::Person => self.replaced_value(text, placeholder),
+            Field::Text => self.replaced(text, placeholder),
+            _ if self.is_address => self.replaced(text, placeholder),
+            _ => None,
         }
     }
 
@@ -218,10 +294,6 @@ impl Person {
         let value = sealed.and_then(|sealed| sealer.open(&sealed));
         value.is_some_and(|value| self.is(&value) || self.replaced(&value, "").is_some())
     }
-}
-
-fn sum(a: Found, b: Found) -> Found {
-    Found { texts: a.texts + b.texts, sealed: a.sealed + b.sealed }
 }
 
 /// Returns whether a character belongs to a word: a letter, a digit, or a mark that changes the letter before it.
@@ -314,8 +386,9 @@ mod tests {
             "recipients": ["gateway", "slack:@gateway", "other"],
             "signals": [{"service": "gateway", "metric": "gateway"}], "number": 1, "mute": null,
         });
-        let found = person("gateway").erase(&mut document, "", X, None);
-        assert_eq!(found, Found { texts: 6, sealed: 0 });
+        let found = person("gateway").erase(&mut document, Field::Other, X, None);
+        let values = ["Gateway", "gateway", "slack:@gateway"].map(str::to_owned);
+        assert_eq!(found, Found { texts: 6, sealed: 0, values: values.into() });
         assert_eq!(
             document,
             json!({
@@ -326,8 +399,47 @@ mod tests {
             })
         );
         let mut address = json!({"logs": [{"template": "no mail to ada@example.com"}]});
-        person("ada@example.com").erase(&mut address, "", X, None);
+        person("ada@example.com").erase(&mut address, Field::Other, X, None);
         assert_eq!(address, json!({"logs": [{"template": "no mail to erased-00"}]}));
+    }
+
+    #[test]
+    fn a_name_is_never_replaced_within_a_longer_one_in_a_field_that_names_a_person() {
+        for (name, value, expected) in [
+            ("Jane", "Jane Smith", None),
+            ("Jane", "jane ", Some("erased-00")),
+            ("Jane", "slack:@jane", Some("slack:@erased-00")),
+            ("Jane", "chat:user:jane", Some("chat:user:erased-00")),
+            ("Jane", "slack:@jane smith", None),
+            ("Jane", "Jane <jane@example.com>", Some("erased-00")),
+            ("Jane", "Jane Smith <jane@example.com>", None),
+            ("jane@example.com", "\"Jane Smith\" <JANE@example.com>", Some("erased-00")),
+            ("jane@example.com", "email:Jane <jane@example.com>", Some("email:erased-00")),
+            ("jane@example.com", "bob@example.com, jane@example.com", Some("bob@example.com, erased-00")),
+            ("jane@example.com", "Jane <mary.jane@example.com>", None),
+            ("Jane", ":jane", None),
+            ("Jane", "", None),
+        ] {
+            assert_eq!(person(name).replaced_value(value, X).as_deref(), expected, "{name} in {value}");
+        }
+    }
+
+    #[test]
+    fn the_title_of_an_action_item_is_text_and_that_of_an_incident_is_not() {
+        let mut document =
+            json!({"title": "jane", "action_items": [{"title": "Ask jane", "owner": "Jane Smith"}]});
+        person("jane").erase(&mut document, Field::Other, X, None);
+        let expected =
+            json!({"title": "jane", "action_items": [{"title": "Ask erased-00", "owner": "Jane Smith"}]});
+        assert_eq!(document, expected);
+    }
+
+    #[test]
+    fn of_many_values_the_first_are_listed() {
+        let mut document =
+            json!((0..30).map(|n| json!({"by": format!("scheme{n:02}:jane")})).collect::<Vec<_>>());
+        let found = person("jane").erase(&mut document, Field::Other, X, None);
+        assert_eq!((found.texts, found.values.len()), (30, MAX_VALUES));
     }
 
     #[test]
@@ -336,14 +448,15 @@ mod tests {
         let sealed = |placeholder: &str, value| json!(sealer.seal(placeholder, value).unwrap());
         let others = sealed("[email 2]", "adam@example.com");
         let mut document = json!({"sealed": [sealed("[email 1]", "Ada@example.com"), others, {"value": 1}]});
-        let found = person("ada@example.com").erase(&mut document, "", X, Some(&sealer));
-        assert_eq!(found, Found { texts: 0, sealed: 1 });
+        let found = person("ada@example.com").erase(&mut document, Field::Other, X, Some(&sealer));
+        assert_eq!((found.texts, found.sealed), (0, 1));
         assert_eq!(document, json!({"sealed": [others, {"value": 1}]}));
     }
 
     #[test]
     fn what_is_no_name_is_refused() {
-        for wrong in ["", " a ", "a\nb", "--", "erased-12ab", &"x".repeat(201)] {
+        for wrong in ["", " a ", "a\nb", "--", "erased-12ab", "correlation", " Postmortem", &"x".repeat(201)]
+        {
             assert!(Person::new(wrong).is_err(), "{wrong:?}");
         }
         assert_eq!(person("  Ada Lovelace ").needle(), "lovelace");

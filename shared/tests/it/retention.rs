@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Object;
+use shared::clock::from_ms;
+use shared::ids::IncidentId;
 use shared::store::Store;
+use shared::store::postmortems::Revised;
 use shared::store::retention::rules::{INCIDENTS, KEPT, PARTS, Rule};
 use shared::store::retention::{End, Options, Remover, Turn};
 use shared::testing;
@@ -258,16 +261,30 @@ async fn what_is_open_and_what_an_open_incident_needs_stays_whole() {
         ),
         // 8 was changed lately
         "update incidents set updated_at = now() where number = 8".to_owned(),
+        // 9 has work to do, that of 10 and 11 is done, of 11 lately; 12 has work that was superseded
+        "insert into action_items (item_id, incident_id, revision, place, service, title, owner, due, priority, reason, state, \
+            superseded_in, changed_by, changed_at) select md5('item' || n)::uuid, md5('incident' || n)::uuid, 1, 1, 'payment', 'x', 'x', \
+            '2026-01-01', 'low', 'x', case when n in (10, 11) then 'done' else 'open' end, case when n = 12 then 2 end, \
+            case when n in (10, 11) then 'ann' end, now() - make_interval(days => case n when 10 then 450 when 11 then 3 end) \
+         from generate_series(9, 12) n"
+            .to_owned(),
+        // the postmortem of 13 was revised lately, that of 14 long ago
+        "insert into postmortem_revisions (incident_id, revision, markdown, revised_by, revised_at) select \
+            md5('incident' || n)::uuid, 1, 'x', 'ann', now() - make_interval(days => case n when 13 then 3 else 450 end) \
+         from generate_series(13, 14) n"
+            .to_owned(),
+        // somebody has asked for something about 15 lately
+        format!("update commands set decided_at = now() - interval '3 days' where incident_id = {}", id(15)),
     ] {
         client.batch_execute(&statement).await.unwrap();
     }
     let due = store.reads().due_for_removal(&options()).await.unwrap();
-    assert_eq!(due.iter().find(|due| due.table == "incidents").unwrap().rows, 24);
-    assert_eq!(due.iter().find(|due| due.table == "notification_attempts").unwrap().rows, 24 * 5);
+    assert_eq!(due.iter().find(|due| due.table == "incidents").unwrap().rows, 20);
+    assert_eq!(due.iter().find(|due| due.table == "notification_attempts").unwrap().rows, 20 * 5);
 
     let turn = remove(&store, &options()).await;
-    assert_eq!(numbers(&client).await, [1, 2, 3, 4, 6, 8]);
-    assert_eq!(turn.removed["incidents"], 24);
+    assert_eq!(numbers(&client).await, [1, 2, 3, 4, 6, 8, 9, 11, 13, 15]);
+    assert_eq!(turn.removed["incidents"], 20);
     let left = rows(&client).await;
     for (table, of_each) in [
         ("signals", 12),
@@ -277,7 +294,7 @@ async fn what_is_open_and_what_an_open_incident_needs_stays_whole() {
         ("feedback", 1),
         ("commands", 2),
     ] {
-        assert_eq!(left[table], 6 * of_each, "{table}");
+        assert_eq!(left[table], 10 * of_each, "{table}");
     }
     assert_eq!(left["timers"], 1, "the timer of an incident goes with it");
     assert_eq!(left["audit"], 30 * 7);
@@ -285,7 +302,7 @@ async fn what_is_open_and_what_an_open_incident_needs_stays_whole() {
     // a year later nothing of the trail is needed but that of incidents on record
     client.batch_execute("update audit set recorded_at = now() - interval '2000 days'").await.unwrap();
     remove(&store, &options()).await;
-    assert_eq!(rows(&client).await["audit"], 6 * 7);
+    assert_eq!(rows(&client).await["audit"], 10 * 7);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -355,6 +372,61 @@ async fn several_processes_remove_each_row_once_and_what_is_locked_waits_for_the
     assert_eq!(numbers(&client).await, [7]);
     assert_eq!(number(&client, "select count(*) from signals").await, 12);
     assert_eq!(remove(&store, &options()).await.removed["incidents"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_fails_does_not_keep_others_from_their_rows() {
+    let (_database, store, client) = thirty().await;
+    client.execute(LOOSE[0], &[&10]).await.unwrap();
+    client
+        .batch_execute(
+            "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$; \
+             create trigger refuse before delete on evidence for each row execute function refuse()",
+        )
+        .await
+        .unwrap();
+    let stop = CancellationToken::new();
+    let removed = store
+        .remove_old(Remover { options: &options(), stop: &stop, tries: 0 }, |_, _| {})
+        .await
+        .unwrap_err();
+    assert!(format!("{removed:?}").contains("refused"), "{removed:?}");
+    let left = rows(&client).await;
+    assert_eq!((left["evidence"], left["feedback"], left["processed_events"]), (120, 0, 1), "{left:?}");
+    assert!(left["removed_incidents"] > 0, "the rest is found again");
+    client.batch_execute("drop trigger refuse on evidence").await.unwrap();
+    remove(&store, &options()).await;
+    assert_eq!(rows(&client).await["evidence"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notification_stays_until_its_attempts_are_gone() {
+    let (_database, store, mut client) = thirty().await;
+    let locked = client.transaction().await.unwrap();
+    let attempt = "select from notification_attempts where notification_id = md5('mail7/1')::uuid for update";
+    locked.execute(attempt, &[]).await.unwrap();
+    let turn = remove(&store, &options()).await;
+    assert_eq!((turn.removed["notification_attempts"], turn.removed["notifications"]), (149, 149));
+    locked.rollback().await.unwrap();
+    remove(&store, &options()).await;
+    let left = rows(&client).await;
+    assert_eq!((left["notifications"], left["removed_incidents"]), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_that_is_removed_gets_no_further_revision() {
+    let (_database, store, client) = thirty().await;
+    client
+        .batch_execute(
+            "insert into postmortem_revisions (incident_id, revision, markdown, revised_by, revised_at) \
+             select md5('incident1')::uuid, 1, 'x', 'ann', now(); delete from incidents where number = 1",
+        )
+        .await
+        .unwrap();
+    let id = client.query_one("select md5('incident1')::uuid", &[]).await.unwrap().try_get(0).unwrap();
+    let revised = store.revise_postmortem(IncidentId(id), "y", "ann", "", from_ms(1)).await.unwrap();
+    assert_eq!(revised, Revised::Unwritten);
+    assert_eq!(number(&client, "select count(*) from postmortem_revisions").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

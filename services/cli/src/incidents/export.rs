@@ -24,6 +24,8 @@ const FORMAT: &str = "firewatch.incident-bundle";
 /// Version of the form. Columns and parts may be added within one.
 const VERSION: u32 = 1;
 const MANIFEST: &str = "manifest.json";
+/// Name of an archive or document in the spool.
+const WHOLE: &str = "whole";
 
 /// What a bundle holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,8 +141,8 @@ async fn write(reads: &Reads, incident: &Incident, out: &Path, now: Timestamp) -
     file.write_all(text.as_bytes())?;
     match Form::of(out) {
         Form::Folder => std::fs::rename(&spool.0, out)?,
-        Form::Archive => whole(out, |file| archive::write(file, &spool.0, &manifest, &text))?,
-        Form::Document => whole(out, |file| document(file, &spool.0, &manifest))?,
+        Form::Archive => whole(&spool, out, |file| archive::write(file, &spool.0, &manifest, &text))?,
+        Form::Document => whole(&spool, out, |file| document(file, &spool.0, &manifest))?,
     }
     Ok(manifest)
 }
@@ -171,14 +173,30 @@ fn new_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Writes a file as a whole, or leaves none.
-fn whole(out: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
-    let mut file = BufWriter::new(new_file(out)?);
-    let written = write(&mut file).and_then(|()| file.flush()).and_then(|()| file.get_ref().sync_all());
-    if written.is_err() {
-        let _ = std::fs::remove_file(out);
+/// Writes a file in the spool, and gives it its name once it is whole.
+fn whole(
+    spool: &Spool,
+    out: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let path = spool.0.join(WHOLE);
+    let mut file = BufWriter::new(new_file(&path)?);
+    write(&mut file)?;
+    file.flush()?;
+    file.get_ref().sync_all()?;
+    named(&path, out)
+}
+
+/// Gives a file its name, if nothing has that name.
+fn named(path: &Path, out: &Path) -> io::Result<()> {
+    match std::fs::hard_link(path, out) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // not every file system has links
+        Err(_) if out.symlink_metadata().is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => std::fs::rename(path, out),
+        // the other name goes with the spool
+        Ok(()) => Ok(()),
     }
-    written
 }
 
 /// Writes the lines of a part, counted and hashed.

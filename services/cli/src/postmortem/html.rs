@@ -185,11 +185,13 @@ fn timeline(out: &mut String, shown: &Shown) {
         );
     }
     out.push_str("</table>\n");
-    let left_out = shown.timeline.len() - rows.len();
+    let left_out = shown.timeline.len() - rows.len() + shown.left_out;
     if left_out > 0 {
+        // a timeline is bounded, too
+        let command = if shown.left_out > 0 { "export" } else { "timeline" };
         let _ = writeln!(
             out,
-            "<p class=\"soft\">{} left out; <code>firewatch incidents timeline {}</code> has all.</p>",
+            "<p class=\"soft\">{} left out; <code>firewatch incidents {command} {}</code> has all.</p>",
             counted(left_out, "line"),
             shown.incident.number
         );

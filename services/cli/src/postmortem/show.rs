@@ -69,6 +69,8 @@ pub struct Shown {
     pub action_items: Vec<Item>,
     /// What is on record of the incident.
     pub timeline: Vec<Entry>,
+    /// Later lines of the audit trail that are not in it.
+    pub left_out: usize,
     /// Text of the last revision that was written from the record.
     #[serde(skip)]
     pub written: String,
@@ -76,7 +78,13 @@ pub struct Shown {
 
 impl Shown {
     /// Puts together what is shown.
-    pub fn new(incident: &Incident, document: Document, items: Vec<Item>, timeline: Vec<Entry>) -> Self {
+    pub fn new(
+        incident: &Incident,
+        document: Document,
+        items: Vec<Item>,
+        timeline: Vec<Entry>,
+        left_out: usize,
+    ) -> Self {
         let Document { postmortem, revisions, shown, markdown, standing } = document;
         Self {
             format: FORMAT,
@@ -88,6 +96,7 @@ impl Shown {
             times: postmortem.times,
             action_items: items,
             timeline,
+            left_out,
             written: postmortem.markdown,
         }
     }
@@ -119,7 +128,7 @@ pub(super) async fn run(
     let mut items = reads.action_items(&filter, MAX_ITEMS).await.map_err(|error| failed(settings, &error))?;
     items.sort_by_key(|item| item.is_superseded);
     let history = reads.history(id).await.map_err(|error| failed(settings, &error))?;
-    let shown = Shown::new(incident, document, items, history.entries(incident.opened_at));
+    let shown = Shown::new(incident, document, items, history.entries(incident.opened_at), history.left_out);
     let text = if show.json {
         terminal::json(&shown, true)?
     } else if show.markdown {

@@ -17,7 +17,7 @@ pub enum Privacy {
         /// Who asks; on record with the placeholder, never with the name.
         #[arg(long, value_name = "NAME")]
         by: String,
-        /// Counts what would be replaced; changes nothing.
+        /// Counts what would be replaced, and lists the values of fields that name a person; changes nothing.
         #[arg(long)]
         preview: bool,
         /// Prints one JSON object.

@@ -24,6 +24,7 @@ use shared::store::commands::{Decided, Decision, Outcome};
 use shared::store::postmortems::{Document, MAX_TEXT, Origin, Revision, Standing};
 use shared::store::timeline::{Entry, Sources, Timeline, entries};
 use shared::store::{ArtifactKind, Notification, TimelineEntry, Write};
+use shared::text::secrets::{self, Redactor};
 use stack::testing::bench::{Bench, until};
 use tokio_util::sync::CancellationToken;
 
@@ -178,7 +179,7 @@ fn shown(origin: Origin, standing: Standing, markdown: &str, title: &str) -> Sho
     let incident = Incident { resolved_at, title: title.into(), ..case().incident };
     let remark =
         if title == HOSTILE { HOSTILE } else { "looks like the pool: sessions wait for the acquirer" };
-    Shown::new(&incident, document, items(), recorded(remark, "ann"))
+    Shown::new(&incident, document, items(), recorded(remark, "ann"), 3)
 }
 
 fn by(name: &str) -> Origin {
@@ -200,9 +201,15 @@ fn the_page_of_html_is_whole_and_alone() {
     let page = html::render(&shown(by("ann"), Standing::Draft, &text, title), screen().now);
     // to be looked at: chromium --headless --screenshot
     std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("postmortem.html"), &page).unwrap();
-    for part in
-        ["Draft", "SEV2", "Set a timeout for idle transactions", "released in 2.4.2", "superseded", "by ann"]
-    {
+    for part in [
+        "Draft",
+        "SEV2",
+        "Set a timeout for idle transactions",
+        "released in 2.4.2",
+        "superseded",
+        "by ann",
+        "3 lines left out; <code>firewatch incidents export 12</code> has all",
+    ] {
         assert!(page.contains(part), "{part} is not in {page}");
     }
     assert!(!page.contains("as written"), "a section that nobody changed is replaced by what is tracked");
@@ -243,11 +250,16 @@ fn hostile_text_is_shown_on_the_page_of_html() {
 
 #[test]
 fn a_revision_has_no_secrets_and_no_controls() {
-    let text =
-        revised("# A\r\n\r\ntoken ghp_0123456789abcdefghijABCDEFGHIJ012345\u{202E}\x1b[31m\n").unwrap();
-    assert!(!text.contains("ghp_0123") && !text.contains(['\x1b', '\u{202E}', '\r']), "{text:?}");
+    let settings = secrets::Options { patterns: vec!["ACME-[0-9]+".into()], ..secrets::Options::default() };
+    let redactor = Redactor::new(&settings);
+    let text = "# A\r\n\r\ntoken ghp_0123456789abcdefghijABCDEFGHIJ012345 ACME-42\u{202E}\x1b[31m\n";
+    let text = revised(text, &redactor).unwrap();
+    assert!(
+        !text.contains("ghp_0123") && !text.contains("ACME-42") && !text.contains(['\x1b', '\u{202E}', '\r']),
+        "{text:?}"
+    );
     assert!(text.starts_with("# A\n\n") && text.ends_with('\n'), "{text:?}");
-    assert!(revised(" \n\t").is_err());
+    assert!(revised(" \n\t", &redactor).is_err());
 }
 
 #[test]
@@ -354,6 +366,8 @@ async fn a_postmortem_is_revised_approved_and_exported_and_its_items_are_worked_
     let page = file(id, "page.html");
     let export = ["postmortem", "show", &number, "--html", "--out", page.to_str().unwrap()];
     assert_eq!(printed(&ask(&export)), "");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&page).unwrap().permissions());
+    assert_eq!(mode & 0o077, 0, "others cannot read it");
     assert!(std::fs::read_to_string(&page).unwrap().contains("The pool was too small."));
     let again = ask(&export);
     assert_eq!(again.status.code(), Some(2), "{again:?}");
@@ -438,6 +452,10 @@ async fn a_long_timeline_is_read_in_pages_and_says_what_is_left_out() {
     assert_eq!((history.trail.len(), history.left_out), (10_000, 500));
     let numbers = history.trail.iter().map(|line| line.summary.parse::<usize>().unwrap());
     assert!(numbers.eq(0..10_000), "each line once and in order");
+    let client = shared::testing::client(&bench.store).await.unwrap();
+    let held = "update notifications set state = 'held', held_for = 'email:x', held_until = now()";
+    client.batch_execute(held).await.unwrap();
+    assert_eq!(bench.store.reads().history(id).await.unwrap().waiting.len(), 1, "what is held waits, too");
     let none = bench.store.reads().history(bench.incident("none")).await.unwrap();
     assert_eq!((none.trail.len(), none.left_out), (0, 0));
 }

@@ -112,7 +112,8 @@ impl Options {
         problems
     }
 
-    fn ages(&self) -> [(&'static str, u32); 10] {
+    /// Returns the settings that are ages, days.
+    pub fn ages(&self) -> [(&'static str, u32); 10] {
         [
             ("incidents_days", self.incidents_days),
             ("audit_days", self.audit_days),

@@ -31,6 +31,8 @@ pub struct Part {
     pub table: &'static str,
     /// Tables from which rows are selected: those of the part are `t`, those of the incident `r`.
     from: &'static str,
+    /// Further condition of a row that is removed.
+    also: &'static str,
 }
 
 /// Rows of one kind of which at most so many are kept, whatever their age.
@@ -51,8 +53,12 @@ pub const INCIDENTS: Rule = Rule {
     setting: Some("incidents_days"),
     time: "resolved_at",
     within: "t.state in ('resolved', 'closed')",
-    // what an open incident names stays, and so does what is still abnormal or still has something to do
+    // what an open incident names stays, and so does what is still abnormal, still has something to do or was changed lately
     also: "t.updated_at < {age} \
+        and not exists (select from action_items a where a.incident_id = t.incident_id \
+            and ((a.state = 'open' and a.superseded_in is null) or a.changed_at >= {age})) \
+        and not exists (select from postmortem_revisions p where p.incident_id = t.incident_id and p.revised_at >= {age}) \
+        and not exists (select from commands c where c.incident_id = t.incident_id and c.decided_at >= {age}) \
         and not exists (select from needed n where n.id = t.incident_id::text) \
         and not exists (select from jsonb_path_query(t.body, '$.links[*].incident_id') link \
             join open_ones o on o.id = link #>> '{}') \
@@ -75,21 +81,37 @@ pub const PARTS: [Part; 10] = [
         table: "notification_attempts",
         from: "removed_incidents r join notifications n using (incident_id) \
             join notification_attempts t on t.notification_id = n.id",
+        also: "true",
     },
-    Part { table: "notifications", from: "removed_incidents r join notifications t using (incident_id)" },
-    Part { table: "evidence", from: "removed_incidents r join evidence t using (incident_id)" },
-    Part { table: "artifacts", from: "removed_incidents r join artifacts t using (incident_id)" },
+    // attempts that others have locked stay, and their notifications with them
+    Part {
+        table: "notifications",
+        from: "removed_incidents r join notifications t using (incident_id)",
+        also: "not exists (select from notification_attempts a where a.notification_id = t.id)",
+    },
+    Part { table: "evidence", from: "removed_incidents r join evidence t using (incident_id)", also: "true" },
+    Part {
+        table: "artifacts",
+        from: "removed_incidents r join artifacts t using (incident_id)",
+        also: "true",
+    },
     Part {
         table: "postmortem_revisions",
         from: "removed_incidents r join postmortem_revisions t using (incident_id)",
+        also: "true",
     },
-    Part { table: "action_items", from: "removed_incidents r join action_items t using (incident_id)" },
-    Part { table: "feedback", from: "removed_incidents r join feedback t using (incident_id)" },
-    Part { table: "commands", from: "removed_incidents r join commands t using (incident_id)" },
-    Part { table: "signals", from: "removed_incidents r join signals t using (incident_id)" },
+    Part {
+        table: "action_items",
+        from: "removed_incidents r join action_items t using (incident_id)",
+        also: "true",
+    },
+    Part { table: "feedback", from: "removed_incidents r join feedback t using (incident_id)", also: "true" },
+    Part { table: "commands", from: "removed_incidents r join commands t using (incident_id)", also: "true" },
+    Part { table: "signals", from: "removed_incidents r join signals t using (incident_id)", also: "true" },
     Part {
         table: "timers",
         from: "removed_incidents r join timers t on t.state = 'waiting' and left(t.key, 36) = r.incident_id::text",
+        also: "true",
     },
 ];
 
@@ -308,9 +330,10 @@ pub(super) fn count_of(part: &Part, hours: u32) -> String {
 impl Part {
     /// Returns the statement that removes at most `$1` rows.
     pub(super) fn removal(&self) -> String {
-        let Self { table, from } = self;
+        let Self { table, from, also } = self;
         format!(
-            "delete from {table} where ctid = any (array(select t.ctid from {from} limit $1 for update of t skip locked))"
+            "delete from {table} where ctid = any (array(select t.ctid from {from} where {also} limit $1 \
+             for update of t skip locked))"
         )
     }
 }

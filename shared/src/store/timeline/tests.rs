@@ -84,10 +84,13 @@ fn notifications_say_what_became_of_them() {
         line(61_000, "communication", "mail_sent", "Sent.", by_mail()),
         line(61_000, "communication", "mail_failed", "Given up.", by_mail()),
         line(61_000, "communication", "notification_silenced", "Not sent.", json!({})),
+        line(61_000, "communication", "notification_held", "Not sent yet.", by_mail()),
+        line(61_000, "communication", "notification_summarized", "In a summary.", by_mail()),
     ];
     let entries = of(&trail, &[]);
     let outcomes: Vec<Option<Outcome>> = entries.iter().map(|entry| entry.outcome).collect();
-    assert_eq!(outcomes, [Outcome::Sent, Outcome::Failed, Outcome::Silenced].map(Some));
+    let expected = [Outcome::Sent, Outcome::Failed, Outcome::Silenced, Outcome::Held, Outcome::Summarized];
+    assert_eq!(outcomes, expected.map(Some));
     assert_eq!(entries[0].origin.as_deref(), Some("email"));
     assert!(entries.iter().all(|entry| entry.kind == Kind::Notification));
 }
