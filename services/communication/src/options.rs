@@ -1,9 +1,12 @@
 //! Settings of the stage.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use shared::service::{Secret, StageOptions};
 use url::Url;
@@ -47,6 +50,7 @@ pub struct Options {
     /// Notified where no other recipient is known.
     pub fallback: String,
     /// Minutes after which each level is called where nobody acknowledges a SEV1 or SEV2; empty: no escalation.
+    #[serde(deserialize_with = "list")]
     pub escalation_minutes: Vec<u32>,
     /// How often the escalation begins again after its last level.
     pub escalation_repeats: u32,
@@ -266,19 +270,26 @@ fn link(base: &str) -> Result<(), String> {
 }
 
 /// Reads a list, or one string with commas, which is what an environment variable can hold.
-fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + FromStr<Err: Display>,
+{
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Entries {
-        One(String),
-        Many(Vec<String>),
+    enum Entries<T> {
+        Many(Vec<T>),
+        Line(String),
+        One(T),
     }
-    Ok(match Entries::deserialize(deserializer)? {
-        Entries::One(line) => {
-            line.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+    match Entries::deserialize(deserializer)? {
+        Entries::Many(entries) => Ok(entries),
+        Entries::One(entry) => Ok(vec![entry]),
+        Entries::Line(line) => {
+            let entries = line.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+            entries.map(|entry| entry.parse().map_err(D::Error::custom)).collect()
         }
-        Entries::Many(entries) => entries,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -334,9 +345,15 @@ mod tests {
     #[test]
     fn a_password_is_never_shown_and_a_list_may_be_one_string() {
         let options: Options = serde_json::from_str(
-            r#"{"smtp_user":"me","smtp_password":"hunter2","commanders":"a@example.com, b@example.com"}"#,
+            r#"{"smtp_user":"me","smtp_password":"hunter2","commanders":"a@example.com, b@example.com",
+                "escalation_minutes":"5, 20"}"#,
         )
         .unwrap();
+        assert_eq!(options.escalation_minutes, [5, 20]);
+        let read =
+            |text: &str| serde_json::from_str::<Options>(text).map(|options| options.escalation_minutes);
+        assert_eq!(read(r#"{"escalation_minutes":7}"#).unwrap(), [7]);
+        assert!(read(r#"{"escalation_minutes":"5, soon"}"#).is_err());
         assert_eq!(options.commanders, ["a@example.com", "b@example.com"]);
         let shown = format!("{options:?} {}", serde_json::to_string(&options).unwrap());
         assert!(!shown.contains("hunter2") && shown.contains("***"), "{shown}");

@@ -209,7 +209,9 @@ fn trace(command: &Command, observed: &Observations) -> Option<String> {
         return Some(format!("the trail of {} ({})", line.incident, line.action));
     }
     let names = |payload: &[u8]| String::from_utf8_lossy(payload).contains(&command.by);
-    if let Some(row) = observed.outbox.iter().find(|row| names(&row.payload)) {
+    // a postmortem lists what people asked for, whatever became of it
+    let mut events = observed.outbox.iter().filter(|row| row.topic != Topic::Postmortems.name());
+    if let Some(row) = events.find(|row| names(&row.payload)) {
         return Some(format!("an event on {}", row.topic));
     }
     let mut incidents = observed.incidents.iter();
