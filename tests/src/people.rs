@@ -35,7 +35,7 @@ impl Person {
     pub fn new(stack: &Stack) -> Result<Self> {
         let options = Options { brokers: stack.brokers().to_owned(), ..Options::default() };
         let burst =
-            Burst { size: Size::new(0, 1_000)?, now: SystemClock.now() - SignedDuration::from_mins(1) };
+            Burst { size: Size::new(100_000, 1_000)?, now: SystemClock.now() - SignedDuration::from_mins(1) };
         Ok(Self { store: stack.store()?, producer: Producer::connect(&options)?, burst })
     }
 
