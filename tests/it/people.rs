@@ -1,4 +1,4 @@
-//! What people are told and what they answer, over all agents: an escalation that climbs until somebody acknowledges, a severity that
+//! What people are notified of and what they answer, over all agents: an escalation that climbs until somebody acknowledges, a severity that
 //! rises, two incidents that become one, and a silence.
 
 use std::time::{Duration, Instant};
@@ -127,7 +127,7 @@ async fn a_merged_pair_ends_as_one_thread_and_a_silence_shows_what_it_hid() -> R
     // one thread goes on
     person.ask(Some(one.incident_id), raise()).await?;
     scene.mail(one.incident_id, "severity_changed", 1, MAIL).await?;
-    let told = store.notifications(hidden.incident_id).await?;
-    ensure!(told.iter().all(|(_, state)| !state.is_message()), "a hidden incident was announced: {told:?}");
+    let rows = store.notifications(hidden.incident_id).await?;
+    ensure!(rows.iter().all(|(_, state)| !state.is_message()), "a hidden incident was announced: {rows:?}");
     scene.pipeline.stack.stop().await
 }

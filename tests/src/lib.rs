@@ -14,6 +14,8 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use shared::bus::{Pending, Producer};
+use shared::events::Outgoing;
 use shared::events::fault::Scenario;
 use stack::observe::event_feed::{self, Event};
 use stack::observe::run_summary::RunObservation;
@@ -38,7 +40,13 @@ pub struct Pipeline {
     _slot: SemaphorePermit<'static>,
 }
 
-/// Lets roles decide who is notified, in place of the routes that were seeded: what is told does not depend on the hour.
+/// Enqueues an event as its stage would publish it.
+pub async fn enqueue(producer: &Producer, event: &Outgoing) -> Result<Pending> {
+    let headers = event.envelope.to_headers();
+    Ok(producer.enqueue(event.topic, Some(&event.key), &headers, &event.payload).await?)
+}
+
+/// Lets roles decide who is notified, in place of the routes that were seeded: recipients do not depend on the hour.
 pub async fn without_routes(stack: &Stack) -> Result<()> {
     let store = stack.store()?;
     Ok(store.replace_oncall(&store.reads().rotations().await?, None).await?)

@@ -80,9 +80,7 @@ impl Person {
         };
         let outgoing =
             Outgoing::new(Topic::OperatorCommands, &command, EventId(command_id.0), "test", at, None)?;
-        let headers = outgoing.envelope.to_headers();
-        let record = self.producer.enqueue(outgoing.topic, Some(&outgoing.key), &headers, &outgoing.payload);
-        record.await?.acknowledged().await?;
+        crate::enqueue(&self.producer, &outgoing).await?.acknowledged().await?;
         let mut decided = None;
         probe::until("the outcome of the command", LONGEST, async || {
             decided = self.store.reads().command(command_id).await?;

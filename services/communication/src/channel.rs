@@ -260,6 +260,12 @@ impl Channels {
         self.0.get(name).map(AsRef::as_ref)
     }
 
+    /// Returns the destination of an address as it is stored; none where its channel or receiver is not set up any more.
+    pub fn stored(&self, channel: &str, address: &str) -> Option<Destination> {
+        let channel = self.get(channel)?;
+        Some(Destination { channel: channel.name(), address: channel.address(address)? })
+    }
+
     /// Returns them in alphabetical order of their names.
     pub fn all(&self) -> impl Iterator<Item = &dyn Channel> {
         self.0.values().map(AsRef::as_ref)
@@ -286,8 +292,7 @@ impl Channels {
             });
         }
         let (name, address) = split(entry, |name| self.0.contains_key(name));
-        let channel = self.get(name)?;
-        Some(Destination { channel: channel.name(), address: channel.address(address)? })
+        self.stored(name, address)
     }
 }
 

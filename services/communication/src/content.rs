@@ -3,9 +3,11 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use shared::events::incident::{Incident, Signal, Statement};
 use shared::events::{Plan, Postmortem, RootCause, Severity};
 use shared::ids::{EventId, IncidentId, derive};
+use shared::store::Notification;
 pub use shared::store::NotificationKind as Kind;
 use shared::text::sanitize;
 
@@ -389,6 +391,22 @@ impl NotificationContent {
             return format!("Digest: {}", sanitize::one_line(&self.incident.title, 120));
         }
         self.incident.subject()
+    }
+
+    /// Returns the row of a message. `stored` is the content as the row keeps it; the subject is that of a thread that begins with it.
+    pub fn row(&self, id: EventId, channel: &str, recipients: Vec<String>, stored: Value) -> Notification {
+        Notification {
+            id,
+            incident_id: self.incident.incident_id,
+            kind: self.event.kind(),
+            channel: channel.into(),
+            recipients,
+            subject: self.subject(),
+            severity: self.incident.severity,
+            event: stored,
+            created_at: self.event.at(),
+            envelope: Map::new(),
+        }
     }
 }
 

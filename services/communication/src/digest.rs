@@ -13,10 +13,8 @@ use shared::store::Notification;
 use shared::text::format::counted;
 use shared::text::sanitize;
 
-use crate::channel::Address;
 use crate::content::{Digested, IncidentSummary, Kind, News, NotificationContent, Update};
 use crate::message::Message;
-use crate::silences::OnRecord;
 
 /// Most incidents of a digest.
 pub const MOST_INCIDENTS: usize = 30;
@@ -63,14 +61,6 @@ pub fn by_incident(held: Vec<Notification>) -> Vec<(IncidentId, Vec<Notification
         }
     }
     sorted
-}
-
-/// Returns the message with which the thread of an incident began for an address; none where it did not.
-pub fn opening<'a>(record: &'a OnRecord, channel: &str, address: &Address) -> Option<&'a Notification> {
-    record.openings().find(|one| {
-        one.channel.as_str() == channel
-            && one.recipients.iter().any(|known| known.eq_ignore_ascii_case(address.as_str()))
-    })
 }
 
 impl Waited {

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::audit::AuditAction;
 use shared::events::Severity;
-use shared::ids::{EventId, IncidentId};
+use shared::ids::IncidentId;
 use shared::stage::{Audit, Effects, Error, Timer, TimerPayload};
 use shared::store::notifications::Recent;
 use shared::store::{Held, Notification, Write};
 use shared::text::format::{counted, moment};
 
-use crate::channel::{Address, Destination};
+use crate::channel::Destination;
 use crate::content::{AddressClass, Kind, LifecycleEvent, News, NotificationContent, notification_id};
 use crate::notifications::{Thread, headed, written};
 use crate::options::Options;
@@ -153,11 +153,8 @@ impl Pace<'_> {
         if is_rise || matches!(event.kind(), Kind::Opened | Kind::Resolved) {
             return None;
         }
-        let times = self.record.told.iter().filter(|one| {
-            one.channel.as_str() == channel
-                && one.recipients.iter().any(|known| known.eq_ignore_ascii_case(address))
-        });
-        let mut times: Vec<Timestamp> = times.filter_map(Notification::written_at).collect();
+        let sent = self.record.told_to(channel, address);
+        let mut times: Vec<Timestamp> = sent.filter_map(Notification::written_at).collect();
         times.retain(|at| self.now.duration_since(*at) < HOUR);
         times.sort_unstable();
         let most = self.options.hourly_messages as usize;
@@ -172,23 +169,17 @@ pub fn take_waiting(
     content: &NotificationContent,
     later: &[Waiting],
     pace: &Pace<'_>,
-    address: impl Fn(&str, &str) -> Option<Address>,
+    destination: impl Fn(&str, &str) -> Option<Destination>,
 ) -> Vec<Waiting> {
-    let asked = |channel: &str, identity: &str| {
-        let found =
-            later.iter().find(|one| one.to.channel == channel && one.to.address.identity() == identity);
-        found.map(|one| one.hold)
-    };
+    let asked = |to: &Destination| later.iter().find(|one| one.to == *to).map(|one| one.hold);
     let mut waiting = Vec::new();
     for thread in threads.iter_mut() {
         let mut kept = Vec::new();
         for entry in std::mem::take(&mut thread.recipients) {
-            let known = address(thread.channel, &entry);
-            let asked = known.as_ref().and_then(|known| asked(thread.channel, known.identity()));
-            match (known, pace.hold(content, thread, &entry, asked)) {
-                (Some(address), Some(hold)) => {
-                    waiting.push(Waiting { to: Destination { channel: thread.channel, address }, hold });
-                }
+            let to = destination(thread.channel, &entry);
+            let hold = pace.hold(content, thread, &entry, to.as_ref().and_then(asked));
+            match (to, hold) {
+                (Some(to), Some(hold)) => waiting.push(Waiting { to, hold }),
                 _ => kept.push(entry),
             }
         }
@@ -206,6 +197,7 @@ pub fn hold(
     now: Timestamp,
 ) -> Result<Option<Effects>, Error> {
     let (event, incident) = (&content.event, &content.incident);
+    let stored = written(content, now)?;
     let mut effects = Effects::none();
     let mut last: Option<Hold> = None;
     for Waiting { to, hold } in waiting {
@@ -215,19 +207,15 @@ pub fn hold(
         if record.held.iter().any(|one| one.id == id) {
             continue;
         }
-        let notification = Notification {
-            id,
-            incident_id: incident.incident_id,
-            kind: event.kind(),
-            channel: to.channel.into(),
-            recipients: vec![to.address.as_str().to_owned()],
-            subject: content.subject(),
-            severity: incident.severity,
-            event: written(content, now)?,
-            created_at: event.at(),
-            envelope: serde_json::Map::new(),
+        let address = to.address.as_str().to_owned();
+        let notification = content.row(id, to.channel, vec![address.clone()], stored.clone());
+        let summarize = Summarize {
+            channel: to.channel.to_owned(),
+            address,
+            identity: identity.clone(),
+            until: hold.until,
         };
-        effects.timers.push(due(to, hold.until, id)?);
+        effects.timers.push(summarize.timer(&id.to_string())?);
         let held = Held { notification, identity, until: hold.until };
         effects.writes.push(Write::Held(Box::new(held)));
         last = Some(last.map_or(*hold, |last| if hold.until > last.until { *hold } else { last }));
@@ -238,20 +226,17 @@ pub fn hold(
 }
 
 impl Summarize {
+    /// Returns the timer. Each notification sets one of its own, which `seed` names, for the one of an earlier notification may have
+    /// run; the first one that runs finds all of them.
+    fn timer(&self, seed: &str) -> Result<Timer, Error> {
+        let key = format!("summary/{}/{}/{}", self.channel, self.identity, self.until);
+        Timer::new(key, &[seed], self.until, self)
+    }
+
     /// Returns the timer of the same address for a later time, at which something of an incident is looked at again.
     pub fn again(&self, until: Timestamp, incident: IncidentId) -> Result<Timer, Error> {
-        let key = format!("summary/{}/{}/{until}", self.channel, self.identity);
-        Timer::new(key, &[&incident.to_string()], until, &Self { until, ..self.clone() })
+        Self { until, ..self.clone() }.timer(&incident.to_string())
     }
-}
-
-/// Returns the timer of a summary. Each notification sets one of its own, for the one of an earlier notification may have run; the
-/// first one that runs finds all of them.
-fn due(to: &Destination, until: Timestamp, id: EventId) -> Result<Timer, Error> {
-    let (address, identity) = (to.address.as_str().to_owned(), to.address.identity().to_owned());
-    let summarize = Summarize { channel: to.channel.to_owned(), address, identity, until };
-    let key = format!("summary/{}/{}/{until}", to.channel, to.address.identity());
-    Timer::new(key, &[&id.to_string()], until, &summarize)
 }
 
 fn line(content: &NotificationContent, count: usize, hold: Hold) -> Audit {

@@ -120,6 +120,7 @@ pub fn announce(
     let NotificationContent { incident, event } = content;
     let kind = event.kind();
     let mut effects = Effects::none();
+    let stored = written(content, now)?;
     for thread in threads {
         let Some(channel) = channels.get(thread.channel).filter(|_| !thread.recipients.is_empty()) else {
             continue;
@@ -127,16 +128,9 @@ pub fn announce(
         let subject = thread.subject.clone().unwrap_or_else(|| content.subject());
         let id = thread.id(event);
         let notification = Notification {
-            id,
-            incident_id: incident.incident_id,
-            kind,
-            channel: thread.channel.into(),
-            recipients: thread.recipients.clone(),
             subject: if event.begins_thread() { subject } else { format!("Re: {subject}") },
-            severity: incident.severity,
-            event: written(content, now)?,
-            created_at: event.at(),
             envelope: channel.envelope(incident.incident_id, kind, event.occurrence()),
+            ..content.row(id, thread.channel, thread.recipients.clone(), stored.clone())
         };
         effects.writes.push(Write::Notification(Box::new(notification)));
         effects.timers.push(timer(incident.incident_id, event, thread, id, now)?);

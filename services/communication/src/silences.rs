@@ -16,6 +16,7 @@ use shared::store::silences::MAX_ACTIVE;
 use shared::store::{Notification, NotificationState, Write};
 use shared::text::format::moment;
 
+use crate::channel::Destination;
 use crate::content::{AddressClass, Kind, LifecycleEvent, NotificationContent, notification_id};
 use crate::notifications::{Thread, headed};
 
@@ -121,6 +122,19 @@ impl OnRecord {
         self.told.iter().filter(|one| one.kind == Kind::Opened)
     }
 
+    /// Returns what was to be sent to an address of a channel.
+    pub fn told_to(&self, channel: &str, address: &str) -> impl Iterator<Item = &Notification> {
+        self.told.iter().filter(move |one| {
+            one.channel.as_str() == channel
+                && one.recipients.iter().any(|known| known.eq_ignore_ascii_case(address))
+        })
+    }
+
+    /// Returns the message with which the thread of the incident began for an address; none where it did not.
+    pub fn opening_to(&self, to: &Destination) -> Option<&Notification> {
+        self.told_to(to.channel, to.address.as_str()).find(|one| one.kind == Kind::Opened)
+    }
+
     /// Returns what people know or will read in a summary.
     pub fn said(&self) -> impl Iterator<Item = &Notification> {
         self.told.iter().chain(&self.held)
@@ -183,18 +197,13 @@ pub fn hide(
     if record.hidden.iter().any(|one| one.id == id) {
         return Ok(None);
     }
-    let subject = incident.subject();
+    let recipients = threads.iter().flat_map(|thread| thread.recipients.iter().cloned()).collect();
+    let stored = serde_json::to_value(content).map_err(Error::reject)?;
+    let subject = content.subject();
     let notification = Notification {
-        id,
-        incident_id: incident.incident_id,
-        kind: event.kind(),
-        channel: CHANNEL.into(),
-        recipients: threads.iter().flat_map(|thread| thread.recipients.iter().cloned()).collect(),
-        subject: if event.is_first() { subject } else { format!("Re: {subject}") },
-        severity: incident.severity,
-        event: serde_json::to_value(content).map_err(Error::reject)?,
-        created_at: event.at(),
+        subject: if event.begins_thread() { subject } else { format!("Re: {subject}") },
         envelope: [(Notification::SILENCE.to_owned(), json!(silence.silence_id))].into_iter().collect(),
+        ..content.row(id, CHANNEL, recipients, stored)
     };
     let timer = match cover.until {
         Some(until) if !incident.is_over => {

@@ -17,7 +17,7 @@ use shared::stage::{Context, Effects, Error, Key, Stage, Timer, TimerPayload as 
 use shared::store::{Notification, NotificationState};
 use shared::text::secrets::Redactor;
 
-use crate::channel::{Channels, Delivery, Destination, Failure, Receipt};
+use crate::channel::{Channels, Delivery, Failure, Receipt};
 use crate::content::{IncidentSummary, Kind, LifecycleEvent, NotificationContent};
 use crate::escalation::{self, Due, Escalate};
 use crate::holding::{self, Hold, Summarize, Waiting, Why};
@@ -80,10 +80,8 @@ impl Communication {
         let hold = Hold { until: holding::next_digest(now, &self.options), why: Why::Digest };
         let openings = record.held.iter().filter(|one| one.kind == Kind::Opened);
         for opening in openings.filter(|one| concerns(event.kind(), one.kind)) {
-            let to = self.channels.get(opening.channel.as_str()).and_then(|channel| {
-                let address = channel.address(opening.recipients.first()?)?;
-                Some(Destination { channel: channel.name(), address })
-            });
+            let address = opening.recipients.first();
+            let to = address.and_then(|address| self.channels.stored(opening.channel.as_str(), address));
             let Some(to) = to else { continue };
             let is_known = chosen.destinations.contains(&to) || chosen.later.iter().any(|one| one.to == to);
             if !is_known {

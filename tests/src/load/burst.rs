@@ -190,12 +190,7 @@ impl Burst {
                             anomaly.observed_at,
                             None,
                         )?;
-                        let headers = outgoing.envelope.to_headers();
-                        pending.push(
-                            producer
-                                .enqueue(outgoing.topic, Some(&outgoing.key), &headers, &outgoing.payload)
-                                .await?,
-                        );
+                        pending.push(crate::enqueue(&producer, &outgoing).await?);
                     }
                 }
             }

@@ -165,10 +165,8 @@ async fn send_all(
         let command = command(number, number as usize / incidents.len(), *incident_id, environment);
         let (id, at) = (EventId(command.command_id.0), command.at);
         let outgoing = Outgoing::new(Topic::OperatorCommands, &command, id, "load", at, None)?;
-        let headers = outgoing.envelope.to_headers();
         times.send((command.command_id, Instant::now()))?;
-        pending
-            .push(producer.enqueue(outgoing.topic, Some(&outgoing.key), &headers, &outgoing.payload).await?);
+        pending.push(crate::enqueue(&producer, &outgoing).await?);
     }
     acknowledged(pending).await?;
     Ok(begun.elapsed())

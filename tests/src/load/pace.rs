@@ -231,8 +231,7 @@ pub async fn write(
     let id = EventId::of("anomaly", &anomaly.anomaly_id.to_string(), revision);
     let at = anomaly.observed_at;
     let outgoing = Outgoing::new(Topic::Anomalies, &anomaly, id, "detection", at, None)?;
-    let headers = outgoing.envelope.to_headers();
-    let record = producer.enqueue(outgoing.topic, Some(&outgoing.key), &headers, &outgoing.payload).await?;
+    let record = crate::enqueue(producer, &outgoing).await?;
     Ok((anomaly.anomaly_id, record))
 }
 

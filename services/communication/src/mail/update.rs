@@ -11,6 +11,7 @@ use super::root_cause::RootCause;
 use super::{Fact, listed, meaning, name, sentence};
 use crate::content::{self, Digested, IncidentSummary, News};
 use crate::digest::MAX_LINE;
+use crate::message::lists::list;
 use crate::message::{List, lists};
 
 /// Most services that are named.
@@ -136,10 +137,6 @@ impl Update {
             }
         }
     }
-}
-
-fn list(title: &'static str, items: Vec<String>, more: usize) -> List {
-    List { title, items, more }
 }
 
 fn of_severity(before: Severity, after: Severity, stated: Option<&Statement>) -> Vec<Fact> {

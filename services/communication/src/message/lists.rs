@@ -13,7 +13,7 @@ use crate::mail::root_cause::{Cause, Claim, RootCause};
 /// Most items of a list that has no bound of its own.
 const MOST: usize = 10;
 
-fn list(title: &'static str, items: Vec<String>, more: usize) -> List {
+pub(crate) fn list(title: &'static str, items: Vec<String>, more: usize) -> List {
     List { title, items, more }
 }
 

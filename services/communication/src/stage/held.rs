@@ -38,8 +38,8 @@ impl Communication {
             && threads.iter().any(|thread| may_wait(thread.channel));
         let recent = if is_asked { ctx.store.recent(now - holding::STORM).await? } else { Recent::default() };
         let pace = Pace { options: &self.options, recent: &recent, record, now };
-        let address = |channel: &str, entry: &str| self.channels.get(channel)?.address(entry);
-        let mut waiting = holding::take_waiting(threads, content, later, &pace, address);
+        let destination = |channel: &str, entry: &str| self.channels.stored(channel, entry);
+        let mut waiting = holding::take_waiting(threads, content, later, &pace, destination);
         // a channel that cannot wait has the message at once
         for one in later {
             if waiting.iter().any(|known| known.to == one.to) {
@@ -51,7 +51,7 @@ impl Communication {
                 None if threads.iter().any(|known| known.is(&thread)) => {}
                 None if record.told.iter().any(|told| told.id == thread.id(&content.event)) => {}
                 None => {
-                    let opening = digest::opening(record, one.to.channel, &one.to.address);
+                    let opening = record.opening_to(&one.to);
                     let subject = opening.map(|opening| opening.subject.clone());
                     threads.push(Thread { subject: subject.filter(|_| !content.event.is_first()), ..thread });
                 }
@@ -69,9 +69,8 @@ impl Communication {
     pub(super) async fn summarize(&self, due: &Summarize, ctx: &Context) -> Result<Effects, Error> {
         let held = ctx.store.held(&due.channel, &due.identity, due.until, MOST).await?;
         let (now, is_full) = (ctx.wall_clock(), held.len() as i64 == MOST);
-        let Some(channel) = self.channels.get(&due.channel) else { return Ok(dropped(due, held, now)) };
-        let Some(address) = channel.address(&due.address) else { return Ok(dropped(due, held, now)) };
-        let to = Destination { channel: channel.name(), address };
+        let to = self.channels.stored(&due.channel, &due.address);
+        let Some(to) = to else { return Ok(dropped(due, held, now)) };
         let sources = Sources::read(ctx).await?;
         let directory = self.directory(&sources, now);
         let (mut effects, mut said, mut digested) = (Effects::none(), Vec::new(), Vec::new());
@@ -82,7 +81,7 @@ impl Communication {
                 continue;
             };
             let record = on_record(id, ctx).await?;
-            let opening = digest::opening(&record, to.channel, &to.address);
+            let opening = record.opening_to(&to);
             let silenced = self.covering(&incident, ctx).await?.and_then(|cover| cover.until);
             let waited = Waited { incident, notifications };
             let fate = waited.fate(opening.is_some(), table::has_summaries(to.channel), silenced, now);

@@ -302,7 +302,9 @@ fn a_pager_that_was_called_follows_the_incident_whatever_a_route_wants() {
         let pace = Pace { options: &options, recent: &recent, record, now };
         let later = [Waiting { to: Destination { channel: "pagerduty", address: address.clone() }, hold }];
         let mut threads = vec![thread.clone()];
-        let known = |_: &str, entry: &str| Some(Address::new(entry, entry));
+        let known = |_: &str, entry: &str| {
+            Some(Destination { channel: "pagerduty", address: Address::new(entry, entry) })
+        };
         let waiting = take_waiting(&mut threads, &content, &later, &pace, known);
         (threads.len(), waiting.len())
     };

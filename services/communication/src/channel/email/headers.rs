@@ -6,7 +6,7 @@ use shared::store::Notification;
 
 use crate::content::Kind;
 
-/// Most characters of a name in a `List-Id`, before what tells it from others.
+/// Most characters of a name in a `List-Id`, before what distinguishes it from others.
 const LABEL: usize = 40;
 
 /// How a mail client is asked to show a mail.
