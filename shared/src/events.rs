@@ -33,7 +33,7 @@ pub use incident::Incident;
 pub use outgoing::Outgoing;
 pub use postmortem::Postmortem;
 pub use question::Question;
-pub use raw::{Deployment, LogRecord, MetricSample, Span};
+pub use raw::{Alert, Deployment, Histogram, LogRecord, MetricSample, Span};
 pub use rca::RootCause;
 pub use remediation::Plan;
 pub use topic::Topic;

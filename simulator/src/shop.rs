@@ -285,13 +285,9 @@ fn sample(
     };
     let value = base + extra + deviation * noise::spread(metric, base, extra);
     MetricSample {
-        service: service.name().to_owned(),
-        metric: metric.name().to_owned(),
-        value: metric.measured(value),
-        ts_ms,
         environment: options.environment.clone(),
         unit: Some(metric.unit().to_owned()),
-        labels: std::collections::BTreeMap::default(),
+        ..MetricSample::of(service.name(), metric.name(), metric.measured(value), ts_ms)
     }
 }
 

@@ -110,15 +110,7 @@ impl Item {
             )?,
             Self::Label { labels } => carried(
                 Topic::RawMetrics,
-                &MetricSample {
-                    service: faulty.into(),
-                    metric: "injected_ratio".into(),
-                    value: 1.0,
-                    ts_ms,
-                    environment: "production".into(),
-                    unit: None,
-                    labels,
-                },
+                &MetricSample { labels, ..MetricSample::of(faulty, "injected_ratio", 1.0, ts_ms) },
             )?,
             Self::Span { operation, peer } => carried(
                 Topic::RawSpans,

@@ -57,6 +57,7 @@ fn key_of(topic: Topic) -> &'static str {
         Topic::RawMetrics
         | Topic::RawLogs
         | Topic::RawDeployments
+        | Topic::RawAlerts
         | Topic::CatalogueServices
         | Topic::Anomalies
         | Topic::SimFaults => "service",

@@ -101,6 +101,120 @@ pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error
     deserializer.deserialize_i64(Whole)
 }
 
+/// What the number of a sample is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Instrument {
+    /// A level, which rises and falls.
+    Gauge,
+    /// A count that only grows, and begins anew at 0.
+    Counter,
+}
+
+/// Since when a counter or a histogram counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Temporality {
+    /// Since its start.
+    #[default]
+    Cumulative,
+    /// Since the sample before it.
+    Delta,
+}
+
+impl Temporality {
+    /// Returns whether it is the usual one, which is not written.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub fn is_cumulative(&self) -> bool {
+        *self == Self::Cumulative
+    }
+}
+
+/// One side of an exponential histogram: bucket `i` counts values in `(base^(offset+i), base^(offset+i+1)]`, where
+/// `base = 2^(2^-scale)`. Source: OpenTelemetry metrics data model, ExponentialHistogram.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExponentialBuckets {
+    /// Index of the first bucket.
+    pub offset: i32,
+    /// Values in each bucket. Fractions are allowed: Prometheus has native histograms of floats.
+    pub counts: Vec<f64>,
+}
+
+/// Values that were measured, counted in buckets: explicit ones by `bounds`, or exponential ones by `scale`. How many they are is
+/// the value of the sample.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Histogram {
+    /// Their sum, in the unit of the metric; absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sum: Option<f64>,
+    /// Upper bounds of all explicit buckets but the last, which has none; ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Vec<f64>,
+    /// Values in each explicit bucket: not those in the buckets below it. One more than bounds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<f64>,
+    /// Resolution of exponential buckets, -4 to 20; absent where they are explicit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<i32>,
+    /// Values too small for any exponential bucket.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub zero_count: f64,
+    /// Magnitude up to which a value counts as zero.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub zero_threshold: f64,
+    /// Exponential buckets of positive values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positive: Option<ExponentialBuckets>,
+    /// Exponential buckets of negative values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub negative: Option<ExponentialBuckets>,
+}
+
+/// Most buckets of a histogram, both sides together.
+pub const MAX_BUCKETS: usize = 400;
+
+impl Histogram {
+    /// Refuses what is no histogram.
+    pub fn validate(&self) -> Result<(), Refusal> {
+        let sides = [&self.positive, &self.negative];
+        let exponential = || sides.into_iter().flatten().flat_map(|side| &side.counts);
+        let counts =
+            || self.counts.iter().chain(exponential()).chain([&self.zero_count, &self.zero_threshold]);
+        if counts().any(|count| !count.is_finite() || *count < 0.0) {
+            return Err(Refusal::Invalid("a count of the histogram is negative or not finite".into()));
+        }
+        finite("sum", self.sum.unwrap_or_default())?;
+        if self.counts.len() + exponential().count() > MAX_BUCKETS {
+            return Err(Refusal::Invalid(format!("the histogram has more than {MAX_BUCKETS} buckets")));
+        }
+        match self.scale {
+            Some(scale) if !(-4..=20).contains(&scale) => {
+                Err(Refusal::Invalid(format!("the scale {scale} of the histogram is not between -4 and 20")))
+            }
+            Some(_) if self.counts.is_empty() && self.bounds.is_empty() => Ok(()),
+            Some(_) => Err(Refusal::Invalid("the histogram has explicit and exponential buckets".into())),
+            // no bucket at all: only count and sum are known
+            None if self.counts.is_empty() && self.bounds.is_empty() => Ok(()),
+            None if self.counts.len() != self.bounds.len() + 1 => {
+                Err(Refusal::Invalid("the histogram needs one more count than bounds".into()))
+            }
+            None if self
+                .bounds
+                .windows(2)
+                .any(|pair| pair[0] >= pair[1] || pair.iter().any(|it| it.is_nan())) =>
+            {
+                Err(Refusal::Invalid("the bounds of the histogram do not ascend".into()))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
+}
+
 /// One sample of one series (`raw.metrics`). A record holds one object or an array of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MetricSample {
@@ -108,7 +222,7 @@ pub struct MetricSample {
     pub service: String,
     /// Metric name.
     pub metric: String,
-    /// Value, finite, in `unit`.
+    /// Value, finite, in `unit`; with a histogram, how many values it holds.
     pub value: f64,
     /// Event time, milliseconds since the Unix epoch.
     #[serde(deserialize_with = "whole")]
@@ -119,9 +233,40 @@ pub struct MetricSample {
     /// Unit, UCUM where there is one; guessed from the metric name if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// Further labels.
+    /// What the number is; guessed from name and values where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instrument: Option<Instrument>,
+    /// Since when a counter or a histogram counts.
+    #[serde(default, skip_serializing_if = "Temporality::is_cumulative")]
+    pub temporality: Temporality,
+    /// When a counter or a histogram began to count, or a delta began, milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_ms: Option<i64>,
+    /// Values that were counted in buckets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histogram: Option<Histogram>,
+    /// Further labels. Those that split what is judged are dimensions of the series; those of replicas are folded.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+impl MetricSample {
+    /// Returns a sample of a number, in production, without unit and labels.
+    pub fn of(service: impl Into<String>, metric: impl Into<String>, value: f64, ts_ms: i64) -> Self {
+        Self {
+            service: service.into(),
+            metric: metric.into(),
+            value,
+            ts_ms,
+            environment: default_environment(),
+            unit: None,
+            instrument: None,
+            temporality: Temporality::Cumulative,
+            start_ms: None,
+            histogram: None,
+            labels: BTreeMap::new(),
+        }
+    }
 }
 
 impl Event for MetricSample {
@@ -135,7 +280,8 @@ impl Event for MetricSample {
         named("service", &self.service)?;
         named("metric", &self.metric)?;
         named("environment", &self.environment)?;
-        finite("value", self.value)
+        finite("value", self.value)?;
+        self.histogram.as_ref().map_or(Ok(()), Histogram::validate)
     }
 }
 
@@ -317,6 +463,65 @@ impl Event for Span {
             named("peer", peer)?;
         }
         finite("duration_ms", self.duration_ms)
+    }
+}
+
+/// One alert of another rule engine (`raw.alerts`), by its own fingerprint and never by the status of a group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Alert {
+    /// Identity of the alert at its source: hash of its labels.
+    pub fingerprint: String,
+    /// Service that it is about.
+    pub service: String,
+    /// Name of the rule.
+    pub name: String,
+    /// Whether it fires; false once it is resolved.
+    pub firing: bool,
+    /// When it began to fire, milliseconds since the Unix epoch.
+    #[serde(deserialize_with = "whole")]
+    pub starts_ms: i64,
+    /// When it ended, or when it is over unless it is sent again, milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_ms: Option<i64>,
+    /// When its source said so, milliseconds since the Unix epoch.
+    #[serde(deserialize_with = "whole")]
+    pub ts_ms: i64,
+    /// Environment; `production` where it is absent.
+    #[serde(default = "default_environment")]
+    pub environment: String,
+    /// Its severity in the words of the source, e.g. `critical`; empty if it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub severity: String,
+    /// One sentence about it, e.g. the annotation `summary`; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub summary: String,
+    /// Address of the rule or its graph; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub generator_url: String,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Event for Alert {
+    const TYPE: &'static str = "firewatch.alert.v1";
+
+    fn subject(&self) -> String {
+        self.service.clone()
+    }
+
+    fn validate(&self) -> Result<(), Refusal> {
+        named("fingerprint", &self.fingerprint)?;
+        named("service", &self.service)?;
+        named("name", &self.name)?;
+        named("environment", &self.environment)?;
+        if self.ends_ms.is_some_and(|ends_ms| ends_ms < self.starts_ms) {
+            return Err(Refusal::Invalid("ends_ms is before starts_ms".into()));
+        }
+        Ok(())
     }
 }
 

@@ -4,8 +4,8 @@ use schemars::{JsonSchema, Schema, schema_for};
 
 use super::remediation::ActionResult;
 use super::{
-    Anomaly, CatalogueService, Command, Deployment, Event, Fault, Incident, LogRecord, MetricSample, Plan,
-    Postmortem, RootCause, Span, Topic,
+    Alert, Anomaly, CatalogueService, Command, Deployment, Event, Fault, Incident, LogRecord, MetricSample,
+    Plan, Postmortem, RootCause, Span, Topic,
 };
 
 /// Returns (file stem, schema) of every event type.
@@ -18,6 +18,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         of::<LogRecord>(),
         of::<Deployment>(),
         of::<Span>(),
+        of::<Alert>(),
         of::<CatalogueService>(),
         of::<Command>(),
         of::<Anomaly>(),
@@ -37,6 +38,7 @@ pub fn type_of(topic: Topic) -> Option<&'static str> {
         Topic::RawLogs => LogRecord::TYPE,
         Topic::RawDeployments => Deployment::TYPE,
         Topic::RawSpans => Span::TYPE,
+        Topic::RawAlerts => Alert::TYPE,
         Topic::CatalogueServices => CatalogueService::TYPE,
         Topic::OperatorCommands => Command::TYPE,
         Topic::Anomalies => Anomaly::TYPE,

@@ -24,6 +24,8 @@ pub enum Topic {
     RawDeployments,
     /// Spans, keyed by trace.
     RawSpans,
+    /// Alerts of other rule engines, keyed by service.
+    RawAlerts,
     /// What the service catalogue states of each service, keyed by service.
     CatalogueServices,
     /// What people ask for, keyed by incident or environment.
@@ -60,6 +62,7 @@ impl Topic {
             Self::RawLogs,
             Self::RawDeployments,
             Self::RawSpans,
+            Self::RawAlerts,
             Self::CatalogueServices,
             Self::OperatorCommands,
             Self::Anomalies,
@@ -89,6 +92,7 @@ impl Topic {
             Self::RawLogs => "raw.logs",
             Self::RawDeployments => "raw.deployments",
             Self::RawSpans => "raw.spans",
+            Self::RawAlerts => "raw.alerts",
             Self::CatalogueServices => "catalogue.services",
             Self::OperatorCommands => "operator.commands",
             Self::Anomalies => "anomalies.detected",

@@ -15,8 +15,8 @@ use shared::events::envelope::{Envelope, Headers, expect_type};
 use shared::events::remediation::ActionResult;
 use shared::events::schema::{self, type_of};
 use shared::events::{
-    Anomaly, CatalogueService, Command, Deployment, Event, Fault, Incident, LogRecord, MetricSample, Plan,
-    Postmortem, Refusal, RootCause, Span, Topic, decode, encode,
+    Alert, Anomaly, CatalogueService, Command, Deployment, Event, Fault, Incident, LogRecord, MetricSample,
+    Plan, Postmortem, Refusal, RootCause, Span, Topic, decode, encode,
 };
 use shared::ids::{AnomalyId, EventId, IncidentId};
 
@@ -80,12 +80,13 @@ fn kind<E: Event>() -> Kind {
     }
 }
 
-fn kinds() -> [Kind; 13] {
+fn kinds() -> [Kind; 14] {
     [
         kind::<MetricSample>(),
         kind::<LogRecord>(),
         kind::<Deployment>(),
         kind::<Span>(),
+        kind::<Alert>(),
         kind::<CatalogueService>(),
         kind::<Command>(),
         kind::<Anomaly>(),

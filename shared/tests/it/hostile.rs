@@ -45,15 +45,7 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read_back(value in any::<f64>(), ts_ms in any::<i64>(), service in "[a-z\"\\\\é]{1,20}") {
-        let sample = MetricSample {
-            service,
-            metric: "m".into(),
-            value,
-            ts_ms,
-            environment: "production".into(),
-            unit: None,
-            labels: std::collections::BTreeMap::default(),
-        };
+        let sample = MetricSample::of(service, "m", value, ts_ms);
         match shared::events::encode(&sample) {
             Ok(bytes) => prop_assert_eq!(decode::<MetricSample>(&bytes).unwrap(), sample),
             Err(_) => prop_assert!(!value.is_finite()),

@@ -8,8 +8,8 @@ use shared::events::envelope::{Envelope, Headers, expect_type, header, own_id};
 use shared::events::remediation::ActionResult;
 use shared::events::schema::type_of;
 use shared::events::{
-    Anomaly, CatalogueService, Command, Deployment, Event, Fault, Incident, LogRecord, MetricSample, Plan,
-    Postmortem, RootCause, Span, Topic, decode, encode,
+    Alert, Anomaly, CatalogueService, Command, Deployment, Event, Fault, Incident, LogRecord, MetricSample,
+    Plan, Postmortem, RootCause, Span, Topic, decode, encode,
 };
 use shared::ids::{EventId, derive};
 
@@ -22,6 +22,7 @@ pub fn check(input: &[u8]) -> usize {
         payload::<LogRecord>,
         payload::<Deployment>,
         payload::<Span>,
+        payload::<Alert>,
         payload::<Anomaly>,
         payload::<Incident>,
         payload::<RootCause>,

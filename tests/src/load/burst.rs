@@ -154,14 +154,11 @@ impl Burst {
                     .map(|place| {
                         let (second, series) =
                             (record * SECONDS + place / HEALTHY_SERIES, place % HEALTHY_SERIES);
+                        let value = 50.0 + noise(number * HEALTHY_SERIES + series, second);
+                        let ts_ms = first_ms + i64::from(second) * 1_000;
                         MetricSample {
-                            service: service.clone(),
-                            metric: format!("gauge_{series}"),
-                            value: 50.0 + noise(number * HEALTHY_SERIES + series, second),
-                            ts_ms: first_ms + i64::from(second) * 1_000,
                             environment: "load-healthy".to_owned(),
-                            unit: None,
-                            labels: std::collections::BTreeMap::new(),
+                            ..MetricSample::of(&*service, format!("gauge_{series}"), value, ts_ms)
                         }
                     })
                     .collect();

@@ -12,7 +12,7 @@ use shared::clock::from_ms;
 use shared::events::anomaly::{Anomaly, Direction, Status};
 use shared::events::envelope::header as find;
 use shared::events::fault::{Fault, Phase};
-use shared::events::raw::{Deployment, Level, LogRecord, MetricSample, Span, SpanStatus};
+use shared::events::raw::{Alert, Deployment, Level, LogRecord, MetricSample, Span, SpanStatus};
 use shared::events::rca::Verdict;
 use shared::events::remediation::ActionResult;
 use shared::events::{
@@ -107,6 +107,7 @@ fn tell(topic: Topic, payload: &[u8], screen: &Screen) -> Option<Told> {
         Topic::RawLogs => log(&read(payload)?, screen),
         Topic::RawDeployments => deployment(&read(payload)?, screen),
         Topic::RawSpans => span(&read(payload)?, screen),
+        Topic::RawAlerts => alert(&read(payload)?, screen),
         Topic::CatalogueServices => catalogue_service(&read(payload)?, screen),
         Topic::Anomalies => anomaly(&read(payload)?, screen),
         Topic::IncidentsOpened | Topic::IncidentsUpdated | Topic::IncidentsResolved => {
@@ -148,7 +149,11 @@ fn metrics(payload: &[u8], screen: &Screen) -> Option<Told> {
         // a batch may hold several services; most do not
         let service =
             if sample.service == first.service { String::new() } else { format!("{} ", sample.service) };
-        let value = quantity(sample.value, sample.unit.as_deref().unwrap_or_default());
+        let value = if sample.histogram.is_some() {
+            format!("{} values in buckets", sample.value)
+        } else {
+            quantity(sample.value, sample.unit.as_deref().unwrap_or_default())
+        };
         let _ = write!(text, "  {service}{} {value}", sample.metric);
     }
     if samples.len() > SAMPLES {
@@ -176,6 +181,17 @@ fn command(command: &Command, screen: &Screen) -> Told {
     let about = incident_id.map_or_else(|| environment.clone(), |incident| incident.to_string());
     let verb = screen.paint(Tone::Strong, action.verb());
     Told::at(command.at, format!("{verb} of {about}, asked by {by} ({origin})"))
+}
+
+fn alert(alert: &Alert, screen: &Screen) -> Told {
+    let Alert { service, name, firing, severity, summary, .. } = alert;
+    let state =
+        if *firing { screen.paint(Tone::Alarm, "firing") } else { screen.paint(Tone::Plain, "resolved") };
+    let mut text = format!("{}  {name} {state}", screen.paint(Tone::Strong, service));
+    for part in [severity, summary].into_iter().filter(|part| !part.is_empty()) {
+        let _ = write!(text, ", {part}");
+    }
+    Told::at(from_ms(alert.ts_ms), text)
 }
 
 fn deployment(deployment: &Deployment, screen: &Screen) -> Told {
