@@ -124,7 +124,6 @@ pub enum Temporality {
 
 impl Temporality {
     /// Returns whether it is the usual one, which is not written.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     pub fn is_cumulative(&self) -> bool {
         *self == Self::Cumulative
     }
@@ -191,10 +190,9 @@ impl Histogram {
             Some(scale) if !(-4..=20).contains(&scale) => {
                 Err(Refusal::Invalid(format!("the scale {scale} of the histogram is not between -4 and 20")))
             }
-            Some(_) if self.counts.is_empty() && self.bounds.is_empty() => Ok(()),
+            // no bucket at all: only their number and sum are known
+            _ if self.counts.is_empty() && self.bounds.is_empty() => Ok(()),
             Some(_) => Err(Refusal::Invalid("the histogram has explicit and exponential buckets".into())),
-            // no bucket at all: only count and sum are known
-            None if self.counts.is_empty() && self.bounds.is_empty() => Ok(()),
             None if self.counts.len() != self.bounds.len() + 1 => {
                 Err(Refusal::Invalid("the histogram needs one more count than bounds".into()))
             }
