@@ -98,7 +98,9 @@ fn sound() -> Observations {
         observed
             .notifications
             .push(Notification { message_id: number.to_string(), ..notification(INCIDENT, kind) });
-        send_to_all(&mut observed, INCIDENT, kind, 50);
+    }
+    for kind in NotificationKind::LIFECYCLE {
+        send_to_all(&mut observed, INCIDENT, kind, (&format!("{kind} of {INCIDENT}"), 50));
     }
     observed.notifications[0].escalates = Some(0);
     observed.escalations.push((INCIDENT.to_owned(), 0));
@@ -133,10 +135,15 @@ fn notification(incident: &str, kind: NotificationKind) -> Notification {
     }
 }
 
-/// Sends a notification to each receiver that is reached by HTTP.
-fn send_to_all(observed: &mut Observations, incident: &str, kind: NotificationKind, second: i64) {
+/// Sends a notification of that name to each receiver that is reached by HTTP.
+fn send_to_all(
+    observed: &mut Observations,
+    incident: &str,
+    kind: NotificationKind,
+    (name, second): (&str, i64),
+) {
     for receiver in Receiver::ALL {
-        let id = format!("{kind} of {incident} by {}", receiver.channel());
+        let id = format!("{name} by {}", receiver.channel());
         let effect = match (receiver, kind) {
             (Receiver::Webhook | Receiver::Slack, _) => Some(id.clone()),
             (_, NotificationKind::Opened) => Some(format!("{incident}/trigger")),
@@ -182,7 +189,7 @@ fn merge_another(observed: &mut Observations, is_announced: bool) {
         for kind in [NotificationKind::Opened, NotificationKind::Resolved] {
             observed.mails.push(mail(&format!("{kind} of {OTHER}"), 13));
             observed.notifications.push(notification(OTHER, kind));
-            send_to_all(observed, OTHER, kind, 13);
+            send_to_all(observed, OTHER, kind, (&format!("{kind} of {OTHER}"), 13));
         }
     }
     observed.audit.push(entry(OTHER, "merged", 13));

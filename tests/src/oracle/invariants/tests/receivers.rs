@@ -9,7 +9,7 @@ const KEY: &str = "opened of 00000000-0000-0000-0000-00000000000b by webhook";
 fn again(observed: &mut Observations, receiver: Receiver, second: i64) {
     let accepted = &mut observed.received.accepted;
     let place = accepted.iter().position(|one| one.receiver == receiver).unwrap();
-    let copy = Acceptance { at: time(second), ..accepted[place].clone() };
+    let copy = Acceptance { at: time(second), is_answered: true, ..accepted[place].clone() };
     accepted.push(copy);
 }
 
