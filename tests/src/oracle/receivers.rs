@@ -33,6 +33,8 @@ pub const DIGESTED: &str = "canary";
 const SECRET: &str = "oracle-secret";
 /// Channel in Slack.
 const SLACK_CHANNEL: &str = "C0ORACLE1";
+/// Longer than any test.
+const FOREVER: Duration = Duration::from_hours(1);
 /// Who gets mail at once, and who gets digests.
 const ON_CALL: &str = "mail:oncall@shop.example";
 const READER: &str = "mail:reader@shop.example";
@@ -127,6 +129,7 @@ pub struct Record {
 pub struct Receivers {
     urls: BTreeMap<Receiver, String>,
     record: Arc<Mutex<Record>>,
+    doubles: Vec<Arc<Double>>,
     servers: Vec<JoinHandle<()>>,
 }
 
@@ -134,7 +137,7 @@ impl Receivers {
     /// Starts a double of each receiver, on a port of its own: agents stop asking a host that fails.
     pub async fn start(troubles: &[Trouble]) -> Result<Self> {
         let record = Arc::new(Mutex::new(Record::default()));
-        let mut receivers = Self { urls: BTreeMap::new(), record, servers: Vec::new() };
+        let mut receivers = Self { urls: BTreeMap::new(), record, doubles: Vec::new(), servers: Vec::new() };
         for receiver in Receiver::ALL {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             receivers.urls.insert(receiver, format!("http://{}", listener.local_addr()?));
@@ -145,6 +148,7 @@ impl Receivers {
                 ahead: Mutex::new(Ahead { troubles: own.collect(), answered: 0, current: None }),
                 messages: Mutex::default(),
             });
+            receivers.doubles.push(Arc::clone(&double));
             let router = Router::new().fallback(take).with_state(double);
             receivers.servers.push(tokio::spawn(async move {
                 // it ends with the run
@@ -167,6 +171,20 @@ impl Receivers {
         let own = own.map(|(name, value)| (format!("FIREWATCH_COMMUNICATION__{name}"), value.to_owned()));
         let each = self.urls.iter().flat_map(|(receiver, url)| receiver.settings(url));
         own.into_iter().chain(each).collect()
+    }
+
+    /// Lets a receiver misbehave until it heals.
+    pub fn disturb(&self, receiver: Receiver, kind: TroubleKind) {
+        for double in self.doubles.iter().filter(|double| double.receiver == receiver) {
+            lock(&double.ahead).current = Some((kind, Instant::now() + FOREVER));
+        }
+    }
+
+    /// Ends what goes wrong at all receivers.
+    pub fn heal(&self) {
+        for double in &self.doubles {
+            lock(&double.ahead).current = None;
+        }
     }
 
     /// Returns what was recorded so far.
