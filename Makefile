@@ -13,7 +13,7 @@ OURS := seeder $(shell infra/agents) simulator
 
 # Copies of each agent for `make start`.
 REPLICAS ?= 1
-# Seeds for `make oracle`, each about a minute.
+# Seeds for `make oracle`, each about a minute and a half.
 SEEDS ?= 20
 FIRST_SEED ?= 1
 # How long `make fuzz` searches.
@@ -85,7 +85,7 @@ test: build failpoints ## Runs all tests over real parts
 	@$(STACK) demo-matrix --seeds 1 --busy-seeds 0 --scenario latency-spike --scenario memory-leak --scenario bad-deployment
 
 .PHONY: test-long
-test-long: build ## Runs the tests that `test` leaves out: all scenarios with two copies, 100,000 series, a million old rows
+test-long: build ## Runs the tests that `test` leaves out: all scenarios with two copies, receivers that fail for five minutes, 100,000 series, a million old rows
 	@$(STACK) run -- cargo test -p tests --test it -- --ignored
 	@$(STACK) run -- cargo test --release -p detection --test it -- --ignored sections
 	@$(STACK) run -- cargo test -p shared --test it -- --ignored --nocapture retention

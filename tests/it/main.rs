@@ -7,6 +7,7 @@ mod oracle;
 mod outages;
 mod people;
 mod quiet;
+mod receivers;
 mod scenarios;
 mod scoreboard;
 mod silence;

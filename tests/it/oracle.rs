@@ -17,7 +17,7 @@ async fn each_step_has_exactly_one_effect_whatever_is_injected() -> Result<()> {
     let kept = layout::root().join("target/oracle");
     let plan = Plan::draw(2);
     let run = oracle::run(&plan, &binaries, &kept);
-    let outcome = tokio::time::timeout(Duration::from_mins(8), run).await??;
+    let outcome = tokio::time::timeout(Duration::from_mins(9), run).await??;
     ensure!(outcome.violations.is_empty(), "the report is in {}: {outcome:#?}", kept.display());
     ensure!(
         outcome.redeliveries > 0 && outcome.incidents > 0,

@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn every_mutant_applies_to_the_source() {
         let mutants = all().unwrap();
-        assert_eq!(mutants.len(), 8);
+        assert_eq!(mutants.len(), 11);
         for mutant in mutants {
             let scratch = layout::scratch();
             for Change { file, .. } in &mutant.change {

@@ -1,12 +1,13 @@
 //! Searches for a counter-example to "exactly one effect". A seed stands for a pipeline with three copies of each agent,
-//! three simulated shops with a fault each, and faults that are injected at any moment. Afterwards the records, rows, mails
-//! and logs are checked against the invariants.
+//! three simulated shops with a fault each, receivers of notifications that fail, and faults that are injected at any moment.
+//! Afterwards the records, rows, mails, what receivers accepted and logs are checked against the invariants.
 
 pub mod fault_injector;
 pub mod invariants;
 pub mod observations;
 pub mod operator;
 pub mod plan;
+pub mod receivers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use invariants::{Code, Violation};
 use observations::{Entry, Observations, REDELIVERED, TAKEN_OVER, UNFINISHED_TIMERS};
 use operator::Operator;
 use plan::{Plan, Shop};
+use receivers::{Receiver, Receivers};
 
 use crate::quiescence::{self, STANDS};
 
@@ -33,8 +35,8 @@ use crate::quiescence::{self, STANDS};
 const READY: Duration = Duration::from_mins(2);
 /// Longest time for the simulators to end after the last injection.
 const SIMULATORS: Duration = Duration::from_mins(2);
-/// Longest time for the pipeline to become quiescent after the simulators have ended.
-const QUIESCENCE: Duration = Duration::from_mins(2);
+/// Longest time for the pipeline to become quiescent after the simulators have ended. What is said last waits a minute for its digest.
+const QUIESCENCE: Duration = Duration::from_mins(3);
 /// Time between two ticks of a simulator.
 const INTERVAL: &str = "200ms";
 
@@ -68,6 +70,14 @@ pub struct Outcome {
     pub command_copies: usize,
     /// Second copies of a mail, under one Message-ID, each explained by a crash.
     pub mail_copies: usize,
+    /// Different effects at receivers that are reached by HTTP.
+    pub deliveries: usize,
+    /// Further requests with the same effect, under the same key, each explained by a crash or a broken connection.
+    pub delivery_copies: usize,
+    /// Requests that a receiver failed to answer as planned.
+    pub disturbed: usize,
+    /// Notifications that waited for a digest.
+    pub held: usize,
     /// How long it took.
     pub seconds: f64,
 }
@@ -80,8 +90,9 @@ pub async fn run(plan: &Plan, binaries: &Path, keep: &Path) -> Result<Outcome> {
         Options { binaries: binaries.to_owned(), progress: Progress::Slow, ..Options::throw_away()? };
     let stack = Arc::new(Stack::start(options).await?);
     stack.seed().await?;
-    crate::without_routes(&stack).await?;
-    let pool = AgentPool::start(Arc::clone(&stack), plan.clone())?;
+    receivers::route(&stack).await?;
+    let receivers = Receivers::start(&plan.troubles).await?;
+    let pool = AgentPool::start(Arc::clone(&stack), plan.clone(), receivers.settings())?;
     let supervision = tokio::spawn(Arc::clone(&pool).supervise());
     pool.ready(READY).await?;
     let simulators = plan.shops.iter().map(|shop| simulate(&stack, shop)).collect::<Result<Vec<_>>>()?;
@@ -99,6 +110,7 @@ pub async fn run(plan: &Plan, binaries: &Path, keep: &Path) -> Result<Outcome> {
     let quiescent = until_quiescent(&stack, &operator).await;
     let mut observed = Observations::collect(&stack, pool.log()).await?;
     observed.sent = operator.sent();
+    observed.received = receivers.record();
     let mut outcome = tally(plan.seed, &observed);
     outcome.violations = invariants::violations(&observed);
     if let Err(pending) = quiescent {
@@ -144,18 +156,22 @@ async fn until_quiescent(stack: &Stack, operator: &Operator) -> Result<()> {
     .await
 }
 
-/// Counts the notifications that are still to come: those on record, and those of the five of each incident that was neither
-/// merged nor muted.
+/// Counts the notifications that are still to come: those on record, and, on each channel, those of the five of each incident that
+/// was neither merged nor muted.
 fn mails_to_come() -> String {
     let five: Vec<String> =
         NotificationKind::LIFECYCLE.iter().map(|kind| format!("'{}'", kind.name())).collect();
+    let channels: Vec<String> =
+        Receiver::ALL.iter().map(|receiver| format!("'{}'", receiver.channel())).collect();
     format!(
-        "select (select count(*) from notifications where state <> 'sent') + (select count(*) \
-         from incidents, unnest(array[{}]) kind where {STANDS} \
+        "select (select count(*) from notifications where state not in ('sent', 'summarized')) + (select count(*) \
+         from incidents, unnest(array[{}]) kind, unnest(array['email', {}]) channel where {STANDS} \
          and not exists (select from commands c where c.incident_id = incidents.incident_id \
             and c.verb = 'mute' and c.outcome = 'accepted') \
-         and not exists (select from notifications n where n.incident_id = incidents.incident_id and n.kind = kind))",
-        five.join(", ")
+         and not exists (select from notifications n where n.incident_id = incidents.incident_id and n.kind = kind \
+            and n.channel = channel))",
+        five.join(", "),
+        channels.join(", ")
     )
 }
 
@@ -169,7 +185,7 @@ async fn pending(stack: &Stack) -> Result<Vec<String>> {
         ),
         ("timers", &timers),
         ("incidents that are not closed", "select count(*) from incidents where state <> 'closed'"),
-        ("mails to come", &mails),
+        ("notifications to come", &mails),
     ];
     quiescence::pending(stack, &counts).await
 }
@@ -197,12 +213,27 @@ fn tally(seed: u64, observed: &Observations) -> Outcome {
     let ids: BTreeSet<_> = observed.mails.iter().map(|accepted| &accepted.mail.id).collect();
     outcome.mails = ids.len();
     outcome.mail_copies = observed.mails.len() - ids.len();
+    tally_deliveries(&mut outcome, observed);
     outcome.commands = observed.decisions.len();
     outcome.commands_accepted = observed.decisions.iter().filter(|one| one.is_accepted).count();
     let commands = observed.records.get(&Topic::OperatorCommands).into_iter().flatten();
     let events: BTreeSet<_> = commands.filter_map(|line| header(&line.headers, "ce_id")).collect();
     outcome.command_copies = events.len().saturating_sub(observed.sent.len());
     outcome
+}
+
+fn tally_deliveries(outcome: &mut Outcome, observed: &Observations) {
+    let received = &observed.received;
+    let effects: BTreeSet<_> = received.accepted.iter().map(|one| (one.receiver, &one.key)).collect();
+    outcome.deliveries = effects.len();
+    let sent = observed.notifications.iter().filter(|one| Receiver::of(&one.channel).is_some());
+    let recorded = sent.filter(|one| one.effect.is_some()).count();
+    outcome.delivery_copies = received.accepted.len().saturating_sub(recorded);
+    outcome.disturbed = received.disturbed;
+    outcome.held = observed.notifications.iter().filter(|one| one.is_held).count();
+    for trouble in &received.troubles {
+        *outcome.faults.entry(trouble.kind.name().to_owned()).or_default() += 1;
+    }
 }
 
 /// Writes what explains a violation into a folder of the seed.
@@ -232,6 +263,9 @@ fn write_report(
     let commands: Vec<_> = observed.decisions.iter().map(|one| format!("{one:?}\n")).collect();
     let sent: Vec<_> = observed.sent.iter().map(|one| format!("{one:?}\n")).collect();
     std::fs::write(folder.join("commands.txt"), [sent.concat(), commands.concat()].join("\n"))?;
+    let accepted = observed.received.accepted.iter().map(|one| format!("{one:?}\n"));
+    let rows = observed.notifications.iter().map(|one| format!("{one:?}\n"));
+    std::fs::write(folder.join("deliveries.txt"), accepted.chain(rows).collect::<String>())?;
     let faults: Vec<_> = observed.injected.iter().map(|fault| format!("{fault:?}\n")).collect();
     std::fs::write(folder.join("faults.txt"), faults.concat())?;
     std::fs::write(folder.join("plan.json"), serde_json::to_vec_pretty(plan)?)?;

@@ -96,15 +96,16 @@ pub struct AgentPool {
 }
 
 impl AgentPool {
-    /// Starts all copies with the failpoints of the plan.
-    pub fn start(stack: Arc<Stack>, plan: Plan) -> Result<Arc<Self>> {
-        let settings = [
+    /// Starts all copies with the failpoints of the plan and further settings.
+    pub fn start(stack: Arc<Stack>, plan: Plan, further: BTreeMap<String, String>) -> Result<Arc<Self>> {
+        let own = [
             ("FIREWATCH_KAFKA__SESSION_TIMEOUT_MS", "3000"),
             ("FIREWATCH_KAFKA__DRAIN_TIMEOUT_MS", "1500"),
             ("FIREWATCH_DETECTION__SNAPSHOT_EVERY_S", "1"),
             ("FIREWATCH_LOG__LEVEL", "info,shared::stage=debug,shared::store=debug"),
         ];
-        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = own.into_iter().chain(further).collect();
         let pool = Self { stack, plan, settings, copies: Mutex::default(), log: Mutex::default() };
         for name in AGENTS {
             for replica in 1..=REPLICAS {

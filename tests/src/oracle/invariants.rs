@@ -2,6 +2,7 @@
 
 mod commands;
 mod mails;
+mod receivers;
 mod violation;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +47,9 @@ pub fn violations(observed: &Observations) -> Vec<Violation> {
     timelines(observed, &mut found);
     mails::mails(observed, &mut found);
     mails::notifications(observed, &mut found);
+    receivers::deliveries(observed, &mut found);
+    receivers::order(observed, &mut found);
+    receivers::digests(observed, &mut found);
     commands::commands(observed, &mut found);
     commands::kept_open(observed, &mut found);
     dead_letters(observed, &mut found);

@@ -18,6 +18,7 @@ use stack::parts::mailbox::Mail;
 
 use super::fault_injector::InjectedFault;
 use super::operator::SentCommand;
+use super::receivers::Record;
 use crate::quiescence::{self, Lags};
 
 /// Longest time to read one topic.
@@ -98,12 +99,27 @@ pub struct Notification {
     pub kind: String,
     /// State.
     pub state: String,
-    /// `Message-ID` of its mail.
+    /// Channel.
+    pub channel: String,
+    /// Whether it waited for a summary, or still does.
+    pub is_held: bool,
+    /// `Message-ID` of its mail; of what is no mail, its id.
     pub message_id: String,
+    /// What identifies its effect at a receiver that is reached by HTTP; none for one that needed no request.
+    pub effect: Option<String>,
     /// When its transaction began, milliseconds since the Unix epoch; none if no timer sends it.
     pub created_ms: Option<i64>,
     /// For an opening: whether an incident that stood so is escalated, and how often it had been opened again.
     pub escalates: Option<u32>,
+}
+
+/// What a digest says of an incident.
+#[derive(Debug, Clone)]
+pub struct Digested {
+    /// Incident, as people name it.
+    pub number: i64,
+    /// How many notifications it says.
+    pub said: i64,
 }
 
 /// What became of a command.
@@ -153,6 +169,10 @@ pub struct Observations {
     pub unrecorded: Vec<(String, String)>,
     /// Notifications.
     pub notifications: Vec<Notification>,
+    /// What digests say, for each of their incidents.
+    pub digested: Vec<Digested>,
+    /// What receivers that are reached by HTTP recorded.
+    pub received: Record,
     /// Commands that were sent.
     pub sent: Vec<SentCommand>,
     /// Commands that were decided on.
@@ -272,12 +292,14 @@ impl Observations {
     async fn read_notifications(&mut self, store: &Store) -> Result<()> {
         let client = testing::client(store).await?;
         // the timer that sends is written in the transaction of the notification
-        let notifications = "select n.incident_id::text, n.kind, n.state, coalesce(n.body ->> 'message_id', ''), \
+        let notifications = "select n.incident_id::text, n.kind, n.state, coalesce(n.body ->> 'message_id', n.id::text), \
             floor(extract(epoch from t.created_at) * 1000)::bigint, \
             case when body #>> '{event,news,opened,severity}' in ('sev1', 'sev2') \
                 and body #>> '{event,news,opened,state}' not in ('resolved', 'closed') \
                 and body #> '{event,news,opened,acknowledged}' is null \
-                then coalesce((body #>> '{event,news,opened,reopened}')::int, 0) end \
+                then coalesce((body #>> '{event,news,opened,reopened}')::int, 0) end, \
+            n.channel, n.held_until is not null, n.id::text, \
+            (select a.outcome from notification_attempts a where a.notification_id = n.id and a.state = 'sent' limit 1) \
             from notifications n left join timers t on t.stage = 'communication' and t.name = 'send' \
                 and t.payload ->> 'notification_id' = n.id::text";
         self.notifications = client
@@ -292,8 +314,21 @@ impl Observations {
                     message_id: row.try_get(3)?,
                     created_ms: row.try_get(4)?,
                     escalates: row.try_get::<_, Option<i32>>(5)?.map(i32::cast_unsigned),
+                    effect: effect(row.try_get(6)?, row.try_get(0)?, row.try_get(8)?, row.try_get(9)?),
+                    channel: row.try_get(6)?,
+                    is_held: row.try_get(7)?,
                 })
             })
+            .collect::<Result<_>>()?;
+        let digested = "select (one ->> 'number')::bigint, \
+            jsonb_array_length(one -> 'lines') + (one ->> 'more')::bigint \
+            from notifications, jsonb_array_elements(body #> '{event,news,update,news,incidents}') one \
+            where kind = 'digest'";
+        self.digested = client
+            .query(digested, &[])
+            .await?
+            .iter()
+            .map(|row| anyhow::Ok(Digested { number: row.try_get(0)?, said: row.try_get(1)? }))
             .collect::<Result<_>>()?;
         let escalations = "select payload ->> 'incident_id', (payload ->> 'reopened')::int from timers \
             where stage = 'communication' and name = 'escalate' and payload ->> 'step' = '0'";
@@ -373,6 +408,18 @@ impl Observations {
             .map(|row| anyhow::Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
             .collect::<Result<_>>()?;
         Ok(())
+    }
+}
+
+/// Returns what identifies the effect of a notification at its receiver, by the answer that is on record.
+fn effect(channel: &str, incident: &str, id: &str, answer: Option<&str>) -> Option<String> {
+    match channel {
+        // of these, events about one incident change one alert
+        "pagerduty" | "opsgenie" => {
+            let action = answer?.split(' ').next().filter(|action| *action != "no")?;
+            Some(format!("{incident}/{action}"))
+        }
+        _ => Some(id.to_owned()),
     }
 }
 

@@ -2,6 +2,7 @@
 //! seed always draws the same plan.
 
 pub mod commands;
+pub mod troubles;
 
 use commands::PlannedCommand;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -12,6 +13,7 @@ use shared::events::Topic;
 use shared::events::fault::Scenario;
 use shared::failpoint::Failpoint;
 use stack::AGENTS;
+use troubles::Trouble;
 
 /// Copies of each agent.
 pub const REPLICAS: u32 = 3;
@@ -129,6 +131,8 @@ pub struct Plan {
     pub injections: Vec<Injection>,
     /// Commands of people.
     pub commands: Vec<PlannedCommand>,
+    /// What goes wrong at receivers that are reached by HTTP.
+    pub troubles: Vec<Trouble>,
 }
 
 impl Plan {
@@ -143,7 +147,9 @@ impl Plan {
             .collect();
         injections.sort_by_key(|injection| injection.at_ms);
         let commands = commands::draw(&shops, &mut rng);
-        Self { seed, shops, failpoints, injections, commands }
+        // drawn last: what a seed drew before stays as it was
+        let troubles = troubles::draw(&mut rng);
+        Self { seed, shops, failpoints, injections, commands, troubles }
     }
 
     /// Returns the failpoint that is set for a copy at one of its starts.
@@ -307,6 +313,16 @@ mod tests {
             commands.iter().flat_map(|one| &one.repeats).map(|repeat| repeat.same_event).collect();
         assert_eq!(repeats.len(), 2);
         assert!(commands.iter().any(|one| one.held_ms > 0));
+    }
+
+    #[test]
+    fn twenty_seeds_disturb_each_receiver_in_each_way() {
+        let troubles: Vec<_> = (1..=20).flat_map(|seed| Plan::draw(seed).troubles).collect();
+        let kinds: BTreeSet<_> = troubles.iter().map(|one| one.kind.name()).collect();
+        assert_eq!(kinds.len(), 4);
+        let receivers: BTreeSet<_> = troubles.iter().map(|one| one.receiver).collect();
+        assert_eq!(receivers.len(), 4);
+        assert!(troubles.iter().any(|one| one.before == 0) && troubles.iter().any(|one| one.before > 0));
     }
 
     #[test]

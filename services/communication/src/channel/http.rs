@@ -1,11 +1,11 @@
-//! HTTP as channels use it: a deadline, a bounded answer, no redirects, no proxy; a breaker for each host and a limit of messages
-//! for each destination. What goes wrong is a [`Failure`] without any secret.
+//! HTTP as channels use it: a deadline, a bounded answer, no redirects, no proxy; a breaker and a limit of requests under way for each
+//! host, and a limit of messages for each destination. What goes wrong is a [`Failure`] without any secret.
 
 pub mod pace;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,6 +16,7 @@ use serde_json::Value;
 use shared::service::Secret;
 use shared::text::{redact, sanitize};
 use shared::tls::{self, Check, Files};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::Failure;
@@ -32,6 +33,10 @@ const MAX_REASON: usize = 300;
 const MAX_TURN: Duration = Duration::from_secs(5);
 /// Failures in a row after which a host is not asked.
 const MAX_FAILURES: u32 = 5;
+/// Most requests to one host that are under way: one that hangs must not keep everything else from being sent.
+const MAX_UNDER_WAY: usize = 2;
+/// Longest wait for one of them to end, and the pause after that.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 /// Pause where a service asks for one and does not say how long.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -110,13 +115,25 @@ impl Answer {
     }
 }
 
+/// What is known of a host.
+struct Host {
+    breaker: Breaker<MAX_FAILURES>,
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self { breaker: Breaker::default(), turns: Arc::new(Semaphore::new(MAX_UNDER_WAY)) }
+    }
+}
+
 /// A client that all channels share.
 #[derive(Clone)]
 pub struct Http {
     client: reqwest::Client,
     timeout: Duration,
     delivery: Duration,
-    breakers: Arc<Mutex<BTreeMap<String, Breaker<MAX_FAILURES>>>>,
+    hosts: Arc<Mutex<BTreeMap<String, Host>>>,
     paces: Arc<Mutex<Paces>>,
 }
 
@@ -133,7 +150,7 @@ impl Http {
             .user_agent(concat!("Firewatch/", env!("CARGO_PKG_VERSION")))
             .use_preconfigured_tls(tls)
             .build()?;
-        Ok(Self { client, timeout, delivery, breakers: Arc::default(), paces: Arc::default() })
+        Ok(Self { client, timeout, delivery, hosts: Arc::default(), paces: Arc::default() })
     }
 
     /// Waits for a delivery no longer than it may take.
@@ -167,6 +184,7 @@ impl Http {
     /// Sends a request. Statuses other than success are failures: 429, 408, 425 and 5xx pass, all others do not.
     pub async fn send(&self, request: Request) -> Result<Answer, Failure> {
         let place = place(&request.url);
+        let _under_way = self.begin(&place).await?;
         self.admit(&place)?;
         let secrets = request.secrets.clone();
         let outcome = tokio::time::timeout(self.timeout, self.exchange(request)).await;
@@ -198,9 +216,24 @@ impl Http {
         Ok((status, pause, read(response, most).await?))
     }
 
+    /// Waits until a host has few requests to answer.
+    async fn begin(&self, place: &str) -> Result<OwnedSemaphorePermit, Failure> {
+        let turns = Arc::clone(&self.hosts().entry(place.to_owned()).or_default().turns);
+        match tokio::time::timeout(MAX_WAIT, turns.acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Failure::Throttled {
+                reason: format!("not attempted: {place} has not answered {MAX_UNDER_WAY} requests yet"),
+                pause: MAX_WAIT,
+            }),
+        }
+    }
+
+    fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, Host>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn admit(&self, place: &str) -> Result<(), Failure> {
-        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        breakers.entry(place.to_owned()).or_default().admit(Instant::now()).map_err(|pause| {
+        self.hosts().entry(place.to_owned()).or_default().breaker.admit(Instant::now()).map_err(|pause| {
             Failure::Throttled {
                 reason: format!("not attempted: the last {MAX_FAILURES} requests to {place} failed"),
                 pause,
@@ -209,8 +242,7 @@ impl Http {
     }
 
     fn record(&self, place: &str, is_alive: bool) {
-        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        breakers.entry(place.to_owned()).or_default().record(is_alive, Instant::now());
+        self.hosts().entry(place.to_owned()).or_default().breaker.record(is_alive, Instant::now());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Each check can fail.
 
 mod commands;
+mod receivers;
 
 use serde_json::json;
 use shared::clock::from_ms;
@@ -11,6 +12,7 @@ use stack::parts::mailbox::Mail;
 
 use super::super::fault_injector::{FaultKind, InjectedFault};
 use super::super::observations::{Accepted, Member, Notification};
+use super::super::receivers::{Acceptance, Receiver};
 use super::*;
 
 const ANOMALY: &str = "00000000-0000-0000-0000-00000000000a";
@@ -97,6 +99,9 @@ fn sound() -> Observations {
             .notifications
             .push(Notification { message_id: number.to_string(), ..notification(INCIDENT, kind) });
     }
+    for kind in NotificationKind::LIFECYCLE {
+        send_to_all(&mut observed, INCIDENT, kind, (&format!("{kind} of {INCIDENT}"), 50));
+    }
     observed.notifications[0].escalates = Some(0);
     observed.escalations.push((INCIDENT.to_owned(), 0));
     observed
@@ -122,9 +127,43 @@ fn notification(incident: &str, kind: NotificationKind) -> Notification {
         kind: kind.name().to_owned(),
         state: "sent".to_owned(),
         message_id: format!("{kind} of {incident}"),
+        channel: "email".to_owned(),
+        is_held: false,
+        effect: None,
         created_ms: Some(time(12).as_millisecond()),
         escalates: None,
     }
+}
+
+/// Sends a notification of that name to each receiver that is reached by HTTP.
+fn send_to_all(
+    observed: &mut Observations,
+    incident: &str,
+    kind: NotificationKind,
+    (name, second): (&str, i64),
+) {
+    for receiver in Receiver::ALL {
+        let id = format!("{name} by {}", receiver.channel());
+        let effect = match (receiver, kind) {
+            (Receiver::Webhook | Receiver::Slack, _) => Some(id.clone()),
+            (_, NotificationKind::Opened) => Some(format!("{incident}/trigger")),
+            (_, NotificationKind::Resolved) => Some(format!("{incident}/resolve")),
+            // a pager needs no event
+            _ => None,
+        };
+        observed.received.accepted.extend(effect.clone().map(|key| accepted(receiver, &key, second)));
+        let channel = receiver.channel().to_owned();
+        observed.notifications.push(Notification {
+            message_id: id,
+            channel,
+            effect,
+            ..notification(incident, kind)
+        });
+    }
+}
+
+fn accepted(receiver: Receiver, key: &str, second: i64) -> Acceptance {
+    Acceptance { at: time(second), receiver, key: key.to_owned(), is_answered: true }
 }
 
 /// Adds an incident of the same fault that was merged into the first one, announced before or not.
@@ -150,6 +189,7 @@ fn merge_another(observed: &mut Observations, is_announced: bool) {
         for kind in [NotificationKind::Opened, NotificationKind::Resolved] {
             observed.mails.push(mail(&format!("{kind} of {OTHER}"), 13));
             observed.notifications.push(notification(OTHER, kind));
+            send_to_all(observed, OTHER, kind, (&format!("{kind} of {OTHER}"), 13));
         }
     }
     observed.audit.push(entry(OTHER, "merged", 13));

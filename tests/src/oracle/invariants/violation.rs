@@ -57,9 +57,9 @@ pub enum Code {
     TimelineOrder,
     /// A mail was sent twice without a crash in between.
     MailDuplicate,
-    /// An incident does not have the mails of its lifecycle.
+    /// An incident does not have the notifications of its lifecycle on a channel.
     MailCount,
-    /// A notification was not sent.
+    /// A notification was not sent, or still waits for a summary.
     MailUnsent,
     /// A mail was accepted before its notification was on record.
     MailEarly,
@@ -67,6 +67,18 @@ pub enum Code {
     NotificationDuplicate,
     /// No timer sends a notification, or escalates an opening.
     TimerMissing,
+    /// A receiver did not accept what is on record as sent.
+    DeliveryMissing,
+    /// A receiver accepted something twice without a crash or a broken connection in between.
+    DeliveryDuplicate,
+    /// A receiver accepted what is not on record.
+    DeliveryUnknown,
+    /// A receiver was sent a request that it cannot accept.
+    DeliveryInvalid,
+    /// A receiver had news of an incident before its opening.
+    DeliveryOrder,
+    /// What waited for a digest is in none, or in two.
+    DigestCount,
     /// A command that Kafka acknowledged was not decided on.
     CommandUndecided,
     /// A command has two outcomes.

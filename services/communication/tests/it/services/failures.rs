@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use communication::channel::{Failure, Receipt};
+use communication::channel::http::Request;
+use communication::channel::{Failure, Http, Receipt};
 use serde_json::json;
 use shared::service::Secret;
 use tokio::time::Instant;
 
 use super::{ALL, Lab, assert_no_secret};
-use crate::doubles::{Fault, Reply};
+use crate::doubles::webhook::Webhook;
+use crate::doubles::{Double, Fault, Reply};
 use crate::scenario;
 
 #[tokio::test]
@@ -33,6 +35,31 @@ async fn a_message_is_delivered_once_after_the_service_works_again() {
         assert_eq!(lab.messages(entry), before + 1, "{entry}");
         assert_no_secret(&format!("{failures:?}"));
     }
+}
+
+/// Messages are sent by few lanes: mails and other receivers must find a free one.
+#[tokio::test]
+async fn a_host_that_hangs_holds_two_requests_and_the_others_are_put_off() {
+    let (hangs, works) = (Double::start(Webhook::default()).await, Double::start(Webhook::default()).await);
+    let http = Http::new(Duration::from_secs(20), Duration::from_secs(30)).unwrap();
+    let request = |double: &Double<Webhook>| Request::post(double.url.parse().unwrap(), &json!({}));
+    for _ in 0..2 {
+        hangs.fail("/", Fault::Hang);
+        let (http, request) = (http.clone(), request(&hangs));
+        tokio::spawn(async move { http.send(request).await });
+    }
+    let begun = Instant::now();
+    while hangs.requests().len() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", hangs.requests());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let begun = Instant::now();
+    let third = http.send(request(&hangs)).await;
+    assert!(matches!(third, Err(Failure::Throttled { .. })), "{third:?}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "after {:?}", begun.elapsed());
+    assert_eq!(hangs.requests().len(), 2);
+    let other = http.send(request(&works)).await;
+    assert!(!matches!(other, Err(Failure::Throttled { .. })) && works.requests().len() == 1, "{other:?}");
 }
 
 /// The service takes the message, and its answer is lost; and once more after it was accepted, as after a crash.

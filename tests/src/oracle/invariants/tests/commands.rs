@@ -208,6 +208,7 @@ fn reopened() -> Observations {
     for kind in [NotificationKind::Opened, NotificationKind::Resolved] {
         let message_id = format!("{kind} again");
         observed.mails.push(mail(&message_id, 50));
+        send_to_all(&mut observed, INCIDENT, kind, (&message_id, 50));
         observed.notifications.push(Notification { message_id, ..notification(INCIDENT, kind) });
     }
     observed.incidents[0] = Incident { state: State::Closed, revision: 10, ..over };
