@@ -2,6 +2,8 @@
 
 mod zone;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use shared::events::Topic;
 use shared::service::StageOptions;
@@ -69,6 +71,8 @@ pub struct Settings {
     pub metrics: Vec<Override>,
     /// What counts as a critical log line.
     pub logs: LogOptions,
+    /// How alerts of other rule engines count.
+    pub alerts: AlertOptions,
 }
 
 impl Default for Settings {
@@ -97,6 +101,7 @@ impl Default for Settings {
             catalogue_environments: vec!["*".to_owned()],
             metrics: Vec::new(),
             logs: LogOptions::default(),
+            alerts: AlertOptions::default(),
         }
     }
 }
@@ -163,6 +168,65 @@ impl LogOptions {
     }
 }
 
+/// Settings of alerts of other rule engines, under `[detection.alerts]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlertOptions {
+    /// How an alert counts by the word of its severity, beside the usual words; case does not matter.
+    pub severities: BTreeMap<String, AlertWeight>,
+    /// How one counts whose word is unknown or that has none.
+    pub otherwise: AlertWeight,
+    /// Hours after which an alert is over that is not sent again and whose source did not say when it would be.
+    pub forget_after_h: u32,
+}
+
+/// How an alert of another rule engine counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertWeight {
+    /// Opens an incident.
+    Sev1,
+    /// The same.
+    Sev2,
+    /// The same.
+    Sev3,
+    /// The same.
+    Sev4,
+    /// Opens none alone, but adds to the evidence of others.
+    Suspect,
+    /// Does not count.
+    Ignore,
+}
+
+impl Default for AlertOptions {
+    fn default() -> Self {
+        Self { severities: BTreeMap::new(), otherwise: AlertWeight::Sev3, forget_after_h: 24 }
+    }
+}
+
+impl AlertOptions {
+    pub(crate) fn forget_after_ms(&self) -> i64 {
+        i64::from(self.forget_after_h) * 3_600_000
+    }
+
+    /// Returns how an alert of that severity counts.
+    pub(crate) fn weight(&self, severity: &str) -> AlertWeight {
+        let word = severity.to_ascii_lowercase();
+        if let Some(weight) = self.severities.get(&word) {
+            return *weight;
+        }
+        match word.as_str() {
+            "critical" | "page" | "emergency" | "fatal" | "disaster" | "sev1" | "p1" => AlertWeight::Sev2,
+            "error" | "high" | "major" | "sev2" | "p2" | "sev3" | "p3" | "average" => AlertWeight::Sev3,
+            "warning" | "warn" | "minor" | "medium" | "low" | "sev4" | "p4" | "ticket" => {
+                AlertWeight::Suspect
+            }
+            "info" | "information" | "none" | "ok" | "p5" | "debug" => AlertWeight::Ignore,
+            _ => self.otherwise,
+        }
+    }
+}
+
 impl StageOptions for Settings {
     fn validate(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -192,6 +256,14 @@ impl StageOptions for Settings {
             "false_alarms_a_week must be between 0.001 and 1000000",
         );
         require(self.partitions >= 1, "partitions must be at least 1");
+        require(
+            (1..=720).contains(&self.alerts.forget_after_h),
+            "alerts: forget_after_h must be between 1 and 720",
+        );
+        require(
+            self.alerts.severities.keys().all(|word| word.bytes().all(|byte| !byte.is_ascii_uppercase())),
+            "alerts: the words of severities must be in lower case",
+        );
         for correction in &self.metrics {
             let ceiling = correction.ceiling.is_none_or(|value| value.is_finite() && value > 0.0);
             let floor = correction.floor.is_none_or(|value| value.is_finite() && value >= 0.0);

@@ -7,6 +7,7 @@ mod catalogue;
 mod inquiries;
 mod log_records;
 pub mod metrics;
+mod rule_alerts;
 mod series_of;
 mod source_clock;
 mod state;
@@ -57,6 +58,8 @@ pub struct Partition {
     log_clock: LogClock,
     /// When services with open log alerts have to be looked at, and their places.
     log_alerts: BTreeSet<(i64, usize)>,
+    /// Time of the newest record of `raw.alerts`, milliseconds.
+    alerts_ms: Option<i64>,
     phrases: Arc<Phrases>,
     sample_rate: SampleRate,
     threshold: FiringThreshold,
@@ -94,6 +97,7 @@ impl Partition {
             due: Due::NOW,
             log_clock: LogClock::default(),
             log_alerts: BTreeSet::new(),
+            alerts_ms: None,
             sample_rate: SampleRate::default(),
             threshold: FiringThreshold::default(),
             catalogue: Catalogue::default(),

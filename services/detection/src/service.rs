@@ -10,6 +10,7 @@ pub(crate) mod name_index;
 pub mod outcome;
 pub mod regression;
 mod room;
+mod rule_alerts;
 pub mod silence;
 mod slo;
 pub mod state;
@@ -40,6 +41,7 @@ use logs::LogModel;
 use name_index::NameIndex;
 use outcome::Outcome;
 use regression::{Deployed, Rollout};
+use rule_alerts::RuleAlerts;
 use silence::{Due, ReportingCadence};
 use state::Offsets;
 
@@ -83,6 +85,8 @@ pub(crate) struct Service {
     restarts: Option<Box<Restarts>>,
     /// Nothing while all of its samples can be used.
     intake: Option<Box<Intake>>,
+    /// Alerts of other rule engines that fire.
+    pub(crate) rule_alerts: RuleAlerts,
     /// What the catalogue states of it.
     stated: Option<Stated>,
     /// By how much its clock is ahead, milliseconds; its times are corrected by it.
@@ -112,6 +116,7 @@ impl Service {
             rollout: None,
             restarts: None,
             intake: None,
+            rule_alerts: RuleAlerts::default(),
             stated: None,
             ahead_ms: 0,
             restored: Offsets::default(),

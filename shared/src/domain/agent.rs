@@ -56,9 +56,13 @@ impl Agent {
     /// Returns the topics it reads.
     pub const fn inputs(self) -> &'static [Topic] {
         match self {
-            Self::Detection => {
-                &[Topic::RawMetrics, Topic::RawLogs, Topic::RawDeployments, Topic::CatalogueServices]
-            }
+            Self::Detection => &[
+                Topic::RawMetrics,
+                Topic::RawLogs,
+                Topic::RawDeployments,
+                Topic::RawAlerts,
+                Topic::CatalogueServices,
+            ],
             Self::Correlation => {
                 &[Topic::Anomalies, Topic::RawDeployments, Topic::RawSpans, Topic::OperatorCommands]
             }

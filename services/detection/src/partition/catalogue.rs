@@ -13,7 +13,7 @@ use crate::sample;
 use crate::sections::{Section, Sections, Writer};
 use crate::series::rules::slo::Stated;
 use crate::service::outcome::Reason;
-use crate::service::state::{OFFSETS, Offsets};
+use crate::service::state::Offsets;
 
 const CATALOGUE: Section = Section::new("catalogue", 1);
 /// Most bytes of what is stated: it has to fit into one record of the state.
@@ -59,7 +59,7 @@ impl Catalogue {
     pub(super) fn changed(&self, partition: i32, saved: u64, applied: &Offsets) -> Option<Record> {
         (self.version > saved).then(|| {
             let mut sections = Writer::default();
-            sections.put(OFFSETS, applied);
+            applied.write(&mut sections);
             sections.put(CATALOGUE, &self.state);
             Record { key: Self::key(partition), value: sections.finish() }
         })

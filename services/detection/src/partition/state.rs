@@ -15,12 +15,14 @@ use crate::sections::{Section, Sections, Writer};
 use crate::service::Service;
 use crate::service::clock::PartitionClock;
 use crate::service::silence::ReportingCadence;
-use crate::service::state::{LOG, OFFSETS, Offsets};
+use crate::service::state::{LOG, Offsets};
 
 /// The clock that samples and ticks move.
 const CLOCK: Section = Section::new("clock", 1);
 /// The clock that log lines and their ticks move.
 const LOG_CLOCK: Section = Section::new("log_clock", 1);
+/// The clock that alerts of other rule engines and their ticks move, milliseconds.
+const ALERT_CLOCK: Section = Section::new("alert_clock", 1);
 /// Clocks of sources that are ahead.
 const SOURCE_CLOCKS: Section = Section::new("source_clocks", 1);
 /// How many samples come.
@@ -151,6 +153,7 @@ impl Partition {
             (self.newest_ms, self.clock) = (state.newest_ms, state.clock);
         }
         self.log_clock = sections.get(LOG_CLOCK).unwrap_or_default();
+        self.alerts_ms = sections.get(ALERT_CLOCK);
         self.source_clocks = sections.get(SOURCE_CLOCKS).unwrap_or_default();
         self.sample_rate = sections.get(SAMPLE_RATE).unwrap_or_default();
         refused.extend(sections.into_refused().into_iter().map(|reason| format!("{key}: {reason}")));
@@ -178,10 +181,11 @@ impl Partition {
 
     fn own_record(&self) -> Vec<u8> {
         let mut sections = Writer::default();
-        sections.put(OFFSETS, &self.applied);
+        self.applied.write(&mut sections);
         sections.put_some(LOG, Some(&self.log).filter(|log| **log > 0));
         sections.put(CLOCK, &ClockState { newest_ms: self.newest_ms, clock: self.clock });
         sections.put(LOG_CLOCK, &self.log_clock);
+        sections.put_some(ALERT_CLOCK, self.alerts_ms.as_ref());
         sections.put(SAMPLE_RATE, &self.sample_rate);
         sections.put(SOURCE_CLOCKS, &self.source_clocks);
         sections.finish()
@@ -216,7 +220,7 @@ impl Reflected {
 fn applied(record: &[u8]) -> Result<Reflected, String> {
     let mut sections = Sections::parse(record)?;
     let log = sections.get(LOG).unwrap_or_default();
-    match sections.get(OFFSETS) {
+    match Offsets::read(&mut sections) {
         Some(offsets) => Ok(Reflected { log, offsets }),
         None => Err(sections.into_refused().pop().unwrap_or_else(|| "the offsets are missing".to_owned())),
     }

@@ -122,6 +122,7 @@ impl Task for Assigned {
             Topic::RawMetrics => self.partition.metrics(payload, at),
             Topic::RawLogs => self.partition.log(payload, at),
             Topic::RawDeployments => self.partition.deployment(payload, at),
+            Topic::RawAlerts => self.partition.alert(payload, at),
             Topic::CatalogueServices => self.partition.catalogue(payload, at),
             // the runtime reads the inputs of the agent only, so this is an error of the program
             other => return Err(Error::fatal(anyhow::anyhow!("{other} is not an input of detection"))),
@@ -174,6 +175,7 @@ impl Task for Assigned {
         let ms = match topic {
             Topic::RawMetrics => self.partition.patience_ms(),
             Topic::RawLogs => self.partition.log_patience_ms(),
+            Topic::RawAlerts => self.partition.alert_patience_ms(),
             _ => None,
         };
         ms.map(|ms| Duration::from_millis(ms.max(0).unsigned_abs()))

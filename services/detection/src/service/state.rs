@@ -10,7 +10,7 @@ use crate::sections::{Section, Sections, Writer};
 use crate::series;
 
 /// The offsets that a record reflects. A record without them is not read.
-pub(crate) const OFFSETS: Section = Section::new("offsets", 1);
+const OFFSETS: Section = Section::new("offsets", 1);
 /// Environment and name. A record without them is not read.
 const SERVICE: Section = Section::new("service", 1);
 const LOGS: Section = Section::new("logs", 2);
@@ -29,6 +29,10 @@ pub(crate) const LOG: Section = Section::new("log", 1);
 const JOINT: Section = Section::new("joint", 1);
 const REGRESSION: Section = Section::new("regression", 1);
 const RESTARTS: Section = Section::new("restarts", 2);
+/// Alerts of other rule engines.
+const RULE_ALERTS: Section = Section::new("rule_alerts", 1);
+/// The offset of `raw.alerts` that a record reflects; it is missing where none was read.
+const ALERTS_OFFSET: Section = Section::new("alerts_offset", 1);
 /// Samples that cannot be used.
 const INTAKE: Section = Section::new("intake", 1);
 
@@ -41,11 +45,18 @@ pub struct Offsets {
     pub logs: i64,
     /// Of `raw.deployments`.
     pub deployments: i64,
+    /// Of `raw.alerts`; kept in a section of its own.
+    #[serde(skip, default = "none_read")]
+    pub alerts: i64,
+}
+
+fn none_read() -> i64 {
+    -1
 }
 
 impl Default for Offsets {
     fn default() -> Self {
-        Self { metrics: -1, logs: -1, deployments: -1 }
+        Self { metrics: -1, logs: -1, deployments: -1, alerts: -1 }
     }
 }
 
@@ -56,6 +67,7 @@ impl Offsets {
             Topic::RawMetrics => Some(self.metrics),
             Topic::RawLogs => Some(self.logs),
             Topic::RawDeployments => Some(self.deployments),
+            Topic::RawAlerts => Some(self.alerts),
             _ => None,
         }
     }
@@ -66,6 +78,7 @@ impl Offsets {
             Topic::RawMetrics => self.metrics = -1,
             Topic::RawLogs => self.logs = -1,
             Topic::RawDeployments => self.deployments = -1,
+            Topic::RawAlerts => self.alerts = -1,
             _ => {}
         }
     }
@@ -76,7 +89,20 @@ impl Offsets {
             metrics: self.metrics.max(other.metrics),
             logs: self.logs.max(other.logs),
             deployments: self.deployments.max(other.deployments),
+            alerts: self.alerts.max(other.alerts),
         }
+    }
+
+    /// Writes them.
+    pub(crate) fn write(&self, sections: &mut Writer) {
+        sections.put(OFFSETS, self);
+        sections.put_some(ALERTS_OFFSET, Some(&self.alerts).filter(|alerts| **alerts >= 0));
+    }
+
+    /// Reads them, if they are there.
+    pub(crate) fn read(sections: &mut Sections<'_>) -> Option<Self> {
+        let alerts = sections.get(ALERTS_OFFSET).unwrap_or_else(none_read);
+        Some(Self { alerts, ..sections.get(OFFSETS)? })
     }
 }
 
@@ -84,7 +110,7 @@ impl Service {
     /// Returns the record that holds it and reflects these offsets of these logs.
     pub(crate) fn record(&self, applied: Offsets, log: u32) -> Vec<u8> {
         let mut sections = Writer::default();
-        sections.put(OFFSETS, &applied);
+        applied.write(&mut sections);
         sections.put_some(LOG, Some(&log).filter(|log| **log > 0));
         sections.put(SERVICE, &(&self.environment, &self.name));
         series::state::write(&self.series, &mut sections);
@@ -100,6 +126,7 @@ impl Service {
         sections.put_some(REGRESSION, self.rollout.as_deref());
         sections.put_some(RESTARTS, self.restarts.as_deref());
         sections.put_some(INTAKE, self.intake.as_deref());
+        sections.put_some(RULE_ALERTS, Some(&self.rule_alerts).filter(|alerts| !alerts.is_empty()));
         sections.finish()
     }
 
@@ -110,7 +137,7 @@ impl Service {
         settings: &Settings,
     ) -> Result<(Self, Vec<String>), String> {
         let mut sections = Sections::parse(record)?;
-        let restored = sections.get(OFFSETS).ok_or("the offsets cannot be read")?;
+        let restored = Offsets::read(&mut sections).ok_or("the offsets cannot be read")?;
         let (environment, name): (Box<str>, Box<str>) =
             sections.get(SERVICE).ok_or("the name of the service cannot be read")?;
         let log = sections.get(LOG).unwrap_or_default();
@@ -130,6 +157,7 @@ impl Service {
         service.deployed = sections.get(DEPLOYMENT);
         service.joint = sections.get(JOINT);
         service.intake = sections.get(INTAKE);
+        service.rule_alerts = sections.get(RULE_ALERTS).unwrap_or_default();
         if let Some(series) = series::state::read(&mut sections, &name, metrics, settings) {
             // these know the series by their places
             service.rollout = sections.get(REGRESSION);

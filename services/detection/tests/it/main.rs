@@ -26,6 +26,7 @@ mod replay;
 mod restart;
 mod room;
 mod rooms;
+mod rule_alerts;
 mod rules;
 mod season;
 mod sections;

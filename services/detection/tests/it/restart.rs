@@ -122,7 +122,7 @@ fn feed_at(
     emitted: &mut Reported,
 ) {
     // each topic counts its own offsets
-    let mut next = Offsets { metrics: 0, logs: 0, deployments: 0 };
+    let mut next = Offsets { metrics: 0, logs: 0, deployments: 0, alerts: 0 };
     for (place, input) in log[..to].iter().enumerate() {
         let at = |offset: i64| At { offset, timestamp_ms: Some(START_MS + offset * pace_ms) };
         let line_at =
