@@ -531,6 +531,7 @@ fn was_open(
     let is_of_it = || {
         explains(past, &past.signals, signal, neighbourhood, options)
             || (near(past, root) && root.explains_all(&past.signals))
+            || is_of_one_cause(past, signal, neighbourhood, options)
     };
     let own = belonged == Some(past.incident_id) || (belonged.is_none() && is_of_it());
     let hold = past.signals.iter().map(|signal| signal.interval_ms).max().unwrap_or(0);
@@ -541,6 +542,23 @@ fn was_open(
         && own
         && signal.observed_at >= since
         && until.is_some_and(|until| signal.observed_at <= until)
+}
+
+/// Whether the best hypothesis over what an incident had and an anomaly that was read only now explains both: without it another
+/// service may have been suspected.
+fn is_of_one_cause(
+    past: &Incident,
+    signal: &Arc<Signal>,
+    neighbourhood: &Neighbourhood,
+    options: &Options,
+) -> bool {
+    let mut group: Vec<Arc<Signal>> = past.signals.iter().cloned().map(Arc::new).collect();
+    group.push(Arc::clone(signal));
+    let best = hypotheses::rank(&group, surroundings(neighbourhood, options)).into_iter().next();
+    best.is_some_and(|best| {
+        let root = Root::of(&best, &group, surroundings(neighbourhood, options));
+        root.explains(signal) && root.explains_all(&past.signals)
+    })
 }
 
 fn is_open(id: IncidentId, neighbourhood: &Neighbourhood) -> bool {

@@ -376,9 +376,13 @@ impl Correlation {
         // the graph is read anew with the next decision
         links::connect(&mut neighbourhood, None, &self.options.log_terms);
         let mut effects = Effects::none();
-        decide(&incident, &neighbourhood, &mut effects);
+        // as it stood when its surroundings were read: it may have moved on since the first look
+        let now = neighbourhood.incidents.iter().chain(&neighbourhood.past);
+        let incident = now.into_iter().find(|one| one.incident_id == incident_id).unwrap_or(&incident);
+        decide(incident, &neighbourhood, &mut effects);
         let mut after = Environment::new(neighbourhood, Vec::new());
-        after.advance(&effects).map_err(Error::reject)?;
+        // of an incident that is not among them, the first look may be too old
+        after.advance(&effects).map_err(Error::retry)?;
         effects.guard = Some(self.guard(&environment, after));
         Ok(effects)
     }

@@ -22,7 +22,7 @@ use super::plan::commands::{Moment, PlannedCommand, Verb};
 /// Time between two looks at the incidents.
 const LOOK: Duration = Duration::from_millis(50);
 /// Longest time for the moment of a command to come. One whose moment does not come is not sent.
-const MOMENT: Duration = Duration::from_mins(1);
+const MOMENT: Duration = Duration::from_mins(3);
 /// Most incidents that are looked at.
 const MAX_INCIDENTS: i64 = 1_000;
 

@@ -190,6 +190,33 @@ fn a_symptom_that_is_read_when_its_incident_is_over_joins_it_and_opens_no_other(
 }
 
 #[test]
+fn a_symptom_between_cause_and_caller_that_is_read_when_the_incident_is_over_joins_it() {
+    let mut shop = Shop { edges: vec![("web", "cart"), ("cart", "billing")], ..Shop::default() };
+    let symptoms = [
+        ("billing", "db_connections", Kind::Pool, 4.7),
+        ("billing", "error_rate", Kind::Errors, 6.0),
+        ("billing", "latency_p99_ms", Kind::Latency, 4.5),
+        ("web", "error_rate", Kind::Errors, 4.9),
+        ("web", "latency_p99_ms", Kind::Latency, 3.3),
+    ];
+    let symptoms = symptoms
+        .map(|(service, metric, kind, evidence)| Anomaly { evidence, ..anomaly(service, metric, kind, 10) });
+    for symptom in &symptoms {
+        shop.take(symptom);
+    }
+    for symptom in symptoms {
+        shop.take(&Anomaly { revision: 2, status: Status::Cleared, observed_at: at(20), ..symptom });
+    }
+    shop.resolve(20);
+    // cart calls billing and is called by web: without it web looked like a fault of its own
+    let suspects = &mut shop.incidents[0].suspects;
+    (suspects[0].service, suspects[0].category) = ("web".into(), Category::Code);
+    let between = anomaly("cart", "error_rate", Kind::Errors, 11);
+    let decision = decide(&between, &shop.neighbourhood(), &Options::default());
+    assert!(matches!(decision.grouping, Grouping::LateJoin { .. }), "{:?}", decision.grouping);
+}
+
+#[test]
 fn an_older_revision_changes_nothing() {
     let mut shop = Shop::default();
     let mut newer = anomaly("payment", "latency_p99_ms", Kind::Latency, 10);
