@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::server::WebPkiClientVerifier;
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
 };
@@ -157,9 +157,8 @@ pub fn server(files: Files<'_>) -> Result<ServerConfig, Error> {
     };
     let key = PrivateKeyDer::from_pem_file(files.key)
         .map_err(|error| Error::File { path: files.key.to_owned(), reason: pem(&error) })?;
-    let mut config = builder
-        .with_single_cert(certificates(files.certificate)?, key)
-        .map_err(|error| failed(&error))?;
+    let mut config =
+        builder.with_single_cert(certificates(files.certificate)?, key).map_err(|error| failed(&error))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

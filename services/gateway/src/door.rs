@@ -56,8 +56,7 @@ impl Door {
         read: impl FnOnce(&Context<'_>, &mut Batch) -> Result<(), Unreadable>,
     ) -> Result<Batch, Unreadable> {
         let now_ms = self.clock.now().as_millisecond();
-        let mut batch =
-            Batch::new(&self.settings.limits, now_ms).redacting(Arc::clone(&self.redactor));
+        let mut batch = Batch::new(&self.settings.limits, now_ms).redacting(Arc::clone(&self.redactor));
         let context = Context { identity: &self.settings.identity, now_ms, headers };
         read(&context, &mut batch)?;
         Ok(batch)

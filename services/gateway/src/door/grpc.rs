@@ -18,8 +18,12 @@ use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use shared::store::tokens::Scope;
 use tokio::time::Instant;
 use tonic::codec::CompressionEncoding::{Gzip, Zstd};
@@ -73,10 +77,7 @@ pub fn router(door: &Arc<Door>) -> Router {
                 .accept_compressed(Zstd)
                 .max_decoding_message_size(limit),
         );
-    routes
-        .routes()
-        .into_axum_router()
-        .layer(middleware::from_fn_with_state(Arc::clone(door), enter))
+    routes.routes().into_axum_router().layer(middleware::from_fn_with_state(Arc::clone(door), enter))
 }
 
 /// Checks the token and the bounds of a request, and counts one that is refused by whatever comes behind.
@@ -91,7 +92,8 @@ async fn enter(State(door): State<Arc<Door>>, request: HttpRequest, next: Next) 
     };
     let response = next.run(request).await;
     // a request that was taken ends with trailers; one that was refused has its status in the head
-    let refused = response.headers().get("grpc-status").and_then(|code| code.to_str().ok()?.parse::<i32>().ok());
+    let refused =
+        response.headers().get("grpc-status").and_then(|code| code.to_str().ok()?.parse::<i32>().ok());
     if let Some(code) = refused.map(Code::from).filter(|code| *code != Code::Ok) {
         metrics::REQUESTS.add_one([format, outcome(code)]);
     }

@@ -208,7 +208,8 @@ fn form(route: &'static Route, headers: &HeaderMap) -> Result<&'static Form, Fai
     let bare = named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_named = |form: &&Form| form.content_types.is_empty() || form.content_types.contains(&&*bare);
     route.forms.iter().find(is_named).ok_or_else(|| {
-        let all: Vec<&str> = route.forms.iter().filter_map(|form| form.content_types.first().copied()).collect();
+        let all: Vec<&str> =
+            route.forms.iter().filter_map(|form| form.content_types.first().copied()).collect();
         Failure::MediaType(bare.chars().take(100).collect(), all.join(" or "))
     })
 }
@@ -229,8 +230,7 @@ async fn attempt(
     check_encoding(route, encoding)?;
     check_length(door, encoding, &parts.headers)?;
     let requests = &door.settings.requests;
-    let bounds =
-        Bounds { bytes: requests.body_bytes, time: Duration::from_millis(requests.body_timeout_ms) };
+    let bounds = Bounds { bytes: requests.body_bytes, time: Duration::from_millis(requests.body_timeout_ms) };
     let body = whole(body, bounds, &mut slot).await?;
     let size = body.len();
     let batch = read(door, form.read, names(&parts.headers), body, &mut slot).await?;
@@ -250,7 +250,8 @@ fn check_encoding(route: &Route, encoding: &str) -> Result<(), Failure> {
 /// Refuses a body that says itself that it is too large, before anything of it is read.
 fn check_length(door: &Door, encoding: &str, headers: &HeaderMap) -> Result<(), Failure> {
     let limit = door.settings.requests.body_bytes;
-    let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let said =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     let is_plain = encoding.is_empty() || encoding == "identity";
     if is_plain && said.is_some_and(|said| said > limit) { Err(Failure::TooLarge(limit)) } else { Ok(()) }
 }

@@ -64,9 +64,9 @@ impl Slot {
         if more == 0 {
             return Ok(());
         }
-        let found = u32::try_from(more).ok().and_then(|number| {
-            Arc::clone(&self.bytes).try_acquire_many_owned(number).ok()
-        });
+        let found = u32::try_from(more)
+            .ok()
+            .and_then(|number| Arc::clone(&self.bytes).try_acquire_many_owned(number).ok());
         let permit = found.ok_or(Failure::Busy("too many bytes in flight"))?;
         match &mut self.held {
             Some(held) => held.merge(permit),

@@ -38,9 +38,9 @@ impl Listening {
         let address = listener.local_addr()?;
         let handle = Handle::new();
         let bounded = Bounded { handle: handle.clone(), connections: requests.connections };
-        let mut server = Server::from_listener(listener)
-            .handle(handle.clone())
-            .first_request_timeout(Duration::from_millis(requests.head_timeout_ms + requests.body_timeout_ms));
+        let mut server = Server::from_listener(listener).handle(handle.clone()).first_request_timeout(
+            Duration::from_millis(requests.head_timeout_ms + requests.body_timeout_ms),
+        );
         let head_timeout = Duration::from_millis(requests.head_timeout_ms);
         server.http_builder().http1().header_read_timeout(head_timeout).max_buf_size(MAX_HEAD);
         server

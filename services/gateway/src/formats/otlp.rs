@@ -61,15 +61,9 @@ impl Export for ExportTraceServiceRequest {
 }
 
 /// Reads an export in protobuf. An empty body is an export of nothing.
-pub fn read_protobuf<E: Export>(
-    body: &[u8],
-    ctx: &Context<'_>,
-    batch: &mut Batch,
-) -> Result<(), Unreadable> {
-    let export = E::decode(body).map_err(|error| Unreadable::Malformed {
-        format: "OTLP protobuf",
-        reason: error.to_string(),
-    })?;
+pub fn read_protobuf<E: Export>(body: &[u8], ctx: &Context<'_>, batch: &mut Batch) -> Result<(), Unreadable> {
+    let export = E::decode(body)
+        .map_err(|error| Unreadable::Malformed { format: "OTLP protobuf", reason: error.to_string() })?;
     export.add(ctx, batch);
     Ok(())
 }

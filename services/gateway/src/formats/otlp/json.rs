@@ -332,9 +332,8 @@ impl From<ScopeLogs> for logs::ScopeLogs {
 
 impl From<LogRecord> for logs::LogRecord {
     fn from(read: LogRecord) -> Self {
-        let severity = |word: Word| {
-            word.number(|name| logs::SeverityNumber::from_str_name(name).map(Into::into))
-        };
+        let severity =
+            |word: Word| word.number(|name| logs::SeverityNumber::from_str_name(name).map(Into::into));
         Self {
             time_unix_nano: int(read.time_unix_nano),
             observed_time_unix_nano: int(read.observed_time_unix_nano),
@@ -411,7 +410,9 @@ mod tests {
         assert_eq!(sum.data_points[0].start_time_unix_nano, 1_772_359_200_000_000_000);
         let Some(metric::Data::Histogram(histogram)) = &metrics[2].data else { panic!("{metrics:?}") };
         assert_eq!(histogram.data_points[0].bucket_counts, [1, 2]);
-        let Some(metric::Data::ExponentialHistogram(native)) = &metrics[3].data else { panic!("{metrics:?}") };
+        let Some(metric::Data::ExponentialHistogram(native)) = &metrics[3].data else {
+            panic!("{metrics:?}")
+        };
         assert_eq!((native.data_points[0].scale, native.aggregation_temporality), (-1, 2));
     }
 

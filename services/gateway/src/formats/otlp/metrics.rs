@@ -303,8 +303,9 @@ fn coarse(
         })
     };
     let (mut scale, mut sides) = (scale, [side(positive), side(negative)]);
-    let number =
-        |sides: &[Option<ExponentialBuckets>]| -> usize { sides.iter().flatten().map(|one| one.counts.len()).sum() };
+    let number = |sides: &[Option<ExponentialBuckets>]| -> usize {
+        sides.iter().flatten().map(|one| one.counts.len()).sum()
+    };
     // 32 times halve any number of buckets to two
     for _ in 0..64 {
         if scale <= MAX_SCALE && number(&sides) <= MAX_BUCKETS {

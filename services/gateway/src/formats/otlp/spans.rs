@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::{Span as Exported, Status};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use opentelemetry_proto::tonic::trace::v1::{Span as Exported, Status};
 use shared::events::Span;
 use shared::events::raw::{Histogram, SpanStatus, Temporality};
 
@@ -20,9 +20,8 @@ use crate::refusals::Reason;
 use crate::telemetry::{Batch, Point, Value};
 
 /// Upper bounds of the buckets, milliseconds: those that OpenTelemetry's SDKs use for durations.
-const BOUNDS_MS: [f64; 14] = [
-    5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1_000.0, 2_500.0, 5_000.0, 7_500.0, 10_000.0,
-];
+const BOUNDS_MS: [f64; 14] =
+    [5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1_000.0, 2_500.0, 5_000.0, 7_500.0, 10_000.0];
 /// Spans of one point end within this time, milliseconds: a request may hold spans of an hour.
 const SLOT_MS: i64 = 10_000;
 /// Operations, or far ends, of one replica in one request; the others share one.
@@ -59,9 +58,9 @@ fn read(exported: &Exported, origin: &Origin<'_>) -> Result<Span, (Reason, Strin
     };
     let id = |name: &str, bytes: &[u8], length: usize| {
         let is_id = bytes.len() == length && bytes.iter().any(|byte| *byte != 0);
-        is_id.then(|| hex::encode(bytes)).ok_or_else(|| {
-            (Reason::Invalid, format!("{name} is not {length} bytes, or all of them are 0"))
-        })
+        is_id
+            .then(|| hex::encode(bytes))
+            .ok_or_else(|| (Reason::Invalid, format!("{name} is not {length} bytes, or all of them are 0")))
     };
     Ok(Span {
         trace_id: id("trace_id", &exported.trace_id, 16)?,

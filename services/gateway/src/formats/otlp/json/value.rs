@@ -57,18 +57,14 @@ struct Map {
 impl From<Any> for AnyValue {
     fn from(read: Any) -> Self {
         let value = match read {
-            Any { string: Some(text), .. } | Any { bytes: Some(text), .. } => {
-                Some(Value::StringValue(text))
-            }
+            Any { string: Some(text), .. } | Any { bytes: Some(text), .. } => Some(Value::StringValue(text)),
             Any { bool: Some(value), .. } => Some(Value::BoolValue(value)),
             Any { int: Some(number), .. } => Some(Value::IntValue(number.0)),
             Any { double: Some(number), .. } => Some(Value::DoubleValue(number.0)),
             Any { array: Some(array), .. } => {
                 Some(Value::ArrayValue(ArrayValue { values: all(array.values) }))
             }
-            Any { map: Some(map), .. } => {
-                Some(Value::KvlistValue(KeyValueList { values: all(map.values) }))
-            }
+            Any { map: Some(map), .. } => Some(Value::KvlistValue(KeyValueList { values: all(map.values) })),
             Any { .. } => None,
         };
         Self { value }
@@ -90,5 +86,8 @@ pub(super) fn attributes(list: List<Attribute>) -> Vec<KeyValue> {
 }
 
 pub(super) fn resource(read: Option<Resource>) -> Option<resources::Resource> {
-    read.map(|read| resources::Resource { attributes: all(read.attributes), ..resources::Resource::default() })
+    read.map(|read| resources::Resource {
+        attributes: all(read.attributes),
+        ..resources::Resource::default()
+    })
 }
