@@ -68,6 +68,9 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// All scopes.
+    pub const ALL: &[Self] = Self::VARIANTS;
+
     /// Returns its name.
     pub fn name(self) -> &'static str {
         self.into()
