@@ -87,7 +87,7 @@ pub struct Requests {
     pub per_token_per_s: u32,
     /// Open connections of each door.
     pub connections: usize,
-    /// Longest time for the head of a request, milliseconds.
+    /// Longest time for the head of the first request of a connection, and for the TLS handshake, milliseconds.
     pub head_timeout_ms: u64,
     /// Longest time for a body, milliseconds.
     pub body_timeout_ms: u64,

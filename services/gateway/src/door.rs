@@ -7,6 +7,7 @@ pub mod grpc;
 pub mod http;
 pub mod limits;
 pub mod listen;
+mod notice;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,9 @@ use crate::refusals::Refusals;
 use crate::telemetry::{Batch, Taken};
 use failure::Failure;
 use limits::{Gate, Slot};
+
+/// Bodies from this size on are read off the async threads, bytes.
+const LARGE: usize = 64 * 1024;
 
 /// What all requests share.
 pub struct Door {
@@ -49,8 +53,27 @@ pub struct Outcome {
 }
 
 impl Door {
-    /// Returns an empty batch, and the headers and rules that readers are given.
-    pub(crate) fn read(
+    /// Lets a reader fill a batch; off the async threads where the body is large.
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        size: usize,
+        headers: BTreeMap<String, String>,
+        read: impl FnOnce(&Context<'_>, &mut Batch) -> Result<(), Unreadable> + Send + 'static,
+    ) -> Result<Batch, Failure> {
+        if size < LARGE {
+            return Ok(self.fill(&headers, read)?);
+        }
+        let door = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || door.fill(&headers, read)).await {
+            Ok(batch) => Ok(batch?),
+            Err(error) => {
+                tracing::error!(%error, "a body could not be read");
+                Err(Failure::Broken("the reader failed".to_owned()))
+            }
+        }
+    }
+
+    fn fill(
         &self,
         headers: &BTreeMap<String, String>,
         read: impl FnOnce(&Context<'_>, &mut Batch) -> Result<(), Unreadable>,
@@ -75,8 +98,8 @@ impl Door {
         self.publisher.publish(&records).await?;
         metrics::count_taken(&outcome.taken);
         metrics::count_refused(format, &outcome.refused);
-        if !outcome.refused.is_empty() {
-            tracing::debug!(format, refused = outcome.refused.message(), "items were refused");
+        for (reason, _) in outcome.refused.counts() {
+            notice::refused(format, reason.as_str(), &outcome.refused.message());
         }
         let word = if outcome.refused.is_empty() { "ok" } else { "partial" };
         metrics::REQUESTS.add_one([format, word]);

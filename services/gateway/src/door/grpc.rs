@@ -34,9 +34,11 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::body::next;
 use super::failure::Failure;
 use super::limits::Slot;
-use super::{Door, Outcome};
+use super::{Door, Outcome, notice};
+use crate::formats::Context;
 use crate::formats::otlp::{Export, Signal, answers};
 use crate::metrics;
+use crate::telemetry::Batch;
 
 /// The place of a request, which its body and its handler share.
 #[derive(Clone)]
@@ -87,6 +89,7 @@ async fn enter(State(door): State<Arc<Door>>, request: HttpRequest, next: Next) 
         Ok(request) => request,
         Err(failure) => {
             metrics::REQUESTS.add_one([format, failure.outcome()]);
+            notice::refused(format, failure.outcome(), &failure.to_string());
             return status(&door, &failure).into_http();
         }
     };
@@ -96,6 +99,7 @@ async fn enter(State(door): State<Arc<Door>>, request: HttpRequest, next: Next) 
         response.headers().get("grpc-status").and_then(|code| code.to_str().ok()?.parse::<i32>().ok());
     if let Some(code) = refused.map(Code::from).filter(|code| *code != Code::Ok) {
         metrics::REQUESTS.add_one([format, outcome(code)]);
+        notice::refused(format, outcome(code), code.description());
     }
     response
 }
@@ -189,14 +193,14 @@ impl Otlp {
             Some(slot) => slot,
             None => self.0.gate.enter()?,
         };
-        slot.grow(export.encoded_len())?;
-        let headers = BTreeMap::new();
-        let batch = self.0.read(&headers, |context, batch| {
+        let size = export.encoded_len();
+        slot.grow(size)?;
+        let add = move |context: &Context<'_>, batch: &mut Batch| {
             export.add(context, batch);
             Ok(())
-        })?;
-        slot.shrink(export.encoded_len());
-        drop(export);
+        };
+        let batch = self.0.read(size, BTreeMap::new(), add).await?;
+        slot.shrink(size);
         self.0.deliver(format, batch, &mut slot).await
     }
 }

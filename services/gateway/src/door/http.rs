@@ -20,8 +20,7 @@ use tower_http::decompression::RequestDecompressionLayer;
 
 use super::body::{Bounds, whole};
 use super::failure::Failure;
-use super::limits::Slot;
-use super::{Door, Outcome};
+use super::{Door, Outcome, notice};
 use crate::formats::otlp::{self, Signal};
 use crate::formats::{Context, Unreadable};
 use crate::metrics;
@@ -135,8 +134,6 @@ pub static ROUTES: [Route; 3] = [
 
 /// Encodings that are taken apart for every reader.
 const ENCODINGS: [&str; 3] = ["gzip", "zstd", "identity"];
-/// Bodies from this size on are read off the async threads, bytes.
-const LARGE: usize = 64 * 1024;
 
 /// Returns all paths of a door.
 pub fn router(door: Arc<Door>) -> Router {
@@ -183,7 +180,7 @@ async fn take(door: Arc<Door>, route: &'static Route, request: Request) -> Respo
 
 fn refuse(door: &Door, route: &Route, form: &Form, failure: &Failure) -> Response {
     metrics::REQUESTS.add_one([route.format, failure.outcome()]);
-    tracing::debug!(format = route.format, %failure, "a request was refused");
+    notice::refused(route.format, failure.outcome(), &failure.to_string());
     let mut response = form.answers.refused(failure);
     let headers = response.headers_mut();
     if failure.is_retryable() {
@@ -233,7 +230,9 @@ async fn attempt(
     let bounds = Bounds { bytes: requests.body_bytes, time: Duration::from_millis(requests.body_timeout_ms) };
     let body = whole(body, bounds, &mut slot).await?;
     let size = body.len();
-    let batch = read(door, form.read, names(&parts.headers), body, &mut slot).await?;
+    let read = form.read;
+    let batch =
+        door.read(size, names(&parts.headers), move |context, batch| read(&body, context, batch)).await?;
     slot.shrink(size);
     door.deliver(route.format, batch, &mut slot).await
 }
@@ -262,29 +261,6 @@ fn names(headers: &HeaderMap) -> BTreeMap<String, String> {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     };
     headers.iter().filter_map(text).collect()
-}
-
-async fn read(
-    door: &Arc<Door>,
-    read: Read,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-    _slot: &mut Slot,
-) -> Result<Batch, Failure> {
-    if body.len() < LARGE {
-        return Ok(door.read(&headers, |context, batch| read(&body, context, batch))?);
-    }
-    let door = Arc::clone(door);
-    let reading = tokio::task::spawn_blocking(move || {
-        door.read(&headers, |context, batch| read(&body, context, batch))
-    });
-    match reading.await {
-        Ok(batch) => Ok(batch?),
-        Err(error) => {
-            tracing::error!(%error, "a body could not be read");
-            Err(Failure::Broken("the reader failed".to_owned()))
-        }
-    }
 }
 
 /// Returns an answer with a body.

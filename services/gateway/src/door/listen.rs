@@ -20,6 +20,9 @@ use crate::config::{Requests, Tls};
 const MAX_HEAD: usize = 32 * 1024;
 /// Requests of one HTTP/2 connection at once.
 const MAX_STREAMS: u32 = 128;
+/// How long a connection of HTTP/1 may be idle between two requests, and how long the head of a later request may take: clients that
+/// send once a minute keep theirs.
+const IDLE: Duration = Duration::from_secs(90);
 /// Time between two signs of life on an HTTP/2 connection, and how long one may be missing.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
@@ -42,7 +45,7 @@ impl Listening {
             Duration::from_millis(requests.head_timeout_ms + requests.body_timeout_ms),
         );
         let head_timeout = Duration::from_millis(requests.head_timeout_ms);
-        server.http_builder().http1().header_read_timeout(head_timeout).max_buf_size(MAX_HEAD);
+        server.http_builder().http1().header_read_timeout(IDLE).max_buf_size(MAX_HEAD);
         server
             .http_builder()
             .http2()

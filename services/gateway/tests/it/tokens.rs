@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use gateway::Settings;
+use gateway::config::Requests;
 use jiff::ToSpan as _;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use shared::clock::{Clock as _, SystemClock};
@@ -99,5 +100,43 @@ async fn without_a_database_at_start_clients_are_told_to_try_again() -> Result<(
         if !ready && report.contains("postgres: down") { Ok(()) } else { Err(report) }
     })
     .await?;
+    gateway.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_is_away_tokens_that_are_known_are_valid() -> Result<()> {
+    let bench = bench().await?;
+    let token = create(&bench.store, "collector", Scope::Ingest, None).await?;
+    let gateway = Gateway::start(&bench.common, Settings { tokens: true, ..Settings::default() }).await?;
+    reaches(&gateway, &format!("Bearer {token}"), 200).await?;
+    let client = shared::testing::client(&bench.store).await?;
+    client.batch_execute("alter table tokens rename to tokens_elsewhere").await?;
+    until(PATIENCE, async || {
+        let (ready, report) = gateway.readiness.report();
+        if !ready && report.contains("postgres: down") { Ok(()) } else { Err(report) }
+    })
+    .await?;
+    assert_eq!(status(&gateway, &format!("Bearer {token}")).await, 200);
+    assert_eq!(status(&gateway, "Bearer fw_0").await, 401);
+    gateway.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_used_only_so_often() -> Result<()> {
+    let bench = bench().await?;
+    let (token, other) = (
+        create(&bench.store, "busy", Scope::Ingest, None).await?,
+        create(&bench.store, "other", Scope::Ingest, None).await?,
+    );
+    let requests = Requests { per_token_per_s: 2, ..Requests::default() };
+    let settings = Settings { tokens: true, requests, ..Settings::default() };
+    let gateway = Gateway::start(&bench.common, settings).await?;
+    reaches(&gateway, &format!("Bearer {other}"), 200).await?;
+    let mut found = Vec::new();
+    for _ in 0..20 {
+        found.push(status(&gateway, &format!("Bearer {token}")).await);
+    }
+    assert!(found.contains(&200) && found.contains(&429), "{found:?}");
+    reaches(&gateway, &format!("Bearer {other}"), 200).await?;
     gateway.stop().await
 }
