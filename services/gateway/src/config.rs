@@ -7,6 +7,7 @@ use shared::service::StageOptions;
 use shared::text::redact::is_loopback;
 use shared::tls::Files;
 
+use crate::door::DECODED;
 use crate::identity::Rules;
 use crate::telemetry::Limits;
 
@@ -81,7 +82,8 @@ pub struct Requests {
     pub body_bytes: usize,
     /// Requests that are worked on at once. One beyond is refused as retryable.
     pub in_flight: usize,
-    /// Bytes of bodies and records that are held at once, of all requests. A request beyond is refused as retryable.
+    /// Bytes of bodies, of what is read of them and of records that are held at once, of all requests. A request beyond is refused
+    /// as retryable.
     pub in_flight_bytes: usize,
     /// Requests of one token in a second, on average; 0: any number.
     pub per_token_per_s: u32,
@@ -104,7 +106,7 @@ impl Default for Requests {
         Self {
             body_bytes: 16 << 20,
             in_flight: 256,
-            in_flight_bytes: 96 << 20,
+            in_flight_bytes: 192 << 20,
             per_token_per_s: 500,
             connections: 1_024,
             head_timeout_ms: 10_000,
@@ -136,10 +138,12 @@ impl Requests {
                 format!("requests.{name} is {value}, not between {least} and {most}")
             })
             .collect();
-        if self.in_flight_bytes < self.body_bytes.saturating_mul(2) {
+        if self.in_flight_bytes < self.body_bytes.saturating_mul(DECODED + 2) {
             problems.push(format!(
-                "requests.in_flight_bytes {} is below twice requests.body_bytes {}: the largest body would never be taken",
-                self.in_flight_bytes, self.body_bytes
+                "requests.in_flight_bytes {} is below {} times requests.body_bytes {}: the largest body would never be taken",
+                self.in_flight_bytes,
+                DECODED + 2,
+                self.body_bytes
             ));
         }
         problems

@@ -20,7 +20,7 @@ use tower_http::decompression::RequestDecompressionLayer;
 
 use super::body::{Bounds, whole};
 use super::failure::Failure;
-use super::{Door, Outcome, notice};
+use super::{DECODED, Door, Outcome, notice};
 use crate::formats::otlp::{self, Signal};
 use crate::formats::{Context, Unreadable};
 use crate::metrics;
@@ -230,10 +230,11 @@ async fn attempt(
     let bounds = Bounds { bytes: requests.body_bytes, time: Duration::from_millis(requests.body_timeout_ms) };
     let body = whole(body, bounds, &mut slot).await?;
     let size = body.len();
+    slot.grow(size * DECODED)?;
     let read = form.read;
     let batch =
         door.read(size, names(&parts.headers), move |context, batch| read(&body, context, batch)).await?;
-    slot.shrink(size);
+    slot.shrink(size * (1 + DECODED));
     door.deliver(route.format, batch, &mut slot).await
 }
 

@@ -70,6 +70,11 @@ impl Gateway {
         self.post(path, content_type, compressed(encoding, body)).header(CONTENT_ENCODING, encoding)
     }
 
+    /// Begins to stop it.
+    pub(crate) fn cancel(&self) {
+        self.shutdown.cancel();
+    }
+
     /// Stops it and waits for its end.
     pub(crate) async fn stop(self) -> Result<()> {
         self.shutdown.cancel();

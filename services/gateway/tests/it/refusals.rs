@@ -145,7 +145,7 @@ async fn slow_clients_are_cut_off() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beyond_the_bounds_of_all_requests_a_client_is_told_to_try_again() -> Result<()> {
+async fn beyond_the_bounds_clients_are_told_to_try_again_and_what_is_in_flight_is_finished() -> Result<()> {
     let bench = bench().await?;
     let requests = Requests { in_flight: 1, retry_after_s: 7, ..Requests::default() };
     let gateway = Gateway::start(&bench.common, Settings { requests, ..Settings::default() }).await?;
@@ -168,6 +168,15 @@ async fn beyond_the_bounds_of_all_requests_a_client_is_told_to_try_again() -> Re
         (refused.code(), retry.retry_delay),
         (tonic::Code::ResourceExhausted, Some(Duration::from_secs(7)))
     );
+    // a request in flight is finished, and no other one is taken
+    gateway.cancel();
+    stack::testing::bench::until(Duration::from_secs(10), async || {
+        match TcpStream::connect(gateway.addresses.http).await {
+            Ok(_) => Err("connected"),
+            Err(_) => Ok(()),
+        }
+    })
+    .await?;
     first.write_all(b"}").await?;
     let mut begin = [0; 12];
     first.read_exact(&mut begin).await?;

@@ -218,3 +218,67 @@ impl<'a> Durations<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Limits;
+
+    const NOW_MS: i64 = 1_772_359_210_000;
+
+    fn origin() -> Origin<'static> {
+        Origin { service: Some("payment"), environment: "production", labels: Vec::new() }
+    }
+
+    fn span(operation: &str, duration_ms: f64, ts_ms: i64) -> Span {
+        Span {
+            trace_id: "1".repeat(32),
+            span_id: "1".repeat(16),
+            parent_span_id: None,
+            service: "payment".into(),
+            operation: operation.into(),
+            ts_ms,
+            duration_ms,
+            status: SpanStatus::Unset,
+            environment: "production".into(),
+            peer: None,
+        }
+    }
+
+    #[test]
+    fn operations_are_bounded_and_points_are_of_ten_seconds() {
+        let origin = origin();
+        let mut durations = Durations::default();
+        for number in 0..MAX_OPERATIONS + 50 {
+            durations.add(SpanKind::Server, &span(&format!("GET /{number}"), 7.0, NOW_MS), &origin);
+        }
+        let others: f64 =
+            durations.groups.iter().filter(|(group, _)| group.name == OTHER).map(|one| one.1.count).sum();
+        assert_eq!((durations.groups.len(), others), (MAX_OPERATIONS + 1, 50.0));
+        let mut durations = Durations::default();
+        for ts_ms in [NOW_MS, NOW_MS + SLOT_MS, NOW_MS + 1] {
+            durations.add(SpanKind::Consumer, &span("take", 7.0, ts_ms), &origin);
+        }
+        let counts: Vec<f64> = durations.groups.values().map(|counted| counted.count).collect();
+        assert_eq!(counts, [2.0, 1.0]);
+    }
+
+    #[test]
+    fn a_duration_is_in_the_bucket_up_to_its_bound() {
+        let origin = origin();
+        let mut durations = Durations::default();
+        for duration_ms in [0.0, 5.0, 5.1, 10_000.0, 10_001.0] {
+            durations.add(SpanKind::Unspecified, &span("root", duration_ms, NOW_MS - 20_000), &origin);
+        }
+        let counts: f64 = durations.groups.values().map(|counted| counted.histogram.counts[0]).sum();
+        let last: f64 = durations.groups.values().filter_map(|counted| counted.histogram.counts.last()).sum();
+        assert_eq!((counts, last), (2.0, 1.0));
+        let inner = Span { parent_span_id: Some("2".repeat(16)), ..span("inner", 1.0, NOW_MS) };
+        let before = durations.groups.len();
+        durations.add(SpanKind::Internal, &inner, &origin);
+        assert_eq!(durations.groups.len(), before, "inner work is part of what is counted already");
+        let mut batch = Batch::new(&Limits::default(), NOW_MS);
+        durations.emit(&mut batch);
+        assert!(batch.refused.is_empty() && batch.into_records().len() == 1);
+    }
+}
