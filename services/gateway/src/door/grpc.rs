@@ -98,8 +98,11 @@ async fn enter(State(door): State<Arc<Door>>, request: HttpRequest, next: Next) 
     let refused =
         response.headers().get("grpc-status").and_then(|code| code.to_str().ok()?.parse::<i32>().ok());
     if let Some(code) = refused.map(Code::from).filter(|code| *code != Code::Ok) {
-        metrics::REQUESTS.add_one([format, outcome(code)]);
-        notice::refused(format, outcome(code), code.description());
+        // what our own bounds refuse says when to try again; the decoder's bound does not
+        let is_retryable = response.headers().contains_key("grpc-status-details-bin");
+        let outcome = outcome(code, is_retryable);
+        metrics::REQUESTS.add_one([format, outcome]);
+        notice::refused(format, outcome, code.description());
     }
     response
 }
@@ -114,9 +117,10 @@ fn format_of(path: &str) -> &'static str {
 }
 
 /// Returns the name of a refusal for metrics.
-fn outcome(code: Code) -> &'static str {
+fn outcome(code: Code, is_retryable: bool) -> &'static str {
     match code {
-        Code::ResourceExhausted => "busy",
+        Code::ResourceExhausted if is_retryable => "busy",
+        Code::ResourceExhausted => "too_large",
         Code::Unavailable => "unavailable",
         Code::DeadlineExceeded => "slow",
         Code::OutOfRange => "too_large",
