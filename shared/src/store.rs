@@ -32,6 +32,7 @@ mod steps;
 pub mod timeline;
 #[cfg(feature = "stage")]
 pub(crate) mod timers;
+pub mod tokens;
 pub mod write;
 
 #[cfg(feature = "stage")]

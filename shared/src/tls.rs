@@ -8,7 +8,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+};
 
 /// Why certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,9 @@ pub enum Error {
     /// Certificate and key do not belong together, or cannot be used.
     #[error("client certificate: {0}")]
     Identity(#[source] rustls::Error),
+    /// The same of a server's, or the CA of its clients cannot be used.
+    #[error("server certificate: {0}")]
+    Server(String),
 }
 
 /// What is checked of a server's certificate.
@@ -133,6 +139,28 @@ pub fn client(files: Files<'_>, check: Check) -> Result<ClientConfig, Error> {
     let key = PrivateKeyDer::from_pem_file(files.key)
         .map_err(|error| Error::File { path: files.key.to_owned(), reason: pem(&error) })?;
     builder.with_client_auth_cert(certificates(files.certificate)?, key).map_err(Error::Identity)
+}
+
+/// Returns the server's side of TLS for HTTP. With a CA, clients need a certificate that it has signed.
+pub fn server(files: Files<'_>) -> Result<ServerConfig, Error> {
+    let provider = Arc::new(ring::default_provider());
+    let failed = |error: &dyn std::fmt::Display| Error::Server(error.to_string());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| failed(&error))?;
+    let builder = if files.ca.as_os_str().is_empty() {
+        builder.with_no_client_auth()
+    } else {
+        let roots = Arc::new(roots(files.ca)?);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+        builder.with_client_cert_verifier(verifier.map_err(|error| failed(&error))?)
+    };
+    let key = PrivateKeyDer::from_pem_file(files.key)
+        .map_err(|error| Error::File { path: files.key.to_owned(), reason: pem(&error) })?;
+    let mut config =
+        builder.with_single_cert(certificates(files.certificate)?, key).map_err(|error| failed(&error))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// Returns the client's side of TLS for gRPC: the server's certificate and name are checked.

@@ -115,6 +115,12 @@ pub enum Command {
         #[command(subcommand)]
         command: crate::retention::arguments::Retention,
     },
+    /// Tokens: who may send telemetry to the gateway, and read and change incidents.
+    Token {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: crate::token::arguments::Tokens,
+    },
     /// Topics, as Kafka has them.
     Topics {
         /// What to do with them.

@@ -24,6 +24,7 @@ pub mod routes;
 pub mod settings;
 pub mod silence;
 pub mod terminal;
+pub mod token;
 pub mod topics;
 
 use std::process::ExitCode;
@@ -84,6 +85,7 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Maintenance { command } => silence::run(command, true, &settings()?, &screen).await,
         Command::Privacy { command } => privacy::run(command, &settings()?, &screen).await,
         Command::Retention { command } => retention::run(command, &settings()?, &screen).await,
+        Command::Token { command } => token::run(command, &settings()?, &screen).await,
         Command::Topics { command } => topics::run(command, settings()?, screen).await,
         Command::Replay(request) => replay::run(request, file, &settings()?, &screen).await,
         Command::Dlq { command } => dlq::run(command, settings()?, screen).await,

@@ -1,5 +1,7 @@
 //! The formats: each module reads the body of a request and adds what it holds to a [`Batch`](crate::telemetry::Batch).
 
+pub mod otlp;
+
 use std::collections::BTreeMap;
 
 /// Why a body as a whole cannot be read. Nothing of it is taken, and sending it again does not help.

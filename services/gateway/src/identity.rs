@@ -14,6 +14,8 @@ pub struct Rules {
     pub environment_labels: Vec<String>,
     /// Environment of what names none.
     pub environment: String,
+    /// Attributes of a resource that become labels of its points and lines: which replica it is. Its other attributes are left out.
+    pub resource_labels: Vec<String>,
     /// Names that are replaced: from, to.
     pub renames: BTreeMap<String, String>,
 }
@@ -46,6 +48,16 @@ impl Default for Rules {
                 "env",
             ]),
             environment: "production".to_owned(),
+            resource_labels: list(&[
+                "service.instance.id",
+                "service.namespace",
+                "k8s.namespace.name",
+                "k8s.node.name",
+                "k8s.pod.name",
+                "host.name",
+                "container.id",
+                "container.name",
+            ]),
             renames: BTreeMap::new(),
         }
     }

@@ -69,6 +69,11 @@ impl Refusals {
         self.counts.get(&reason).copied().unwrap_or_default()
     }
 
+    /// Returns whether nothing was refused.
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
     /// Returns how many items were refused.
     pub fn total(&self) -> usize {
         self.counts.values().sum()

@@ -3,22 +3,27 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize, Serializer};
 use shared::events::raw::{Histogram, Instrument, Temporality, event_time};
 use shared::events::{Alert, Deployment, Event, LogRecord, Span, Topic, encode};
+use shared::text::secrets::Redactor;
 
 use crate::refusals::{Reason, Refusals};
 
 /// Largest payload of a record, bytes; a larger batch becomes several records. Below Kafka's limit of a message.
 const MAX_RECORD_BYTES: usize = 256 * 1024;
+/// Largest sample, bytes: a record has one beyond its full size at most, and stays readable.
+const MAX_SAMPLE_BYTES: usize = 192 * 1024;
 
-/// What items are checked against.
-#[derive(Debug, Clone)]
+/// What items are checked against, under `[gateway.limits]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Items in one request: points, lines, spans and events together.
     pub items: usize,
-    /// Labels of a point.
+    /// Labels of a point. Of a log line or a deployment, those beyond are left out.
     pub labels: usize,
     /// Longest name and value of a label, bytes. A longer value is cut.
     pub label_bytes: usize,
@@ -40,6 +45,30 @@ impl Default for Limits {
             past_ms: 48 * 3_600_000,
             future_ms: 10 * 60_000,
         }
+    }
+}
+
+impl Limits {
+    /// Returns everything that is wrong, one line each.
+    pub fn validate(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let bounds = [
+            ("items", self.items, 1, 10_000_000),
+            ("labels", self.labels, 1, 256),
+            ("label_bytes", self.label_bytes, 16, 8_192),
+            ("line_bytes", self.line_bytes, 64, 64 * 1024),
+        ];
+        for (name, value, least, most) in bounds {
+            if !(least..=most).contains(&value) {
+                problems.push(format!("limits.{name} is {value}, not between {least} and {most}"));
+            }
+        }
+        for (name, value) in [("past_ms", self.past_ms), ("future_ms", self.future_ms)] {
+            if value < 0 {
+                problems.push(format!("limits.{name} is negative"));
+            }
+        }
+        problems
     }
 }
 
@@ -99,6 +128,7 @@ pub struct Batch {
     /// Items refused.
     pub refused: Refusals,
     limits: Limits,
+    redactor: Arc<Redactor>,
     now_ms: i64,
     items: usize,
 }
@@ -126,28 +156,55 @@ impl Batch {
         Self { limits: limits.clone(), now_ms, ..Self::default() }
     }
 
-    /// Adds a point, or refuses it.
-    pub fn point(&mut self, point: &Point<'_>) {
-        if let Err((reason, detail)) = self.check_point(point) {
-            self.refused.add(reason, &detail);
-            return;
-        }
-        match point.value {
-            Value::Number(_) => self.taken.samples += 1,
-            Value::Histogram(..) => self.taken.histograms += 1,
-        }
-        self.write_point(point);
+    /// Replaces in log lines what a redactor finds.
+    #[must_use]
+    pub fn redacting(self, redactor: Arc<Redactor>) -> Self {
+        Self { redactor, ..self }
     }
 
-    /// Adds a log line, or refuses it. A line that is too long is cut.
+    /// Returns what items are checked against.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Adds a point, or refuses it.
+    pub fn point(&mut self, point: &Point<'_>) {
+        let written =
+            self.check_count().and_then(|()| self.check_point(point)).and_then(|()| self.write_point(point));
+        match (written, point.value) {
+            (Err((reason, detail)), _) => self.refused.add(reason, &detail),
+            (Ok(()), Value::Number(_)) => self.taken.samples += 1,
+            (Ok(()), Value::Histogram(..)) => self.taken.histograms += 1,
+        }
+    }
+
+    /// Adds a point that the gateway derives from items that were taken. It is no item of the request: it is neither counted nor
+    /// refused, and left out where it breaks a rule.
+    pub fn derived_point(&mut self, point: &Point<'_>) {
+        let _ = self.check_point(point).and_then(|()| self.write_point(point));
+    }
+
+    /// Adds a log line, or refuses it. Secrets are replaced, a line that is too long is cut, and labels beyond the limit are left
+    /// out.
     pub fn line(&mut self, mut line: LogRecord) {
         line.message.truncate(line.message.floor_char_boundary(self.limits.line_bytes));
+        self.redactor.apply(&mut line.message);
+        line.labels = std::mem::take(&mut line.labels)
+            .into_iter()
+            .filter(|(name, value)| !value.is_empty() && name.len() <= self.limits.label_bytes)
+            .take(self.limits.labels)
+            .map(|(name, mut value)| {
+                value.truncate(value.floor_char_boundary(self.limits.label_bytes));
+                self.redactor.apply(&mut value);
+                (name, value)
+            })
+            .collect();
         self.event(Topic::RawLogs, line.service.clone(), line.ts_ms, &line, |taken| &mut taken.lines);
     }
 
-    /// Adds a span, or refuses it.
-    pub fn span(&mut self, span: &Span) {
-        self.event(Topic::RawSpans, span.trace_id.clone(), span.ts_ms, span, |taken| &mut taken.spans);
+    /// Adds a span, or refuses it. Returns whether it was taken.
+    pub fn span(&mut self, span: &Span) -> bool {
+        self.event(Topic::RawSpans, span.trace_id.clone(), span.ts_ms, span, |taken| &mut taken.spans)
     }
 
     /// Adds a deployment, or refuses it.
@@ -165,7 +222,8 @@ impl Batch {
     /// Returns the records, in the order in which they are to be written.
     pub fn into_records(self) -> Vec<Record> {
         let mut records = self.records;
-        records.extend(self.open.into_iter().map(|(key, payload)| closed(key, payload)));
+        let open = self.open.into_iter().filter(|(_, payload)| !payload.is_empty());
+        records.extend(open.map(|(key, payload)| closed(key, payload)));
         records
     }
 
@@ -176,15 +234,19 @@ impl Batch {
         ts_ms: i64,
         event: &E,
         counter: fn(&mut Taken) -> &mut usize,
-    ) {
+    ) -> bool {
         let checked = self.check_count().and_then(|()| self.check_time(ts_ms));
         let encoded =
             checked.and_then(|()| encode(event).map_err(|refusal| (Reason::Invalid, refusal.to_string())));
         match encoded {
-            Err((reason, detail)) => self.refused.add(reason, &detail),
+            Err((reason, detail)) => {
+                self.refused.add(reason, &detail);
+                false
+            }
             Ok(payload) => {
                 *counter(&mut self.taken) += 1;
                 self.records.push(Record { topic, key, payload });
+                true
             }
         }
     }
@@ -208,8 +270,7 @@ impl Batch {
         Ok(())
     }
 
-    fn check_point(&mut self, point: &Point<'_>) -> Result<(), (Reason, String)> {
-        self.check_count()?;
+    fn check_point(&self, point: &Point<'_>) -> Result<(), (Reason, String)> {
         self.check_time(point.ts_ms)?;
         for (field, name) in
             [("service", point.service), ("metric", point.metric), ("environment", point.environment)]
@@ -237,20 +298,11 @@ impl Batch {
         Ok(())
     }
 
-    fn write_point(&mut self, point: &Point<'_>) {
+    fn write_point(&mut self, point: &Point<'_>) -> Result<(), (Reason, String)> {
         let (value, histogram) = match point.value {
             Value::Number(value) => (value, None),
             Value::Histogram(count, histogram) => (count, Some(histogram)),
         };
-        let limit = self.limits.label_bytes;
-        let labels: BTreeMap<&str, &str> = point
-            .labels
-            .iter()
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| {
-                (&name[..name.floor_char_boundary(limit)], &value[..value.floor_char_boundary(limit)])
-            })
-            .collect();
         let sample = Sample {
             service: point.service,
             metric: point.metric,
@@ -262,24 +314,30 @@ impl Batch {
             temporality: point.temporality,
             start_ms: point.start_ms,
             histogram,
-            labels,
+            labels: Labels::of(point.labels, self.limits.label_bytes),
         };
-        let open = self.open.entry(point.service.to_owned()).or_default();
-        open.push(if open.is_empty() { b'[' } else { b',' });
-        // into memory, of numbers that are finite: it cannot fail
+        if !self.open.contains_key(point.service) {
+            self.open.insert(point.service.to_owned(), Vec::new());
+        }
+        let Some(open) = self.open.get_mut(point.service) else { return Ok(()) };
+        let before = open.len();
+        open.push(if before == 0 { b'[' } else { b',' });
         let written = serde_json::to_writer(&mut *open, &sample);
-        debug_assert!(written.is_ok());
+        if written.is_err() || open.len() - before > MAX_SAMPLE_BYTES {
+            open.truncate(before);
+            let problem =
+                format!("a point of {} is larger than {} KiB", point.metric, MAX_SAMPLE_BYTES / 1024);
+            return Err((Reason::Invalid, problem));
+        }
         if open.len() >= MAX_RECORD_BYTES {
             let payload = std::mem::take(open);
             self.records.push(closed(point.service.to_owned(), payload));
         }
+        Ok(())
     }
 }
 
 fn closed(key: String, mut payload: Vec<u8>) -> Record {
-    if payload.is_empty() {
-        payload.push(b'[');
-    }
     payload.push(b']');
     Record { topic: Topic::RawMetrics, key, payload }
 }
@@ -302,8 +360,38 @@ struct Sample<'a> {
     start_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     histogram: Option<&'a Histogram>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    labels: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    labels: Labels<'a>,
+}
+
+/// Labels by name, each once: the last of several wins.
+struct Labels<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Labels<'a> {
+    fn of(labels: &'a [(Cow<'a, str>, Cow<'a, str>)], limit: usize) -> Self {
+        let cut = |text: &'a str| &text[..text.floor_char_boundary(limit)];
+        let mut found: Vec<_> = labels.iter().map(|(name, value)| (cut(name), cut(value))).collect();
+        found.sort_by_key(|(name, _)| *name);
+        found.dedup_by(|later, kept| {
+            let is_same = later.0 == kept.0;
+            if is_same {
+                *kept = *later;
+            }
+            is_same
+        });
+        found.retain(|(name, value)| !name.is_empty() && !value.is_empty());
+        Self(found)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Labels<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
 }
 
 #[cfg(test)]

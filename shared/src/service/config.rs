@@ -194,7 +194,7 @@ impl fmt::Display for Problems {
 }
 
 /// Sections that are read but belong to other processes, so that one file can serve all.
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 11] = [
     "kafka",
     "postgres",
     "retention",
@@ -205,6 +205,7 @@ const SECTIONS: [&str; 10] = [
     "worker_threads",
     "knowledge",
     "simulator",
+    "gateway",
 ];
 
 fn is_section(name: &str) -> bool {

@@ -93,7 +93,7 @@ struct Table {
 const PLAIN: Table = Table { name: "", key: &[], columns: &[], also: "true", has_sealed: false };
 
 /// All tables in which people are named.
-const TABLES: [Table; 15] = [
+const TABLES: [Table; 16] = [
     Table { name: "incidents", key: &[("incident_id", "uuid")], columns: &[Document("body")], ..PLAIN },
     Table {
         name: "signals",
@@ -163,6 +163,7 @@ const TABLES: [Table; 15] = [
         ..PLAIN
     },
     Table { name: "erasures", key: &[("id", "uuid")], columns: &[Who("asked_by")], ..PLAIN },
+    Table { name: "tokens", key: &[("id", "uuid")], columns: &[Text("name")], ..PLAIN },
 ];
 
 /// Tables in which nobody is named, or which erasure leaves alone, each with the reason.

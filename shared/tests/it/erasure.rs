@@ -48,6 +48,7 @@ insert into action_items (item_id, incident_id, revision, place, service, title,
     changed_at, note) values (md5('t')::uuid, md5('i')::uuid, 1, 1, 'payment', 'Train al', 'al', '2026-01-01', 'low', 'al said so', \
     'done', 'Al', now(), 'by al'), \
     (md5('t2')::uuid, md5('i')::uuid, 1, 2, 'payment', 'x', 'al gore', '2026-01-01', 'low', 'x', 'open', null, null, null); \
+insert into tokens (id, name, sha256, scopes) values (md5('k')::uuid, 'laptop of al', sha256('x'), array['read']); \
 insert into erasures (id, placeholder, asked_by, finished_at) values (md5('x')::uuid, 'erased-0', 'al', now());";
 
 /// Rows of more than two pages: one table with a key of three columns, and the audit trail.

@@ -46,6 +46,13 @@ fn detection_uses_golden_messages_of_raw_topics() {
 }
 
 #[test]
+fn every_export_is_read_in_the_encoding_that_it_is_in() {
+    // JSON that is an export of one signal is one of nothing of the others
+    let unread = unread("tests/fuzz/seeds/otlp", |input| fuzz::otlp::check(input) == 3);
+    assert!(unread.is_empty(), "{unread:?}");
+}
+
+#[test]
 fn every_runbook_has_steps_and_an_escalation() {
     let unread = unread("knowledge/runbooks", |input| fuzz::runbooks::check(input) > 3);
     assert!(unread.is_empty(), "{unread:?}");

@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     /// Starts no simulator, for telemetry of your own
     #[arg(long)]
     no_simulator: bool,
+    /// Starts the gateway too: OTLP on 127.0.0.1:4318 (HTTP) and 127.0.0.1:4317 (gRPC)
+    #[arg(long)]
+    gateway: bool,
     /// Stays in the foreground until interrupted
     #[arg(long)]
     foreground: bool,
@@ -48,6 +51,9 @@ pub(crate) async fn start(arguments: Arguments) -> Result<ExitCode> {
         .stderr(output);
     if arguments.no_simulator {
         command.arg("--no-simulator");
+    }
+    if arguments.gateway {
+        command.arg("--gateway");
     }
     let mut child = command.spawn().context("running setsid")?;
     let mut shown = 0;
@@ -82,6 +88,10 @@ async fn foreground(arguments: &Arguments) -> Result<ExitCode> {
 
 async fn up(arguments: &Arguments) -> Result<Stack> {
     let stack = agents(Options::lasting()?, arguments.replicas).await?;
+    if arguments.gateway {
+        stack.spawn(&Program::new("gateway"))?.ready(READY).await?;
+        say("the gateway takes OTLP at 127.0.0.1:4318 (HTTP) and 127.0.0.1:4317 (gRPC)");
+    }
     if !arguments.no_simulator {
         stack.spawn(&Program::new("simulator"))?.ready(READY).await?;
     }

@@ -68,6 +68,8 @@ fn help_tells_all() {
     insta::assert_snapshot!(help(&["actions", "done", "--help"]));
     insta::assert_snapshot!(help(&["postmortem", "show", "--help"]));
     insta::assert_snapshot!(help(&["postmortem", "revise", "--help"]));
+    insta::assert_snapshot!(help(&["token", "--help"]));
+    insta::assert_snapshot!(help(&["token", "create", "--help"]));
 }
 
 #[test]

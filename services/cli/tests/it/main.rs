@@ -20,4 +20,5 @@ mod replay;
 mod retention;
 mod silences;
 mod story;
+mod tokens;
 mod topics;

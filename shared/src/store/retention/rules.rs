@@ -248,7 +248,7 @@ pub const SURPLUS: [Surplus; 2] = [
 ];
 
 /// Tables that no rule is about, each with the reason.
-pub const KEPT: [(&str, &str); 11] = [
+pub const KEPT: [(&str, &str); 12] = [
     (
         "approved_documents",
         "people have approved them to be found again; `firewatch postmortem withdraw` removes one",
@@ -258,6 +258,7 @@ pub const KEPT: [(&str, &str); 11] = [
     ("catalogue_services", "the seeder replaces them"),
     ("oncall_rotations", "the seeder replaces them"),
     ("notification_routes", "the seeder replaces them"),
+    ("tokens", "one row for each token; at most 10,000 are valid at once"),
     ("neighbourhoods", "one row for each environment"),
     ("counters", "one row"),
     ("erasures", "one row for each erasure, without the name"),
