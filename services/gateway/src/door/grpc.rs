@@ -120,10 +120,9 @@ fn format_of(path: &str) -> &'static str {
 fn outcome(code: Code, is_retryable: bool) -> &'static str {
     match code {
         Code::ResourceExhausted if is_retryable => "busy",
-        Code::ResourceExhausted => "too_large",
         Code::Unavailable => "unavailable",
         Code::DeadlineExceeded => "slow",
-        Code::OutOfRange => "too_large",
+        Code::OutOfRange | Code::ResourceExhausted => "too_large",
         Code::Unimplemented => "encoding",
         _ => "malformed",
     }
