@@ -2,6 +2,7 @@
 
 mod owner;
 
+pub mod alertmanager;
 pub mod remote_write;
 
 use std::collections::BTreeMap;
