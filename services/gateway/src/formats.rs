@@ -3,6 +3,7 @@
 mod owner;
 
 pub mod alertmanager;
+pub mod deployments;
 pub mod generic;
 pub mod remote_write;
 
