@@ -5,6 +5,7 @@ mod owner;
 pub mod alertmanager;
 pub mod deployments;
 pub mod generic;
+pub mod influx;
 pub mod kubernetes;
 pub mod remote_write;
 
