@@ -10,7 +10,7 @@ mod github;
 mod gitlab;
 mod signature;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -120,20 +120,22 @@ impl Source {
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It reports a deployment, which the batch has taken or refused.
+    /// It reports deployments, most often one, which the batch has taken or refused.
     Deployment,
     /// It reports no deployment that was rolled out: why.
     Ignored(String),
 }
 
-/// What a source reports: a deployment, with service and environment in its own words, or why it is none.
+/// What a source reports: deployments, with service and environment in its own words, or why there is none.
+#[derive(Debug)]
 enum Report {
-    Deployed(Deployed),
+    Deployed(Vec<Deployed>),
     Ignored(String),
 }
 
+#[derive(Debug, Clone)]
 struct Deployed {
-    /// What is deployed, the most precise name first; the last is the name of the service if no setting has one of them.
+    /// What is deployed, in the order in which settings are looked for; the last is the name of the service if no setting has one of them.
     names: Vec<String>,
     /// Environment in the words of the source; empty: the configured one.
     environment: String,
@@ -171,8 +173,14 @@ pub fn read(
     }?;
     match report {
         Report::Ignored(why) => Ok(Answer::Ignored(why)),
-        Report::Deployed(deployed) => {
-            batch.deployment(&deployed.into_event(settings, ctx));
+        Report::Deployed(all) => {
+            let mut services = BTreeSet::new();
+            for deployed in all {
+                let event = deployed.into_event(settings, ctx);
+                if services.insert(event.service.clone()) {
+                    batch.deployment(&event);
+                }
+            }
             Ok(Answer::Deployment)
         }
     }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use shared::text::sanitize::one_line;
 
-use super::{Deployed, Report, malformed, parsed, version};
+use super::{Deployed, Report, malformed, parsed};
 use crate::formats::Unreadable;
 
 const FORMAT: &str = "notification of Argo CD";
@@ -22,7 +22,7 @@ struct Payload {
     phase: String,
     /// When the operation ended, RFC 3339.
     finished_at: String,
-    /// Commit or chart that was synchronised.
+    /// Commit or version of a chart that was synchronised; of an application with several sources, all of them.
     revision: String,
     /// The first image, whose tag is the version.
     #[serde(default)]
@@ -43,18 +43,19 @@ pub(super) fn read(body: &[u8]) -> Result<Report, Unreadable> {
     let Payload { application, namespace, .. } = payload;
     let is_commit =
         payload.revision.len() >= 40 && payload.revision.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let version = tag(&payload.image).map_or_else(|| version("", &payload.revision), str::to_owned);
+    let revision = if is_commit { &payload.revision[..12] } else { &*payload.revision };
+    let version = tag(&payload.image).unwrap_or(revision).to_owned();
     let qualified = format!("{namespace}/{application}");
-    Ok(Report::Deployed(Deployed {
+    Ok(Report::Deployed(vec![Deployed {
         names: vec![qualified, application],
         environment: payload.environment,
-        version: if version.is_empty() { payload.revision.clone() } else { version },
+        version,
         ts_ms: time.as_millisecond(),
         change_type: "deploy",
         git_sha: is_commit.then_some(payload.revision),
         by: Some(payload.initiated_by),
         description: Some(payload.message),
-    }))
+    }]))
 }
 
 /// Returns the tag of an image: what follows the colon in its last part, without a digest.

@@ -73,7 +73,7 @@ pub(super) fn read(body: &[u8], event: &str, settings: &GitHub) -> Result<Report
         _ => "deploy",
     };
     let is_described = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    Ok(Report::Deployed(Deployed {
+    Ok(Report::Deployed(vec![Deployed {
         names: names(&repository.full_name),
         environment: if status.environment.is_empty() { deployment.environment } else { status.environment },
         version: version(&deployment.reference, &deployment.sha),
@@ -82,5 +82,5 @@ pub(super) fn read(body: &[u8], event: &str, settings: &GitHub) -> Result<Report
         git_sha: Some(deployment.sha),
         by: deployment.creator.map(|creator| creator.login),
         description: Some(deployment.description).filter(is_described).unwrap_or(status.description),
-    }))
+    }]))
 }

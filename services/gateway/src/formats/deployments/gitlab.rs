@@ -65,7 +65,7 @@ pub(super) fn read(body: &[u8], event: &str, settings: &GitLab) -> Result<Report
     let commit = payload.commit_url.as_deref().and_then(|url| url.rsplit('/').next());
     let is_hash = |commit: &&str| commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
     let commit = commit.filter(is_hash).unwrap_or(&payload.short_sha).to_owned();
-    Ok(Report::Deployed(Deployed {
+    Ok(Report::Deployed(vec![Deployed {
         names: names(&project.path_with_namespace),
         environment: payload.environment,
         version: version(&payload.reference, &commit),
@@ -74,7 +74,7 @@ pub(super) fn read(body: &[u8], event: &str, settings: &GitLab) -> Result<Report
         git_sha: Some(commit),
         by: payload.user.map(|user| user.username),
         description: payload.commit_title,
-    }))
+    }]))
 }
 
 fn time(text: &str) -> Option<Timestamp> {

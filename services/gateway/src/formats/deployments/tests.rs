@@ -106,7 +106,8 @@ fn argocd() -> Value {
 fn flux(kind: &str, reason: &str) -> Value {
     json!({
         "involvedObject": {"kind": kind, "namespace": "shop", "name": "cart", "uid": "1", "apiVersion": "x/v1"},
-        "severity": "info", "timestamp": "2026-03-01T11:59:00Z", "message": "Applied revision", "reason": reason,
+        "severity": "info", "timestamp": "2026-03-01T11:59:00Z", "reason": reason,
+        "message": "ConfigMap/shop/cart configured\nDeployment/shop/cart configured\nService/shop/cart unchanged",
         "metadata": {"revision": format!("main@sha1:{COMMIT}"), "env": "prod"},
         "reportingController": "x", "reportingInstance": "x-1"
     })
@@ -144,11 +145,36 @@ fn a_synchronisation_of_argo_cd_has_the_version_of_its_image() {
     let mut body = argocd();
     body["image"] = json!("");
     assert_eq!(deployed(Source::ArgoCd, "", &body).version, COMMIT[..12]);
+    body["revision"] = json!("1.2.3-rc.1+20260301");
+    let read = deployed(Source::ArgoCd, "", &body);
+    assert_eq!((&*read.version, read.git_sha), ("1.2.3-rc.1+20260301", None));
 }
 
 #[test]
-fn a_reconciliation_of_flux_is_a_deployment() {
-    let read = deployed(Source::Flux, "", &flux("Kustomization", "ReconciliationSucceeded"));
+fn what_a_kustomization_applies_is_a_deployment_of_each_workload() {
+    let names = |message: &str| {
+        let mut body = flux("Kustomization", "Progressing");
+        body["involvedObject"]["name"] = json!("apps");
+        body["message"] = json!(message);
+        let (_, batch) = sent(Source::Flux, "new", "", body.to_string().as_bytes());
+        let records = batch.into_records();
+        records.into_iter().map(|record| record.key).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names(
+            "Deployment/shop/cart configured\nStatefulSet/shop/order created\nDeployment/shop/user unchanged"
+        ),
+        ["cart", "order"]
+    );
+    assert_eq!(names("ConfigMap/shop/cart configured"), ["apps"]);
+    assert_eq!(names("Deployment/shop/cart deleted\nReconciliation finished in 1.2s"), [""; 0]);
+    let many: Vec<_> = (0..300).map(|at| format!("Deployment/shop/d{at} created")).collect();
+    assert_eq!(names(&many.join("\n")).len(), 100);
+}
+
+#[test]
+fn a_change_by_flux_is_a_deployment() {
+    let read = deployed(Source::Flux, "", &flux("Kustomization", "Progressing"));
     assert_eq!((&*read.service, &*read.environment, &*read.version), ("cart", "production", &COMMIT[..12]));
     let read = deployed(Source::Flux, "", &flux("HelmRelease", "RollbackSucceeded"));
     assert_eq!(read.change_type, "rollback");
@@ -168,6 +194,8 @@ fn what_is_no_deployment_is_ignored_with_a_reason() {
     running["status"] = json!("running");
     let mut failed = argocd();
     failed["phase"] = json!("Failed");
+    let mut finished = flux("Kustomization", "ReconciliationSucceeded");
+    finished["message"] = json!("Reconciliation finished in 1.2s, next run in 10m0s");
     for (source, event, body, why) in [
         (Source::GitHub, "ping", json!({"zen": "x"}), "a ping"),
         (Source::GitHub, "release", json!({}), "only deployment_status is a deployment"),
@@ -175,7 +203,7 @@ fn what_is_no_deployment_is_ignored_with_a_reason() {
         (Source::GitLab, "Pipeline Hook", json!({"object_kind": "pipeline"}), "event \"Pipeline Hook\""),
         (Source::GitLab, "Deployment Hook", running, "status \"running\""),
         (Source::ArgoCd, "", failed, "phase \"Failed\""),
-        (Source::Flux, "", flux("Kustomization", "HealthCheckFailed"), "HealthCheckFailed"),
+        (Source::Flux, "", finished, "ReconciliationSucceeded of a Kustomization: nothing was applied"),
         (Source::Flux, "", flux("GitRepository", "ReconciliationSucceeded"), "GitRepository"),
     ] {
         let found = ignored(source, event, &body);
@@ -239,7 +267,7 @@ fn settings_are_read_and_their_secrets_are_masked() {
 proptest! {
     #[test]
     fn any_signed_body_is_read_or_refused(body in "\\PC{0,200}", text in "\\PC{0,60}") {
-        let mut texts = [github(), gitlab(), argocd(), flux("Kustomization", "ReconciliationSucceeded")];
+        let mut texts = [github(), gitlab(), argocd(), flux("Kustomization", "Progressing")];
         texts[0]["deployment"]["ref"] = json!(text);
         texts[0]["deployment"]["sha"] = json!(text);
         texts[1]["status_changed_at"] = json!(text);
