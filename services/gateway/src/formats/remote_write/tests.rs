@@ -102,6 +102,42 @@ fn version_2_has_types_units_and_the_time_of_the_start() {
     );
 }
 
+/// Both versions of the same series, encoded by Prometheus itself.
+#[test]
+fn what_prometheus_encodes_is_read() {
+    for (version, body) in [
+        (Version::V1, &include_bytes!("../../../tests/bodies/remote-write-1.bin")[..]),
+        (Version::V2, include_bytes!("../../../tests/bodies/remote-write-2.bin")),
+    ] {
+        let (answer, batch) = taken(body.to_vec(), version);
+        let written = Written { samples: 3, histograms: 3, exemplars: 0 };
+        assert_eq!(answer, Ok(Answer { written, stale: 1, not_finite: 0, exemplars: 1 }));
+        assert_eq!(batch.refused.message(), "");
+        let read = samples(batch);
+        let is_2 = version == Version::V2;
+        let start = is_2.then_some(NOW_MS - 60_000);
+        let [counter, _, native, floats, custom] = &read[..] else { panic!("{read:?}") };
+        let shown =
+            (&*counter.service, &*counter.environment, counter.value, counter.ts_ms, counter.start_ms);
+        assert_eq!(shown, ("payment", "staging", 41.0, NOW_MS - 15_000, start));
+        assert_eq!(counter.unit.as_deref(), is_2.then_some("requests"));
+        assert_eq!(counter.instrument, Some(Instrument::Counter));
+        assert_eq!(
+            (native.value, native.start_ms, native.unit.as_deref()),
+            (14.0, start, is_2.then_some("seconds"))
+        );
+        let buckets = |sample: &MetricSample| sample.histogram.clone().unwrap();
+        let positive = buckets(native).positive.unwrap();
+        assert_eq!((positive.offset, positive.counts), (-1, vec![3.0, 5.0, 0.0, 0.0, 4.0]));
+        let negative = buckets(floats).negative.unwrap();
+        assert_eq!((floats.value, negative.offset, negative.counts), (2.5, -4, vec![2.5]));
+        assert_eq!(
+            (buckets(custom).bounds, buckets(custom).counts),
+            (vec![0.1, 0.5, 1.0], vec![12.0, 0.0, 0.0, 8.0])
+        );
+    }
+}
+
 #[test]
 fn a_native_histogram_keeps_its_buckets_one_index_lower() {
     // buckets 0, 1 and 4: 3, 5 and 4 values
