@@ -9,6 +9,9 @@ pub mod influx;
 pub mod kubernetes;
 pub mod remote_write;
 
+#[cfg(test)]
+mod documented;
+
 use std::collections::BTreeMap;
 
 /// Why a body as a whole cannot be read. Nothing of it is taken: the batch is to be dropped. Sending
