@@ -80,11 +80,10 @@ fn deployed(input: &[u8]) -> usize {
         ("x-signature", &signature),
     ]);
     let mut settings = deployments::Settings::default();
-    let secrets = || vec![Secret::new(SECRET)];
-    settings.github.secrets = secrets();
-    settings.gitlab.secrets = secrets();
-    settings.argocd.secrets = secrets();
-    settings.flux.secrets = secrets();
+    settings.github.secret = Secret::new(SECRET);
+    settings.gitlab.secret = Secret::new(SECRET);
+    settings.argocd.secret = Secret::new(SECRET);
+    settings.flux.secret = Secret::new(SECRET);
     let sources = deployments::Source::ALL.into_iter().map(|source| {
         run(&headers, &|ctx, batch| {
             let answer = deployments::read(input, source, &settings, ctx, batch);

@@ -45,15 +45,21 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GitHub {
-    /// Secrets of the webhook, any of which signs; none: every request is refused. Two while one is replaced.
-    pub secrets: Vec<Secret>,
+    /// Secret of the webhook; empty: every request is refused.
+    pub secret: Secret,
+    /// Another secret that is accepted while it is replaced; empty: none.
+    pub previous_secret: Secret,
     /// States of a deployment that count as rolled out. With `in_progress` instead of `success` it counts from its start.
     pub states: Vec<String>,
 }
 
 impl Default for GitHub {
     fn default() -> Self {
-        Self { secrets: Vec::new(), states: vec!["success".to_owned()] }
+        Self {
+            secret: Secret::default(),
+            previous_secret: Secret::default(),
+            states: vec!["success".to_owned()],
+        }
     }
 }
 
@@ -61,15 +67,21 @@ impl Default for GitHub {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GitLab {
-    /// Secret tokens of the webhook, any of which is accepted; none: every request is refused.
-    pub secrets: Vec<Secret>,
+    /// Secret token of the webhook; empty: every request is refused.
+    pub secret: Secret,
+    /// Another token that is accepted while it is replaced; empty: none.
+    pub previous_secret: Secret,
     /// Statuses of a deployment that count as rolled out. With `running` instead of `success` it counts from its start.
     pub statuses: Vec<String>,
 }
 
 impl Default for GitLab {
     fn default() -> Self {
-        Self { secrets: Vec::new(), statuses: vec!["success".to_owned()] }
+        Self {
+            secret: Secret::default(),
+            previous_secret: Secret::default(),
+            statuses: vec!["success".to_owned()],
+        }
     }
 }
 
@@ -77,16 +89,20 @@ impl Default for GitLab {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ArgoCd {
-    /// Bearer tokens, any of which is accepted; none: every request is refused.
-    pub secrets: Vec<Secret>,
+    /// Bearer token; empty: every request is refused.
+    pub secret: Secret,
+    /// Another token that is accepted while it is replaced; empty: none.
+    pub previous_secret: Secret,
 }
 
 /// Settings under `[gateway.deployments.flux]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Flux {
-    /// Keys of the provider, any of which signs; none: every request is refused.
-    pub secrets: Vec<Secret>,
+    /// Key of the provider; empty: every request is refused.
+    pub secret: Secret,
+    /// Another key that is accepted while it is replaced; empty: none.
+    pub previous_secret: Secret,
 }
 
 /// Where a request comes from.
@@ -156,11 +172,12 @@ pub fn read(
     batch: &mut Batch,
 ) -> Result<Answer, Unreadable> {
     let header = |name: &str| ctx.headers.get(name).map(String::as_str).unwrap_or_default();
+    let secrets = settings.secrets(source);
     let verified = match source {
-        Source::GitHub => signature::hmac(&settings.github.secrets, body, header("x-hub-signature-256")),
-        Source::GitLab => signature::token(&settings.gitlab.secrets, header("x-gitlab-token")),
-        Source::ArgoCd => signature::token(&settings.argocd.secrets, bearer(header("authorization"))),
-        Source::Flux => signature::hmac(&settings.flux.secrets, body, header("x-signature")),
+        Source::GitHub => signature::hmac(secrets, body, header("x-hub-signature-256")),
+        Source::GitLab => signature::token(secrets, header("x-gitlab-token")),
+        Source::ArgoCd => signature::token(secrets, bearer(header("authorization"))),
+        Source::Flux => signature::hmac(secrets, body, header("x-signature")),
     };
     if !verified {
         return Err(Unreadable::Signature);
@@ -186,6 +203,17 @@ pub fn read(
     }
 }
 
+impl Settings {
+    fn secrets(&self, source: Source) -> [&Secret; 2] {
+        match source {
+            Source::GitHub => [&self.github.secret, &self.github.previous_secret],
+            Source::GitLab => [&self.gitlab.secret, &self.gitlab.previous_secret],
+            Source::ArgoCd => [&self.argocd.secret, &self.argocd.previous_secret],
+            Source::Flux => [&self.flux.secret, &self.flux.previous_secret],
+        }
+    }
+}
+
 fn bearer(authorization: &str) -> &str {
     let scheme = authorization.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     scheme.map(|(_, token)| token.trim()).unwrap_or_default()
@@ -193,12 +221,12 @@ fn bearer(authorization: &str) -> &str {
 
 impl Deployed {
     fn into_event(self, settings: &Settings, ctx: &Context<'_>) -> Deployment {
-        let configured = self.names.iter().find_map(|name| settings.services.get(name));
+        let configured = self.names.iter().find_map(|name| named(&settings.services, name));
         let service = configured.or(self.names.last()).cloned().unwrap_or_default();
         let service = ctx.identity.renames.get(&service).cloned().unwrap_or(service);
         let environment = match self.environment.as_str() {
             "" => ctx.identity.environment.clone(),
-            named => settings.environments.get(named).cloned().unwrap_or(self.environment),
+            name => named(&settings.environments, name).cloned().unwrap_or(self.environment),
         };
         let line =
             |text: Option<String>| text.map(|text| one_line(&text, SENTENCE)).filter(|text| !text.is_empty());
@@ -214,6 +242,14 @@ impl Deployed {
             known_risks: Vec::new(),
         }
     }
+}
+
+/// Returns what a name is replaced by. The case of letters makes no difference: GitHub has none either.
+fn named<'a>(names: &'a BTreeMap<String, String>, name: &str) -> Option<&'a String> {
+    names.get(name).or_else(|| {
+        let mut found = names.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.next().map(|(_, replaced)| replaced)
+    })
 }
 
 fn parsed<T: DeserializeOwned>(body: &[u8], format: &'static str) -> Result<T, Unreadable> {

@@ -4,7 +4,7 @@ use ring::hmac;
 use shared::secret::Secret;
 
 /// Returns whether one of the secrets signs a body: `sha256=` and the HMAC in hexadecimal digits.
-pub(super) fn hmac(secrets: &[Secret], body: &[u8], signature: &str) -> bool {
+pub(super) fn hmac(secrets: [&Secret; 2], body: &[u8], signature: &str) -> bool {
     let Some(Ok(signature)) = signature.strip_prefix("sha256=").map(hex::decode) else { return false };
     configured(secrets).any(|secret| {
         hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), body, &signature).is_ok()
@@ -14,7 +14,7 @@ pub(super) fn hmac(secrets: &[Secret], body: &[u8], signature: &str) -> bool {
 /// Returns whether a token is one of the secrets.
 ///
 /// HMACs of both are compared: in constant time, and whatever their lengths.
-pub(super) fn token(secrets: &[Secret], token: &str) -> bool {
+pub(super) fn token(secrets: [&Secret; 2], token: &str) -> bool {
     let key = hmac::Key::new(hmac::HMAC_SHA256, b"firewatch webhook token");
     configured(secrets).any(|secret| {
         let expected = hmac::sign(&key, secret.as_bytes());
@@ -23,6 +23,6 @@ pub(super) fn token(secrets: &[Secret], token: &str) -> bool {
 }
 
 /// Returns the secrets. An empty one accepts nothing.
-fn configured(secrets: &[Secret]) -> impl Iterator<Item = &str> {
-    secrets.iter().filter(|secret| !secret.is_empty()).map(Secret::expose)
+fn configured(secrets: [&Secret; 2]) -> impl Iterator<Item = &str> {
+    secrets.into_iter().filter(|secret| !secret.is_empty()).map(Secret::expose)
 }

@@ -11,15 +11,23 @@ const NOW_MS: i64 = 1_772_366_400_000;
 const COMMIT: &str = "279484c09fbe69ededfced8c1bb6e6d24616b468";
 
 fn settings() -> Settings {
-    let secrets = || vec![Secret::new(""), Secret::new("old"), Secret::new("new")];
+    let [secret, previous_secret] = ["new", "old"].map(Secret::new);
     let of = |from: &str, to: &str| [(from.to_owned(), to.to_owned())].into();
     Settings {
-        services: of("shop/payments-api", "payment"),
+        services: of("Shop/payments-api", "payment"),
         environments: of("prod", "production"),
-        github: GitHub { secrets: secrets(), ..GitHub::default() },
-        gitlab: GitLab { secrets: secrets(), ..GitLab::default() },
-        argocd: ArgoCd { secrets: secrets() },
-        flux: Flux { secrets: secrets() },
+        github: GitHub {
+            secret: secret.clone(),
+            previous_secret: previous_secret.clone(),
+            ..GitHub::default()
+        },
+        gitlab: GitLab {
+            secret: secret.clone(),
+            previous_secret: previous_secret.clone(),
+            ..GitLab::default()
+        },
+        argocd: ArgoCd { secret: secret.clone(), previous_secret: previous_secret.clone() },
+        flux: Flux { secret, previous_secret },
     }
 }
 
@@ -256,9 +264,9 @@ fn bodies_of_a_wrong_shape_are_refused() {
 
 #[test]
 fn settings_are_read_and_their_secrets_are_masked() {
-    let text = r#"{"services": {"a/b": "c"}, "github": {"secrets": ["s3cret"], "states": ["in_progress"]}}"#;
+    let text = r#"{"services": {"a/b": "c"}, "github": {"secret": "s3cret", "states": ["in_progress"]}}"#;
     let settings: Settings = serde_json::from_str(text).unwrap();
-    assert_eq!(settings.github.secrets[0].expose(), "s3cret");
+    assert_eq!(settings.github.secret.expose(), "s3cret");
     let shown = format!("{settings:?}{}", serde_json::to_string(&settings).unwrap());
     assert!(!shown.contains("s3cret") && shown.contains("***"), "{shown}");
     assert!(serde_json::from_str::<Settings>(r#"{"githup": {}}"#).is_err());
