@@ -1,5 +1,6 @@
 //! The formats: each module reads the body of a request and adds what it holds to a [`Batch`](crate::telemetry::Batch).
 
+mod detail;
 mod owner;
 
 pub mod alertmanager;

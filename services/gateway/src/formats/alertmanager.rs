@@ -8,6 +8,7 @@
 //! was refused: neither is sent again, and the text says which and why.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use serde_json::value::RawValue;
 use shared::events::Alert;
 use shared::text::sanitize::{SENTENCE, one_line};
 
+use super::detail::detail;
 use super::owner::{HINT, Owner};
 use super::{Context, Unreadable};
 use crate::refusals::Reason;
@@ -157,8 +159,8 @@ pub fn posted(
     Ok(answer)
 }
 
-fn malformed(format: &'static str, reason: &impl ToString) -> Unreadable {
-    Unreadable::Malformed { format, reason: reason.to_string() }
+fn malformed(format: &'static str, reason: &impl Display) -> Unreadable {
+    Unreadable::Malformed { format, reason: detail(reason) }
 }
 
 /// Reads one alert, and adds, skips or refuses it.
@@ -180,7 +182,7 @@ fn take(
     match taken {
         Ok(Some(alert)) => batch.alert(&alert),
         Ok(None) => answer.skipped += 1,
-        Err((reason, detail)) => batch.refused.add(reason, &format!("alert {index}: {detail}")),
+        Err((reason, fault)) => batch.refused.add(reason, &detail(&format_args!("alert {index}: {fault}"))),
     }
 }
 

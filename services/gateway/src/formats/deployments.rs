@@ -11,6 +11,7 @@ mod gitlab;
 mod signature;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use shared::events::Deployment;
 use shared::secret::Secret;
 use shared::text::sanitize::{SENTENCE, one_line};
 
+use super::detail::detail;
 use super::{Context, Unreadable};
 use crate::telemetry::Batch;
 
@@ -256,8 +258,8 @@ fn parsed<T: DeserializeOwned>(body: &[u8], format: &'static str) -> Result<T, U
     serde_json::from_slice(body).map_err(|error| malformed(format, &error))
 }
 
-fn malformed(format: &'static str, reason: &impl ToString) -> Unreadable {
-    Unreadable::Malformed { format, reason: reason.to_string() }
+fn malformed(format: &'static str, reason: &(impl Display + ?Sized)) -> Unreadable {
+    Unreadable::Malformed { format, reason: detail(reason) }
 }
 
 /// Returns the names of `owner/name`: all of it, and its last part.

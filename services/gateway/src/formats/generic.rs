@@ -10,13 +10,17 @@
 
 pub mod cloudevents;
 
+use std::borrow::Cow;
+use std::fmt::Display;
+
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use shared::events::raw::event_time;
 use shared::events::{Alert, Deployment, Event, LogRecord, MetricSample, Span};
-use std::borrow::Cow;
 
+use super::detail::detail;
 use super::owner::HINT;
 use super::{Context, Unreadable};
 use crate::refusals::Reason;
@@ -102,8 +106,8 @@ pub fn read(body: &[u8], kind: Kind, ctx: &Context<'_>, batch: &mut Batch) -> Re
     Ok(())
 }
 
-fn malformed(reason: &impl ToString) -> Unreadable {
-    Unreadable::Malformed { format: FORMAT, reason: reason.to_string() }
+fn malformed(reason: &impl Display) -> Unreadable {
+    Unreadable::Malformed { format: FORMAT, reason: detail(reason) }
 }
 
 fn lines(text: &str, kind: Kind, ctx: &Context<'_>, batch: &mut Batch) {
@@ -112,9 +116,9 @@ fn lines(text: &str, kind: Kind, ctx: &Context<'_>, batch: &mut Batch) {
     }
 }
 
-fn refuse(added: Result<(), Fault>, place: &dyn std::fmt::Display, batch: &mut Batch) {
-    if let Err((reason, detail)) = added {
-        batch.refused.add(reason, &format!("{place}: {detail}"));
+fn refuse(added: Result<(), Fault>, place: &dyn Display, batch: &mut Batch) {
+    if let Err((reason, fault)) = added {
+        batch.refused.add(reason, &detail(&format_args!("{place}: {fault}")));
     }
 }
 
@@ -131,16 +135,23 @@ fn item(
     complete(&mut value, kind, time, ctx)?;
     match kind {
         Kind::Metrics => point(&typed(value)?, batch),
-        Kind::Logs => batch.line(typed(value)?),
-        Kind::Deployments => batch.deployment(&typed(value)?),
-        Kind::Spans => batch.span(&typed(value)?),
-        Kind::Alerts => batch.alert(&typed(value)?),
+        Kind::Logs => batch.line(valid(value)?),
+        Kind::Deployments => batch.deployment(&valid(value)?),
+        Kind::Spans => batch.span(&valid(value)?),
+        Kind::Alerts => batch.alert(&valid(value)?),
     }
     Ok(())
 }
 
 fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Fault> {
     serde_json::from_value(value).map_err(|error| (Reason::Invalid, error.to_string()))
+}
+
+/// Reads an event, and checks it here already, where the refusal names its place.
+fn valid<E: Event>(value: Value) -> Result<E, Fault> {
+    let event: E = typed(value)?;
+    event.validate().map_err(|refusal| (Reason::Invalid, refusal.to_string()))?;
+    Ok(event)
 }
 
 /// Adds what the request says already, and refuses with a hint what the types would refuse without one.
@@ -171,7 +182,8 @@ fn complete(value: &mut Value, kind: Kind, time: Option<Timestamp>, ctx: &Contex
             ));
         }
     }
-    Ok(())
+    let time = fields.get("ts_ms").and_then(Value::as_i64);
+    time.map_or(Ok(()), event_time).map_err(|error| (Reason::Clock, error.to_string()))
 }
 
 fn point(sample: &MetricSample, batch: &mut Batch) {

@@ -13,6 +13,7 @@
 mod workload;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use shared::events::LogRecord;
 use shared::events::raw::Level;
 use shared::text::sanitize::{NAME, one_line};
 
+use super::detail::detail;
 use super::{Context, Unreadable};
 use crate::refusals::Reason;
 use crate::telemetry::Batch;
@@ -182,7 +184,9 @@ pub fn read(
             match taken {
                 Ok(true) => {}
                 Ok(false) => answer.ignored += 1,
-                Err((reason, detail)) => batch.refused.add(reason, &format!("event {index}: {detail}")),
+                Err((reason, fault)) => {
+                    batch.refused.add(reason, &detail(&format_args!("event {index}: {fault}")));
+                }
             }
             index += 1;
         }
@@ -190,8 +194,8 @@ pub fn read(
     Ok(answer)
 }
 
-fn malformed(reason: &impl ToString) -> Unreadable {
-    Unreadable::Malformed { format: FORMAT, reason: reason.to_string() }
+fn malformed(reason: &impl Display) -> Unreadable {
+    Unreadable::Malformed { format: FORMAT, reason: detail(reason) }
 }
 
 /// Returns the events of an array or a list; anything else is one.

@@ -14,6 +14,7 @@ use shared::text::sanitize::one_line;
 
 use super::{Context, Fault, Kind, item, refuse};
 use crate::formats::Unreadable;
+use crate::formats::detail::detail;
 use crate::refusals::Reason;
 use crate::telemetry::Batch;
 
@@ -65,7 +66,7 @@ pub fn read(body: &[u8], ctx: &Context<'_>, batch: &mut Batch) -> Result<(), Unr
 }
 
 fn malformed(reason: &impl Display) -> Unreadable {
-    Unreadable::Malformed { format: FORMAT, reason: reason.to_string() }
+    Unreadable::Malformed { format: FORMAT, reason: detail(reason) }
 }
 
 fn structured(event: &str, ctx: &Context<'_>, batch: &mut Batch) -> Result<(), Fault> {

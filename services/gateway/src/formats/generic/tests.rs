@@ -119,6 +119,13 @@ fn a_bad_item_is_refused_alone_and_named() {
     assert!(message.contains("ts_ms is in seconds"), "{message}");
     assert!(message.contains("item 2: ts_ms is a text") && message.contains("item 4"), "{message}");
     assert_eq!(batch.taken.samples, 1);
+    let nameless = json!([{"service": "", "level": "info", "message": "m", "ts_ms": NOW_MS}]);
+    let message = items(Kind::Logs, &nameless.to_string()).refused.message();
+    assert!(message.contains("item 0: invalid: service is empty"), "{message}");
+    let mut long = smallest(Kind::Logs);
+    long["level"] = json!("x".repeat(100_000));
+    let message = items(Kind::Logs, &long.to_string()).refused.message();
+    assert!(message.len() < 1_000, "{} bytes", message.len());
     let batch = items(Kind::Logs, &format!("{}\nnot json\n", smallest(Kind::Logs)));
     assert_eq!((batch.taken.lines, batch.refused.count(Reason::Invalid)), (1, 1));
     assert!(batch.refused.message().contains("line 2"));
