@@ -70,6 +70,21 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Returns all problems, each after the name of its setting.
+    pub fn validate(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !(1..=1_440).contains(&self.resolve_timeout_minutes) {
+            let found = self.resolve_timeout_minutes;
+            problems.push(format!("resolve_timeout_minutes: {found} is not between 1 and 1440"));
+        }
+        if self.fallback_service.len() > 256 {
+            problems.push("fallback_service: longer than 256 bytes".to_owned());
+        }
+        problems
+    }
+}
+
 /// What the answer of a request needs besides what was refused.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {

@@ -206,6 +206,24 @@ pub fn read(
 }
 
 impl Settings {
+    /// Returns all problems, each after the name of its setting.
+    pub fn validate(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for source in Source::ALL {
+            let [secret, previous] = self.secrets(source);
+            if secret.is_empty() && !previous.is_empty() {
+                problems
+                    .push(format!("{}.previous_secret: there is no secret that replaces it", source.name()));
+            }
+        }
+        for (setting, names) in [("services", &self.services), ("environments", &self.environments)] {
+            for (name, replaced) in names.iter().filter(|(_, named)| !(1..=256).contains(&named.len())) {
+                problems.push(format!("{setting}.{name}: {replaced:?} is not of 1 to 256 bytes"));
+            }
+        }
+        problems
+    }
+
     fn secrets(&self, source: Source) -> [&Secret; 2] {
         match source {
             Source::GitHub => [&self.github.secret, &self.github.previous_secret],

@@ -77,6 +77,21 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Returns all problems, each after the name of its setting.
+    pub fn validate(&self) -> Vec<String> {
+        let is_name = |name: &str| (1..=256).contains(&name.len());
+        let mut problems = Vec::new();
+        if !is_name(&self.cluster_service) {
+            problems.push("cluster_service: not of 1 to 256 bytes".to_owned());
+        }
+        for (namespace, environment) in self.environments.iter().filter(|(_, named)| !is_name(named)) {
+            problems.push(format!("environments.{namespace}: {environment:?} is not of 1 to 256 bytes"));
+        }
+        problems
+    }
+}
+
 /// What the answer of a request needs besides what was refused.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {

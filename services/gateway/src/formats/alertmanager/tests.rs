@@ -149,6 +149,18 @@ fn alerts_that_always_fire_are_skipped() {
 }
 
 #[test]
+fn settings_that_cannot_work_are_named() {
+    assert_eq!(Settings::default().validate(), [""; 0]);
+    let settings =
+        Settings { resolve_timeout_minutes: 0, fallback_service: "x".repeat(257), ..Settings::default() };
+    let problems = settings.validate();
+    assert!(
+        problems[0].starts_with("resolve_timeout_minutes: 0") && problems[1].starts_with("fallback_service:")
+    );
+    assert!(serde_json::from_str::<Settings>(r#"{"severity_label": []}"#).is_err());
+}
+
+#[test]
 fn the_service_is_named_by_own_labels_then_by_the_identity_and_last_by_the_fallback() {
     let settings = Settings {
         service_labels: vec!["team_service".into()],

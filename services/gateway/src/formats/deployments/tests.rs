@@ -272,6 +272,16 @@ fn settings_are_read_and_their_secrets_are_masked() {
     assert!(serde_json::from_str::<Settings>(r#"{"githup": {}}"#).is_err());
 }
 
+#[test]
+fn settings_that_cannot_work_are_named() {
+    assert_eq!((settings().validate(), Settings::default().validate()), (vec![], vec![]));
+    let mut settings = settings();
+    settings.flux.secret = Secret::default();
+    settings.services.insert("a/b".into(), String::new());
+    let problems = settings.validate();
+    assert!(problems[0].starts_with("flux.previous_secret:") && problems[1].starts_with("services.a/b:"));
+}
+
 proptest! {
     #[test]
     fn any_signed_body_is_read_or_refused(body in "\\PC{0,200}", text in "\\PC{0,60}") {

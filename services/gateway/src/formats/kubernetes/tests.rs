@@ -131,6 +131,15 @@ fn what_is_about_no_workload_is_of_the_cluster_and_a_namespace_may_be_an_environ
 }
 
 #[test]
+fn settings_that_cannot_work_are_named() {
+    assert_eq!(Settings::default().validate(), [""; 0]);
+    let environments = [("shop".to_owned(), String::new())].into();
+    let settings = Settings { cluster_service: String::new(), environments, ..Settings::default() };
+    let problems = settings.validate();
+    assert!(problems[0].starts_with("cluster_service:") && problems[1].starts_with("environments.shop:"));
+}
+
+#[test]
 fn a_bad_event_is_refused_alone_and_named_by_its_index() {
     let with = |field: &str, value: Value| {
         let mut event = core();
