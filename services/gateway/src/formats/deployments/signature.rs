@@ -26,3 +26,18 @@ pub(super) fn token(secrets: [&Secret; 2], token: &str) -> bool {
 fn configured(secrets: [&Secret; 2]) -> impl Iterator<Item = &str> {
     secrets.into_iter().filter(|secret| !secret.is_empty()).map(Secret::expose)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of GitHub, "Validating webhook deliveries".
+    #[test]
+    fn a_signature_is_that_of_the_body_and_the_secret() {
+        let (secret, none) = (Secret::new("It's a Secret to Everybody"), Secret::default());
+        let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        assert!(hmac([&none, &secret], b"Hello, World!", signature));
+        assert!(!hmac([&none, &secret], b"Hello, World?", signature));
+        assert!(!hmac([&none, &none], b"Hello, World!", signature));
+    }
+}
