@@ -137,7 +137,9 @@ fn item(
         Kind::Metrics => point(&typed(value)?, batch),
         Kind::Logs => batch.line(valid(value)?),
         Kind::Deployments => batch.deployment(&valid(value)?),
-        Kind::Spans => batch.span(&valid(value)?),
+        Kind::Spans => {
+            batch.span(&valid(value)?);
+        }
         Kind::Alerts => batch.alert(&valid(value)?),
     }
     Ok(())
