@@ -1,10 +1,23 @@
 //! The formats: each module reads the body of a request and adds what it holds to a [`Batch`](crate::telemetry::Batch).
 
+mod detail;
+mod owner;
+
+pub mod alertmanager;
+pub mod deployments;
+pub mod generic;
+pub mod influx;
+pub mod kubernetes;
 pub mod otlp;
+pub mod remote_write;
+
+#[cfg(test)]
+mod documented;
 
 use std::collections::BTreeMap;
 
-/// Why a body as a whole cannot be read. Nothing of it is taken, and sending it again does not help.
+/// Why a body as a whole cannot be read. Nothing of it is taken: the batch is to be dropped. Sending
+/// it again does not help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// It is not what its content type says.

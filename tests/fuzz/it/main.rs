@@ -53,6 +53,12 @@ fn every_export_is_read_in_the_encoding_that_it_is_in() {
 }
 
 #[test]
+fn the_gateway_takes_something_of_every_body() {
+    let unread = unread("services/gateway/tests/bodies", |input| fuzz::formats::check(input) > 0);
+    assert_eq!(unread, ["README.md"]);
+}
+
+#[test]
 fn every_runbook_has_steps_and_an_escalation() {
     let unread = unread("knowledge/runbooks", |input| fuzz::runbooks::check(input) > 3);
     assert!(unread.is_empty(), "{unread:?}");
