@@ -157,9 +157,7 @@ pub fn absorbs(
 ) -> bool {
     let is_old = signal.observed_at.duration_since(incident.opened_at) > max_age(options);
     let is_own = |(member, of): &(Arc<Signal>, Option<IncidentId>)| {
-        *of == Some(incident.incident_id)
-            && member.service == signal.service
-            && member.metric == signal.metric
+        *of == Some(incident.incident_id) && member.is_same_series(signal)
     };
     !is_old || neighbourhood.signals.iter().any(is_own)
 }

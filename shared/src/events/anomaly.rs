@@ -1,5 +1,7 @@
 //! `anomalies.detected`: one revision of one episode of one series.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -134,6 +136,9 @@ pub struct Context {
     pub sealed: Vec<Sealed>,
 }
 
+/// Dimensions that a series has at most.
+pub const MAX_DIMENSIONS: usize = 8;
+
 /// Requests that a context carries at most.
 pub const MAX_REQUESTS: usize = 8;
 
@@ -178,6 +183,9 @@ pub struct Anomaly {
     pub service: String,
     /// Metric name.
     pub metric: String,
+    /// Labels that tell the series from others of the same metric, e.g. `http.route`; at most [`MAX_DIMENSIONS`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dimensions: BTreeMap<String, String>,
     /// Unit of the series, UCUM where there is one (`ms`, `%`, `By`), else empty.
     #[serde(default)]
     pub unit: String,
@@ -227,6 +235,13 @@ impl Event for Anomaly {
         named("environment", &self.environment)?;
         named("service", &self.service)?;
         named("metric", &self.metric)?;
+        if self.dimensions.len() > MAX_DIMENSIONS {
+            return Err(Refusal::Invalid(format!("it has more than {MAX_DIMENSIONS} dimensions")));
+        }
+        for (label, value) in &self.dimensions {
+            named("label of a dimension", label)?;
+            named("value of a dimension", value)?;
+        }
         finite("evidence", self.evidence)?;
         finite("observed", self.observed)?;
         for edge in [self.expected.lower, self.expected.center, self.expected.upper] {

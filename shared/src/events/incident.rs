@@ -1,5 +1,7 @@
 //! `incidents.opened`, `incidents.updated`, `incidents.resolved`: the incident as it stands.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,6 +83,9 @@ pub struct Signal {
     pub service: String,
     /// Metric name.
     pub metric: String,
+    /// Labels that tell the series from others of the same metric.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dimensions: BTreeMap<String, String>,
     /// Unit of the series, or empty.
     #[serde(default)]
     pub unit: String,
@@ -158,6 +163,11 @@ impl Signal {
         (self.status == Status::Cleared).then(|| self.ended.unwrap_or(Ended::Recovered))
     }
 
+    /// Returns whether it is of the same series as another one.
+    pub fn is_same_series(&self, other: &Self) -> bool {
+        (&self.service, &self.metric, &self.dimensions) == (&other.service, &other.metric, &other.dimensions)
+    }
+
     /// Returns the signal of an anomaly's revision, keeping from `before` what only grows.
     pub fn from_anomaly(anomaly: &Anomaly, before: Option<&Signal>) -> Self {
         let cleared = anomaly.status == Status::Cleared;
@@ -167,6 +177,7 @@ impl Signal {
             revision: anomaly.revision,
             service: anomaly.service.clone(),
             metric: anomaly.metric.clone(),
+            dimensions: anomaly.dimensions.clone(),
             unit: anomaly.unit.clone(),
             kind: anomaly.kind,
             severity: before.map_or(anomaly.severity, |b| b.severity.max(anomaly.severity)),

@@ -5,6 +5,7 @@ use shared::events::Topic;
 
 use super::Service;
 use crate::config::Settings;
+use crate::fold::Fold;
 use crate::metric_profile::Metrics;
 use crate::sections::{Section, Sections, Writer};
 use crate::series;
@@ -29,6 +30,8 @@ pub(crate) const LOG: Section = Section::new("log", 1);
 const JOINT: Section = Section::new("joint", 1);
 const REGRESSION: Section = Section::new("regression", 1);
 const RESTARTS: Section = Section::new("restarts", 2);
+/// Labelled samples of replicas whose windows are open.
+const FOLD: Section = Section::new("fold", 1);
 /// Samples that cannot be used.
 const INTAKE: Section = Section::new("intake", 1);
 
@@ -100,6 +103,7 @@ impl Service {
         sections.put_some(REGRESSION, self.rollout.as_deref());
         sections.put_some(RESTARTS, self.restarts.as_deref());
         sections.put_some(INTAKE, self.intake.as_deref());
+        sections.put_some(FOLD, self.fold.as_deref());
         sections.finish()
     }
 
@@ -130,6 +134,7 @@ impl Service {
         service.deployed = sections.get(DEPLOYMENT);
         service.joint = sections.get(JOINT);
         service.intake = sections.get(INTAKE);
+        service.fold = sections.get::<Fold>(FOLD).map(|fold| Box::new(fold.resume()));
         if let Some(series) = series::state::read(&mut sections, &name, metrics, settings) {
             // these know the series by their places
             service.rollout = sections.get(REGRESSION);
