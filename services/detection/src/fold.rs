@@ -17,8 +17,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Settings;
-use crate::metric_profile::key::Form;
 use crate::metric_profile::MetricProfile;
+use crate::metric_profile::key::Form;
 use crate::sample::Detail;
 pub(crate) use group::Folded;
 use group::{Group, Requests};
@@ -250,9 +250,7 @@ impl Fold {
 
     fn is_short_of_room(&self, metric: &str, shape: Shape, settings: &Settings) -> bool {
         let sets = self.sets.get(&of_metric(metric, shape)).copied().unwrap_or_default();
-        self.groups.len() >= MAX_GROUPS
-            || self.streams >= MAX_STREAMS
-            || sets >= settings.labels.max_sets
+        self.groups.len() >= MAX_GROUPS || self.streams >= MAX_STREAMS || sets >= settings.labels.max_sets
     }
 
     /// Returns the place of a group, which is begun where there is room: beyond the limit of its metric as the one of all other
@@ -321,8 +319,7 @@ impl Fold {
         let hash = of_group(&group.metric, &group.dimensions, group.shape);
         let sets = self.sets.get(&of_metric(&group.metric, group.shape)).copied().unwrap_or_default();
         let has_own = self.places.contains_key(&of_group(&group.metric, "", group.shape));
-        let of_it =
-            |total: &&mut Total| total.metric == group.metric && total.is_histogram == is_histogram;
+        let of_it = |total: &&mut Total| total.metric == group.metric && total.is_histogram == is_histogram;
         let total = match self.totals.iter_mut().find(of_it) {
             Some(total) => total,
             None => {

@@ -155,11 +155,7 @@ mod tests {
         let only = LabelOptions { dimensions_defaults: false, ..own };
         assert!(only.is_dimension("tenant") && !only.is_dimension("queue"));
         assert_eq!(only.validate(), [""; 0]);
-        let wrong = LabelOptions {
-            dimensions: vec![String::new(), "device".into()],
-            max_sets: 0,
-            ..only
-        };
+        let wrong = LabelOptions { dimensions: vec![String::new(), "device".into()], max_sets: 0, ..only };
         assert_eq!(wrong.validate().len(), 3);
     }
 }

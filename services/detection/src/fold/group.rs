@@ -146,12 +146,7 @@ impl Group {
     }
 
     /// Takes a point of one of its replicas. `may_grow` says whether there is room for one more stream.
-    pub(super) fn take(
-        &mut self,
-        point: &Point<'_>,
-        split: &Split,
-        may_grow: bool,
-    ) -> Result<(), Left> {
+    pub(super) fn take(&mut self, point: &Point<'_>, split: &Split, may_grow: bool) -> Result<(), Left> {
         let known = self.places.get(&split.stream).map(|&place| place as usize);
         let is_row = self.shape == Shape::Classic;
         if let Some(stream) = known.map(|place| &self.streams[place]) {

@@ -44,7 +44,10 @@ impl Split {
             stream.add(label);
             stream.add(value);
             let is_status = options.is_status(label);
-            if !is_level && is_status && let Some(failed) = failed(label, value) {
+            if !is_level
+                && is_status
+                && let Some(failed) = failed(label, value)
+            {
                 has_failed = Some(failed || has_failed == Some(true));
                 if is_split_by_class && let Some(class) = class(value) {
                     dimensions.push((STATUS_CLASS, class));
@@ -159,8 +162,7 @@ mod tests {
     fn labels_of_replicas_do_not_tell_series_apart_and_dimensions_do() {
         let options = LabelOptions::default();
         let of = |labels: &[(&'static str, &'static str)]| split(labels, false, &options);
-        let (one, other) =
-            (of(&[("pod", "a"), ("route", "/pay")]), of(&[("pod", "b"), ("route", "/pay")]));
+        let (one, other) = (of(&[("pod", "a"), ("route", "/pay")]), of(&[("pod", "b"), ("route", "/pay")]));
         assert_eq!(one.dimensions, other.dimensions);
         assert!(one.stream != other.stream && one.replica != other.replica);
         let elsewhere = of(&[("pod", "a"), ("route", "/cart")]);

@@ -25,7 +25,13 @@ fn counter(of: &[(&str, &str)]) -> Detail<'static> {
 }
 
 impl Feed {
-    fn take(&mut self, (metric, unit): (&str, &str), at_s: i64, value: f64, detail: &Detail<'_>) -> Result<Taken, Left> {
+    fn take(
+        &mut self,
+        (metric, unit): (&str, &str),
+        at_s: i64,
+        value: f64,
+        detail: &Detail<'_>,
+    ) -> Result<Taken, Left> {
         let point = Point::new("cart", (metric, unit), (START_MS + at_s * 1000, value), detail);
         self.fold.take(&point, &self.settings, &mut self.folded)
     }
@@ -110,7 +116,10 @@ fn increases_of_counters_are_added_and_those_of_failures_shared() {
     let rates = feed.of("http_requests_total{route=\"/pay\"}");
     assert!(rates.len() >= 4 && rates[1..].iter().all(|(_, rate)| (rate - 30.0).abs() < 1e-9), "{rates:?}");
     let ratios = feed.of("http_requests_total.error_ratio{route=\"/pay\"}");
-    assert!(ratios.len() >= 4 && ratios[1..].iter().all(|(_, ratio)| (ratio - 0.05).abs() < 1e-9), "{ratios:?}");
+    assert!(
+        ratios.len() >= 4 && ratios[1..].iter().all(|(_, ratio)| (ratio - 0.05).abs() < 1e-9),
+        "{ratios:?}"
+    );
     assert_eq!(feed.series().len(), 2, "the only route is all there is: {:?}", feed.series());
 }
 
@@ -126,7 +135,10 @@ fn requests_of_all_routes_are_added_up_for_the_service() {
         }
     }
     let ratios = feed.of("http_requests_total.error_ratio");
-    assert!(ratios.len() >= 4 && ratios[2..].iter().all(|(_, ratio)| (ratio - 0.05).abs() < 1e-9), "{ratios:?}");
+    assert!(
+        ratios.len() >= 4 && ratios[2..].iter().all(|(_, ratio)| (ratio - 0.05).abs() < 1e-9),
+        "{ratios:?}"
+    );
     let rates = feed.of("http_requests_total");
     assert!(rates[2..].iter().all(|(_, rate)| (rate - 20.0).abs() < 1e-9), "{rates:?}");
 }
@@ -173,7 +185,8 @@ fn replicas_that_come_and_go_make_no_spike() {
             // a long-lived process, or one that has begun a round ago
             let total = 5e6 * f64::from(u8::from(began < 0)) + each * (round - began) as f64;
             let start_ms = Some(START_MS + 10_000 * (began - 1));
-            feed.take(("http_requests_total", ""), 10 * round, total, &Detail { start_ms, ..counter(&of) }).unwrap();
+            feed.take(("http_requests_total", ""), 10 * round, total, &Detail { start_ms, ..counter(&of) })
+                .unwrap();
             feed.take(("process_cpu_percent", ""), 10 * round, 30.0, &labels(&of)).unwrap();
             feed.take(("heap_used", "By"), 10 * round, 1e9, &labels(&of)).unwrap();
         }
@@ -183,7 +196,10 @@ fn replicas_that_come_and_go_make_no_spike() {
     assert!(rates.len() > 50 && most < 260.0, "{most}: {rates:?}");
     for steady in ["process_cpu_percent", "heap_used"] {
         let values = feed.of(steady);
-        assert!(values.len() > 50 && values.iter().all(|(_, value)| (value - values[0].1).abs() < 1e-6), "{values:?}");
+        assert!(
+            values.len() > 50 && values.iter().all(|(_, value)| (value - values[0].1).abs() < 1e-6),
+            "{values:?}"
+        );
     }
 }
 
@@ -225,12 +241,14 @@ fn the_leader_of_a_group_is_replaced_when_it_stops() {
     assert!(rates.len() >= 16 && rates.windows(2).all(|pair| pair[1].0 - pair[0].0 <= 30), "{rates:?}");
 }
 
-/// Values of one pod in one round: latencies around 100 ms with a tail.
-fn latencies(pod: i64, round: i64) -> Vec<f64> {
-    (0..200).map(|i| {
-        let u = ((i * 7919 + pod * 104_729 + round * 1299) % 1000) as f64 / 1000.0;
-        0.02 + 0.1 * u + if u > 0.97 { 0.6 * (u - 0.97) / 0.03 } else { 0.0 }
-    }).collect()
+/// Values of one pod in one round: latencies up to 120 ms with a tail.
+fn latencies(pod: i64) -> Vec<f64> {
+    (0..200)
+        .map(|i| {
+            let u = (5 * i + pod) as f64 / 1000.0 + 0.0005;
+            0.02 + 0.1 * u + if u > 0.97 { 0.6 * (u - 0.97) / 0.03 } else { 0.0 }
+        })
+        .collect()
 }
 
 const BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 2.5, 5.0];
@@ -262,7 +280,7 @@ fn histograms_of_all_kinds_find_the_same_quantiles() {
     for round in 0..8_i64 {
         for pod in 0..3_i64 {
             let name = format!("cart-{pod}");
-            let new = latencies(pod, round);
+            let new = latencies(pod);
             let all = &mut since_start[pod as usize];
             all.extend(&new);
             let of = |route: &str| counter(&[("pod", &name), ("route", route)]);
@@ -287,7 +305,7 @@ fn histograms_of_all_kinds_find_the_same_quantiles() {
             }
         }
     }
-    let mut exact: Vec<f64> = (0..3).flat_map(|pod| latencies(pod, 5)).collect();
+    let mut exact: Vec<f64> = (0..3).flat_map(|pod| latencies(pod)).collect();
     exact.sort_unstable_by(f64::total_cmp);
     for (share, suffix) in [(0.5, "p50"), (0.99, "p99")] {
         let exact = exact[(share * exact.len() as f64) as usize - 1];
@@ -300,13 +318,19 @@ fn histograms_of_all_kinds_find_the_same_quantiles() {
             let values = feed.of(&series);
             assert!(values.len() >= 5, "{series}: {values:?}");
             for (at_s, value) in &values[1..] {
-                assert!((value / exact - 1.0).abs() < tolerance, "{series} at {at_s} s: {value}, not {exact}");
+                assert!(
+                    (value / exact - 1.0).abs() < tolerance,
+                    "{series} at {at_s} s: {value}, not {exact}"
+                );
             }
         }
     }
     let rates = feed.of("http.server.request.duration.rate{route=\"/cumulative\"}");
     assert!(rates[1..].iter().all(|(_, rate)| (rate - 60.0).abs() < 1e-9), "{rates:?}");
-    assert!(feed.of("http_request_duration_seconds.rate{route=\"/classic\"}").is_empty(), "its _count says that");
+    assert!(
+        feed.of("http_request_duration_seconds.rate{route=\"/classic\"}").is_empty(),
+        "its _count says that"
+    );
 }
 
 #[test]
@@ -340,7 +364,10 @@ fn the_first_failure_counts_though_its_counter_is_new() {
     }
     let ratios = feed.of("http_requests_total.error_ratio");
     let at = |at_s: i64| ratios.iter().find(|(at, _)| *at == at_s).map(|(_, ratio)| *ratio);
-    assert!(ratios.iter().all(|(at_s, ratio)| (*at_s <= 90) == (*ratio == 0.0) || *at_s == 100), "{ratios:?}");
+    assert!(
+        ratios.iter().all(|(at_s, ratio)| (*at_s <= 90) == (*ratio == 0.0) || *at_s == 100),
+        "{ratios:?}"
+    );
     assert!((at(120).unwrap() - 0.2).abs() < 1e-9, "{ratios:?}");
 }
 
@@ -374,7 +401,9 @@ fn what_is_beyond_a_limit_is_counted_and_the_rest_goes_on() {
 #[test]
 fn what_is_not_judged_takes_no_room() {
     let mut feed = Feed::default();
-    for metric in ["http_requests_created", "build_info", "http_request_duration_seconds_sum", "http_size_bucket"] {
+    for metric in
+        ["http_requests_created", "build_info", "http_request_duration_seconds_sum", "http_size_bucket"]
+    {
         let detail = counter(&[("pod", "a")]);
         assert_eq!(feed.take((metric, ""), 0, 1.0, &detail), Ok(Taken::Nothing), "{metric}");
     }
@@ -420,7 +449,7 @@ fn a_fold_goes_on_from_a_snapshot_as_if_nothing_had_happened() {
             for pod in 0..3_i64 {
                 let name = format!("cart-{pod}");
                 let all = &mut since_start[pod as usize];
-                all.extend(latencies(pod, round));
+                all.extend(latencies(pod));
                 let of = |code: &str| counter(&[("pod", &name), ("code", code), ("route", "/pay")]);
                 let at_s = 10 * round + 2 * pod;
                 let histogram = Some(explicit(all));

@@ -32,7 +32,11 @@ impl Key<'_> {
             Form::Rate => of(self.metric, unit, Override { counter: Some(true), ..correction }),
             Form::Requests => {
                 let kind = correction.kind.or(Some(Kind::Traffic));
-                of(&format!("{}_count", self.metric), "", Override { counter: Some(true), kind, ..correction })
+                of(
+                    &format!("{}_count", self.metric),
+                    "",
+                    Override { counter: Some(true), kind, ..correction },
+                )
             }
             Form::Median | Form::Percentile99 => {
                 let mode = correction.mode.or(Some(DetectionMode::Normal));
@@ -65,8 +69,7 @@ impl MetricProfile {
     /// Returns how levels of replicas become one: what can be used up by its worst replica, what adds up as a sum, so that it
     /// does not depend on the number of replicas where the load does not either.
     pub fn folding(&self) -> Folding {
-        let worst =
-            if self.bad_direction == BadDirection::Down { Folding::Min } else { Folding::Max };
+        let worst = if self.bad_direction == BadDirection::Down { Folding::Min } else { Folding::Max };
         let is_time = matches!(&*self.unit, "s" | "ms" | "us" | "ns" | "min" | "h" | "d");
         let is_share = matches!(&*self.unit, "%" | "1") || self.role == Role::Share;
         match (self.mode, self.kind) {
@@ -86,7 +89,7 @@ impl MetricProfile {
     /// Returns whether the mean of its replicas says something beside the worst of them.
     pub fn has_mean(&self) -> bool {
         self.mode.is_by_normal()
-            && self.kind != Kind::Latency
+            && !matches!(self.kind, Kind::Latency | Kind::Lag)
             && matches!(self.folding(), Folding::Max | Folding::Min)
     }
 }

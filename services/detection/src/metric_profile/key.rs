@@ -224,8 +224,7 @@ mod tests {
 
     #[test]
     fn a_name_is_read_as_it_was_written_and_shown_in_three_ways() {
-        let dimensions =
-            canonical([("http.request.method", "GET"), ("http.route", "/pay/{id}")].into_iter());
+        let dimensions = canonical([("http.request.method", "GET"), ("http.route", "/pay/{id}")].into_iter());
         let metric = "http.server.request.duration";
         for form in Form::ALL {
             let key = Key { form, dimensions: &dimensions, metric };

@@ -37,7 +37,8 @@ static UNUSABLE: Counter<2> = LazyLock::new(|| {
 });
 /// Labelled samples that were folded.
 static FOLDED: Counter<1> = LazyLock::new(|| {
-    let help = "Labelled samples folded into series: of their own dimensions, or of all others beyond the limit.";
+    let help =
+        "Labelled samples folded into series: of their own dimensions, or of all others beyond the limit.";
     CounterFamily::new("firewatch_detection_folded_total", help, ["dimensions"])
 });
 /// Services whose clocks are ahead.
@@ -107,7 +108,9 @@ pub fn count(topic: &'static str, outcome: &Outcome) {
     if let Some(refusal) = &outcome.refused {
         REFUSED.add_one([topic, refusal.reason()]);
     }
-    for (dimensions, count) in ["own", "other"].into_iter().zip(outcome.folded).filter(|(_, count)| *count > 0) {
+    for (dimensions, count) in
+        ["own", "other"].into_iter().zip(outcome.folded).filter(|(_, count)| *count > 0)
+    {
         FOLDED.add([dimensions], u64::from(count));
     }
     outcome.unusable.iter().for_each(count_unusable);

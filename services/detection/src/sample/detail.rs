@@ -59,7 +59,9 @@ impl<'a> Detail<'a> {
         let is_long = |text: &Cow<'_, str>| text.len() > MAX_LABEL_BYTES;
         if let Some((label, _)) = self.labels.iter().find(|(label, value)| is_long(label) || is_long(value)) {
             let name: String = label.chars().filter(|letter| !letter.is_control()).take(64).collect();
-            return Err(format!("the label {name:?} or its value is longer than {MAX_LABEL_BYTES} bytes").into());
+            return Err(
+                format!("the label {name:?} or its value is longer than {MAX_LABEL_BYTES} bytes").into()
+            );
         }
         if let Some(start_ms) = self.start_ms {
             event_time(start_ms)
@@ -155,7 +157,9 @@ fn labels<'de: 'a, 'a, D: Deserializer<'de>>(
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut labels = Vec::new();
-            while let Some((Name(name), LabelValue(value))) = map.next_entry::<Name<'de>, LabelValue<'de>>()? {
+            while let Some((Name(name), LabelValue(value))) =
+                map.next_entry::<Name<'de>, LabelValue<'de>>()?
+            {
                 labels.extend(value.filter(|value| !value.is_empty()).map(|value| (name, value)));
             }
             labels.sort_unstable();
@@ -178,7 +182,8 @@ mod tests {
     fn labels_are_sorted_and_their_values_are_text() {
         let text = br#"{"service":"user","labels":{"pod":"a-1","code":500,"ok":true,"no":null,"deep":{"a":[1]},"e":"\u0041","x":""}}"#;
         let detail = Detail::read(text).unwrap();
-        let labels: Vec<(&str, &str)> = detail.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let labels: Vec<(&str, &str)> =
+            detail.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
         assert_eq!(labels, [("code", "500"), ("e", "A"), ("ok", "true"), ("pod", "a-1")]);
         assert!(Detail::read(br#"{"labels":null,"start_ms":null}"#).unwrap().is_empty());
     }
