@@ -143,7 +143,8 @@ pub fn unseen_sentence(member: &Signal) -> String {
         member.cleared_at.map_or_else(String::new, |at| format!(" for {}", between(member.observed_at, at)));
     format!(
         "{} of {} has not been observed{waited}: it is not waited for any more.",
-        member.metric, member.service
+        member.series(),
+        member.service
     )
 }
 

@@ -5,6 +5,7 @@
 //! once the others have reported as well, or have been waited for. What comes of it goes the way of any sample.
 
 mod buckets;
+mod describe;
 mod group;
 pub(crate) mod shape;
 mod split;
@@ -20,6 +21,7 @@ use crate::config::Settings;
 use crate::metric_profile::MetricProfile;
 use crate::metric_profile::key::Form;
 use crate::sample::Detail;
+pub(crate) use describe::Plan;
 pub(crate) use group::Folded;
 use group::{Group, Requests};
 use shape::Shape;

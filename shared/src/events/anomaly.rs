@@ -1,5 +1,6 @@
 //! `anomalies.detected`: one revision of one episode of one series.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -222,6 +223,22 @@ pub struct Anomaly {
     /// Context of the anomaly.
     #[serde(default)]
     pub context: Context,
+}
+
+impl Anomaly {
+    /// Returns the metric with its dimensions: see [`series_name`].
+    pub fn series(&self) -> Cow<'_, str> {
+        series_name(&self.metric, &self.dimensions)
+    }
+}
+
+/// Returns the name of a series as Prometheus writes it, e.g. `latency{route="/pay"}`; the metric alone without dimensions.
+pub fn series_name<'a>(metric: &'a str, dimensions: &BTreeMap<String, String>) -> Cow<'a, str> {
+    if dimensions.is_empty() {
+        return Cow::Borrowed(metric);
+    }
+    let pairs: Vec<String> = dimensions.iter().map(|(label, value)| format!("{label}={value:?}")).collect();
+    Cow::Owned(format!("{metric}{{{}}}", pairs.join(",")))
 }
 
 impl Event for Anomaly {

@@ -1,5 +1,6 @@
 //! `incidents.opened`, `incidents.updated`, `incidents.resolved`: the incident as it stands.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::anomaly::{
     Anomaly, Band, Direction, Ended, FailedRequest, FailingRequests, LogTemplate, MAX_REQUESTS, Point,
-    Sibling, Status,
+    Sibling, Status, series_name,
 };
 use super::{Category, Event, Kind, Refusal, Severity, finite, named};
 use crate::ids::{AnomalyId, ComplaintId, IncidentId};
@@ -161,6 +162,11 @@ impl Signal {
     /// other reason than recovery.
     pub fn end(&self) -> Option<Ended> {
         (self.status == Status::Cleared).then(|| self.ended.unwrap_or(Ended::Recovered))
+    }
+
+    /// Returns the metric with its dimensions: see [`series_name`].
+    pub fn series(&self) -> Cow<'_, str> {
+        series_name(&self.metric, &self.dimensions)
     }
 
     /// Returns whether it is of the same series as another one.
