@@ -322,21 +322,18 @@ impl Fold {
         let sets = self.sets.get(&of_metric(&group.metric, group.shape)).copied().unwrap_or_default();
         let has_own = self.places.contains_key(&of_group(&group.metric, "", group.shape));
         let of_it = |total: &&mut Total| total.metric == group.metric && total.is_histogram == is_histogram;
-        let total = match self.totals.iter_mut().find(of_it) {
-            Some(total) => total,
-            None => {
-                self.totals.push(Total {
-                    metric: group.metric.clone(),
-                    is_histogram,
-                    leader: hash,
-                    last_ms: requests.end_ms,
-                    failed: 0.0,
-                    all: 0.0,
-                    names: None,
-                });
-                // the window before it is not complete
-                return;
-            }
+        let Some(total) = self.totals.iter_mut().find(of_it) else {
+            // the window before it is not complete
+            self.totals.push(Total {
+                metric: group.metric.clone(),
+                is_histogram,
+                leader: hash,
+                last_ms: requests.end_ms,
+                failed: 0.0,
+                all: 0.0,
+                names: None,
+            });
+            return;
         };
         let since_ms = requests.end_ms - total.last_ms;
         if total.leader != hash && since_ms > TOTAL_WINDOWS * requests.usual_ms {

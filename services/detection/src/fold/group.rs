@@ -188,7 +188,9 @@ impl Group {
         let Some((closed_ms, usual_ms)) = self.window.closed_ms.zip(self.window.usual_ms()) else {
             return Birth::Unknown;
         };
-        let has_begun = point.detail.start_ms.is_some_and(|start_ms| start_ms >= closed_ms - usual_ms);
+        // one that begins with its first point is not known to have begun then: collectors write that
+        let is_recent = |start_ms| (closed_ms - usual_ms..point.ts_ms).contains(&start_ms);
+        let has_begun = point.detail.start_ms.is_some_and(is_recent);
         let is_delta = point.detail.temporality == Some(Temporality::Delta);
         let since_ms = point.ts_ms - KNOWN_WINDOWS * usual_ms;
         let is_known = || {
@@ -288,7 +290,7 @@ impl Group {
 
     /// Closes the first window: adds what comes of it. Returns how many requests there were, where that is known.
     pub(super) fn close(&mut self, folded: &mut Vec<Folded>) -> Option<Requests> {
-        let (end_ms, _) = self.window.close()?;
+        let (end_ms, length_ms) = self.window.close()?;
         let usual_ms = self.window.usual_ms().unwrap_or_default();
         let upto_ms = end_ms + self.window.reach_ms();
         self.streams.iter_mut().for_each(|stream| stream.settle(upto_ms));
@@ -332,14 +334,15 @@ impl Group {
             emit(self, Form::Median, median);
             emit(self, Form::Percentile99, high);
         }
-        self.forget(end_ms, usual_ms);
+        self.forget(end_ms, length_ms, usual_ms);
         self.open();
         requests
     }
 
-    /// Forgets the replicas that have not reported for long.
-    fn forget(&mut self, end_ms: i64, usual_ms: i64) {
-        let since_ms = end_ms - FORGET_MS.max(FORGET_WINDOWS * usual_ms);
+    /// Forgets the replicas that have not reported for long; not where none has, for then they come back one by one.
+    fn forget(&mut self, end_ms: i64, length_ms: i64, usual_ms: i64) {
+        let since_ms =
+            end_ms - FORGET_MS.max(FORGET_WINDOWS * usual_ms).max(length_ms + KNOWN_WINDOWS * usual_ms);
         let before = self.streams.len();
         self.streams.retain(|stream| stream.newest_ms() >= since_ms);
         if self.streams.len() < before {

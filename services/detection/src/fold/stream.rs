@@ -157,8 +157,10 @@ impl Stream {
     pub(super) fn count(&mut self, point: Counted) -> (Step, f64) {
         let Counted { ts_ms, total, start_ms, is_delta, birth } = point;
         let (before, before_ms) = (self.total.replace(total), self.last_ms);
-        let has_restarted =
-            start_ms.zip(self.start_ms).is_some_and(|(start, before)| start - before >= RESTART_MS);
+        // a collector that has restarted writes a later start as well, but not one between two points
+        let has_restarted = start_ms.zip(self.start_ms).is_some_and(|(start, before)| {
+            start - before >= RESTART_MS && (before_ms..ts_ms).contains(&start)
+        });
         (self.last_ms, self.is_delta, self.start_ms) = (ts_ms, is_delta, start_ms);
         let was_gone = std::mem::take(&mut self.is_gone);
         let since_ms = ts_ms.saturating_sub(before_ms.max(start_ms.filter(|_| is_delta).unwrap_or(i64::MIN)));

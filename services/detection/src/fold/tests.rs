@@ -204,6 +204,25 @@ fn replicas_that_come_and_go_make_no_spike() {
 }
 
 #[test]
+fn a_service_that_comes_back_after_an_outage_of_its_collector_makes_no_spike() {
+    let mut feed = Feed::default();
+    for round in (0..20_i64).chain(400..420) {
+        for pod in ["a", "b"] {
+            for code in ["200", "404", "500"] {
+                let began_s = if round < 400 { 0 } else { 4000 };
+                let start_ms = Some(START_MS + 1000 * began_s);
+                let detail = Detail { start_ms, ..counter(&[("pod", pod), ("code", code)]) };
+                let total = 1e6 + 100.0 * round as f64;
+                feed.take(("http_requests_total", ""), 10 * round, total, &detail).unwrap();
+            }
+        }
+    }
+    let rates = feed.of("http_requests_total");
+    assert!(rates.len() > 35, "{rates:?}");
+    assert!(rates.iter().all(|(_, rate)| (rate - 60.0).abs() < 1e-6), "{rates:?}");
+}
+
+#[test]
 fn a_replica_that_has_stopped_is_waited_for_once_only() {
     let mut feed = Feed::default();
     for round in 0..10_i64 {

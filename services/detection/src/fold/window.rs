@@ -97,9 +97,12 @@ impl Window {
         ts_ms > end_ms - self.reach_ms().max(1)
     }
 
-    /// Returns whether a window that ends then waits for a replica whose last point is of a time.
+    /// Returns whether a window that ends then waits for a replica whose last point is of a time. Where all were away, it
+    /// waits for those that reported before.
     pub(super) fn awaits(&self, ts_ms: i64, end_ms: i64) -> bool {
-        !self.covers(ts_ms, end_ms) && ts_ms > end_ms - self.usual_ms * 5 / 2
+        let before_ms = self.closed_ms.unwrap_or(end_ms) - self.usual_ms;
+        let since_ms = (end_ms - self.usual_ms * 5 / 2).min(before_ms);
+        !self.covers(ts_ms, end_ms) && ts_ms > since_ms
     }
 
     /// Notes for how many replicas the first window waits.

@@ -73,9 +73,8 @@ impl MetricProfile {
         let is_time = matches!(&*self.unit, "s" | "ms" | "us" | "ns" | "min" | "h" | "d");
         let is_share = matches!(&*self.unit, "%" | "1") || self.role == Role::Share;
         match (self.mode, self.kind) {
-            (DetectionMode::Limit, _) => Folding::Max,
             (DetectionMode::Expiry | DetectionMode::ExpiresAt, _) => Folding::Min,
-            (_, Kind::Latency) => Folding::Max,
+            (DetectionMode::Limit, _) | (_, Kind::Latency) => Folding::Max,
             (_, Kind::Cpu | Kind::Memory | Kind::Disk | Kind::Pool | Kind::Certificate) => worst,
             _ if is_share => worst,
             (_, Kind::Errors) if self.bad_direction == BadDirection::Down => Folding::Min,
