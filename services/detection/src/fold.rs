@@ -114,16 +114,17 @@ pub(crate) enum Left {
     Buckets,
 }
 
-/// Requests of all sets of dimensions of one metric.
+/// Requests of all sets of dimensions of one metric. Their windows end at other times, and are closed one after the other.
 #[derive(Debug, Serialize, Deserialize)]
 struct Total {
     metric: Box<str>,
     is_histogram: bool,
     /// Group whose windows are those of the total, by its hash.
     leader: u64,
-    last_ms: i64,
-    failed: f64,
-    all: f64,
+    /// Ends of its last two windows. The later one is open until the leader's next, for the others come later.
+    ends_ms: [i64; 2],
+    /// Requests that failed, and all, of the open window and of the next one.
+    counts: [(f64, f64); 2],
     #[serde(skip)]
     names: Option<[Arc<Name>; 2]>,
 }
@@ -174,7 +175,7 @@ impl Fold {
         self.tidied_ms = self.clock_ms;
         let since_ms = self.clock_ms - GONE_MS;
         self.groups.retain(|group| group.last_ms() >= since_ms);
-        self.totals.retain(|total| total.last_ms >= since_ms);
+        self.totals.retain(|total| total.ends_ms[1] >= since_ms);
         self.index();
     }
 
@@ -323,41 +324,45 @@ impl Fold {
         let has_own = self.places.contains_key(&of_group(&group.metric, "", group.shape));
         let of_it = |total: &&mut Total| total.metric == group.metric && total.is_histogram == is_histogram;
         let Some(total) = self.totals.iter_mut().find(of_it) else {
-            // the window before it is not complete
             self.totals.push(Total {
                 metric: group.metric.clone(),
                 is_histogram,
                 leader: hash,
-                last_ms: requests.end_ms,
-                failed: 0.0,
-                all: 0.0,
+                // the window before it is not complete
+                ends_ms: [requests.end_ms; 2],
+                counts: [(0.0, 0.0); 2],
                 names: None,
             });
             return;
         };
-        let since_ms = requests.end_ms - total.last_ms;
-        if total.leader != hash && since_ms > TOTAL_WINDOWS * requests.usual_ms {
+        let window = usize::from(requests.end_ms > total.ends_ms[1] + requests.usual_ms / 2);
+        total.counts[window].0 += requests.failed;
+        total.counts[window].1 += requests.all;
+        if total.leader != hash && requests.end_ms - total.ends_ms[1] > TOTAL_WINDOWS * requests.usual_ms {
             total.leader = hash;
         }
-        total.failed += requests.failed;
-        total.all += requests.all;
-        if total.leader == hash && since_ms > 0 {
-            if sets > 1 && !has_own {
-                let [rate, ratio] = total.names();
-                let ts_ms = requests.end_ms;
-                let value = total.all * 1000.0 / since_ms as f64;
-                folded.push(Folded { name: rate, ts_ms, value });
-                if total.all > 0.0 {
-                    let value = (total.failed / total.all).clamp(0.0, 1.0);
-                    folded.push(Folded { name: ratio, ts_ms, value });
-                }
-            }
-            (total.last_ms, total.failed, total.all) = (requests.end_ms, 0.0, 0.0);
+        if total.leader == hash && requests.end_ms > total.ends_ms[1] {
+            total.close(requests.end_ms, sets > 1 && !has_own, folded);
         }
     }
 }
 
 impl Total {
+    /// Closes the window that is open, and opens the next one, which ends then.
+    fn close(&mut self, end_ms: i64, is_judged: bool, folded: &mut Vec<Folded>) {
+        let [since_ms, ts_ms] = self.ends_ms;
+        let [(failed, all), next] = self.counts;
+        (self.ends_ms, self.counts) = ([ts_ms, end_ms], [next, (0.0, 0.0)]);
+        if !is_judged || ts_ms <= since_ms {
+            return;
+        }
+        let [rate, ratio] = self.names();
+        folded.push(Folded { name: rate, ts_ms, value: all * 1000.0 / (ts_ms - since_ms) as f64 });
+        if all > 0.0 {
+            folded.push(Folded { name: ratio, ts_ms, value: (failed / all).clamp(0.0, 1.0) });
+        }
+    }
+
     /// Returns the names of the rate and of the error ratio.
     fn names(&mut self) -> [Arc<Name>; 2] {
         let rate = if self.is_histogram { Form::Requests } else { Form::Rate };

@@ -296,7 +296,7 @@ impl Group {
         self.streams.iter_mut().for_each(|stream| stream.settle(upto_ms));
         let mut values = Values::default();
         for stream in &self.streams {
-            if let Some(value) = stream.standing(end_ms, usual_ms) {
+            if let Some(value) = stream.standing(end_ms, usual_ms, self.shape.is_added()) {
                 values.add(value, stream.has_failed);
             }
         }

@@ -73,6 +73,11 @@ impl Shape {
         matches!(self, Self::Level { .. })
     }
 
+    /// Returns whether values of replicas are added.
+    pub(super) fn is_added(self) -> bool {
+        matches!(self, Self::Counter | Self::Histogram | Self::Level { folding: Folding::Sum, .. })
+    }
+
     /// Returns a text that tells shapes apart that cannot be folded together.
     pub(super) fn code(self) -> &'static str {
         match self {

@@ -8,8 +8,8 @@ use super::buckets::{Buckets, Count};
 const MAX_PENDING: usize = 8;
 /// Windows for which the last value of a replica stands that has not reported.
 const CARRIED_WINDOWS: f64 = 2.0;
-/// The same of one that reports only what is new.
-const CARRIED_WINDOWS_DELTA: f64 = 0.9;
+/// The same of what is added up: a replica that was replaced must not count beside its successor.
+const CARRIED_WINDOWS_ADDED: f64 = 0.9;
 /// Part of a count that remains where it is corrected, and not begun anew.
 const CORRECTED_SHARE: f64 = 0.5;
 /// How much later a start has to be to be another one, milliseconds.
@@ -258,8 +258,8 @@ impl Stream {
     }
 
     /// Returns its level or rate in a window that ends then, if it still stands.
-    pub(super) fn standing(&self, end_ms: i64, usual_ms: i64) -> Option<f64> {
-        let windows = if self.is_delta { CARRIED_WINDOWS_DELTA } else { CARRIED_WINDOWS };
+    pub(super) fn standing(&self, end_ms: i64, usual_ms: i64, are_added: bool) -> Option<f64> {
+        let windows = if are_added { CARRIED_WINDOWS_ADDED } else { CARRIED_WINDOWS };
         let carried_ms = windows * usual_ms.max(self.span_ms) as f64;
         let stands = self.value_ms > i64::MIN
             && !self.is_gone

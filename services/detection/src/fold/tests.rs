@@ -193,7 +193,9 @@ fn replicas_that_come_and_go_make_no_spike() {
     }
     let rates = feed.of("http_requests_total");
     let most = rates.iter().map(|(_, rate)| *rate).fold(0.0, f64::max);
-    assert!(rates.len() > 50 && most < 260.0, "{most}: {rates:?}");
+    assert!(rates.len() > 50 && most < 145.0, "{most}: {rates:?}");
+    let lost = rates.iter().filter(|(_, rate)| *rate < 90.0).count();
+    assert!(lost <= 2, "{rates:?}");
     for steady in ["process_cpu_percent", "heap_used"] {
         let values = feed.of(steady);
         assert!(
@@ -331,7 +333,7 @@ fn histograms_of_all_kinds_find_the_same_quantiles() {
         for (series, tolerance) in [
             (format!("http.server.request.duration.{suffix}{{route=\"/delta\"}}"), 0.15),
             (format!("http.server.request.duration.{suffix}{{route=\"/cumulative\"}}"), 0.15),
-            (format!("http.server.request.duration.{suffix}{{route=\"/exponential\"}}"), 0.06),
+            (format!("http.server.request.duration.{suffix}{{route=\"/exponential\"}}"), 0.1),
             (format!("http_request_duration_seconds.{suffix}{{route=\"/classic\"}}"), 0.15),
         ] {
             let values = feed.of(&series);

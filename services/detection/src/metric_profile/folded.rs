@@ -52,6 +52,9 @@ impl Key<'_> {
                 of(self.metric, "", Override { counter: Some(false), mode, ..correction })
             }
         };
+        if self.form == Form::Restarts {
+            profile.unit = "".into();
+        }
         if self.form != Form::Level {
             // its increase is taken before samples of replicas are added
             profile.counter = false;
