@@ -322,7 +322,8 @@ impl Group {
                 if self.has_status && values.sum > 0.0 {
                     emit(self, Form::ErrorRatio, (values.failed / values.sum).clamp(0.0, 1.0));
                 }
-                let seconds = usual_ms as f64 / 1000.0;
+                // windows are longer where the leader was replaced
+                let seconds = length_ms as f64 / 1000.0;
                 let (failed, all) = (values.failed * seconds, values.sum * seconds);
                 requests = self.has_status.then_some(Requests { end_ms, usual_ms, failed, all });
             }
