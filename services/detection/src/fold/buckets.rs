@@ -35,7 +35,7 @@ enum Written {
 
 impl From<Count> for Written {
     fn from(Count(count): Count) -> Self {
-        let is_whole = count >= 0.0 && count <= 9e15 && count.fract() == 0.0 && count.is_sign_positive();
+        let is_whole = (0.0..=9e15).contains(&count) && count.fract() == 0.0 && count.is_sign_positive();
         if is_whole { Self::Whole(count as u64) } else { Self::Float(count) }
     }
 }

@@ -253,13 +253,11 @@ impl Group {
     fn add(&mut self, ts_ms: i64, new: Buckets) -> bool {
         let is_later = self.window.front().is_some_and(|end_ms| ts_ms > end_ms + self.window.reach_ms());
         let sum = if is_later { &mut self.sums.later } else { &mut self.sums.now };
-        match sum {
-            Some(sum) => sum.add(&new),
-            None => {
-                *sum = Some(new);
-                true
-            }
+        if let Some(sum) = sum {
+            return sum.add(&new);
         }
+        *sum = Some(new);
+        true
     }
 
     /// Notes that a stream has reported up to a time.

@@ -144,7 +144,9 @@ impl Hash {
     /// Returns the hash of some texts.
     pub(super) fn of(texts: &[&str]) -> u64 {
         let mut hash = Self::default();
-        texts.iter().for_each(|text| hash.add(text));
+        for text in texts {
+            hash.add(text);
+        }
         hash.value()
     }
 }

@@ -14,13 +14,16 @@ const MAX_LABELS: usize = 64;
 /// Longest name or value of a label, bytes.
 const MAX_LABEL_BYTES: usize = 1024;
 
+/// Labels with their values.
+pub(crate) type Labels<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
 /// Labels of a sample and whatever else it holds. The fields and their rules are those of [`shared::events::MetricSample`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Detail<'a> {
     /// Labels with their values, in the order of their names.
     #[serde(borrow, deserialize_with = "labels")]
-    pub labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub labels: Labels<'a>,
     /// What the number is; nothing where the name has to tell.
     pub instrument: Option<Instrument>,
     /// Since when it counts; since its start where that is not said.
@@ -139,13 +142,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for LabelValue<'a> {
 }
 
 /// Reads labels by name, sorted; those without a value are left out.
-fn labels<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<(Cow<'a, str>, Cow<'a, str>)>, D::Error> {
-    struct Labels;
+fn labels<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Labels<'a>, D::Error> {
+    struct ByName;
 
-    impl<'de> Visitor<'de> for Labels {
-        type Value = Vec<(Cow<'de, str>, Cow<'de, str>)>;
+    impl<'de> Visitor<'de> for ByName {
+        type Value = Labels<'de>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("labels by name")
@@ -171,7 +172,7 @@ fn labels<'de: 'a, 'a, D: Deserializer<'de>>(
     #[derive(Deserialize)]
     struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-    deserializer.deserialize_any(Labels)
+    deserializer.deserialize_any(ByName)
 }
 
 #[cfg(test)]
