@@ -33,6 +33,7 @@ fn anomaly(service: &str, series: usize, began: Timestamp, revision: u32) -> Ano
     let (metric, kind) = SERIES[series];
     let point = |i: i64| Point { ts_ms: began.as_millisecond() + i * INTERVAL_MS as i64, value: 90.0 };
     Anomaly {
+        dimensions: std::collections::BTreeMap::new(),
         anomaly_id: AnomalyId::of_episode("production", service, metric, began.as_millisecond()),
         revision,
         status: Status::Firing,

@@ -143,7 +143,8 @@ pub fn unseen_sentence(member: &Signal) -> String {
         member.cleared_at.map_or_else(String::new, |at| format!(" for {}", between(member.observed_at, at)));
     format!(
         "{} of {} has not been observed{waited}: it is not waited for any more.",
-        member.metric, member.service
+        member.series(),
+        member.service
     )
 }
 
@@ -157,9 +158,7 @@ pub fn absorbs(
 ) -> bool {
     let is_old = signal.observed_at.duration_since(incident.opened_at) > max_age(options);
     let is_own = |(member, of): &(Arc<Signal>, Option<IncidentId>)| {
-        *of == Some(incident.incident_id)
-            && member.service == signal.service
-            && member.metric == signal.metric
+        *of == Some(incident.incident_id) && member.is_same_series(signal)
     };
     !is_old || neighbourhood.signals.iter().any(is_own)
 }

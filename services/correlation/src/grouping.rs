@@ -262,9 +262,7 @@ fn come_back<'a>(
 ) -> Option<&'a Incident> {
     neighbourhood.past.iter().find(|past| {
         let was_suspected = past.suspect().is_some_and(|suspect| suspect.service == signal.service);
-        let same_series = |member: &Signal| {
-            member.service == signal.service && member.metric == signal.metric && member.evidence > WEAK_NATS
-        };
+        let same_series = |member: &Signal| member.is_same_series(signal) && member.evidence > WEAK_NATS;
         // its episode never ended: a person said that the incident was over
         if belonged == Some(past.incident_id) && past.resolved_by.is_some() {
             return past.merged_into().is_none();

@@ -148,6 +148,7 @@ mod tests {
     /// A member that fires, one half-band from what was expected.
     fn signal(service: &str, kind: Kind) -> Signal {
         Signal {
+            dimensions: std::collections::BTreeMap::new(),
             anomaly_id: AnomalyId(derive(&[service])),
             revision: 1,
             service: service.to_owned(),

@@ -1,5 +1,6 @@
 //! Settings of detection, under `[detection]` or `FIREWATCH_DETECTION__...`.
 
+mod labels;
 mod zone;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use shared::service::StageOptions;
 use shared::text::secrets::Redactor;
 
 use crate::metric_profile::{Override, fits};
+pub use labels::LabelOptions;
 pub use zone::Zone;
 
 /// Budgets that can be configured, false alarms a week.
@@ -69,6 +71,8 @@ pub struct Settings {
     pub catalogue_environments: Vec<String>,
     /// Corrections of what metrics mean.
     pub metrics: Vec<Override>,
+    /// Which labels split what is judged.
+    pub labels: LabelOptions,
     /// What counts as a critical log line.
     pub logs: LogOptions,
     /// How alerts of other rule engines count.
@@ -100,6 +104,7 @@ impl Default for Settings {
             partitions: Topic::RawMetrics.partitions().unsigned_abs(),
             catalogue_environments: vec!["*".to_owned()],
             metrics: Vec::new(),
+            labels: LabelOptions::default(),
             logs: LogOptions::default(),
             alerts: AlertOptions::default(),
         }
@@ -278,6 +283,7 @@ impl StageOptions for Settings {
             require(ceiling, &format!("metrics: the ceiling of {} must be above 0", correction.metric));
             require(floor, &format!("metrics: the floor of {} must not be negative", correction.metric));
         }
+        problems.extend(self.labels.validate());
         problems.extend(self.logs.validate());
         problems
     }

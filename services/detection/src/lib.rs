@@ -3,16 +3,17 @@
 //! # Rooms
 //!
 //! ```text
-//! sections, stats < sample, metric_profile < config < alert < series < service < partition < tools
+//! sections, stats < sample, metric_profile < config < alert < series < fold < service < partition < tools
 //! ```
 //!
 //! A room imports only from rooms on its left (`tests/it/rooms.rs`). From left to right: the
 //! container of snapshots, and statistics; how a record is read
-//! and what a metric's name means; the settings; what a detector reports; what is judged of one series, of one service and
-//! of one input partition; and the commands over files.
+//! and what a metric's name means; the settings; what a detector reports; what is judged of one series, how labelled samples of
+//! replicas are folded into it, and what is judged of one service and of one input partition; and the commands over files.
 
 pub mod alert;
 pub mod config;
+mod fold;
 pub mod metric_profile;
 pub mod partition;
 pub mod sample;

@@ -7,6 +7,8 @@
 //! count.
 
 mod catalogue;
+mod folded;
+pub(crate) mod key;
 mod metric;
 mod role;
 pub(crate) mod units;
@@ -17,6 +19,7 @@ use shared::events::{Kind, Severity};
 
 pub(crate) use catalogue::TABLE;
 use catalogue::{Entry, Name};
+pub use folded::Folding;
 pub use metric::Metric;
 pub(crate) use metric::Metrics;
 pub use role::{Pace, Role};
@@ -209,6 +212,13 @@ impl MetricProfile {
     /// Returns what a metric of that name means. The first override that covers it wins over the catalogue, and the unit
     /// of the samples over the one in the name.
     pub fn of(metric: &str, unit: &str, overrides: &[Override]) -> Self {
+        let Some(key) = key::Key::parse(metric) else { return Self::of_name(metric, unit, overrides) };
+        let public = key.public();
+        key.profile(unit, overrides.iter().find(|one| one.covers(&public)))
+    }
+
+    /// Returns what a metric of that name means, as samples without labels have it.
+    fn of_name(metric: &str, unit: &str, overrides: &[Override]) -> Self {
         let correction = overrides.iter().find(|one| one.covers(metric)).cloned().unwrap_or_default();
         let name = Name::new(metric);
         let entry = catalogue::entry(&name)

@@ -4,6 +4,7 @@
 //! same log yields the same anomalies, also with a restart anywhere in between.
 
 mod catalogue;
+mod folding;
 mod inquiries;
 mod log_records;
 pub mod metrics;
@@ -21,6 +22,7 @@ use shared::events::raw::event_time;
 use shared::events::{Deployment, Refusal, Topic, decode};
 
 use crate::config::Settings;
+use crate::fold::Folded;
 use crate::metric_profile::Metrics;
 use crate::sample::{self, Element, Sample};
 use crate::series::alarm_budget::{FiringThreshold, SampleRate};
@@ -50,6 +52,9 @@ pub struct Partition {
     reader: sample::Reader,
     names: Metrics,
     series: usize,
+    /// Metric of the last labelled sample of the record: those of its replicas count as one.
+    counted: u64,
+    folded: Vec<Folded>,
     newest_ms: Option<i64>,
     clock: PartitionClock,
     source_clocks: SourceClocks,
@@ -91,6 +96,8 @@ impl Partition {
             reader: sample::Reader::default(),
             names: Metrics::default(),
             series: 0,
+            counted: 0,
+            folded: Vec::new(),
             newest_ms: None,
             clock: PartitionClock::default(),
             source_clocks: SourceClocks::default(),
@@ -116,6 +123,7 @@ impl Partition {
         if sample::is_tick(payload) {
             self.clock.tick(at.stamp_ms());
         }
+        self.counted = 0;
         let mut reader = std::mem::take(&mut self.reader);
         let read = reader.read(payload, |element| match element {
             Element::Sample(sample) => match self.sample(sample, at, &mut outcome) {
@@ -205,7 +213,8 @@ impl Partition {
         let (environment, stamp_ms) = (sample.environment(), at.stamp_ms());
         let ahead_ms = self.source_clocks.ahead_ms(environment, &sample.service, sample.ts_ms, stamp_ms);
         let ts_ms = sample.ts_ms.saturating_sub(ahead_ms);
-        let now = self.advance_clock(ts_ms, at);
+        let counts = self.counts(sample);
+        let now = self.advance_clock(ts_ms, at, counts);
         let told_ms = self.source_clocks.last_ahead_ms(environment, &sample.service).min(ahead_ms);
         let slot = self.service(environment, &sample.service)?;
         let service = &mut self.services[slot];
@@ -219,10 +228,14 @@ impl Partition {
         let event = silence::Event::Sample { ts_ms, now };
         service.observe_silence(event, &self.settings, outcome);
         self.due = self.due.min(service.reporting.due(&self.settings));
+        if let Some(detail) = sample.detail() {
+            return self.fold(slot, (sample, detail), (ts_ms, at.offset), outcome);
+        }
         if sample.is_missing() {
             return Err(Reason::Missing);
         }
-        let (place, factor) = self.series_of(slot, sample, (ts_ms, at.offset), outcome)?;
+        let name = (&*sample.metric, sample.unit());
+        let (place, factor) = self.series_of(slot, name, (ts_ms, at.offset), outcome)?;
         let service = &mut self.services[slot];
         service.observe_intake(ts_ms, None, outcome);
         let routed = Routed { place, ts_ms, value: factor * sample.value };
@@ -230,11 +243,11 @@ impl Partition {
     }
 
     /// Moves the clock on by a sample, and returns where it stands.
-    fn advance_clock(&mut self, ts_ms: i64, at: At) -> Moment {
+    fn advance_clock(&mut self, ts_ms: i64, at: At, counts: bool) -> Moment {
         self.newest_ms = self.newest_ms.max(Some(ts_ms));
         self.clock.sample(ts_ms, at.stamp_ms());
         // also what a service has seen already: the count follows from the records alone
-        if self.sample_rate.count(ts_ms) {
+        if counts && self.sample_rate.count(ts_ms) {
             self.recompute_threshold();
         }
         self.clock.now()

@@ -1,5 +1,6 @@
 //! Samples as they lie in a record: borrowed from its payload wherever JSON allows it.
 
+mod detail;
 mod fast_json;
 mod lenient;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use shared::events::raw::{NoEventTime, TimeUnit, event_time, whole};
 use shared::events::{MAX_PAYLOAD, Refusal};
 
+pub use detail::Detail;
 use fast_json::Plain;
 pub use lenient::Source;
 use lenient::{elements, without_bare_words};
@@ -48,6 +50,9 @@ pub struct Sample<'a> {
     environment: Option<Text<'a>>,
     #[serde(borrow, default)]
     unit: Option<Text<'a>>,
+    /// What else it holds; nothing where that is all.
+    #[serde(skip)]
+    detail: Option<Box<Detail<'a>>>,
 }
 
 /// A string behind an `Option`, where serde would not borrow by itself.
@@ -65,7 +70,20 @@ impl<'a> Sample<'a> {
             ts_ms: plain.ts_ms,
             environment: optional(&plain.environment),
             unit: optional(&plain.unit),
+            detail: None,
         }
+    }
+
+    /// Reads what else it holds from the text of its element.
+    fn read_detail(&mut self, element: &'a [u8]) -> Result<(), Fault> {
+        let detail = Detail::read(element)?;
+        self.detail = (!detail.is_empty()).then(|| Box::new(detail));
+        Ok(())
+    }
+
+    /// Returns its labels and whatever else it holds, if there is anything.
+    pub fn detail(&self) -> Option<&Detail<'a>> {
+        self.detail.as_deref()
     }
 
     /// Returns the environment.
@@ -96,7 +114,8 @@ impl<'a> Sample<'a> {
         if self.value.abs() > MAX_MAGNITUDE {
             return Err(format!("value is beyond {MAX_MAGNITUDE:e}").into());
         }
-        event_time(self.ts_ms).map_err(Fault::from)
+        event_time(self.ts_ms)?;
+        self.detail.as_ref().map_or(Ok(()), |detail| detail.validate())
     }
 }
 
@@ -239,8 +258,11 @@ impl Reader {
         let is_array = text.trim_start().starts_with('[');
         let mut refused = Reasons::default();
         for (index, plain) in self.plain.iter().enumerate() {
-            let sample = Sample::of(text, plain);
-            let Err(fault) = sample.validate() else {
+            let mut sample = Sample::of(text, plain);
+            let is_plain = plain.detail == fast_json::NOWHERE;
+            let detailed =
+                if is_plain { Ok(()) } else { sample.read_detail(&text.as_bytes()[plain.detail.clone()]) };
+            let Err(fault) = detailed.and_then(|()| sample.validate()) else {
                 take(Element::Sample(&sample));
                 continue;
             };
@@ -279,15 +301,21 @@ pub fn read(payload: &[u8], mut take: impl FnMut(Element<'_>)) -> Result<(), Ref
 
 /// Reads one element and hands it to `take`. Returns why it is refused, if it is.
 fn element(text: &[u8], take: &mut impl FnMut(Element<'_>)) -> Result<(), Fault> {
-    let mut used = |sample: Sample<'_>| sample.validate().map(|()| take(Element::Sample(&sample)));
-    let read = match serde_json::from_slice(text) {
-        Ok(sample) => used(sample),
+    let read = match whole_element(text) {
+        Ok(sample) => sample.validate().map(|()| take(Element::Sample(&sample))),
         Err(error) => match without_bare_words(text) {
-            Some(text) => serde_json::from_slice(&text).map_err(Fault::from).and_then(used),
-            None => Err(error.into()),
+            Some(text) => whole_element(&text)
+                .and_then(|sample| sample.validate().map(|()| take(Element::Sample(&sample)))),
+            None => Err(error),
         },
     };
     read.inspect_err(|fault| take(Element::Refused(Source::find(text), fault)))
+}
+
+fn whole_element(text: &[u8]) -> Result<Sample<'_>, Fault> {
+    let mut sample: Sample<'_> = serde_json::from_slice(text)?;
+    sample.read_detail(text)?;
+    Ok(sample)
 }
 
 /// What was wrong with the elements of one record.

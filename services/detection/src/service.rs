@@ -25,7 +25,8 @@ use crate::alert::certainty::Certainty;
 use crate::alert::format::duration;
 use crate::alert::{Detector as _, Report, Revision, Subject, Verdict};
 use crate::config::Settings;
-use crate::metric_profile::{DetectionMode, units};
+use crate::fold::Fold;
+use crate::metric_profile::{DetectionMode, key, units};
 use crate::series::alarm_budget::FiringThreshold;
 use crate::series::episode::Transition;
 use crate::series::explain;
@@ -83,6 +84,8 @@ pub(crate) struct Service {
     joint: Option<Box<Joint>>,
     pub(crate) rollout: Option<Box<Rollout>>,
     restarts: Option<Box<Restarts>>,
+    /// Nothing while none of its samples has labels.
+    pub(crate) fold: Option<Box<Fold>>,
     /// Nothing while all of its samples can be used.
     intake: Option<Box<Intake>>,
     /// Alerts of other rule engines that fire.
@@ -115,6 +118,7 @@ impl Service {
             joint: None,
             rollout: None,
             restarts: None,
+            fold: None,
             intake: None,
             rule_alerts: RuleAlerts::default(),
             stated: None,
@@ -414,7 +418,10 @@ impl Service {
     fn anomaly(&self, report: Report) -> Anomaly {
         let Report { subject, alert, verdict, at_ms, .. } = report;
         let siblings = self.siblings(&subject.metric, at_ms);
-        let id = AnomalyId::of_episode(&self.environment, &self.name, &subject.metric, alert.started_ms);
+        let metric = key::public(&subject.metric);
+        let dimensions = key::dimensions(&subject.metric);
+        let (environment, name) = (&*self.environment, &*self.name);
+        let id = AnomalyId::of_dimensions(environment, name, &metric, &dimensions, alert.started_ms);
         // lines come from another topic, and their times are their own
         let clock = if self.ahead_ms > 0 && subject.kind != Kind::Logs {
             let ahead = duration(self.ahead_ms);
@@ -429,7 +436,8 @@ impl Service {
             kind: subject.kind,
             environment: self.environment.to_string(),
             service: self.name.to_string(),
-            metric: subject.metric.into(),
+            metric: metric.into_owned(),
+            dimensions,
             unit: subject.unit.into(),
             severity: alert.severity,
             evidence: alert.evidence,
@@ -440,7 +448,7 @@ impl Service {
             observed_at: from_ms(at_ms),
             interval_ms: report.interval_ms,
             detector: subject.detector.to_owned(),
-            explanation: report.explanation + &clock,
+            explanation: key::worded(&report.explanation).into_owned() + &clock,
             ended: report.ended,
             burn_rate: report.burn_rate,
             impact: report.impact,
@@ -461,7 +469,7 @@ impl Service {
             .filter_map(|series| {
                 let (observed, expected) = series.latest(ts_ms)?;
                 let unit = Some(series.profile().unit.to_string()).filter(|unit| !unit.is_empty());
-                Some(Sibling { metric: series.name().to_owned(), unit, observed, expected })
+                Some(Sibling { metric: key::labelled(series.name()).into_owned(), unit, observed, expected })
             })
             .take(MAX_SIBLINGS)
             .collect()

@@ -53,6 +53,7 @@ fn signal(service: &str, metric: &str, kind: Kind, began: Timestamp) -> Signal {
         last_seen: began + SignedDuration::from_secs(20),
     };
     Signal {
+        dimensions: std::collections::BTreeMap::new(),
         anomaly_id: AnomalyId::of_episode("production", service, metric, began.as_millisecond()),
         revision: 1,
         service: service.into(),

@@ -35,7 +35,7 @@ pub fn label(ended: Ended) -> &'static str {
 
 /// Says how a member ended, without a full stop; that it has not where it has not.
 pub fn sentence(signal: &Signal) -> String {
-    let (service, metric) = (one_line(&signal.service, NAME), one_line(&signal.metric, NAME));
+    let (service, metric) = (one_line(&signal.service, NAME), one_line(&signal.series(), 2 * NAME));
     let lasted =
         signal.cleared_at.map_or_else(String::new, |at| format!(" after {}", between(signal.started_at, at)));
     match signal.end() {

@@ -1,11 +1,16 @@
 //! What a series shows, in words that are true of its own figures. Whatever prints an anomaly or a member of an incident
 //! asks here whether it may speak of a band.
 
+use std::collections::BTreeMap;
+
 use crate::events::Kind;
-use crate::events::anomaly::{Anomaly, Band, Direction, Status};
+use crate::events::anomaly::{Anomaly, Band, Direction, Status, series_name};
 use crate::events::incident::Signal;
 use crate::text::format::{band_in_words, figure, side};
 use crate::text::sanitize::{self, one_line};
+
+/// Longest name of a series with its dimensions, characters.
+const SERIES: usize = 2 * sanitize::NAME;
 
 /// One series at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,6 +19,8 @@ pub struct Finding<'a> {
     pub service: &'a str,
     /// Metric, or the name of what a rule derives.
     pub metric: &'a str,
+    /// Labels that tell the series from others of the same metric.
+    pub dimensions: &'a BTreeMap<String, String>,
     /// Unit as it stands on the bus.
     pub unit: &'a str,
     /// What the series measures.
@@ -33,6 +40,7 @@ impl<'a> From<&'a Anomaly> for Finding<'a> {
         Self {
             service: &anomaly.service,
             metric: &anomaly.metric,
+            dimensions: &anomaly.dimensions,
             unit: &anomaly.unit,
             kind: anomaly.kind,
             status: anomaly.status,
@@ -48,6 +56,7 @@ impl<'a> From<&'a Signal> for Finding<'a> {
         Self {
             service: &signal.service,
             metric: &signal.metric,
+            dimensions: &signal.dimensions,
             unit: &signal.unit,
             kind: signal.kind,
             status: signal.status,
@@ -115,8 +124,8 @@ impl Finding<'_> {
 
     /// Says it in one clause with the value, e.g. `latency_p99_ms of payment is 820 ms, above its band of 25.2 to 34.8 ms`.
     pub fn sentence(&self) -> String {
-        let (service, metric) =
-            (one_line(self.service, sanitize::NAME), one_line(self.metric, sanitize::NAME));
+        let service = one_line(self.service, sanitize::NAME);
+        let metric = one_line(&series_name(self.metric, self.dimensions), SERIES);
         if self.status == Status::Cleared {
             return format!("{metric} of {service} {}", self.predicate());
         }
@@ -155,6 +164,8 @@ fn lines(metric: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
+
     fn finding(
         metric: &'static str,
         kind: Kind,
@@ -166,6 +177,7 @@ mod tests {
         Finding {
             service: "user",
             metric,
+            dimensions: &NONE,
             unit,
             kind,
             status: Status::Firing,
@@ -194,6 +206,9 @@ mod tests {
         assert_eq!(other_side.side(), None);
         let over = Finding { status: Status::Cleared, observed: 30.0, ..outside };
         assert_eq!(over.sentence(), "latency_p99_ms of user is back inside its band");
+        let route = BTreeMap::from([("route".to_owned(), "/pay".to_owned())]);
+        let of_route = Finding { dimensions: &route, ..over };
+        assert_eq!(of_route.sentence(), "latency_p99_ms{route=\"/pay\"} of user is back inside its band");
         let accepted = Finding { status: Status::Cleared, ..outside };
         assert_eq!(accepted.sentence(), "latency_p99_ms of user is no longer abnormal");
     }

@@ -1,6 +1,7 @@
 //! Identifiers. Each is derived from what it names, so that the same input always yields the same id and a
 //! replay changes nothing downstream. Only commands are named by their senders.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -95,6 +96,24 @@ impl AnomalyId {
     pub fn of_episode(environment: &str, service: &str, metric: &str, started_at_ms: i64) -> Self {
         Self(derive(&["anomaly", environment, service, metric, &started_at_ms.to_string()]))
     }
+
+    /// Returns the id of the episode of a series that dimensions tell from others of the same metric. Without any it is the
+    /// one of [`Self::of_episode`].
+    pub fn of_dimensions(
+        environment: &str,
+        service: &str,
+        metric: &str,
+        dimensions: &BTreeMap<String, String>,
+        started_at_ms: i64,
+    ) -> Self {
+        if dimensions.is_empty() {
+            return Self::of_episode(environment, service, metric, started_at_ms);
+        }
+        let started_at_ms = started_at_ms.to_string();
+        let mut parts = vec!["anomaly", environment, service, metric, &started_at_ms];
+        parts.extend(dimensions.iter().flat_map(|(label, value)| [label.as_str(), value.as_str()]));
+        Self(derive(&parts))
+    }
 }
 
 impl IncidentId {
@@ -173,5 +192,18 @@ mod tests {
         let id = AnomalyId::of_episode("prod", "payment", "latency_p99_ms", 1_700_000_000_000);
         assert_eq!(id, AnomalyId::of_episode("prod", "payment", "latency_p99_ms", 1_700_000_000_000));
         assert_ne!(id, AnomalyId::of_episode("prod", "payment", "latency_p99_ms", 1_700_000_010_000));
+        let of = |dimensions: &[(&str, &str)]| {
+            let dimensions = dimensions.iter().map(|&(label, value)| (label.to_owned(), value.to_owned()));
+            AnomalyId::of_dimensions(
+                "prod",
+                "payment",
+                "latency_p99_ms",
+                &dimensions.collect(),
+                1_700_000_000_000,
+            )
+        };
+        assert_eq!(id, of(&[]), "series without dimensions keep their ids");
+        assert_ne!(id, of(&[("route", "/pay")]));
+        assert_ne!(of(&[("route", "/cart")]), of(&[("route", "/pay")]));
     }
 }

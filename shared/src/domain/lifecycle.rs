@@ -456,6 +456,7 @@ pub(crate) mod tests {
 
     pub(crate) fn signal(number: usize) -> Signal {
         Signal {
+            dimensions: std::collections::BTreeMap::new(),
             anomaly_id: AnomalyId(derive(&[&number.to_string()])),
             revision: 1,
             service: "payment".into(),

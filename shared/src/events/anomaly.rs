@@ -1,5 +1,8 @@
 //! `anomalies.detected`: one revision of one episode of one series.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -134,6 +137,9 @@ pub struct Context {
     pub sealed: Vec<Sealed>,
 }
 
+/// Dimensions that a series has at most.
+pub const MAX_DIMENSIONS: usize = 8;
+
 /// Requests that a context carries at most.
 pub const MAX_REQUESTS: usize = 8;
 
@@ -178,6 +184,9 @@ pub struct Anomaly {
     pub service: String,
     /// Metric name.
     pub metric: String,
+    /// Labels that tell the series from others of the same metric, e.g. `http.route`; at most [`MAX_DIMENSIONS`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dimensions: BTreeMap<String, String>,
     /// Unit of the series, UCUM where there is one (`ms`, `%`, `By`), else empty.
     #[serde(default)]
     pub unit: String,
@@ -216,6 +225,22 @@ pub struct Anomaly {
     pub context: Context,
 }
 
+impl Anomaly {
+    /// Returns the metric with its dimensions: see [`series_name`].
+    pub fn series(&self) -> Cow<'_, str> {
+        series_name(&self.metric, &self.dimensions)
+    }
+}
+
+/// Returns the name of a series as Prometheus writes it, e.g. `latency{route="/pay"}`; the metric alone without dimensions.
+pub fn series_name<'a>(metric: &'a str, dimensions: &BTreeMap<String, String>) -> Cow<'a, str> {
+    if dimensions.is_empty() {
+        return Cow::Borrowed(metric);
+    }
+    let pairs: Vec<String> = dimensions.iter().map(|(label, value)| format!("{label}={value:?}")).collect();
+    Cow::Owned(format!("{metric}{{{}}}", pairs.join(",")))
+}
+
 impl Event for Anomaly {
     const TYPE: &'static str = "firewatch.anomaly.v1";
 
@@ -227,6 +252,13 @@ impl Event for Anomaly {
         named("environment", &self.environment)?;
         named("service", &self.service)?;
         named("metric", &self.metric)?;
+        if self.dimensions.len() > MAX_DIMENSIONS {
+            return Err(Refusal::Invalid(format!("it has more than {MAX_DIMENSIONS} dimensions")));
+        }
+        for (label, value) in &self.dimensions {
+            named("label of a dimension", label)?;
+            named("value of a dimension", value)?;
+        }
         finite("evidence", self.evidence)?;
         finite("observed", self.observed)?;
         for edge in [self.expected.lower, self.expected.center, self.expected.upper] {

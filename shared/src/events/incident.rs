@@ -1,12 +1,15 @@
 //! `incidents.opened`, `incidents.updated`, `incidents.resolved`: the incident as it stands.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::anomaly::{
     Anomaly, Band, Direction, Ended, FailedRequest, FailingRequests, LogTemplate, MAX_REQUESTS, Point,
-    Sibling, Status,
+    Sibling, Status, series_name,
 };
 use super::{Category, Event, Kind, Refusal, Severity, finite, named};
 use crate::ids::{AnomalyId, ComplaintId, IncidentId};
@@ -81,6 +84,9 @@ pub struct Signal {
     pub service: String,
     /// Metric name.
     pub metric: String,
+    /// Labels that tell the series from others of the same metric.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dimensions: BTreeMap<String, String>,
     /// Unit of the series, or empty.
     #[serde(default)]
     pub unit: String,
@@ -158,6 +164,16 @@ impl Signal {
         (self.status == Status::Cleared).then(|| self.ended.unwrap_or(Ended::Recovered))
     }
 
+    /// Returns the metric with its dimensions: see [`series_name`].
+    pub fn series(&self) -> Cow<'_, str> {
+        series_name(&self.metric, &self.dimensions)
+    }
+
+    /// Returns whether it is of the same series as another one.
+    pub fn is_same_series(&self, other: &Self) -> bool {
+        (&self.service, &self.metric, &self.dimensions) == (&other.service, &other.metric, &other.dimensions)
+    }
+
     /// Returns the signal of an anomaly's revision, keeping from `before` what only grows.
     pub fn from_anomaly(anomaly: &Anomaly, before: Option<&Signal>) -> Self {
         let cleared = anomaly.status == Status::Cleared;
@@ -167,6 +183,7 @@ impl Signal {
             revision: anomaly.revision,
             service: anomaly.service.clone(),
             metric: anomaly.metric.clone(),
+            dimensions: anomaly.dimensions.clone(),
             unit: anomaly.unit.clone(),
             kind: anomaly.kind,
             severity: before.map_or(anomaly.severity, |b| b.severity.max(anomaly.severity)),

@@ -17,6 +17,7 @@ const ENVIRONMENT: &str = "production";
 
 fn signal(metric: &str, points: usize) -> Signal {
     let anomaly = Anomaly {
+        dimensions: std::collections::BTreeMap::new(),
         anomaly_id: AnomalyId::of_episode(ENVIRONMENT, "payment", metric, 1),
         revision: 1,
         status: Status::Firing,

@@ -224,6 +224,7 @@ impl Burst {
             last_seen: observed_at,
         };
         Anomaly {
+            dimensions: std::collections::BTreeMap::new(),
             anomaly_id: AnomalyId::of_episode(environment, service, metric, started_ms),
             revision,
             status: if revision == 1 { Status::Suspect } else { Status::Firing },

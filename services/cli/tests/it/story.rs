@@ -220,6 +220,7 @@ impl Story {
     fn anomaly(&self, service: &str, metric: &str, kind: Kind, tick: i64) -> Anomaly {
         let started_at = self.at(tick);
         Anomaly {
+            dimensions: std::collections::BTreeMap::new(),
             anomaly_id: AnomalyId::of_episode(
                 &self.environment,
                 service,

@@ -109,6 +109,7 @@ fn signal(series: &Series, until: i64, values: impl Fn(i64, f64) -> f64) -> Sign
     let last = *samples.last().unwrap();
     let cleared = until > 220;
     Signal {
+        dimensions: std::collections::BTreeMap::new(),
         anomaly_id: AnomalyId::of_episode(
             "production",
             series.service,

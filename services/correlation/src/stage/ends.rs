@@ -225,6 +225,7 @@ mod tests {
 
     fn member(metric: &str, revision: u32) -> Arc<Signal> {
         let anomaly = Anomaly {
+            dimensions: std::collections::BTreeMap::new(),
             anomaly_id: AnomalyId::of_episode("production", "payment", metric, 0),
             revision,
             status: Status::Firing,

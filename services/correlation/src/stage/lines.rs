@@ -58,7 +58,7 @@ pub(super) fn member_line(incident: &Incident, anomaly: &Anomaly, is_new: bool) 
             (AuditAction::Cleared, format!("{}.", anomaly.explanation))
         }
         Status::Cleared => {
-            (AuditAction::Cleared, format!("{} of {} has cleared.", anomaly.metric, anomaly.service))
+            (AuditAction::Cleared, format!("{} of {} has cleared.", anomaly.series(), anomaly.service))
         }
         _ if is_new => (AuditAction::Joined, format!("Joined: {}.", anomaly.explanation)),
         _ => return None,

@@ -37,6 +37,7 @@ pub(crate) fn graph() -> Graph {
 pub(crate) fn anomaly(service: &str, metric: &str, kind: Kind, tick: i64) -> Anomaly {
     let environment = "production";
     Anomaly {
+        dimensions: std::collections::BTreeMap::new(),
         anomaly_id: AnomalyId::of_episode(environment, service, metric, at(tick).as_millisecond()),
         revision: 1,
         status: Status::Firing,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use super::key::{self, Form, Key};
 use super::{MetricProfile, Override};
 
 /// A metric.
@@ -22,11 +23,20 @@ pub struct Metric {
 impl Metric {
     /// Returns the metric of that name and unit with what it means.
     pub fn new(name: &str, unit: &str, overrides: &[Override]) -> Arc<Self> {
+        let public = key::public(name);
+        let stated = overrides.iter().find(|one| one.covers(&public)).cloned();
+        let is_level = Key::parse(name).is_none_or(|key| key.form == Form::Level);
+        let correction = if is_level {
+            stated
+        } else {
+            // what is derived is never a counter, whatever its values show
+            Some(Override { metric: public.to_string(), counter: Some(false), ..stated.unwrap_or_default() })
+        };
         Arc::new(Self {
             name: name.into(),
             unit: unit.into(),
             profile: MetricProfile::of(name, unit, overrides),
-            correction: overrides.iter().find(|one| one.covers(name)).cloned().map(Box::new),
+            correction: correction.map(Box::new),
         })
     }
 }
@@ -35,7 +45,8 @@ impl Metric {
     /// Returns the same metric as a counter, or as what is none: what its values show wins over what its name says.
     pub(crate) fn counted(&self, counter: bool) -> Arc<Self> {
         let correction = self.correction.as_deref().cloned().unwrap_or_default();
-        let shown = Override { metric: self.name.to_string(), counter: Some(counter), ..correction };
+        let metric = key::public(&self.name).into_owned();
+        let shown = Override { metric, counter: Some(counter), ..correction };
         Arc::new(Self { profile: MetricProfile::of(&self.name, &self.unit, &[shown]), ..self.clone() })
     }
 
@@ -89,7 +100,8 @@ impl Metrics {
         unit: &str,
         overrides: &[Override],
     ) -> Arc<Metric> {
-        let own = overrides.iter().find(|one| one.covers(name) && one.is_for(service));
+        let public = key::public(name);
+        let own = overrides.iter().find(|one| one.covers(&public) && one.is_for(service));
         let metric = Metric::new(name, unit, own.map_or(&[], std::slice::from_ref));
         if own.is_some_and(|own| own.service.is_some()) {
             return metric;

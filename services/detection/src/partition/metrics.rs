@@ -35,6 +35,12 @@ static UNUSABLE: Counter<2> = LazyLock::new(|| {
         "Samples that could not be used, by service and cause: refused, far ahead, or of too many series.";
     CounterFamily::new("firewatch_detection_unusable_samples_total", help, ["service", "cause"])
 });
+/// Labelled samples that were folded.
+static FOLDED: Counter<1> = LazyLock::new(|| {
+    let help =
+        "Labelled samples folded into series: of their own dimensions, or of all others beyond the limit.";
+    CounterFamily::new("firewatch_detection_folded_total", help, ["dimensions"])
+});
 /// Services whose clocks are ahead.
 static CLOCK_AHEAD: Gauge<1> = LazyLock::new(|| {
     let help = "By how much the clock of a service is ahead of the times of its records, seconds.";
@@ -62,7 +68,7 @@ static EVENT_LAG: Gauge<1> = LazyLock::new(|| {
 
 /// Registers all of them, so that they are known before they are first counted.
 pub fn register() {
-    for counter in [&USED, &ANOMALIES, &ELSEWHERE] {
+    for counter in [&USED, &ANOMALIES, &ELSEWHERE, &FOLDED] {
         LazyLock::force(counter);
     }
     for counter in [&DROPPED, &REFUSED, &UNUSABLE] {
@@ -101,6 +107,11 @@ pub fn count(topic: &'static str, outcome: &Outcome) {
     }
     if let Some(refusal) = &outcome.refused {
         REFUSED.add_one([topic, refusal.reason()]);
+    }
+    for (dimensions, count) in
+        ["own", "other"].into_iter().zip(outcome.folded).filter(|(_, count)| *count > 0)
+    {
+        FOLDED.add([dimensions], u64::from(count));
     }
     outcome.unusable.iter().for_each(count_unusable);
 }

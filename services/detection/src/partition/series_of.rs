@@ -6,7 +6,6 @@ use shared::events::anomaly::Ended;
 
 use super::{Outcome, Partition};
 use crate::metric_profile::units;
-use crate::sample::Sample;
 use crate::series::Series;
 use crate::service::outcome::Reason;
 
@@ -19,16 +18,16 @@ impl Partition {
     pub(super) fn series_of(
         &mut self,
         slot: usize,
-        sample: &Sample<'_>,
+        (metric, unit): (&str, &str),
         at: (i64, i64),
         outcome: &mut Outcome,
     ) -> Result<(usize, f64), Reason> {
-        let Some(place) = self.services[slot].find(&sample.metric) else {
-            let begun = self.begin(slot, (&sample.metric, sample.unit()), at, outcome);
+        let Some(place) = self.services[slot].find(metric) else {
+            let begun = self.begin(slot, (metric, unit), at, outcome);
             return begun.map(|place| (place, 1.0));
         };
         let series = &self.services[slot].series[place];
-        let (own, unit) = (series.unit_as_sent(), sample.unit());
+        let own = series.unit_as_sent();
         if unit.is_empty() || unit == own {
             return Ok((place, 1.0));
         }
@@ -39,7 +38,7 @@ impl Partition {
         if let Some(factor) = units::factor(unit, known) {
             return Ok((place, factor));
         }
-        let name = format!("{} ({unit})", sample.metric);
+        let name = format!("{metric} ({unit})");
         match self.services[slot].find(&name) {
             Some(place) => Ok((place, 1.0)),
             None => self.begin(slot, (&name, unit), at, outcome).map(|place| (place, 1.0)),

@@ -88,7 +88,12 @@ impl Assigned {
         let mut publish = Vec::with_capacity(outcome.anomalies.len());
         for anomaly in &mut outcome.anomalies {
             let context = &mut anomaly.context;
-            self.settings.redactor.anomaly(&mut anomaly.explanation, &mut context.logs, &mut context.sealed);
+            let redactor = &self.settings.redactor;
+            redactor.anomaly(&mut anomaly.explanation, &mut context.logs, &mut context.sealed);
+            // values of labels are as free as lines are
+            anomaly.dimensions.values_mut().for_each(|value| redactor.apply(value));
+            let labelled = context.siblings.iter_mut().filter(|sibling| sibling.metric.contains('{'));
+            labelled.for_each(|sibling| redactor.apply(&mut sibling.metric));
             let id = EventId::of("anomaly", &anomaly.anomaly_id.to_string(), anomaly.revision);
             match Outgoing::new(Topic::Anomalies, anomaly, id, "detection", anomaly.observed_at, None) {
                 Ok(outgoing) => {

@@ -27,7 +27,12 @@ impl Partition {
         match reason {
             Reason::Ahead => self.unusable(source, Cause::Ahead, at, outcome),
             Reason::SeriesLimit => self.unusable(source, Cause::SeriesLimit, at, outcome),
-            Reason::Duplicate | Reason::OutOfOrder | Reason::Late | Reason::Missing => {}
+            Reason::Duplicate
+            | Reason::OutOfOrder
+            | Reason::Late
+            | Reason::Missing
+            | Reason::ReplicaLimit
+            | Reason::Buckets => {}
         }
     }
 

@@ -28,7 +28,12 @@ pub(super) struct Plain {
     pub(super) unit: Range<usize>,
     pub(super) value: f64,
     pub(super) ts_ms: i64,
+    /// Where the element lies, if it has more than these fields: labels, an instrument, buckets.
+    pub(super) detail: Range<usize>,
 }
+
+/// Deepest nesting of what is passed over in a field that is read later.
+const MAX_DEPTH: u32 = 8;
 
 /// Reads a whole text into `samples`. `None` means that it is not plain; what was read of it is then worth nothing.
 pub(super) fn read(text: &str, samples: &mut Vec<Plain>) -> Option<()> {
@@ -87,6 +92,7 @@ impl Cursor<'_> {
     fn sample(&mut self) -> Option<Plain> {
         let (mut service, mut metric, mut environment, mut unit) = (None, None, None, None);
         let (mut value, mut ts_ms) = (None, None);
+        let (from, mut is_detailed) = (self.at, false);
         self.expect(b'{')?;
         loop {
             self.space();
@@ -101,6 +107,10 @@ impl Cursor<'_> {
                 "ts_ms" => once(&mut ts_ms, self.time()?)?,
                 "environment" => once(&mut environment, self.optional()?)?,
                 "unit" => once(&mut unit, self.optional()?)?,
+                "labels" | "instrument" | "temporality" | "start_ms" | "histogram" => {
+                    is_detailed |= !self.is_empty();
+                    self.pass_nested(MAX_DEPTH)?;
+                }
                 _ => self.pass()?,
             }
             self.space();
@@ -110,6 +120,7 @@ impl Cursor<'_> {
             self.expect(b',')?;
         }
         Some(Plain {
+            detail: if is_detailed { from..self.at } else { NOWHERE },
             service: service?,
             metric: metric?,
             environment: environment.unwrap_or(NOWHERE),
@@ -209,6 +220,42 @@ impl Cursor<'_> {
         }
     }
 
+    /// Returns whether what follows says nothing: null, or an object without fields.
+    fn is_empty(&self) -> bool {
+        let rest = &self.text.as_bytes()[self.at..];
+        rest.starts_with(b"null") || rest.starts_with(b"{}")
+    }
+
+    /// Passes over a value of any kind, which is read later if the rest of the element can be.
+    fn pass_nested(&mut self, depth: u32) -> Option<()> {
+        let end = match self.peek()? {
+            b'{' => b'}',
+            b'[' => b']',
+            _ => return self.pass_plain(),
+        };
+        let depth = depth.checked_sub(1)?;
+        self.at += 1;
+        self.space();
+        if self.is_next(end) {
+            return Some(());
+        }
+        loop {
+            self.space();
+            if end == b'}' {
+                self.string()?;
+                self.space();
+                self.expect(b':')?;
+                self.space();
+            }
+            self.pass_nested(depth)?;
+            self.space();
+            if self.is_next(end) {
+                return Some(());
+            }
+            self.expect(b',')?;
+        }
+    }
+
     fn pass_plain(&mut self) -> Option<()> {
         match self.peek()? {
             b'"' => self.string().map(drop),
@@ -294,7 +341,6 @@ mod tests {
             ("1750000000000", "99999999999999999999"),
             ("\"metric\"", "\"service\""),
             ("\"metric\"", "\"other\""),
-            ("{\"a\":\"b\"", "{\"a\":{}"),
             ("true}", "true,}"),
             ("true}", "true}{}"),
             ("true}", "true"),

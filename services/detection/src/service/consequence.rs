@@ -6,7 +6,7 @@ use shared::events::anomaly::{Band, FailingRequests, Point};
 use shared::events::{Kind, Severity};
 
 use super::Service;
-use crate::metric_profile::{BadDirection, Role};
+use crate::metric_profile::{BadDirection, Role, key};
 use crate::series::Series;
 use crate::series::rules::slo::Requests;
 use crate::series::weight::{Hold, Weight};
@@ -143,7 +143,11 @@ impl Service {
             |place: usize| words(self.series[place].name()).iter().filter(|&word| own.contains(word)).count();
         (0..self.series.len())
             .filter(|&place| self.series[place].profile().role == Role::Requests)
-            .max_by_key(|&place| (alike(place), std::cmp::Reverse(place)))
+            .max_by_key(|&place| {
+                // those of another route or queue are others, however much the rest of the name is alike
+                let is_same = key::has_same_dimensions(name, self.series[place].name());
+                (is_same, alike(place), std::cmp::Reverse(place))
+            })
     }
 
     /// Returns whether a figure is one for each instance, or moves as one because the number of instances has changed.

@@ -4,6 +4,7 @@ use shared::bus::partitioned::Notice;
 use shared::events::{Anomaly, Refusal};
 use shared::ids::AnomalyId;
 
+use crate::fold::Left;
 use crate::series::Unused;
 use crate::service::intake::Cause;
 
@@ -40,12 +41,24 @@ pub enum Reason {
     SeriesLimit,
     /// It says itself that there is no value: `null`, `NaN`, an infinity.
     Missing,
+    /// One replica more than a series may have.
+    ReplicaLimit,
+    /// Its buckets do not fit to those of other replicas, or are too many.
+    Buckets,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 6] =
-        [Self::Duplicate, Self::OutOfOrder, Self::Late, Self::Ahead, Self::SeriesLimit, Self::Missing];
+    pub const ALL: [Self; 8] = [
+        Self::Duplicate,
+        Self::OutOfOrder,
+        Self::Late,
+        Self::Ahead,
+        Self::SeriesLimit,
+        Self::Missing,
+        Self::ReplicaLimit,
+        Self::Buckets,
+    ];
 
     /// Returns the name for metrics.
     pub fn as_str(self) -> &'static str {
@@ -56,6 +69,8 @@ impl Reason {
             Self::Ahead => "ahead",
             Self::SeriesLimit => "series_limit",
             Self::Missing => "missing",
+            Self::ReplicaLimit => "replica_limit",
+            Self::Buckets => "buckets",
         }
     }
 }
@@ -66,6 +81,19 @@ impl From<Unused> for Reason {
             Unused::Duplicate => Self::Duplicate,
             Unused::OutOfOrder => Self::OutOfOrder,
             Unused::Late => Self::Late,
+        }
+    }
+}
+
+impl From<Left> for Reason {
+    fn from(left: Left) -> Self {
+        match left {
+            Left::Duplicate => Self::Duplicate,
+            Left::OutOfOrder => Self::OutOfOrder,
+            Left::Late => Self::Late,
+            Left::Groups => Self::SeriesLimit,
+            Left::Replicas => Self::ReplicaLimit,
+            Left::Buckets => Self::Buckets,
         }
     }
 }
@@ -106,6 +134,8 @@ pub struct Outcome {
     pub unusable: Vec<Unusable>,
     /// Samples or lines that were used.
     pub used: u32,
+    /// Labelled samples among them that were folded, and those of them that belong to sets of dimensions beyond the limit.
+    pub folded: [u32; 2],
     /// What other partitions are asked, or answered.
     pub notices: Vec<Notice>,
     /// Services that have stopped reporting here because they report in another partition, with its number.

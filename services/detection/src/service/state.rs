@@ -5,6 +5,7 @@ use shared::events::Topic;
 
 use super::Service;
 use crate::config::Settings;
+use crate::fold::Fold;
 use crate::metric_profile::Metrics;
 use crate::sections::{Section, Sections, Writer};
 use crate::series;
@@ -33,6 +34,8 @@ const RESTARTS: Section = Section::new("restarts", 2);
 const RULE_ALERTS: Section = Section::new("rule_alerts", 1);
 /// The offset of `raw.alerts` that a record reflects; it is missing where none was read.
 const ALERTS_OFFSET: Section = Section::new("alerts_offset", 1);
+/// Labelled samples of replicas whose windows are open.
+const FOLD: Section = Section::new("fold", 1);
 /// Samples that cannot be used.
 const INTAKE: Section = Section::new("intake", 1);
 
@@ -127,6 +130,7 @@ impl Service {
         sections.put_some(RESTARTS, self.restarts.as_deref());
         sections.put_some(INTAKE, self.intake.as_deref());
         sections.put_some(RULE_ALERTS, Some(&self.rule_alerts).filter(|alerts| !alerts.is_empty()));
+        sections.put_some(FOLD, self.fold.as_deref());
         sections.finish()
     }
 
@@ -158,6 +162,7 @@ impl Service {
         service.joint = sections.get(JOINT);
         service.intake = sections.get(INTAKE);
         service.rule_alerts = sections.get(RULE_ALERTS).unwrap_or_default();
+        service.fold = sections.get::<Fold>(FOLD).map(|fold| Box::new(fold.resume()));
         if let Some(series) = series::state::read(&mut sections, &name, metrics, settings) {
             // these know the series by their places
             service.rollout = sections.get(REGRESSION);

@@ -1,9 +1,13 @@
 //! `detection catalogue`: how names of metrics are understood.
 
+mod file;
+
 use std::io::{self, Write};
+use std::path::Path;
 
 use serde::Serialize;
 
+use crate::config::Settings;
 use crate::metric_profile::{MetricProfile, Override, TABLE};
 use crate::series::rules::slo;
 
@@ -11,8 +15,17 @@ use crate::series::rules::slo;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Names of metrics, each as `NAME` or `NAME=UNIT`; without any, the catalogue itself is printed. `explain SERVICE
-    /// METRIC` prints what is in force for one series, and why.
+    /// METRIC` prints what is in force for one series, and why; `explain FILE` which series of a scrape of Prometheus, or of
+    /// JSON as on `raw.metrics`, would be judged, and as what (`-` for standard input).
     pub names: Vec<String>,
+}
+
+/// Explains a file, or names.
+pub fn command(args: &Args, settings: &Settings, out: impl Write) -> anyhow::Result<()> {
+    match args.names.as_slice() {
+        [command, file] if command == "explain" => file::explain(Path::new(file), settings, out),
+        _ => Ok(run(args, &settings.metrics, out)?),
+    }
 }
 
 /// Prints how each name is understood, with the corrections of the configuration, or the whole catalogue.

@@ -22,7 +22,7 @@ impl Command {
         match self {
             Self::Replay(args) => replay::run(&args, settings),
             Self::Tune(args) => tune::run(&args, &settings),
-            Self::Catalogue(names) => Ok(catalogue::run(&names, &settings.metrics, std::io::stdout())?),
+            Self::Catalogue(args) => catalogue::command(&args, &settings, std::io::stdout()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `detection replay`: the same code over a file, for backtesting and benchmarks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,6 +67,8 @@ struct Decision<'a> {
     ts_ms: i64,
     service: &'a str,
     metric: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    dimensions: &'a BTreeMap<String, String>,
     score: u8,
     status: Status,
     evidence: f64,
@@ -157,6 +159,7 @@ impl<'a> Decision<'a> {
             ts_ms: anomaly.observed_at.as_millisecond(),
             service: &anomaly.service,
             metric: &anomaly.metric,
+            dimensions: &anomaly.dimensions,
             score,
             status: anomaly.status,
             evidence: anomaly.evidence,
@@ -181,6 +184,9 @@ impl<'a> Decision<'a> {
                     "{at}  {status:<8} {severity} {nats:>4.1}  {:<16} {:<24}",
                     self.service, self.metric
                 )?;
+                for (label, value) in self.dimensions {
+                    write!(out, " {label}={value}")?;
+                }
                 writeln!(out, " {}", self.explanation.unwrap_or_default())
             }
         }

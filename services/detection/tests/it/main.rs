@@ -8,6 +8,7 @@ mod decoys;
 mod endings;
 mod feed;
 mod fire;
+mod folding;
 mod found;
 mod functions;
 mod hostile;

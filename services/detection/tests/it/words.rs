@@ -186,9 +186,11 @@ proptest! {
         is_up in any::<bool>(),
         status in prop::sample::select(&[Status::Suspect, Status::Firing, Status::Cleared][..]),
     ) {
+        let dimensions = BTreeMap::new();
         let finding = Finding {
             service: "user",
             metric: if is_log { "logs:errors" } else { "m" },
+            dimensions: &dimensions,
             unit,
             kind: if is_log { Kind::Logs } else { Kind::Other },
             status,

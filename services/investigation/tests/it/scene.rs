@@ -44,6 +44,7 @@ pub(crate) fn signal(service: &str, metric: &str, kind: Kind, began: i64, peak: 
     let seconds = (began - 30..=began + 60).step_by(10);
     let point = |second| Point { ts_ms: at(second).as_millisecond(), value: value(second) };
     Signal {
+        dimensions: std::collections::BTreeMap::new(),
         anomaly_id: AnomalyId::of_episode("production", service, metric, at(began).as_millisecond()),
         revision: 2,
         service: service.into(),

@@ -89,6 +89,7 @@ fn signal(series: &Series) -> Signal {
         })
         .collect();
     Signal {
+        dimensions: std::collections::BTreeMap::new(),
         anomaly_id: AnomalyId::of_episode("production", service, metric, after(from).as_millisecond()),
         revision: 9,
         service: service.into(),

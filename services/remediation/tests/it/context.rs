@@ -76,6 +76,7 @@ pub(crate) fn at(text: &str) -> Timestamp {
 #[expect(clippy::too_many_lines, reason = "data, written out")]
 pub(crate) fn incident() -> Incident {
     let pool = Signal {
+        dimensions: std::collections::BTreeMap::new(),
         anomaly_id: AnomalyId::of_episode("production", "payment", "db_connections", 0),
         revision: 2,
         service: "payment".into(),
