@@ -345,7 +345,9 @@ mod tests {
         let offset = values.iter().map(|&value| index(value)).min().unwrap();
         let last = values.iter().map(|&value| index(value)).max().unwrap();
         let mut counts = vec![0.0; (last - offset) as usize + 1];
-        values.iter().for_each(|&value| counts[(index(value) - offset) as usize] += 1.0);
+        for &value in values {
+            counts[(index(value) - offset) as usize] += 1.0;
+        }
         let positive = Some(ExponentialBuckets { offset, counts });
         Buckets::of(&Histogram { scale: Some(scale), positive, ..Histogram::default() }).unwrap()
     }

@@ -276,7 +276,9 @@ const BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.3
 
 fn explicit(values: &[f64]) -> Histogram {
     let mut counts = vec![0.0; BOUNDS.len() + 1];
-    values.iter().for_each(|value| counts[BOUNDS.partition_point(|bound| bound < value)] += 1.0);
+    for value in values {
+        counts[BOUNDS.partition_point(|bound| bound < value)] += 1.0;
+    }
     Histogram { bounds: BOUNDS.to_vec(), counts, ..Histogram::default() }
 }
 
@@ -326,7 +328,7 @@ fn histograms_of_all_kinds_find_the_same_quantiles() {
             }
         }
     }
-    let mut exact: Vec<f64> = (0..3).flat_map(|pod| latencies(pod)).collect();
+    let mut exact: Vec<f64> = (0..3).flat_map(latencies).collect();
     exact.sort_unstable_by(f64::total_cmp);
     for (share, suffix) in [(0.5, "p50"), (0.99, "p99")] {
         let exact = exact[(share * exact.len() as f64) as usize - 1];
