@@ -8,6 +8,7 @@ use shared::text::redact::is_loopback;
 use shared::tls::Files;
 
 use crate::door::DECODED;
+use crate::formats::{alertmanager, deployments, kubernetes};
 use crate::identity::Rules;
 use crate::telemetry::Limits;
 
@@ -29,6 +30,12 @@ pub struct Settings {
     pub limits: Limits,
     /// What requests are checked against.
     pub requests: Requests,
+    /// How alerts are read.
+    pub alertmanager: alertmanager::Settings,
+    /// How reports of deployments are verified and read.
+    pub deployments: deployments::Settings,
+    /// How events of Kubernetes are read.
+    pub kubernetes: kubernetes::Settings,
 }
 
 impl Default for Settings {
@@ -41,6 +48,9 @@ impl Default for Settings {
             identity: Rules::default(),
             limits: Limits::default(),
             requests: Requests::default(),
+            alertmanager: alertmanager::Settings::default(),
+            deployments: deployments::Settings::default(),
+            kubernetes: kubernetes::Settings::default(),
         }
     }
 }
@@ -172,6 +182,14 @@ impl StageOptions for Settings {
         let mut problems = self.limits.validate();
         problems.extend(self.requests.validate());
         problems.extend(self.tls.files().validate("tls"));
+        let formats = [
+            ("alertmanager", self.alertmanager.validate()),
+            ("deployments", self.deployments.validate()),
+            ("kubernetes", self.kubernetes.validate()),
+        ];
+        for (section, found) in formats {
+            problems.extend(found.into_iter().map(|problem| format!("{section}.{problem}")));
+        }
         if !self.tls.client_ca_file.as_os_str().is_empty() && !self.tls.is_enabled() {
             problems.push("tls.client_ca_file needs tls.cert_file and tls.key_file".to_owned());
         }

@@ -1,5 +1,6 @@
 //! The doors: HTTP and gRPC. A request passes the same steps at both: its token, its bounds, its format, Kafka, the answer.
 
+pub mod answers;
 pub mod auth;
 mod body;
 pub mod failure;
@@ -8,6 +9,7 @@ pub mod http;
 pub mod limits;
 pub mod listen;
 mod notice;
+pub mod routes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,6 +55,10 @@ pub struct Outcome {
     pub taken: Taken,
     /// Items that were refused.
     pub refused: Refusals,
+    /// What was passed over and how much of it, in words: valid, but nothing that is judged. Empty if nothing was.
+    pub passed_over: String,
+    /// Headers of the answer that the format prescribes.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 impl Door {
@@ -95,7 +101,12 @@ impl Door {
         batch: Batch,
         slot: &mut Slot,
     ) -> Result<Outcome, Failure> {
-        let outcome = Outcome { taken: batch.taken, refused: batch.refused.clone() };
+        let outcome = Outcome {
+            taken: batch.taken,
+            refused: batch.refused.clone(),
+            passed_over: batch.passed_over.join(", "),
+            headers: batch.headers.clone(),
+        };
         let records = batch.into_records();
         slot.grow(records.iter().map(|record| record.payload.len() + record.key.len()).sum())?;
         self.publisher.publish(&records).await?;

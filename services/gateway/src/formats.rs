@@ -31,6 +31,14 @@ pub enum Unreadable {
     /// It is larger than allowed once it is decompressed.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
+    /// Its content type is of another message.
+    #[error("content type {found:?} is not read here; send {needed}")]
+    MediaType {
+        /// What it says.
+        found: String,
+        /// What is read.
+        needed: &'static str,
+    },
     /// Its signature is missing or wrong.
     #[error("the signature of the body is missing or wrong")]
     Signature,

@@ -127,6 +127,10 @@ pub struct Batch {
     pub taken: Taken,
     /// Items refused.
     pub refused: Refusals,
+    /// What was passed over, in words.
+    pub passed_over: Vec<String>,
+    /// Headers of the answer that the format prescribes.
+    pub headers: Vec<(&'static str, String)>,
     limits: Limits,
     redactor: Arc<Redactor>,
     now_ms: i64,
@@ -150,6 +154,14 @@ pub struct Taken {
     pub alerts: usize,
 }
 
+impl Taken {
+    /// Returns how many items there are of all kinds.
+    pub fn total(&self) -> usize {
+        let Self { samples, histograms, lines, spans, deployments, alerts } = self;
+        samples + histograms + lines + spans + deployments + alerts
+    }
+}
+
 impl Batch {
     /// Begins a request that came at `now_ms`.
     pub fn new(limits: &Limits, now_ms: i64) -> Self {
@@ -160,6 +172,13 @@ impl Batch {
     #[must_use]
     pub fn redacting(self, redactor: Arc<Redactor>) -> Self {
         Self { redactor, ..self }
+    }
+
+    /// Notes that so many things were passed over; nothing if there were none.
+    pub fn pass_over(&mut self, what: &str, count: usize) {
+        if count > 0 {
+            self.passed_over.push(format!("{count} {what}"));
+        }
     }
 
     /// Returns what items are checked against.

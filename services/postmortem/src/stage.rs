@@ -107,7 +107,9 @@ impl Postmortems {
         }
         let now = ctx.wall_clock();
         let waiting = Waiting { incident_id: id, until: now + millis(self.options.wait_ms) };
-        let timer = Timer::new(id.to_string(), &[], now + millis(self.options.poll_ms), &waiting)?;
+        // one for each end: the timer of an earlier one may have been due while the incident was open again
+        let end = incident.reopened.to_string();
+        let timer = Timer::new(id.to_string(), &[&end], now + millis(self.options.poll_ms), &waiting)?;
         Ok(Effects { timers: vec![timer], ..Effects::none() })
     }
 

@@ -449,20 +449,37 @@ fn undisturbed(
     anomalies
 }
 
-/// Returns the mails with the time at which the server stored each.
+/// Returns the mails with the time at which the server stored each. A server that was restarted has them in another order.
 async fn mails(stack: &Stack) -> Result<Vec<Accepted>> {
-    let mut times: Vec<SystemTime> = Vec::new();
+    let mut times: BTreeMap<String, Vec<SystemTime>> = BTreeMap::new();
     for entry in std::fs::read_dir(stack.layout().data().join("mail"))? {
         let entry = entry?;
         if entry.path().extension().is_some_and(|extension| extension == "eml") {
-            times.push(entry.metadata()?.modified()?);
+            let text = String::from_utf8_lossy(&std::fs::read(entry.path())?).into_owned();
+            let id = message_id(&text).with_context(|| format!("{} has no id", entry.path().display()))?;
+            times.entry(id.to_owned()).or_default().push(entry.metadata()?.modified()?);
         }
     }
-    times.sort();
-    let mails = stack.mail().mailbox().mails().await?;
-    anyhow::ensure!(mails.len() == times.len(), "{} mails in {} files", mails.len(), times.len());
-    let mails = times.into_iter().zip(mails).map(|(time, mail)| Ok(Accepted { at: time.try_into()?, mail }));
-    mails.collect()
+    times.values_mut().for_each(|times| times.sort_unstable_by(|one, other| other.cmp(one)));
+    let mut accepted = Vec::new();
+    for mail in stack.mail().mailbox().mails().await? {
+        let time = times.get_mut(&mail.id).and_then(Vec::pop);
+        let time = time.with_context(|| format!("no file has the mail {}", mail.id))?;
+        accepted.push(Accepted { at: time.try_into()?, mail });
+    }
+    let left: usize = times.values().map(Vec::len).sum();
+    anyhow::ensure!(left == 0, "{left} files hold mails that the server does not show");
+    accepted.sort_by_key(|one| one.at);
+    Ok(accepted)
+}
+
+/// Returns the `Message-ID` of a mail, without the angle brackets.
+fn message_id(mail: &str) -> Option<&str> {
+    let head = mail.split("\r\n\r\n").next()?;
+    let is_named = |line: &&str| line.to_ascii_lowercase().starts_with("message-id:");
+    let at = head.split("\r\n").take_while(|line| !is_named(line)).map(|line| line.len() + 2).sum();
+    let (id, _) = head.get(at..)?.split_once('<')?.1.split_once('>')?;
+    Some(id.trim())
 }
 
 fn logs(folder: &Path) -> Result<Vec<String>> {

@@ -58,17 +58,7 @@ impl Bench {
 
     /// Stores an incident as correlation does, and applies further changes.
     pub async fn record(&self, id: IncidentId, incident: Incident, further: Vec<Change>) -> Result<()> {
-        let assessment = Box::new(Assessment {
-            challenger: None,
-            title: incident.title,
-            severity: incident.severity,
-            suspects: incident.suspects,
-            signals: incident.signals.into_iter().map(Arc::new).collect(),
-            blast_radius: incident.blast_radius,
-            impact: incident.impact,
-            deployment: incident.deployment,
-            storm: incident.storm,
-        });
+        let assessment = Box::new(assessed(&incident));
         let opened = Change::Opened { environment: incident.environment, at: incident.opened_at, assessment };
         let changes = std::iter::once(opened).chain(further);
         let incidents =
@@ -106,6 +96,22 @@ impl Bench {
     pub async fn events<E: Event>(&self, topic: Topic, id: IncidentId) -> Result<Vec<E>> {
         let records = self.records(topic, &id.to_string()).await?;
         records.iter().map(|line| Ok(decode(line.payload.as_deref().unwrap_or_default())?)).collect()
+    }
+}
+
+/// Returns the assessment that an incident shows.
+pub fn assessed(incident: &Incident) -> Assessment {
+    let incident = incident.clone();
+    Assessment {
+        challenger: None,
+        title: incident.title,
+        severity: incident.severity,
+        suspects: incident.suspects,
+        signals: incident.signals.into_iter().map(Arc::new).collect(),
+        blast_radius: incident.blast_radius,
+        impact: incident.impact,
+        deployment: incident.deployment,
+        storm: incident.storm,
     }
 }
 

@@ -35,6 +35,9 @@ pub enum Denied {
     /// It was used too often.
     #[error("the token was used more often than allowed; try again")]
     Rate,
+    /// It comes from a page in a browser.
+    #[error("requests of web pages (header Origin) are not taken")]
+    Browser,
     /// Tokens could not be read yet.
     #[error("tokens cannot be read from the database yet; try again")]
     Unknown,
@@ -44,7 +47,7 @@ impl Denied {
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::Missing | Self::Invalid => StatusCode::UNAUTHORIZED,
-            Self::Scope(_) => StatusCode::FORBIDDEN,
+            Self::Scope(_) | Self::Browser => StatusCode::FORBIDDEN,
             Self::Rate => StatusCode::TOO_MANY_REQUESTS,
             Self::Unknown => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -53,7 +56,7 @@ impl Denied {
     pub(super) fn outcome(self) -> &'static str {
         match self {
             Self::Missing | Self::Invalid => "unauthenticated",
-            Self::Scope(_) => "forbidden",
+            Self::Scope(_) | Self::Browser => "forbidden",
             Self::Rate => "rate",
             Self::Unknown => "tokens_unknown",
         }
@@ -156,11 +159,12 @@ impl Default for Guard {
     }
 }
 
-/// Returns the token of a header: a bearer token, or the password of basic authentication, for clients that have nothing else.
+/// Returns the token of a header: a bearer token, `Token` as clients of InfluxDB send it, or the password of basic authentication, for
+/// clients that have nothing else.
 fn secret(authorization: &str) -> Option<String> {
     let (kind, rest) = authorization.trim().split_once(' ')?;
     let rest = rest.trim();
-    if kind.eq_ignore_ascii_case("bearer") {
+    if kind.eq_ignore_ascii_case("bearer") || kind.eq_ignore_ascii_case("token") {
         return (!rest.is_empty()).then(|| rest.to_owned());
     }
     if !kind.eq_ignore_ascii_case("basic") {

@@ -44,7 +44,9 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Denied(denied) => denied.status(),
-            Self::MediaType(..) | Self::Encoding(..) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MediaType(..) | Self::Encoding(..) | Self::Unreadable(Unreadable::MediaType { .. }) => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             Self::TooLarge(_) | Self::Unreadable(Unreadable::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Broken(_) | Self::Unreadable(Unreadable::Malformed { .. }) => StatusCode::BAD_REQUEST,
@@ -75,7 +77,7 @@ impl Failure {
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::Denied(denied) => denied.outcome(),
-            Self::MediaType(..) => "media_type",
+            Self::MediaType(..) | Self::Unreadable(Unreadable::MediaType { .. }) => "media_type",
             Self::Encoding(..) => "encoding",
             Self::TooLarge(_) | Self::Unreadable(Unreadable::TooLarge(_)) => "too_large",
             Self::Slow(_) => "slow",

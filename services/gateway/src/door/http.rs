@@ -1,136 +1,25 @@
-//! HTTP: the table of paths, and what every request passes.
-//!
-//! A format is plugged in as an entry of [`ROUTES`]: who reads its body, and how it is answered.
+//! HTTP: what every request passes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::post;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use shared::store::tokens::Scope;
 use tower_http::decompression::RequestDecompressionLayer;
 
+use super::auth::Denied;
 use super::body::{Bounds, whole};
 use super::failure::Failure;
+use super::routes::{Access, Call, ROUTES, Reader, Route};
 use super::{DECODED, Door, Outcome, notice};
-use crate::formats::otlp::{self, Signal};
-use crate::formats::{Context, Unreadable};
+use crate::formats::Context;
 use crate::metrics;
 use crate::telemetry::Batch;
-
-/// Reads a body.
-pub type Read = fn(&[u8], &Context<'_>, &mut Batch) -> Result<(), Unreadable>;
-
-/// How requests of a format are answered.
-pub trait Answers: Sync {
-    /// Returns the answer to a request that was taken, whole or in part.
-    fn taken(&self, outcome: &Outcome) -> Response;
-
-    /// Returns the answer to a request that was refused as a whole. `Retry-After` is added by the caller.
-    fn refused(&self, failure: &Failure) -> Response;
-}
-
-/// One form of body at a path.
-pub struct Form {
-    /// Content types, in lower case and without parameters; empty: any, or none.
-    pub content_types: &'static [&'static str],
-    /// Who reads it.
-    pub read: Read,
-    /// How it is answered.
-    pub answers: &'static dyn Answers,
-}
-
-/// How a client shows that it may send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// By a token, where tokens are asked for.
-    Token,
-    /// By a signature of the body, which the reader checks.
-    Signature,
-}
-
-/// One path.
-pub struct Route {
-    /// The path.
-    pub path: &'static str,
-    /// Name of the format in metrics.
-    pub format: &'static str,
-    /// How a client shows that it may send.
-    pub access: Access,
-    /// Content encodings that the reader takes apart itself, besides gzip, zstd and identity.
-    pub encodings: &'static [&'static str],
-    /// Its forms; the first one answers requests whose content type is none of them.
-    pub forms: &'static [Form],
-}
-
-const PROTOBUF: &[&str] = &["application/x-protobuf", "application/protobuf"];
-const JSON: &[&str] = &["application/json"];
-
-/// All paths.
-pub static ROUTES: [Route; 3] = [
-    Route {
-        path: "/v1/metrics",
-        format: "otlp_http_metrics",
-        access: Access::Token,
-        encodings: &[],
-        forms: &[
-            Form {
-                content_types: PROTOBUF,
-                read: otlp::read_protobuf::<ExportMetricsServiceRequest>,
-                answers: &otlp::answers::Protobuf(Signal::Metrics),
-            },
-            Form {
-                content_types: JSON,
-                read: otlp::read_json::<ExportMetricsServiceRequest>,
-                answers: &otlp::answers::Json(Signal::Metrics),
-            },
-        ],
-    },
-    Route {
-        path: "/v1/logs",
-        format: "otlp_http_logs",
-        access: Access::Token,
-        encodings: &[],
-        forms: &[
-            Form {
-                content_types: PROTOBUF,
-                read: otlp::read_protobuf::<ExportLogsServiceRequest>,
-                answers: &otlp::answers::Protobuf(Signal::Logs),
-            },
-            Form {
-                content_types: JSON,
-                read: otlp::read_json::<ExportLogsServiceRequest>,
-                answers: &otlp::answers::Json(Signal::Logs),
-            },
-        ],
-    },
-    Route {
-        path: "/v1/traces",
-        format: "otlp_http_traces",
-        access: Access::Token,
-        encodings: &[],
-        forms: &[
-            Form {
-                content_types: PROTOBUF,
-                read: otlp::read_protobuf::<ExportTraceServiceRequest>,
-                answers: &otlp::answers::Protobuf(Signal::Traces),
-            },
-            Form {
-                content_types: JSON,
-                read: otlp::read_json::<ExportTraceServiceRequest>,
-                answers: &otlp::answers::Json(Signal::Traces),
-            },
-        ],
-    },
-];
 
 /// Encodings that are taken apart for every reader.
 const ENCODINGS: [&str; 3] = ["gzip", "zstd", "identity"];
@@ -164,24 +53,24 @@ async fn remember_encoding(mut request: Request, next: axum::middleware::Next) -
 }
 
 async fn take(door: Arc<Door>, route: &'static Route, request: Request) -> Response {
-    let (form, supported) = match form(route, request.headers()) {
-        Ok(form) => (form, Ok(())),
-        Err(failure) => (&route.forms[0], Err(failure)),
+    let (reader, supported) = match reader(route, request.headers()) {
+        Ok(reader) => (reader, Ok(())),
+        Err(failure) => (route.readers[0], Err(failure)),
     };
     let outcome = match supported {
-        Ok(()) => attempt(&door, route, form, request).await,
+        Ok(()) => attempt(&door, route, reader, request).await,
         Err(failure) => Err(failure),
     };
     match outcome {
-        Ok(outcome) => form.answers.taken(&outcome),
-        Err(failure) => refuse(&door, route, form, &failure),
+        Ok(outcome) => reader.answers().taken(&outcome),
+        Err(failure) => refuse(&door, route, reader, &failure),
     }
 }
 
-fn refuse(door: &Door, route: &Route, form: &Form, failure: &Failure) -> Response {
+fn refuse(door: &Door, route: &Route, reader: Reader, failure: &Failure) -> Response {
     metrics::REQUESTS.add_one([route.format, failure.outcome()]);
     notice::refused(route.format, failure.outcome(), &failure.to_string());
-    let mut response = form.answers.refused(failure);
+    let mut response = reader.answers().refused(failure);
     let headers = response.headers_mut();
     if failure.is_retryable() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(door.retry_after_s()));
@@ -199,26 +88,29 @@ fn refuse(door: &Door, route: &Route, form: &Form, failure: &Failure) -> Respons
     response
 }
 
-fn form(route: &'static Route, headers: &HeaderMap) -> Result<&'static Form, Failure> {
+fn reader(route: &Route, headers: &HeaderMap) -> Result<Reader, Failure> {
     let named = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let named = String::from_utf8_lossy(named);
     let bare = named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_named = |form: &&Form| form.content_types.is_empty() || form.content_types.contains(&&*bare);
-    route.forms.iter().find(is_named).ok_or_else(|| {
-        let all: Vec<&str> =
-            route.forms.iter().filter_map(|form| form.content_types.first().copied()).collect();
+    let mut readers = route.readers.iter().copied();
+    readers.find(|reader| reader.content_types().contains(&&*bare)).ok_or_else(|| {
+        let all: Vec<&str> = route.readers.iter().map(|reader| reader.content_types()[0]).collect();
         Failure::MediaType(bare.chars().take(100).collect(), all.join(" or "))
     })
 }
 
 async fn attempt(
     door: &Arc<Door>,
-    route: &'static Route,
-    form: &'static Form,
+    route: &Route,
+    reader: Reader,
     request: Request,
 ) -> Result<Outcome, Failure> {
     let (parts, body) = request.into_parts();
-    if let (Some(guard), Access::Token) = (&door.guard, route.access) {
+    // a page that a browser shows could reach a door on loopback
+    if parts.headers.contains_key(header::ORIGIN) {
+        return Err(Denied::Browser.into());
+    }
+    if let (Some(guard), Access::Token) = (&door.guard, route.access()) {
         let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         guard.check(header, Scope::Ingest)?;
     }
@@ -231,15 +123,19 @@ async fn attempt(
     let body = whole(body, bounds, &mut slot).await?;
     let size = body.len();
     slot.grow(size * DECODED)?;
-    let read = form.read;
-    let batch =
-        door.read(size, names(&parts.headers), move |context, batch| read(&body, context, batch)).await?;
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let caller = Arc::clone(door);
+    let read = move |context: &Context<'_>, batch: &mut Batch| {
+        let call = Call { body: &body, query: &query, settings: &caller.settings, context };
+        reader.read(&call, batch)
+    };
+    let batch = door.read(size, names(&parts.headers), read).await?;
     slot.shrink(size * (1 + DECODED));
     door.deliver(route.format, batch, &mut slot).await
 }
 
 fn check_encoding(route: &Route, encoding: &str) -> Result<(), Failure> {
-    let known = || ENCODINGS.iter().chain(route.encodings);
+    let known = || ENCODINGS.iter().chain(route.encodings());
     if encoding.is_empty() || known().any(|one| *one == encoding) {
         return Ok(());
     }
@@ -262,10 +158,4 @@ fn names(headers: &HeaderMap) -> BTreeMap<String, String> {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     };
     headers.iter().filter_map(text).collect()
-}
-
-/// Returns an answer with a body.
-pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response {
-    let body: Bytes = body.into();
-    (status, [(header::CONTENT_TYPE, content_type)], Body::from(body)).into_response()
 }

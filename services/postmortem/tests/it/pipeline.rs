@@ -11,11 +11,11 @@ use shared::events::{Command, Incident, Postmortem, Topic};
 use shared::ids::{ActionItemId, CommandId, EventId, IncidentId, derive};
 use shared::lifecycle;
 use shared::service::{Config, Deps, Readiness};
-use shared::stage::Effects;
+use shared::stage::{Effects, IncidentChange};
 use shared::store::action_items::{Change, Filter, Item, State};
 use shared::store::commands::{Decision, Outcome};
 use shared::store::{ArtifactKind, Write};
-use stack::testing::bench::{Bench, until};
+use stack::testing::bench::{Bench, assessed, until};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -123,6 +123,41 @@ async fn the_wait_ends_and_the_document_says_what_is_missing() {
     running.await.unwrap().unwrap();
     assert!(postmortem.markdown.contains("No investigation is on record"), "{}", postmortem.markdown);
     assert_eq!(place.published(id).await, [postmortem]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_that_was_open_again_when_its_timer_was_due_is_written_up_at_its_next_end() {
+    let _turn = TURN.lock().await;
+    let place = Place::open().await;
+    let (id, scenario) = (place.0.incident("again"), exhausted_connections());
+    place.resolved(id, &scenario).await;
+    let (shutdown, running) = place.start(Options { wait_ms: 600_000, poll_ms: 200 });
+    let timers = async |states: &str| {
+        let client = shared::testing::client(&place.0.store).await.unwrap();
+        let query = "select string_agg(state, ' ' order by seq) from timers where name = 'wait_for_cause' and key = $1";
+        until(Duration::from_mins(1), async || {
+            let found: Option<String> = client.query_one(query, &[&id.to_string()]).await.unwrap().get(0);
+            if found.as_deref() == Some(states) { Ok(()) } else { Err(found) }
+        })
+        .await
+        .unwrap();
+    };
+    timers("waiting").await;
+    let change = async |what: &str, change| {
+        let incidents = vec![IncidentChange { incident_id: id, change, publish: None }];
+        place.0.apply(id, what, Effects { incidents, ..Effects::default() }).await.unwrap();
+    };
+    change("reopened", lifecycle::Change::reopened(assessed(&scenario.incident))).await;
+    timers("done").await;
+    change("over again", lifecycle::Change::resolved(after(300), Ended::Recovered)).await;
+    let incident: Incident = place.0.store.reads().incident(id).await.unwrap().unwrap();
+    let event_id = EventId::of("test", &id.to_string(), 2);
+    place.0.send(Topic::IncidentsResolved, &incident, event_id, after(300)).await.unwrap();
+    timers("done waiting").await;
+    place.explained(id, &scenario).await;
+    place.wait_for(id).await;
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
 }
 
 /// Returns all items of an incident, those of the document first.

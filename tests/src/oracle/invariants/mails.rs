@@ -98,7 +98,8 @@ pub(super) fn notifications(observed: &Observations, found: &mut Found) {
             Some(_) => {}
         }
         if let Some(reopened) = notification.escalates {
-            let begun = |(of, times): &(String, u32)| *of == notification.incident && *times == reopened;
+            // one that begins a thread for later news says nothing of a reopening, whose escalation is the one that counts
+            let begun = |(of, times): &(String, u32)| *of == notification.incident && *times >= reopened;
             if !observed.escalations.iter().any(begun) {
                 found.add(Code::TimerMissing, format!("no timer escalates what {name} opens"));
             }

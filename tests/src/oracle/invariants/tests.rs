@@ -419,7 +419,7 @@ fn a_notification_is_on_record_before_it_is_sent_and_has_its_timers() {
     finds(|observed| observed.notifications[2].created_ms = Some(time(51).as_millisecond()), Code::MailEarly);
     finds(|observed| observed.notifications[2].created_ms = None, Code::TimerMissing);
     finds(|observed| observed.escalations.clear(), Code::TimerMissing);
-    finds(|observed| observed.escalations[0].1 = 1, Code::TimerMissing);
+    finds(|observed| observed.notifications[0].escalates = Some(1), Code::TimerMissing);
 }
 
 #[test]

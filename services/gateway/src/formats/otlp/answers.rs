@@ -14,8 +14,8 @@ use serde_json::json;
 
 use super::Signal;
 use crate::door::Outcome;
+use crate::door::answers::{Answers, answer};
 use crate::door::failure::Failure;
-use crate::door::http::{Answers, answer};
 use crate::refusals::Refusals;
 
 /// Answers in protobuf.
@@ -23,6 +23,28 @@ pub struct Protobuf(pub Signal);
 
 /// Answers in JSON.
 pub struct Json(pub Signal);
+
+impl Protobuf {
+    /// Returns the answers to a signal.
+    pub fn of(signal: Signal) -> &'static Self {
+        match signal {
+            Signal::Metrics => &Self(Signal::Metrics),
+            Signal::Logs => &Self(Signal::Logs),
+            Signal::Traces => &Self(Signal::Traces),
+        }
+    }
+}
+
+impl Json {
+    /// Returns the answers to a signal.
+    pub fn of(signal: Signal) -> &'static Self {
+        match signal {
+            Signal::Metrics => &Self(Signal::Metrics),
+            Signal::Logs => &Self(Signal::Logs),
+            Signal::Traces => &Self(Signal::Traces),
+        }
+    }
+}
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
