@@ -460,7 +460,9 @@ async fn mails(stack: &Stack) -> Result<Vec<Accepted>> {
             times.entry(id.to_owned()).or_default().push(entry.metadata()?.modified()?);
         }
     }
-    times.values_mut().for_each(|times| times.sort_unstable_by(|one, other| other.cmp(one)));
+    for times in times.values_mut() {
+        times.sort_unstable_by(|one, other| other.cmp(one));
+    }
     let mut accepted = Vec::new();
     for mail in stack.mail().mailbox().mails().await? {
         let time = times.get_mut(&mail.id).and_then(Vec::pop);

@@ -18,7 +18,7 @@ use shared::secret::Secret;
 use stack::testing::bench::{Bench, until};
 
 use crate::export;
-use crate::place::{Gateway, PATIENCE, compressed, now_ms};
+use crate::place::{Gateway, JSON, PATIENCE, PROTOBUF, compressed, now_ms};
 
 /// Largest body of the table, bytes.
 const LIMIT: usize = 50_000;
@@ -58,8 +58,6 @@ fn sent(reader: Reader) -> (&'static str, Vec<u8>, Topic, &'static str) {
             include_bytes!(concat!("../bodies/", $file)).to_vec()
         };
     }
-    const JSON: &str = "application/json";
-    const PROTOBUF: &str = "application/x-protobuf";
     let ms = now_ms();
     let events = |topic, item: serde_json::Value| (JSON, item.to_string().into_bytes(), topic, "payment");
     match reader {
@@ -212,9 +210,14 @@ async fn what_cannot_be_taken_gets_what_the_table_says() -> Result<()> {
             let answer = request.send().await.with_context(|| format!("{}: {what}", route.path))?;
             let status = answer.status();
             ensure!(!status.is_server_error() && status != 429, "{}: {what}: {status}", route.path);
-            let text = String::from_utf8_lossy(&answer.bytes().await?).into_owned();
+            let is_protobuf = answer.headers().get(CONTENT_TYPE).is_some_and(|one| one == PROTOBUF);
+            let body = answer.bytes().await?;
+            let text = if is_protobuf {
+                tonic_types::Status::decode(body)?.message
+            } else {
+                String::from_utf8(body.to_vec())?
+            };
             ensure!(text.len() < 600, "{}: {what}: {text}", route.path);
-            let text = text.replace(|one: char| one.is_control(), " ");
             writeln!(table, "  {what:<28} {} {}", status.as_u16(), text.trim())?;
         }
         let (content_type, body, ..) = sent(route.readers[0]);

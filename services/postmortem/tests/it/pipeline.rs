@@ -136,7 +136,8 @@ async fn an_incident_that_was_open_again_when_its_timer_was_due_is_written_up_at
         let client = shared::testing::client(&place.0.store).await.unwrap();
         let query = "select string_agg(state, ' ' order by seq) from timers where name = 'wait_for_cause' and key = $1";
         until(Duration::from_mins(1), async || {
-            let found: Option<String> = client.query_one(query, &[&id.to_string()]).await.unwrap().get(0);
+            let row = client.query_one(query, &[&id.to_string()]).await.unwrap();
+            let found: Option<String> = row.try_get(0).unwrap();
             if found.as_deref() == Some(states) { Ok(()) } else { Err(found) }
         })
         .await
