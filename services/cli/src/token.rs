@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::store::tokens::{Created, MAX_TOKENS, New, Scope, Token, TokenId, draw};
+use shared::ids::TokenId;
+use shared::store::tokens::{Created, MAX_TOKENS, New, Scope, Token, draw};
 use shared::text::sanitize::{NAME, one_line};
 
 use crate::failure::CliError;

@@ -71,6 +71,10 @@ id!(
     PostmortemId
 );
 id!(
+    /// One token, by its hash.
+    TokenId
+);
+id!(
     /// One action item of a postmortem.
     ActionItemId
 );

@@ -1,7 +1,5 @@
 //! Tokens of clients, by their hashes: who may send, read, operate and administer.
 
-use std::fmt;
-
 use jiff::Timestamp;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Serialize;
@@ -12,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::{Error, Reads, Store, row};
-use crate::ids::derive;
+use crate::ids::{TokenId, derive};
 use crate::secret::Secret;
 
 const TABLE: &str = "tokens";
@@ -27,17 +25,6 @@ const PREFIX: &str = "fw_";
 
 /// SHA-256 of a token.
 pub type Hash = [u8; 32];
-
-/// Identifier of a token: derived from its hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, std::hash::Hash, Serialize)]
-#[serde(transparent)]
-pub struct TokenId(pub Uuid);
-
-impl fmt::Display for TokenId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// What a token is for.
 #[derive(

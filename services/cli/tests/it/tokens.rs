@@ -3,7 +3,7 @@
 use cli::token::{Listed, table};
 use jiff::Timestamp;
 use shared::events::Topic;
-use shared::store::tokens::{Scope, Token, TokenId, hash};
+use shared::store::tokens::{Scope, Token, hash};
 use stack::testing::bench::Bench;
 
 use crate::fixtures::screen;
@@ -13,7 +13,7 @@ use crate::learning::{firewatch, json, printed};
 fn tokens_are_a_table() {
     let at = |text: &str| text.parse::<Timestamp>().unwrap();
     let token = |name: &str, scopes: &[Scope]| Token {
-        id: TokenId(shared::ids::derive(&[name])),
+        id: shared::ids::TokenId(shared::ids::derive(&[name])),
         name: name.into(),
         hash: hash(name),
         scopes: scopes.to_vec(),

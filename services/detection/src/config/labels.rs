@@ -85,7 +85,7 @@ pub struct LabelOptions {
     pub replicas: Vec<String>,
     /// Labels that say whether requests failed: by an HTTP or gRPC status, or by a word such as `error`.
     pub status: Vec<String>,
-    /// Most sets of dimensions that are told apart in one metric of a service; the others are one set, `other`.
+    /// Most sets of dimensions that are distinguished in one metric of a service; the others are one set, `other`.
     pub max_sets: u32,
 }
 

@@ -78,7 +78,7 @@ impl Shape {
         matches!(self, Self::Counter | Self::Histogram | Self::Level { folding: Folding::Sum, .. })
     }
 
-    /// Returns a text that tells shapes apart that cannot be folded together.
+    /// Returns a text that differs between shapes that cannot be folded together.
     pub(super) fn code(self) -> &'static str {
         match self {
             Self::Level { .. } => "level",

@@ -10,9 +10,10 @@ use base64::Engine as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
 use shared::clock::{Clock, SystemClock};
+use shared::ids::TokenId;
 use shared::service::Readiness;
 use shared::store::Store;
-use shared::store::tokens::{Hash, Scope, Token, TokenId, hash};
+use shared::store::tokens::{Hash, Scope, Token, hash};
 use tokio_util::sync::CancellationToken;
 
 /// Time between two looks at the table.

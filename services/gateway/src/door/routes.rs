@@ -140,13 +140,7 @@ impl Reader {
         match self {
             Self::OtlpProtobuf(_) | Self::RemoteWrite => &["application/x-protobuf", "application/protobuf"],
             Self::OtlpJson(_) | Self::Webhook | Self::Posted | Self::Deployments(_) => &["application/json"],
-            Self::Events(_) | Self::Kubernetes => &[
-                "application/json",
-                "application/x-ndjson",
-                "application/ndjson",
-                "application/jsonl",
-                "application/x-jsonlines",
-            ],
+            Self::Events(_) | Self::Kubernetes => &generic::CONTENT_TYPES,
             Self::CloudEvents => {
                 &["application/cloudevents+json", "application/cloudevents-batch+json", "application/json"]
             }
@@ -155,13 +149,13 @@ impl Reader {
     }
 
     /// Returns how it is answered.
-    pub fn answers(self) -> &'static dyn Answers {
+    pub fn answers(self) -> Box<dyn Answers> {
         match self {
-            Self::OtlpProtobuf(signal) => otlp::answers::Protobuf::of(signal),
-            Self::OtlpJson(signal) => otlp::answers::Json::of(signal),
-            Self::RemoteWrite => &RemoteWrite,
-            Self::Influx => &Plain::NO_CONTENT,
-            _ => &Plain::OK,
+            Self::OtlpProtobuf(signal) => Box::new(otlp::answers::Protobuf(signal)),
+            Self::OtlpJson(signal) => Box::new(otlp::answers::Json(signal)),
+            Self::RemoteWrite => Box::new(RemoteWrite),
+            Self::Influx => Box::new(Plain::NO_CONTENT),
+            _ => Box::new(Plain::OK),
         }
     }
 

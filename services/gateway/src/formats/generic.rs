@@ -28,9 +28,14 @@ use crate::telemetry::{self, Batch, Point};
 
 /// Name of the format in refusals.
 const FORMAT: &str = "JSON";
-/// Content types of lines of JSON.
-const LINES: [&str; 4] =
-    ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"];
+/// Content types that are read: JSON, and after it those of lines of JSON.
+pub const CONTENT_TYPES: [&str; 5] = [
+    "application/json",
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+];
 
 /// What the items of a request are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +87,7 @@ pub fn read(body: &[u8], kind: Kind, ctx: &Context<'_>, batch: &mut Batch) -> Re
     let text = str::from_utf8(body).map_err(|error| malformed(&error))?;
     let content_type = ctx.headers.get("content-type").map(String::as_str).unwrap_or_default();
     let content_type = content_type.split(';').next().unwrap_or_default().trim();
-    if LINES.iter().any(|lines| content_type.eq_ignore_ascii_case(lines)) {
+    if CONTENT_TYPES[1..].iter().any(|lines| content_type.eq_ignore_ascii_case(lines)) {
         lines(text, kind, ctx, batch);
         return Ok(());
     }

@@ -99,7 +99,7 @@ pub struct Answer {
     pub ignored: usize,
 }
 
-/// A list, what a watch sends, or an event: told apart by their fields.
+/// A list, what a watch sends, or an event: distinguished by their fields.
 #[derive(Deserialize)]
 struct Outer<'a> {
     #[serde(borrow)]

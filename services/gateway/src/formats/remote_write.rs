@@ -330,10 +330,21 @@ impl Answer {
     }
 }
 
-/// Counts all samples of a series as refused, for the same reason.
-fn refuse(count: usize, reason: Reason, detail: &str, batch: &mut Batch) {
-    for _ in 0..count {
-        batch.refused.add(reason, detail);
+/// Adds the samples of a series, or counts each as refused for the reason that the series has none.
+fn add(
+    series: Result<Series<'_>, (Reason, String)>,
+    samples: &[Sample],
+    histograms: &[histogram::Histogram],
+    batch: &mut Batch,
+    answer: &mut Answer,
+) {
+    match series {
+        Ok(series) => series.add(samples, histograms, batch, answer),
+        Err((reason, detail)) => {
+            for _ in 0..samples.len() + histograms.len() {
+                batch.refused.add(reason, &detail);
+            }
+        }
     }
 }
 

@@ -24,28 +24,6 @@ pub struct Protobuf(pub Signal);
 /// Answers in JSON.
 pub struct Json(pub Signal);
 
-impl Protobuf {
-    /// Returns the answers to a signal.
-    pub fn of(signal: Signal) -> &'static Self {
-        match signal {
-            Signal::Metrics => &Self(Signal::Metrics),
-            Signal::Logs => &Self(Signal::Logs),
-            Signal::Traces => &Self(Signal::Traces),
-        }
-    }
-}
-
-impl Json {
-    /// Returns the answers to a signal.
-    pub fn of(signal: Signal) -> &'static Self {
-        match signal {
-            Signal::Metrics => &Self(Signal::Metrics),
-            Signal::Logs => &Self(Signal::Logs),
-            Signal::Traces => &Self(Signal::Traces),
-        }
-    }
-}
-
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 

@@ -4,7 +4,7 @@ use prost::Message as _;
 use prost::bytes::Bytes;
 
 use super::histogram::Histogram;
-use super::{Answer, Sample, Series, bounded, fields, malformed, refuse};
+use super::{Answer, Sample, Series, add, bounded, fields, malformed};
 use crate::formats::{Context, Unreadable};
 use crate::refusals::Reason;
 use crate::telemetry::Batch;
@@ -54,12 +54,9 @@ pub(super) fn read(
             .collect();
         let labels =
             texts.map_err(|_: std::str::Utf8Error| (Reason::Invalid, "a label is not UTF-8".to_owned()));
-        match labels.as_ref().map_err(Clone::clone).and_then(|labels| Series::of(labels, ctx.identity)) {
-            Ok(series) => series.add(&read.samples, &read.histograms, batch, answer),
-            Err((reason, detail)) => {
-                refuse(read.samples.len() + read.histograms.len(), reason, &detail, batch);
-            }
-        }
+        let series =
+            labels.as_ref().map_err(Clone::clone).and_then(|labels| Series::of(labels, ctx.identity));
+        add(series, &read.samples, &read.histograms, batch, answer);
         Ok(())
     })
 }

@@ -5,7 +5,7 @@ use prost::bytes::Bytes;
 use shared::events::raw::Instrument;
 
 use super::histogram::Histogram;
-use super::{Answer, Sample, Series, bounded, by_name, fields, malformed, refuse};
+use super::{Answer, Sample, Series, add, bounded, by_name, fields, malformed};
 use crate::formats::{Context, Unreadable};
 use crate::refusals::Reason;
 use crate::telemetry::Batch;
@@ -93,19 +93,15 @@ pub(super) fn read(
         let unit = symbol(read.metadata.map_or(0, |metadata| metadata.unit_ref));
         let series =
             labels.as_ref().map_err(Clone::clone).and_then(|labels| Series::of(labels, ctx.identity));
-        match series {
-            Ok(mut series) => {
-                series.unit = unit.unwrap_or_default();
-                if let Some(metadata) = read.metadata {
-                    series.instrument = metadata.instrument(series.metric);
-                }
-                series.start_ms = (read.created_timestamp != 0).then_some(read.created_timestamp);
-                series.add(&read.samples, &read.histograms, batch, answer);
+        let described = series.map(|mut series| {
+            series.unit = unit.unwrap_or_default();
+            if let Some(metadata) = read.metadata {
+                series.instrument = metadata.instrument(series.metric);
             }
-            Err((reason, detail)) => {
-                refuse(read.samples.len() + read.histograms.len(), reason, &detail, batch);
-            }
-        }
+            series.start_ms = (read.created_timestamp != 0).then_some(read.created_timestamp);
+            series
+        });
+        add(described, &read.samples, &read.histograms, batch, answer);
         Ok(())
     })
 }
