@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the alerts: each is complete, has a runbook, and is seen to fire in one case of its tests and not to in another.
 
-The tests themselves are run by promtool (infra/tools/promtool.sh). Where that cannot be had, this says so loudly and
+The tests themselves are run by promtool (infra/tools/prometheus.sh promtool). Where that cannot be had, this says so loudly and
 succeeds with the rest, unless FIREWATCH_PROMTOOL=required.
 """
 
@@ -78,7 +78,7 @@ def problems_of_tests(names):
 
 
 def promtool():
-    found = subprocess.run([ROOT / "infra/tools/promtool.sh"], stdout=subprocess.PIPE, text=True)
+    found = subprocess.run([ROOT / "infra/tools/prometheus.sh", "promtool"], stdout=subprocess.PIPE, text=True)
     if found.returncode == 0:
         return found.stdout.strip()
     if os.environ.get("FIREWATCH_PROMTOOL") == "required":

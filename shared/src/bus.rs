@@ -3,6 +3,7 @@
 pub mod consumer;
 pub mod dead_letter;
 mod diagnosis;
+pub mod foreign;
 mod inspect;
 mod lag_gauge;
 pub mod link;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::redact::is_loopback;
 pub use consumer::{Batches, Consumer, Message, Record};
+pub use foreign::{ForeignConsumer, ForeignRecord};
 pub use inspect::{admin, lag, reader, window};
 pub use link::Link;
 pub use producer::{Pending, Producer};
@@ -121,7 +123,7 @@ impl Options {
         vec![format!("Kafka at {brokers} is addressed in plain text{secret}; set kafka.tls.enabled")]
     }
 
-    fn client(&self) -> ClientConfig {
+    pub(crate) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.brokers)
@@ -133,7 +135,7 @@ impl Options {
         config
     }
 
-    fn finish(&self, mut config: ClientConfig) -> ClientConfig {
+    pub(crate) fn finish(&self, mut config: ClientConfig) -> ClientConfig {
         for (name, value) in &self.properties {
             config.set(name, value);
         }

@@ -1,5 +1,7 @@
 //! What only the runtime may do in production, for tests and for the programs that run them.
 
+pub mod foreign;
+
 use std::sync::Arc;
 
 use deadpool_postgres::Object;

@@ -6,6 +6,7 @@ mod load;
 mod oracle;
 mod outages;
 mod people;
+mod prometheus;
 mod quiet;
 mod receivers;
 mod scenarios;

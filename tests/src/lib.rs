@@ -7,6 +7,7 @@ pub mod load;
 pub mod mutants;
 pub mod oracle;
 pub mod people;
+pub mod prometheus;
 pub mod quiescence;
 pub mod scoreboard;
 

@@ -7,6 +7,7 @@ use shared::service::StageOptions;
 use shared::text::redact::is_loopback;
 use shared::tls::Files;
 
+use crate::bridge;
 use crate::door::DECODED;
 use crate::formats::{alertmanager, deployments, kubernetes};
 use crate::identity::Rules;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub deployments: deployments::Settings,
     /// How events of Kubernetes are read.
     pub kubernetes: kubernetes::Settings,
+    /// What is read from topics that others write.
+    pub bridge: bridge::Settings,
 }
 
 impl Default for Settings {
@@ -51,6 +54,7 @@ impl Default for Settings {
             alertmanager: alertmanager::Settings::default(),
             deployments: deployments::Settings::default(),
             kubernetes: kubernetes::Settings::default(),
+            bridge: bridge::Settings::default(),
         }
     }
 }
@@ -170,10 +174,10 @@ impl Settings {
     pub fn warnings(&self) -> Vec<String> {
         let open = self.doors().filter(|(_, address)| !self.tls.is_enabled() && !is_loopback(address));
         let secret = if self.tokens { ", and with it the tokens" } else { "" };
-        open.map(|(name, address)| {
+        let open = open.map(|(name, address)| {
             format!("gateway.{name} {address} takes telemetry in plain text{secret}; set gateway.tls")
-        })
-        .collect()
+        });
+        open.chain(self.bridge.warnings()).collect()
     }
 }
 
@@ -186,6 +190,7 @@ impl StageOptions for Settings {
             ("alertmanager", self.alertmanager.validate()),
             ("deployments", self.deployments.validate()),
             ("kubernetes", self.kubernetes.validate()),
+            ("bridge", self.bridge.validate()),
         ];
         for (section, found) in formats {
             problems.extend(found.into_iter().map(|problem| format!("{section}.{problem}")));

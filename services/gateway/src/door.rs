@@ -8,7 +8,7 @@ pub mod grpc;
 pub mod http;
 pub mod limits;
 pub mod listen;
-mod notice;
+pub(crate) mod notice;
 pub mod routes;
 
 use std::collections::BTreeMap;

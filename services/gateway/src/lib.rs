@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod bridge;
 pub mod config;
 pub mod door;
 pub mod formats;
@@ -21,6 +22,7 @@ use shared::store::Store;
 use shared::text::secrets::Redactor;
 use tokio_util::sync::CancellationToken;
 
+use bridge::Bridge;
 pub use config::Settings;
 use door::auth::Guard;
 use door::limits::Gate;
@@ -78,6 +80,8 @@ pub async fn serve(
     let addresses = Addresses { http: http.address, grpc: grpc.as_ref().map(|grpc| grpc.address) };
     tracing::info!(http = %addresses.http, grpc = ?addresses.grpc, tokens = door.guard.is_some(), "doors are open");
     listening(addresses);
+    let bridge = Bridge::join(&door, &config.common.kafka)?;
+    let bridge = bridge.map(|bridge| tokio::spawn(bridge.run(shutdown.clone())));
     let drain = Duration::from_millis(requests.drain_timeout_ms);
     let stoppers: Vec<_> = std::iter::once(&http).chain(&grpc).map(|door| door.stopper(drain)).collect();
     let served = async {
@@ -96,6 +100,9 @@ pub async fn serve(
     tokio::select! {
         outcome = served => outcome?,
         () = stopping => {}
+    }
+    if let Some(bridge) = bridge {
+        bridge.await?;
     }
     publisher.flush(timeout).await;
     Ok(())

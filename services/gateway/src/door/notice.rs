@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_mins(1);
 
 /// Logs that something of a format was refused for a reason.
-pub(super) fn refused(format: &'static str, reason: &'static str, detail: &str) {
+pub(crate) fn refused(format: &'static str, reason: &'static str, detail: &str) {
     static LAST: Mutex<BTreeMap<(&str, &str), Instant>> = Mutex::new(BTreeMap::new());
 
     let now = Instant::now();

@@ -104,3 +104,21 @@ fn the_settings_of_deployments_are_read() {
     assert!(secrets.iter().all(|secret| !secret.is_empty()));
     assert_eq!(settings.services["shop/payments-api"], "payment");
 }
+
+#[test]
+fn the_settings_of_the_bridge_are_read() {
+    #[derive(Deserialize)]
+    struct File {
+        gateway: Gateway,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Gateway {
+        bridge: crate::bridge::Settings,
+    }
+
+    let text = fs::read_to_string(files().join("kafka.toml")).unwrap();
+    let settings = toml::from_str::<File>(&text).unwrap().gateway.bridge;
+    assert_eq!((settings.topics.len(), settings.validate()), (4, Vec::new()));
+}
