@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use shared::bus;
+use shared::bus::reader::{From, Reader};
 use shared::events::anomaly::Status;
 use shared::events::incident::Signal;
 use shared::events::{Incident, MetricSample, Topic};
-use shared::bus;
-use shared::bus::reader::{From, Reader};
 use shared::store::{Incidents, Store};
 use stack::parts::kafka::{Further, create_topics};
 use stack::parts::{ports, probe};
@@ -121,7 +121,11 @@ async fn alerts_of_prometheus_and_of_alertmanager_open_incidents_and_end_in_them
     let store = pipeline.stack.store()?;
     let gateway = gateway(&pipeline.stack).await?;
     let alertmanager = programs
-        .alertmanager(&[(GATEWAY, &gateway), ("group_wait: 5s", "group_wait: 1s"), ("group_interval: 30s", "group_interval: 1s")])
+        .alertmanager(&[
+            (GATEWAY, &gateway),
+            ("group_wait: 5s", "group_wait: 1s"),
+            ("group_interval: 30s", "group_interval: 1s"),
+        ])
         .await?;
     let [port] = ports::free()?;
     let target = format!("127.0.0.1:{port}");

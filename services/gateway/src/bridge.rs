@@ -100,7 +100,9 @@ impl Source {
                 (Reader::OtlpProtobuf(Signal::Metrics), "kafka_otlp_metrics")
             }
             (Encoding::OtlpProto, Items::Logs) => (Reader::OtlpProtobuf(Signal::Logs), "kafka_otlp_logs"),
-            (Encoding::OtlpProto, Items::Traces) => (Reader::OtlpProtobuf(Signal::Traces), "kafka_otlp_traces"),
+            (Encoding::OtlpProto, Items::Traces) => {
+                (Reader::OtlpProtobuf(Signal::Traces), "kafka_otlp_traces")
+            }
             (Encoding::OtlpJson, Items::Metrics) => (Reader::OtlpJson(Signal::Metrics), "kafka_otlp_metrics"),
             (Encoding::OtlpJson, Items::Logs) => (Reader::OtlpJson(Signal::Logs), "kafka_otlp_logs"),
             (Encoding::OtlpJson, Items::Traces) => (Reader::OtlpJson(Signal::Traces), "kafka_otlp_traces"),

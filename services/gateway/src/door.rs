@@ -22,6 +22,7 @@ use crate::formats::{Context, Unreadable};
 use crate::metrics;
 use crate::publish::Publisher;
 use crate::refusals::Refusals;
+use crate::series::Series;
 use crate::telemetry::{Batch, Taken};
 use failure::Failure;
 use limits::{Gate, Slot};
@@ -44,6 +45,8 @@ pub struct Door {
     pub publisher: Publisher,
     /// What is replaced in log lines.
     pub redactor: Arc<Redactor>,
+    /// Series of all requests.
+    pub series: Arc<Series>,
     /// The time at which requests come.
     pub clock: Arc<dyn Clock>,
 }
@@ -88,7 +91,9 @@ impl Door {
         read: impl FnOnce(&Context<'_>, &mut Batch) -> Result<(), Unreadable>,
     ) -> Result<Batch, Unreadable> {
         let now_ms = self.clock.now().as_millisecond();
-        let mut batch = Batch::new(&self.settings.limits, now_ms).redacting(Arc::clone(&self.redactor));
+        let mut batch = Batch::new(&self.settings.limits, now_ms)
+            .redacting(Arc::clone(&self.redactor))
+            .counting(Arc::clone(&self.series));
         let context = Context { identity: &self.settings.identity, now_ms, headers };
         read(&context, &mut batch)?;
         Ok(batch)

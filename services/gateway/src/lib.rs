@@ -8,6 +8,7 @@ pub mod identity;
 pub mod metrics;
 pub mod publish;
 pub mod refusals;
+pub mod series;
 pub mod telemetry;
 
 use std::net::SocketAddr;
@@ -68,6 +69,7 @@ pub async fn serve(
         guard: guard(&config, &deps, &shutdown)?,
         publisher: publisher.clone(),
         redactor: Arc::new(Redactor::new(&config.common.redaction)),
+        series: Arc::default(),
         clock: Arc::new(SystemClock),
         settings,
     });

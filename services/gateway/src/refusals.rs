@@ -20,6 +20,8 @@ pub enum Reason {
     NoService,
     /// It has too many labels.
     Labels,
+    /// Its service has too many series.
+    Series,
     /// Its value is not finite, or no histogram.
     Value,
     /// Its kind is not supported.
@@ -40,6 +42,7 @@ impl Reason {
             Self::Name => "name",
             Self::NoService => "no_service",
             Self::Labels => "labels",
+            Self::Series => "series",
             Self::Value => "value",
             Self::Unsupported => "unsupported",
             Self::TooMany => "too_many",

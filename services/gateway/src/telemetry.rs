@@ -11,6 +11,7 @@ use shared::events::{Alert, Deployment, Event, LogRecord, Span, Topic, encode};
 use shared::text::secrets::Redactor;
 
 use crate::refusals::{Reason, Refusals};
+use crate::series::Series;
 
 /// Largest payload of a record, bytes; a larger batch becomes several records. Below Kafka's limit of a message.
 const MAX_RECORD_BYTES: usize = 256 * 1024;
@@ -29,6 +30,8 @@ pub struct Limits {
     pub label_bytes: usize,
     /// Longest log line, bytes. A longer one is cut.
     pub line_bytes: usize,
+    /// Series of a service in an hour. A point of one beyond is refused.
+    pub series_per_service: usize,
     /// How far behind the gateway's clock a time may be, milliseconds.
     pub past_ms: i64,
     /// How far ahead of it, milliseconds.
@@ -42,6 +45,7 @@ impl Default for Limits {
             labels: 64,
             label_bytes: 1_024,
             line_bytes: 32_768,
+            series_per_service: 100_000,
             past_ms: 48 * 3_600_000,
             future_ms: 10 * 60_000,
         }
@@ -57,6 +61,7 @@ impl Limits {
             ("labels", self.labels, 1, 256),
             ("label_bytes", self.label_bytes, 16, 8_192),
             ("line_bytes", self.line_bytes, 64, 64 * 1024),
+            ("series_per_service", self.series_per_service, 1, 1_000_000),
         ];
         for (name, value, least, most) in bounds {
             if !(least..=most).contains(&value) {
@@ -133,6 +138,7 @@ pub struct Batch {
     pub headers: Vec<(&'static str, String)>,
     limits: Limits,
     redactor: Arc<Redactor>,
+    series: Arc<Series>,
     now_ms: i64,
     items: usize,
 }
@@ -172,6 +178,12 @@ impl Batch {
     #[must_use]
     pub fn redacting(self, redactor: Arc<Redactor>) -> Self {
         Self { redactor, ..self }
+    }
+
+    /// Counts series together with other requests.
+    #[must_use]
+    pub fn counting(self, series: Arc<Series>) -> Self {
+        Self { series, ..self }
     }
 
     /// Notes that so many things were passed over; nothing if there were none.
@@ -313,6 +325,14 @@ impl Batch {
         };
         if !number.is_finite() {
             return Err((Reason::Value, format!("the value of {} is not finite", point.metric)));
+        }
+        let limit = self.limits.series_per_service;
+        if !self.series.admit(point, limit, self.now_ms) {
+            let Point { service, metric, .. } = point;
+            let problem = format!(
+                "{service} has {limit} series already; does a label of {metric} have ever new values?"
+            );
+            return Err((Reason::Series, problem));
         }
         Ok(())
     }

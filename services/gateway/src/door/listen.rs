@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -13,6 +14,7 @@ use axum_server::accept::{Accept, NoDelayAcceptor};
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Requests, Tls};
 
@@ -26,12 +28,16 @@ const IDLE: Duration = Duration::from_secs(90);
 /// Time between two signs of life on an HTTP/2 connection, and how long one may be missing.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
+/// Time between two looks at the files of certificates.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// A door that listens.
 pub struct Listening {
     /// Where.
     pub address: SocketAddr,
     handle: Handle<SocketAddr>,
     server: Pin<Box<dyn Future<Output = io::Result<()>> + Send>>,
+    _renewal: Option<AbortOnDropHandle<()>>,
 }
 
 impl Listening {
@@ -54,14 +60,16 @@ impl Listening {
             .keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE);
         let service = router.into_make_service();
+        let mut renewal = None;
         let server: Pin<Box<dyn Future<Output = _> + Send>> = if tls.is_enabled() {
             let config = RustlsConfig::from_config(Arc::new(shared::tls::server(tls.files())?));
+            renewal = Some(AbortOnDropHandle::new(tokio::spawn(renew(config.clone(), tls.clone()))));
             let acceptor = RustlsAcceptor::new(config).handshake_timeout(head_timeout).acceptor(bounded);
             Box::pin(server.acceptor(acceptor).serve(service))
         } else {
             Box::pin(server.acceptor(bounded).serve(service))
         };
-        Ok(Self { address, handle, server })
+        Ok(Self { address, handle, server, _renewal: renewal })
     }
 
     /// Returns what stops it: no connection is accepted any more, and requests in flight have until the deadline.
@@ -74,6 +82,35 @@ impl Listening {
     pub async fn serve(self) -> io::Result<()> {
         self.server.await
     }
+}
+
+/// Looks again and again whether files of certificates have changed; new connections then use them. Files that cannot be used
+/// change nothing.
+async fn renew(config: RustlsConfig, tls: Tls) {
+    let mut known = versions(&tls);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let found = versions(&tls);
+        if found == known {
+            continue;
+        }
+        known = found;
+        match shared::tls::server(tls.files()) {
+            Ok(renewed) => {
+                config.reload_from_config(Arc::new(renewed));
+                tracing::info!("certificates were read again");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "certificates have changed and cannot be used; the old ones stay")
+            }
+        }
+    }
+}
+
+/// Returns when each file was written.
+fn versions(tls: &Tls) -> [Option<SystemTime>; 3] {
+    let of = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    [&tls.cert_file, &tls.key_file, &tls.client_ca_file].map(|path| of(path))
 }
 
 /// Accepts connections as long as there are not too many.

@@ -93,12 +93,22 @@ fn cases(run: &str, ms: i64) -> Vec<Case> {
         case(Encoding::OtlpProto, Items::Traces, "/v1/traces", PROTOBUF, Topic::RawMetrics, &|service| {
             export::spans(service, vec![export::span(1, 2, 3, 4, ms)]).encode_to_vec()
         }),
-        case(Encoding::Influx, Items::Metrics, "/v1/influx/write", "text/plain", Topic::RawMetrics, &|service| {
-            format!("cpu,service={service},host=a usage=0.5 {ms}000000\n").into_bytes()
-        }),
-        case(Encoding::RemoteWrite, Items::Metrics, "/api/v1/write", PROTOBUF, Topic::RawMetrics, &|service| {
-            remote_write(service, ms)
-        }),
+        case(
+            Encoding::Influx,
+            Items::Metrics,
+            "/v1/influx/write",
+            "text/plain",
+            Topic::RawMetrics,
+            &|service| format!("cpu,service={service},host=a usage=0.5 {ms}000000\n").into_bytes(),
+        ),
+        case(
+            Encoding::RemoteWrite,
+            Items::Metrics,
+            "/api/v1/write",
+            PROTOBUF,
+            Topic::RawMetrics,
+            &|service| remote_write(service, ms),
+        ),
         case(Encoding::Json, Items::Metrics, "/v1/events/metrics", JSON, Topic::RawMetrics, &|service| {
             let sample = serde_json::json!({ "service": service, "metric": "m", "value": 1, "ts_ms": ms });
             sample.to_string().into_bytes()
@@ -152,10 +162,9 @@ async fn each_encoding_becomes_what_its_door_makes_of_it() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_pipeline_does_not_take_is_sent_again_until_it_does() -> Result<()> {
-    let (theirs, ours) =
-        tokio::try_join!(stack::testing::kafka_with(&Further::default()), async {
-            stack::testing::kafka_with(&Further::default()).await
-        })?;
+    let further = Further::default();
+    let brokers = || stack::testing::kafka_with(&further);
+    let (theirs, ours) = tokio::try_join!(brokers(), brokers())?;
     create_topics(ours.admin()).await?;
     let of = |brokers: &str| bus::Options { brokers: brokers.to_owned(), ..bus::Options::default() };
     let (their_kafka, our_kafka) = (of(theirs.brokers()), of(ours.brokers()));

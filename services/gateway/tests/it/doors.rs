@@ -29,6 +29,7 @@ const ALL_TIMES: Limits = Limits {
     labels: 64,
     label_bytes: 1_024,
     line_bytes: 32_768,
+    series_per_service: 1_000,
     past_ms: i64::MAX / 4,
     future_ms: 0,
 };

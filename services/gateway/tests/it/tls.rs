@@ -7,6 +7,7 @@ use gateway::Settings;
 use gateway::config::Tls;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use shared::tls::Check;
+use stack::testing::bench::until;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -22,20 +23,27 @@ impl Files {
     fn create() -> Result<Self> {
         let dir = std::env::temp_dir().join(format!("firewatch-gateway-tls-{}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
+        let files = Self { dir };
+        files.write()?;
+        Ok(files)
+    }
+
+    /// Writes a new CA, and new certificates of it.
+    fn write(&self) -> Result<()> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "CA of a test");
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-        std::fs::write(dir.join("ca.pem"), ca.pem())?;
+        std::fs::write(self.path("ca.pem"), ca.pem())?;
         for name in ["localhost", "client"] {
             let key = KeyPair::generate()?;
             let mut params = CertificateParams::new(vec![name.to_owned()])?;
             params.distinguished_name.push(DnType::CommonName, name);
             let certificate = params.signed_by(&key, &ca)?;
-            std::fs::write(dir.join(format!("{name}.pem")), certificate.pem())?;
-            std::fs::write(dir.join(format!("{name}.key")), key.serialize_pem())?;
+            std::fs::write(self.path(&format!("{name}.pem")), certificate.pem())?;
+            std::fs::write(self.path(&format!("{name}.key")), key.serialize_pem())?;
         }
-        Ok(Self { dir })
+        Ok(())
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -82,7 +90,7 @@ async fn post(gateway: &Gateway, files: &Files, with_certificate: bool) -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_needs_a_certificate_where_a_ca_of_clients_is_set() -> Result<()> {
+async fn clients_need_a_certificate_where_a_ca_is_set_and_renewed_files_are_read() -> Result<()> {
     let bench = bench().await?;
     let files = Files::create()?;
     let gateway = Gateway::start(&bench.common, files.settings(false)).await?;
@@ -94,5 +102,14 @@ async fn a_client_needs_a_certificate_where_a_ca_of_clients_is_set() -> Result<(
     assert_eq!(post(&gateway, &files, true).await?, "HTTP/1.1 200 OK");
     let refused = post(&gateway, &files, false).await;
     assert!(refused.is_err(), "{refused:?}");
+
+    // renewed files are read without a restart
+    files.write()?;
+    assert!(post(&gateway, &files, true).await.is_err(), "the old certificates are still there");
+    until(PATIENCE, async || match post(&gateway, &files, true).await {
+        Ok(answer) if answer == "HTTP/1.1 200 OK" => Ok(()),
+        other => Err(other.map_err(|error| error.to_string())),
+    })
+    .await?;
     gateway.stop().await
 }
