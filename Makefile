@@ -82,7 +82,7 @@ build-demo: install
 .PHONY: test
 test: build failpoints ## Runs all tests over real parts
 	@$(STACK) run -- cargo test --workspace
-	@$(STACK) demo-matrix --seeds 1 --busy-seeds 0 --scenario latency-spike --scenario memory-leak --scenario bad-deployment
+	@$(STACK) demo-matrix --seeds 1 --busy-seeds 0 --scenario bad-deployment
 
 .PHONY: test-long
 test-long: build ## Runs the tests that `test` leaves out: all scenarios with two copies, receivers that fail for five minutes, 100,000 series, a million old rows
