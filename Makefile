@@ -100,6 +100,10 @@ failpoints: install
 oracle: failpoints ## Kills agents at every moment and checks that each step had one effect (SEEDS=20 FIRST_SEED=1)
 	@target/oracle/debug/oracle --seeds $(SEEDS) --first-seed $(FIRST_SEED)
 
+.PHONY: oracle-gateway
+oracle-gateway: failpoints ## Kills the gateway and Kafka while producers send and checks that no acknowledged point is lost (SEEDS=20 FIRST_SEED=1)
+	@target/oracle/debug/gateway-oracle --seeds $(SEEDS) --first-seed $(FIRST_SEED)
+
 .PHONY: oracle-mutants
 oracle-mutants: failpoints ## Breaks one guarantee at a time; succeeds if the oracle catches each within ten seeds
 	@target/oracle/debug/oracle --mutants --seeds 10 --first-seed $(FIRST_SEED) --out target/mutants
