@@ -142,11 +142,13 @@ load-release: build ## The same with agents that are built with optimisation, wh
 	@target/debug/load --binaries target/release
 
 .PHONY: bench
-bench: install ## Measures detection beside the naive way, in process and through Kafka; figures also in target/bench/summary.json
+bench: install ## Measures detection beside the naive way, and the gateway beside the Collector (after `make parts`); figures also in target/bench
 	cargo build --quiet -p stack
 	cargo bench --quiet -p detection --bench sample
 	cargo build --quiet --release -p detection --bin detection --example throughput
 	@$(STACK) run -- target/release/examples/throughput
+	cargo build --quiet --release -p gateway --bin gateway --example gateway-throughput
+	@$(STACK) run -- target/release/examples/gateway-throughput
 
 .PHONY: score
 score: install ## Scores detection (NAB files by FIREWATCH_BENCH_DIR); writes docs/scoreboard.md and target/score/summary.json
@@ -181,6 +183,10 @@ score-retrieval: install ## Scores the search in runbooks (documents by FIREWATC
 	cargo build --quiet -p stack
 	cargo build --quiet --release -p knowledge --example retrieval-scoreboard
 	@$(STACK) run -- target/release/examples/retrieval-scoreboard
+
+.PHONY: parts
+parts: ## Builds the OpenTelemetry Collector, beside which the gateway is tested and measured (needs Go)
+	@infra/parts/collector.sh
 
 .PHONY: audit
 audit: ## Looks for known vulnerabilities of the dependencies (needs a network)

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 mod binary;
+mod collector;
 mod doors;
 mod export;
 mod grpc;
