@@ -145,18 +145,17 @@ async fn used_by_detection(
     detection.start()?;
     let client = probe::client();
     let topic = format!("topic=\"{}\"", Topic::RawMetrics);
+    let mut used = 0;
     detection
         .until("reading the topic", DETECTION, async || {
             let exposed = watch::fetch(&client, &http).await?;
             let of =
                 |metric: &str| exposed.sum(&format!("firewatch_detection_{metric}_total"), &topic) as u64;
-            let (used, dropped) = (of("samples"), of("dropped"));
-            ensure!(
-                used + dropped == written.total(),
-                "{used} used, {dropped} dropped of {}",
-                written.total()
-            );
-            Ok(used)
+            used = of("samples");
+            let (dropped, all) = (of("dropped"), written.total());
+            ensure!(used + dropped == all, "{used} used and {dropped} dropped of {all}");
+            Ok(())
         })
-        .await
+        .await?;
+    Ok(used)
 }

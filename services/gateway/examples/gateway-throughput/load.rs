@@ -52,17 +52,20 @@ impl Client {
     pub(crate) async fn saturate(&self, requests: &Requests, time: Duration) -> Result<f64> {
         let began = Instant::now();
         let taken = AtomicUsize::new(0);
-        let connection = async |number: usize| {
-            let mut turn = number;
-            while began.elapsed() < time {
-                if self.send(requests, turn).await? {
-                    taken.fetch_add(1, Ordering::Relaxed);
-                } else {
-                    sleep(REFUSED).await;
+        let connection = |number: usize| {
+            let taken = &taken;
+            async move {
+                let mut turn = number;
+                while began.elapsed() < time {
+                    if self.send(requests, turn).await? {
+                        taken.fetch_add(1, Ordering::Relaxed);
+                    } else {
+                        sleep(REFUSED).await;
+                    }
+                    turn += 1;
                 }
-                turn += 1;
+                anyhow::Ok(())
             }
-            anyhow::Ok(())
         };
         try_join_all((0..CONNECTIONS).map(connection)).await?;
         ensure!(taken.into_inner() > 0, "{} took no request", self.url);
@@ -74,19 +77,22 @@ impl Client {
         let every = Duration::from_secs_f64(POINTS as f64 / points_per_s);
         let count = (PACED.as_secs_f64() / every.as_secs_f64()) as usize;
         let (next, began) = (AtomicUsize::new(0), Instant::now());
-        let connection = async || {
-            let mut times = Vec::new();
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= count {
-                    return anyhow::Ok(times);
+        let connection = |_| {
+            let next = &next;
+            async move {
+                let mut times = Vec::new();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        return anyhow::Ok(times);
+                    }
+                    let due = began + every.mul_f64(number as f64);
+                    sleep_until(due).await;
+                    times.push(self.send(requests, number).await?.then(|| due.elapsed()));
                 }
-                let due = began + every.mul_f64(number as f64);
-                sleep_until(due).await;
-                times.push(self.send(requests, number).await?.then(|| due.elapsed()));
             }
         };
-        let times: Vec<_> = try_join_all((0..OPEN).map(|_| connection())).await?.concat();
+        let times: Vec<_> = try_join_all((0..OPEN).map(connection)).await?.concat();
         let mut taken: Vec<Duration> = times.iter().flatten().copied().collect();
         taken.sort_unstable();
         let quantile = |share: f64| -> Result<f64> {

@@ -12,8 +12,7 @@ mod requests;
 mod table;
 
 use anyhow::{Context, Result};
-use shared::bus::admin::Admin;
-use shared::bus::{self};
+use shared::bus::{self, admin::Admin};
 use shared::events::Topic;
 use stack::parts::process::Process;
 use stack::testing::usage::{cpu_s, peak_bytes};

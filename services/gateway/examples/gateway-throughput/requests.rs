@@ -274,7 +274,7 @@ fn attribute(key: &str, value: &str) -> KeyValue {
     KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
 }
 
-fn attributes(labels: &Labels) -> Vec<KeyValue> {
+fn attributes(labels: &[(&str, String)]) -> Vec<KeyValue> {
     labels.iter().map(|(key, value)| attribute(key, value)).collect()
 }
 
