@@ -100,6 +100,10 @@ failpoints: install
 oracle: failpoints ## Kills agents at every moment and checks that each step had one effect (SEEDS=20 FIRST_SEED=1)
 	@target/oracle/debug/oracle --seeds $(SEEDS) --first-seed $(FIRST_SEED)
 
+.PHONY: oracle-gateway
+oracle-gateway: failpoints ## Kills the gateway and Kafka while producers send and checks that no acknowledged point is lost (SEEDS=20 FIRST_SEED=1)
+	@target/oracle/debug/gateway-oracle --seeds $(SEEDS) --first-seed $(FIRST_SEED)
+
 .PHONY: oracle-mutants
 oracle-mutants: failpoints ## Breaks one guarantee at a time; succeeds if the oracle catches each within ten seeds
 	@target/oracle/debug/oracle --mutants --seeds 10 --first-seed $(FIRST_SEED) --out target/mutants
@@ -138,11 +142,13 @@ load-release: build ## The same with agents that are built with optimisation, wh
 	@target/debug/load --binaries target/release
 
 .PHONY: bench
-bench: install ## Measures detection beside the naive way, in process and through Kafka; figures also in target/bench/summary.json
+bench: install ## Measures detection beside the naive way, and the gateway beside the Collector (after `make parts`); figures also in target/bench
 	cargo build --quiet -p stack
 	cargo bench --quiet -p detection --bench sample
 	cargo build --quiet --release -p detection --bin detection --example throughput
 	@$(STACK) run -- target/release/examples/throughput
+	cargo build --quiet --release -p gateway --bin gateway --example gateway-throughput
+	@$(STACK) run -- target/release/examples/gateway-throughput
 
 .PHONY: score
 score: install ## Scores detection (NAB files by FIREWATCH_BENCH_DIR); writes docs/scoreboard.md and target/score/summary.json
@@ -177,6 +183,10 @@ score-retrieval: install ## Scores the search in runbooks (documents by FIREWATC
 	cargo build --quiet -p stack
 	cargo build --quiet --release -p knowledge --example retrieval-scoreboard
 	@$(STACK) run -- target/release/examples/retrieval-scoreboard
+
+.PHONY: parts
+parts: ## Builds the OpenTelemetry Collector, beside which the gateway is tested and measured (needs Go)
+	@infra/parts/collector.sh
 
 .PHONY: audit
 audit: ## Looks for known vulnerabilities of the dependencies (needs a network)

@@ -11,6 +11,12 @@ use strum::{IntoStaticStr, VariantArray};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Failpoint {
+    /// The gateway has read a request; nothing was handed to the Kafka client.
+    Received,
+    /// Some records of a request were handed to the Kafka client, others not.
+    HalfSent,
+    /// Kafka has acknowledged every record of a request; its producer is not answered.
+    Accepted,
     /// A record was read; nothing was decided.
     Read,
     /// It was decided what follows; the transaction has not begun.
@@ -50,6 +56,8 @@ pub enum Failpoint {
 impl Failpoint {
     /// All gaps.
     pub const ALL: &'static [Self] = Self::VARIANTS;
+    /// Those of the gateway.
+    pub const GATEWAY: [Self; 3] = [Self::Received, Self::HalfSent, Self::Accepted];
 
     /// Returns the name by which it is armed.
     pub fn name(self) -> &'static str {
@@ -116,6 +124,7 @@ mod tests {
             "store/outbox.rs",
             "bus/consumer.rs",
             "bus/partitioned/session.rs",
+            "../../services/gateway/src/publish.rs",
         ] {
             code += &std::fs::read_to_string(root.join("src").join(file)).unwrap();
         }

@@ -1,6 +1,7 @@
 //! The pipeline as a whole.
 
 mod causes;
+mod gateway_oracle;
 mod hostile;
 mod load;
 mod oracle;

@@ -1,6 +1,7 @@
 //! The pipeline as a whole: every agent, with real Kafka, PostgreSQL, SMTP and the real embedding model.
 
 pub mod causes;
+pub mod gateway_oracle;
 pub mod in_process;
 pub mod injection;
 pub mod load;

@@ -5,7 +5,9 @@
 //! them afterwards, so that a plain `cargo test -p CRATE` works too.
 
 pub mod bench;
+pub mod collector;
 pub mod durations;
+pub mod usage;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures::future::try_join_all;
 use shared::bus::{Error, PING, Producer};
 use shared::events::envelope::Headers;
+use shared::failpoint::Failpoint;
 use shared::service::Readiness;
 use tokio_util::sync::CancellationToken;
 
@@ -74,12 +75,15 @@ impl Publisher {
 
     async fn write(&self, records: &[Record]) -> Result<(), Error> {
         let (headers, mut pending) = (Headers::new(), Vec::with_capacity(records.len()));
+        Failpoint::Received.hit();
         for record in records {
             let sent =
                 self.producer.enqueue(record.topic, Some(&record.key), &headers, &record.payload).await?;
             pending.push(sent.acknowledged());
+            Failpoint::HalfSent.hit();
         }
         try_join_all(pending).await?;
+        Failpoint::Accepted.hit();
         Ok(())
     }
 

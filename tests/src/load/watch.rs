@@ -131,7 +131,8 @@ impl Watched {
     }
 }
 
-async fn fetch(client: &Client, http: &str) -> Result<Exposed> {
+/// Scrapes `/metrics` of an agent once.
+pub(crate) async fn fetch(client: &Client, http: &str) -> Result<Exposed> {
     let response = client.get(format!("http://{http}/metrics")).send().await?.error_for_status()?;
     Ok(Exposed::parse(&response.text().await?))
 }

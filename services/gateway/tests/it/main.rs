@@ -5,6 +5,7 @@
 
 mod binary;
 mod bridge;
+mod collector;
 mod doors;
 mod export;
 mod grpc;

@@ -36,8 +36,12 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts a gateway on free ports and waits until its doors are open.
     pub(crate) async fn start(common: &Common, settings: Settings) -> Result<Self> {
-        let settings =
-            Settings { listen: "127.0.0.1:0".into(), grpc_listen: "127.0.0.1:0".into(), ..settings };
+        let any = "127.0.0.1:0".to_owned();
+        Self::start_at(common, Settings { listen: any.clone(), grpc_listen: any, ..settings }).await
+    }
+
+    /// As [`Gateway::start`], where the settings say.
+    pub(crate) async fn start_at(common: &Common, settings: Settings) -> Result<Self> {
         let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
         let deps = Deps { process: "gateway-test".into(), readiness: readiness.clone() };
         let config = Config::of("gateway", common.clone(), settings);

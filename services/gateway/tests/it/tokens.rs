@@ -17,7 +17,13 @@ use tonic::Code;
 use crate::export;
 use crate::place::{Gateway, JSON, PATIENCE, bench};
 
-async fn create(store: &Store, name: &str, scope: Scope, lasts: Option<Duration>) -> Result<String> {
+/// Creates a token.
+pub(crate) async fn create(
+    store: &Store,
+    name: &str,
+    scope: Scope,
+    lasts: Option<Duration>,
+) -> Result<String> {
     let token = draw().unwrap().expose().to_owned();
     let at = SystemClock.now();
     let expires_at = lasts.map(|lasts| at + lasts);
