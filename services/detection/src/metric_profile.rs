@@ -6,11 +6,12 @@
 //! "load"). [`Override`] corrects it. An unknown metric still works: it is [`Kind::Other`] and both directions
 //! count.
 
-mod catalogue;
+pub(crate) mod catalogue;
 mod folded;
 pub(crate) mod key;
 mod metric;
 mod role;
+pub(crate) mod state;
 pub(crate) mod units;
 
 use serde::{Deserialize, Serialize};
@@ -229,13 +230,18 @@ impl MetricProfile {
         let kind =
             correction.kind.or(entry.kind).or(is_timeout.then_some(Kind::Latency)).unwrap_or(Kind::Other);
         let counter = correction.counter.or(entry.counter).unwrap_or(name.last() == "total");
+        let counted = if correction.kind.is_none() { counted(kind).filter(|_| counter) } else { None };
+        let kind = counted.map_or(kind, |(kind, _)| kind);
         let unit = match (correction.unit.as_deref().unwrap_or(unit), entry.unit.as_deref()) {
             ("", Some(unit)) => unit,
             ("", None) => catalogue::unit_of(&name, kind),
             (unit, _) => catalogue::ucum(unit),
         };
-        let bad_direction =
-            correction.bad_direction.or(entry.bad_direction).unwrap_or_else(|| bad_direction(kind, &name));
+        let bad_direction = correction
+            .bad_direction
+            .or(entry.bad_direction)
+            .or(counted.map(|(_, direction)| direction))
+            .unwrap_or_else(|| bad_direction(kind, &name));
         let ceiling = correction.ceiling.or(entry.ceiling).or(whole(&name, unit));
         let (relative_floor, absolute_floor) = floors(kind, unit);
         let is_disk_room = kind == Kind::Disk && !counter && correction.objective.is_none();
@@ -251,7 +257,11 @@ impl MetricProfile {
             Kind::Certificate => DetectionMode::Expiry,
             Kind::Restarts => DetectionMode::Restarts,
             _ if is_timeout => DetectionMode::Limit,
-            _ if fills && ceiling.is_none() && name.is_limit() => DetectionMode::Limit,
+            Kind::Memory | Kind::Disk | Kind::Pool | Kind::Cpu
+                if !counter && ceiling.is_none() && name.is_limit() =>
+            {
+                DetectionMode::Limit
+            }
             _ if fills && ends => DetectionMode::Forecast,
             _ => DetectionMode::Normal,
         });
@@ -359,6 +369,17 @@ impl Bounded<'_> {
 impl<'a> From<&'a MetricProfile> for Bounded<'a> {
     fn from(profile: &'a MetricProfile) -> Self {
         Self { profile, ceiling: profile.ceiling, most: Severity::Sev1 }
+    }
+}
+
+/// Returns what a count of something is whose level is of that kind, and which way it has to go to do harm: connections
+/// that are opened are traffic, and bytes that are allocated or seconds that are spent fill nothing up.
+fn counted(kind: Kind) -> Option<(Kind, BadDirection)> {
+    match kind {
+        Kind::Pool => Some((Kind::Traffic, BadDirection::Both)),
+        Kind::Memory => Some((Kind::Other, BadDirection::Both)),
+        Kind::Latency => Some((Kind::Other, BadDirection::Up)),
+        _ => None,
     }
 }
 

@@ -24,7 +24,9 @@ const REQUESTS: [&str; 11] = [
     "lookups",
 ];
 /// Words for traffic of another sort.
-const NOT_REQUESTS: [&str; 8] = ["network", "disk", "io", "bytes", "packet", "packets", "read", "write"];
+const NOT_REQUESTS: [&str; 12] = [
+    "network", "disk", "io", "bytes", "packet", "packets", "read", "write", "connection", "connections", "cx", "offset",
+];
 /// Words for instances.
 const INSTANCES: [&str; 16] = [
     "pod",
