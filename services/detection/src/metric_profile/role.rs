@@ -48,7 +48,8 @@ const INSTANCES: [&str; 16] = [
 ];
 
 /// Words for what a service does itself, or asks of others: not the requests that it answers.
-const NOT_ANSWERED: [&str; 44] = [
+const NOT_ANSWERED: [&str; 45] = [
+    "self",
     "client",
     "outbound",
     "egress",
