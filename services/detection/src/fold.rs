@@ -243,7 +243,8 @@ impl Fold {
             return *known;
         }
         let meaning = Meaning::of(point.metric, point.detail, |base| {
-            let of_it = |one: &&crate::metric_profile::Override| one.covers(base) && one.is_for(point.service);
+            let of_it =
+                |one: &&crate::metric_profile::Override| one.covers(base) && one.is_for(point.service);
             let stated = settings.metrics.iter().find(of_it).cloned();
             MetricProfile::of(base, point.unit, stated.as_slice())
         });

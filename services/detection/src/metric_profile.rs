@@ -257,11 +257,8 @@ impl MetricProfile {
             Kind::Certificate => DetectionMode::Expiry,
             Kind::Restarts => DetectionMode::Restarts,
             _ if is_timeout => DetectionMode::Limit,
-            Kind::Memory | Kind::Disk | Kind::Pool | Kind::Cpu
-                if !counter && ceiling.is_none() && name.is_limit() =>
-            {
-                DetectionMode::Limit
-            }
+            _ if fills && ceiling.is_none() && name.is_limit() => DetectionMode::Limit,
+            Kind::Cpu if !counter && ceiling.is_none() && name.says_limit() => DetectionMode::Limit,
             _ if fills && ends => DetectionMode::Forecast,
             _ => DetectionMode::Normal,
         });

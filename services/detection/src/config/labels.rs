@@ -118,7 +118,8 @@ impl LabelOptions {
                 || family.is_some_and(|family| family.has_dimension(label))
         };
         let is_one = self.is_default(label) && is_known();
-        is_one && !self.replicas.iter().any(|one| one == label) || self.dimensions.iter().any(|one| one == label)
+        is_one && !self.replicas.iter().any(|one| one == label)
+            || self.dimensions.iter().any(|one| one == label)
     }
 
     /// Returns whether the configuration leaves the meaning of a label to what comes with detection.
@@ -169,7 +170,11 @@ mod tests {
             replicas: vec!["device".into()],
             ..LabelOptions::default()
         };
-        assert!(own.is_dimension("tenant", None) && own.is_dimension("queue", None) && !own.is_dimension("device", None));
+        assert!(
+            own.is_dimension("tenant", None)
+                && own.is_dimension("queue", None)
+                && !own.is_dimension("device", None)
+        );
         let only = LabelOptions { dimensions_defaults: false, ..own };
         assert!(only.is_dimension("tenant", None) && !only.is_dimension("queue", None));
         assert_eq!(only.validate(), [""; 0]);

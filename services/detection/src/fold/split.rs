@@ -70,7 +70,11 @@ impl Split {
                 continue;
             }
             let is_dimension = options.is_dimension(label, family) || shape.is_level() && is_status;
-            if is_dimension && !is_address(value) && dimensions.len() < MAX_DIMENSIONS && label.len() <= MAX_LABEL_BYTES {
+            if is_dimension
+                && !is_address(value)
+                && dimensions.len() < MAX_DIMENSIONS
+                && label.len() <= MAX_LABEL_BYTES
+            {
                 let is_long = value.len() > MAX_VALUE_BYTES;
                 dimensions.push((label, if is_long { OTHER } else { value }));
             } else {
@@ -210,7 +214,8 @@ mod tests {
         let probe = of(&labels, meaning("probe_http_duration_seconds", level), &kept);
         assert_eq!(probe.dimensions, key::canonical([("phase", "connect")].into_iter()));
         // parts of one replica are of that replica
-        let part = |state| of(&[("state", state), ("pod", "a")], meaning("pg_stat_activity_count", level), &options);
+        let part =
+            |state| of(&[("state", state), ("pod", "a")], meaning("pg_stat_activity_count", level), &options);
         let (one, other) = (part("active"), part("idle in transaction"));
         assert!(one.replica == other.replica && one.stream != other.stream && one.dimensions.is_empty());
     }

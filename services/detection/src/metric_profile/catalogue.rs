@@ -68,8 +68,7 @@ impl Family {
 /// Returns whether two names are the same, as OpenTelemetry and Prometheus write them: `http.route` and `http_route`.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     let plain = |byte: u8| if byte == b'.' { b'_' } else { byte };
-    one.len() == other.len()
-        && one.bytes().zip(other.bytes()).all(|(one, other)| plain(one) == plain(other))
+    one.len() == other.len() && one.bytes().zip(other.bytes()).all(|(one, other)| plain(one) == plain(other))
 }
 
 /// One entry: which names it is about, and what they mean.
@@ -199,7 +198,13 @@ impl Name {
 
     /// Returns whether it names how much there may be at most, and not the most that there was.
     pub(super) fn is_limit(&self) -> bool {
-        self.has(&LIMIT_WORDS) && self.used() == self.joined
+        // the maximum of a period is no limit
+        self.has(&LIMIT_WORDS) && self.used() == self.joined && !self.is_of_cloud()
+    }
+
+    /// Returns whether it names a limit as such, and not the most that there was.
+    pub(super) fn says_limit(&self) -> bool {
+        self.has(&["limit", "limits"]) && self.is_limit()
     }
 
     /// Returns the name of a limit without the words that make it one.
@@ -330,7 +335,9 @@ fn words(name: &str) -> Vec<String> {
     // as the exporters of CloudWatch write them
     words.into_iter().fold(Vec::new(), |mut words: Vec<String>, word| {
         match (words.last_mut(), word.as_str()) {
-            (Some(digit), "xx") if digit.len() == 1 && digit.starts_with(char::is_numeric) => digit.push_str("xx"),
+            (Some(digit), "xx") if digit.len() == 1 && digit.starts_with(char::is_numeric) => {
+                digit.push_str("xx")
+            }
             (_, "cpuutilization") => words.extend(["cpu", "utilization"].map(str::to_owned)),
             (_, "httpcode") => words.extend(["http", "code"].map(str::to_owned)),
             _ => words.push(word),
@@ -342,8 +349,7 @@ fn words(name: &str) -> Vec<String> {
 /// Returns the name of a metric of CloudWatch as an exporter writes it (`aws_ec2_cpuutilization_average`), without namespace
 /// and statistic.
 fn cloud(words: &[String]) -> Option<String> {
-    const STATISTICS: [&str; 8] =
-        ["average", "sum", "maximum", "minimum", "p50", "p90", "p95", "p99"];
+    const STATISTICS: [&str; 8] = ["average", "sum", "maximum", "minimum", "p50", "p90", "p95", "p99"];
     let [aws, _, metric @ ..] = words else { return None };
     let (statistic, name) = metric.split_last()?;
     (aws == "aws" && !name.is_empty() && STATISTICS.contains(&statistic.as_str())).then(|| name.join("_"))

@@ -69,7 +69,8 @@ impl Key<'_> {
             && !self.dimensions.is_empty()
         {
             // what is used is limited as a whole
-            let is_whole = |&(label, value): &(&str, &str)| !(state::is_state(label) && state::is_used(value));
+            let is_whole =
+                |&(label, value): &(&str, &str)| !(state::is_state(label) && state::is_used(value));
             let dimensions = super::key::canonical(self.pairs().filter(is_whole));
             *resource = format!("{resource} {dimensions}").trim_end().into();
         }

@@ -25,7 +25,18 @@ const REQUESTS: [&str; 11] = [
 ];
 /// Words for traffic of another sort.
 const NOT_REQUESTS: [&str; 12] = [
-    "network", "disk", "io", "bytes", "packet", "packets", "read", "write", "connection", "connections", "cx", "offset",
+    "network",
+    "disk",
+    "io",
+    "bytes",
+    "packet",
+    "packets",
+    "read",
+    "write",
+    "connection",
+    "connections",
+    "cx",
+    "offset",
 ];
 /// Words for instances.
 const INSTANCES: [&str; 16] = [

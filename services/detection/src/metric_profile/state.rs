@@ -33,7 +33,8 @@ const LEFT: [&str; 20] = [
 const FILE_SYSTEMS: [&str; 4] = ["fstype", "type", "system_filesystem_type", "filesystem_type"];
 /// File systems that are images, full from the day on which they were made, or no disk.
 const IMAGES: [&str; 12] = [
-    "squashfs", "iso9660", "erofs", "cramfs", "udf", "romfs", "rootfs", "proc", "sysfs", "devtmpfs", "autofs", "nsfs",
+    "squashfs", "iso9660", "erofs", "cramfs", "udf", "romfs", "rootfs", "proc", "sysfs", "devtmpfs",
+    "autofs", "nsfs",
 ];
 /// Parts of the memory of a Java process that are filled and emptied all the time.
 const YOUNG: [&str; 3] = ["eden", "survivor", "nursery"];

@@ -298,7 +298,8 @@ this is no sample
             {"name":"gc.pause","unit":"s","summary":{"dataPoints":[{"count":"3","quantileValues":[{"quantile":0.5,"value":1}]}]}}
             ]}]}]}"#;
         let value: Value = serde_json::from_str(export).unwrap();
-        let mut files = vec![export.to_owned(), value.to_string(), serde_json::to_string_pretty(&value).unwrap()];
+        let mut files =
+            vec![export.to_owned(), value.to_string(), serde_json::to_string_pretty(&value).unwrap()];
         files.push(format!("{value}\n{value}\n"));
         let explained = files.iter().map(|file| {
             let mut out = Vec::new();

@@ -38,9 +38,8 @@ type Labels<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 fn each_of<'a>(metric: &'a Value, shared: &Labels<'a>, take: &mut impl FnMut(&Series<'_>)) {
     let text = |name: &str| metric.get(name).and_then(Value::as_str).unwrap_or_default();
     let (name, unit) = (text("name"), text("unit"));
-    let is_monotonic = |sum: &Value| {
-        field(sum, "isMonotonic", "is_monotonic").and_then(Value::as_bool).unwrap_or_default()
-    };
+    let is_monotonic =
+        |sum: &Value| field(sum, "isMonotonic", "is_monotonic").and_then(Value::as_bool).unwrap_or_default();
     let exponential = field(metric, "exponentialHistogram", "exponential_histogram");
     let (data, instrument) = match (metric.get("gauge"), metric.get("sum"), metric.get("summary")) {
         (Some(gauge), _, _) => (gauge, Some(Instrument::Gauge)),
@@ -108,7 +107,8 @@ fn joined<'a>(shared: &Labels<'a>, point: &'a Value) -> Labels<'a> {
 /// Returns attributes as labels. Of a resource, those that say which replica or which part of it is measured.
 fn labels(of: Option<&Value>, is_resource: bool) -> Labels<'_> {
     let passes = |key: &str| {
-        let is_version = ["telemetry.", "service.version", "process.", "os."].iter().any(|one| key.starts_with(one));
+        let is_version =
+            ["telemetry.", "service.version", "process.", "os."].iter().any(|one| key.starts_with(one));
         !(is_resource && is_version)
     };
     list(of.and_then(|of| of.get("attributes")))
