@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::metric_profile::catalogue::{Family, is_same};
 
 /// Labels that are dimensions unless the configuration says otherwise; a dot and an underscore are the same.
-const DIMENSIONS: [&str; 47] = [
+const DIMENSIONS: [&str; 48] = [
     "route",
     "http.route",
     "handler",
@@ -45,6 +45,7 @@ const DIMENSIONS: [&str; 47] = [
     "system.memory.state",
     "system.filesystem.state",
     "db.client.connection.state",
+    "http.connection.state",
     "span.name",
     "peer",
     "peer.service",

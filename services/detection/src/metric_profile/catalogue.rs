@@ -127,7 +127,9 @@ pub(super) fn entry(name: &Name) -> Option<&'static Entry> {
 
 /// Returns whether a whole name is known to be the one of a count, whatever its exporter says of it.
 pub(crate) fn is_known_counter(metric: &str) -> bool {
-    let entry = entry(&Name::new(metric));
+    let name = Name::new(metric);
+    // what CloudWatch counts is of a period
+    let entry = entry(&name).filter(|_| !name.is_of_cloud());
     entry.is_some_and(|entry| !entry.names.is_empty() && entry.counter == Some(true))
 }
 
@@ -292,7 +294,7 @@ fn unit_word(word: &str) -> &'static str {
         "percent" | "pct" | "percentage" => "%",
         "ms" | "milliseconds" | "millis" => "ms",
         "seconds" | "sec" => "s",
-        "us" | "microseconds" => "us",
+        "us" | "usec" | "microseconds" => "us",
         "minutes" => "min",
         "hours" => "h",
         "days" => "d",

@@ -6,8 +6,9 @@ use shared::events::Kind;
 const LABELS: [&str; 4] = ["state", "mode", "type", "status"];
 /// Parts that are in use.
 const USED: [&str; 4] = ["used", "active", "in_use", "inuse"];
-/// Parts of no interest: what is left of the others, and the cache of files, which takes all that is free on a healthy Linux.
-const LEFT: [&str; 20] = [
+/// Parts of no interest: what is left of the others, limits, and the cache of files, which takes all that is free on a
+/// healthy Linux.
+const LEFT: [&str; 21] = [
     "idle",
     "free",
     "available",
@@ -28,6 +29,7 @@ const LEFT: [&str; 20] = [
     "guest",
     "guest_nice",
     "committed",
+    "hard",
 ];
 /// Labels of the type of a file system.
 const FILE_SYSTEMS: [&str; 4] = ["fstype", "type", "system_filesystem_type", "filesystem_type"];
