@@ -72,7 +72,10 @@ fn explain_lines(lines: impl BufRead, settings: &Settings, mut out: impl Write) 
         }
         Ok(())
     })?;
-    found.unreadable += usize::from(!document.is_empty());
+    if !document.is_empty() {
+        found.document(&mut document, settings);
+        found.unreadable += usize::from(!document.is_empty());
+    }
     if found.judged.is_empty() && found.ignored.is_empty() {
         bail!(
             "no sample could be read: expected JSON as on raw.metrics or of OTLP, or the text format of Prometheus"
