@@ -24,7 +24,7 @@ use crate::sample::Detail;
 pub(crate) use describe::Plan;
 pub(crate) use group::Folded;
 use group::{Group, Requests};
-use shape::Shape;
+use shape::{Meaning, Shape};
 use split::{Hash, Split};
 
 /// Groups of one service.
@@ -33,8 +33,8 @@ const MAX_GROUPS: usize = 1000;
 const MAX_STREAMS: usize = 4000;
 /// Numbers in the buckets of one service, for the same reason.
 const MAX_CELLS: usize = 30_000;
-/// Shapes of metrics that are remembered.
-const MAX_SHAPES: usize = 2000;
+/// Meanings of metrics that are remembered.
+const MAX_MEANINGS: usize = 2000;
 /// Time after which a group that does not report is forgotten where there is no room, milliseconds.
 const GONE_MS: i64 = 3_600_000;
 /// Shortest time between two searches for such groups.
@@ -145,7 +145,7 @@ pub(crate) struct Fold {
     #[serde(skip)]
     streams: usize,
     #[serde(skip)]
-    shapes: HashMap<u64, Option<Shape>>,
+    meanings: HashMap<u64, Option<Meaning>>,
     /// When groups were last looked for that do not report any more, milliseconds.
     tidied_ms: i64,
 }
@@ -198,8 +198,12 @@ impl Fold {
         settings: &Settings,
         folded: &mut Vec<Folded>,
     ) -> Result<Taken, Left> {
-        let Some((shape, metric)) = self.shape(point, settings) else { return Ok(Taken::Nothing) };
-        let split = Split::of(point.detail, shape.is_level(), &settings.labels);
+        let Some(meaning) = self.meaning(point, settings) else { return Ok(Taken::Nothing) };
+        let (shape, metric) = (meaning.shape, shape::base(point.metric, point.detail));
+        let split = Split::of(point.detail, meaning, &settings.labels);
+        if split.left_out.is_some() {
+            return Ok(Taken::Nothing);
+        }
         if point.value.is_nan() {
             let hash = of_group(metric, &split.dimensions, shape);
             if let Some(&place) = self.places.get(&hash) {
@@ -225,30 +229,30 @@ impl Fold {
         result.map(|()| taken)
     }
 
-    /// Returns the shape of a sample and the name of what it measures; nothing of what is not judged.
-    fn shape<'a>(&mut self, point: &Point<'a>, settings: &Settings) -> Option<(Shape, &'a str)> {
-        let overrides = || {
-            settings.metrics.iter().find(|one| one.covers(point.metric) && one.is_for(point.service)).cloned()
-        };
-        let profile = || MetricProfile::of(point.metric, point.unit, overrides().as_slice());
-        if point.detail.histogram.is_some() || point.detail.label("le").is_some() {
-            return Shape::of(point.metric, point.detail, profile);
-        }
-        let instrument = match point.detail.instrument {
+    /// Returns what samples like this one mean; nothing of what is not judged.
+    fn meaning(&mut self, point: &Point<'_>, settings: &Settings) -> Option<Meaning> {
+        let form = match point.detail.instrument {
+            _ if point.detail.histogram.is_some() => "histogram",
+            _ if point.detail.label("le").is_some() => "le",
             None => "",
             Some(shared::events::raw::Instrument::Counter) => "counter",
             Some(shared::events::raw::Instrument::Gauge) => "gauge",
         };
-        let hash = Hash::of(&[point.metric, point.unit, instrument]);
-        if let Some(known) = self.shapes.get(&hash) {
-            return known.map(|shape| (shape, point.metric));
+        let hash = Hash::of(&[point.metric, point.unit, form]);
+        if let Some(known) = self.meanings.get(&hash) {
+            return *known;
         }
-        let shape = Shape::of(point.metric, point.detail, profile);
-        if self.shapes.len() >= MAX_SHAPES {
-            self.shapes.clear();
+        let meaning = Meaning::of(point.metric, point.detail, |base| {
+            let of_it =
+                |one: &&crate::metric_profile::Override| one.covers(base) && one.is_for(point.service);
+            let stated = settings.metrics.iter().find(of_it).cloned();
+            MetricProfile::of(base, point.unit, stated.as_slice())
+        });
+        if self.meanings.len() >= MAX_MEANINGS {
+            self.meanings.clear();
         }
-        self.shapes.insert(hash, shape.map(|(shape, _)| shape));
-        shape
+        self.meanings.insert(hash, meaning);
+        meaning
     }
 
     fn is_short_of_room(&self, metric: &str, shape: Shape, settings: &Settings) -> bool {

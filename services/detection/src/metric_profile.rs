@@ -6,11 +6,12 @@
 //! "load"). [`Override`] corrects it. An unknown metric still works: it is [`Kind::Other`] and both directions
 //! count.
 
-mod catalogue;
+pub(crate) mod catalogue;
 mod folded;
 pub(crate) mod key;
 mod metric;
 mod role;
+pub(crate) mod state;
 pub(crate) mod units;
 
 use serde::{Deserialize, Serialize};
@@ -229,13 +230,14 @@ impl MetricProfile {
         let kind =
             correction.kind.or(entry.kind).or(is_timeout.then_some(Kind::Latency)).unwrap_or(Kind::Other);
         let counter = correction.counter.or(entry.counter).unwrap_or(name.last() == "total");
+        let (kind, direction) = counted(kind, counter && correction.kind.is_none());
         let unit = match (correction.unit.as_deref().unwrap_or(unit), entry.unit.as_deref()) {
             ("", Some(unit)) => unit,
             ("", None) => catalogue::unit_of(&name, kind),
             (unit, _) => catalogue::ucum(unit),
         };
-        let bad_direction =
-            correction.bad_direction.or(entry.bad_direction).unwrap_or_else(|| bad_direction(kind, &name));
+        let direction = correction.bad_direction.or(entry.bad_direction).or(direction);
+        let bad_direction = direction.unwrap_or_else(|| bad_direction(kind, &name));
         let ceiling = correction.ceiling.or(entry.ceiling).or(whole(&name, unit));
         let (relative_floor, absolute_floor) = floors(kind, unit);
         let is_disk_room = kind == Kind::Disk && !counter && correction.objective.is_none();
@@ -251,7 +253,7 @@ impl MetricProfile {
             Kind::Certificate => DetectionMode::Expiry,
             Kind::Restarts => DetectionMode::Restarts,
             _ if is_timeout => DetectionMode::Limit,
-            _ if fills && ceiling.is_none() && name.is_limit() => DetectionMode::Limit,
+            _ if !counter && ceiling.is_none() && names_limit(kind, &name) => DetectionMode::Limit,
             _ if fills && ends => DetectionMode::Forecast,
             _ => DetectionMode::Normal,
         });
@@ -359,6 +361,26 @@ impl Bounded<'_> {
 impl<'a> From<&'a MetricProfile> for Bounded<'a> {
     fn from(profile: &'a MetricProfile) -> Self {
         Self { profile, ceiling: profile.ceiling, most: Severity::Sev1 }
+    }
+}
+
+/// Returns the kind of a metric, and which way it has to go to do harm where that is not the way of its kind: of what is
+/// counted, connections are traffic, and bytes that are allocated or seconds that are spent fill nothing up.
+fn counted(kind: Kind, is_counter: bool) -> (Kind, Option<BadDirection>) {
+    match kind {
+        Kind::Pool if is_counter => (Kind::Traffic, None),
+        Kind::Memory if is_counter => (Kind::Other, None),
+        Kind::Latency if is_counter => (Kind::Other, Some(BadDirection::Up)),
+        kind => (kind, None),
+    }
+}
+
+/// Returns whether a name is the one of a limit of what can be used up.
+fn names_limit(kind: Kind, name: &Name) -> bool {
+    match kind {
+        Kind::Memory | Kind::Disk | Kind::Pool => name.is_limit(),
+        Kind::Cpu => name.says_limit(),
+        _ => false,
     }
 }
 

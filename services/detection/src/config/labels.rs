@@ -2,28 +2,30 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Labels that are dimensions unless the configuration says otherwise.
-const DIMENSIONS: [&str; 42] = [
+use crate::metric_profile::catalogue::{Family, is_same};
+
+/// Labels that are dimensions unless the configuration says otherwise; a dot and an underscore are the same.
+const DIMENSIONS: [&str; 48] = [
     "route",
     "http.route",
-    "http_route",
     "handler",
     "endpoint",
     "method",
     "http.request.method",
     "http.method",
-    "http_request_method",
-    "http_method",
     "rpc.service",
     "rpc.method",
     "grpc_service",
     "grpc_method",
     "db.system",
     "db.system.name",
+    "db.namespace",
     "db.operation.name",
     "db.operation",
+    "db.client.connection.pool.name",
     "messaging.destination.name",
     "messaging.destination",
+    "messaging.operation.name",
     "messaging.consumer.group.name",
     "queue",
     "topic",
@@ -32,6 +34,9 @@ const DIMENSIONS: [&str; 42] = [
     "device",
     "system.device",
     "network.interface.name",
+    "direction",
+    "disk.io.direction",
+    "network.io.direction",
     "mountpoint",
     "system.filesystem.mountpoint",
     "state",
@@ -39,31 +44,36 @@ const DIMENSIONS: [&str; 42] = [
     "cpu.mode",
     "system.memory.state",
     "system.filesystem.state",
+    "db.client.connection.state",
+    "http.connection.state",
     "span.name",
-    "span_name",
     "peer",
     "peer.service",
+    "server.address",
     "quantile",
     "pool.name",
     "jvm.memory.pool.name",
+    "jvm.gc.name",
 ];
-/// Labels that say whether requests failed.
-const STATUS: [&str; 18] = [
+/// Labels that say whether requests failed; a dot and an underscore are the same.
+const STATUS: [&str; 20] = [
     "code",
     "status",
     "status_code",
     "http_code",
     "http_status",
-    "http_status_code",
     "http.status_code",
     "http.response.status_code",
-    "http_response_status_code",
     "rpc.response.status_code",
     "rpc.grpc.status_code",
     "grpc_code",
     "grpc_status",
+    "grpc_response_status",
+    "response_code",
+    "response_code_class",
+    "envoy_response_code",
+    "envoy_response_code_class",
     "error.type",
-    "error_type",
     "status.code",
     "outcome",
     "result",
@@ -102,16 +112,25 @@ impl Default for LabelOptions {
 }
 
 impl LabelOptions {
-    /// Returns whether a label splits what is judged.
-    pub(crate) fn is_dimension(&self, label: &str) -> bool {
-        let is_default = self.dimensions_defaults && DIMENSIONS.contains(&label);
-        (is_default || self.dimensions.iter().any(|one| one == label))
-            && !self.replicas.iter().any(|one| one == label)
+    /// Returns whether a label splits what is judged, in metrics of a family or in all.
+    pub(crate) fn is_dimension(&self, label: &str, family: Option<&Family>) -> bool {
+        let is_known = || {
+            DIMENSIONS.iter().any(|one| is_same(one, label))
+                || family.is_some_and(|family| family.has_dimension(label))
+        };
+        let is_one = self.is_default(label) && is_known();
+        is_one && !self.replicas.iter().any(|one| one == label)
+            || self.dimensions.iter().any(|one| one == label)
+    }
+
+    /// Returns whether the configuration leaves the meaning of a label to what comes with detection.
+    pub(crate) fn is_default(&self, label: &str) -> bool {
+        self.dimensions_defaults && !self.dimensions.iter().any(|one| one == label)
     }
 
     /// Returns whether a label says whether requests failed.
     pub(crate) fn is_status(&self, label: &str) -> bool {
-        self.status.iter().any(|one| one == label)
+        self.status.iter().any(|one| is_same(one, label))
     }
 
     /// Returns what is wrong with them.
@@ -144,16 +163,21 @@ mod tests {
     #[test]
     fn labels_are_dimensions_by_default_or_by_configuration() {
         let defaults = LabelOptions::default();
-        assert!(defaults.is_dimension("http.route") && !defaults.is_dimension("pod"));
+        assert!(defaults.is_dimension("http.route", None) && !defaults.is_dimension("pod", None));
         assert!(defaults.is_status("code") && !defaults.is_status("route"));
+        assert!(defaults.is_dimension("rpc_service", None) && defaults.is_status("rpc_grpc_status_code"));
         let own = LabelOptions {
             dimensions: vec!["tenant".into()],
             replicas: vec!["device".into()],
             ..LabelOptions::default()
         };
-        assert!(own.is_dimension("tenant") && own.is_dimension("queue") && !own.is_dimension("device"));
+        assert!(
+            own.is_dimension("tenant", None)
+                && own.is_dimension("queue", None)
+                && !own.is_dimension("device", None)
+        );
         let only = LabelOptions { dimensions_defaults: false, ..own };
-        assert!(only.is_dimension("tenant") && !only.is_dimension("queue"));
+        assert!(only.is_dimension("tenant", None) && !only.is_dimension("queue", None));
         assert_eq!(only.validate(), [""; 0]);
         let wrong = LabelOptions { dimensions: vec![String::new(), "device".into()], max_sets: 0, ..only };
         assert_eq!(wrong.validate().len(), 3);

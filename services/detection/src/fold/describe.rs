@@ -2,7 +2,7 @@
 
 use shared::events::raw::Instrument;
 
-use super::shape::Shape;
+use super::shape::{self, Meaning, Shape};
 use super::split::Split;
 use crate::config::Settings;
 use crate::metric_profile::key::{Form, Key};
@@ -26,16 +26,20 @@ pub(crate) enum Plan {
 impl Plan {
     /// Returns what comes of a sample of a metric.
     pub(crate) fn of(metric: &str, unit: &str, detail: &Detail<'_>, settings: &Settings) -> Self {
-        let profile = || MetricProfile::of(metric, unit, &settings.metrics);
-        let Some((shape, base)) = Shape::of(metric, detail, profile) else {
+        let profile = |base: &str| MetricProfile::of(base, unit, &settings.metrics);
+        let Some(meaning) = Meaning::of(metric, detail, profile) else {
             return Self::Ignored(why_ignored(metric, detail));
         };
-        let split = Split::of(detail, shape.is_level(), &settings.labels);
-        let (mut forms, how) = forms(shape);
-        if split.has_failed.is_some() && matches!(shape, Shape::Counter | Shape::Histogram) {
+        let split = Split::of(detail, meaning, &settings.labels);
+        if let Some(why) = split.left_out {
+            return Self::Ignored(why);
+        }
+        let (mut forms, how) = forms(meaning.shape);
+        if split.has_failed.is_some() && matches!(meaning.shape, Shape::Counter | Shape::Histogram) {
             forms.push(Form::ErrorRatio);
         }
-        let name = |form| Key { form, dimensions: &split.dimensions, metric: base }.name();
+        let metric = shape::base(metric, detail);
+        let name = |form| Key { form, dimensions: &split.dimensions, metric }.name();
         Self::Judged { series: forms.into_iter().map(name).collect(), how }
     }
 }

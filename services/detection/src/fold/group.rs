@@ -1,6 +1,6 @@
 //! One metric with one set of dimensions: the points of all its replicas, folded window by window.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::stream::{Birth, Counted, Stream};
 use super::window::Window;
 use super::{Left, Name, Point};
 use crate::metric_profile::Folding;
+use crate::metric_profile::catalogue::Family;
 use crate::metric_profile::key::{Form, Key};
 use shared::events::raw::Temporality;
 
@@ -292,12 +293,7 @@ impl Group {
         let usual_ms = self.window.usual_ms().unwrap_or_default();
         let upto_ms = end_ms + self.window.reach_ms();
         self.streams.iter_mut().for_each(|stream| stream.settle(upto_ms));
-        let mut values = Values::default();
-        for stream in &self.streams {
-            if let Some(value) = stream.standing(end_ms, usual_ms, self.shape.is_added()) {
-                values.add(value, stream.has_failed);
-            }
-        }
+        let values = self.values(end_ms, usual_ms);
         self.has_many |= values.count > 1;
         let mut emit = |group: &mut Self, form: Form, value: f64| {
             if value.is_finite() {
@@ -336,6 +332,29 @@ impl Group {
         self.forget(end_ms, length_ms, usual_ms);
         self.open();
         requests
+    }
+
+    /// Returns the values of a window that ends then: those of replicas, of whose parts the values are added.
+    fn values(&self, end_ms: i64, usual_ms: i64) -> Values {
+        let standing = self.streams.iter().filter_map(|stream| {
+            let value = stream.standing(end_ms, usual_ms, self.shape.is_added())?;
+            Some((stream, value))
+        });
+        let mut values = Values::default();
+        if self.shape.is_level() && Family::of(&self.metric).is_some_and(Family::has_parts) {
+            let mut replicas: BTreeMap<u64, f64> = BTreeMap::new();
+            for (stream, value) in standing {
+                *replicas.entry(stream.replica).or_default() += value;
+            }
+            for value in replicas.into_values() {
+                values.add(value, false);
+            }
+        } else {
+            for (stream, value) in standing {
+                values.add(value, stream.has_failed);
+            }
+        }
+        values
     }
 
     /// Forgets the replicas that have not reported for long; not where none has, for then they come back one by one.

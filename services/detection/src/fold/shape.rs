@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use shared::events::Kind;
 use shared::events::raw::Instrument;
 
+use crate::metric_profile::catalogue::{self, Family};
 use crate::metric_profile::{DetectionMode, Folding, MetricProfile};
 use crate::sample::Detail;
 
@@ -34,36 +35,61 @@ pub(crate) enum Shape {
     Uptime,
 }
 
-impl Shape {
-    /// Returns the shape of a sample and the name of what is measured; nothing where that is not judged.
-    pub(crate) fn of<'m>(
-        metric: &'m str,
+/// What is known of samples of one metric before their labels are read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Meaning {
+    /// How they are folded.
+    pub(crate) shape: Shape,
+    /// What they measure.
+    pub(crate) kind: Kind,
+    /// Which labels mean something in these only.
+    pub(crate) family: Option<&'static Family>,
+}
+
+impl Meaning {
+    /// Returns what samples of that form mean; nothing where they are not judged.
+    pub(crate) fn of(
+        metric: &str,
         detail: &Detail<'_>,
-        profile: impl FnOnce() -> MetricProfile,
-    ) -> Option<(Self, &'m str)> {
-        if detail.histogram.is_some() {
-            return Some((Self::Histogram, metric));
-        }
-        if let Some(base) = metric.strip_suffix(BUCKET)
-            && detail.label("le").is_some()
-        {
-            return Some((Self::Classic, base));
-        }
-        let profile = profile();
-        let counts = detail.instrument.map_or(profile.counter, |of| of == Instrument::Counter);
+        profile: impl FnOnce(&str) -> MetricProfile,
+    ) -> Option<Self> {
+        let base = base(metric, detail);
+        let profile = profile(base);
+        let instrument = detail.instrument;
+        let counts = || match instrument {
+            Some(Instrument::Counter) => true,
+            Some(Instrument::Gauge) => catalogue::is_known_counter(base),
+            None => profile.counter,
+        };
         let shape = match profile.mode {
             DetectionMode::Ignored => return None,
-            DetectionMode::Restarts => Self::Restarts,
-            DetectionMode::StartTime => Self::Started,
-            DetectionMode::Uptime => Self::Uptime,
-            // the sum of a histogram or a summary says nothing without its count
-            _ if counts && profile.kind == Kind::Other && metric.ends_with("_sum") => return None,
-            _ if counts => Self::Counter,
-            _ => Self::Level { folding: profile.folding(), has_mean: profile.has_mean() },
+            _ if detail.histogram.is_some() => Shape::Histogram,
+            _ if base.len() < metric.len() => Shape::Classic,
+            DetectionMode::Restarts => Shape::Restarts,
+            DetectionMode::StartTime => Shape::Started,
+            DetectionMode::Uptime => Shape::Uptime,
+            _ if counts() => {
+                // the sum of a histogram or a summary says nothing without its count
+                if profile.kind == Kind::Other && metric.ends_with("_sum") {
+                    return None;
+                }
+                Shape::Counter
+            }
+            _ => Shape::Level { folding: profile.folding(), has_mean: profile.has_mean() },
         };
-        Some((shape, metric))
+        Some(Self { shape, kind: profile.kind, family: Family::of(base) })
     }
+}
 
+/// Returns the name of what is measured: that of a classic histogram, of which a sample is a bucket.
+pub(crate) fn base<'m>(metric: &'m str, detail: &Detail<'_>) -> &'m str {
+    match metric.strip_suffix(BUCKET) {
+        Some(base) if detail.histogram.is_none() && detail.label("le").is_some() => base,
+        _ => metric,
+    }
+}
+
+impl Shape {
     pub(super) fn has_buckets(self) -> bool {
         matches!(self, Self::Histogram | Self::Classic)
     }

@@ -1,9 +1,14 @@
 //! What the labels of a sample say: which series it belongs to, which replica has sent it, whether it counts failures.
 
-use crate::config::LabelOptions;
-use crate::metric_profile::key;
-use crate::sample::Detail;
+use std::net::{IpAddr, SocketAddr};
+
+use shared::events::Kind;
 use shared::events::anomaly::MAX_DIMENSIONS;
+
+use super::shape::Meaning;
+use crate::config::LabelOptions;
+use crate::metric_profile::{key, state};
+use crate::sample::Detail;
 
 /// Longest value of a dimension, bytes. What is longer is no name of a route, a queue or a device.
 const MAX_VALUE_BYTES: usize = 128;
@@ -27,15 +32,21 @@ pub(super) struct Split {
     pub(super) replica: u64,
     /// Whether what it counts has failed; nothing where no label tells.
     pub(super) has_failed: Option<bool>,
+    /// Why it is not judged, if it is not.
+    pub(super) left_out: Option<&'static str>,
 }
 
 impl Split {
     /// Splits the labels of a sample. What a level measures does not fail: a status is a dimension of it.
-    pub(super) fn of(detail: &Detail<'_>, is_level: bool, options: &LabelOptions) -> Self {
+    pub(super) fn of(detail: &Detail<'_>, meaning: Meaning, options: &LabelOptions) -> Self {
+        let Meaning { shape, kind, family } = meaning;
+        // what counts failures alone has no share that fails
+        let may_fail = !shape.is_level() && kind != Kind::Errors;
         let mut dimensions: Vec<(&str, &str)> = Vec::new();
         let (mut stream, mut replica) = (Hash::default(), Hash::default());
         let mut has_failed: Option<bool> = None;
-        let is_split_by_class = options.is_dimension(STATUS_CLASS);
+        let mut left_out = None;
+        let is_split_by_class = options.is_dimension(STATUS_CLASS, None);
         for (label, value) in &detail.labels {
             let (label, value) = (&**label, &**value);
             if label == "le" {
@@ -43,8 +54,9 @@ impl Split {
             }
             stream.add(label);
             stream.add(value);
+            left_out = left_out.or_else(|| state::left_out(kind, label, value));
             let is_status = options.is_status(label);
-            if !is_level
+            if may_fail
                 && is_status
                 && let Some(failed) = failed(label, value)
             {
@@ -54,8 +66,15 @@ impl Split {
                 }
                 continue;
             }
-            let is_dimension = options.is_dimension(label) || is_level && is_status;
-            if is_dimension && dimensions.len() < MAX_DIMENSIONS && label.len() <= MAX_LABEL_BYTES {
+            if options.is_default(label) && family.is_some_and(|family| family.has_part(label)) {
+                continue;
+            }
+            let is_dimension = options.is_dimension(label, family) || shape.is_level() && is_status;
+            if is_dimension
+                && !is_address(value)
+                && dimensions.len() < MAX_DIMENSIONS
+                && label.len() <= MAX_LABEL_BYTES
+            {
                 let is_long = value.len() > MAX_VALUE_BYTES;
                 dimensions.push((label, if is_long { OTHER } else { value }));
             } else {
@@ -71,8 +90,15 @@ impl Split {
             stream: stream.value(),
             replica: replica.value(),
             has_failed,
+            left_out,
         }
     }
+}
+
+/// Returns whether a value is the address of a host, with a port or without: one comes and goes with its replica.
+fn is_address(value: &str) -> bool {
+    let may_be = value.starts_with(|first: char| first.is_ascii_hexdigit() || first == '[' || first == ':');
+    may_be && (value.parse::<IpAddr>().is_ok() || value.parse::<SocketAddr>().is_ok())
 }
 
 /// Returns whether a status is one of a failure of the service; nothing where it is no status.
@@ -81,6 +107,8 @@ fn failed(label: &str, value: &str) -> Option<bool> {
     let is_grpc = label.contains("grpc");
     if let Ok(code) = lower.parse::<u16>() {
         return match code {
+            // of an HTTP status, the first digit
+            1..=5 if label.ends_with("class") => Some(code == 5),
             // UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS: failures of the server by
             // OpenTelemetry's conventions
             0..=16 if is_grpc => Some(matches!(code, 2 | 4 | 12..=15)),
@@ -102,7 +130,7 @@ fn failed(label: &str, value: &str) -> Option<bool> {
         | "permissiondenied" | "unauthenticated" | "resourceexhausted" | "failedprecondition" | "aborted"
         | "outofrange" => Some(false),
         // the name of an exception, or of an error of the network
-        _ => matches!(label, "error.type" | "error_type").then_some(true),
+        _ => matches!(label, "error.type" | "error_type").then_some(true).filter(|_| !word.is_empty()),
     }
 }
 
@@ -154,10 +182,54 @@ impl Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fold::shape::Shape;
+    use crate::metric_profile::catalogue::Family;
+    use crate::metric_profile::{Folding, MetricProfile};
+
+    fn meaning(metric: &str, shape: Shape) -> Meaning {
+        let kind = MetricProfile::of(metric, "", &[]).kind;
+        Meaning { shape, kind, family: Family::of(metric) }
+    }
+
+    fn of(labels: &[(&'static str, &'static str)], meaning: Meaning, options: &LabelOptions) -> Split {
+        let labels = labels.iter().map(|&(label, value)| (label.into(), value.into())).collect();
+        Split::of(&Detail { labels, ..Detail::default() }, meaning, options)
+    }
 
     fn split(labels: &[(&'static str, &'static str)], is_level: bool, options: &LabelOptions) -> Split {
-        let labels = labels.iter().map(|&(label, value)| (label.into(), value.into())).collect();
-        Split::of(&Detail { labels, ..Detail::default() }, is_level, options)
+        let level = Shape::Level { folding: Folding::Sum, has_mean: false };
+        of(labels, meaning("http_requests_total", if is_level { level } else { Shape::Counter }), options)
+    }
+
+    #[test]
+    fn labels_may_mean_something_in_metrics_of_one_family_only() {
+        let options = LabelOptions::default();
+        let level = Shape::Level { folding: Folding::Max, has_mean: true };
+        let labels = [("instance", "https://shop.example"), ("phase", "connect"), ("pod", "a")];
+        let probe = of(&labels, meaning("probe_http_duration_seconds", level), &options);
+        let dimensions = [("instance", "https://shop.example"), ("phase", "connect")];
+        assert_eq!(probe.dimensions, key::canonical(dimensions.into_iter()));
+        assert_eq!(of(&labels, meaning("http_request_duration_seconds", level), &options).dimensions, "");
+        let kept = LabelOptions { replicas: vec!["instance".into()], ..LabelOptions::default() };
+        let probe = of(&labels, meaning("probe_http_duration_seconds", level), &kept);
+        assert_eq!(probe.dimensions, key::canonical([("phase", "connect")].into_iter()));
+        // parts of one replica are of that replica
+        let part =
+            |state| of(&[("state", state), ("pod", "a")], meaning("pg_stat_activity_count", level), &options);
+        let (one, other) = (part("active"), part("idle in transaction"));
+        assert!(one.replica == other.replica && one.stream != other.stream && one.dimensions.is_empty());
+    }
+
+    #[test]
+    fn an_address_is_no_name_and_a_count_of_failures_has_no_share_that_fails() {
+        let options = LabelOptions::default();
+        let edge = |peer| split(&[("server.address", peer)], false, &options).dimensions;
+        for address in ["10.1.2.3", "10.1.2.3:5432", "fe80::1", "[::1]:80"] {
+            assert_eq!(edge(address), "", "{address}");
+        }
+        assert_eq!(edge("db.internal"), key::canonical([("server.address", "db.internal")].into_iter()));
+        let errors = meaning("dotnet.exceptions", Shape::Counter);
+        assert_eq!(of(&[("error.type", "System.IO.IOException")], errors, &options).has_failed, None);
     }
 
     #[test]
@@ -202,6 +274,10 @@ mod tests {
             ("outcome", "CLIENT_ERROR", Some(false)),
             ("error.type", "java.net.ConnectException", Some(true)),
             ("error.type", "404", Some(false)),
+            ("envoy_response_code_class", "5", Some(true)),
+            ("envoy_response_code_class", "2", Some(false)),
+            ("grpc_response_status", "14", Some(true)),
+            ("rpc.response.status_code", "DEADLINE_EXCEEDED", Some(true)),
             ("result", "hit", None),
             ("code", "7", None),
         ] {

@@ -85,6 +85,76 @@ fn levels_of_three_replicas_become_one_series_as_their_kind_asks() {
 }
 
 #[test]
+fn parts_of_a_replica_are_added_before_replicas_are_compared() {
+    let mut feed = Feed::default();
+    for round in 0..3 {
+        for (server, state, count) in
+            [("a", "active", 40.0), ("a", "idle in transaction", 25.0), ("b", "active", 50.0)]
+        {
+            let detail = labels(&[("server", server), ("state", state), ("datname", "shop")]);
+            feed.take(("pg_stat_activity_count", ""), 10 * round, count, &detail).unwrap();
+        }
+    }
+    close(&feed.of("pg_stat_activity_count"), &[(10, 65.0), (20, 65.0)]);
+    close(&feed.of("pg_stat_activity_count.mean"), &[(10, 57.5), (20, 57.5)]);
+}
+
+#[test]
+fn what_other_states_leave_is_not_judged_and_what_is_used_is_limited_as_a_whole() {
+    let mut feed = Feed::default();
+    for (metric, state) in [
+        ("system.memory.usage", ("state", "cached")),
+        ("node_cpu_seconds_total", ("mode", "idle")),
+        ("node_filesystem_avail_bytes", ("fstype", "squashfs")),
+        ("jvm_memory_used_bytes", ("id", "G1 Eden Space")),
+        ("rpc.server.requests_per_rpc", ("rpc.method", "Place")),
+    ] {
+        assert_eq!(
+            feed.take((metric, ""), 0, 1.0, &labels(&[state, ("pod", "a")])),
+            Ok(Taken::Nothing),
+            "{metric}"
+        );
+    }
+    assert!(feed.fold.is_empty());
+    let name = |metric: &str, of: &[(&str, &str)]| {
+        let dimensions = key::canonical(of.iter().copied());
+        let name = key::Key { form: Form::Level, dimensions: &dimensions, metric }.name();
+        MetricProfile::of(&name, "", &[]).resource
+    };
+    let used =
+        name("db.client.connection.count", &[("db.client.connection.state", "used"), ("pool.name", "main")]);
+    assert_eq!(used, name("db.client.connection.max", &[("pool.name", "main")]));
+    assert_ne!(used, name("db.client.connection.max", &[("pool.name", "other")]));
+}
+
+#[test]
+fn a_count_that_its_exporter_calls_a_level_is_judged_by_its_increase() {
+    let mut feed = Feed::default();
+    for round in 0..4 {
+        let detail = Detail {
+            instrument: Some(Instrument::Gauge),
+            ..labels(&[("topic", "orders"), ("partition", "0")])
+        };
+        feed.take(("kafka_topic_partition_current_offset", ""), 10 * round, 70.0 * round as f64, &detail)
+            .unwrap();
+    }
+    close(
+        &feed.of("kafka_topic_partition_current_offset{topic=\"orders\"}"),
+        &[(10, 7.0), (20, 7.0), (30, 7.0)],
+    );
+}
+
+#[test]
+fn failures_alone_have_no_share_that_fails() {
+    let mut feed = Feed::default();
+    for round in 0..4 {
+        let detail = counter(&[("error.type", "IOException"), ("pod", "a")]);
+        feed.take(("dotnet.exceptions", ""), 10 * round, 3.0 * round as f64, &detail).unwrap();
+    }
+    assert_eq!(feed.series(), ["dotnet.exceptions"]);
+}
+
+#[test]
 fn one_replica_is_judged_as_a_series_without_labels_at_once() {
     let mut feed = Feed::default();
     let times = [0, 10, 21, 30, 39, 70, 80];

@@ -13,16 +13,62 @@ const LIMIT_WORDS: [&str; 5] = ["limit", "limits", "max", "maximum", "capacity"]
 /// The catalogue as it is written.
 pub(crate) const TABLE: &str = include_str!("catalogue.toml");
 
-/// The entries in the order in which they count.
-static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-    let table: Table = toml::from_str(TABLE).expect("a test reads the embedded catalogue");
-    table.entry
-});
+/// The catalogue; the order of its parts counts.
+static CATALOGUE: LazyLock<Table> =
+    LazyLock::new(|| toml::from_str(TABLE).expect("a test reads the embedded catalogue"));
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
+    family: Vec<Family>,
     entry: Vec<Entry>,
+}
+
+/// Metrics whose names begin alike, and the labels that mean something in these only.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Family {
+    /// How the names begin; a dot and an underscore are the same.
+    prefix: String,
+    /// Labels that split what is judged; a `*` at the end stands for any rest.
+    #[serde(default)]
+    dimensions: Vec<String>,
+    /// Labels of the parts of one replica, whose values are added before replicas are compared.
+    #[serde(default)]
+    parts: Vec<String>,
+}
+
+impl Family {
+    /// Returns the first family that a metric belongs to.
+    pub(crate) fn of(metric: &str) -> Option<&'static Self> {
+        CATALOGUE.family.iter().find(|family| {
+            metric.get(..family.prefix.len()).is_some_and(|start| is_same(start, &family.prefix))
+        })
+    }
+
+    /// Returns whether a label splits what is judged.
+    pub(crate) fn has_dimension(&self, label: &str) -> bool {
+        self.dimensions.iter().any(|one| match one.strip_suffix('*') {
+            Some(start) => label.get(..start.len()).is_some_and(|begin| is_same(begin, start)),
+            None => is_same(one, label),
+        })
+    }
+
+    /// Returns whether values of parts of one replica are added.
+    pub(crate) fn has_parts(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
+    /// Returns whether a label tells parts of one replica apart.
+    pub(crate) fn has_part(&self, label: &str) -> bool {
+        self.parts.iter().any(|one| is_same(one, label))
+    }
+}
+
+/// Returns whether two names are the same, as OpenTelemetry and Prometheus write them: `http.route` and `http_route`.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    let plain = |byte: u8| if byte == b'.' { b'_' } else { byte };
+    one.len() == other.len() && one.bytes().zip(other.bytes()).all(|(one, other)| plain(one) == plain(other))
 }
 
 /// One entry: which names it is about, and what they mean.
@@ -62,7 +108,7 @@ impl Entry {
 
     fn fits(&self, name: &Name) -> bool {
         if !self.names.is_empty() {
-            return self.names.contains(&name.joined);
+            return self.names.iter().any(|one| name.is(one));
         }
         let ends = |last: &String| {
             name.joined.strip_suffix(last.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
@@ -76,7 +122,15 @@ impl Entry {
 
 /// Returns the first entry that fits a name.
 pub(super) fn entry(name: &Name) -> Option<&'static Entry> {
-    ENTRIES.iter().find(|entry| entry.fits(name))
+    CATALOGUE.entry.iter().find(|entry| entry.fits(name))
+}
+
+/// Returns whether a whole name is known to be the one of a count, whatever its exporter says of it.
+pub(crate) fn is_known_counter(metric: &str) -> bool {
+    let name = Name::new(metric);
+    // what CloudWatch counts is of a period
+    let entry = entry(&name).filter(|_| !name.is_of_cloud());
+    entry.is_some_and(|entry| !entry.names.is_empty() && entry.counter == Some(true))
 }
 
 /// Words in the names of a function's run time, and of the time after which it is cut off, that do not name the function.
@@ -114,12 +168,24 @@ pub(super) struct Name {
     words: Vec<String>,
     joined: String,
     is_dotted: bool,
+    /// Name of a metric of CloudWatch without its namespace and its statistic, where exporters add them.
+    cloud: Option<String>,
 }
 
 impl Name {
     pub(super) fn new(metric: &str) -> Self {
         let words = words(metric);
-        Self { joined: words.join("_"), words, is_dotted: metric.contains('.') }
+        Self { joined: words.join("_"), cloud: cloud(&words), words, is_dotted: metric.contains('.') }
+    }
+
+    /// Returns whether it is that name.
+    fn is(&self, name: &str) -> bool {
+        self.joined == name || self.cloud.as_deref() == Some(name)
+    }
+
+    /// Returns whether an exporter of CloudWatch has made it.
+    pub(super) fn is_of_cloud(&self) -> bool {
+        self.cloud.is_some()
     }
 
     /// Returns whether one of the words is there.
@@ -134,7 +200,13 @@ impl Name {
 
     /// Returns whether it names how much there may be at most, and not the most that there was.
     pub(super) fn is_limit(&self) -> bool {
-        self.has(&LIMIT_WORDS) && self.used() == self.joined
+        // the maximum of a period is no limit
+        self.has(&LIMIT_WORDS) && self.used() == self.joined && !self.is_of_cloud()
+    }
+
+    /// Returns whether it names a limit as such, and not the most that there was.
+    pub(super) fn says_limit(&self) -> bool {
+        self.has(&["limit", "limits"]) && self.is_limit()
     }
 
     /// Returns the name of a limit without the words that make it one.
@@ -199,6 +271,8 @@ pub(super) fn unit_of(name: &Name, kind: Kind) -> &'static str {
     // Prometheus puts the unit last, or before `total`
     let last = name.words.iter().rev().find(|word| *word != "total").map_or("", String::as_str);
     match last {
+        // CloudWatch's are percent
+        _ if name.is_of_cloud() && name.has(&["utilization"]) => "%",
         // OpenTelemetry's are shares of 1; those of others may be percent
         "utilization" if name.is_dotted => "1",
         last => unit_word(last),
@@ -220,7 +294,7 @@ fn unit_word(word: &str) -> &'static str {
         "percent" | "pct" | "percentage" => "%",
         "ms" | "milliseconds" | "millis" => "ms",
         "seconds" | "sec" => "s",
-        "us" | "microseconds" => "us",
+        "us" | "usec" | "microseconds" => "us",
         "minutes" => "min",
         "hours" => "h",
         "days" => "d",
@@ -260,7 +334,27 @@ fn words(name: &str) -> Vec<String> {
         }
     }
     words.retain(|word| !word.is_empty());
-    words
+    // as the exporters of CloudWatch write them
+    words.into_iter().fold(Vec::new(), |mut words: Vec<String>, word| {
+        match (words.last_mut(), word.as_str()) {
+            (Some(digit), "xx") if digit.len() == 1 && digit.starts_with(char::is_numeric) => {
+                digit.push_str("xx")
+            }
+            (_, "cpuutilization") => words.extend(["cpu", "utilization"].map(str::to_owned)),
+            (_, "httpcode") => words.extend(["http", "code"].map(str::to_owned)),
+            _ => words.push(word),
+        }
+        words
+    })
+}
+
+/// Returns the name of a metric of CloudWatch as an exporter writes it (`aws_ec2_cpuutilization_average`), without namespace
+/// and statistic.
+fn cloud(words: &[String]) -> Option<String> {
+    const STATISTICS: [&str; 8] = ["average", "sum", "maximum", "minimum", "p50", "p90", "p95", "p99"];
+    let [aws, _, metric @ ..] = words else { return None };
+    let (statistic, name) = metric.split_last()?;
+    (aws == "aws" && !name.is_empty() && STATISTICS.contains(&statistic.as_str())).then(|| name.join("_"))
 }
 
 #[cfg(test)]
@@ -269,8 +363,8 @@ mod tests {
 
     #[test]
     fn each_entry_can_be_reached_and_says_something() {
-        assert!(ENTRIES.len() > 30);
-        for entry in ENTRIES.iter() {
+        assert!(CATALOGUE.entry.len() > 30);
+        for entry in &CATALOGUE.entry {
             assert!(entry.kind.is_some() || entry.mode.is_some(), "{entry:?}");
             let is_by_name = !entry.names.is_empty();
             let is_by_words = !entry.any.is_empty() || !entry.last.is_empty();
@@ -289,5 +383,8 @@ mod tests {
         assert_eq!(words("system.cpu.time"), ["system", "cpu", "time"]);
         assert_eq!(words("node_memory_MemAvailable_bytes"), ["node", "memory", "mem", "available", "bytes"]);
         assert_eq!(words("HTTPCode_Target_5XX_Count"), ["http", "code", "target", "5xx", "count"]);
+        assert_eq!(words("httpcode_target_5_xx_count"), ["http", "code", "target", "5xx", "count"]);
+        assert_eq!(Name::new("aws_ec2_cpuutilization_average").cloud.as_deref(), Some("cpu_utilization"));
+        assert_eq!(Name::new("aws.lambda.duration").cloud, None);
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use shared::events::Kind;
 
 use super::key::{Form, Key};
+use super::state;
 use super::{BadDirection, DetectionMode, MetricProfile, Override, Role};
 
 /// How levels of replicas become one.
@@ -40,7 +41,12 @@ impl Key<'_> {
             }
             Form::Median | Form::Percentile99 => {
                 let mode = correction.mode.or(Some(DetectionMode::Normal));
-                of(self.metric, unit, Override { counter: Some(false), mode, ..correction })
+                let stated = Override { counter: Some(false), mode, ..correction };
+                let guess = of(self.metric, unit, stated.clone());
+                match quantile_kind(&guess).filter(|_| stated.kind.is_none()) {
+                    Some(kind) => of(self.metric, unit, Override { kind: Some(kind), ..stated }),
+                    None => guess,
+                }
             }
             Form::ErrorRatio => {
                 let kind = correction.kind.or(Some(Kind::Errors));
@@ -62,9 +68,25 @@ impl Key<'_> {
         if let Some(resource) = &mut profile.resource
             && !self.dimensions.is_empty()
         {
-            *resource = format!("{resource} {}", self.dimensions).into();
+            // what is used is limited as a whole
+            let is_whole =
+                |&(label, value): &(&str, &str)| !(state::is_state(label) && state::is_used(value));
+            let dimensions = super::key::canonical(self.pairs().filter(is_whole));
+            *resource = format!("{resource} {dimensions}").trim_end().into();
         }
         profile
+    }
+}
+
+/// Returns of what kind quantiles are whose metric is guessed to be of another: what is measured in time is a latency, and a
+/// size is neither traffic nor errors, whatever it is the size of.
+fn quantile_kind(guess: &MetricProfile) -> Option<Kind> {
+    let is_time = matches!(&*guess.unit, "s" | "ms" | "us" | "ns" | "min");
+    match guess.kind {
+        Kind::Latency | Kind::Lag => None,
+        _ if is_time => Some(Kind::Latency),
+        Kind::Traffic | Kind::Errors => Some(Kind::Other),
+        _ => None,
     }
 }
 

@@ -24,7 +24,20 @@ const REQUESTS: [&str; 11] = [
     "lookups",
 ];
 /// Words for traffic of another sort.
-const NOT_REQUESTS: [&str; 8] = ["network", "disk", "io", "bytes", "packet", "packets", "read", "write"];
+const NOT_REQUESTS: [&str; 12] = [
+    "network",
+    "disk",
+    "io",
+    "bytes",
+    "packet",
+    "packets",
+    "read",
+    "write",
+    "connection",
+    "connections",
+    "cx",
+    "offset",
+];
 /// Words for instances.
 const INSTANCES: [&str; 16] = [
     "pod",
@@ -46,7 +59,8 @@ const INSTANCES: [&str; 16] = [
 ];
 
 /// Words for what a service does itself, or asks of others: not the requests that it answers.
-const NOT_ANSWERED: [&str; 44] = [
+const NOT_ANSWERED: [&str; 45] = [
+    "self",
     "client",
     "outbound",
     "egress",

@@ -1,6 +1,7 @@
 //! `detection catalogue`: how names of metrics are understood.
 
 mod file;
+mod otlp;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -15,8 +16,8 @@ use crate::series::rules::slo;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Names of metrics, each as `NAME` or `NAME=UNIT`; without any, the catalogue itself is printed. `explain SERVICE
-    /// METRIC` prints what is in force for one series, and why; `explain FILE` which series of a scrape of Prometheus, or of
-    /// JSON as on `raw.metrics`, would be judged, and as what (`-` for standard input).
+    /// METRIC` prints what is in force for one series, and why; `explain FILE` which series of a scrape of Prometheus, of an
+    /// export of OTLP in JSON, or of JSON as on `raw.metrics`, would be judged, and as what (`-` for standard input).
     pub names: Vec<String>,
 }
 

@@ -6,6 +6,7 @@ mod catalogue;
 mod corpus;
 mod decoys;
 mod endings;
+mod explain;
 mod feed;
 mod fire;
 mod folding;

@@ -47,7 +47,7 @@ async fn the_three_services_take_exports() -> Result<()> {
     let answer =
         client.export(export::spans(&service, vec![export::span(9, 1, 2, 5, ms)])).await?.into_inner();
     assert_eq!(answer.partial_success, None);
-    assert_eq!(samples(&bench, &service, 1).await?[0].metric, "span.server.duration");
+    assert_eq!(samples(&bench, &service, 2).await?[0].metric, "span.server.duration");
     gateway.stop().await
 }
 

@@ -121,7 +121,7 @@ async fn spans_arrive_and_their_durations_become_metrics() -> Result<()> {
     assert_eq!(found.len(), 5, "{found:#?}");
     assert_eq!((found[0].duration_ms, found[0].parent_span_id.as_ref()), (120.0, None));
     assert_eq!((found[2].status, found[3].peer.as_deref()), (SpanStatus::Error, Some("postgresql/orders")));
-    let derived = samples(&bench, &service, 3).await?;
+    let derived = samples(&bench, &service, 4).await?;
     let of = |metric: &str, status: &str| {
         let found = derived.iter().find(|one| one.metric == metric && one.labels["status"] == status);
         found.unwrap_or_else(|| panic!("{metric} {status}: {derived:#?}"))
@@ -134,6 +134,9 @@ async fn spans_arrive_and_their_durations_become_metrics() -> Result<()> {
     let failed = of("span.server.duration", "error").histogram.as_ref().unwrap();
     assert_eq!(failed.counts.last(), Some(&1.0));
     assert_eq!(of("span.client.duration", "ok").labels["peer"], "postgresql/orders");
+    let own = derived.iter().find(|one| one.metric == "span.server.self_time").unwrap();
+    let sum = own.histogram.as_ref().and_then(|histogram| histogram.sum);
+    assert_eq!((own.value, sum, own.labels.get("status")), (3.0, Some(90.0 + 8.0 + 60_000.0), None));
     gateway.stop().await
 }
 

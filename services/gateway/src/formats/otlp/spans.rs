@@ -1,10 +1,11 @@
-//! Spans, and the metrics that are derived from them: durations by operation and outcome.
+//! Spans, and the metrics that are derived from them: durations by operation and outcome, and the time that a process worked
+//! itself.
 //!
 //! The gateway has no state, so what it derives are deltas over the spans of one request, one point for each group and
 //! [`SLOT_MS`]; detection adds them up ([ADR 29](../../../../../docs/adr/0029-the-gateway-is-stateless.md)).
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -27,6 +28,8 @@ const SLOT_MS: i64 = 10_000;
 /// Operations, or far ends, of one replica in one request; the others share one.
 const MAX_OPERATIONS: usize = 200;
 const OTHER: &str = "other";
+/// Spans between a call and the entry from which it was made.
+const MAX_DEPTH: usize = 64;
 /// Longest name of an operation or a far end, bytes.
 const MAX_NAME: usize = 256;
 
@@ -35,11 +38,15 @@ pub(super) fn add(export: &ExportTraceServiceRequest, ctx: &Context<'_>, batch: 
     let mut durations = Durations::default();
     for resource in &export.resource_spans {
         let origin = Origin::of(resource.resource.as_ref(), ctx.identity);
+        let mut calls = Calls::of(resource.scope_spans.iter().flat_map(|scope| &scope.spans));
         for exported in resource.scope_spans.iter().flat_map(|scope| &scope.spans) {
             match read(exported, &origin) {
                 Ok(span) => {
                     if batch.span(&span) {
                         durations.add(exported.kind(), &span, &origin);
+                        if is_entry(exported) {
+                            durations.add_own(calls.own_ms(exported), &span, &origin);
+                        }
                     }
                 }
                 Err((reason, detail)) => batch.refused.add(reason, &detail),
@@ -104,10 +111,63 @@ fn cut(name: &str) -> &str {
     &name[..name.floor_char_boundary(MAX_NAME)]
 }
 
+/// Returns whether work of a process begins with a span: a request or a message that it takes, or a root.
+fn is_entry(span: &Exported) -> bool {
+    match span.kind() {
+        SpanKind::Server | SpanKind::Consumer => true,
+        SpanKind::Internal | SpanKind::Unspecified => span.parent_span_id.iter().all(|byte| *byte == 0),
+        SpanKind::Client | SpanKind::Producer => false,
+    }
+}
+
+/// Trace and id of a span.
+type SpanKey<'a> = (&'a [u8], &'a [u8]);
+
+/// The calls of a process that one export holds, by the entry from which they were made.
+struct Calls<'a> {
+    by_entry: HashMap<SpanKey<'a>, Vec<(u64, u64)>>,
+}
+
+impl<'a> Calls<'a> {
+    fn of(spans: impl Iterator<Item = &'a Exported> + Clone) -> Self {
+        fn key(span: &Exported) -> SpanKey<'_> {
+            (&span.trace_id, &span.span_id)
+        }
+        let known: HashMap<SpanKey<'a>, &'a Exported> = spans.clone().map(|span| (key(span), span)).collect();
+        let mut by_entry: HashMap<SpanKey<'a>, Vec<(u64, u64)>> = HashMap::new();
+        for call in spans.filter(|span| matches!(span.kind(), SpanKind::Client | SpanKind::Producer)) {
+            let parent = |span: &Exported| known.get(&(&*call.trace_id, &*span.parent_span_id)).copied();
+            let above = std::iter::successors(parent(call), |span| parent(span)).take(MAX_DEPTH);
+            let entry = { above }.find(|span| is_entry(span));
+            if let Some(entry) = entry {
+                let times = (call.start_time_unix_nano, call.end_time_unix_nano);
+                by_entry.entry(key(entry)).or_default().push(times);
+            }
+        }
+        Self { by_entry }
+    }
+
+    /// Returns how long a process worked on an entry itself, milliseconds: its duration without the times in which at least
+    /// one call was under way.
+    fn own_ms(&mut self, entry: &Exported) -> f64 {
+        let (start, end) = (entry.start_time_unix_nano, entry.end_time_unix_nano);
+        let mut calls = self.by_entry.remove(&(&*entry.trace_id, &*entry.span_id)).unwrap_or_default();
+        calls.sort_unstable();
+        let (mut own, mut from) = (end.saturating_sub(start), start);
+        for (began, ended) in calls {
+            let (began, ended) = (began.max(from), ended.min(end));
+            own = own.saturating_sub(ended.saturating_sub(began));
+            from = from.max(ended);
+        }
+        own as f64 / 1e6
+    }
+}
+
 /// Which durations are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Side {
     Server,
+    Own,
     Client,
 }
 
@@ -149,6 +209,22 @@ impl<'a> Durations<'a> {
             }
             SpanKind::Internal | SpanKind::Unspecified => return,
         };
+        let is_error = span.status == SpanStatus::Error;
+        self.count((side, name, is_error), span.duration_ms, span, origin);
+    }
+
+    /// Adds how long a process worked on an entry itself.
+    fn add_own(&mut self, own_ms: f64, span: &Span, origin: &Origin<'a>) {
+        self.count((Side::Own, &span.operation, false), own_ms, span, origin);
+    }
+
+    fn count(
+        &mut self,
+        (side, name, is_error): (Side, &str, bool),
+        duration_ms: f64,
+        span: &Span,
+        origin: &Origin<'a>,
+    ) {
         let new = self.origins.len();
         let origin = match self.origins.get(origin) {
             Some(place) => *place,
@@ -156,7 +232,6 @@ impl<'a> Durations<'a> {
         };
         let name = self.bounded(origin, side, name);
         let end_ms = span.ts_ms + span.duration_ms as i64;
-        let is_error = span.status == SpanStatus::Error;
         let group = Group { origin, side, name, is_error, slot: end_ms.div_euclid(SLOT_MS) };
         let counted = self.groups.entry(group).or_insert_with(|| Counted {
             histogram: Histogram {
@@ -169,9 +244,9 @@ impl<'a> Durations<'a> {
             from_ms: end_ms,
             to_ms: end_ms,
         });
-        let bucket = BOUNDS_MS.partition_point(|bound| *bound < span.duration_ms);
+        let bucket = BOUNDS_MS.partition_point(|bound| *bound < duration_ms);
         counted.histogram.counts[bucket] += 1.0;
-        counted.histogram.sum = counted.histogram.sum.map(|sum| sum + span.duration_ms);
+        counted.histogram.sum = counted.histogram.sum.map(|sum| sum + duration_ms);
         counted.count += 1.0;
         counted.from_ms = counted.from_ms.min(end_ms);
         counted.to_ms = counted.to_ms.max(end_ms);
@@ -197,12 +272,15 @@ impl<'a> Durations<'a> {
             let Some((_, origin)) = origins.get(group.origin) else { continue };
             let (metric, label) = match group.side {
                 Side::Server => ("span.server.duration", "span.name"),
+                Side::Own => ("span.server.self_time", "span.name"),
                 Side::Client => ("span.client.duration", "peer"),
             };
             let mut labels = origin.labels.clone();
             labels.push((Cow::Borrowed(label), Cow::Borrowed(&group.name)));
-            let status = if group.is_error { "error" } else { "ok" };
-            labels.push((Cow::Borrowed("status"), Cow::Borrowed(status)));
+            if group.side != Side::Own {
+                let status = if group.is_error { "error" } else { "ok" };
+                labels.push((Cow::Borrowed("status"), Cow::Borrowed(status)));
+            }
             batch.derived_point(&Point {
                 service: origin.service.unwrap_or_default(),
                 environment: origin.environment,
@@ -261,6 +339,40 @@ mod tests {
         }
         let counts: Vec<f64> = durations.groups.values().map(|counted| counted.count).collect();
         assert_eq!(counts, [2.0, 1.0]);
+    }
+
+    fn exported(id: u8, parent: u8, kind: SpanKind, [start_ms, end_ms]: [u64; 2]) -> Exported {
+        Exported {
+            trace_id: vec![7; 16],
+            span_id: vec![id; 8],
+            parent_span_id: if parent == 0 { Vec::new() } else { vec![parent; 8] },
+            kind: kind.into(),
+            start_time_unix_nano: start_ms * 1_000_000,
+            end_time_unix_nano: end_ms * 1_000_000,
+            ..Exported::default()
+        }
+    }
+
+    #[test]
+    fn self_time_is_what_no_call_takes_and_calls_at_once_count_once() {
+        let spans = [
+            exported(1, 9, SpanKind::Server, [100, 200]),
+            exported(2, 1, SpanKind::Internal, [110, 190]),
+            // under the inner span, two at once, one that outlives the request
+            exported(3, 2, SpanKind::Client, [120, 140]),
+            exported(4, 2, SpanKind::Client, [130, 150]),
+            exported(5, 1, SpanKind::Producer, [190, 230]),
+            // of another request, and of one that is not here
+            exported(6, 8, SpanKind::Client, [100, 200]),
+            exported(7, 0, SpanKind::Internal, [100, 107]),
+        ];
+        let mut calls = Calls::of(spans.iter());
+        let own: Vec<f64> =
+            spans.iter().filter(|span| is_entry(span)).map(|span| calls.own_ms(span)).collect();
+        assert_eq!(own, [60.0, 7.0]);
+        // spans that are their own parents end the search
+        let circle = [exported(1, 2, SpanKind::Internal, [0, 1]), exported(2, 1, SpanKind::Client, [0, 1])];
+        assert!(Calls::of(circle.iter()).by_entry.is_empty());
     }
 
     #[test]
