@@ -5,6 +5,7 @@ use std::str::FromStr;
 use clap::Parser;
 use jiff::{SignedDuration, Timestamp};
 use shared::events::fault::Scenario;
+use shared::secret::Secret;
 use shared::service::config::{NoOptions, Problems};
 use shared::service::{Cli, Config};
 
@@ -84,6 +85,15 @@ pub struct Args {
     /// Do not wait between ticks; needs `--start`
     #[arg(long, requires = "start", conflicts_with = "speed")]
     as_fast_as_possible: bool,
+    /// Writes telemetry and deployments as OTLP to a gateway at this address, e.g. http://127.0.0.1:4318; faults go to Kafka
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
+    /// Replicas of each service with `--otlp`, 1 to 20
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20), requires = "otlp")]
+    replicas: u32,
+    /// Token for the gateway
+    #[arg(long, env = "FIREWATCH_OTLP_TOKEN", hide_env_values = true, value_parser = secret)]
+    otlp_token: Option<Secret>,
     /// Where `/metrics` and the probes are served, instead of the configured place; port 0 takes a free one
     #[arg(long)]
     listen: Option<String>,
@@ -100,6 +110,11 @@ impl Args {
             config.common.http.listen.clone_from(listen);
         }
         Ok(config)
+    }
+
+    /// Returns where the gateway is, if telemetry goes there, and the token for it.
+    pub fn gateway(&self) -> Option<(&str, Option<Secret>)> {
+        self.otlp.as_deref().map(|url| (url, self.otlp_token.clone()))
     }
 
     /// Returns what the process is to do, which serves its probes at `listen`.
@@ -128,6 +143,7 @@ impl Args {
             history: ticks(self.history),
             tail: self.tail.map(ticks),
             ticks: self.length.map(ticks),
+            replicas: self.otlp.is_some().then_some(self.replicas),
             listen: listen.to_owned(),
         }
     }
@@ -185,6 +201,10 @@ fn speed(text: &str) -> Result<f64, String> {
     if (0.001..=100_000.0).contains(&speed) { Ok(speed) } else { Err("expected 0.001 to 100000".to_owned()) }
 }
 
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
 fn scenario(text: &str) -> Result<Scenario, String> {
     let names = Scenario::ALL.map(|scenario| scenario.to_string());
     let found = names.iter().position(|name| name == text);
@@ -227,6 +247,17 @@ mod tests {
         assert_eq!(found.tail, None, "it stays open until it is stopped");
         assert!(settings("simulator --scenario earthquake").is_err());
         assert!(settings("simulator --quiet --once").is_err());
+    }
+
+    #[test]
+    fn telemetry_goes_to_a_gateway_from_as_many_replicas_as_asked_for() {
+        let of = |line: &str| settings(line).unwrap().replicas;
+        assert_eq!(of("simulator"), None);
+        assert_eq!(of("simulator --otlp http://127.0.0.1:4318"), Some(3));
+        assert_eq!(of("simulator --otlp http://127.0.0.1:4318 --replicas 5"), Some(5));
+        for bad in ["--replicas 5", "--otlp http://127.0.0.1:4318 --replicas 0"] {
+            assert!(settings(&format!("simulator {bad}")).is_err(), "{bad}");
+        }
     }
 
     #[test]

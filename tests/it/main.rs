@@ -4,6 +4,7 @@ mod causes;
 mod hostile;
 mod load;
 mod oracle;
+mod otlp;
 mod outages;
 mod people;
 mod quiet;

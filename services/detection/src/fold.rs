@@ -200,6 +200,7 @@ impl Fold {
     ) -> Result<Taken, Left> {
         let Some((shape, metric)) = self.shape(point, settings) else { return Ok(Taken::Nothing) };
         let split = Split::of(point.detail, shape.is_level(), &settings.labels);
+        let shape = if split.is_left { shape.of_what_is_left() } else { shape };
         if point.value.is_nan() {
             let hash = of_group(metric, &split.dimensions, shape);
             if let Some(&place) = self.places.get(&hash) {

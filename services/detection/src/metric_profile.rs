@@ -20,6 +20,7 @@ use shared::events::{Kind, Severity};
 pub(crate) use catalogue::TABLE;
 use catalogue::{Entry, Name};
 pub use folded::Folding;
+pub(crate) use folded::is_left_in_pool;
 pub use metric::Metric;
 pub(crate) use metric::Metrics;
 pub use role::{Pace, Role};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Labels that are dimensions unless the configuration says otherwise.
-const DIMENSIONS: [&str; 42] = [
+const DIMENSIONS: [&str; 46] = [
     "route",
     "http.route",
     "http_route",
@@ -45,6 +45,10 @@ const DIMENSIONS: [&str; 42] = [
     "peer.service",
     "quantile",
     "pool.name",
+    "db.client.connection.pool.name",
+    "db_client_connection_pool_name",
+    "db.client.connection.state",
+    "db_client_connection_state",
     "jvm.memory.pool.name",
 ];
 /// Labels that say whether requests failed.

@@ -64,6 +64,16 @@ impl Shape {
         Some((shape, metric))
     }
 
+    /// Returns the shape of what is left of a pool, where the shape is that of what is used: its least level counts.
+    pub(super) fn of_what_is_left(self) -> Self {
+        match self {
+            Self::Level { folding: Folding::Max, has_mean } => {
+                Self::Level { folding: Folding::Min, has_mean }
+            }
+            shape => shape,
+        }
+    }
+
     pub(super) fn has_buckets(self) -> bool {
         matches!(self, Self::Histogram | Self::Classic)
     }

@@ -1,7 +1,7 @@
 //! What the labels of a sample say: which series it belongs to, which replica has sent it, whether it counts failures.
 
 use crate::config::LabelOptions;
-use crate::metric_profile::key;
+use crate::metric_profile::{is_left_in_pool, key};
 use crate::sample::Detail;
 use shared::events::anomaly::MAX_DIMENSIONS;
 
@@ -27,6 +27,8 @@ pub(super) struct Split {
     pub(super) replica: u64,
     /// Whether what it counts has failed; nothing where no label tells.
     pub(super) has_failed: Option<bool>,
+    /// Whether it is what is left of a pool.
+    pub(super) is_left: bool,
 }
 
 impl Split {
@@ -71,6 +73,7 @@ impl Split {
             stream: stream.value(),
             replica: replica.value(),
             has_failed,
+            is_left: dimensions.iter().any(|&(label, value)| is_left_in_pool(label, value)),
         }
     }
 }

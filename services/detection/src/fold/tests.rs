@@ -85,6 +85,29 @@ fn levels_of_three_replicas_become_one_series_as_their_kind_asks() {
 }
 
 #[test]
+fn the_pool_with_the_fewest_idle_connections_counts_beside_the_one_with_the_most_used() {
+    let mut feed = Feed::default();
+    for round in 0..4 {
+        for (pod, used) in [("a", 12.0), ("b", 30.0), ("c", 9.0)] {
+            for (state, value) in [("used", used), ("idle", 34.0 - used)] {
+                let pool = ("db.client.connection.pool.name", "primary");
+                let detail = labels(&[("pod", pod), pool, ("db.client.connection.state", state)]);
+                feed.take(("db.client.connection.count", "{connection}"), 10 * round, value, &detail)
+                    .unwrap();
+            }
+        }
+    }
+    for (form, state, expected) in
+        [("", "used", 30.0), (".mean", "used", 17.0), ("", "idle", 4.0), (".mean", "idle", 17.0)]
+    {
+        let labels =
+            format!("db.client.connection.pool.name=\"primary\",db.client.connection.state={state:?}");
+        let series = format!("db.client.connection.count{form}{{{labels}}}");
+        close(&feed.of(&series), &[(10, expected), (20, expected), (30, expected)]);
+    }
+}
+
+#[test]
 fn one_replica_is_judged_as_a_series_without_labels_at_once() {
     let mut feed = Feed::default();
     let times = [0, 10, 21, 30, 39, 70, 80];

@@ -3,8 +3,16 @@
 use serde::{Deserialize, Serialize};
 use shared::events::Kind;
 
-use super::key::{Form, Key};
+use super::key::{Form, Key, canonical};
 use super::{BadDirection, DetectionMode, MetricProfile, Override, Role};
+
+/// Labels that say what the connections of a pool do. The limit of the pool has none of them.
+const POOL_STATES: [&str; 3] = ["state", "db.client.connection.state", "db_client_connection_state"];
+
+/// Returns whether a dimension makes a level the number of connections that a client's pool has left: the fewer, the worse.
+pub(crate) fn is_left_in_pool(label: &str, value: &str) -> bool {
+    matches!(label, "db.client.connection.state" | "db_client_connection_state") && value == "idle"
+}
 
 /// How levels of replicas become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,10 +67,17 @@ impl Key<'_> {
             // its increase is taken before samples of replicas are added
             profile.counter = false;
         }
-        if let Some(resource) = &mut profile.resource
-            && !self.dimensions.is_empty()
-        {
-            *resource = format!("{resource} {}", self.dimensions).into();
+        let is_pool = profile.kind == Kind::Pool || profile.mode == DetectionMode::Limit;
+        if self.pairs().any(|(label, value)| is_left_in_pool(label, value)) {
+            profile.bad_direction = BadDirection::Down;
+            (profile.resource, profile.ceiling) = (None, None);
+        }
+        if let Some(resource) = &mut profile.resource {
+            let of_limit = self.pairs().filter(|(label, _)| !is_pool || !POOL_STATES.contains(label));
+            let dimensions = canonical(of_limit);
+            if !dimensions.is_empty() {
+                *resource = format!("{resource} {dimensions}").into();
+            }
         }
         profile
     }
@@ -163,6 +178,26 @@ mod tests {
         let size = of("node_filesystem_size_bytes", "device\u{4}sda");
         assert_eq!(of("node_filesystem_avail_bytes", "device\u{4}sda"), size);
         assert_ne!(of("node_filesystem_avail_bytes", "device\u{4}sdb"), size);
+    }
+
+    #[test]
+    fn a_pool_is_full_of_used_connections_and_the_limit_has_no_state() {
+        let of = |metric: &str, dimensions: &[(&str, &str)]| {
+            let dimensions = canonical(dimensions.iter().copied());
+            let name = Key { form: Form::Level, dimensions: &dimensions, metric }.name();
+            MetricProfile::of(&name, "{connection}", &[])
+        };
+        let pool = ("db.client.connection.pool.name", "primary");
+        let state = |state| [pool, ("db.client.connection.state", state)];
+        let limit = of("db.client.connection.max", &[pool]);
+        let used = of("db.client.connection.count", &state("used"));
+        let idle = of("db.client.connection.count", &state("idle"));
+        assert_eq!((limit.mode, used.kind), (DetectionMode::Limit, Kind::Pool));
+        assert!(used.resource.is_some() && used.resource == limit.resource);
+        assert_eq!((used.bad_direction, idle.bad_direction), (BadDirection::Up, BadDirection::Down));
+        assert!(idle.kind == Kind::Pool && idle.resource.is_none());
+        let elsewhere = of("db.client.connection.max", &[("db.client.connection.pool.name", "other")]);
+        assert_ne!(used.resource, elsewhere.resource);
     }
 
     #[test]
