@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use clap::Parser;
+use clap::builder::{NonEmptyStringValueParser, TypedValueParser as _};
 use jiff::{SignedDuration, Timestamp};
 use shared::events::fault::Scenario;
 use shared::secret::Secret;
@@ -92,7 +93,7 @@ pub struct Args {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20), requires = "otlp")]
     replicas: u32,
     /// Token for the gateway
-    #[arg(long, env = "FIREWATCH_OTLP_TOKEN", hide_env_values = true, value_parser = secret)]
+    #[arg(long, env = "FIREWATCH_OTLP_TOKEN", hide_env_values = true, value_parser = NonEmptyStringValueParser::new().map(Secret::new))]
     otlp_token: Option<Secret>,
     /// Where `/metrics` and the probes are served, instead of the configured place; port 0 takes a free one
     #[arg(long)]
@@ -199,10 +200,6 @@ fn interval(text: &str) -> Result<u64, String> {
 fn speed(text: &str) -> Result<f64, String> {
     let speed: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
     if (0.001..=100_000.0).contains(&speed) { Ok(speed) } else { Err("expected 0.001 to 100000".to_owned()) }
-}
-
-fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
-    Ok(Secret::new(text))
 }
 
 fn scenario(text: &str) -> Result<Scenario, String> {

@@ -94,10 +94,12 @@ pub(super) fn serve(fleet: &mut Fleet, report: Report<'_>, rng: &mut ChaCha8Rng)
     let durations = durations(count as usize, value(Metric::LatencyP99) / 1000.0, rng);
     for (number, duration_s) in durations.into_iter().enumerate() {
         let (route, _) = routes[ways.sample(rng)];
-        let status = match number < failures {
-            false => route.success,
-            true if rng.random_bool(UNAVAILABLE) => 503,
-            true => 500,
+        let status = if number >= failures {
+            route.success
+        } else if rng.random_bool(UNAVAILABLE) {
+            503
+        } else {
+            500
         };
         let replica = &mut fleet.replicas[replicas.sample(rng)];
         let counted = replica.served.entry(Served { route, status }).or_default();

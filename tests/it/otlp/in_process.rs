@@ -31,9 +31,10 @@ fn play(faults: Faults, seed: u64, interval_ms: u64) -> Result<Pipeline> {
     let mut pipeline = Pipeline::new(seed, interval_ms).over_otlp(seed, REPLICAS);
     let start_ms = 1_790_000_000_000 + (seed as i64 % 1000) * 3_600_000;
     for number in 0.. {
-        let is_over = match is_quiet {
-            true => number >= 4 * HEALTHY,
-            false => shop.recovered_for().is_some_and(|ticks| ticks >= AFTER),
+        let is_over = if is_quiet {
+            number >= 4 * HEALTHY
+        } else {
+            shop.recovered_for().is_some_and(|ticks| ticks >= AFTER)
         };
         if is_over {
             break;
@@ -60,7 +61,7 @@ fn fired(pipeline: &Pipeline) -> String {
         let revisions = seen.entry(anomaly.anomaly_id).or_default();
         *revisions += 1;
         if *revisions == 1 {
-            lines.push_str(&format!("\n    {} {}", anomaly.observed_at, anomaly.explanation));
+            lines.extend(["\n    ", &anomaly.observed_at.to_string(), " ", &anomaly.explanation]);
         }
     }
     lines
