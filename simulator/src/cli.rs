@@ -3,8 +3,10 @@
 use std::str::FromStr;
 
 use clap::Parser;
+use clap::builder::{NonEmptyStringValueParser, TypedValueParser as _};
 use jiff::{SignedDuration, Timestamp};
 use shared::events::fault::Scenario;
+use shared::secret::Secret;
 use shared::service::config::{NoOptions, Problems};
 use shared::service::{Cli, Config};
 
@@ -84,6 +86,15 @@ pub struct Args {
     /// Do not wait between ticks; needs `--start`
     #[arg(long, requires = "start", conflicts_with = "speed")]
     as_fast_as_possible: bool,
+    /// Writes telemetry and deployments as OTLP to a gateway at this address, e.g. http://127.0.0.1:4318; faults go to Kafka
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
+    /// Replicas of each service with `--otlp`, 1 to 20
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20), requires = "otlp")]
+    replicas: u32,
+    /// Token for the gateway
+    #[arg(long, env = "FIREWATCH_OTLP_TOKEN", hide_env_values = true, value_parser = NonEmptyStringValueParser::new().map(Secret::new))]
+    otlp_token: Option<Secret>,
     /// Where `/metrics` and the probes are served, instead of the configured place; port 0 takes a free one
     #[arg(long)]
     listen: Option<String>,
@@ -100,6 +111,11 @@ impl Args {
             config.common.http.listen.clone_from(listen);
         }
         Ok(config)
+    }
+
+    /// Returns where the gateway is, if telemetry goes there, and the token for it.
+    pub fn gateway(&self) -> Option<(&str, Option<Secret>)> {
+        self.otlp.as_deref().map(|url| (url, self.otlp_token.clone()))
     }
 
     /// Returns what the process is to do, which serves its probes at `listen`.
@@ -128,6 +144,7 @@ impl Args {
             history: ticks(self.history),
             tail: self.tail.map(ticks),
             ticks: self.length.map(ticks),
+            replicas: self.otlp.is_some().then_some(self.replicas),
             listen: listen.to_owned(),
         }
     }
@@ -227,6 +244,17 @@ mod tests {
         assert_eq!(found.tail, None, "it stays open until it is stopped");
         assert!(settings("simulator --scenario earthquake").is_err());
         assert!(settings("simulator --quiet --once").is_err());
+    }
+
+    #[test]
+    fn telemetry_goes_to_a_gateway_from_as_many_replicas_as_asked_for() {
+        let of = |line: &str| settings(line).unwrap().replicas;
+        assert_eq!(of("simulator"), None);
+        assert_eq!(of("simulator --otlp http://127.0.0.1:4318"), Some(3));
+        assert_eq!(of("simulator --otlp http://127.0.0.1:4318 --replicas 5"), Some(5));
+        for bad in ["--replicas 5", "--otlp http://127.0.0.1:4318 --replicas 0"] {
+            assert!(settings(&format!("simulator {bad}")).is_err(), "{bad}");
+        }
     }
 
     #[test]

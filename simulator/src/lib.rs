@@ -4,6 +4,7 @@ pub mod cli;
 pub mod delivery;
 pub mod fault;
 pub mod noise;
+pub mod otlp;
 pub mod record;
 pub mod run;
 pub mod schedule;

@@ -5,8 +5,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use shared::bus::Producer;
 use shared::clock::SystemClock;
-use shared::service::{cancel_on_signal, telemetry};
+use shared::service::config::NoOptions;
+use shared::service::{Config, cancel_on_signal, telemetry};
 use simulator::cli::Args;
+use simulator::otlp::Gateway;
+use simulator::run::Settings;
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
@@ -28,13 +31,25 @@ async fn main() -> ExitCode {
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
     let settings = args.settings(&config.common.http.listen);
-    let outcome = match Producer::connect(&config.common.kafka) {
-        Ok(producer) => simulator::run(settings, producer, SystemClock, shutdown).await,
-        Err(error) => Err(error.into()),
-    };
-    if let Err(error) = outcome {
+    if let Err(error) = run(&args, &config, settings, shutdown).await {
         tracing::error!(error = format!("{error:#}"), "stopped after a failure");
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+async fn run(
+    args: &Args,
+    config: &Config<NoOptions>,
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let producer = Producer::connect(&config.common.kafka)?;
+    match args.gateway() {
+        None => simulator::run(settings, producer, SystemClock, shutdown).await,
+        Some((url, token)) => {
+            let gateway = Gateway::new(url, token, producer)?;
+            simulator::run(settings, gateway, SystemClock, shutdown).await
+        }
+    }
 }

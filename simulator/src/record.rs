@@ -15,16 +15,13 @@ pub struct Record {
     pub key: String,
     /// CloudEvents headers; none on raw topics.
     pub headers: Headers,
-    /// JSON.
+    /// JSON; protobuf where it is an export of OTLP.
     pub payload: Vec<u8>,
 }
 
 /// Writes a tick as records: the metrics of each service as one array, all else one by one.
 pub fn records(tick: &Tick) -> Result<Vec<Record>, Refusal> {
-    let mut records = Vec::new();
-    for fault in &tick.faults {
-        records.push(Record { headers: envelope(fault).to_headers(), ..raw(Topic::SimFaults, fault)? });
-    }
+    let mut records = faults(&tick.faults)?;
     for samples in tick.metrics.chunk_by(|one, next| one.service == next.service) {
         samples.iter().try_for_each(MetricSample::validate)?;
         records.push(Record {
@@ -42,6 +39,13 @@ pub fn records(tick: &Tick) -> Result<Vec<Record>, Refusal> {
     }
     records.extend(deployments(&tick.deployments)?);
     Ok(records)
+}
+
+/// Writes the ground truth as records, one for each edge of a fault.
+pub fn faults(faults: &[Fault]) -> Result<Vec<Record>, Refusal> {
+    let record =
+        |fault| Ok(Record { headers: envelope(fault).to_headers(), ..raw(Topic::SimFaults, fault)? });
+    faults.iter().map(record).collect()
 }
 
 /// Writes changes as records, one each.

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::delivery::{self, Sink};
+use crate::otlp::Exporter;
 use crate::record::{Record, deployments, records};
 use crate::shop::{Options, Shop, Tick};
 use crate::telemetry::Telemetry;
@@ -50,17 +51,19 @@ pub struct Settings {
     pub tail: Option<u64>,
     /// Ends after this many ticks, those of the past included.
     pub ticks: Option<u64>,
+    /// Replicas of each service, whose telemetry is written as OTLP; without a number as our own JSON.
+    pub replicas: Option<u32>,
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
     pub listen: String,
 }
 
-/// Runs until the shop has nothing more to do or `shutdown` is called, and until Kafka has everything. The last
+/// Runs until the shop has nothing more to do or `shutdown` is called, and until the sink has everything. The last
 /// records retire all services: the end is planned, and nobody has to miss them.
 ///
-/// Fails if the page cannot be served, or if Kafka has not taken all records within ten seconds after `shutdown`.
-pub async fn run(
+/// Fails if the page cannot be served, or if the sink has not taken all records within ten seconds after `shutdown`.
+pub async fn run<S: Sink>(
     settings: Settings,
-    sink: impl Sink,
+    sink: S,
     clock: impl Clock,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -83,10 +86,10 @@ pub async fn run(
     drop(queue);
     info!(ticks_behind = behind, "no more ticks, flushing");
     tokio::select! {
-        done = &mut delivery => done.context("writing to kafka")?,
+        done = &mut delivery => done.with_context(|| format!("writing to {}", S::NAME))?,
         () = expired(&shutdown) => {
             delivery.abort();
-            anyhow::bail!("kafka did not take the last records within {DRAIN:?}");
+            anyhow::bail!("{} did not take the last records within {DRAIN:?}", S::NAME);
         }
     }
     serving.abort();
@@ -108,6 +111,10 @@ async fn produce(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let mut shop = Shop::new(settings.shop.clone());
+    let shape = &settings.shop;
+    let mut exporter = settings
+        .replicas
+        .map(|replicas| Exporter::new(shape.seed, replicas, shape.interval_ms, &shape.environment));
     let mut metronome = settings.metronome();
     let opening = clock.now().as_millisecond();
     for number in 0..settings.ticks.unwrap_or(u64::MAX) {
@@ -125,10 +132,14 @@ async fn produce(
         telemetry.observe(&tick);
         announce(&tick);
         if queue.capacity() == 0 {
-            warn!(ticks = delivery::BUFFERED_TICKS, "buffer is full, the shop waits for kafka");
+            warn!(ticks = delivery::BUFFERED_TICKS, "buffer is full, the shop waits");
         }
+        let records = match &mut exporter {
+            Some(exporter) => exporter.records(&tick)?,
+            None => records(&tick)?,
+        };
         tokio::select! {
-            sent = queue.send(records(&tick)?) => sent.context("writing to kafka has stopped")?,
+            sent = queue.send(records) => sent.context("writing has stopped")?,
             () = shutdown.cancelled() => break,
         }
         if shop.recovered_for().zip(settings.tail).is_some_and(|(ticks, tail)| ticks >= tail) {
@@ -137,9 +148,9 @@ async fn produce(
     }
     let retirements = deployments(&shop.close())?;
     if let Ok(sent) = tokio::time::timeout(LAST_WORDS, queue.send(retirements)).await {
-        sent.context("writing to kafka has stopped")?;
+        sent.context("writing has stopped")?;
     } else {
-        warn!("kafka is behind, the services end without being retired");
+        warn!("records are behind, the services end without being retired");
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ struct Inner {
     environment: String,
     records: Vec<(Topic, IntCounter)>,
     retries: IntCounter,
+    dropped: IntCounterVec,
     ticks: IntCounter,
 }
 
@@ -39,16 +40,21 @@ impl Telemetry {
         }
         let environment = environment.to_owned();
         let records = IntCounterVec::new(
-            Opts::new("simulator_records_total", "Records that Kafka has acknowledged."),
+            Opts::new("simulator_records_total", "Records that were acknowledged."),
             &["topic"],
         )?;
         let retries = IntCounter::new("simulator_retries_total", "Records that had to be sent again.")?;
         let ticks = IntCounter::new("simulator_ticks_total", "Intervals that have passed in the shop.")?;
         registry.register(Box::new(records.clone()))?;
+        let dropped = IntCounterVec::new(
+            Opts::new("simulator_dropped_total", "Records that were not written."),
+            &["reason"],
+        )?;
+        registry.register(Box::new(dropped.clone()))?;
         registry.register(Box::new(retries.clone()))?;
         registry.register(Box::new(ticks.clone()))?;
         let records = TOPICS.map(|topic| (topic, records.with_label_values(&[topic.name()]))).to_vec();
-        Ok(Self(Arc::new(Inner { registry, vitals, environment, records, retries, ticks })))
+        Ok(Self(Arc::new(Inner { registry, vitals, environment, records, retries, dropped, ticks })))
     }
 
     /// Sets the gauges to the samples of a tick. A service that reports none has none.
@@ -79,6 +85,11 @@ impl Telemetry {
     /// Counts records that have to be sent again.
     pub fn retried(&self, records: usize) {
         self.0.retries.inc_by(records as u64);
+    }
+
+    /// Counts a record that was refused for good.
+    pub fn refused(&self) {
+        self.0.dropped.with_label_values(&["refused"]).inc();
     }
 
     /// Returns the page in the Prometheus text format.

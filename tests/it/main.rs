@@ -5,6 +5,7 @@ mod gateway_oracle;
 mod hostile;
 mod load;
 mod oracle;
+mod otlp;
 mod outages;
 mod people;
 mod prometheus;

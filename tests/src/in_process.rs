@@ -5,6 +5,7 @@ mod calls;
 mod correlation;
 mod detection;
 mod investigation;
+mod replicas;
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -12,13 +13,14 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use shared::clock::from_ms;
-use shared::events::{Anomaly, Topic};
+use shared::events::{Anomaly, Span, Topic, decode};
 use simulator::Tick;
 use simulator::record::{Record, records};
 
 pub use correlation::{Correlation, Published};
 pub use detection::Detection;
 pub use investigation::{Investigated, Investigation};
+use replicas::Replicas;
 
 /// Part of an interval within which all records of a tick arrive.
 const ARRIVALS: f64 = 0.1;
@@ -28,6 +30,8 @@ pub struct Pipeline {
     detection: Detection,
     correlation: Correlation,
     investigation: Option<Investigation>,
+    /// Through which telemetry comes, if not in our own form.
+    replicas: Option<Replicas>,
     /// Order in which records of a tick are read.
     order: ChaCha8Rng,
     interval_ms: u64,
@@ -42,6 +46,7 @@ impl Pipeline {
             detection: Detection::default(),
             correlation: Correlation::default(),
             investigation: None,
+            replicas: None,
             order: ChaCha8Rng::seed_from_u64(seed),
             interval_ms,
             samples: 0,
@@ -55,14 +60,24 @@ impl Pipeline {
         Self { investigation: Some(Investigation::default()), ..self }
     }
 
+    /// Takes telemetry as replicas of each service export it by OTLP, through the gateway's own readers.
+    #[must_use]
+    pub fn over_otlp(self, seed: u64, replicas: u32) -> Self {
+        Self { replicas: Some(Replicas::new(seed, replicas, self.interval_ms)), ..self }
+    }
+
     /// Takes all that a tick reports. Neither partitions nor topics are ordered among each other.
     pub fn tick(&mut self, tick: &Tick) -> Result<()> {
         self.samples += tick.metrics.len() as u64;
-        for span in &tick.spans {
-            self.correlation.span(span);
+        let (spans, mut records): (Vec<Record>, Vec<Record>) = match &mut self.replicas {
+            Some(replicas) => replicas.records(tick)?,
+            None => records(tick)?,
         }
-        let mut records: Vec<Record> =
-            records(tick)?.into_iter().filter(|record| record.topic != Topic::RawSpans).collect();
+        .into_iter()
+        .partition(|record| record.topic == Topic::RawSpans);
+        for span in &spans {
+            self.correlation.span(&decode::<Span>(&span.payload)?);
+        }
         records.shuffle(&mut self.order);
         let step_ms = self.interval_ms as f64 * ARRIVALS / records.len().max(1) as f64;
         for (place, record) in records.iter().enumerate() {

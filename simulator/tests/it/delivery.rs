@@ -9,7 +9,7 @@ use shared::clock::{ManualClock, from_ms};
 use shared::events::{Deployment, MetricSample, Topic};
 use shared::service::Readiness;
 use simulator::Faults;
-use simulator::delivery::{BUFFERED_TICKS, Sink, deliver};
+use simulator::delivery::{BUFFERED_TICKS, Error, Sink, deliver};
 use simulator::record::{Record, records};
 use simulator::run::{Pace, Settings};
 use simulator::telemetry::Telemetry;
@@ -27,9 +27,11 @@ struct Broker {
 }
 
 impl Sink for Broker {
-    async fn send(&self, record: &Record) -> Result<(), bus::Error> {
+    const NAME: &'static str = "kafka";
+
+    async fn send(&self, record: &Record) -> Result<(), Error> {
         if self.away.load(Ordering::SeqCst) {
-            return Err(bus::Error::Other("no broker".to_owned()));
+            return Err(bus::Error::Other("no broker".to_owned()).into());
         }
         self.written.lock().expect("no test panics with it").push(record.clone());
         Ok(())
@@ -73,7 +75,15 @@ async fn an_outage_delays_records_and_loses_and_reorders_none() {
 
 fn settings(shop: Options, ticks: Option<u64>) -> Settings {
     let pace = Pace::Replayed { start: from_ms(START_MS), speed: None };
-    Settings { shop, pace, history: 0, tail: Some(4), ticks, listen: "127.0.0.1:0".to_owned() }
+    Settings {
+        shop,
+        pace,
+        history: 0,
+        tail: Some(4),
+        ticks,
+        replicas: None,
+        listen: "127.0.0.1:0".to_owned(),
+    }
 }
 
 #[tokio::test(start_paused = true)]

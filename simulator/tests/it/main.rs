@@ -3,6 +3,7 @@
 mod delivery;
 mod faults;
 mod healthy;
+mod otlp;
 mod unchanged;
 
 use shared::events::fault::Scenario;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::metric_profile::catalogue::{Family, is_same};
 
 /// Labels that are dimensions unless the configuration says otherwise; a dot and an underscore are the same.
-const DIMENSIONS: [&str; 48] = [
+const DIMENSIONS: [&str; 49] = [
     "route",
     "http.route",
     "handler",
@@ -52,6 +52,7 @@ const DIMENSIONS: [&str; 48] = [
     "server.address",
     "quantile",
     "pool.name",
+    "db.client.connection.pool.name",
     "jvm.memory.pool.name",
     "jvm.gc.name",
 ];

@@ -173,6 +173,8 @@ fn in_words(label: &str) -> &str {
         "mountpoint" | "system.filesystem.mountpoint" => "mount point",
         "system.device" => "device",
         "status.class" => "status class",
+        "pool.name" | "db.client.connection.pool.name" | "db_client_connection_pool_name" => "pool",
+        "db.client.connection.state" | "db_client_connection_state" => "state",
         label => label.rsplit('.').next().filter(|_| label.starts_with("system.")).unwrap_or(label),
     }
 }
