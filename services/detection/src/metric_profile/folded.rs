@@ -72,7 +72,9 @@ impl Key<'_> {
             let is_whole =
                 |&(label, value): &(&str, &str)| !(state::is_state(label) && state::is_used(value));
             let dimensions = super::key::canonical(self.pairs().filter(is_whole));
-            *resource = format!("{resource} {dimensions}").trim_end().into();
+            if !dimensions.is_empty() {
+                *resource = format!("{resource} {dimensions}").into();
+            }
         }
         profile
     }

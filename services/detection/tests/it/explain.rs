@@ -40,8 +40,8 @@ const SOURCES: [(&str, &str); 25] = [
 ];
 /// Line of the page before which a person writes and after which this test does.
 const MARK: &str = "<!-- what follows is written by tests/it/explain.rs -->\n";
-/// Widths of the columns before the series.
-const WIDTHS: [usize; 5] = [12, 8, 13, 10, 20];
+/// Width of the column that says how replicas are folded, with the space after it.
+const HOW_WIDTH: usize = 21;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/catalogue")
@@ -92,14 +92,15 @@ fn table(explained: &str) -> String {
     let mut rows = BTreeMap::new();
     let mut lines = explained.lines().skip(1);
     for line in lines.by_ref().take_while(|line| !line.is_empty()) {
-        let mut at = 0;
-        let mut cells = WIDTHS.iter().map(|width| {
-            let cell = line[at..at + width].trim();
-            at += width + 1;
+        let mut rest = line;
+        let [kind, unit, bad, mode] = std::array::from_fn(|_| {
+            let (cell, after) = rest.split_once(' ').unwrap();
+            rest = after.trim_start();
             cell
         });
-        let [kind, unit, bad, mode, how] = std::array::from_fn(|_| cells.next().unwrap());
-        let (series, limit) = line[at..].split_once(", at most ").unwrap_or((&line[at..], ""));
+        let (how, series) = rest.split_at(HOW_WIDTH);
+        let how = how.trim();
+        let (series, limit) = series.split_once(", at most ").unwrap_or((series, ""));
         let limit = without_values(limit);
         let limit = if limit.is_empty() { "-".to_owned() } else { format!("`{limit}`") };
         let row = format!("{kind} | {unit} | {bad} | {mode} | {how} | {limit}");

@@ -136,10 +136,9 @@ impl<'a> Calls<'a> {
         let known: HashMap<SpanKey<'a>, &'a Exported> = spans.clone().map(|span| (key(span), span)).collect();
         let mut by_entry: HashMap<SpanKey<'a>, Vec<(u64, u64)>> = HashMap::new();
         for call in spans.filter(|span| matches!(span.kind(), SpanKind::Client | SpanKind::Producer)) {
-            let parent = |span: &Exported| known.get(&(&*call.trace_id, &*span.parent_span_id)).copied();
-            let above = std::iter::successors(parent(call), |span| parent(span)).take(MAX_DEPTH);
-            let entry = { above }.find(|span| is_entry(span));
-            if let Some(entry) = entry {
+            let parent = |span: &'a Exported| known.get(&(&*call.trace_id, &*span.parent_span_id)).copied();
+            let mut above = std::iter::successors(parent(call), |span| parent(*span)).take(MAX_DEPTH);
+            if let Some(entry) = above.find(|span| is_entry(span)) {
                 let times = (call.start_time_unix_nano, call.end_time_unix_nano);
                 by_entry.entry(key(entry)).or_default().push(times);
             }
@@ -149,7 +148,7 @@ impl<'a> Calls<'a> {
 
     /// Returns how long a process worked on an entry itself, milliseconds: its duration without the times in which at least
     /// one call was under way.
-    fn own_ms(&mut self, entry: &Exported) -> f64 {
+    fn own_ms(&mut self, entry: &'a Exported) -> f64 {
         let (start, end) = (entry.start_time_unix_nano, entry.end_time_unix_nano);
         let mut calls = self.by_entry.remove(&(&*entry.trace_id, &*entry.span_id)).unwrap_or_default();
         calls.sort_unstable();
