@@ -125,7 +125,6 @@ struct Group {
 struct Counted {
     histogram: Histogram,
     count: f64,
-    from_ms: i64,
     to_ms: i64,
 }
 
@@ -166,14 +165,12 @@ impl<'a> Durations<'a> {
                 ..Histogram::default()
             },
             count: 0.0,
-            from_ms: end_ms,
             to_ms: end_ms,
         });
         let bucket = BOUNDS_MS.partition_point(|bound| *bound < span.duration_ms);
         counted.histogram.counts[bucket] += 1.0;
         counted.histogram.sum = counted.histogram.sum.map(|sum| sum + span.duration_ms);
         counted.count += 1.0;
-        counted.from_ms = counted.from_ms.min(end_ms);
         counted.to_ms = counted.to_ms.max(end_ms);
     }
 
@@ -212,7 +209,8 @@ impl<'a> Durations<'a> {
                 ts_ms: counted.to_ms,
                 instrument: None,
                 temporality: Temporality::Delta,
-                start_ms: Some(counted.from_ms),
+                // not since the first of these spans: a single one would come to a thousand a second
+                start_ms: None,
                 value: Value::Histogram(counted.count, &counted.histogram),
             });
         }
