@@ -1,4 +1,3 @@
 //! Telemetry as teams send it: cumulative histograms, sums and gauges by OTLP, from three replicas of each service.
 
 mod in_process;
-mod over_kafka;

@@ -23,7 +23,7 @@ use crate::metric_profile::key::Form;
 use crate::sample::Detail;
 pub(crate) use describe::Plan;
 pub(crate) use group::Folded;
-use group::{Group, Requests};
+use group::{Group, Outcomes, Requests};
 use shape::{Meaning, Shape};
 use split::{Hash, Split};
 
@@ -125,6 +125,7 @@ struct Total {
     ends_ms: [i64; 2],
     /// Requests that failed, and all, of the open window and of the next one.
     counts: [(f64, f64); 2],
+    outcomes: Outcomes,
     #[serde(skip)]
     names: Option<[Arc<Name>; 2]>,
 }
@@ -335,6 +336,7 @@ impl Fold {
                 // the window before it is not complete
                 ends_ms: [requests.end_ms; 2],
                 counts: [(0.0, 0.0); 2],
+                outcomes: Outcomes::default(),
                 names: None,
             });
             return;
@@ -362,8 +364,8 @@ impl Total {
         }
         let [rate, ratio] = self.names();
         folded.push(Folded { name: rate, ts_ms, value: all * 1000.0 / (ts_ms - since_ms) as f64 });
-        if all > 0.0 {
-            folded.push(Folded { name: ratio, ts_ms, value: (failed / all).clamp(0.0, 1.0) });
+        if let Some(value) = self.outcomes.close(failed, all) {
+            folded.push(Folded { name: ratio, ts_ms, value });
         }
     }
 

@@ -17,7 +17,7 @@ const SEEDS: u64 = 2;
 const REPLICAS: u32 = 3;
 /// Healthy ticks before the fault, and ticks after it.
 const HEALTHY: u64 = 75;
-const AFTER: u64 = 60;
+const AFTER: u64 = 120;
 
 fn seeds() -> u64 {
     std::env::var("FIREWATCH_OTLP_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS)

@@ -28,6 +28,11 @@ const KNOWN_WINDOWS: i64 = 3;
 /// Values from which on quantiles are taken: of fewer, the 99th percentile lies within what the largest one adds, and one slow
 /// request alone would decide.
 const MIN_VALUES: f64 = 20.0;
+/// Requests, or failures, from which on their ratio is taken.
+const MIN_REQUESTS: f64 = 100.0;
+const MIN_FAILURES: f64 = 5.0;
+/// Fewer failures of few requests count as none.
+const LEAST_FAILURES: f64 = 2.5;
 /// Windows over which they are gathered.
 const MAX_GATHERED_WINDOWS: u8 = 10;
 
@@ -51,6 +56,31 @@ pub(super) struct Requests {
     pub(super) all: f64,
 }
 
+/// Requests that were gathered for an error ratio.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(super) struct Outcomes {
+    failed: f64,
+    all: f64,
+    windows: u8,
+}
+
+impl Outcomes {
+    /// Adds the requests of a window. Returns the share that fails once there are enough of them: of few requests, one failure
+    /// alone would be a large share.
+    pub(super) fn close(&mut self, failed: f64, all: f64) -> Option<f64> {
+        self.failed += failed;
+        self.all += all;
+        self.windows += 1;
+        let are_few = self.all < MIN_REQUESTS && self.failed < MIN_FAILURES;
+        if self.all <= 0.0 || are_few && self.windows < MAX_GATHERED_WINDOWS {
+            self.windows = self.windows.min(MAX_GATHERED_WINDOWS - 1);
+            return None;
+        }
+        let Self { failed, all, .. } = std::mem::take(self);
+        Some(if are_few && failed < LEAST_FAILURES { 0.0 } else { (failed / all).clamp(0.0, 1.0) })
+    }
+}
+
 /// Buckets of all replicas.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Sums {
@@ -71,6 +101,7 @@ pub(super) struct Group {
     streams: Vec<Stream>,
     window: Window,
     sums: Sums,
+    outcomes: Outcomes,
     /// Restarts of all replicas so far.
     restarts: f64,
     pub(super) has_status: bool,
@@ -92,6 +123,7 @@ impl Group {
             streams: Vec::new(),
             window: Window::default(),
             sums: Sums::default(),
+            outcomes: Outcomes::default(),
             restarts: 0.0,
             has_status: false,
             has_many: false,
@@ -313,12 +345,14 @@ impl Group {
             Shape::Counter | Shape::Histogram => {
                 let form = if self.shape == Shape::Counter { Form::Rate } else { Form::Requests };
                 emit(self, form, values.sum);
-                if self.has_status && values.sum > 0.0 {
-                    emit(self, Form::ErrorRatio, (values.failed / values.sum).clamp(0.0, 1.0));
-                }
                 // windows are longer where the leader was replaced
                 let seconds = length_ms as f64 / 1000.0;
                 let (failed, all) = (values.failed * seconds, values.sum * seconds);
+                if self.has_status
+                    && let Some(ratio) = self.outcomes.close(failed, all)
+                {
+                    emit(self, Form::ErrorRatio, ratio);
+                }
                 requests = self.has_status.then_some(Requests { end_ms, usual_ms, failed, all });
             }
             Shape::Classic => {}
@@ -450,6 +484,18 @@ impl Values {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_requests_are_gathered_and_one_failure_of_them_is_no_share() {
+        let mut outcomes = Outcomes::default();
+        assert_eq!(outcomes.close(2.0, 200.0), Some(0.01));
+        assert_eq!((1..10).filter_map(|_| outcomes.close(0.0, 2.0)).count(), 0);
+        assert_eq!(outcomes.close(1.0, 2.0), Some(0.0), "one of twenty");
+        assert_eq!(outcomes.close(2.0, 2.0), None);
+        assert_eq!(outcomes.close(2.0, 2.0), None);
+        assert_eq!(outcomes.close(2.0, 4.0), Some(0.75));
+        assert!((0..30).all(|_| outcomes.close(0.0, 0.0).is_none()));
+    }
 
     #[test]
     fn few_values_are_gathered_over_windows_and_then_given_up() {

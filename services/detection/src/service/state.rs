@@ -35,7 +35,7 @@ const RULE_ALERTS: Section = Section::new("rule_alerts", 1);
 /// The offset of `raw.alerts` that a record reflects; it is missing where none was read.
 const ALERTS_OFFSET: Section = Section::new("alerts_offset", 1);
 /// Labelled samples of replicas whose windows are open.
-const FOLD: Section = Section::new("fold", 1);
+const FOLD: Section = Section::new("fold", 2);
 /// Samples that cannot be used.
 const INTAKE: Section = Section::new("intake", 1);
 

@@ -184,7 +184,6 @@ struct Group {
 struct Counted {
     histogram: Histogram,
     count: f64,
-    from_ms: i64,
     to_ms: i64,
 }
 
@@ -240,14 +239,12 @@ impl<'a> Durations<'a> {
                 ..Histogram::default()
             },
             count: 0.0,
-            from_ms: end_ms,
             to_ms: end_ms,
         });
         let bucket = BOUNDS_MS.partition_point(|bound| *bound < duration_ms);
         counted.histogram.counts[bucket] += 1.0;
         counted.histogram.sum = counted.histogram.sum.map(|sum| sum + duration_ms);
         counted.count += 1.0;
-        counted.from_ms = counted.from_ms.min(end_ms);
         counted.to_ms = counted.to_ms.max(end_ms);
     }
 
@@ -289,7 +286,8 @@ impl<'a> Durations<'a> {
                 ts_ms: counted.to_ms,
                 instrument: None,
                 temporality: Temporality::Delta,
-                start_ms: Some(counted.from_ms),
+                // not since the first of these spans: a single one would come to a thousand a second
+                start_ms: None,
                 value: Value::Histogram(counted.count, &counted.histogram),
             });
         }
