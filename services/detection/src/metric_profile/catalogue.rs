@@ -338,7 +338,7 @@ fn words(name: &str) -> Vec<String> {
     words.into_iter().fold(Vec::new(), |mut words: Vec<String>, word| {
         match (words.last_mut(), word.as_str()) {
             (Some(digit), "xx") if digit.len() == 1 && digit.starts_with(char::is_numeric) => {
-                digit.push_str("xx")
+                digit.push_str("xx");
             }
             (_, "cpuutilization") => words.extend(["cpu", "utilization"].map(str::to_owned)),
             (_, "httpcode") => words.extend(["http", "code"].map(str::to_owned)),
