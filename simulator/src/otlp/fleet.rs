@@ -119,7 +119,7 @@ impl Fleet {
         version.clone_into(&mut self.version);
         // a digest of the template in Kubernetes: the same version has the same
         let digest = shared::ids::derive(&["replica set", self.service.name(), version]);
-        self.replica_set = digest.simple().to_string()[..10].to_owned();
+        digest.simple().to_string()[..10].clone_into(&mut self.replica_set);
     }
 
     /// Draws the share of the load that each replica gets; they add up to 1.

@@ -32,7 +32,6 @@ impl Replicas {
     /// Returns the records that the gateway writes of a tick. Fails where it refuses any item.
     pub(super) fn records(&mut self, tick: &Tick) -> Result<Vec<Record>> {
         let mut found = Vec::new();
-        let without = std::env::var_os("OTLP_EXPERIMENT_NO_SPANS").is_some();
         for record in self.exporter.records(tick)? {
             let mut batch = Batch::new(&self.limits, tick.ts_ms);
             match record.topic {
@@ -51,12 +50,7 @@ impl Replicas {
             }
             ensure!(batch.refused.is_empty(), "{}", batch.refused.message());
             ensure!(batch.taken.total() > 0, "an export of nothing: {record:?}");
-            let is_span = record.topic == Topic::RawSpans;
-            let kept = batch
-                .into_records()
-                .into_iter()
-                .filter(|one| !(without && is_span && one.topic == Topic::RawMetrics));
-            found.extend(kept.map(|written| Record {
+            found.extend(batch.into_records().into_iter().map(|written| Record {
                 topic: written.topic,
                 key: written.key,
                 headers: Headers::new(),

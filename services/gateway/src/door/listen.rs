@@ -101,7 +101,7 @@ async fn renew(config: RustlsConfig, tls: Tls) {
                 tracing::info!("certificates were read again");
             }
             Err(error) => {
-                tracing::warn!(%error, "certificates have changed and cannot be used; the old ones stay")
+                tracing::warn!(%error, "certificates have changed and cannot be used; the old ones stay");
             }
         }
     }

@@ -137,7 +137,7 @@ impl<'a> Calls<'a> {
         let mut by_entry: HashMap<SpanKey<'a>, Vec<(u64, u64)>> = HashMap::new();
         for call in spans.filter(|span| matches!(span.kind(), SpanKind::Client | SpanKind::Producer)) {
             let parent = |span: &'a Exported| known.get(&(&*call.trace_id, &*span.parent_span_id)).copied();
-            let mut above = std::iter::successors(parent(call), |span| parent(*span)).take(MAX_DEPTH);
+            let mut above = std::iter::successors(parent(call), |span| parent(span)).take(MAX_DEPTH);
             if let Some(entry) = above.find(|span| is_entry(span)) {
                 let times = (call.start_time_unix_nano, call.end_time_unix_nano);
                 by_entry.entry(key(entry)).or_default().push(times);
