@@ -49,6 +49,9 @@ impl Producer {
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
+            // A broker that knows nothing of a producer takes any sequence number from it. Of two requests in flight after a
+            // restart the first may fail and the second be written: the client then reports both as written.
+            .set("max.in.flight", "1")
             // partitions that are added are written to soon
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("message.timeout.ms", options.delivery_timeout_ms.to_string())
