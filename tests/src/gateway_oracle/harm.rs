@@ -25,7 +25,7 @@ const ROOM: u64 = 16 * 1024;
 pub struct Replicas<'p> {
     plan: &'p Plan,
     addresses: Vec<String>,
-    replicas: Vec<Replica>,
+    all: Vec<Replica>,
     log: Mutex<BTreeMap<String, usize>>,
 }
 
@@ -80,7 +80,7 @@ impl<'p> Replicas<'p> {
             });
             replicas.push(Replica { process, gap, state: Mutex::default() });
         }
-        let replicas = Self { plan, addresses, replicas, log: Mutex::default() };
+        let replicas = Self { plan, addresses, all: replicas, log: Mutex::default() };
         for number in 0..REPLICAS {
             replicas.start_one(number)?;
         }
@@ -96,7 +96,7 @@ impl<'p> Replicas<'p> {
     pub async fn keep_up(&self) -> Result<Infallible> {
         loop {
             tokio::time::sleep(LOOK).await;
-            for (number, replica) in self.replicas.iter().enumerate() {
+            for (number, replica) in self.all.iter().enumerate() {
                 if replica.process.pid().is_some() || lock(&replica.state).held {
                     continue;
                 }
@@ -114,7 +114,7 @@ impl<'p> Replicas<'p> {
     pub async fn disturb(&self, steps: &[Step<(usize, Harm)>]) -> Result<()> {
         for Step { after_ms, for_ms, what: (number, harm) } in steps {
             tokio::time::sleep(Duration::from_millis(*after_ms)).await;
-            let replica = &self.replicas[*number];
+            let replica = &self.all[*number];
             lock(&replica.state).held = true;
             match harm {
                 Harm::Kill => replica.process.kill9(),
@@ -140,14 +140,14 @@ impl<'p> Replicas<'p> {
 
     /// Ends them. Returns what was done to them, by kind.
     pub async fn stop(self) -> Result<BTreeMap<String, usize>> {
-        for replica in &self.replicas {
+        for replica in &self.all {
             replica.process.stop().await?;
         }
         Ok(self.log.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn start_one(&self, number: usize) -> Result<()> {
-        let replica = &self.replicas[number];
+        let replica = &self.all[number];
         let mut state = lock(&replica.state);
         *lock(&replica.gap) = self.plan.gap(number, state.starts);
         state.starts += 1;
