@@ -91,7 +91,7 @@ fn cases(run: &str, ms: i64) -> Vec<Case> {
         }),
         // of the spans themselves trace ids are the keys, so what is derived of them is looked at
         case(Encoding::OtlpProto, Items::Traces, "/v1/traces", PROTOBUF, Topic::RawMetrics, &|service| {
-            export::spans(service, vec![export::span(1, 2, 3, 4, ms)]).encode_to_vec()
+            export::spans(service, vec![export::span(1, 2, 2, 4, ms)]).encode_to_vec()
         }),
         case(
             Encoding::Influx,

@@ -9,7 +9,6 @@ use axum::Router;
 use axum::routing::get;
 use gateway::Settings;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use serde::Serialize;
 use shared::store::tokens::Scope;
 use stack::parts::ports;
 use stack::parts::process::Process;
@@ -18,7 +17,7 @@ use stack::testing::bench::{Bench, until};
 use stack::testing::collector::collector;
 
 use crate::export;
-use crate::place::{Gateway, JSON, PATIENCE, bench, lines, now_ms, samples, spans};
+use crate::place::{Gateway, PATIENCE, PROTOBUF, bench, lines, now_ms, samples, spans};
 use crate::tokens::create;
 
 /// What a service exposes.
@@ -80,9 +79,11 @@ impl Collector {
     }
 
     /// Sends an export, which the Collector takes into its queue.
-    async fn post(&self, path: &str, export: &impl Serialize) -> Result<()> {
-        let request = self.client.post(format!("{}{path}", self.url)).header("content-type", JSON);
-        request.body(serde_json::to_vec(export)?).send().await?.error_for_status()?;
+    async fn post(&self, path: &str, export: &impl prost::Message) -> Result<()> {
+        let request = self.client.post(format!("{}{path}", self.url)).header("content-type", PROTOBUF);
+        let answer = request.body(export.encode_to_vec()).send().await?;
+        let status = answer.status();
+        ensure!(status.is_success(), "{status}: {}", answer.text().await?);
         Ok(())
     }
 

@@ -71,7 +71,7 @@ fn sent(reader: Reader) -> (&'static str, Vec<u8>, Topic, &'static str) {
             (PROTOBUF, export.encode_to_vec(), Topic::RawLogs, "payment")
         }
         Reader::OtlpProtobuf(Signal::Traces) | Reader::OtlpJson(Signal::Traces) => {
-            let export = export::spans("payment", vec![export::span(1, 2, 3, 4, ms)]);
+            let export = export::spans("payment", vec![export::span(1, 2, 2, 4, ms)]);
             (PROTOBUF, export.encode_to_vec(), Topic::RawMetrics, "payment")
         }
         Reader::RemoteWrite => (PROTOBUF, snappy(&body!("remote-write-1.bin")), Topic::RawMetrics, "payment"),
