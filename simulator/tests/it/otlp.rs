@@ -1,5 +1,7 @@
 //! A tick as exports of replicas: what they add up to, how a rollout looks, how they are posted.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -281,10 +283,12 @@ impl Sink for Others {
     }
 }
 
+type Answer = (StatusCode, Vec<u8>);
+
 /// Answers of a gateway, the last one first, and the paths that were asked for.
 #[derive(Clone, Default)]
 struct Answers {
-    next: Arc<Mutex<Vec<(StatusCode, Vec<u8>)>>>,
+    next: Arc<Mutex<Vec<Answer>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
