@@ -135,6 +135,27 @@ impl Options {
         config
     }
 
+    /// Returns what every member of a group is made of: it begins with the oldest record, reads what was committed, and only what
+    /// is marked as done is committed.
+    fn member(&self, group: &str) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("group.id", group)
+            .set("auto.offset.reset", "earliest")
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "true")
+            .set("auto.commit.interval.ms", "500")
+            .set("enable.auto.offset.store", "false")
+            .set("session.timeout.ms", self.session_timeout_ms.to_string())
+            .set("heartbeat.interval.ms", (self.session_timeout_ms / 4).to_string())
+            .set("max.poll.interval.ms", "300000")
+            .set("fetch.wait.max.ms", "50")
+            .set("queued.max.messages.kbytes", "32768")
+            .set("topic.metadata.refresh.interval.ms", "10000")
+            .set("allow.auto.create.topics", "false");
+        config
+    }
+
     pub(crate) fn finish(&self, mut config: ClientConfig) -> ClientConfig {
         for (name, value) in &self.properties {
             config.set(name, value);

@@ -11,6 +11,7 @@ pub mod people;
 pub mod prometheus;
 pub mod quiescence;
 pub mod scoreboard;
+pub mod seeds;
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Settings;
-use crate::metric_profile::MetricProfile;
 use crate::metric_profile::key::Form;
+use crate::metric_profile::{MetricProfile, Override};
 use crate::sample::Detail;
 pub(crate) use describe::Plan;
 pub(crate) use group::Folded;
@@ -244,10 +244,8 @@ impl Fold {
             return *known;
         }
         let meaning = Meaning::of(point.metric, point.detail, |base| {
-            let of_it =
-                |one: &&crate::metric_profile::Override| one.covers(base) && one.is_for(point.service);
-            let stated = settings.metrics.iter().find(of_it).cloned();
-            MetricProfile::of(base, point.unit, stated.as_slice())
+            let stated = Override::find(&settings.metrics, point.service, base);
+            MetricProfile::of(base, point.unit, stated.map_or(&[], std::slice::from_ref))
         });
         if self.meanings.len() >= MAX_MEANINGS {
             self.meanings.clear();

@@ -168,6 +168,11 @@ pub struct Override {
 }
 
 impl Override {
+    /// Returns the first one that is about a metric of a service.
+    pub(crate) fn find<'o>(all: &'o [Self], service: &str, metric: &str) -> Option<&'o Self> {
+        all.iter().find(|one| one.covers(metric) && one.is_for(service))
+    }
+
     pub(crate) fn covers(&self, metric: &str) -> bool {
         fits(&self.metric, metric)
     }

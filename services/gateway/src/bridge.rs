@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::door::failure::Failure;
 use crate::door::routes::{Call, Reader};
-use crate::door::{DECODED, Door, notice};
+use crate::door::{Door, notice};
 use crate::formats::generic::Kind;
 use crate::formats::otlp::Signal;
 use crate::formats::{Context, Unreadable};
@@ -53,7 +53,7 @@ pub struct Source {
     pub encoding: Encoding,
     /// What they hold.
     #[serde(default)]
-    pub items: Items,
+    pub items: Kind,
 }
 
 /// How the records of a topic are encoded.
@@ -75,51 +75,34 @@ pub enum Encoding {
     Json,
 }
 
-/// What the records of a topic hold.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Items {
-    /// Points of metrics.
-    #[default]
-    Metrics,
-    /// Log records.
-    Logs,
-    /// Spans.
-    Traces,
-    /// Deployments.
-    Deployments,
-    /// Alerts.
-    Alerts,
-}
-
 impl Source {
     /// Returns who reads the records, and the name of the format in metrics; none where the encoding has no such items.
     fn reader(self) -> Option<(Reader, &'static str)> {
-        let found = match (self.encoding, self.items) {
-            (Encoding::OtlpProto, Items::Metrics) => {
-                (Reader::OtlpProtobuf(Signal::Metrics), "kafka_otlp_metrics")
-            }
-            (Encoding::OtlpProto, Items::Logs) => (Reader::OtlpProtobuf(Signal::Logs), "kafka_otlp_logs"),
-            (Encoding::OtlpProto, Items::Traces) => {
-                (Reader::OtlpProtobuf(Signal::Traces), "kafka_otlp_traces")
-            }
-            (Encoding::OtlpJson, Items::Metrics) => (Reader::OtlpJson(Signal::Metrics), "kafka_otlp_metrics"),
-            (Encoding::OtlpJson, Items::Logs) => (Reader::OtlpJson(Signal::Logs), "kafka_otlp_logs"),
-            (Encoding::OtlpJson, Items::Traces) => (Reader::OtlpJson(Signal::Traces), "kafka_otlp_traces"),
-            (Encoding::Influx, Items::Metrics) => (Reader::Influx, "kafka_influx"),
-            (Encoding::RemoteWrite | Encoding::RemoteWrite2, Items::Metrics) => {
-                (Reader::RemoteWrite, "kafka_remote_write")
-            }
-            (Encoding::Json, Items::Metrics) => (Reader::Events(Kind::Metrics), "kafka_events_metrics"),
-            (Encoding::Json, Items::Logs) => (Reader::Events(Kind::Logs), "kafka_events_logs"),
-            (Encoding::Json, Items::Traces) => (Reader::Events(Kind::Spans), "kafka_events_spans"),
-            (Encoding::Json, Items::Deployments) => {
-                (Reader::Events(Kind::Deployments), "kafka_events_deployments")
-            }
-            (Encoding::Json, Items::Alerts) => (Reader::Events(Kind::Alerts), "kafka_events_alerts"),
-            _ => return None,
+        let otlp = match self.items {
+            Kind::Metrics => Some((Signal::Metrics, "kafka_otlp_metrics")),
+            Kind::Logs => Some((Signal::Logs, "kafka_otlp_logs")),
+            Kind::Spans => Some((Signal::Traces, "kafka_otlp_traces")),
+            Kind::Deployments | Kind::Alerts => None,
         };
-        Some(found)
+        let of_metrics = |reader, format| (self.items == Kind::Metrics).then_some((reader, format));
+        match self.encoding {
+            Encoding::OtlpProto => otlp.map(|(signal, format)| (Reader::OtlpProtobuf(signal), format)),
+            Encoding::OtlpJson => otlp.map(|(signal, format)| (Reader::OtlpJson(signal), format)),
+            Encoding::Influx => of_metrics(Reader::Influx, "kafka_influx"),
+            Encoding::RemoteWrite | Encoding::RemoteWrite2 => {
+                of_metrics(Reader::RemoteWrite, "kafka_remote_write")
+            }
+            Encoding::Json => {
+                let format = match self.items {
+                    Kind::Metrics => "kafka_events_metrics",
+                    Kind::Logs => "kafka_events_logs",
+                    Kind::Deployments => "kafka_events_deployments",
+                    Kind::Spans => "kafka_events_spans",
+                    Kind::Alerts => "kafka_events_alerts",
+                };
+                Some((Reader::Events(self.items), format))
+            }
+        }
     }
 
     /// Returns the content type that a request with such a body would have.
@@ -255,16 +238,14 @@ async fn attempt(
         return Err(Failure::TooLarge(limit));
     }
     let mut slot = door.gate.enter()?;
-    slot.grow(size * (1 + DECODED))?;
-    let (caller, body) = (Arc::clone(door), record.payload.clone());
+    slot.grow(size)?;
+    let (caller, body) = (Arc::clone(door), Arc::clone(&record.payload));
     let headers = BTreeMap::from([("content-type".to_owned(), source.content_type().to_owned())]);
     let read = move |context: &Context<'_>, batch: &mut Batch| -> Result<(), Unreadable> {
         let call = Call { body: &body, query: "", settings: &caller.settings, context };
         reader.read(&call, batch)
     };
-    let batch = door.read(size, headers, read).await?;
-    slot.shrink(size * (1 + DECODED));
-    door.deliver(format, batch, &mut slot).await?;
+    door.take(format, (size, size), headers, read, &mut slot).await?;
     Ok(())
 }
 

@@ -66,7 +66,7 @@ pub struct Outcome {
 
 impl Door {
     /// Lets a reader fill a batch; off the async threads where the body is large.
-    pub(crate) async fn read(
+    async fn read(
         self: &Arc<Self>,
         size: usize,
         headers: BTreeMap<String, String>,
@@ -99,13 +99,24 @@ impl Door {
         Ok(batch)
     }
 
-    /// Writes what was read, and counts it once Kafka has acknowledged it.
-    pub(crate) async fn deliver(
-        &self,
+    /// Reads a body of so many bytes and writes what it holds. What is read of it has room in the slot beside the body itself, and
+    /// both are given back before Kafka is waited for: `held` says how many bytes the slot has for the body.
+    pub(crate) async fn take(
+        self: &Arc<Self>,
         format: &'static str,
-        batch: Batch,
+        (size, held): (usize, usize),
+        headers: BTreeMap<String, String>,
+        read: impl FnOnce(&Context<'_>, &mut Batch) -> Result<(), Unreadable> + Send + 'static,
         slot: &mut Slot,
     ) -> Result<Outcome, Failure> {
+        slot.grow(size * DECODED)?;
+        let batch = self.read(size, headers, read).await?;
+        slot.shrink(held + size * DECODED);
+        self.deliver(format, batch, slot).await
+    }
+
+    /// Writes what was read, and counts it once Kafka has acknowledged it.
+    async fn deliver(&self, format: &'static str, batch: Batch, slot: &mut Slot) -> Result<Outcome, Failure> {
         let outcome = Outcome {
             taken: batch.taken,
             refused: batch.refused.clone(),

@@ -314,24 +314,11 @@ impl Batches {
             epoch,
             assignment: tokio::sync::watch::Sender::default(),
         });
-        let mut config = options.client();
+        let mut config = options.member(group);
         config
-            .set("group.id", group)
-            .set("auto.offset.reset", "earliest")
-            .set("isolation.level", "read_committed")
             .set("statistics.interval.ms", "2000")
-            .set("enable.auto.commit", "true")
-            .set("auto.commit.interval.ms", "500")
-            .set("enable.auto.offset.store", "false")
             .set("partition.assignment.strategy", "range")
-            .set("session.timeout.ms", options.session_timeout_ms.to_string())
-            .set("heartbeat.interval.ms", (options.session_timeout_ms / 4).to_string())
-            .set("max.poll.interval.ms", "300000")
-            .set("fetch.wait.max.ms", "50")
-            .set("queued.min.messages", "10000")
-            .set("queued.max.messages.kbytes", "32768")
-            .set("topic.metadata.refresh.interval.ms", "10000")
-            .set("allow.auto.create.topics", "false");
+            .set("queued.min.messages", "10000");
         let consumer: BaseConsumer<Context> = options.finish(config).create_with_context(Context {
             shared: Arc::clone(&shared),
             shape,

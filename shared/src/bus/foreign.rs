@@ -1,6 +1,7 @@
 //! Topics that are not ours: read by their names, whatever is in them, from where a group stands.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::Message as _;
@@ -23,7 +24,7 @@ pub struct ForeignRecord {
     /// Offset.
     pub offset: i64,
     /// Payload; empty where the record has none.
-    pub payload: Vec<u8>,
+    pub payload: Arc<[u8]>,
 }
 
 /// A member of a consumer group over topics that are not ours. What was read is read again after a restart, and after its
@@ -34,23 +35,8 @@ impl ForeignConsumer {
     /// Joins `group` and reads `topics` from where the group stands, or from the beginning. Topics that are not there are read
     /// once they are.
     pub fn join(options: &Options, group: &str, topics: &[&str]) -> Result<Self, Error> {
-        let mut config = options.client();
-        config
-            .set("group.id", group)
-            .set("auto.offset.reset", "earliest")
-            .set("isolation.level", "read_committed")
-            .set("enable.auto.commit", "true")
-            .set("auto.commit.interval.ms", "500")
-            .set("enable.auto.offset.store", "false")
-            .set("session.timeout.ms", options.session_timeout_ms.to_string())
-            .set("heartbeat.interval.ms", (options.session_timeout_ms / 4).to_string())
-            .set("max.poll.interval.ms", "300000")
-            .set("fetch.wait.max.ms", "50")
-            .set("queued.max.messages.kbytes", "32768")
-            .set("topic.metadata.refresh.interval.ms", "10000")
-            .set("allow.auto.create.topics", "false");
         let consumer: StreamConsumer<link::Context> =
-            options.finish(config).create_with_context(link::Context::new(options))?;
+            options.finish(options.member(group)).create_with_context(link::Context::new(options))?;
         consumer.subscribe(topics)?;
         Ok(Self(consumer))
     }
@@ -103,6 +89,6 @@ fn read(message: &rdkafka::message::BorrowedMessage<'_>) -> ForeignRecord {
         topic: message.topic().to_owned(),
         partition: message.partition(),
         offset: message.offset(),
-        payload: message.payload().unwrap_or_default().to_vec(),
+        payload: message.payload().unwrap_or_default().into(),
     }
 }

@@ -3,30 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use serde::Serialize;
 use tests::gateway_oracle::plan::Plan;
 use tests::gateway_oracle::{self, Outcome};
-
-/// Longest time of one seed.
-const SEED: Duration = Duration::from_mins(9);
+use tests::seeds::{Seeds, limited};
 
 /// Kills the gateway and Kafka while producers send, and checks that no acknowledged point is lost.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// How many seeds to run
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    seeds: u64,
-    /// First seed
-    #[arg(long, default_value_t = 1)]
-    first_seed: u64,
-    /// Folder with the binaries of the workspace, built with failpoints
-    #[arg(long, default_value = "target/oracle/debug")]
-    binaries: PathBuf,
+    #[command(flatten)]
+    seeds: Seeds,
     /// Folder for the summary, and for the logs of seeds with violations
     #[arg(long, default_value = "target/oracle-gateway")]
     out: PathBuf,
@@ -75,19 +65,15 @@ impl Summary {
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     if arguments.plan {
-        println!("{}", serde_json::to_string_pretty(&Plan::draw(arguments.first_seed))?);
+        println!("{}", serde_json::to_string_pretty(&Plan::draw(arguments.seeds.first_seed))?);
         return Ok(ExitCode::SUCCESS);
     }
     std::fs::create_dir_all(&arguments.out)?;
-    let binaries = std::path::absolute(&arguments.binaries)?;
+    let binaries = std::path::absolute(&arguments.seeds.binaries)?;
     let mut summary = Summary::default();
-    for seed in arguments.first_seed..arguments.first_seed.saturating_add(arguments.seeds) {
+    for seed in arguments.seeds.numbers() {
         let plan = Plan::draw(seed);
-        let run = gateway_oracle::run(&plan, &binaries, &arguments.out);
-        let outcome = tokio::time::timeout(SEED, run)
-            .await
-            .with_context(|| format!("seed {seed} did not end within {} min", SEED.as_secs() / 60))?
-            .with_context(|| format!("seed {seed}"))?;
+        let outcome = limited(seed, Box::pin(gateway_oracle::run(&plan, &binaries, &arguments.out))).await?;
         print(&outcome);
         summary.add(outcome);
         std::fs::write(arguments.out.join("summary.json"), serde_json::to_vec_pretty(&summary)?)?;

@@ -3,31 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use serde::Serialize;
 use tests::mutants;
 use tests::oracle::plan::Plan;
 use tests::oracle::{self, Outcome};
-
-/// Longest time of one seed, with the start and the stop of its pipeline.
-const SEED: Duration = Duration::from_mins(9);
+use tests::seeds::{Seeds, limited};
 
 /// Injects faults into a pipeline and checks that each step had exactly one effect.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// How many seeds to run
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    seeds: u64,
-    /// First seed
-    #[arg(long, default_value_t = 1)]
-    first_seed: u64,
-    /// Folder with the binaries of the workspace, built with failpoints
-    #[arg(long, default_value = "target/oracle/debug")]
-    binaries: PathBuf,
+    #[command(flatten)]
+    seeds: Seeds,
     /// Folder for the summary, and for the reports of seeds with violations
     #[arg(long, default_value = "target/oracle")]
     out: PathBuf,
@@ -132,7 +122,7 @@ impl Summary {
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     if arguments.plan {
-        println!("{}", serde_json::to_string_pretty(&Plan::draw(arguments.first_seed))?);
+        println!("{}", serde_json::to_string_pretty(&Plan::draw(arguments.seeds.first_seed))?);
         return Ok(ExitCode::SUCCESS);
     }
     let done = if arguments.mutants { hunt(&arguments).await? } else { prove(&arguments).await? };
@@ -141,7 +131,7 @@ async fn main() -> Result<ExitCode> {
 
 /// Runs all seeds. Returns whether no invariant is violated, and whether anything was redelivered and taken over.
 async fn prove(arguments: &Arguments) -> Result<bool> {
-    let summary = run(arguments, &arguments.binaries, &arguments.out, StopAt::LastSeed).await?;
+    let summary = run(arguments, &arguments.seeds.binaries, &arguments.out, StopAt::LastSeed).await?;
     println!("{summary}");
     let is_disturbed = summary.redeliveries > 0 && summary.takeovers > 0;
     let proves = is_disturbed && summary.incidents > 0 && summary.deliveries > 0;
@@ -184,10 +174,8 @@ async fn run(arguments: &Arguments, binaries: &Path, out: &Path, stop_at: StopAt
     std::fs::create_dir_all(out)?;
     let binaries = std::path::absolute(binaries)?;
     let mut summary = Summary::default();
-    for seed in arguments.first_seed..arguments.first_seed.saturating_add(arguments.seeds) {
-        let outcome = tokio::time::timeout(SEED, oracle::run(&Plan::draw(seed), &binaries, out))
-            .await
-            .with_context(|| format!("seed {seed} did not end within {} min", SEED.as_secs() / 60))??;
+    for seed in arguments.seeds.numbers() {
+        let outcome = limited(seed, Box::pin(oracle::run(&Plan::draw(seed), &binaries, out))).await?;
         print(&outcome);
         summary.add(outcome);
         std::fs::write(out.join("summary.json"), serde_json::to_vec_pretty(&summary)?)?;

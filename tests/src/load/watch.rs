@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use reqwest::Client;
 use stack::Agent;
+use stack::testing::usage;
 
 /// Gauge of the records that are not handled yet.
 const LAG: &str = "firewatch_consumer_lag";
@@ -123,11 +124,7 @@ impl Watched {
 
     /// Returns the peak of the resident memory of the process by the kernel, bytes.
     pub fn peak_memory(&self) -> Result<u64> {
-        let path = format!("/proc/{}/status", self.pid);
-        let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-        let kilobytes: u64 = peak.with_context(|| format!("no VmHWM in {path}"))?.trim().parse()?;
-        Ok(kilobytes * 1024)
+        usage::peak_bytes(self.pid)
     }
 }
 

@@ -14,11 +14,21 @@ pub fn cpu_s(pid: u32) -> Result<f64> {
     Ok(ticks / TICKS_PER_S)
 }
 
+/// Returns the resident memory of a process, bytes.
+pub fn resident_bytes(pid: u32) -> Result<u64> {
+    of_status(pid, "VmRSS:")
+}
+
 /// Returns the most resident memory that a process ever had, bytes.
 pub fn peak_bytes(pid: u32) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-    Ok(peak.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    of_status(pid, "VmHWM:")
+}
+
+fn of_status(pid: u32, name: &str) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+    let size = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+    Ok(size.with_context(|| format!("no {name} in {path}"))?.trim().parse::<u64>()? * 1024)
 }
 
 #[cfg(test)]
@@ -35,5 +45,6 @@ mod tests {
         }
         let held = vec![1_u8; 32 << 20];
         assert!(peak_bytes(own).unwrap() > held.len() as u64);
+        assert!(resident_bytes(own).unwrap() <= peak_bytes(own).unwrap());
     }
 }

@@ -9,8 +9,9 @@ use detection::{At, Partition, Settings};
 use simulator::{Options, Shop};
 
 use crate::naive::Windows;
-use crate::process::{resident, thread_s};
+use crate::process::thread_s;
 use crate::{Figures, tell};
+use stack::testing::usage::resident_bytes;
 
 const TICKS: i64 = 8_640;
 const INTERVAL_MS: i64 = 10_000;
@@ -80,9 +81,9 @@ fn score(records: &[(Vec<u8>, i64, usize)]) -> usize {
 
 /// Returns how much resident memory a series takes with its names, its seasons and its last samples; nothing where the
 /// system does not tell.
-fn footprint() -> anyhow::Result<Option<usize>> {
+fn footprint() -> anyhow::Result<Option<u64>> {
     let own = std::process::id();
-    let Ok(before) = resident(own) else { return Ok(None) };
+    let Ok(before) = resident_bytes(own) else { return Ok(None) };
     let mut partition = Partition::new(0, Arc::new(Settings::default()));
     // one buffer for all records: what they take must not be counted
     let mut payload = String::new();
@@ -103,5 +104,5 @@ fn footprint() -> anyhow::Result<Option<usize>> {
         }
     }
     anyhow::ensure!(partition.series() == SERVICES * SERIES, "some series were refused");
-    Ok(Some(resident(own)?.saturating_sub(before) / partition.series()))
+    Ok(Some(resident_bytes(own)?.saturating_sub(before) / partition.series() as u64))
 }

@@ -12,8 +12,9 @@ use shared::events::Topic;
 use simulator::Shop;
 
 use crate::naive;
-use crate::process::{Service, cpu_s, peak, resident};
+use crate::process::Service;
 use crate::{Figures, tell};
+use stack::testing::usage::{cpu_s, peak_bytes, resident_bytes};
 
 const INTERVAL_MS: i64 = 10_000;
 /// Before the records' own time: nothing is ahead of it.
@@ -86,7 +87,7 @@ async fn many(bus: &Options, figures: &mut Figures) -> anyhow::Result<()> {
     let rate = (snapshots(&service).await - written) / seconds;
     let cores = (cpu_s(service.pid)? - cpu) / seconds;
     let live = source.samples() - backlog;
-    let most = peak(service.pid)?;
+    let most = peak_bytes(service.pid)?;
 
     service.kill().await?;
     let killed = Instant::now();
@@ -103,7 +104,7 @@ async fn many(bus: &Options, figures: &mut Figures) -> anyhow::Result<()> {
         ("live_cores", cores, "cores"),
         ("snapshot_mib_s", rate / MIB, "MiB/s of snapshots"),
         ("peak_mib", most as f64 / MIB, "MiB resident at most"),
-        ("resident_mib", resident(service.pid)? as f64 / MIB, "MiB resident after a crash"),
+        ("resident_mib", resident_bytes(service.pid)? as f64 / MIB, "MiB resident after a crash"),
         ("restored_s", restored.duration_since(killed).as_secs_f64(), "s from the crash to the first sample"),
         ("caught_up_s", caught_up.duration_since(killed).as_secs_f64(), "s from the crash to no lag"),
         ("read_again", used(&service).await, "samples read again"),

@@ -8,8 +8,8 @@ use serde_json::Value;
 use shared::bus::{Consumer, Options, Producer};
 use shared::events::Topic;
 
-use crate::process::cpu_s;
 use crate::{Figures, tell};
+use stack::testing::usage::cpu_s;
 
 const WINDOW: usize = 240;
 /// How long it runs through Kafka, once its first record has come.

@@ -1,4 +1,4 @@
-//! What Linux says of a process, and the service as one.
+//! The time of a thread, and the service as a process.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -11,39 +11,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-/// Kernel ticks of `/proc/PID/stat` a second: the same on every Linux of today.
-const TICKS_PER_S: f64 = 100.0;
-
 /// Returns the processor time of this thread, seconds.
 pub(crate) fn thread_s() -> anyhow::Result<f64> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     let ns: f64 = text.split(' ').next().unwrap_or_default().parse()?;
     Ok(ns / 1e9)
-}
-
-/// Returns the processor time of all threads of a process, seconds.
-pub(crate) fn cpu_s(pid: u32) -> anyhow::Result<f64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // the name of the program may hold spaces; user and system time are the 12th and 13th field after it
-    let (_, fields) = text.rsplit_once(") ").context("no such line")?;
-    let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
-    Ok(ticks / TICKS_PER_S)
-}
-
-/// Returns the resident memory of a process, bytes.
-pub(crate) fn resident(pid: u32) -> anyhow::Result<usize> {
-    of_status(pid, "VmRSS:")
-}
-
-/// Returns the most resident memory that a process ever had, bytes.
-pub(crate) fn peak(pid: u32) -> anyhow::Result<usize> {
-    of_status(pid, "VmHWM:")
-}
-
-fn of_status(pid: u32, name: &str) -> anyhow::Result<usize> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<usize>()? * 1024)
 }
 
 /// A running copy of the service.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::metric_profile::catalogue::{Family, is_same};
 
 /// Labels that are dimensions unless the configuration says otherwise; a dot and an underscore are the same.
-const DIMENSIONS: [&str; 49] = [
+const DIMENSIONS: [&str; 48] = [
     "route",
     "http.route",
     "handler",
@@ -22,7 +22,6 @@ const DIMENSIONS: [&str; 49] = [
     "db.namespace",
     "db.operation.name",
     "db.operation",
-    "db.client.connection.pool.name",
     "messaging.destination.name",
     "messaging.destination",
     "messaging.operation.name",

@@ -59,7 +59,7 @@ impl Family {
         !self.parts.is_empty()
     }
 
-    /// Returns whether a label tells parts of one replica apart.
+    /// Returns whether a label distinguishes parts of one replica.
     pub(crate) fn has_part(&self, label: &str) -> bool {
         self.parts.iter().any(|one| is_same(one, label))
     }

@@ -101,7 +101,7 @@ impl Metrics {
         overrides: &[Override],
     ) -> Arc<Metric> {
         let public = key::public(name);
-        let own = overrides.iter().find(|one| one.covers(&public) && one.is_for(service));
+        let own = Override::find(overrides, service, &public);
         let metric = Metric::new(name, unit, own.map_or(&[], std::slice::from_ref));
         if own.is_some_and(|own| own.service.is_some()) {
             return metric;

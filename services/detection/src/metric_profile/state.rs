@@ -57,16 +57,20 @@ pub(crate) fn left_out(kind: Kind, label: &str, value: &str) -> Option<&'static 
     if !matches!(kind, Kind::Cpu | Kind::Memory | Kind::Disk | Kind::Pool) {
         return None;
     }
-    let lower = value.to_ascii_lowercase();
-    if is_state(label) && LEFT.contains(&lower.replace(' ', "_").as_str()) {
+    // labels of most samples are none of these: their values are not copied
+    let lower = || value.to_ascii_lowercase();
+    if is_state(label) && LEFT.contains(&lower().replace(' ', "_").as_str()) {
         return Some("only what the other states leave");
     }
     let is_file_system = FILE_SYSTEMS.iter().any(|one| super::catalogue::is_same(one, label));
-    if kind == Kind::Disk && is_file_system && IMAGES.contains(&lower.as_str()) {
+    if kind == Kind::Disk && is_file_system && IMAGES.contains(&lower().as_str()) {
         return Some("a file system that is always full, or no disk");
     }
-    let is_young = kind == Kind::Memory && YOUNG.iter().any(|young| lower.contains(young));
-    is_young.then_some("memory that is filled and emptied between collections")
+    let is_young = || {
+        let lower = lower();
+        YOUNG.iter().any(|young| lower.contains(young))
+    };
+    (kind == Kind::Memory && is_young()).then_some("memory that is filled and emptied between collections")
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::body::next;
 use super::failure::Failure;
 use super::limits::Slot;
-use super::{DECODED, Door, Outcome, notice};
+use super::{Door, Outcome, notice};
 use crate::formats::Context;
 use crate::formats::otlp::{Export, Signal, answers};
 use crate::metrics;
@@ -197,14 +197,12 @@ impl Otlp {
             None => self.0.gate.enter()?,
         };
         let size = export.encoded_len();
-        slot.grow(size * DECODED)?;
         let add = move |context: &Context<'_>, batch: &mut Batch| {
             export.add(context, batch);
             Ok(())
         };
-        let batch = self.0.read(size, BTreeMap::new(), add).await?;
-        slot.shrink(size * DECODED);
-        self.0.deliver(format, batch, &mut slot).await
+        // what the slot has for the body itself it keeps
+        self.0.take(format, (size, 0), BTreeMap::new(), add, &mut slot).await
     }
 }
 

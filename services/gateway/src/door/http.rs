@@ -16,7 +16,7 @@ use super::auth::Denied;
 use super::body::{Bounds, whole};
 use super::failure::Failure;
 use super::routes::{Access, Call, ROUTES, Reader, Route};
-use super::{DECODED, Door, Outcome, notice};
+use super::{Door, Outcome, notice};
 use crate::formats::Context;
 use crate::metrics;
 use crate::telemetry::Batch;
@@ -122,16 +122,13 @@ async fn attempt(
     let bounds = Bounds { bytes: requests.body_bytes, time: Duration::from_millis(requests.body_timeout_ms) };
     let body = whole(body, bounds, &mut slot).await?;
     let size = body.len();
-    slot.grow(size * DECODED)?;
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let caller = Arc::clone(door);
     let read = move |context: &Context<'_>, batch: &mut Batch| {
         let call = Call { body: &body, query: &query, settings: &caller.settings, context };
         reader.read(&call, batch)
     };
-    let batch = door.read(size, names(&parts.headers), read).await?;
-    slot.shrink(size * (1 + DECODED));
-    door.deliver(route.format, batch, &mut slot).await
+    door.take(route.format, (size, size), names(&parts.headers), read, &mut slot).await
 }
 
 fn check_encoding(route: &Route, encoding: &str) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use shared::clock::{Clock as _, SystemClock};
 
 use super::generic::{self, Kind, cloudevents};
@@ -84,21 +85,23 @@ fn taken(sent: &Sent, ctx: &Context<'_>, batch: &mut Batch) -> Result<(), Unread
     }
 }
 
+/// Returns the settings of a file, which has one section below `[gateway]` and nothing else there.
+fn settings<T: DeserializeOwned>(file: &str, section: &str) -> T {
+    #[derive(Deserialize)]
+    struct File<T> {
+        gateway: BTreeMap<String, T>,
+    }
+
+    let text = fs::read_to_string(files().join(file)).unwrap();
+    let mut sections = toml::from_str::<File<T>>(&text).unwrap().gateway;
+    let settings = sections.remove(section).unwrap();
+    assert!(sections.is_empty());
+    settings
+}
+
 #[test]
 fn the_settings_of_deployments_are_read() {
-    #[derive(Deserialize)]
-    struct File {
-        gateway: Gateway,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Gateway {
-        deployments: deployments::Settings,
-    }
-
-    let text = fs::read_to_string(files().join("deployments.toml")).unwrap();
-    let settings = toml::from_str::<File>(&text).unwrap().gateway.deployments;
+    let settings: deployments::Settings = settings("deployments.toml", "deployments");
     let secrets =
         [&settings.github.secret, &settings.gitlab.secret, &settings.argocd.secret, &settings.flux.secret];
     assert!(secrets.iter().all(|secret| !secret.is_empty()));
@@ -107,18 +110,6 @@ fn the_settings_of_deployments_are_read() {
 
 #[test]
 fn the_settings_of_the_bridge_are_read() {
-    #[derive(Deserialize)]
-    struct File {
-        gateway: Gateway,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Gateway {
-        bridge: crate::bridge::Settings,
-    }
-
-    let text = fs::read_to_string(files().join("kafka.toml")).unwrap();
-    let settings = toml::from_str::<File>(&text).unwrap().gateway.bridge;
+    let settings: crate::bridge::Settings = settings("kafka.toml", "bridge");
     assert_eq!((settings.topics.len(), settings.validate()), (4, Vec::new()));
 }

@@ -15,6 +15,7 @@ use std::fmt::Display;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use shared::events::raw::event_time;
@@ -38,15 +39,18 @@ pub const CONTENT_TYPES: [&str; 5] = [
 ];
 
 /// What the items of a request are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Samples of metrics.
+    #[default]
     Metrics,
     /// Log lines.
     Logs,
     /// Deployments.
     Deployments,
-    /// Spans.
+    /// Spans; in settings `traces`, as OpenTelemetry calls them.
+    #[serde(rename = "traces")]
     Spans,
     /// Alerts.
     Alerts,

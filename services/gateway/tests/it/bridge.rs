@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use gateway::Settings;
-use gateway::bridge::{self, Encoding, Items, Source};
+use gateway::bridge::{self, Encoding, Source};
 use gateway::config::Requests;
+use gateway::formats::generic::Kind;
 use prost::Message;
 use shared::bus;
-use shared::bus::reader::{From, Reader};
-use shared::events::{MetricSample, Topic};
+use shared::events::Topic;
 use shared::service::Common;
 use shared::testing::foreign::ForeignTopic;
 use stack::parts::kafka::{Further, create_topics};
 use stack::testing::bench::{Bench, until};
 
 use crate::export;
-use crate::place::{Gateway, JSON, PATIENCE, PROTOBUF, now_ms, samples};
+use crate::place::{Gateway, JSON, PATIENCE, PROTOBUF, all_values, now_ms, samples};
 
 /// `prometheus.WriteRequest`, as far as it is needed.
 #[derive(Clone, PartialEq, Message)]
@@ -77,25 +77,25 @@ fn cases(run: &str, ms: i64) -> Vec<Case> {
     let metrics = |service: &str| export::metrics(service, export::all_kinds(ms));
     let logs = |service: &str| export::logs(service, vec![export::line("a line", ms)]);
     vec![
-        case(Encoding::OtlpProto, Items::Metrics, "/v1/metrics", PROTOBUF, Topic::RawMetrics, &|service| {
+        case(Encoding::OtlpProto, Kind::Metrics, "/v1/metrics", PROTOBUF, Topic::RawMetrics, &|service| {
             metrics(service).encode_to_vec()
         }),
-        case(Encoding::OtlpJson, Items::Metrics, "/v1/metrics", JSON, Topic::RawMetrics, &|service| {
+        case(Encoding::OtlpJson, Kind::Metrics, "/v1/metrics", JSON, Topic::RawMetrics, &|service| {
             serde_json::to_vec(&metrics(service)).unwrap()
         }),
-        case(Encoding::OtlpProto, Items::Logs, "/v1/logs", PROTOBUF, Topic::RawLogs, &|service| {
+        case(Encoding::OtlpProto, Kind::Logs, "/v1/logs", PROTOBUF, Topic::RawLogs, &|service| {
             logs(service).encode_to_vec()
         }),
-        case(Encoding::OtlpJson, Items::Logs, "/v1/logs", JSON, Topic::RawLogs, &|service| {
+        case(Encoding::OtlpJson, Kind::Logs, "/v1/logs", JSON, Topic::RawLogs, &|service| {
             serde_json::to_vec(&logs(service)).unwrap()
         }),
         // of the spans themselves trace ids are the keys, so what is derived of them is looked at
-        case(Encoding::OtlpProto, Items::Traces, "/v1/traces", PROTOBUF, Topic::RawMetrics, &|service| {
+        case(Encoding::OtlpProto, Kind::Spans, "/v1/traces", PROTOBUF, Topic::RawMetrics, &|service| {
             export::spans(service, vec![export::span(1, 2, 2, 4, ms)]).encode_to_vec()
         }),
         case(
             Encoding::Influx,
-            Items::Metrics,
+            Kind::Metrics,
             "/v1/influx/write",
             "text/plain",
             Topic::RawMetrics,
@@ -103,13 +103,13 @@ fn cases(run: &str, ms: i64) -> Vec<Case> {
         ),
         case(
             Encoding::RemoteWrite,
-            Items::Metrics,
+            Kind::Metrics,
             "/api/v1/write",
             PROTOBUF,
             Topic::RawMetrics,
             &|service| remote_write(service, ms),
         ),
-        case(Encoding::Json, Items::Metrics, "/v1/events/metrics", JSON, Topic::RawMetrics, &|service| {
+        case(Encoding::Json, Kind::Metrics, "/v1/events/metrics", JSON, Topic::RawMetrics, &|service| {
             let sample = serde_json::json!({ "service": service, "metric": "m", "value": 1, "ts_ms": ms });
             sample.to_string().into_bytes()
         }),
@@ -168,7 +168,7 @@ async fn what_the_pipeline_does_not_take_is_sent_again_until_it_does() -> Result
     create_topics(ours.admin()).await?;
     let of = |brokers: &str| bus::Options { brokers: brokers.to_owned(), ..bus::Options::default() };
     let (their_kafka, our_kafka) = (of(theirs.brokers()), of(ours.brokers()));
-    let source = Source { encoding: Encoding::OtlpProto, items: Items::Metrics };
+    let source = Source { encoding: Encoding::OtlpProto, items: Kind::Metrics };
     let bridge = bridge::Settings {
         topics: [("otlp_metrics".to_owned(), source)].into(),
         kafka: Some(their_kafka.clone()),
@@ -184,47 +184,29 @@ async fn what_the_pipeline_does_not_take_is_sent_again_until_it_does() -> Result
         export::metrics("bridge", vec![export::gauge("a", points)]).encode_to_vec()
     };
     topic.send("a", &export(1.0)).await?;
-    let values = async || -> Result<Vec<f64>> {
-        let kafka = our_kafka.clone();
-        let lines = tokio::task::spawn_blocking(move || {
-            Reader::open(&kafka, Topic::RawMetrics, None, From::Beginning, Duration::from_secs(10))
-                .and_then(|reader| reader.to_end(Duration::from_secs(20)))
-        });
-        let mut values = Vec::new();
-        for line in lines.await?? {
-            let found: Vec<MetricSample> = serde_json::from_slice(&line.payload.unwrap_or_default())?;
-            values.extend(found.iter().map(|sample| sample.value));
-        }
-        Ok(values)
-    };
-    let arrived = async |expected: &[f64]| {
-        until(PATIENCE, async || match values().await {
-            Ok(found) if found == expected => Ok(()),
-            other => Err(other.map_err(|error| error.to_string())),
+    let arrived = async |is_it: fn(&mut Vec<f64>) -> bool| {
+        until(PATIENCE, async || {
+            let mut found = all_values(&our_kafka).await.map_err(|error| error.to_string())?;
+            if is_it(&mut found) { Ok(()) } else { Err(format!("{found:?}")) }
         })
         .await
     };
-    arrived(&[1.0]).await?;
+    arrived(|found| *found == [1.0]).await?;
 
     ours.process().stop().await?;
     topic.send("a", &export(2.0)).await?;
     tokio::time::sleep(Duration::from_secs(4)).await;
     ours.restart().await?;
-    until(PATIENCE, async || {
+    arrived(|found| {
         // what was tried when the broker went may have arrived twice, and detection drops it
-        let mut found = values().await.map_err(|error| error.to_string())?;
         found.dedup();
-        if found == [1.0, 2.0] { Ok(()) } else { Err(format!("{found:?}")) }
+        *found == [1.0, 2.0]
     })
     .await?;
 
     theirs.process().stop().await?;
     theirs.restart().await?;
     topic.send("a", &export(3.0)).await?;
-    until(PATIENCE, async || match values().await {
-        Ok(found) if found.last() == Some(&3.0) => Ok(()),
-        other => Err(other.map_err(|error| error.to_string())),
-    })
-    .await?;
+    arrived(|found| found.last() == Some(&3.0)).await?;
     gateway.stop().await
 }

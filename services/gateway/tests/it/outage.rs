@@ -8,14 +8,12 @@ use gateway::config::Requests;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use prost::Message as _;
 use shared::bus;
-use shared::bus::reader::{From, Reader};
-use shared::events::{MetricSample, Topic};
 use shared::service::Common;
 use stack::parts::kafka::{Further, create_topics};
 use stack::testing::bench::until;
 
 use crate::export;
-use crate::place::{Gateway, PATIENCE, PROTOBUF, now_ms};
+use crate::place::{Gateway, PATIENCE, PROTOBUF, all_values, now_ms};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_while_kafka_is_away_arrives_when_it_is_sent_again() -> Result<()> {
@@ -55,16 +53,7 @@ async fn what_is_refused_while_kafka_is_away_arrives_when_it_is_sent_again() -> 
         other => Err(other.map(|answer| answer.status())),
     })
     .await?;
-    let lines = tokio::task::spawn_blocking(move || {
-        Reader::open(&kafka, Topic::RawMetrics, None, From::Beginning, Duration::from_secs(10))
-            .and_then(|reader| reader.to_end(Duration::from_secs(20)))
-    })
-    .await??;
-    let mut values: Vec<f64> = Vec::new();
-    for line in lines {
-        let found: Vec<MetricSample> = serde_json::from_slice(&line.payload.unwrap_or_default())?;
-        values.extend(found.iter().map(|sample| sample.value));
-    }
+    let mut values = all_values(&kafka).await?;
     values.dedup();
     assert_eq!(values, [1.0, 2.0]);
     gateway.stop().await

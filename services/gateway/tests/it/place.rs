@@ -7,6 +7,8 @@ use anyhow::{Result, ensure};
 use gateway::{Addresses, Settings};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::de::DeserializeOwned;
+use shared::bus;
+use shared::bus::reader::{From, Reader};
 use shared::clock::{Clock as _, SystemClock};
 use shared::events::{LogRecord, MetricSample, Span, Topic};
 use shared::service::{Common, Config, Deps, Readiness};
@@ -127,6 +129,21 @@ pub(crate) async fn samples(bench: &Bench, service: &str, count: usize) -> Resul
     ensure!(found.len() == count, "{found:#?}");
     ensure!(found.iter().all(|sample| shared::events::Event::validate(sample).is_ok()), "{found:#?}");
     Ok(found)
+}
+
+/// Returns the values of all samples, whatever their service.
+pub(crate) async fn all_values(kafka: &bus::Options) -> Result<Vec<f64>> {
+    let kafka = kafka.clone();
+    let lines = tokio::task::spawn_blocking(move || {
+        Reader::open(&kafka, Topic::RawMetrics, None, From::Beginning, Duration::from_secs(10))
+            .and_then(|reader| reader.to_end(Duration::from_secs(20)))
+    });
+    let mut values = Vec::new();
+    for line in lines.await?? {
+        let found: Vec<MetricSample> = serde_json::from_slice(&line.payload.unwrap_or_default())?;
+        values.extend(found.iter().map(|sample| sample.value));
+    }
+    Ok(values)
 }
 
 /// Returns the log lines of a service.
